@@ -1,0 +1,59 @@
+# `make` alone lists the targets. Each one creates or refreshes .venv first when it has to.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+BENCHMARKS = $(patsubst %.py,%,$(notdir $(wildcard tests/benchmarks/[a-z]*.py)))
+
+# One thread per process: Ray runs several processes, and torch threads that compete for the same
+# cores are many times slower than one.
+export OMP_NUM_THREADS := 1
+export TOKENIZERS_PARALLELISM := false
+# The demo and the tests use the embedded sandbox, so nothing has to be fetched or reported.
+export HF_HUB_OFFLINE := 1
+export RAY_USAGE_STATS_ENABLED := 0
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check bench format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## create .venv with the pinned dependencies
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11: try make PYTHON=python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[dev]' -c constraints.txt
+	@touch $@
+
+demo: $(STAMP) ## the whole loop on the embedded sandbox, on a laptop
+	$(BIN)/python -m jobs.demo
+
+test: $(STAMP) ## the test suite (ARGS="-m 'not slow'" for the quick part)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## ruff, mypy --strict, import-linter; pip-audit where it is installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if test -x $(BIN)/pip-audit; then $(BIN)/pip-audit --skip-editable; \
+	else echo "pip-audit is not installed: no audit of the dependencies"; fi
+
+bench: $(STAMP) ## run every module in tests/benchmarks
+	@test -n "$(BENCHMARKS)" || { echo "tests/benchmarks has no modules" >&2; exit 1; }
+	@set -e; for name in $(BENCHMARKS); do \
+		echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name; done
+
+format: $(STAMP) ## apply ruff's fixes and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove caches and build output; .venv and runs/ stay
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -type d -name __pycache__ -exec rm -rf {} +

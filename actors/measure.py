@@ -1,0 +1,52 @@
+"""Measuring a judge on held-out labels: how often it agrees with people, and with itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from actors.stages import JudgeRef, one_thread_per_worker
+from factory.matchups import Matchup, matchup
+from schemas.rows import Candidate, Label, Media, Preference
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """The judge's view of one pairwise label, in the order of the label."""
+
+    prompt_id: str
+    label: Preference
+    matchup: Matchup | None  # None where either side could not be judged
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """The judge's view of all held-out labels. `points` are (given by people, judge's score)."""
+
+    pairs: tuple[Opinion, ...]
+    points: tuple[tuple[str, float, float], ...]  # prompt_id, label, score
+
+
+def judge_labels(ref: JudgeRef, labels: Sequence[Label]) -> Opinions:
+    """Let a judge duel the sides of every pairwise label in both orders, and score the others."""
+    one_thread_per_worker()
+    judge = ref.load()
+    pairs, points = [], []
+    for label in labels:
+        candidates = [_candidate(label.first, 0)]
+        if label.second is not None:
+            candidates.append(_candidate(label.second, 1))
+        sitting = judge.sit(label.prompt, candidates)
+        if label.preference is not None:
+            met = matchup(sitting.duels([(0, 1), (1, 0)]), "0", "1")
+            pairs.append(Opinion(label.prompt.prompt_id, label.preference, met))
+        elif label.points is not None:
+            score = sitting.scores()[0]
+            value = score.value if score.error is None else math.nan
+            points.append((label.prompt.prompt_id, float(label.points), value))
+    return Opinions(tuple(pairs), tuple(points))
+
+
+def _candidate(media: Media, side: int) -> Candidate:
+    return Candidate(str(side), "label", 0, media)

@@ -1,0 +1,219 @@
+"""Ray Train around the training loop: workers, rows, checkpoints, and the finished model.
+
+    fit (driver) -> TorchTrainer -> each worker: rows of Ray Data, a learner, a DeepSpeed engine
+                 -> points of the curves, checkpoints, and the model that the first worker writes
+
+A killed worker resumes from the last checkpoint. So does a killed driver that calls `fit` again
+with the same name, storage, task, training section and seed. With one worker in float32 the same
+seed gives the same weights.
+
+Checkpoints are DeepSpeed's own files, which are pickles: they belong to one unfinished run, are
+read by no other, and are deleted when it ends. The model is written by the learner.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.data
+import ray.train
+import ray.train.torch
+import torch
+
+from actors.trainers import zero
+from actors.trainers.batches import Batches, Shard, split_batch
+from actors.trainers.learning import TrainTask
+from actors.trainers.loop import Plan, Point, Progress, train_steps
+from schemas.recipe import Training
+from schemas.rows import content_id, seed_of
+
+#: What a checkpoint holds beside the progress: DeepSpeed's state, or at the end the model.
+_ENGINE, _MODEL = "engine", "model"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A finished training run.
+
+    directory: the model, as the learner saved it.
+    points: the curves.
+    seconds: spent in steps, without starting up, loading and saving.
+    """
+
+    directory: Path
+    points: list[Point]
+    seconds: float
+
+
+def fit(
+    task: TrainTask,
+    training: Training,
+    datasets: Mapping[str, ray.data.Dataset],
+    *,
+    output: Path,
+    run_name: str,
+    storage_path: str | Path,
+    seed: int,
+    on_report: Callable[[Point], None] | None = None,
+    checkpoint_every: int | None = None,
+    max_failures: int = 2,
+) -> FitResult:
+    """Train `task` on the running Ray cluster and write the model to `output`.
+
+    Args:
+        task: what to train.
+        training: how long, how fast, on how many workers.
+        datasets: by the names in `task.shares`; each has the column `task.key`.
+        output: directory for the model, which the driver writes.
+        run_name: names the run within the storage. Only the same task, training section and seed
+            continue a run; whether the rows are the same is the caller's to know.
+        storage_path: for checkpoints: a directory that all workers share, or a URI.
+        seed: of batches, noise and dropout.
+        on_report: called with each point as it comes, in Ray Train's controller process: it must
+            pickle, and after a restart it sees some points again.
+        checkpoint_every: optimiser steps; three times in a run where not given.
+        max_failures: restarts before the run is given up.
+
+    Raises:
+        ValueError: shares and data sets that do not fit together, or a batch that does not divide.
+        ray.train.TrainingFailedError: workers failed more often than `max_failures`.
+    """
+    if set(datasets) != set(task.shares):
+        raise ValueError(f"data sets {sorted(datasets)}, but the task reads {sorted(task.shares)}")
+    split_batch(zero.micro_batch_size(training), task.shares)  # refuse what workers would refuse
+    plan = Plan(task, training, seed, checkpoint_every or math.ceil(training.num_steps / 4))
+    with _settings():
+        result = ray.train.torch.TorchTrainer(
+            _work,
+            train_loop_config={"plan": plan},
+            datasets=dict(datasets),
+            dataset_config=_data_config(training.num_workers),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=training.num_workers,
+                use_gpu=training.use_gpu,
+                resources_per_worker={"CPU": training.cpus_per_worker}
+                | ({"GPU": 1} if training.use_gpu else {}),
+            ),
+            run_config=ray.train.RunConfig(
+                # Ray continues any run of the same name, so the name tells different work apart.
+                name=f"{run_name}-{content_id(repr(task), training.model_dump(), seed)}",
+                storage_path=str(storage_path),
+                failure_config=ray.train.FailureConfig(max_failures=max_failures),
+                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
+                callbacks=[_Reporter(on_report)] if on_report else [],
+            ),
+        ).fit()
+    with result.checkpoint.as_directory() as directory:
+        progress = Progress.read(Path(directory))
+        shutil.copytree(Path(directory) / _MODEL, output, dirs_exist_ok=True)
+    result.filesystem.delete_dir(result.path)
+    return FitResult(output, progress.points, progress.seconds)
+
+
+class _Reporter(ray.train.UserCallback):  # type: ignore[misc]
+    """Passes the first worker's points on; they are means over all workers already."""
+
+    def __init__(self, on_report: Callable[[Point], None]) -> None:
+        self._on_report = on_report
+
+    def after_report(self, run_context: Any, metrics: list[Point], checkpoint: Any) -> None:
+        if metrics[0]:  # the report of the model has none
+            self._on_report(metrics[0])
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Ray Train's settings that are environment variables; what the user has set stays."""
+    wanted = {
+        # The controller looks at its workers this often, in seconds. A worker waits for it at each
+        # report and at the end, and the default of 2 s is long beside a short run.
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+        # Workers stay in the driver's directory, so that a recipe's relative paths mean the same.
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    }
+    if len(ray.nodes()) == 1:
+        # One more process, which watches for nodes that are about to be taken away.
+        wanted["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
+    missing = {key: value for key, value in wanted.items() if key not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for key in missing:
+            del os.environ[key]
+
+
+def _data_config(num_workers: int) -> ray.train.DataConfig:
+    """One worker reads everything itself; several are dealt equal shares in a fixed order, and the
+    few rows that do not divide are left out."""
+    if num_workers == 1:
+        return ray.train.DataConfig(datasets_to_split=[])
+    options = ray.train.DataConfig.default_ingest_options()
+    options.preserve_order = True
+    return ray.train.DataConfig(execution_options=options)
+
+
+def _work(config: dict[str, Any]) -> None:
+    """The life of one worker."""
+    plan: Plan = config["plan"]
+    logging.getLogger("ray.train").setLevel(logging.WARNING)  # else a line for each report
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return _train(plan, Progress(), None)
+    with checkpoint.as_directory() as directory:
+        progress = Progress.read(Path(directory))
+        if not progress.is_done:  # else the driver was killed before it took the model home
+            _train(plan, progress, Path(directory))
+
+
+def _train(plan: Plan, progress: Progress, checkpoint: Path | None) -> None:
+    task, training, rank = plan.task, plan.training, ray.train.get_context().get_world_rank()
+    device = ray.train.torch.get_device()
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, int(training.cpus_per_worker)))
+    with ThreadPoolExecutor(1) as pool:  # rows come from other processes while weights load
+        shards = pool.submit(_read_shards, task)
+        learner = task.build(device, zero.DTYPES[training.precision])
+        engine = zero.start(learner.module, training)
+        size = zero.micro_batch_size(training)
+        batches = Batches(shards.result(), task.shares, size, seed_of(plan.seed, rank))
+    if checkpoint is not None:
+        engine.load_checkpoint(str(checkpoint), tag=_ENGINE)
+    # Ray waits until every worker has reported, so every worker makes the same reports.
+    for point in train_steps(engine, learner, batches, plan, progress, rank):
+        with tempfile.TemporaryDirectory() as directory:
+            if plan.is_checkpoint(progress.step):
+                engine.save_checkpoint(directory, tag=_ENGINE)  # each worker writes its part
+                progress.write(Path(directory))
+                ray.train.report(point, ray.train.Checkpoint(directory))
+            else:
+                ray.train.report(point)
+    zero.restore_full_weights(engine, is_saver=rank == 0)
+    with tempfile.TemporaryDirectory() as directory:
+        if rank == 0:
+            learner.save(Path(directory) / _MODEL)
+            progress.is_done = True
+            progress.write(Path(directory))
+        ray.train.report({}, ray.train.Checkpoint(directory) if rank == 0 else None)
+
+
+def _read_shards(task: TrainTask) -> dict[str, Shard]:
+    """This worker's rows."""
+    return {
+        name: Shard(
+            ray.train.get_dataset_shard(name).iter_batches(batch_size=None, batch_format="pyarrow"),
+            task.key,
+        )
+        for name in task.shares
+    }

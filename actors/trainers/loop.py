@@ -1,0 +1,129 @@
+"""The steps of a training run, the same on every worker.
+
+Everything here is a pure function of seed and step: which rows a micro-batch holds, which noise it
+draws, the learning rate. So a run that goes on from a checkpoint goes on as if it had never
+stopped. This file knows neither Ray nor where checkpoints are kept; see `engine`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actors.trainers import zero
+from actors.trainers.batches import Batches
+from actors.trainers.learning import Learner, TrainTask
+from schemas.recipe import Training
+from schemas.rows import seed_of
+
+#: One point of the curves: "step" (optimiser steps done), "loss", "learning_rate", "grad_norm"
+#: (before clipping) and the learner's own scalars: means over the steps since the point before and
+#: over all workers.
+Point = dict[str, float]
+
+_FILE = "progress.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every worker is told."""
+
+    task: TrainTask
+    training: Training
+    seed: int
+    checkpoint_every: int  # optimiser steps
+
+    def closes_window(self, step: int) -> bool:
+        """Whether a point of the curves follows this step. It does at a checkpoint, so that the
+        means of a resumed run are those of an undisturbed one."""
+        is_last = step == self.training.num_steps
+        return is_last or step % self.training.log_every == 0 or self.is_checkpoint(step)
+
+    def is_checkpoint(self, step: int) -> bool:
+        """Whether a checkpoint follows this step; after the last one comes the model itself."""
+        return step % self.checkpoint_every == 0 and step < self.training.num_steps
+
+
+@dataclass
+class Progress:
+    """How far a run is; stored in every checkpoint.
+
+    seconds: spent in steps, over all attempts.
+    is_done: whether the model is written.
+    """
+
+    step: int = 0
+    points: list[Point] = field(default_factory=list)
+    seconds: float = 0.0
+    is_done: bool = False
+
+    @classmethod
+    def read(cls, directory: Path) -> Progress:
+        return cls(**json.loads((directory / _FILE).read_text()))
+
+    def write(self, directory: Path) -> None:
+        (directory / _FILE).write_text(json.dumps(asdict(self)))
+
+
+def train_steps(
+    engine: Any, learner: Learner, batches: Batches, plan: Plan, progress: Progress, rank: int
+) -> Iterator[Point]:
+    """Train from `progress.step` to the end; yields each new point, which is then in `progress`.
+
+    Raises:
+        FloatingPointError: the loss or the gradient is not a finite number.
+    """
+    training = plan.training
+    window = _Window()
+    began = time.monotonic()
+    while progress.step < training.num_steps:
+        rate = zero.learning_rate(training, progress.step)
+        for part in range(training.accumulation_steps):
+            micro_batch = progress.step * training.accumulation_steps + part
+            torch.manual_seed(seed_of("noise", plan.seed, rank, micro_batch))
+            loss, scalars = learner.loss(engine, learner.collate(batches[micro_batch]))
+            engine.backward(loss)
+            window.add({"loss": loss, **scalars})
+        window.add({"grad_norm": zero.optimise(engine, rate)})
+        progress.step += 1
+        if plan.closes_window(progress.step):
+            point = {"step": float(progress.step), **window.close(), "learning_rate": rate}
+            if not math.isfinite(point["loss"] + point["grad_norm"]):
+                raise FloatingPointError(f"training diverged: {point}")
+            progress.points.append(point)
+            progress.seconds += time.monotonic() - began
+            yield point
+            began = time.monotonic()
+
+
+class _Window:
+    """Means of scalars; they stay on the device until the window closes, so no step waits."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, scalars: Mapping[str, Tensor | float]) -> None:
+        for name, value in scalars.items():
+            value = torch.as_tensor(value).detach().float()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def close(self) -> Point:
+        """The means over the window and over all workers, which must all have the same names."""
+        device = self._sums["loss"].device
+        means = torch.stack([self._sums[name].to(device) / self._counts[name] for name in self._sums])
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(means)
+            means /= torch.distributed.get_world_size()
+        names = list(self._sums)
+        self.__init__()  # type: ignore[misc]
+        return dict(zip(names, means.tolist(), strict=True))

@@ -1,0 +1,60 @@
+"""Champion against challenger: equal prompts, equal seeds, judged side by side.
+
+A contest group holds the champion's candidates first and as many of the challenger's after them;
+candidate i of one meets candidate i of the other, which was drawn from the same noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from factory.matchups import matchup
+from factory.ranking import Match, Noise, Order, fuse
+from schemas.rows import Duel, Group, Preference, Score
+
+
+@dataclass(frozen=True)
+class Versus:
+    """The strategy that plays only twins: candidate i against candidate i + `num`, both orders."""
+
+    num: int
+
+    def plan(self, scores: Sequence[Score], duels: Sequence[Duel]) -> list[Match]:
+        if duels:
+            return []
+        twins = [(i, i + self.num) for i in range(self.num)]
+        return [match for i, j in twins for match in ((i, j), (j, i))]
+
+    def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
+        return fuse(scores, duels, Noise())
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one judge says of one pair of twins.
+
+    outcome: "first" where the challenger wins; None where either could not be judged.
+    score_gain: challenger's score minus champion's, in points; NaN likewise.
+    """
+
+    prompt_id: str
+    outcome: Preference | None
+    score_gain: float
+
+
+def results(group: Group, judge: str) -> list[Result]:
+    """The results of all twins of a contest group by one judge."""
+    num = len(group.candidates) // 2
+    duels = [duel for duel in group.duels if duel.judge == judge]
+    scores = {score.candidate_id: score.value for score in group.scores if score.judge == judge}
+    found = []
+    for champion, challenger in zip(group.candidates[:num], group.candidates[num:], strict=True):
+        met = matchup(duels, challenger.candidate_id, champion.candidate_id)
+        outcome = met.preference if met is not None else None
+        gain = scores.get(challenger.candidate_id, math.nan) - scores.get(
+            champion.candidate_id, math.nan
+        )
+        found.append(Result(group.prompt.prompt_id, outcome, gain))
+    return found

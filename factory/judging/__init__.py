@@ -1,0 +1,1 @@
+"""How a judge is asked and how its answers are read: specifications, and verdicts from logits."""

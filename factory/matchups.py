@@ -1,0 +1,126 @@
+"""Duels of the same two candidates in both orders, as one judgement.
+
+This is the only place that averages over orders. A position bias adds the same number of logits to
+whichever side is shown first, so the mean of the two orders' log-odds is free of it. One order
+alone is not: a matchup needs a readable duel in each, and an unreadable one never stands for a tie.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.rows import Duel, Preference
+
+#: Log-odds of one duel are clipped here (odds of 400 to 1): what a judge claims beyond is
+#: over-confidence, and one duel must not outvote all the others.
+MAX_LOGIT = 6.0
+_MIN_P = 1e-6  # keeps the logarithm of a probability finite
+
+
+@dataclass(frozen=True)
+class Matchup:
+    """What a judge makes of two candidates, whichever is shown first.
+
+    first_id, second_id: the two sides; nothing is said about the order in which they were shown.
+    p_first, p_second, p_tie: geometric mean of both orders, normalised.
+    logit: log-odds that the first side is better, a tie counting half; mean of both orders.
+    logit_position: the log-odds that being shown first adds; zero for an unbiased judge.
+    is_flipped: whether the two orders give different verdicts (tie is a verdict too).
+    """
+
+    first_id: str
+    second_id: str
+    p_first: float
+    p_second: float
+    p_tie: float
+    logit: float
+    logit_position: float
+    is_flipped: bool
+
+    @property
+    def preference(self) -> Preference:
+        """The verdict of both orders together, by the rule of `Duel.preference`."""
+        return Duel(
+            self.first_id, self.second_id, "", self.p_first, self.p_second, self.p_tie
+        ).preference
+
+    @property
+    def p_better(self) -> float:
+        """Probability that the first side is better, a tie counting half."""
+        return 1.0 / (1.0 + math.exp(-self.logit))
+
+    def swap(self) -> Matchup:
+        """The same matchup told from the other side."""
+        return Matchup(
+            self.second_id,
+            self.first_id,
+            self.p_second,
+            self.p_first,
+            self.p_tie,
+            -self.logit,
+            self.logit_position,
+            self.is_flipped,
+        )
+
+
+def is_readable(duel: Duel) -> bool:
+    """Whether the judge gave a verdict: no error, and three finite probabilities."""
+    if duel.error is not None:
+        return False
+    return all(math.isfinite(p) for p in (duel.p_first, duel.p_second, duel.p_tie))
+
+
+def log_odds(duel: Duel) -> float:
+    """Log-odds that the side shown first is better, a tie counting half; clipped."""
+    first = max(duel.p_first + duel.p_tie / 2, _MIN_P)
+    second = max(duel.p_second + duel.p_tie / 2, _MIN_P)
+    return min(max(math.log(first / second), -MAX_LOGIT), MAX_LOGIT)
+
+
+def matchup(duels: Sequence[Duel], first_id: str, second_id: str) -> Matchup | None:
+    """The matchup of two candidates, or None without a readable duel in each order.
+
+    Several duels in the same order (of more than one judge, say) are averaged first.
+    """
+    readable = [duel for duel in duels if is_readable(duel)]
+    ahead = [duel for duel in readable if (duel.first_id, duel.second_id) == (first_id, second_id)]
+    back = [duel for duel in readable if (duel.second_id, duel.first_id) == (first_id, second_id)]
+    if not ahead or not back:
+        return None
+    shown_first = _blend(ahead)
+    shown_second = _blend([duel.swap() for duel in back])
+    both = _blend([shown_first, shown_second])
+    logit_first, logit_second = log_odds(shown_first), log_odds(shown_second)
+    return Matchup(
+        first_id,
+        second_id,
+        both.p_first,
+        both.p_second,
+        both.p_tie,
+        logit=(logit_first + logit_second) / 2,
+        logit_position=(logit_first - logit_second) / 2,
+        is_flipped=shown_first.preference != shown_second.preference,
+    )
+
+
+def matchups(duels: Sequence[Duel]) -> list[Matchup]:
+    """Every matchup among the duels, each once, in the order of their first appearance."""
+    met: dict[frozenset[str], tuple[str, str]] = {}
+    for duel in duels:
+        met.setdefault(frozenset((duel.first_id, duel.second_id)), (duel.first_id, duel.second_id))
+    found = (matchup(duels, first, second) for first, second in met.values())
+    return [one for one in found if one is not None]
+
+
+def _blend(duels: Sequence[Duel]) -> Duel:
+    """Geometric mean of readable duels told from the same side."""
+    if len(duels) == 1:
+        return duels[0]
+    weights = [
+        math.exp(sum(math.log(max(p, _MIN_P)) for p in ps) / len(duels))
+        for ps in zip(*((duel.p_first, duel.p_second, duel.p_tie) for duel in duels), strict=True)
+    ]
+    p_first, p_second, p_tie = (weight / sum(weights) for weight in weights)
+    return Duel(duels[0].first_id, duels[0].second_id, duels[0].judge, p_first, p_second, p_tie)

@@ -1,0 +1,207 @@
+"""What is measured of judges and of generators, each a plain function of plain numbers.
+
+A judgement that could not be read is NaN here: it is neither right, wrong nor a tie, it is left out
+of every mean, and `Accuracy` carries its rate beside the accuracies.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from factory.intervals import Array, Interval, clustered_bootstrap
+from factory.media import hash_distance
+from schemas.rows import Preference
+
+_CODE: dict[Preference, int] = {"first": 0, "second": 1, "tie": 2}
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How often a judge agrees with labels.
+
+    with_ties: the most probable of first, second and tie is the label, over all labels
+        (Deutsch, Foster & Freitag 2023, "Ties Matter", without their calibration of ties).
+    without_ties: the more probable of first and second is the label, over labels that are not
+        ties; an exact draw counts half.
+    invalid_rate: share of judgements that could not be read; they are in neither accuracy.
+    num_labels: with the invalid ones.
+    """
+
+    with_ties: Interval
+    without_ties: Interval
+    invalid_rate: float
+    num_labels: int
+
+
+def accuracy(
+    p: Array,
+    labels: Sequence[Preference],
+    clusters: Sequence[str],
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> Accuracy:
+    """Agreement of a judge with labels.
+
+    Args:
+        p: probabilities of first, second and tie, [n, 3]; NaN where unreadable.
+        labels: what people said, length n.
+        clusters: the prompt of each, length n.
+        num_resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    p = np.asarray(p, dtype=np.float64).reshape(-1, 3)
+    codes = np.array([_CODE[label] for label in labels], dtype=np.int64)
+    if len(p) != len(codes):
+        raise ValueError(f"{len(p)} judgements but {len(codes)} labels")
+    is_read = np.isfinite(p).all(axis=1)
+    hits = np.full((2, len(p)), np.nan)
+    hits[0, is_read] = _verdicts(p[is_read]) == codes[is_read]
+    is_decided = is_read & (codes != _CODE["tie"])
+    lead = np.sign(p[is_decided, 0] - p[is_decided, 1])  # 1, 0 or -1
+    hits[1, is_decided] = (1 + lead * np.where(codes[is_decided] == _CODE["first"], 1, -1)) / 2
+    with_ties, without_ties = (
+        clustered_bootstrap(row, clusters, num_resamples, seed) for row in hits
+    )
+    invalid_rate = float(1 - is_read.mean()) if len(p) else math.nan
+    return Accuracy(with_ties, without_ties, invalid_rate, len(p))
+
+
+def _verdicts(p: Array) -> npt.NDArray[np.int64]:
+    """The rule of `Duel.preference` for all rows: a draw of first and second is a tie."""
+    is_tie = (p[:, 2] >= p[:, :2].max(axis=1, initial=0.0)) | (p[:, 0] == p[:, 1])
+    winner = np.where(p[:, 0] > p[:, 1], _CODE["first"], _CODE["second"])
+    return np.where(is_tie, _CODE["tie"], winner)
+
+
+def win_rate(
+    outcomes: Sequence[Preference | None],
+    clusters: Sequence[str],
+    num_resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """How often the first of two models wins, a tie counting half; None is an invalid outcome."""
+    points = {"first": 1.0, "second": 0.0, "tie": 0.5, None: math.nan}
+    values = [points[outcome] for outcome in outcomes]
+    return clustered_bootstrap(values, clusters, num_resamples, seed)
+
+
+def flip_rate(
+    is_flipped: Sequence[bool],
+    clusters: Sequence[str],
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Share of matchups whose verdict changes with the order in which the two are shown."""
+    return clustered_bootstrap([float(one) for one in is_flipped], clusters, num_resamples, seed)
+
+
+def brier(p: Sequence[float] | Array, outcomes: Sequence[float] | Array) -> float:
+    """Mean squared difference of probability and outcome (Brier 1950), 0 to 1, for two classes.
+
+    Args:
+        p: probabilities that the first side is better.
+        outcomes: 1 where it is, 0 where the second is, 0.5 for a tie.
+    """
+    probability, outcome = _known(p, outcomes)
+    return _mean((probability - outcome) ** 2)
+
+
+def expected_calibration_error(
+    p: Sequence[float] | Array, outcomes: Sequence[float] | Array, num_bins: int = 10
+) -> float:
+    """How far probabilities are from frequencies, 0 to 1 (Naeini et al. 2015, Guo et al. 2017).
+
+    Rows are binned by `p` into bins of equal width; the result is the mean over rows of the
+    difference between their bin's mean probability and its mean outcome. With few rows it is above
+    zero for a perfectly calibrated judge too: compare judges on the same labels.
+    """
+    probability, outcome = _known(p, outcomes)
+    bins = np.minimum((probability * num_bins).astype(np.int64), num_bins - 1)
+    gaps = np.bincount(bins, weights=probability - outcome, minlength=num_bins)
+    return float(np.abs(gaps).sum() / len(probability)) if len(probability) else math.nan
+
+
+def spearman(x: Sequence[float] | Array, y: Sequence[float] | Array) -> float:
+    """Rank correlation, equal values sharing their mean rank; NaN where one side is constant."""
+    x, y = _known(x, y)
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return math.nan
+    return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
+
+
+def _ranks(values: Array) -> Array:
+    _, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[codes])
+
+
+def attribute_drift(
+    base: Mapping[str, Sequence[float]], new: Mapping[str, Sequence[float]]
+) -> dict[str, float]:
+    """Shift of each attribute's mean from `base` to `new`, in standard deviations of `base`.
+
+    It is infinite where the base does not vary and the mean has moved.
+    """
+    drift = {}
+    for name, before in base.items():
+        old, late = np.asarray(before, dtype=np.float64), np.asarray(new[name], dtype=np.float64)
+        if len(old) < 2 or len(late) == 0:
+            drift[name] = math.nan
+            continue
+        shift, sd = float(late.mean() - old.mean()), float(old.std(ddof=1))
+        if sd > 0:
+            drift[name] = shift / sd
+        else:
+            drift[name] = math.copysign(math.inf, shift) if shift else 0.0
+    return drift
+
+
+def diversity(
+    hashes: Sequence[Sequence[int]], distance: Callable[[int, int], float] = hash_distance
+) -> float:
+    """Mean perceptual distance of two candidates of one prompt, averaged over prompts.
+
+    Args:
+        hashes: the perceptual hashes of each prompt's candidates; prompts with fewer than two are
+            left out.
+        distance: of two hashes.
+    """
+    spreads = [
+        _mean([distance(one, other) for one, other in itertools.combinations(group, 2)])
+        for group in hashes
+        if len(group) > 1
+    ]
+    return _mean(spreads)
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values: those of at most q make a list with a false discovery rate of q.
+
+    Benjamini & Hochberg 1995; valid for independent and for positively dependent tests. A NaN
+    stays NaN and is no test.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    known = np.flatnonzero(np.isfinite(p))
+    ranked = known[np.argsort(p[known], kind="stable")]
+    scaled = p[ranked] * len(ranked) / np.arange(1, len(ranked) + 1)
+    adjusted = np.full(len(p), np.nan)
+    adjusted[ranked] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return [float(one) for one in adjusted]
+
+
+def _known(x: Sequence[float] | Array, y: Sequence[float] | Array) -> tuple[Array, Array]:
+    """Both columns without the rows in which either is NaN."""
+    left, right = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if left.shape != right.shape:
+        raise ValueError(f"columns of different length: {left.shape} and {right.shape}")
+    known = np.isfinite(left) & np.isfinite(right)
+    return left[known], right[known]
+
+
+def _mean(values: Sequence[float] | Array) -> float:
+    return float(np.mean(values)) if len(values) else math.nan

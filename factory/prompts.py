@@ -1,0 +1,107 @@
+"""Prompts files: Parquet, JSON Lines or plain text, validated row by row before any model runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.rows import Prompt, Task
+
+_KNOWN_COLUMNS = {"prompt", "prompt_id", "task", "tags"}
+
+
+class PromptsError(ValueError):
+    """A prompts file that cannot be used; the message names file and row."""
+
+
+def read_prompts(path: str | Path) -> list[Prompt]:
+    """Read and validate all prompts of a file.
+
+    Text files hold one prompt a line. JSON Lines and Parquet rows have `prompt`, and may have
+    `task` and `tags` (a mapping of strings); any other column of strings becomes a tag.
+
+    Raises:
+        PromptsError: missing or unreadable file, unknown kind of file, no prompts, an empty text,
+            a value of the wrong type, an unknown task, a duplicate prompt.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise PromptsError(f"{path}: no such prompts file")
+    readers = {".txt": _text_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
+    if path.suffix not in readers:
+        raise PromptsError(f"{path}: a prompts file is {', '.join(readers)}, not {path.suffix!r}")
+    prompts: list[Prompt] = []
+    first_seen: dict[str, int] = {}
+    for number, row in readers[path.suffix](path):
+        where = f"{path}: row {number}"
+        prompt = _prompt(row, where)
+        if prompt.prompt_id in first_seen:
+            raise PromptsError(
+                f"{where}: duplicate of row {first_seen[prompt.prompt_id]} ({prompt.text!r:.80}); "
+                "remove one of them"
+            )
+        first_seen[prompt.prompt_id] = number
+        prompts.append(prompt)
+    if not prompts:
+        raise PromptsError(f"{path}: holds no prompts")
+    return prompts
+
+
+def _prompt(row: dict[str, Any], where: str) -> Prompt:
+    text = row.get("prompt")
+    if not isinstance(text, str):
+        found = "is missing" if text is None else f"is {type(text).__name__}, not text"
+        raise PromptsError(f"{where}: 'prompt' {found}")
+    if not text.strip():
+        raise PromptsError(f"{where}: 'prompt' is empty")
+    task = row.get("task") or "image_generation"
+    if task not in get_args(Task):
+        raise PromptsError(f"{where}: unknown task {task!r}; known: {', '.join(get_args(Task))}")
+    tags = {key: value for key, value in row.items() if key not in _KNOWN_COLUMNS}
+    given = row.get("tags") or {}
+    if isinstance(given, list):  # our own Parquet form
+        given = {tag["key"]: tag["value"] for tag in given}
+    if not isinstance(given, dict):
+        raise PromptsError(f"{where}: 'tags' is {type(given).__name__}, not a mapping")
+    tags.update(given)
+    for key, value in tags.items():
+        if not isinstance(value, str):
+            raise PromptsError(f"{where}: tag {key!r} is {type(value).__name__}, not text")
+    return Prompt.of(text.strip(), task, tags)
+
+
+def _text_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(_lines(path), start=1):
+        yield number, {"prompt": line}
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(_lines(path), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise PromptsError(f"{path}: row {number}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise PromptsError(f"{path}: row {number}: is {type(row).__name__}, not an object")
+        yield number, row
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptsError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise PromptsError(f"{path}: cannot be read as Parquet: {error}") from None
+    for number, row in enumerate(table.to_pylist(), start=1):
+        yield number, {key: value for key, value in row.items() if value is not None}

@@ -1,0 +1,277 @@
+"""The sandbox base vision-language model: a small LLaVA, pretrained from scratch on drawn scenes.
+
+It learns three things, all with exact truth from the scene that was drawn and none from a
+preference: to *describe* a picture, to *answer* a question about it, and to *check* a caption
+against one or two pictures. Checking is the dense task that makes a judge learnable at this size:
+after every word of the caption the model predicts whether that word is true of the picture, after
+the caption how many words were wrong, and after two pictures which of them is closer. The judge is
+fine-tuned from this base (`jobs.train_judge`), as real judges are from real base models.
+
+Left out: clips. The tokenizer knows their words; the base has seen none.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+
+from factory.sandbox.drawing import CONTENT_DEFECTS, PIXEL_DEFECTS, Pixels, draw, spoil_pixels, spoil_scene
+from factory.sandbox.questions import ask
+from factory.sandbox.tokenizer import EOS, IMAGE, build_tokenizer
+from factory.sandbox.world import Scene, caption, differences, sample_scene
+
+SIDE = 32
+PATCH = 8
+TOKENS_PER_IMAGE = (SIDE // PATCH) ** 2
+MAX_CONTEXT = 256
+_WIDTH = 128
+_IGNORED = -100
+
+Log = Callable[[str], None]
+
+
+def build_processor() -> LlavaProcessor:
+    """The stock LLaVA processor for 32-px pictures; runs without torchvision."""
+    return LlavaProcessor(
+        image_processor=CLIPImageProcessorPil(
+            size={"height": SIDE, "width": SIDE},
+            do_center_crop=False,
+            image_mean=[0.5, 0.5, 0.5],
+            image_std=[0.5, 0.5, 0.5],
+        ),
+        tokenizer=build_tokenizer(MAX_CONTEXT, closed=False),
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        image_token=IMAGE,
+    )
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
+    """An untrained LLaVA of 1.4 million parameters: a 4-layer ViT and a 4-layer decoder."""
+    return LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=CLIPVisionConfig(
+                hidden_size=_WIDTH,
+                intermediate_size=2 * _WIDTH,
+                num_hidden_layers=4,
+                num_attention_heads=4,
+                image_size=SIDE,
+                patch_size=PATCH,
+                projection_dim=_WIDTH,
+            ),
+            text_config=LlamaConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=_WIDTH,
+                intermediate_size=5 * _WIDTH // 2,
+                num_hidden_layers=4,
+                num_attention_heads=4,
+                num_key_value_heads=4,
+                max_position_embeddings=MAX_CONTEXT,
+                # The usual 0.02 is meant for wide models; at this width it leaves attention so
+                # flat that the model answers from the text alone for thousands of steps.
+                initializer_range=0.06,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+                tie_word_embeddings=True,
+            ),
+            image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+            vision_feature_layer=-1,
+            vision_feature_select_strategy="default",
+            tie_word_embeddings=True,
+        )
+    )
+
+
+class Document:
+    """One training text under construction: token ids, and what each position should predict."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._tokenizer = tokenizer
+        self.ids: list[int] = [tokenizer.bos_token_id]
+        self.targets: list[int] = [_IGNORED]
+        self.pictures: list[Pixels] = []
+
+    def say(self, text: str) -> None:
+        """Append text that is given, not predicted."""
+        ids = self._tokenizer(text, add_special_tokens=False).input_ids
+        self.ids += ids
+        self.targets += [_IGNORED] * len(ids)
+
+    def show(self, picture: Pixels) -> None:
+        self.say(IMAGE * TOKENS_PER_IMAGE)
+        self.pictures.append(picture)
+
+    def expect(self, word: str) -> None:
+        """The last position so far should predict `word`, whatever text follows it."""
+        self.targets[-1] = self._tokenizer.convert_tokens_to_ids(word)
+
+    def answer(self, text: str) -> None:
+        """Append text that is predicted token by token."""
+        for token in self._tokenizer(text, add_special_tokens=False).input_ids:
+            self.targets[-1] = token
+            self.ids.append(token)
+            self.targets.append(_IGNORED)
+
+
+def _picture(scene: Scene, rng: random.Random) -> Pixels:
+    pixels = draw(scene, rng, SIDE)
+    if rng.random() < 0.5:
+        pixels = spoil_pixels(pixels, rng.choice(PIXEL_DEFECTS), rng, dose=rng.uniform(0.1, 0.9))
+    return pixels
+
+
+def _spoiled(scene: Scene, rng: random.Random) -> Scene:
+    for _ in range(rng.choices((0, 1, 2, 3, 4), weights=(0.28, 0.32, 0.2, 0.12, 0.08))[0]):
+        scene = spoil_scene(scene, rng.choice(CONTENT_DEFECTS), rng)
+    return scene
+
+
+def _check(document: Document, stated: Scene, shown: Scene) -> int:
+    """Append the caption of `stated` with a yes or no expected after each element; count the noes."""
+    found = differences(stated, shown)
+
+    def word(text: str, right: bool) -> None:
+        document.say(text)
+        document.expect("yes" if right else "no")
+
+    for index, (thing, wrong) in enumerate(zip(stated.things, found.things, strict=True)):
+        if index > 0:
+            document.say(stated.relation or "and")
+            if stated.relation is not None:
+                document.expect("no" if "place" in found.things[0] else "yes")
+        document.say("a")
+        for field in ("size", "colour", "shape"):
+            word(getattr(thing, field), field not in wrong)
+        if thing.place is not None:
+            document.say("in the" if thing.place == "center" else "at the")
+            word(thing.place, "place" not in wrong)
+    document.say("on a")
+    word(stated.background, not found.background)
+    document.say("background")
+    word(".", found.num_extra == 0)
+    document.say("check :")
+    document.expect(str(min(9, found.num_wrong)))
+    return found.num_wrong
+
+
+def checking_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Document:
+    """Two pictures of one caption, each checked word by word, then which is closer to it."""
+    document = Document(tokenizer)
+    stated = sample_scene(rng)
+    errors = []
+    for number in (1, 2):
+        shown = _spoiled(stated, rng)
+        document.say(f"image {number} :")
+        document.show(_picture(shown, rng))
+        document.say("caption :")
+        errors.append(_check(document, stated, shown))
+    document.say("closer :")
+    if errors[0] == errors[1]:
+        document.answer("both")
+    else:
+        document.answer(f"image {1 if errors[0] < errors[1] else 2}")
+    return document
+
+
+def telling_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Document:
+    """One picture, a question about it with its right answer, then its description."""
+    document = Document(tokenizer)
+    scene = sample_scene(rng)
+    document.say("image :")
+    document.show(_picture(scene, rng))
+    question = ask(scene, rng)
+    document.say(f"question : {question.text} answer :")
+    document.answer(f"{question.answers[0].text} .")
+    document.say("describe :")
+    document.answer(caption(scene) + " " + EOS)
+    return document
+
+
+def collate(documents: list[Document], pad: int) -> dict[str, Tensor]:
+    """Pad documents on the right: input_ids, attention_mask and targets [B, T]; pictures [P, 3, H, W]."""
+    length = max(len(document.ids) for document in documents)
+    shape = (len(documents), length)
+    ids = torch.full(shape, pad)
+    targets = torch.full(shape, _IGNORED)
+    mask = torch.zeros(shape, dtype=torch.long)
+    for row, document in enumerate(documents):
+        size = len(document.ids)
+        ids[row, :size] = torch.tensor(document.ids)
+        targets[row, :size] = torch.tensor(document.targets)
+        mask[row, :size] = 1
+    pictures = np.stack([picture for document in documents for picture in document.pictures])
+    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    return {"input_ids": ids, "attention_mask": mask, "targets": targets, "pixel_values": pixels}
+
+
+def answer_loss(model: LlavaForConditionalGeneration, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Cross-entropy at the positions that have a target, and the share of them predicted right."""
+    hidden = model.model(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        pixel_values=batch["pixel_values"],
+        use_cache=False,
+    ).last_hidden_state
+    asked = batch["targets"] != _IGNORED
+    logits = model.lm_head(hidden[asked])
+    targets = batch["targets"][asked]
+    right = (logits.argmax(-1) == targets).float().mean()
+    return F.cross_entropy(logits, targets), right
+
+
+def pretrain_base(
+    num_steps: int,
+    batch_size: int,
+    seed: int,
+    log: Log = print,
+    save: Callable[[LlavaForConditionalGeneration, LlavaProcessor], None] | None = None,
+    save_every: int = 500,
+) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
+    """Pretrain the base from scratch; each step sees `batch_size` documents of either kind."""
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    processor = build_processor()
+    tokenizer = processor.tokenizer
+    model = build_model(tokenizer)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 1e-3, total_steps=num_steps, pct_start=0.04
+    )
+    for step in range(num_steps):
+        optimizer.zero_grad()
+        shares = []
+        for make in (checking_document, telling_document):
+            documents = [make(tokenizer, rng) for _ in range(batch_size)]
+            loss, right = answer_loss(model, collate(documents, tokenizer.pad_token_id))
+            loss.backward()
+            shares.append((loss.item(), right.item()))
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 50 == 0:
+            (check, check_right), (tell, tell_right) = shares
+            log(
+                f"base step {step} checking {check:.3f} ({check_right:.1%} right) "
+                f"telling {tell:.3f} ({tell_right:.1%} right)"
+            )
+        if save is not None and (step + 1) % save_every == 0:
+            save(model, processor)
+    return model.eval(), processor

@@ -1,0 +1,202 @@
+"""The sandbox generator: a small text-to-image diffusion pipeline in stock diffusers classes.
+
+A `StableDiffusionPipeline` of 32-px pictures: a KL autoencoder that halves each side, a text
+encoder of two layers, and a UNet of three levels that predicts v with a zero terminal SNR (plain
+backgrounds need it). It is trained here from scratch on drawn scenes, long enough to draw most
+captions and short enough to get colours, places, shapes and counts wrong: the regime in which
+preferences carry signal. Nothing outside this file knows that the pipeline is small.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+
+from factory.sandbox.drawing import draw
+from factory.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
+from factory.sandbox.world import Scene, caption, sample_scene
+
+SIDE = 32
+_TEXT_WIDTH = 96
+#: Share of captions left empty in training, so that classifier-free guidance has its baseline.
+_EMPTY_CAPTIONS = 0.1
+
+Log = Callable[[str], None]
+
+
+def build_autoencoder() -> AutoencoderKL:
+    """An untrained KL autoencoder: [B, 3, 32, 32] pixels <-> [B, 4, 16, 16] latents."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=SIDE,
+        mid_block_add_attention=False,
+    )
+
+
+def build_unet() -> UNet2DConditionModel:
+    """An untrained denoiser over [B, 4, 16, 16] latents with cross-attention to the caption."""
+    return UNet2DConditionModel(
+        sample_size=SIDE // 2,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(32, 64, 128),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=_TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
+
+
+def build_text_encoder(tokenizer: PreTrainedTokenizerFast) -> CLIPTextModel:
+    """An untrained CLIP text encoder over the sandbox vocabulary."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=_TEXT_WIDTH,
+            intermediate_size=2 * _TEXT_WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_PROMPT_TOKENS,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    return DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        rescale_betas_zero_snr=True,
+        clip_sample=False,
+        set_alpha_to_one=True,
+        steps_offset=1,
+    )
+
+
+def _draw_batch(rng: random.Random, num: int) -> tuple[Tensor, list[str]]:
+    """`num` drawn scenes as pixels in [-1, 1], B 3 H W, and their captions."""
+    scenes: list[Scene] = [sample_scene(rng) for _ in range(num)]
+    pixels = np.stack([draw(scene, rng, SIDE) for scene in scenes])  # B H W 3
+    tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    return tensor.contiguous(), [caption(scene) for scene in scenes]
+
+
+def train_autoencoder(num_steps: int, batch_size: int, seed: int, log: Log = print) -> AutoencoderKL:
+    """Train the autoencoder on drawn scenes; its scaling factor is set from the latents it makes."""
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    vae = build_autoencoder()
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=num_steps)
+    for step in range(num_steps):
+        pixels, _ = _draw_batch(rng, batch_size)
+        posterior = vae.encode(pixels).latent_dist
+        restored = vae.decode(posterior.sample()).sample
+        error = F.l1_loss(restored, pixels) + F.mse_loss(restored, pixels)
+        loss = error + 1e-5 * posterior.kl().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 100 == 0:
+            log(f"autoencoder step {step} error {error.item():.4f}")
+    with torch.no_grad():
+        pixels, _ = _draw_batch(rng, 256)
+        latents = vae.encode(pixels).latent_dist.mode()
+    vae.register_to_config(scaling_factor=float(1.0 / latents.std()))
+    return vae.eval().requires_grad_(False)
+
+
+def train_generator(
+    num_steps: int,
+    autoencoder_steps: int,
+    batch_size: int,
+    seed: int,
+    log: Log = print,
+    save: Callable[[StableDiffusionPipeline], None] | None = None,
+    save_every: int = 500,
+) -> StableDiffusionPipeline:
+    """Train the whole pipeline from scratch on drawn scenes.
+
+    `save` is called with the averaged weights every `save_every` steps, so that a long run leaves
+    something behind whenever it is stopped.
+    """
+    vae = train_autoencoder(autoencoder_steps, batch_size, seed, log)
+    torch.manual_seed(seed + 1)
+    rng = random.Random(seed + 1)
+    tokenizer = build_tokenizer(MAX_PROMPT_TOKENS, closed=True)
+    text_encoder, unet, scheduler = build_text_encoder(tokenizer), build_unet(), build_scheduler()
+    averaged = copy.deepcopy(torch.nn.ModuleList([text_encoder, unet])).requires_grad_(False)
+    live = torch.nn.ModuleList([text_encoder, unet])
+    optimizer = torch.optim.AdamW(live.parameters(), lr=6e-4, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 6e-4, total_steps=num_steps, pct_start=0.05
+    )
+    for step in range(num_steps):
+        pixels, captions = _draw_batch(rng, batch_size)
+        captions = ["" if rng.random() < _EMPTY_CAPTIONS else text for text in captions]
+        with torch.no_grad():
+            latents = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
+        tokens = tokenizer(captions, padding="max_length", return_tensors="pt").input_ids
+        noise = torch.randn_like(latents)
+        timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (len(latents),))
+        noisy = scheduler.add_noise(latents, noise, timesteps)
+        target = scheduler.get_velocity(latents, noise, timesteps)
+        predicted = unet(noisy, timesteps, text_encoder(tokens).last_hidden_state).sample
+        loss = F.mse_loss(predicted, target)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(live.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        decay = min(0.998, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for mean, value in zip(averaged.parameters(), live.parameters(), strict=True):
+                mean.lerp_(value, 1.0 - decay)
+        if step % 50 == 0:
+            log(f"generator step {step} loss {loss.item():.4f}")
+        if save is not None and (step + 1) % save_every == 0:
+            save(assemble(vae, averaged[0], averaged[1], tokenizer))
+    return assemble(vae, averaged[0], averaged[1], tokenizer)
+
+
+def assemble(
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    unet: UNet2DConditionModel,
+    tokenizer: PreTrainedTokenizerFast,
+) -> StableDiffusionPipeline:
+    """Put the trained parts into the stock pipeline class."""
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline

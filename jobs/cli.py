@@ -1,0 +1,74 @@
+"""The command line that all jobs share: `python -m jobs.NAME --recipe FILE [key=value …]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from schemas.recipe import Recipe, RecipeError, load
+
+LAPTOP = Path(__file__).parent / "recipes" / "laptop.yaml"
+
+
+def parser(name: str, description: str) -> argparse.ArgumentParser:
+    """The arguments that every job takes."""
+    arguments = argparse.ArgumentParser(
+        prog=f"python -m jobs.{name}",
+        description=description,
+        epilog="Every key of the recipe can be overridden: produce.num_candidates=4 seed=1 …",
+    )
+    arguments.add_argument(
+        "--recipe", default=str(LAPTOP), metavar="FILE", help="YAML recipe (default: laptop.yaml)"
+    )
+    arguments.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="validate recipe, inputs, paths and models, print the plan, start nothing",
+    )
+    arguments.add_argument("overrides", nargs="*", metavar="key=value", help="override the recipe")
+    return arguments
+
+
+def run(
+    arguments: argparse.ArgumentParser,
+    work: Callable[[Recipe, argparse.Namespace], None],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Read the recipe and do the work; a fault in recipe or inputs ends in one clear message."""
+    given = arguments.parse_args(argv)
+    # Before anything heavy is loaded: a number of threads is read once, when a library starts.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        work(load(given.recipe, given.overrides), given)
+    except RecipeError as error:
+        return _fail(error)
+    except ValueError as error:
+        # Our own errors about inputs are ValueErrors of our own modules; others are faults.
+        if type(error).__module__.split(".")[0] in {"schemas", "factory", "actors", "jobs"}:
+            return _fail(error)
+        raise
+    return 0
+
+
+def _fail(error: Exception) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+def stage_main(name: str, description: str, argv: Sequence[str] | None = None) -> int:
+    """The `main` of a job that runs one stage of one round."""
+    arguments = parser(name, description)
+    arguments.add_argument(
+        "--round", type=int, default=1, metavar="N", help="round of the loop (default: 1)"
+    )
+
+    def work(recipe: Recipe, given: argparse.Namespace) -> None:
+        from jobs.loop import run_stages
+
+        run_stages(recipe, given.round, [name], dry_run=given.dry_run)
+
+    return run(arguments, work, argv)

@@ -1,0 +1,59 @@
+"""Starting Ray for a job: a local one by default, or the cluster that the recipe names."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jobs.workspace import InputError
+from schemas.recipe import Recipe
+
+#: Ray Data's checkpoint filter takes one logical CPU when a run is resumed, and a write task one
+#: more: a pipeline whose pools take everything would wait for itself for ever.
+PIPELINE_OVERHEAD_CPUS = 2.0
+
+
+def check_cpus(needed: float, recipe: Recipe, what: str) -> None:
+    """Refuse a plan that cannot be placed, before anything starts.
+
+    Raises:
+        InputError: says how many logical CPUs are wanted and which keys to change.
+    """
+    if recipe.address == "local" and needed > recipe.num_cpus:
+        raise InputError(
+            f"num_cpus: {what} needs {needed:g} logical CPUs and the recipe gives {recipe.num_cpus}; "
+            f"raise num_cpus (logical, they may exceed the cores) or make the pools smaller"
+        )
+
+
+@contextmanager
+def ray_session(recipe: Recipe) -> Iterator[None]:
+    """Ray for the time of a job; a session that is already there is used and left running."""
+    # One thread a process, and no network, also in the workers that inherit this environment.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    # The older reader starts in a tenth of the time on small files.
+    os.environ.setdefault("RAY_DATA_USE_DATASOURCE_V2", "0")
+    import ray
+    import ray.data
+
+    owned = not ray.is_initialized()
+    if owned:
+        ray.init(
+            address=recipe.address,
+            num_cpus=recipe.num_cpus if recipe.address == "local" else None,
+            include_dashboard=False if recipe.address == "local" else None,
+            logging_level=logging.WARNING,
+            log_to_driver=False,
+        )
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = os.isatty(2)
+    try:
+        yield
+    finally:
+        if owned:
+            ray.shutdown()

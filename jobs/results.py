@@ -1,0 +1,188 @@
+"""The JSON files that stages write beside their manifest, and that the report reads.
+
+    curves.json      train_judge, align   a list of points {"step": 10, "loss": 0.31, ...}
+    profile.json     audit                Profile
+    evaluation.json  evaluate             Evaluation
+    findings.json    evaluate             Decision
+
+Each is a dataclass below, written and read field by field. A number that could not be measured is
+null, never NaN, so that any JSON reader can open the files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+PROFILE = "profile.json"
+EVALUATION = "evaluation.json"
+FINDINGS = "findings.json"
+CURVES = "curves.json"
+GRID = "grid.png"
+
+Read = TypeVar("Read")
+
+
+class ResultError(ValueError):
+    """A result file that is there and cannot be used; the message names file and field."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number with its 95 % interval.
+
+    name: what was measured: "brightness", "first place", "win rate".
+    value: the estimate; null where it could not be measured.
+    low, high: the interval, by bootstrap clustered by prompt; null where there is none.
+    neutral: the value that means no effect: 0 for a difference, 0.5 for the share of one of two;
+        null where there is none, as for a rate of errors.
+    unit: of all four; estimates of one unit are drawn on one axis.
+    num: prompts, pairs or labels that it rests on.
+    num_invalid: those that could not be judged and are not part of `num`.
+    by: who measured: the address of a judge, or the oracle.
+    note: a remark in plain text.
+    corrected: the same after the correction, where there is one.
+    """
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    neutral: float | None = 0.0
+    unit: str = ""
+    num: int | None = None
+    num_invalid: int = 0
+    by: str = ""
+    note: str = ""
+    corrected: Estimate | None = None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves out the neutral value."""
+        if self.low is None or self.high is None or self.neutral is None:
+            return False
+        return self.low > self.neutral or self.high < self.neutral
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What `audit` found out about a judge."""
+
+    judge: str
+    estimates: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` measured on held-out prompts.
+
+    gains: win rates of the challenger against the champion, one for each judge (`by`).
+    drift: shifts of attributes from champion to challenger.
+    grid_prompts, grid_columns: what the rows and columns of grid.png show, in order.
+    """
+
+    challenger: str
+    champion: str
+    gains: tuple[Estimate, ...]
+    drift: tuple[Estimate, ...] = ()
+    grid_prompts: tuple[str, ...] = ()
+    grid_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one gate saw.
+
+    gate: the recipe's key: "min_win_rate".
+    subject: the address that was looked at.
+    is_passed: whether it may go on.
+    threshold: as the recipe has it.
+    value, low, high: what was measured, with its interval.
+    message: one sentence.
+    """
+
+    gate: str
+    subject: str
+    is_passed: bool
+    threshold: float
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The decision of a round: the challenger becomes champion, or the champion stays."""
+
+    decision: Literal["promote", "keep"]
+    challenger: str
+    champion: str  # the one that it was compared with
+    findings: tuple[Finding, ...]
+
+
+def write(path: Path, result: Profile | Evaluation | Decision) -> None:
+    """Write a result; NaN and infinities become null."""
+    plain = _without_nan(asdict(result))
+    path.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read(path: Path, kind: type[Read]) -> Read | None:
+    """The result in a file, or None where there is no such file.
+
+    Raises:
+        ResultError: the file cannot be read as one of this kind.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(map(str, fault["loc"])) or "file"
+        raise ResultError(f"{path}: {field}: {fault['msg']}") from None
+    except OSError as error:
+        raise ResultError(f"{path}: {error}") from None
+
+
+def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """The curves of a training run by metric, as (step, value); empty where there is no file.
+
+    Raises:
+        ResultError: the file is not a list of points.
+    """
+    points = read(path, list[dict[str, Any]])
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for number, point in enumerate(points or ()):
+        try:
+            step = int(point["step"])
+            for name, value in curve_values(point).items():
+                if value is not None and math.isfinite(value):
+                    curves.setdefault(name, []).append((step, float(value)))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultError(f"{path}: point {number}: {error!r}") from None
+    return curves
+
+
+def curve_values(point: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of one point, whether they stand beside its step or under "metrics"."""
+    inner = point.get("metrics")
+    if isinstance(inner, Mapping):
+        return dict(inner)
+    return {key: value for key, value in point.items() if key != "step"}
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_without_nan(one) for one in value]
+    return value

@@ -1,0 +1,92 @@
+"""Makes what the sandbox ships: its prompts files, its small generator and its base model.
+
+    python -m jobs.sandbox prompts   --out jobs/recipes/prompts
+    python -m jobs.sandbox generator --out factory/sandbox/weights/generator   (about 50 minutes)
+    python -m jobs.sandbox base      --out factory/sandbox/weights/base        (about 50 minutes)
+
+Times are of one CPU core. Weights are stored in half precision and loaded in whatever the recipe
+says. Training saves as it goes, so a stopped run leaves a model that loads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+#: The shipped prompts files: name -> number of prompts. No prompt is in two of them.
+PROMPTS = {"heldout": 240, "label": 220, "produce": 160, "sweep": 600}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make one of the sandbox's parts."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.sandbox", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("prompts", "generator", "base"))
+    parser.add_argument("--out", type=Path, required=True, metavar="DIRECTORY")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, help="training steps (default: as shipped)")
+    given = parser.parse_args(argv)
+    given.out.mkdir(parents=True, exist_ok=True)
+    if given.part == "prompts":
+        _write_prompts(given.out, given.seed)
+    elif given.part == "generator":
+        _train_generator(given.out, given.seed, given.steps or 3300)
+    else:
+        _pretrain_base(given.out, given.seed, given.steps or 4000)
+    return 0
+
+
+def _write_prompts(out: Path, seed: int) -> None:
+    from factory.sandbox.world import sample_captions
+
+    captions = iter(sample_captions(sum(PROMPTS.values()), seed))
+    for name, num in PROMPTS.items():
+        lines = [next(captions) + "\n" for _ in range(num)]
+        (out / f"{name}.txt").write_text("".join(lines))
+        print(f"{out / name}.txt: {num} prompts")
+
+
+def _train_generator(out: Path, seed: int, num_steps: int) -> None:
+    import torch
+
+    from factory.sandbox.generator import train_generator
+
+    torch.set_num_threads(1)
+
+    def save(pipeline: Any) -> None:
+        pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
+        pipeline.to(torch.float32)
+
+    save(train_generator(num_steps, 1500, 48, seed, _log, _save_copy(save)))
+
+
+def _pretrain_base(out: Path, seed: int, num_steps: int) -> None:
+    import torch
+
+    from factory.sandbox.base_vlm import pretrain_base
+
+    torch.set_num_threads(1)
+
+    def save(model: Any, processor: Any) -> None:
+        model.to(torch.float16).save_pretrained(out)
+        processor.save_pretrained(out)
+
+    save(*pretrain_base(num_steps, 24, seed, _log, _save_copy(save)))
+
+
+def _save_copy(save: Any) -> Any:
+    """Saving rounds to half precision in place: a run that goes on must save a copy."""
+    import copy
+
+    return lambda model, *rest: save(copy.deepcopy(model), *rest)
+
+
+def _log(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""What the two training stages share: their plan, their storage, and their curves in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jobs.stage import Plan
+from jobs.workspace import Round
+from schemas.recipe import Training
+
+_RUNS = "_training"
+
+
+def fit_plan(rows: str, training: Training) -> Plan:
+    """Workers of a training run, beside one CPU for reading its rows."""
+    return Plan(
+        f"{rows}, {training.num_steps} steps of {training.batch_size}",
+        f"{training.num_workers} worker(s), ZeRO {training.zero_stage}, {training.precision}",
+        training.num_workers * training.cpus_per_worker + 1,
+        training.num_workers * float(training.use_gpu),
+    )
+
+
+def run_fit(
+    task: Any,
+    training: Training,
+    datasets: Mapping[str, Any],
+    at: Round,
+    kind: str,
+    directory: Path,
+) -> list[dict[str, float]]:
+    """Train, write the model to `directory`, and return its curves.
+
+    The run's checkpoints lie in the artifact's own directory, so a killed job finds them again.
+    """
+    from actors.trainers.engine import fit
+
+    result = fit(
+        task,
+        training,
+        datasets,
+        output=directory,
+        run_name=at.address(kind),
+        storage_path=(at.root / _RUNS).absolute(),
+        seed=at.recipe.seed,
+    )
+    return result.points

@@ -1,0 +1,148 @@
+"""Where things are: the directory of every artifact, by its address `name@version`.
+
+    ROOT/data/labels@1    ROOT/models/judge@1    ROOT/reports/round-1.html    ROOT/mlflow.db
+
+The version of an artifact is the round that made it; `generator@0` is the pipeline that the recipe
+starts from, which stays where it is.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs import results
+from schemas import manifest
+from schemas.manifest import Manifest, Parent
+from schemas.recipe import Recipe
+
+MODEL_KINDS = ("judge", "generator")
+
+
+class InputError(ValueError):
+    """Something that a stage needs is missing or unusable; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of one recipe: what every stage is a function of."""
+
+    recipe: Recipe
+    number: int
+
+    @property
+    def root(self) -> Path:
+        return Path(self.recipe.root)
+
+    def name(self, kind: str) -> str:
+        """The name under which a kind of artifact goes: models have names of their own."""
+        if kind == "generator":
+            return self.recipe.generator.name
+        return self.recipe.judge.name if kind == "judge" else kind
+
+    def address(self, kind: str) -> str:
+        return f"{self.name(kind)}@{self.number}"
+
+    def directory(self, kind: str) -> Path:
+        folder = "models" if kind in MODEL_KINDS else "data"
+        return self.root / folder / self.address(kind)
+
+    def report(self) -> Path:
+        return self.root / "reports" / f"round-{self.number}.html"
+
+    def earlier(self) -> list[Round]:
+        return [Round(self.recipe, number) for number in range(1, self.number)]
+
+    def need(self, kind: str) -> Manifest:
+        """The manifest of this round's artifact of a kind.
+
+        Raises:
+            InputError: it is not complete yet.
+        """
+        found = manifest.read(self.directory(kind))
+        if found is None:
+            raise InputError(
+                f"{self.directory(kind)}: {self.address(kind)} is not complete; "
+                f"run `python -m jobs.{MAKERS[kind]}` with the same recipe first"
+            )
+        return found
+
+    def parent(self, kind: str) -> Parent:
+        found = self.need(kind)
+        return Parent(kind, found.address, found.digest)
+
+
+#: The job that makes each kind of artifact.
+MAKERS = {
+    "labels": "label",
+    "judge": "train_judge",
+    "groups": "produce",
+    "profile": "audit",
+    "pairs": "curate",
+    "generator": "align",
+    "evaluation": "evaluate",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to load: where it is and what it is called."""
+
+    path: str
+    address: str
+
+    def parent(self, role: str) -> Parent:
+        """The model as a parent of what is made with it."""
+        directory = Path(self.path)
+        found = manifest.read(directory) if directory.is_dir() else None
+        if found is not None:
+            return Parent(role, self.address, found.digest)
+        digest = manifest.digest_files(directory) if directory.is_dir() else self.path
+        return Parent(role, self.address, digest)
+
+
+def champion(at: Round) -> Model:
+    """The generator that a round starts from: the last one that was promoted before it."""
+    for earlier in reversed(at.earlier()):
+        earlier.need("evaluation")
+        decision = results.read(
+            earlier.directory("evaluation") / results.FINDINGS, results.Decision
+        )
+        if decision is not None and decision.decision == "promote":
+            return Model(str(earlier.directory("generator")), earlier.address("generator"))
+    spec = at.recipe.generator
+    return Model(spec.path, f"{spec.name}@0")
+
+
+def check_model(path: str, marker: str, key: str) -> None:
+    """Refuse a model path that is neither a model directory nor plausibly a hub name.
+
+    Raises:
+        InputError: a directory without `marker`, or a local-looking path that does not exist.
+    """
+    directory = Path(path)
+    if directory.is_dir():
+        if not (directory / marker).is_file():
+            raise InputError(f"{key}: {path} is a directory but no model: it has no {marker}")
+    elif path.count("/") != 1 or path.startswith((".", "/", "~")):
+        raise InputError(f"{key}: no model at {path!r}: neither a directory nor a hub name")
+    elif os.environ.get("HF_HUB_OFFLINE") == "1":
+        raise InputError(
+            f"{key}: {path!r} is no local directory, and HF_HUB_OFFLINE=1 forbids the hub"
+        )
+
+
+def check_writable(root: Path) -> None:
+    """Refuse an output root that cannot be written.
+
+    Raises:
+        InputError: says which existing directory refuses.
+    """
+    at = root.absolute()
+    while not at.exists():
+        at = at.parent
+    if not at.is_dir():
+        raise InputError(f"root: {root}: {at} is a file, not a directory")
+    if not os.access(at, os.W_OK | os.X_OK):
+        raise InputError(f"root: {root}: {at} is not writable")

@@ -1,0 +1,294 @@
+"""Dataclass rows <-> Arrow tables: the only file that knows both.
+
+Media is stored as encoded bytes in `struct<bytes, path>`, the form that Hugging Face readers
+decode, with its size beside it. Nested rows (candidates, scores, duels) are lists of structs, so a
+group stays one row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from schemas.rows import Candidate, Duel, Group, Label, Media, Pair, Prompt, Score
+
+MEDIA = pa.struct(
+    [
+        ("bytes", pa.binary()),
+        ("path", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("num_frames", pa.int32()),
+        ("fps", pa.float32()),
+    ]
+)
+_TAGS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))
+_CANDIDATE_FIELDS = [
+    ("candidate_id", pa.string()),
+    ("generator", pa.string()),
+    ("seed", pa.int64()),
+    ("media", MEDIA),
+    ("answer", pa.string()),
+    ("error", pa.string()),
+]
+CANDIDATE = pa.struct(_CANDIDATE_FIELDS)
+SCORE = pa.struct(
+    [
+        ("candidate_id", pa.string()),
+        ("judge", pa.string()),
+        ("value", pa.float64()),
+        ("spread", pa.float64()),
+        ("error", pa.string()),
+    ]
+)
+DUEL = pa.struct(
+    [
+        ("first_id", pa.string()),
+        ("second_id", pa.string()),
+        ("judge", pa.string()),
+        ("p_first", pa.float64()),
+        ("p_second", pa.float64()),
+        ("p_tie", pa.float64()),
+        ("error", pa.string()),
+    ]
+)
+PROMPTS = pa.schema(
+    [("prompt_id", pa.string()), ("prompt", pa.string()), ("task", pa.string()), ("tags", _TAGS)]
+)
+GROUPS = pa.schema(
+    [
+        *PROMPTS,
+        ("candidates", pa.list_(CANDIDATE)),
+        ("scores", pa.list_(SCORE)),
+        ("duels", pa.list_(DUEL)),
+        ("error", pa.string()),
+    ]
+)
+PAIRS = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        *PROMPTS,
+        ("chosen", CANDIDATE),
+        ("rejected", CANDIDATE),
+        ("judge", pa.string()),
+        ("margin", pa.float64()),
+        ("margin_sd", pa.float64()),
+        ("score_margin", pa.float64()),
+        ("p_chosen", pa.float64()),
+        ("is_flipped", pa.bool_()),
+        ("verdict", pa.string()),
+        ("objections", pa.list_(pa.string())),
+    ]
+)
+LABELS = pa.schema(
+    [
+        ("label_id", pa.string()),
+        *PROMPTS,
+        ("annotator", pa.string()),
+        ("first", MEDIA),
+        ("second", MEDIA),
+        ("preference", pa.string()),
+        ("points", pa.int32()),
+        ("justification", pa.string()),
+        ("split", pa.string()),
+    ]
+)
+
+Row = Mapping[str, Any]
+
+
+class SchemaError(ValueError):
+    """A table that lacks a column, or holds one of another type than the factory's."""
+
+
+def check_schema(found: pa.Schema, wanted: pa.Schema, where: str) -> None:
+    """Refuse a table whose columns are not those of `wanted`; more columns are welcome.
+
+    Raises:
+        SchemaError: names `where`, the column, and both types.
+    """
+    for column in wanted:
+        index = found.get_field_index(column.name)
+        if index < 0:
+            raise SchemaError(f"{where}: column {column.name!r} is missing")
+        if not found.field(index).type.equals(column.type):
+            raise SchemaError(
+                f"{where}: column {column.name!r} is {found.field(index).type}, not {column.type}"
+            )
+
+
+def _media_to_row(media: Media | None) -> Row | None:
+    if media is None:
+        return None
+    return {
+        "bytes": media.data,
+        "path": None,
+        "width": media.width,
+        "height": media.height,
+        "num_frames": media.num_frames,
+        "fps": media.fps,
+    }
+
+
+def _media_from_row(row: Row | None) -> Media | None:
+    if row is None:
+        return None
+    return Media(row["bytes"], row["width"], row["height"], row["num_frames"], row["fps"])
+
+
+def _prompt_to_row(prompt: Prompt) -> dict[str, Any]:
+    return {
+        "prompt_id": prompt.prompt_id,
+        "prompt": prompt.text,
+        "task": prompt.task,
+        "tags": [{"key": key, "value": value} for key, value in sorted(prompt.tags.items())],
+    }
+
+
+def _prompt_from_row(row: Row) -> Prompt:
+    tags = {tag["key"]: tag["value"] for tag in row["tags"] or ()}
+    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags)
+
+
+def _candidate_to_row(candidate: Candidate) -> Row:
+    return {**vars(candidate), "media": _media_to_row(candidate.media)}
+
+
+def _candidate_from_row(row: Row) -> Candidate:
+    return Candidate(**{**row, "media": _media_from_row(row["media"])})
+
+
+def _number(value: float | None) -> float:
+    """Null, which some engines write for NaN, read back as NaN."""
+    return math.nan if value is None else value
+
+
+def prompts_to_table(prompts: Iterable[Prompt]) -> pa.Table:
+    return pa.Table.from_pylist([_prompt_to_row(prompt) for prompt in prompts], schema=PROMPTS)
+
+
+def prompts_from_table(table: pa.Table) -> list[Prompt]:
+    return [_prompt_from_row(row) for row in table.to_pylist()]
+
+
+def groups_to_table(groups: Iterable[Group]) -> pa.Table:
+    rows = [
+        {
+            **_prompt_to_row(group.prompt),
+            "candidates": [_candidate_to_row(candidate) for candidate in group.candidates],
+            "scores": [vars(score) for score in group.scores],
+            "duels": [vars(duel) for duel in group.duels],
+            "error": group.error,
+        }
+        for group in groups
+    ]
+    return pa.Table.from_pylist(rows, schema=GROUPS)
+
+
+def groups_from_table(table: pa.Table) -> list[Group]:
+    return [
+        Group(
+            _prompt_from_row(row),
+            tuple(_candidate_from_row(one) for one in row["candidates"]),
+            tuple(
+                Score(**{**one, "value": _number(one["value"]), "spread": _number(one["spread"])})
+                for one in row["scores"] or ()
+            ),
+            tuple(Duel(**one) for one in row["duels"] or ()),
+            row["error"],
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def pairs_to_table(pairs: Iterable[Pair]) -> pa.Table:
+    rows = [
+        {
+            **_prompt_to_row(pair.prompt),
+            **{key: value for key, value in vars(pair).items() if key != "prompt"},
+            "chosen": _candidate_to_row(pair.chosen),
+            "rejected": _candidate_to_row(pair.rejected),
+            "objections": list(pair.objections),
+        }
+        for pair in pairs
+    ]
+    return pa.Table.from_pylist(rows, schema=PAIRS)
+
+
+def pairs_from_table(table: pa.Table) -> list[Pair]:
+    return [
+        Pair(
+            pair_id=row["pair_id"],
+            prompt=_prompt_from_row(row),
+            chosen=_candidate_from_row(row["chosen"]),
+            rejected=_candidate_from_row(row["rejected"]),
+            judge=row["judge"],
+            margin=_number(row["margin"]),
+            margin_sd=_number(row["margin_sd"]),
+            score_margin=_number(row["score_margin"]),
+            p_chosen=_number(row["p_chosen"]),
+            is_flipped=row["is_flipped"],
+            verdict=row["verdict"],
+            objections=tuple(row["objections"] or ()),
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def labels_to_table(labels: Iterable[Label]) -> pa.Table:
+    rows = [
+        {
+            **_prompt_to_row(label.prompt),
+            **{key: value for key, value in vars(label).items() if key != "prompt"},
+            "first": _media_to_row(label.first),
+            "second": _media_to_row(label.second),
+        }
+        for label in labels
+    ]
+    return pa.Table.from_pylist(rows, schema=LABELS)
+
+
+def labels_from_table(table: pa.Table) -> list[Label]:
+    labels = []
+    for row in table.to_pylist():
+        first = _media_from_row(row["first"])
+        if first is None:
+            raise SchemaError(f"label {row['label_id']}: column 'first' is empty")
+        labels.append(
+            Label(
+                label_id=row["label_id"],
+                prompt=_prompt_from_row(row),
+                annotator=row["annotator"],
+                first=first,
+                second=_media_from_row(row["second"]),
+                preference=row["preference"],
+                points=row["points"],
+                justification=row["justification"] or "",
+                split=row["split"],
+            )
+        )
+    return labels
+
+
+def digest_rows(tables: Iterable[pa.Table]) -> str:
+    """A hash of a table's rows, whatever their order and however they are split into files.
+
+    Rows are hashed one by one and the hashes added, so writers may finish in any order.
+    """
+    total = 0
+    for table in tables:
+        for row in table.to_pylist():
+            text = json.dumps(row, sort_keys=True, default=_digest_bytes)
+            total += int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
+    return f"{total % 2**256:064x}"[:16]
+
+
+def _digest_bytes(value: object) -> str:
+    if not isinstance(value, bytes):
+        raise TypeError(f"no stable form of {type(value).__name__}")
+    return hashlib.sha256(value).hexdigest()

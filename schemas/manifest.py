@@ -1,0 +1,103 @@
+"""Manifests: what a data set or model is, from what it was made, and that it is complete.
+
+Everything that the factory makes has an address `name@version` and lives in one directory. Its
+`manifest.json` is written last and moved into place, so its presence means complete. The
+fingerprint is a hash of what the thing was made *from* (its part of the recipe and its parents'
+digests), the digest a hash of what it *is*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+FILE = "manifest.json"
+
+
+class ManifestError(ValueError):
+    """A missing, unreadable or contradicting manifest."""
+
+
+@dataclass(frozen=True)
+class Parent:
+    role: str  # prompts, judge, groups, labels …
+    address: str  # name@version, or the path of an input file
+    digest: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    address: str
+    kind: str  # labels, groups, profile, pairs, judge, generator, evaluation
+    fingerprint: str
+    digest: str
+    parents: tuple[Parent, ...]
+    settings: dict[str, Any]  # the part of the recipe that it depends on
+    counts: dict[str, int] = field(default_factory=dict)  # rows, and rows by verdict
+    figures: dict[str, float] = field(default_factory=dict)  # measured on it
+    created_at: str = ""  # ISO 8601, UTC; not part of fingerprint or digest
+
+
+def fingerprint(kind: str, settings: Mapping[str, Any], parents: Sequence[Parent]) -> str:
+    """Hash of what an artifact is made from."""
+    made_from = [kind, dict(settings), [[parent.role, parent.digest] for parent in parents]]
+    text = json.dumps(made_from, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def digest_files(directory: Path) -> str:
+    """Hash of the names and bytes of all files below `directory`, manifest apart."""
+    whole = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and path.name != FILE and not path.name.startswith("."):
+            whole.update(str(path.relative_to(directory)).encode() + b"\0")
+            with path.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()[:16]
+
+
+def digest_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def write(directory: Path, manifest: Manifest) -> None:
+    """Write the manifest of a finished artifact, in one atomic step."""
+    target = directory / FILE
+    draft = directory / f".{FILE}.{os.getpid()}"
+    draft.write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n")
+    draft.replace(target)
+
+
+def read(directory: Path) -> Manifest | None:
+    """The manifest of `directory`, or None where there is none: the artifact is not complete.
+
+    Raises:
+        ManifestError: there is one and it cannot be read.
+    """
+    path = directory / FILE
+    try:
+        raw = json.loads(path.read_text())
+        raw["parents"] = tuple(Parent(**parent) for parent in raw["parents"])
+        return Manifest(**raw)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ManifestError(f"{path}: not a manifest of this version: {error}") from None
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The settings that differ, one line each, as "key: found -> wanted"."""
+    lines = []
+    for key in sorted({*found, *wanted}):
+        old, new = found.get(key), wanted.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            lines += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            lines.append(f"{prefix}{key}: {old!r} -> {new!r}")
+    return lines

@@ -1,0 +1,260 @@
+"""The recipe: every knob of the factory, its unit and its default, validated before any work starts.
+
+A recipe is one YAML file; `key=value` words on the command line override single values by dotted
+path. Unknown keys are errors. The resolved recipe is stored beside each data set and in MLflow.
+Paths are relative to the directory in which the command runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names file and key and says what to do."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Pool(Section):
+    """How many actors of a kind run side by side, and what each takes."""
+
+    size: Positive = Field(1, description="actors")
+    num_cpus: float = Field(1.0, gt=0, description="logical CPUs of each actor")
+    num_gpus: float = Field(0.0, ge=0, description="GPUs of each actor; fractions share one")
+
+
+class Training(Section):
+    """One training run: Ray Train workers, each with a DeepSpeed engine."""
+
+    num_steps: Positive = Field(description="optimiser steps")
+    batch_size: Positive = Field(description="rows of one optimiser step, over all workers")
+    learning_rate: float = Field(gt=0, description="peak, after warm-up")
+    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up")
+    is_cosine: bool = Field(True, description="decay to zero by a half cosine; else constant")
+    gradient_clipping: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    accumulation_steps: Positive = Field(1, description="micro-batches in one optimiser step")
+    num_workers: Positive = Field(1, description="Ray Train workers")
+    cpus_per_worker: float = Field(1.0, gt=0, description="logical CPUs of each worker")
+    use_gpu: bool = Field(False, description="one GPU for each worker")
+    zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    log_every: Positive = Field(10, description="steps between two points of the curves")
+
+
+class GeneratorSpec(Section):
+    """The generator before the first round: a diffusers text-to-image pipeline."""
+
+    path: str = Field(description="local directory or hub name in diffusers' format")
+    name: str = Field("generator", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    num_inference_steps: Positive = Field(20, description="denoising steps")
+    guidance_scale: float = Field(5.0, ge=0, description="classifier-free guidance")
+    width: Positive | None = Field(None, description="pixels; the pipeline's own where not given")
+    height: Positive | None = Field(None, description="pixels; the pipeline's own where not given")
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+
+
+class JudgeSpec(Section):
+    """The vision-language model from which the judge is fine-tuned."""
+
+    path: str = Field(description="local directory or hub name in transformers' format")
+    name: str = Field("judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+
+
+class AnnotatorSpec(Section):
+    """One simulated annotator of the sandbox."""
+
+    name: str
+    noise: float = Field(0.04, ge=0, description="sd added to the quality seen, on a scale of 0-1")
+    error_rate: Share = Field(0.03, description="share of answers given at random")
+    tie_width: float = Field(0.04, ge=0, description="differences of quality below this are ties")
+    biases: dict[Literal["brightness", "saturation", "contrast", "sharpness"], float] = Field(
+        default_factory=dict, description="planted likings: quality per standard deviation"
+    )
+
+
+class Labels(Section):
+    """Human labels for the judge: files, or simulated annotators where there are no people."""
+
+    path: str | None = Field(None, description="Parquet of label rows; else they are simulated")
+    prompts: str | None = Field(None, description="prompts whose candidates are labelled")
+    num_candidates: Positive = Field(4, description="candidates drawn for each prompt")
+    pairs_per_prompt: Positive = Field(3, description="labelled pairs for each prompt")
+    heldout_share: Share = Field(0.2, description="share of prompts kept for measuring the judge")
+    annotators: list[AnnotatorSpec] = Field(default_factory=lambda: [AnnotatorSpec(name="ann")])
+
+
+class TrainJudge(Training):
+    pair_share: Share = Field(0.75, description="share of pairwise rows in a batch; others points")
+    label_smoothing: Share = Field(0.0, description="probability spread over wrong tokens")
+
+
+class Produce(Section):
+    """Prompts to judged groups."""
+
+    prompts: str = Field(description="Parquet, JSON Lines or text file of prompts")
+    num_candidates: int = Field(8, ge=2, description="candidates for each prompt (N)")
+    groups_per_block: Positive = Field(8, description="prompts in one Ray Data block")
+    generators: Pool = Pool()
+    judges: Pool = Pool()
+
+
+class Rank(Section):
+    """From scores and duels to an order."""
+
+    strategy: Literal["bracket", "pointwise", "random"] = "bracket"
+    bracket_size: Positive = Field(2, description="candidates in the top and bottom brackets (k)")
+    score_sd: float = Field(0.5, gt=0, description="noise of a score, in points of the scale")
+    duel_sd: float = Field(0.5, gt=0, description="noise of a duel, in points of the scale")
+    logits_per_point: float = Field(2.0, gt=0, description="duel log-odds for one point of quality")
+
+
+class Objections(Section):
+    """When a pair is rejected."""
+
+    min_margin: float = Field(0.3, ge=0, description="least margin, in points of the scale")
+    min_hash_distance: float = Field(
+        0.02, ge=0, le=1, description="least perceptual distance of the sides"
+    )
+
+
+class Audit(Section):
+    num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
+    attributes: list[Literal["brightness", "saturation", "contrast", "sharpness"]] = Field(
+        default=["brightness", "saturation", "contrast", "sharpness"]
+    )
+
+
+class Curate(Section):
+    rank: Rank = Rank()
+    objections: Objections = Objections()
+
+
+class Align(Training):
+    beta: float = Field(2000.0, gt=0, description="strength of the pull to the reference")
+
+
+class Evaluate(Section):
+    prompts: str = Field(description="held-out prompts; none of them may be in produce.prompts")
+    images_per_prompt: Positive = Field(1, description="seeds compared for each prompt")
+    oracle: Literal["none", "sandbox"] = Field(
+        "none", description="also judge by the sandbox oracle; for sandbox captions only"
+    )
+    grid_prompts: Positive = Field(8, description="prompts shown in the picture grid")
+    num_resamples: Positive = Field(2000, description="bootstrap resamples, clustered by prompt")
+
+
+class Gates(Section):
+    """What a challenger must show before it is promoted."""
+
+    min_judge_accuracy: Share = Field(
+        0.7, description="judge: accuracy on held-out labels without ties"
+    )
+    max_flip_rate: Share = Field(0.2, description="judge: verdicts that change with the order")
+    min_win_rate: Share = Field(0.5, description="generator: lower 95 % bound of the win rate")
+    max_attribute_drift: float = Field(
+        3.0, gt=0, description="generator: shift of any attribute, in standard deviations of base"
+    )
+
+
+class Recipe(Section):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="names the runs in MLflow")
+    seed: int = Field(0, ge=0)
+    root: str = Field(description="directory of all outputs: data, models, reports, tracking")
+    num_rounds: Positive = Field(1, description="rounds of jobs.loop")
+    num_cpus: Positive = Field(4, description="logical CPUs of a local Ray")
+    address: str = Field("local", description="'local', or the Ray cluster to join ('auto')")
+    tracking_uri: str | None = Field(
+        None, description="MLflow; sqlite inside the root where not given"
+    )
+    generator: GeneratorSpec
+    judge: JudgeSpec
+    labels: Labels
+    train_judge: TrainJudge
+    produce: Produce
+    audit: Audit = Audit()
+    curate: Curate = Curate()
+    align: Align
+    evaluate: Evaluate
+    gates: Gates = Gates()
+
+    @model_validator(mode="after")
+    def _labels_come_from_somewhere(self) -> Recipe:
+        if self.labels.path is None and self.labels.prompts is None:
+            raise ValueError("labels: give 'path' (label rows) or 'prompts' (to simulate labels)")
+        return self
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read, override and validate a recipe.
+
+    Raises:
+        RecipeError: unreadable file, unknown key, wrong type or value; every fault is listed.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such recipe file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys, not {type(raw).__name__}")
+    for override in overrides:
+        _override(raw, override)
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeError(_explain(path, error)) from None
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"{override!r}: an override is written key.path=value")
+    *parents, last = key.split(".")
+    at = raw
+    for parent in parents:
+        at = at.setdefault(parent, {})
+        if not isinstance(at, dict):
+            raise RecipeError(f"{override!r}: {parent!r} is a value, not a section")
+    try:
+        at[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{override!r}: the value is not valid YAML: {error}") from None
+
+
+def _explain(path: str | Path, error: ValidationError) -> str:
+    lines = [f"{path}: {error.error_count()} fault(s) in the recipe"]
+    for fault in error.errors():
+        key = ".".join(map(str, fault["loc"])) or "recipe"
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"  {key}: unknown key{_known_keys(fault['loc'])}")
+        else:
+            given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r:.80})"
+            lines.append(f"  {key}: {fault['msg']}{given}")
+    return "\n".join(lines)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    """The keys of the section that holds the unknown one, as a hint."""
+    section: Any = Recipe
+    for step in location[:-1]:
+        field = section.model_fields.get(step) if isinstance(section, type) else None
+        if field is None:
+            return ""
+        section = field.annotation
+    fields = getattr(section, "model_fields", None)
+    return f"; known here: {', '.join(fields)}" if fields else ""

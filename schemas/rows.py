@@ -1,0 +1,191 @@
+"""The rows that travel through the factory, as frozen dataclasses.
+
+    prompts -> candidates -> scores and duels -> order -> pairs -> verdicts -> Parquet
+
+A prompt and all its candidates stay in one `Group` until pairing, so nothing is shuffled and a
+resumed run stays exact. Every id is a function of content: making a row again gives the same id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Literal
+
+Task = Literal[
+    "image_generation", "video_generation", "image_understanding", "video_understanding"
+]
+#: Which of two sides is preferred, in the order in which they were shown.
+Preference = Literal["first", "second", "tie"]
+#: What became of a pair: `invalid` means that it could not be judged, not that it is bad.
+Verdict = Literal["kept", "rejected", "invalid"]
+
+
+def content_id(*parts: object) -> str:
+    """A 16-hex-digit id that depends on the given JSON-serialisable parts alone."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed that depends on the given parts alone, for generators of random numbers."""
+    return int(content_id("seed", *parts), 16) >> 1
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a generator is asked for. `tags` (region, style, subject …) travel along for slicing."""
+
+    prompt_id: str
+    text: str
+    task: Task = "image_generation"
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, text: str, task: Task = "image_generation", tags: dict[str, str] | None = None
+    ) -> Prompt:
+        """A prompt with its id; tags are not part of the id, so re-tagging keeps it."""
+        return cls(content_id("prompt", task, text), text, task, dict(tags or {}))
+
+
+@dataclass(frozen=True)
+class Media:
+    """An encoded picture (PNG, WebP) or clip (MP4), never raw pixels."""
+
+    data: bytes
+    width: int
+    height: int
+    num_frames: int = 1
+    fps: float = 0.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One output of a generator. `error` says why there is none."""
+
+    candidate_id: str
+    generator: str  # name@version
+    seed: int
+    media: Media | None = None
+    answer: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """A pointwise judgement: the expected value over the scale's tokens, and its spread.
+
+    An `error` means that the candidate could not be scored; `value` is then NaN and must not be
+    read as a low score.
+    """
+
+    candidate_id: str
+    judge: str  # name@version
+    value: float
+    spread: float
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Duel:
+    """A pairwise judgement of two candidates *in the order shown*."""
+
+    first_id: str
+    second_id: str
+    judge: str
+    p_first: float
+    p_second: float
+    p_tie: float
+    error: str | None = None
+
+    def swap(self) -> Duel:
+        """The same judgement told from the other side: what an unbiased judge says when shown
+        the two in the other order."""
+        return Duel(
+            self.second_id,
+            self.first_id,
+            self.judge,
+            self.p_second,
+            self.p_first,
+            self.p_tie,
+            self.error,
+        )
+
+    @property
+    def preference(self) -> Preference:
+        """The most probable outcome; an exact draw of first and second is a tie."""
+        if self.p_tie >= max(self.p_first, self.p_second) or self.p_first == self.p_second:
+            return "tie"
+        return "first" if self.p_first > self.p_second else "second"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A prompt with its candidates and every judgement of them: the canonical N-way row."""
+
+    prompt: Prompt
+    candidates: tuple[Candidate, ...]
+    scores: tuple[Score, ...] = ()
+    duels: tuple[Duel, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A chosen and a rejected candidate of one prompt, with all that an auditor asks for.
+
+    margin: strength of chosen minus rejected, in points of the judge's scale.
+    margin_sd: its standard deviation.
+    score_margin: the same difference by the pointwise scores alone (NaN where unscored).
+    p_chosen: probability that the chosen side wins the duel of the two, averaged over both
+        orders (NaN where the two never met).
+    is_flipped: whether the two orders of their duel disagree about the winner.
+    objections: why the pair is not kept, as "reason: detail"; empty for a kept one.
+    """
+
+    pair_id: str
+    prompt: Prompt
+    chosen: Candidate
+    rejected: Candidate
+    judge: str
+    margin: float
+    margin_sd: float
+    score_margin: float
+    p_chosen: float
+    is_flipped: bool
+    verdict: Verdict
+    objections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a person, or a simulated annotator, said: a preference of two sides, or points for one."""
+
+    label_id: str
+    prompt: Prompt
+    annotator: str  # "simulated:NAME" where it is not a person
+    first: Media
+    second: Media | None = None  # None for a pointwise label
+    preference: Preference | None = None
+    points: int | None = None
+    justification: str = ""
+    split: Literal["train", "heldout"] = "train"
+
+    def swap(self) -> Label:
+        """A pairwise label told in the other order; a pointwise label is returned as it is."""
+        if self.second is None or self.preference is None:
+            return self
+        swapped: dict[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
+        return Label(
+            self.label_id,
+            self.prompt,
+            self.annotator,
+            self.second,
+            self.first,
+            swapped[self.preference],
+            self.points,
+            self.justification,
+            self.split,
+        )

@@ -1,0 +1,76 @@
+import io
+
+import pytest
+from PIL import Image
+
+from factory.grids import picture_grid, thumbnail
+
+
+def png(colour, size=(32, 32)):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def opened(data):
+    return Image.open(io.BytesIO(data))
+
+
+RED, BLUE = (200, 30, 30), (30, 30, 200)
+
+
+def test_each_picture_is_in_its_place():
+    sheet = opened(
+        picture_grid(
+            [[png(RED), png(BLUE)], [None, png(RED, (8, 4))]], ["a", "b"], ["one", "two"], 64
+        )
+    )
+    left, top, step = 2 * 64 + 8, 15 + 4 + 16, 64 + 8
+    middle = [(left + step * x + 32, top + step * y + 32) for y in (0, 1) for x in (0, 1)]
+    assert [sheet.getpixel(at) for at in (middle[0], middle[1], middle[3])] == [RED, BLUE, RED]
+    assert sheet.getpixel(middle[2]) not in (RED, BLUE, (255, 255, 255))
+    # the 8 x 4 picture keeps its shape: there is margin above it and none beside it
+    x, y = middle[3]
+    assert sheet.getpixel((x, y - 20)) != RED
+    assert sheet.getpixel((x - 31, y)) == RED
+
+
+def test_small_pictures_are_enlarged_by_whole_pixels():
+    buffer = io.BytesIO()
+    chess = Image.new("RGB", (2, 2))
+    chess.putdata([RED, BLUE, BLUE, RED])
+    chess.save(buffer, "PNG")
+    sheet = opened(picture_grid([[buffer.getvalue()]], ["a"], ["one"], 65))
+    left, top = 2 * 65 + 8, 15 + 4 + 16
+    colours = sheet.crop((left, top, left + 64, top + 64)).getcolors()
+    assert sorted(colours) == sorted([(2048, RED), (2048, BLUE)])
+
+
+def test_the_same_input_gives_the_same_bytes():
+    arguments = ([[png(RED)]], ["a"], ["a caption"])
+    assert picture_grid(*arguments) == picture_grid(*arguments)
+
+
+@pytest.mark.parametrize(
+    "caption", ["", "x" * 500, "word " * 200, "two\nlines\x00\x1b[0m", "日本語 العربية 🎨"]
+)
+def test_any_caption_stays_in_its_row(caption):
+    sheet = opened(picture_grid([[png(RED)]], [caption], [caption], 64))
+    assert sheet.size == (2 * 64 + 8 + 72 + 8, 15 + 4 + 16 + 72)
+    assert sheet.getpixel((2 * 64 + 8, 15 + 4 + 16)) == RED
+
+
+def test_a_grid_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="caption for each row"):
+        picture_grid([[png(RED)]], ["a", "b"], ["one"])
+    with pytest.raises(ValueError, match="caption for each row"):
+        picture_grid([[png(RED)]], ["a"], [])
+
+
+def test_thumbnails():
+    small = png(RED)
+    assert thumbnail(small, 64) is small
+    assert opened(thumbnail(png(RED, (200, 100)), 64)).size == (64, 32)
+    for broken in (b"", b"no picture", small[:40], small[: len(small) // 2]):
+        with pytest.raises(OSError, match="picture|image"):
+            thumbnail(broken, 64)

@@ -1,0 +1,50 @@
+import pytest
+
+from jobs import review
+
+RECIPE = """
+name: laptop
+root: {root}
+generator: {{path: g}}
+judge: {{path: j}}
+labels: {{prompts: a.txt}}
+train_judge: {{num_steps: 1, batch_size: 1, learning_rate: 1}}
+produce: {{prompts: b.txt}}
+align: {{num_steps: 1, batch_size: 1, learning_rate: 1}}
+evaluate: {{prompts: c.txt}}
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.format(root=tmp_path / "run"))
+    return path
+
+
+def test_reports_are_listed_in_the_order_of_the_rounds(recipe_file, tmp_path, capsys):
+    reports = tmp_path / "run" / "reports"
+    reports.mkdir(parents=True)
+    for number in (10, 2, 1):
+        (reports / f"round-{number}.html").touch()
+    assert review.main(["--recipe", str(recipe_file), "--no-server"]) == 0
+    names = [line.rpartition("/")[2] for line in capsys.readouterr().out.split()]
+    assert names == ["round-1.html", "round-2.html", "round-10.html"]
+
+
+def test_nothing_made_yet(recipe_file, capsys):
+    assert review.main(["--recipe", str(recipe_file)]) == 2
+    told = capsys.readouterr()
+    assert "no reports under" in told.out
+    assert "nothing was tracked there yet" in told.err
+
+
+def test_a_server_that_runs_elsewhere_is_named(recipe_file, capsys):
+    uri = "tracking_uri=https://me:secret@tracking.example"
+    assert review.main(["--recipe", str(recipe_file), uri]) == 0
+    assert "https://***@tracking.example" in capsys.readouterr().out
+
+
+def test_a_faulty_recipe(recipe_file, capsys):
+    assert review.main(["--recipe", str(recipe_file), "nme=x"]) == 2
+    assert "nme: unknown key" in capsys.readouterr().err

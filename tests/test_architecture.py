@@ -1,0 +1,236 @@
+"""The shape of the code: which way imports point, what an import loads, and whose names these are.
+
+Modules are discovered, so a new one is covered without an edit here; a discovery that finds nothing
+fails. What a module *names* is read from its syntax tree (imports inside functions count); what it
+*loads* is seen in a fresh interpreter.
+"""
+
+import ast
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = ["schemas", "factory", "actors", "jobs"]  # bottom first
+DISTRIBUTION = "preference-factory"
+
+HEAVY = {"ray", "mlflow", "deepspeed", "torch", "transformers", "diffusers"}
+SCHEMAS_MAY_IMPORT = {"pyarrow", "pydantic", "yaml"}
+FACTORY_NEVER_IMPORTS = {"ray", "mlflow", "deepspeed"}
+# These packages and modules of factory work on tensors; the rest of it imports without torch.
+MAY_LOAD_TORCH = ("factory.losses", "factory.sandbox")
+
+
+# ------------------------------------------------------------------------------------ discovery
+
+
+def source_files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def importable_modules(package: str) -> list[str]:
+    """All modules of a package but `__main__`, which runs when it is imported."""
+    return [module_name(p) for p in source_files(package) if p.name != "__main__.py"]
+
+
+def job_modules() -> list[str]:
+    """What can follow `python -m`: jobs/X.py, or jobs/X/__main__.py, that defines `main`."""
+    folder = ROOT / "jobs"
+    files = [*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/__main__.py")]
+    return sorted(
+        module_name(path).removesuffix(".__main__") for path in files if defines_main(path)
+    )
+
+
+def defines_main(path: Path) -> bool:
+    """Whether `main` is bound at the top level: defined there, or imported by a `__main__.py`."""
+    for node in ast.parse(path.read_bytes()).body:
+        if isinstance(node, ast.FunctionDef):
+            names = [node.name]
+        elif isinstance(node, ast.ImportFrom):
+            names = [alias.asname or alias.name for alias in node.names]
+        else:
+            continue
+        if "main" in names:
+            return True
+    return False
+
+
+def imported_names(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, absolute dotted name) of each import statement in a file, wherever it stands."""
+    name = module_name(path)
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            relative = "." * node.level + (node.module or "")
+            yield node.lineno, importlib.util.resolve_name(relative, package)
+
+
+def top(dotted: str) -> str:
+    return dotted.partition(".")[0]
+
+
+ALL_FILES = [path for package in LAYERS for path in source_files(package)]
+
+
+def file_id(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_each_package_has_modules_to_check(package):
+    assert (ROOT / package / "__init__.py").is_file()
+    assert len(importable_modules(package)) > 1
+
+
+def test_there_are_jobs_to_check():
+    assert "jobs.demo" in job_modules()
+
+
+# ------------------------------------------------------------------------------ what is imported
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=file_id)
+def test_imports_point_down_only(path):
+    layer = LAYERS.index(path.relative_to(ROOT).parts[0])
+    forbidden = {*LAYERS[layer + 1 :], "tests"}
+    found = [(line, name) for line, name in imported_names(path) if top(name) in forbidden]
+    assert not found
+
+
+@pytest.mark.parametrize("path", source_files("schemas"), ids=file_id)
+def test_schemas_imports_little(path):
+    allowed = {*sys.stdlib_module_names, *SCHEMAS_MAY_IMPORT, "schemas"}
+    found = [(line, name) for line, name in imported_names(path) if top(name) not in allowed]
+    assert not found
+
+
+@pytest.mark.parametrize("path", source_files("factory"), ids=file_id)
+def test_factory_imports_no_cluster_tracker_or_engine(path):
+    found = [
+        (line, name) for line, name in imported_names(path) if top(name) in FACTORY_NEVER_IMPORTS
+    ]
+    assert not found
+
+
+# -------------------------------------------------------------------------------- what is loaded
+
+
+def run_python(code: str, *args: str, cwd: Path = ROOT) -> dict[str, object]:
+    """Run code in a fresh interpreter; it reports one JSON object as its last line of output."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return report
+
+
+# Names, for each heavy library, the first module whose import loads it.
+IMPORT_ALL = """
+import importlib, json, sys
+heavy, modules = json.loads(sys.argv[1])
+blame = {}
+for module in modules:
+    importlib.import_module(module)
+    for name in heavy:
+        if name in sys.modules:
+            blame.setdefault(name, module)
+print()
+print(json.dumps(blame))
+"""
+
+
+def loaded_by(modules: list[str], heavy: set[str]) -> dict[str, object]:
+    assert modules
+    return run_python(IMPORT_ALL, json.dumps([sorted(heavy), modules]))
+
+
+def may_load_torch(module: str) -> bool:
+    return any(module == name or module.startswith(name + ".") for name in MAY_LOAD_TORCH)
+
+
+def test_schemas_loads_nothing_heavy():
+    assert loaded_by(importable_modules("schemas"), HEAVY) == {}
+
+
+def test_factory_loads_nothing_heavy_but_where_it_may():
+    modules = [name for name in importable_modules("factory") if not may_load_torch(name)]
+    assert loaded_by(modules, HEAVY) == {}
+
+
+def test_the_whole_of_factory_loads_no_cluster_tracker_or_engine():
+    assert loaded_by(importable_modules("factory"), FACTORY_NEVER_IMPORTS) == {}
+
+
+# `--help` answers at once because it loads nothing heavy. That is what is checked here: a clock
+# would measure how busy the machine is.
+RUN_HELP = """
+import contextlib, io, json, runpy, sys
+module, heavy = json.loads(sys.argv[1])
+sys.argv = [module, "--help"]
+out, code = io.StringIO(), None
+with contextlib.redirect_stdout(out):
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as stop:
+        code = stop.code
+loaded = [name for name in heavy if name in sys.modules]
+print(json.dumps({"code": code or 0, "help": out.getvalue(), "loaded": loaded}))
+"""
+
+
+@pytest.mark.parametrize("module", job_modules())
+def test_help_answers_without_loading_anything_heavy(module):
+    report = run_python(RUN_HELP, json.dumps([module, sorted(HEAVY)]))
+    assert report["code"] == 0
+    assert "usage" in str(report["help"]).lower()
+    assert report["loaded"] == []
+
+
+# ---------------------------------------------------------------------------------- whose names
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_the_name_is_ours_in_this_process(package):
+    module = importlib.import_module(package)
+    assert module.__file__ is not None, f"{package} is a namespace package"
+    assert Path(module.__file__).resolve() == ROOT / package / "__init__.py"
+
+
+def test_the_names_are_ours_outside_the_repository(tmp_path):
+    """The installed package is found too, not only the current directory."""
+    code = """
+import importlib, json, sys
+print(json.dumps({name: importlib.import_module(name).__file__ for name in sys.argv[1:]}))
+"""
+    files = run_python(code, *LAYERS, cwd=tmp_path)
+    assert files == {name: str(ROOT / name / "__init__.py") for name in LAYERS}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_no_other_distribution_provides_the_name(package):
+    """factory_boy installs `factory` as well, and whichever comes first on the path wins."""
+    owners = importlib.metadata.packages_distributions().get(package, [])
+    assert set(owners) == {DISTRIBUTION}
