@@ -28,7 +28,7 @@ _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class PromptFormat:
-    """A judge specification in the terms of one model: prompts as token ids, answers as branches."""
+    """A judge specification in one model's terms: prompts as token ids, answers as branches."""
 
     def __init__(self, specification: JudgeSpecification, processor: Any) -> None:
         self.specification = specification
@@ -110,6 +110,7 @@ class TransformersJudge:
         Args:
             ids: B rows of equally many token ids.
             features: visual tokens in the order of their placeholders, [M, T, D].
+            num_last: positions at the end, the last of which is the last token of the row.
         """
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 

@@ -115,7 +115,9 @@ class Judging:
             groups = [self.judge(group) for group in groups_from_table(table)]
             done.num_rows = len(groups)
             done.num_failed = sum(
-                one.error is not None for group in groups for one in (*group.scores, *group.duels)
+                sum(score.error is not None for score in group.scores)
+                + sum(duel.error is not None for duel in group.duels)
+                for group in groups
             )
         return groups_to_table(groups)
 

@@ -17,7 +17,7 @@ import ray
 
 @dataclass
 class StageTally:
-    """What one stage has done, over all its actors. `busy_s` is the sum of their working seconds."""
+    """What one stage has done; `busy_s` is the sum of all its actors' working seconds."""
 
     num_rows: int = 0
     num_failed: int = 0

@@ -1,6 +1,6 @@
 """From a judged group to a pair with a verdict. No model runs here.
 
-    group -> order -> pair -> objections -> verdict
+group -> order -> pair -> objections -> verdict
 """
 
 from __future__ import annotations

@@ -39,7 +39,9 @@ class Finding:
     high: float = math.nan
 
 
-def judge_gates(accuracy: Interval, flip_rate: Interval, gates: recipe.Gates) -> tuple[Finding, ...]:
+def judge_gates(
+    accuracy: Interval, flip_rate: Interval, gates: recipe.Gates
+) -> tuple[Finding, ...]:
     """May this judge label data?
 
     Args:
@@ -117,12 +119,9 @@ def _finding(
 
 
 def _compare(value: float, threshold: float) -> str:
-    """`0.48 is below 0.50`, with as many decimals as it takes to tell the two apart."""
-    decimals = 2
-    while decimals < 6 and value != threshold and f"{value:.{decimals}f}" == f"{threshold:.{decimals}f}":
-        decimals += 1
-    if value == threshold:
-        relation = "equals"
-    else:
+    """`0.48 is below 0.50`, with more decimals where two do not tell the numbers apart."""
+    decimals = 2 if f"{value:.2f}" != f"{threshold:.2f}" or value == threshold else 6
+    relation = "equals"
+    if value != threshold:
         relation = "is above" if value > threshold else "is below"
     return f"{value:.{decimals}f} {relation} {threshold:.{decimals}f}"

@@ -16,6 +16,7 @@ from schemas.rows import Duel, Preference
 #: Log-odds of one duel are clipped here (odds of 400 to 1): what a judge claims beyond is
 #: over-confidence, and one duel must not outvote all the others.
 MAX_LOGIT = 6.0
+_SHARE: dict[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 _MIN_P = 1e-6  # keeps the logarithm of a probability finite
 
 
@@ -28,6 +29,8 @@ class Matchup:
     logit: log-odds that the first side is better, a tie counting half; mean of both orders.
     logit_position: the log-odds that being shown first adds; zero for an unbiased judge.
     is_flipped: whether the two orders give different verdicts (tie is a verdict too).
+    first_slot_rate: share of the two orders' verdicts that pick whichever side is shown first, a
+        tie counting half; one half where they are consistent.
     """
 
     first_id: str
@@ -38,6 +41,7 @@ class Matchup:
     logit: float
     logit_position: float
     is_flipped: bool
+    first_slot_rate: float
 
     @property
     def preference(self) -> Preference:
@@ -62,6 +66,7 @@ class Matchup:
             -self.logit,
             self.logit_position,
             self.is_flipped,
+            self.first_slot_rate,
         )
 
 
@@ -102,6 +107,7 @@ def matchup(duels: Sequence[Duel], first_id: str, second_id: str) -> Matchup | N
         logit=(logit_first + logit_second) / 2,
         logit_position=(logit_first - logit_second) / 2,
         is_flipped=shown_first.preference != shown_second.preference,
+        first_slot_rate=(_SHARE[shown_first.preference] + 1 - _SHARE[shown_second.preference]) / 2,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from factory.media import hash_distance
 from schemas.rows import Preference
 
 _CODE: dict[Preference, int] = {"first": 0, "second": 1, "tie": 2}
+_HASH_BITS = 64  # of `factory.media.perceptual_hash`
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Accuracy:
 
 
 def accuracy(
-    p: Array,
+    p: Sequence[Sequence[float]] | Array,
     labels: Sequence[Preference],
     clusters: Sequence[str],
     num_resamples: int = 1000,
@@ -55,7 +56,7 @@ def accuracy(
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
     """
-    p = np.asarray(p, dtype=np.float64).reshape(-1, 3)
+    p = np.asarray(p, dtype=np.float64).reshape(len(p), 3)
     codes = np.array([_CODE[label] for label in labels], dtype=np.int64)
     if len(p) != len(codes):
         raise ValueError(f"{len(p)} judgements but {len(codes)} labels")
@@ -161,18 +162,20 @@ def attribute_drift(
     return drift
 
 
-def diversity(
-    hashes: Sequence[Sequence[int]], distance: Callable[[int, int], float] = hash_distance
-) -> float:
-    """Mean perceptual distance of two candidates of one prompt, averaged over prompts.
+def hash_share(first: int, second: int) -> float:
+    """Share of the bits in which two perceptual hashes differ, 0 to 1."""
+    return hash_distance(first, second) / _HASH_BITS
+
+
+def diversity(hashes: Sequence[Sequence[int]]) -> float:
+    """Mean perceptual distance (`hash_share`) of two candidates of a prompt, averaged over prompts.
 
     Args:
         hashes: the perceptual hashes of each prompt's candidates; prompts with fewer than two are
             left out.
-        distance: of two hashes.
     """
     spreads = [
-        _mean([distance(one, other) for one, other in itertools.combinations(group, 2)])
+        _mean([hash_share(one, other) for one, other in itertools.combinations(group, 2)])
         for group in hashes
         if len(group) > 1
     ]

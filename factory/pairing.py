@@ -80,7 +80,8 @@ def why_no_pair(group: Group) -> str:
     if group.error is not None:
         return f"no group: {group.error}"
     num_scored = sum(is_scored(score) for score in group.scores)
-    errors = [one.error for one in (*group.candidates, *group.scores) if one.error is not None]
+    errors = [one.error for one in group.candidates if one.error is not None]
+    errors += [one.error for one in group.scores if one.error is not None]
     first = f"; first error: {errors[0]}" if errors else ""
     return f"too few candidates: {num_scored} of {len(group.candidates)} could be judged{first}"
 
@@ -90,5 +91,5 @@ def _pair_id(group: Group, chosen: Candidate, rejected: Candidate) -> str:
 
 
 def _judge(group: Group) -> str:
-    judges = (statement.judge for statement in (*group.scores, *group.duels))
-    return next(judges, "")
+    """Who scored the group. Every candidate has a score, if only one with an error."""
+    return group.scores[0].judge if group.scores else ""

@@ -59,12 +59,13 @@ def _prompt(row: dict[str, Any], where: str) -> Prompt:
         raise PromptsError(f"{where}: 'prompt' {found}")
     if not text.strip():
         raise PromptsError(f"{where}: 'prompt' is empty")
-    task = row.get("task") or "image_generation"
+    task: Any = row.get("task") or "image_generation"
     if task not in get_args(Task):
         raise PromptsError(f"{where}: unknown task {task!r}; known: {', '.join(get_args(Task))}")
     tags = {key: value for key, value in row.items() if key not in _KNOWN_COLUMNS}
     given = row.get("tags") or {}
-    if isinstance(given, list):  # our own Parquet form
+    if isinstance(given, list) and all(isinstance(tag, dict) for tag in given):
+        # our own Parquet form
         given = {tag["key"]: tag["value"] for tag in given}
     if not isinstance(given, dict):
         raise PromptsError(f"{where}: 'tags' is {type(given).__name__}, not a mapping")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import lineage, results
+from jobs.pipelines import data_files
 from jobs.report import (
     Curve,
     Example,
@@ -71,6 +72,10 @@ def collect(at: Round) -> ReportData:
     profile = results.read(at.directory("profile") / results.PROFILE, results.Profile)
     evaluation = results.read(at.directory("evaluation") / results.EVALUATION, results.Evaluation)
     decision = results.read(at.directory("evaluation") / results.FINDINGS, results.Decision)
+    # Written even by a judge that fails, which has no manifest then.
+    judge_findings = results.read(
+        at.directory("judge") / results.FINDINGS, tuple[results.Finding, ...]
+    )
     last = next((made[kind] for kind in reversed(_KINDS) if made[kind] is not None), None)
     return ReportData(
         recipe=at.recipe.name,
@@ -78,6 +83,7 @@ def collect(at: Round) -> ReportData:
         num_rounds=at.recipe.num_rounds,
         made_at=max((one.created_at for one in done), default=""),
         decision=decision,
+        judge_findings=judge_findings or (),
         notes=tuple(_notes(at, made)),
         stages=tuple(_stage(kind, made[kind]) for kind in _KINDS),
         num_kept=verdicts["kept"],
@@ -104,15 +110,15 @@ def _stage(kind: str, made: Manifest | None) -> StageRow:
         address=made.address,
         digest=made.digest,
         parents=tuple((parent.role, parent.address) for parent in made.parents),
-        counts=tuple(sorted(made.counts.items(), key=_verdicts_first)),
+        counts=tuple(sorted(made.counts.items(), key=_verdicts_last)),
         figures=tuple((key, one) for key, one in made.figures.items() if key != "seconds"),
         seconds=made.figures.get("seconds"),
     )
 
 
-def _verdicts_first(count: tuple[str, int]) -> tuple[int, str]:
-    usual = ("rows", "kept", "rejected", "invalid")
-    return (usual.index(count[0]) if count[0] in usual else len(usual), count[0])
+def _verdicts_last(count: tuple[str, int]) -> tuple[int, str]:
+    verdicts = ("kept", "rejected", "invalid")
+    return (verdicts.index(count[0]) + 1 if count[0] in verdicts else 0, count[0])
 
 
 def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
@@ -161,11 +167,11 @@ def _grid(at: Round, evaluation: results.Evaluation | None) -> Grid | None:
 
 
 def _table(directory: Path, columns: list[str] | None = None, where: Any = None) -> Any:
-    """The rows below a directory, or None where it holds no Parquet file."""
+    """The rows of a data set, or None where it holds no Parquet file."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    files = sorted(str(path) for path in directory.rglob("*.parquet"))
+    files = [str(path) for path in data_files(directory)]
     if not files:
         return None
     try:

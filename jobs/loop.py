@@ -53,7 +53,7 @@ def run_stages(
 
     Raises:
         InputError: something that a stage needs is missing, or the round does not exist.
-        GateError: the judge is not good enough to go on with.
+        JudgeGateError: the judge is not good enough to go on with.
     """
     from jobs.stage import print_plan, run_stage
     from jobs.workspace import InputError, Round
@@ -65,7 +65,7 @@ def run_stages(
     if dry_run:
         return
     at = Round(recipe, number)
-    stages = [import_module(f"jobs.{name}").STAGE for name in names]
+    stages = [import_module(f"jobs.stages.{name}").STAGE for name in names]
     for stage in stages[:1]:  # a missing input is found before Ray starts
         stage.parents(at)
 

@@ -54,7 +54,11 @@ def run_pipeline(
     """Draw candidates for every prompt, judge them, and write groups to `directory`.
 
     Args:
+        prompts: what to draw; their ids must be unique.
+        directory: gets the Parquet files, the checkpoint, and a copy of the prompts.
+        recipe: for pools, block size and seed.
         generators: `actors.stages.GeneratorRef`, each of which adds `num_candidates`.
+        num_candidates: candidates of each generator for each prompt.
         judges: `actors.stages.JudgeRef`; none leaves the groups unjudged.
         strategy: which duels to play; needed with judges.
     """

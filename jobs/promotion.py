@@ -6,8 +6,6 @@ round's evaluation decides; the champion before the first promotion is the recip
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jobs import results
 from jobs.tracking import StageRun, Tracker
 from jobs.workspace import Round, champion
@@ -30,16 +28,11 @@ def _move_champion(at: Round, tracker: Tracker, run: StageRun) -> None:
     decision = results.read(path, results.Decision)
     if decision is None:
         raise results.ResultError(f"{path}: missing; the evaluation left no decision")
-    if tracker.alias(name, "champion") is None:
-        _register_base(at, tracker, run)
+    if tracker.alias(name, "champion") is None:  # the pipeline that the recipe starts from
+        base = champion(Round(at.recipe, 1))
+        digest = base.parent("base").digest
+        tracker.register_given("generator", base.address, digest, base.path)
+        tracker.set_alias(name, "champion", base.address)
     if decision.decision == "promote":
         tracker.set_alias(name, "champion", decision.challenger)
     run.set_tags({"factory.decision": f"{decision.decision} {decision.challenger}"})
-
-
-def _register_base(at: Round, tracker: Tracker, run: StageRun) -> None:
-    """The first champion: the pipeline that the recipe starts from, which no stage made."""
-    base = champion(Round(at.recipe, 1))
-    parent = base.parent("base")
-    manifest = Manifest(base.address, "generator", "", parent.digest, (), {"path": base.path})
-    tracker.register_model(manifest, Path(base.path), alias="champion")

@@ -23,7 +23,7 @@ def check_cpus(needed: float, recipe: Recipe, what: str) -> None:
     """
     if recipe.address == "local" and needed > recipe.num_cpus:
         raise InputError(
-            f"num_cpus: {what} needs {needed:g} logical CPUs and the recipe gives {recipe.num_cpus}; "
+            f"num_cpus: {what} needs {needed:g} logical CPUs, the recipe gives {recipe.num_cpus}; "
             f"raise num_cpus (logical, they may exceed the cores) or make the pools smaller"
         )
 
@@ -34,7 +34,6 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
     # One thread a process, and no network, also in the workers that inherit this environment.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     # The older reader starts in a tenth of the time on small files.
     os.environ.setdefault("RAY_DATA_USE_DATASOURCE_V2", "0")
     import ray
@@ -52,6 +51,8 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = os.isatty(2)
+    for chatty in ("ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.plots import forests, line
-from jobs.results import Decision, Estimate
+from jobs.results import Decision, Estimate, Finding
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -165,7 +165,8 @@ class ReportData:
     num_rounds: of the recipe.
     made_at: when the newest artifact was made, ISO 8601; not the clock, so that the page of the
         same artifacts is the same page.
-    decision: of the gates; None while the round has not got there.
+    decision: of the generator's gates; None while the round has not got there.
+    judge_findings: of the judge's gates; where one of them is not passed, the round ends there.
     notes: sentences that a reader must know first, such as that labels are simulated.
     stages: in the order of the loop.
     num_kept, num_rejected, num_invalid: pairs by verdict.
@@ -186,6 +187,7 @@ class ReportData:
     num_rounds: int
     made_at: str
     decision: Decision | None
+    judge_findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     stages: tuple[StageRow, ...]
     num_kept: int
@@ -258,7 +260,7 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
         return "not measured"
     if low is None or high is None:
         return number(value)
-    width = max(high - low, 1e-4)
+    width = high - low
     return f"{number(value, width)} [{number(low, width)}, {number(high, width)}]"
 
 

@@ -3,10 +3,11 @@
     curves.json      train_judge, align   a list of points {"step": 10, "loss": 0.31, ...}
     profile.json     audit                Profile
     evaluation.json  evaluate             Evaluation
-    findings.json    evaluate             Decision
+    findings.json    train_judge          Finding, ... (of the judge's gates, passed or not)
+                     evaluate             Decision
 
-Each is a dataclass below, written and read field by field. A number that could not be measured is
-null, never NaN, so that any JSON reader can open the files.
+Each is made of the dataclasses below, written and read field by field. A number that could not be
+measured is null, never NaN, so that any JSON reader can open the files.
 """
 
 from __future__ import annotations
@@ -127,9 +128,11 @@ class Decision:
     findings: tuple[Finding, ...]
 
 
-def write(path: Path, result: Profile | Evaluation | Decision) -> None:
+def write(path: Path, result: Profile | Evaluation | Decision | tuple[Finding, ...]) -> None:
     """Write a result; NaN and infinities become null."""
-    plain = _without_nan(asdict(result))
+    plain = _without_nan(
+        [asdict(one) for one in result] if isinstance(result, tuple) else asdict(result)
+    )
     path.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 

@@ -1,73 +1,70 @@
-"""Look at what was made: the pages of the rounds, and the tracking server's pages.
+"""Look at what was made: the paths of the rounds' pages, and MLflow's pages.
 
-    python -m jobs.review --recipe jobs/recipes/laptop.yaml [key=value ...]
-
-The MLflow server listens on this machine only and runs until it is interrupted.
+The MLflow server reads the recipe's own store, listens on this machine only, and runs until it is
+interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas import recipe as recipes
-from schemas.recipe import Recipe, RecipeError
+from jobs import cli
+from schemas.recipe import Recipe
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m jobs.review",
-        description="Print the reports' paths and open MLflow's pages.",
+class ReviewError(ValueError):
+    """There is nothing to serve."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the reports' paths and serve MLflow's pages."""
+    arguments = cli.parser("review", "Print the paths of the reports and serve MLflow's pages.")
+    arguments.add_argument(
+        "--port", type=int, default=5000, help="of MLflow's pages (default: 5000)"
     )
-    parser.add_argument("--recipe", required=True, metavar="FILE", help="YAML file of the recipe")
-    parser.add_argument("--port", type=int, default=5000, help="of the MLflow pages (default 5000)")
-    parser.add_argument("--no-server", action="store_true", help="only print the reports' paths")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="single values, by path")
-    options = parser.parse_args(arguments)
-    try:
-        recipe = recipes.load(options.recipe, options.overrides)
-    except RecipeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    reports = sorted(
-        (Path(recipe.root) / "reports").glob("round-*.html"),
-        key=lambda path: (len(path.name), path),
-    )
-    print("\n".join(str(path) for path in reports) or f"no reports under {recipe.root} yet")
-    return 0 if options.no_server else serve(recipe, options.port)
+
+    def work(recipe: Recipe, given: argparse.Namespace) -> None:
+        paths = (Path(recipe.root) / "reports").glob("round-*.html")
+        reports = sorted(paths, key=lambda path: (len(path.name), path.name))  # 2 before 10
+        print("\n".join(map(str, reports)) or f"no reports under {recipe.root} yet", flush=True)
+        if not given.dry_run:
+            serve(recipe, given.port)
+
+    return cli.run(arguments, work, argv)
 
 
-def serve(recipe: Recipe, port: int) -> int:
-    """Run the tracking server on the recipe's store until it is interrupted."""
+def serve(recipe: Recipe, port: int) -> None:
+    """Become MLflow's server on the recipe's store; where it runs elsewhere, say where.
+
+    Raises:
+        ReviewError: nothing was tracked yet.
+    """
     from jobs.tracking import tracking_uri, without_credentials
 
     uri = tracking_uri(recipe)
     if uri.startswith(("http://", "https://")):
-        print(f"tracked by the server at {without_credentials(uri)}")
-        return 0
+        print(f"MLflow: {without_credentials(uri)}")
+        return
     store = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not store.is_file():
-        print(f"{store}: nothing was tracked there yet; run a stage first", file=sys.stderr)
-        return 2
-    print(f"MLflow: http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
-    # One worker, and none of the processes for jobs that only the server itself would start.
+        raise ReviewError(f"{store}: nothing was tracked there yet; run a stage of the loop first")
+    print(f"MLflow: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     environment = {
         **os.environ,
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # The processes for jobs that only the server itself would start.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_BACKEND_STORE_URI": uri,  # not on the command line, where others could read it
+        # Not on the command line, where other users could read a password in it.
+        "MLFLOW_BACKEND_STORE_URI": uri,
     }
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1"]
-    try:
-        return subprocess.run(command, env=environment, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    command = [sys.executable, "-m", "mlflow", "server"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # In the place of this process, so that whoever ends this one ends the server.
+    os.execve(sys.executable, command, environment)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,11 @@ PROMPTS = {"heldout": 240, "label": 220, "produce": 160, "sweep": 600}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Make one of the sandbox's parts."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.sandbox", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.sandbox",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("part", choices=("prompts", "generator", "base"))
     parser.add_argument("--out", type=Path, required=True, metavar="DIRECTORY")
     parser.add_argument("--seed", type=int, default=0)
@@ -66,13 +69,14 @@ def _train_generator(out: Path, seed: int, num_steps: int) -> None:
 def _pretrain_base(out: Path, seed: int, num_steps: int) -> None:
     import torch
 
-    from factory.sandbox.base_vlm import pretrain_base
+    from factory.sandbox.base_vlm import SPECIFICATION, pretrain_base
 
     torch.set_num_threads(1)
 
     def save(model: Any, processor: Any) -> None:
         model.to(torch.float16).save_pretrained(out)
         processor.save_pretrained(out)
+        SPECIFICATION.save(out)
 
     save(*pretrain_base(num_steps, 24, seed, _log, _save_copy(save)))
 

@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from jobs import results
 from jobs.promotion import publish
 from jobs.ray_session import check_cpus
 from jobs.tracking import StageRun, Tracker
@@ -24,7 +25,9 @@ from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import Recipe
 
-_STARTED = "_started.json"
+#: Notes of this module; hidden, so that no digest sees them.
+_STARTED = ".started.json"
+_RECORDED = ".recorded"
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Plan:
 @dataclass(frozen=True)
 class Outcome:
     """What a stage made: rows by verdict, figures measured on it, and a digest where the bytes of
-    the files are not what identifies it (Parquet parts may be split and named in any way)."""
+    the files are not what identifies it (Parquet parts may be split and named in any way).
+    """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -77,39 +81,56 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
     directory, address = at.directory(stage.kind), at.address(stage.kind)
     parents, settings = stage.parents(at), stage.settings(at)
     wanted = manifest.fingerprint(stage.kind, settings, parents)
-    done = manifest.read(directory)
-    if done is not None:
-        if done.fingerprint != wanted:
-            raise InputError(_contradiction(address, directory, done.settings, settings))
-        print(f"{address}: complete already ({_counts(done.counts)})", flush=True)
-        return done
-    _begin(directory, address, wanted, settings, resumes=stage.resumes)
-    print(f"{address}: started", flush=True)
-    began = time.monotonic()
+    made = manifest.read(directory)
+    if made is not None and made.fingerprint != wanted:
+        raise InputError(_contradiction(address, directory, made.settings, settings))
+    if made is not None and (directory / _RECORDED).exists():
+        print(f"{address}: complete already ({_counts(made.counts)})", flush=True)
+        return made
     with tracker.stage(at.number, MAKERS[stage.kind], wanted) as run:
-        run.log_params(settings)
-        outcome = stage.make(at, directory, run)
-        figures = {**outcome.figures, "seconds": round(time.monotonic() - began, 1)}
-        made = Manifest(
-            address=address,
-            kind=stage.kind,
-            fingerprint=wanted,
-            digest=outcome.digest or manifest.digest_files(directory),
-            parents=tuple(parents),
-            settings=settings,
-            counts=dict(outcome.counts),
-            figures=figures,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        if outcome.curves:
-            (directory / "curves.json").write_text(json.dumps(list(outcome.curves)))
-        (directory / _STARTED).unlink()
-        manifest.write(directory, made)
-        run.log_metrics({**outcome.counts, **figures})
-        run.log_curve(outcome.curves)
+        if made is None:
+            run.log_params(settings)
+            made = _make(stage, at, wanted, parents, settings, run)
+        # A job killed between manifest and here comes by again; saying it twice leaves one record.
+        run.log_metrics({**made.counts, **made.figures})
+        run.log_curve(results.read(directory / results.CURVES, list[dict[str, Any]]) or ())
         run.log_dataset(made, directory)
         publish(made, at, tracker, run)
-    print(f"{address}: complete in {figures['seconds']:.0f} s ({_counts(outcome.counts)})", flush=True)
+        (directory / _RECORDED).touch()
+    return made
+
+
+def _make(
+    stage: Stage,
+    at: Round,
+    fingerprint: str,
+    parents: list[Parent],
+    settings: dict[str, Any],
+    run: StageRun,
+) -> Manifest:
+    """Make the artifact and write its manifest."""
+    directory, address = at.directory(stage.kind), at.address(stage.kind)
+    _begin(directory, address, fingerprint, settings, resumes=stage.resumes)
+    print(f"{address}: started", flush=True)
+    began = time.monotonic()
+    outcome = stage.make(at, directory, run)
+    seconds = round(time.monotonic() - began, 1)
+    if outcome.curves:
+        (directory / results.CURVES).write_text(json.dumps(list(outcome.curves)))
+    made = Manifest(
+        address=address,
+        kind=stage.kind,
+        fingerprint=fingerprint,
+        digest=outcome.digest or manifest.digest_files(directory),
+        parents=tuple(parents),
+        settings=settings,
+        counts=dict(outcome.counts),
+        figures={**outcome.figures, "seconds": seconds},
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    manifest.write(directory, made)
+    (directory / _STARTED).unlink()
+    print(f"{address}: complete in {seconds:.0f} s ({_counts(made.counts)})", flush=True)
     return made
 
 
@@ -117,7 +138,8 @@ def _begin(
     directory: Path, address: str, fingerprint: str, settings: dict[str, Any], *, resumes: bool
 ) -> None:
     """Note what is being made before the first byte of it, so that a resumed run cannot mix two
-    recipes, and clear what a killed run left where the stage does not continue it."""
+    recipes, and clear what a killed run left where the stage does not continue it.
+    """
     note = directory / _STARTED
     if note.is_file() and resumes:
         started = json.loads(note.read_text())
@@ -158,7 +180,7 @@ def print_plan(recipe: Recipe, names: Sequence[str]) -> None:
     at = Round(recipe, 1)
     print(f"recipe {recipe.name}: {recipe.num_rounds} round(s) in {recipe.root}")
     for name in names:
-        stage: Stage = import_module(f"jobs.{name}").STAGE
+        stage: Stage = import_module(f"jobs.stages.{name}").STAGE
         plan = stage.plan(at)
         check_cpus(plan.cpus, recipe, f"jobs.{name}")
         resources = f"{plan.cpus:g} CPUs" + (f", {plan.gpus:g} GPUs" if plan.gpus else "")

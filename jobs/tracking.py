@@ -43,7 +43,7 @@ _NOT_IN_A_KEY = re.compile(r"[^\w\-./: ]")
 _CREDENTIALS = re.compile(r"""(?<=://)[^/@\s"']+@""")
 
 
-class TrackingError(LookupError):
+class TrackingError(ValueError):
     """A model or version that is not in the registry."""
 
 
@@ -328,6 +328,23 @@ class Tracker:
             self.client.set_registered_model_alias(name, alias, known)
         return known
 
+    def register_given(self, kind: str, address: str, digest: str, path: str) -> str:
+        """Register a model that the factory did not make, such as the one of version 0.
+
+        Only its place is noted: a directory or a hub name.
+        """
+        name = self.model_name(kind)
+        known = self._version(name, address, digest)
+        if known is not None:
+            return known
+        source = Path(path).absolute().as_uri() if Path(path).is_dir() else path
+        tags = {
+            "factory.address": address,
+            "factory.digest": digest,
+            "factory.stored": "in place",
+        }
+        return self._add_version(name, source, None, tags)
+
     def _create_version(
         self,
         name: str,
@@ -351,14 +368,15 @@ class Tracker:
             "factory.directory": str(directory.absolute()),
             "factory.stored": "copied" if is_copied else "in place",
         }
-        if not self._has_model(name):
-            self.client.create_registered_model(name)
-        run_id = run.run_id if run is not None else None
-        created = self.client.create_model_version(name, source, run_id, tags=tags)
-        return str(created.version)
+        return self._add_version(name, source, run.run_id if run is not None else None, tags)
 
-    def _has_model(self, name: str) -> bool:
-        return bool(self.client.search_registered_models(f"name = '{name}'"))
+    def _add_version(
+        self, name: str, source: str, run_id: str | None, tags: Mapping[str, str]
+    ) -> str:
+        if not self.client.search_registered_models(f"name = '{name}'"):
+            self.client.create_registered_model(name)
+        created = self.client.create_model_version(name, source, run_id, tags=dict(tags))
+        return str(created.version)
 
     def _version(self, name: str, address: str, digest: str | None = None) -> str | None:
         """The newest version with an address, and digest where given."""

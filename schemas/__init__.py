@@ -1,1 +1,1 @@
-"""What travels: row types, their Arrow form, recipes and manifests. Standard library, pyarrow, pydantic."""
+"""What travels: row types, their Arrow form, recipes and manifests. No ray, no torch."""

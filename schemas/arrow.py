@@ -169,14 +169,17 @@ def _number(value: float | None) -> float:
 
 
 def prompts_to_table(prompts: Iterable[Prompt]) -> pa.Table:
+    """Prompts as a table of schema `PROMPTS`."""
     return pa.Table.from_pylist([_prompt_to_row(prompt) for prompt in prompts], schema=PROMPTS)
 
 
 def prompts_from_table(table: pa.Table) -> list[Prompt]:
+    """The rows of a table of schema `PROMPTS`."""
     return [_prompt_from_row(row) for row in table.to_pylist()]
 
 
 def groups_to_table(groups: Iterable[Group]) -> pa.Table:
+    """Groups, media included, as a table of schema `GROUPS`."""
     rows = [
         {
             **_prompt_to_row(group.prompt),
@@ -191,6 +194,7 @@ def groups_to_table(groups: Iterable[Group]) -> pa.Table:
 
 
 def groups_from_table(table: pa.Table) -> list[Group]:
+    """The rows of a table of schema `GROUPS`."""
     return [
         Group(
             _prompt_from_row(row),
@@ -207,6 +211,7 @@ def groups_from_table(table: pa.Table) -> list[Group]:
 
 
 def pairs_to_table(pairs: Iterable[Pair]) -> pa.Table:
+    """Pairs as a table of schema `PAIRS`."""
     rows = [
         {
             **_prompt_to_row(pair.prompt),
@@ -221,6 +226,7 @@ def pairs_to_table(pairs: Iterable[Pair]) -> pa.Table:
 
 
 def pairs_from_table(table: pa.Table) -> list[Pair]:
+    """The rows of a table of schema `PAIRS`."""
     return [
         Pair(
             pair_id=row["pair_id"],
@@ -241,6 +247,7 @@ def pairs_from_table(table: pa.Table) -> list[Pair]:
 
 
 def labels_to_table(labels: Iterable[Label]) -> pa.Table:
+    """Labels as a table of schema `LABELS`."""
     rows = [
         {
             **_prompt_to_row(label.prompt),
@@ -254,6 +261,7 @@ def labels_to_table(labels: Iterable[Label]) -> pa.Table:
 
 
 def labels_from_table(table: pa.Table) -> list[Label]:
+    """The rows of a table of schema `LABELS`."""
     labels = []
     for row in table.to_pylist():
         first = _media_from_row(row["first"])

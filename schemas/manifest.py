@@ -25,6 +25,8 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class Parent:
+    """What something was made from."""
+
     role: str  # prompts, judge, groups, labels …
     address: str  # name@version, or the path of an input file
     digest: str
@@ -32,6 +34,8 @@ class Parent:
 
 @dataclass(frozen=True)
 class Manifest:
+    """One data set or model."""
+
     address: str
     kind: str  # labels, groups, profile, pairs, judge, generator, evaluation
     fingerprint: str
@@ -62,6 +66,7 @@ def digest_files(directory: Path) -> str:
 
 
 def digest_file(path: Path) -> str:
+    """Hash of one file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""The recipe: every knob of the factory, its unit and its default, validated before any work starts.
+"""The recipe: every knob of the factory, its unit and its default, validated before any work.
 
 A recipe is one YAML file; `key=value` words on the command line override single values by dotted
 path. Unknown keys are errors. The resolved recipe is stored beside each data set and in MLflow.
@@ -23,6 +23,8 @@ class RecipeError(ValueError):
 
 
 class Section(BaseModel):
+    """A part of the recipe; unknown keys are errors, and so are NaN and infinity."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -96,6 +98,8 @@ class Labels(Section):
 
 
 class TrainJudge(Training):
+    """Fine-tuning of the judge."""
+
     pair_share: Share = Field(0.75, description="share of pairwise rows in a batch; others points")
     label_smoothing: Share = Field(0.0, description="probability spread over wrong tokens")
 
@@ -130,6 +134,8 @@ class Objections(Section):
 
 
 class Audit(Section):
+    """How biases are measured."""
+
     num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
     attributes: list[Literal["brightness", "saturation", "contrast", "sharpness"]] = Field(
         default=["brightness", "saturation", "contrast", "sharpness"]
@@ -137,15 +143,21 @@ class Audit(Section):
 
 
 class Curate(Section):
+    """From groups to pairs."""
+
     rank: Rank = Rank()
     objections: Objections = Objections()
 
 
 class Align(Training):
+    """Diffusion-DPO of the generator."""
+
     beta: float = Field(2000.0, gt=0, description="strength of the pull to the reference")
 
 
 class Evaluate(Section):
+    """Champion against challenger."""
+
     prompts: str = Field(description="held-out prompts; none of them may be in produce.prompts")
     images_per_prompt: Positive = Field(1, description="seeds compared for each prompt")
     oracle: Literal["none", "sandbox"] = Field(
@@ -169,6 +181,8 @@ class Gates(Section):
 
 
 class Recipe(Section):
+    """The whole recipe."""
+
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="names the runs in MLflow")
     seed: int = Field(0, ge=0)
     root: str = Field(description="directory of all outputs: data, models, reports, tracking")
@@ -252,7 +266,7 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     """The keys of the section that holds the unknown one, as a hint."""
     section: Any = Recipe
     for step in location[:-1]:
-        field = section.model_fields.get(step) if isinstance(section, type) else None
+        field = getattr(section, "model_fields", {}).get(step)
         if field is None:
             return ""
         section = field.annotation

@@ -13,9 +13,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
-Task = Literal[
-    "image_generation", "video_generation", "image_understanding", "video_understanding"
-]
+Task = Literal["image_generation", "video_generation", "image_understanding", "video_understanding"]
 #: Which of two sides is preferred, in the order in which they were shown.
 Preference = Literal["first", "second", "tie"]
 #: What became of a pair: `invalid` means that it could not be judged, not that it is bad.
@@ -101,8 +99,10 @@ class Duel:
     error: str | None = None
 
     def swap(self) -> Duel:
-        """The same judgement told from the other side: what an unbiased judge says when shown
-        the two in the other order."""
+        """The same judgement told from the other side.
+
+        It is what an unbiased judge says when it is shown the two in the other order.
+        """
         return Duel(
             self.second_id,
             self.first_id,
@@ -161,7 +161,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Label:
-    """What a person, or a simulated annotator, said: a preference of two sides, or points for one."""
+    """What a person, or a simulated annotator, said: a preference, or points for one picture."""
 
     label_id: str
     prompt: Prompt

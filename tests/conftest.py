@@ -1,11 +1,15 @@
-"""What every test shares: one thread per process, no network, and the `gpu` marker.
+"""What every test shares: one thread per process, no network, the `gpu` marker, and one Ray.
 
-Fixtures that start something heavy (a Ray session, an object store) live beside the tests that use
-them, so that collecting this file loads neither torch nor ray.
+Collecting this file loads neither torch nor ray. Fixtures that start anything else that is heavy
+(an object store) live beside the tests that use them.
 """
 
+import logging
 import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -38,3 +42,24 @@ def _one_torch_thread() -> None:
     """Undo a `torch.set_num_threads` of an earlier test; torch itself is never loaded here."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray for all tests that ask for it: starting one takes most of ten seconds."""
+    import ray
+    import ray.data
+
+    directory = tempfile.mkdtemp(prefix="ray-")  # short: socket paths have a limit of 107 bytes
+    ray.init(
+        address="local",
+        num_cpus=4,  # fewer would let Ray Data wait for itself
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+        _temp_dir=directory,
+    )
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    yield
+    ray.shutdown()
+    shutil.rmtree(directory, ignore_errors=True)

@@ -41,7 +41,8 @@ class Shard:
 
 def draw(num_rows: int, num: int, micro_batch: int, seed: int) -> list[int]:
     """Row numbers of the given micro-batch of `num` rows: a window on an endless sequence of
-    permutations of the rows, so that no row is seen twice before all were seen once."""
+    permutations of the rows, so that no row is seen twice before all were seen once.
+    """
     window = range(micro_batch * num, (micro_batch + 1) * num)
     return [_permutation(num_rows, seed, at // num_rows)[at % num_rows] for at in window]
 
@@ -90,8 +91,6 @@ class Batches:
 
     def __getitem__(self, micro_batch: int) -> dict[str, pa.Table]:
         return {
-            name: shard.rows(
-                draw(len(shard), self._counts[name], micro_batch, self._seeds[name])
-            )
+            name: shard.rows(draw(len(shard), self._counts[name], micro_batch, self._seeds[name]))
             for name, shard in self._shards.items()
         }

@@ -31,15 +31,15 @@ import ray.train
 import ray.train.torch
 import torch
 
-from actors.trainers import zero
 from actors.trainers.batches import Batches, Shard, split_batch
 from actors.trainers.learning import TrainTask
 from actors.trainers.loop import Plan, Point, Progress, train_steps
+from actors.trainers.zero import DTYPES, ZeroEngine, micro_batch_size
 from schemas.recipe import Training
 from schemas.rows import content_id, seed_of
 
-#: What a checkpoint holds beside the progress: DeepSpeed's state, or at the end the model.
-_ENGINE, _MODEL = "engine", "model"
+#: The folder of the finished model in the last checkpoint.
+_MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def fit(
     """
     if set(datasets) != set(task.shares):
         raise ValueError(f"data sets {sorted(datasets)}, but the task reads {sorted(task.shares)}")
-    split_batch(zero.micro_batch_size(training), task.shares)  # refuse what workers would refuse
+    split_batch(micro_batch_size(training), task.shares)  # refuse what workers would refuse
     plan = Plan(task, training, seed, checkpoint_every or math.ceil(training.num_steps / 4))
     with _settings():
         result = ray.train.torch.TorchTrainer(
@@ -121,7 +121,7 @@ def fit(
     return FitResult(output, progress.points, progress.seconds)
 
 
-class _Reporter(ray.train.UserCallback):  # type: ignore[misc]
+class _Reporter(ray.train.UserCallback):
     """Passes the first worker's points on; they are means over all workers already."""
 
     def __init__(self, on_report: Callable[[Point], None]) -> None:
@@ -156,7 +156,8 @@ def _settings() -> Iterator[None]:
 
 def _data_config(num_workers: int) -> ray.train.DataConfig:
     """One worker reads everything itself; several are dealt equal shares in a fixed order, and the
-    few rows that do not divide are left out."""
+    few rows that do not divide are left out.
+    """
     if num_workers == 1:
         return ray.train.DataConfig(datasets_to_split=[])
     options = ray.train.DataConfig.default_ingest_options()
@@ -184,22 +185,23 @@ def _train(plan: Plan, progress: Progress, checkpoint: Path | None) -> None:
         torch.set_num_threads(max(1, int(training.cpus_per_worker)))
     with ThreadPoolExecutor(1) as pool:  # rows come from other processes while weights load
         shards = pool.submit(_read_shards, task)
-        learner = task.build(device, zero.DTYPES[training.precision])
-        engine = zero.start(learner.module, training)
-        size = zero.micro_batch_size(training)
+        learner = task.build(device, DTYPES[training.precision])
+        engine = ZeroEngine(learner.module, training)
+        size = micro_batch_size(training)
         batches = Batches(shards.result(), task.shares, size, seed_of(plan.seed, rank))
     if checkpoint is not None:
-        engine.load_checkpoint(str(checkpoint), tag=_ENGINE)
+        engine.load(checkpoint)
     # Ray waits until every worker has reported, so every worker makes the same reports.
     for point in train_steps(engine, learner, batches, plan, progress, rank):
         with tempfile.TemporaryDirectory() as directory:
             if plan.is_checkpoint(progress.step):
-                engine.save_checkpoint(directory, tag=_ENGINE)  # each worker writes its part
-                progress.write(Path(directory))
+                engine.save(Path(directory))  # each worker writes its part
+                if rank == 0:
+                    progress.write(Path(directory))
                 ray.train.report(point, ray.train.Checkpoint(directory))
             else:
                 ray.train.report(point)
-    zero.restore_full_weights(engine, is_saver=rank == 0)
+    engine.restore_full_weights(is_saver=rank == 0)
     with tempfile.TemporaryDirectory() as directory:
         if rank == 0:
             learner.save(Path(directory) / _MODEL)

@@ -85,7 +85,7 @@ class JudgeLearner:
 
     @property
     def module(self) -> nn.Module:
-        return self._model  # type: ignore[no-any-return]
+        return self._model
 
     def collate(self, rows: Mapping[str, pa.Table]) -> Batch:
         labels = [label for table in rows.values() for label in labels_from_table(table)]
@@ -154,4 +154,3 @@ class JudgeLearner:
 def _pictures(labels: Sequence[Label]) -> list[Image.Image]:
     media = [one for label in labels for one in (label.first, label.second) if one is not None]
     return [Image.open(io.BytesIO(one.data)).convert("RGB") for one in media]
-

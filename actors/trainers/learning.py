@@ -27,7 +27,8 @@ class Learner(Protocol):
     @property
     def module(self) -> nn.Module:
         """What is trained: its parameters with `requires_grad`, which are moved and sharded as the
-        recipe says. Frozen helpers (a reference, an autoencoder) stay outside of it."""
+        recipe says. Frozen helpers (a reference, an autoencoder) stay outside of it.
+        """
 
     def collate(self, rows: Mapping[str, pa.Table]) -> Any:
         """The rows of one micro-batch, by the name of their data set, as tensors on the device.
@@ -53,7 +54,8 @@ class Learner(Protocol):
 
 class TrainTask(Protocol):
     """A frozen dataclass that says what to train. It must pickle, and its repr must say it all:
-    two runs are the same work if their tasks print the same."""
+    two runs are the same work if their tasks print the same.
+    """
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -62,8 +64,10 @@ class TrainTask(Protocol):
     @property
     def key(self) -> str:
         """The column by which rows are put in order before any is drawn: an id, unique in a data
-        set. Ray Data promises no order, and equal seeds must mean equal batches."""
+        set. Ray Data promises no order, and equal seeds must mean equal batches.
+        """
 
     def build(self, device: torch.device, dtype: torch.dtype) -> Learner:
         """Load the weights. `dtype` is the precision of the forward pass: the loop casts `module`
-        to it, so frozen helpers that share its activations should be loaded in it."""
+        to it, so frozen helpers that share its activations should be loaded in it.
+        """

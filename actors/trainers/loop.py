@@ -13,14 +13,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from actors.trainers import zero
 from actors.trainers.batches import Batches
 from actors.trainers.learning import Learner, TrainTask
+from actors.trainers.zero import ZeroEngine, learning_rate
 from schemas.recipe import Training
 from schemas.rows import seed_of
 
@@ -43,7 +42,8 @@ class Plan:
 
     def closes_window(self, step: int) -> bool:
         """Whether a point of the curves follows this step. It does at a checkpoint, so that the
-        means of a resumed run are those of an undisturbed one."""
+        means of a resumed run are those of an undisturbed one.
+        """
         is_last = step == self.training.num_steps
         return is_last or step % self.training.log_every == 0 or self.is_checkpoint(step)
 
@@ -74,7 +74,12 @@ class Progress:
 
 
 def train_steps(
-    engine: Any, learner: Learner, batches: Batches, plan: Plan, progress: Progress, rank: int
+    engine: ZeroEngine,
+    learner: Learner,
+    batches: Batches,
+    plan: Plan,
+    progress: Progress,
+    rank: int,
 ) -> Iterator[Point]:
     """Train from `progress.step` to the end; yields each new point, which is then in `progress`.
 
@@ -85,14 +90,14 @@ def train_steps(
     window = _Window()
     began = time.monotonic()
     while progress.step < training.num_steps:
-        rate = zero.learning_rate(training, progress.step)
+        rate = learning_rate(training, progress.step)
         for part in range(training.accumulation_steps):
             micro_batch = progress.step * training.accumulation_steps + part
             torch.manual_seed(seed_of("noise", plan.seed, rank, micro_batch))
-            loss, scalars = learner.loss(engine, learner.collate(batches[micro_batch]))
+            loss, scalars = learner.loss(engine.model, learner.collate(batches[micro_batch]))
             engine.backward(loss)
             window.add({"loss": loss, **scalars})
-        window.add({"grad_norm": zero.optimise(engine, rate)})
+        window.add({"grad_norm": engine.step(rate)})
         progress.step += 1
         if plan.closes_window(progress.step):
             point = {"step": float(progress.step), **window.close(), "learning_rate": rate}
@@ -120,10 +125,12 @@ class _Window:
     def close(self) -> Point:
         """The means over the window and over all workers, which must all have the same names."""
         device = self._sums["loss"].device
-        means = torch.stack([self._sums[name].to(device) / self._counts[name] for name in self._sums])
+        means = torch.stack(
+            [self._sums[name].to(device) / self._counts[name] for name in self._sums]
+        )
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(means)
             means /= torch.distributed.get_world_size()
-        names = list(self._sums)
-        self.__init__()  # type: ignore[misc]
-        return dict(zip(names, means.tolist(), strict=True))
+        point = dict(zip(self._sums, means.tolist(), strict=True))
+        self._sums, self._counts = {}, {}
+        return point

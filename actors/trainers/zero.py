@@ -1,4 +1,4 @@
-"""DeepSpeed, as the loop uses it: configuration, start, one optimiser step, full weights.
+"""DeepSpeed, as the loop uses it: configuration, steps, checkpoints, full weights.
 
 The optimiser is torch's AdamW without weight decay: what holds a model back here is its reference
 or a short run, and torch's needs no compiler on the worker, where DeepSpeed's own would build
@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from schemas.recipe import Training
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_TAG = "engine"  # DeepSpeed's folder in a checkpoint
 
 
 def learning_rate(training: Training, step: int) -> float:
@@ -46,7 +48,12 @@ def micro_batch_size(training: Training) -> int:
 
 
 def configuration(training: Training) -> dict[str, Any]:
-    """The DeepSpeed configuration of a training section."""
+    """The DeepSpeed configuration of a training section.
+
+    bf16 has at least ZeRO stage 1, which keeps float32 masters that can be read and written; on
+    one worker it is stage 0 in all but name.
+    """
+    is_bf16 = training.precision == "bf16"
     return {
         "train_batch_size": training.batch_size,
         "train_micro_batch_size_per_gpu": micro_batch_size(training),
@@ -60,23 +67,96 @@ def configuration(training: Training) -> dict[str, Any]:
                 "torch_adam": True,  # else FusedAdam is compiled on the spot
             },
         },
-        "zero_optimization": {"stage": training.zero_stage},
-        "bf16": {"enabled": training.precision == "bf16"},
+        "zero_optimization": {"stage": max(training.zero_stage, int(is_bf16))},
+        "bf16": {"enabled": is_bf16},
         "steps_per_print": sys.maxsize,
     }
 
 
-def start(module: nn.Module, training: Training) -> Any:
-    """A DeepSpeed engine around the module, in a process group that is already there."""
-    deepspeed = _deepspeed()
-    engine, *_ = deepspeed.initialize(
-        model=module,
-        model_parameters=[one for one in module.parameters() if one.requires_grad],
-        config=configuration(training),
-        dist_init_required=False,
-    )
-    engine.train()
-    return engine
+class ZeroEngine:
+    """A module in training: DeepSpeed's engine with its quirks behind it."""
+
+    def __init__(self, module: nn.Module, training: Training) -> None:
+        """Cast, shard and wrap the module, in a process group that is already there."""
+        self._deepspeed = _deepspeed()
+        self._num_parts, self._part = training.accumulation_steps, 0
+        # What the cast is about to round, on the CPU.
+        self._exact = _what_bf16_rounds(module) if training.precision == "bf16" else {}
+        #: To be called as the module would be.
+        self.model, *_ = self._deepspeed.initialize(
+            model=module,
+            model_parameters=[one for one in module.parameters() if one.requires_grad],
+            config=configuration(training),
+            dist_init_required=False,
+        )
+        self.module = module.train()
+        for name, one in module.named_parameters():
+            if one.requires_grad and name in self._exact:
+                # DeepSpeed makes the float32 masters from weights that it has rounded before.
+                self._deepspeed.utils.safe_set_full_fp32_param(one, self._exact.pop(name))
+
+    def backward(self, loss: Tensor) -> None:
+        """Add a micro-batch's gradients to those of the step."""
+        if self._part > 0:
+            self.model.step()  # applies nothing before the last part: it counts the one before
+        self.model.backward(loss)
+        self._part += 1
+
+    def step(self, rate: float) -> float:
+        """One optimiser step at this learning rate; the gradient's norm before clipping."""
+        if self._part != self._num_parts:
+            raise RuntimeError(f"a step has {self._num_parts} micro-batches, not {self._part}")
+        self._part = 0
+        for group in self.model.optimizer.param_groups:
+            group["lr"] = rate
+        norm = None
+        if self.model.zero_optimization_stage() == 0:
+            # Plain gradients on plain parameters: DeepSpeed clips them but keeps no norm.
+            found = [one.grad for one in self.module.parameters() if one.grad is not None]
+            norm = torch.nn.utils.get_total_norm(found)
+        self.model.step()
+        return float(self.model.get_global_grad_norm() if norm is None else norm)
+
+    def save(self, directory: Path) -> None:
+        """Write this worker's part of a checkpoint."""
+        self.model.save_checkpoint(str(directory), tag=_TAG)
+
+    def load(self, directory: Path) -> None:
+        """Go on from a checkpoint in which the parts of all workers are together."""
+        self.model.load_checkpoint(str(directory), tag=_TAG)
+
+    def restore_full_weights(self, *, is_saver: bool) -> None:
+        """Put the full float32 weights into the saving worker's module, on the CPU.
+
+        Called on every worker, since shards travel; no step can follow. The masters are taken and
+        not the bf16 copies of the forward pass: a preference run changes weights by less than bf16
+        can tell apart.
+        """
+        full = {}
+        for name, one in self.module.named_parameters():
+            master = self._exact.get(name)  # frozen
+            if master is None and one.requires_grad:
+                master = self._deepspeed.utils.safe_get_full_fp32_param(one)
+            if master is None:  # neither cast nor sharded, or sharded and frozen
+                is_sharded = hasattr(one, "ds_id")
+                with self._deepspeed.zero.GatheredParameters([one], enabled=is_sharded):
+                    master = one.detach().clone()
+            if is_saver:
+                full[name] = master.to("cpu", torch.float32)
+        if is_saver:
+            for name, one in self.module.named_parameters():
+                one.data = full[name]
+            for buffer in self.module.buffers():
+                buffer.data = buffer.data.cpu()
+
+
+def _what_bf16_rounds(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters that bf16 cannot hold exactly, on the CPU."""
+    return {
+        name: one.detach().to("cpu", copy=True)
+        for name, one in module.named_parameters()
+        if not torch.equal(one, one.to(torch.bfloat16).to(one.dtype))
+    }
 
 
 def _deepspeed() -> Any:
@@ -86,7 +166,7 @@ def _deepspeed() -> Any:
         # mark for a module that is not to be found.
         is_hidden = sys.modules.setdefault("mlflow", None) is None  # type: ignore[arg-type]
         try:
-            import deepspeed  # noqa: F401
+            import deepspeed
         finally:
             if is_hidden:
                 del sys.modules["mlflow"]
@@ -96,40 +176,3 @@ def _deepspeed() -> Any:
         # A shared-memory backend for CPU ranks, compiled for most of a minute on first use.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed
-
-
-def optimise(engine: Any, rate: float) -> float:
-    """One optimiser step with the gradients that `engine.backward` gathered; their norm before
-    clipping."""
-    for group in engine.optimizer.param_groups:
-        group["lr"] = rate
-    norm = None
-    if engine.zero_optimization_stage() == 0 and not engine.bfloat16_enabled():
-        # Plain gradients on plain parameters: DeepSpeed clips them but keeps no norm.
-        found = [one.grad for one in engine.module.parameters() if one.grad is not None]
-        norm = torch.nn.utils.get_total_norm(found)
-    engine.step()
-    return float(engine.get_global_grad_norm() if norm is None else norm)
-
-
-def restore_full_weights(engine: Any, *, is_saver: bool) -> None:
-    """Put the full float32 weights into the engine's module on the saving worker, on the CPU.
-
-    Called on every worker, since shards travel; the engine trains no further. The float32 masters
-    are taken, not the bf16 copies of the forward pass: a preference run changes weights by less
-    than bf16 can tell apart.
-    """
-    deepspeed = _deepspeed()
-    full = {}
-    for name, one in engine.module.named_parameters():
-        master = deepspeed.utils.safe_get_full_fp32_param(one) if one.requires_grad else None
-        if master is None:  # frozen, or neither sharded nor cast: the parameter is its own master
-            with deepspeed.zero.GatheredParameters([one], enabled=hasattr(one, "ds_id")):
-                master = one.detach().clone()
-        if is_saver:
-            full[name] = master.to("cpu", torch.float32)
-    if is_saver:
-        for name, one in engine.module.named_parameters():
-            one.data = full[name]
-        for buffer in engine.module.buffers():
-            buffer.data = buffer.data.cpu()

@@ -41,6 +41,8 @@ class TaskSpecification:
 
 @dataclass(frozen=True)
 class JudgeSpecification:
+    """How each task is put to one judge."""
+
     tasks: Mapping[Task, TaskSpecification]
 
     def task(self, task: Task) -> TaskSpecification:
@@ -51,7 +53,9 @@ class JudgeSpecification:
         """
         if task not in self.tasks:
             known = ", ".join(self.tasks)
-            raise SpecificationError(f"this judge has no specification for {task!r}; it has {known}")
+            raise SpecificationError(
+                f"this judge has no specification for {task!r}; it has {known}"
+            )
         return self.tasks[task]
 
     def save(self, directory: Path) -> None:

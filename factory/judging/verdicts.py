@@ -1,9 +1,9 @@
 """Reading verdicts and scores from logits, in one forward pass.
 
 The three answers are sentences that branch from one another ("Image 1 …", "Image 2 …", "Both …").
-What decides is only the tokens at the branches, and all branches of the known label formats lie on
-one chain of tokens: the chain is fed after the prompt, and the probability of each answer is the
-product of its tokens' probabilities at the branches that it passes.
+What decides is only the tokens at the branches, and three answers have two branches, one below the
+other on one chain of tokens. The chain is fed after the prompt, and the probability of each answer
+is the product of its tokens' probabilities at the branches that it passes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class VerdictTree:
         """Find the branches of three tokenised answers.
 
         Raises:
-            SpecificationError: two answers are alike, or the branches are not on one chain.
+            SpecificationError: two answers are alike, or one begins another.
         """
         tokens: dict[Preference, tuple[int, ...]] = {}
         for preference in PREFERENCES:
@@ -50,13 +50,8 @@ class VerdictTree:
                     break
             else:
                 raise SpecificationError(f"the answer for {preference!r} begins another answer")
+        # Three leaves have two branching points, one below the other: a single chain holds both.
         chain = max((ids[:-1] for ids in tokens.values()), key=len)
-        for preference, ids in tokens.items():
-            if ids[:-1] != chain[: len(ids) - 1]:
-                raise SpecificationError(
-                    f"the answer for {preference!r} branches off where no other does: "
-                    "its probability cannot be read in one forward pass"
-                )
         return cls(chain, tokens)
 
     def probabilities(self, logits: Logits) -> npt.NDArray[np.float64]:

@@ -4,7 +4,7 @@ It learns three things, all with exact truth from the scene that was drawn and n
 preference: to *describe* a picture, to *answer* a question about it, and to *check* a caption
 against one or two pictures. Checking is the dense task that makes a judge learnable at this size:
 after every word of the caption the model predicts whether that word is true of the picture, after
-the caption how many words were wrong, and after two pictures which of them is closer. The judge is
+the caption a grade for how many were wrong, and after two pictures which of them is closer. The judge is
 fine-tuned from this base (`jobs.train_judge`), as real judges are from real base models.
 
 Left out: clips. The tokenizer knows their words; the base has seen none.
@@ -29,7 +29,15 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from factory.sandbox.drawing import CONTENT_DEFECTS, PIXEL_DEFECTS, Pixels, draw, spoil_pixels, spoil_scene
+from factory.judging.specification import DEFAULT, JudgeSpecification, TaskSpecification
+from factory.sandbox.drawing import (
+    CONTENT_DEFECTS,
+    PIXEL_DEFECTS,
+    Pixels,
+    draw,
+    spoil_pixels,
+    spoil_scene,
+)
 from factory.sandbox.questions import ask
 from factory.sandbox.tokenizer import EOS, IMAGE, build_tokenizer
 from factory.sandbox.world import Scene, caption, differences, sample_scene
@@ -42,6 +50,21 @@ _WIDTH = 128
 _IGNORED = -100
 
 Log = Callable[[str], None]
+
+
+#: How this base is asked to judge: in the words that it knows from checking, so that fine-tuning on
+#: preferences has to change its taste and not its language. Saved beside the weights.
+SPECIFICATION = JudgeSpecification(
+    {
+        "image_generation": TaskSpecification(
+            pointwise="image 1 : {media} caption : {prompt} . check :",
+            pairwise="image 1 : {media} caption : {prompt} . check : "
+            "image 2 : {media} caption : {prompt} . check : closer :",
+            scale=(1, 2, 3, 4, 5),
+            answers=dict(DEFAULT.task("image_generation").answers),
+        )
+    }
+)
 
 
 def build_processor() -> LlavaProcessor:
@@ -130,7 +153,18 @@ class Document:
 
 
 def _picture(scene: Scene, rng: random.Random) -> Pixels:
+    """Pixels of `scene`, often imperfect as a generator's are: melted together with a spoiled twin
+    of itself (mixed colours, half shapes, faded or ghostly things) that never outweighs it, or
+    noisy, blurred, blotched."""
+    state = rng.getstate()
     pixels = draw(scene, rng, SIDE)
+    if rng.random() < 0.5:
+        twin = spoil_scene(scene, rng.choice(CONTENT_DEFECTS), rng)
+        same_jitter = random.Random()
+        same_jitter.setstate(state)
+        share = rng.uniform(0.05, 0.38)
+        mixed = (1 - share) * pixels + share * draw(twin, same_jitter, SIDE)
+        pixels = np.rint(mixed).astype(np.uint8)
     if rng.random() < 0.5:
         pixels = spoil_pixels(pixels, rng.choice(PIXEL_DEFECTS), rng, dose=rng.uniform(0.1, 0.9))
     return pixels
@@ -143,7 +177,7 @@ def _spoiled(scene: Scene, rng: random.Random) -> Scene:
 
 
 def _check(document: Document, stated: Scene, shown: Scene) -> int:
-    """Append the caption of `stated` with a yes or no expected after each element; count the noes."""
+    """Append the caption of `stated`, expecting a yes or no after each element; count the noes."""
     found = differences(stated, shown)
 
     def word(text: str, right: bool) -> None:
@@ -166,8 +200,13 @@ def _check(document: Document, stated: Scene, shown: Scene) -> int:
     document.say("background")
     word(".", found.num_extra == 0)
     document.say("check :")
-    document.expect(str(min(9, found.num_wrong)))
+    document.expect(str(grade(found.num_wrong)))
     return found.num_wrong
+
+
+def grade(num_wrong: int) -> int:
+    """Five grades of fit, from the number of wrong elements: 0, 1, 2, 3 to 4, more."""
+    return 5 - sum(num_wrong >= limit for limit in (1, 2, 3, 5))
 
 
 def checking_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Document:
@@ -204,7 +243,7 @@ def telling_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> 
 
 
 def collate(documents: list[Document], pad: int) -> dict[str, Tensor]:
-    """Pad documents on the right: input_ids, attention_mask and targets [B, T]; pictures [P, 3, H, W]."""
+    """Pad documents on the right: ids, mask and targets [B, T]; pictures [P, 3, H, W]."""
     length = max(len(document.ids) for document in documents)
     shape = (len(documents), length)
     ids = torch.full(shape, pad)
@@ -220,7 +259,9 @@ def collate(documents: list[Document], pad: int) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": mask, "targets": targets, "pixel_values": pixels}
 
 
-def answer_loss(model: LlavaForConditionalGeneration, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+def answer_loss(
+    model: LlavaForConditionalGeneration, batch: dict[str, Tensor]
+) -> tuple[Tensor, Tensor]:
     """Cross-entropy at the positions that have a target, and the share of them predicted right."""
     hidden = model.model(
         input_ids=batch["input_ids"],
@@ -242,16 +283,20 @@ def pretrain_base(
     log: Log = print,
     save: Callable[[LlavaForConditionalGeneration, LlavaProcessor], None] | None = None,
     save_every: int = 500,
+    start_from: str | None = None,
 ) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
-    """Pretrain the base from scratch; each step sees `batch_size` documents of either kind."""
+    """Pretrain the base; each step sees `batch_size` documents of either kind.
+
+    `start_from` is a directory with an earlier base, to go on from; from scratch where not given.
+    """
     torch.manual_seed(seed)
     rng = random.Random(seed)
     processor = build_processor()
     tokenizer = processor.tokenizer
     model = build_model(tokenizer)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02
-    )
+    if start_from is not None:
+        model = LlavaForConditionalGeneration.from_pretrained(start_from, dtype=torch.float32)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, 1e-3, total_steps=num_steps, pct_start=0.04
     )

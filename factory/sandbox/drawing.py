@@ -31,8 +31,14 @@ Pixels = npt.NDArray[np.uint8]  # H W 3
 _OVERSAMPLE = 4
 
 
-def draw_shape(canvas: ImageDraw.ImageDraw, shape: str, x: float, y: float, extent: float,
-               fill: tuple[int, int, int] | int) -> None:
+def draw_shape(
+    canvas: ImageDraw.ImageDraw,
+    shape: str,
+    x: float,
+    y: float,
+    extent: float,
+    fill: tuple[int, int, int] | int,
+) -> None:
     """Draw one shape with centre (x, y) and bounding box side `extent`, in canvas pixels."""
     half = extent / 2
     if shape == "circle":
@@ -161,9 +167,9 @@ def spoil_scene(scene: Scene, defect: str, rng: random.Random) -> Scene:
 
 
 def spoil_pixels(pixels: Pixels, defect: str, rng: random.Random, dose: float = 1.0) -> Pixels:
-    """`pixels` [H, W, 3] with one cleanliness defect; `dose` 0 leaves them, 1 is plainly visible."""
+    """`pixels` [H, W, 3] with one cleanliness defect; a `dose` of 0 is none, 1 is plain to see."""
     noise = np.random.default_rng(rng.getrandbits(64))
-    image = pixels.astype(np.float32)
+    image: npt.NDArray[np.floating] = pixels.astype(np.float32)
     side = pixels.shape[0]
     if defect == "noise":
         image = image + noise.normal(0.0, 25.0 * dose, size=image.shape).astype(np.float32)
@@ -173,7 +179,11 @@ def spoil_pixels(pixels: Pixels, defect: str, rng: random.Random, dose: float = 
     elif defect == "blotch":
         coarse = noise.normal(0.0, 1.0, size=(6, 6, 3))
         field = [
-            np.asarray(Image.fromarray(coarse[..., c].astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC))
+            np.asarray(
+                Image.fromarray(coarse[..., c].astype(np.float32)).resize(
+                    (side, side), Image.Resampling.BICUBIC
+                )
+            )
             for c in range(3)
         ]
         image = image + 22.0 * dose * np.stack(field, axis=-1)

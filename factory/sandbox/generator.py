@@ -80,6 +80,7 @@ def build_text_encoder(tokenizer: PreTrainedTokenizerFast) -> CLIPTextModel:
 
 
 def build_scheduler() -> DDIMScheduler:
+    """The sampler, and the noise schedule of training: v-prediction, zero terminal SNR."""
     return DDIMScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.00085,
@@ -101,8 +102,10 @@ def _draw_batch(rng: random.Random, num: int) -> tuple[Tensor, list[str]]:
     return tensor.contiguous(), [caption(scene) for scene in scenes]
 
 
-def train_autoencoder(num_steps: int, batch_size: int, seed: int, log: Log = print) -> AutoencoderKL:
-    """Train the autoencoder on drawn scenes; its scaling factor is set from the latents it makes."""
+def train_autoencoder(
+    num_steps: int, batch_size: int, seed: int, log: Log = print
+) -> AutoencoderKL:
+    """Train the autoencoder on drawn scenes; its scaling factor comes from the latents it makes."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
     vae = build_autoencoder()

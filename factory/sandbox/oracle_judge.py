@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from factory.media import MediaError
-from factory.sandbox.oracle import measure_png, prefer
+from factory.sandbox.oracle import Measurement, measure_png, prefer
 from schemas.rows import Candidate, Duel, Prompt, Score
 
 NAME = "oracle@0"
@@ -30,26 +30,14 @@ class OracleSitting:
 
     def __init__(self, prompt: Prompt, candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
-        self.quality: list[float] = []
-        self.errors: list[str | None] = []
-        for candidate in candidates:
-            quality, error = math.nan, candidate.error
-            if candidate.media is None:
-                error = error or "no media"
-            else:
-                try:
-                    quality = measure_png(candidate.media.data, prompt.text).quality
-                except MediaError as broken:
-                    error = f"broken media: {broken}"
-            self.quality.append(quality)
-            self.errors.append(error)
+        self.found = [_measure(candidate, prompt.text) for candidate in candidates]
 
     def scores(self) -> list[Score]:
         return [
-            Score(candidate.candidate_id, NAME, 1 + 4 * quality, 0.0, error)
-            for candidate, quality, error in zip(
-                self.candidates, self.quality, self.errors, strict=True
-            )
+            Score(candidate.candidate_id, NAME, math.nan, math.nan, found)
+            if isinstance(found, str)
+            else Score(candidate.candidate_id, NAME, 1 + 4 * found.quality, 0.0)
+            for candidate, found in zip(self.candidates, self.found, strict=True)
         ]
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
@@ -57,10 +45,23 @@ class OracleSitting:
 
     def _duel(self, first: int, second: int) -> Duel:
         ids = self.candidates[first].candidate_id, self.candidates[second].candidate_id
-        error = self.errors[first] or self.errors[second]
-        if error is not None:
+        one, other = self.found[first], self.found[second]
+        if isinstance(one, str) or isinstance(other, str):
+            error = one if isinstance(one, str) else str(other)
             return Duel(*ids, NAME, math.nan, math.nan, math.nan, error)
-        found = prefer(self.quality[first], self.quality[second])
+        found = prefer(one, other)
         return Duel(
             *ids, NAME, float(found == "first"), float(found == "second"), float(found == "tie")
         )
+
+
+def _measure(candidate: Candidate, caption: str) -> Measurement | str:
+    """The oracle's measurement, or why there is none."""
+    if candidate.error is not None:
+        return f"not generated: {candidate.error}"
+    if candidate.media is None:
+        return "no media"
+    try:
+        return measure_png(candidate.media.data, caption)
+    except MediaError as error:
+        return f"broken media: {error}"

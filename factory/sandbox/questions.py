@@ -17,6 +17,8 @@ _NUMBERS = ("one", "two", "three")
 
 @dataclass(frozen=True)
 class Answer:
+    """One answer and how right it is."""
+
     text: str
     correctness: float  # share of the asked-for facts that are right, 0 to 1
 
@@ -29,15 +31,15 @@ class Question:
     answers: tuple[Answer, ...]
 
 
-def _graded(facts: tuple[tuple[str, tuple[str, ...]], ...], rng: random.Random, num: int) -> tuple[Answer, ...]:
+def _graded(
+    facts: tuple[tuple[str, tuple[str, ...]], ...], rng: random.Random, num: int
+) -> tuple[Answer, ...]:
     """Answers made of one word per fact, the right one first; facts are (truth, all options)."""
     found = {" ".join(truth for truth, _ in facts): 1.0}
     for _ in range(20 * num):
         if len(found) >= num:
             break
-        words = [
-            truth if rng.random() < 0.5 else rng.choice(options) for truth, options in facts
-        ]
+        words = [truth if rng.random() < 0.5 else rng.choice(options) for truth, options in facts]
         right = sum(word == truth for word, (truth, _) in zip(words, facts, strict=True))
         found.setdefault(" ".join(words), right / len(facts))
     return tuple(Answer(text, correctness) for text, correctness in found.items())
@@ -61,7 +63,10 @@ def ask(scene: Scene, rng: random.Random, num_answers: int = 4) -> Question:
         text = f"which thing is at the {thing.place} ?"
         facts = ((thing.size, sizes), (thing.colour, colours), (thing.shape, shapes))  # type: ignore[assignment]
     elif kind == "direction" and scene.motion is not None:
-        text, facts = "which direction is it moving ?", ((scene.motion.direction, tuple(DIRECTIONS)),)
+        text, facts = (
+            "which direction is it moving ?",
+            ((scene.motion.direction, tuple(DIRECTIONS)),),
+        )
     elif kind == "motion" and scene.motion is not None:
         text = "how is it moving ?"
         facts = (  # type: ignore[assignment]

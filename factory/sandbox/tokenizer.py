@@ -9,18 +9,29 @@ from __future__ import annotations
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from factory.sandbox.world import BACKGROUNDS, COLOURS, DIRECTIONS, PLACES, RELATIONS, SHAPES, SIZES, SPEEDS
+from factory.sandbox.world import (
+    BACKGROUNDS,
+    COLOURS,
+    DIRECTIONS,
+    PLACES,
+    RELATIONS,
+    SHAPES,
+    SIZES,
+    SPEEDS,
+)
 
 PAD, UNK, BOS, EOS, IMAGE = "<pad>", "<unk>", "<s>", "</s>", "<image>"
 _SPECIAL = (PAD, UNK, BOS, EOS, IMAGE)
-_GRAMMAR = " ".join(
-    (*COLOURS, *BACKGROUNDS, *SHAPES, *SIZES, *PLACES, *RELATIONS, *DIRECTIONS, *SPEEDS)
-) + " a at the in on and background moving"
+_GRAMMAR = (
+    " ".join((*COLOURS, *BACKGROUNDS, *SHAPES, *SIZES, *PLACES, *RELATIONS, *DIRECTIONS, *SPEEDS))
+    + " a at the in on and background moving"
+)
 _PROSE = """
     image images video videos answer answers caption question describe check each element
     final score overall judgment verdict is are better than both equally good bad
     1 2 3 4 5 6 7 8 9 0 . , : ; ? ! - ( ) / yes no none
-    direction what which where how many things there size colour shape color of it this that shows fits
+    direction what which where how many things there
+    size colour shape color of it this that shows fits
     does do not be should but missing wrong extra thing present absent closer to
     because first second tie one two three alignment coherence style quality visual temporal
     consistency dynamic degree text factual it has have with same different frame frames
@@ -35,7 +46,7 @@ def build_tokenizer(max_tokens: int, *, closed: bool) -> PreTrainedTokenizerFast
 
     Args:
         max_tokens: length that `padding="max_length"` pads to and truncation cuts at.
-        closed: end every text with `</s>`, as a text encoder wants and a prompt to continue does not.
+        closed: end every text with `</s>`, as a text encoder wants it; a prompt must stay open.
     """
     words = dict.fromkeys((*_SPECIAL, *_GRAMMAR.split(), *_PROSE.split()))
     core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNK))
@@ -50,7 +61,10 @@ def build_tokenizer(max_tokens: int, *, closed: bool) -> PreTrainedTokenizerFast
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
-        pad_token=PAD, unk_token=UNK, bos_token=BOS, eos_token=EOS,
+        pad_token=PAD,
+        unk_token=UNK,
+        bos_token=BOS,
+        eos_token=EOS,
         additional_special_tokens=[IMAGE],
         model_max_length=max_tokens,
         padding_side="right",

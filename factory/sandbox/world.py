@@ -87,6 +87,8 @@ class Motion:
 
 @dataclass(frozen=True)
 class Scene:
+    """What a picture shows: one to three things on a background."""
+
     things: tuple[Thing, ...]
     background: str
     relation: str | None = None
@@ -182,7 +184,9 @@ def sample_scene(rng: random.Random, *, moving: bool = False) -> Scene:
     return Scene(things, rng.choice(tuple(BACKGROUNDS)), relation, motion)
 
 
-def sample_captions(num_captions: int, seed: int, *, exclude: frozenset[str] = frozenset()) -> list[str]:
+def sample_captions(
+    num_captions: int, seed: int, *, exclude: frozenset[str] = frozenset()
+) -> list[str]:
     """`num_captions` distinct captions, none of them in `exclude`; a function of `seed` alone."""
     rng = random.Random(seed)
     found: dict[str, None] = {}
@@ -220,7 +224,11 @@ def differences(stated: Scene, shown: Scene) -> Differences:
         if shown_at is None:
             return missing
         want, got = stated.things[stated_at], shown.things[shown_at]
-        fields = {name for name in ("size", "colour", "shape") if getattr(want, name) != getattr(got, name)}
+        fields = {
+            name
+            for name in ("size", "colour", "shape")
+            if getattr(want, name) != getattr(got, name)
+        }
         if want.place != got.place:
             fields.add("place")
         if stated.relation != shown.relation and stated_at == 0:

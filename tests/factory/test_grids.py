@@ -72,5 +72,5 @@ def test_thumbnails():
     assert thumbnail(small, 64) is small
     assert opened(thumbnail(png(RED, (200, 100)), 64)).size == (64, 32)
     for broken in (b"", b"no picture", small[:40], small[: len(small) // 2]):
-        with pytest.raises(OSError, match="picture|image"):
+        with pytest.raises(OSError, match=r"picture|image"):
             thumbnail(broken, 64)

@@ -110,9 +110,20 @@ def finished(recipe: Recipe) -> Round:
         "labels",
         [Parent("prompts", "prompts/labels.txt", "1111")],
         {"rows": 1},
-        lambda to: pq.write_table(arrow.labels_to_table([label]), to / "0.parquet"),
+        lambda to: [
+            pq.write_table(arrow.labels_to_table([label]), to / "labels.parquet"),
+            (to / "_candidates").mkdir(),  # as the stage leaves them, with another schema
+            pq.write_table(arrow.groups_to_table(groups), to / "_candidates" / "0.parquet"),
+            pq.write_table(arrow.groups_to_table(groups), to / "_prompts.parquet"),
+        ],
     )
-    judge = make("judge", [labels], {"steps": 100}, curve)
+    passed = Finding("max_flip_rate", "judge@1", True, 0.2, 0.11)
+    judge = make(
+        "judge",
+        [labels],
+        {"steps": 100},
+        lambda to: [curve(to), results.write(to / results.FINDINGS, (passed,))],
+    )
     base = Parent("generator", "generator@0", "2222")
     grouped = make(
         "groups",
@@ -152,7 +163,6 @@ def finished(recipe: Recipe) -> Round:
     )
     findings = (
         Finding("min_win_rate", "generator@1", True, 0.5, 0.7181, 0.655, 0.781, "lower bound"),
-        Finding("max_flip_rate", "judge@1", True, 0.2, 0.11),
     )
     make(
         "evaluation",

@@ -125,7 +125,8 @@ def test_every_section_is_there(page):
     for words in (
         "Round 1 of 2",
         "Promoted generator@1 becomes champion in the place of generator@0",
-        "0.72 [0.66, 0.78]",
+        "min_win_rate passed 0.72 [0.66, 0.78]",
+        "max_flip_rate passed 0.11",
         "1 of 1 labels are simulated (simulated:ann)",
         "6 of 12 pairs are kept, 4 are rejected and 2 could not be judged",
         "thin margin 4 33.3 %",
@@ -210,6 +211,20 @@ def test_a_missing_artifact_is_named(finished, kind):
     assert "Not complete: " in page.said()
 
 
+def test_a_judge_that_fails_its_gate_ends_the_round(finished):
+    judge = finished.directory("judge")
+    failed = results.Finding(
+        "min_judge_accuracy", "judge@1", False, 0.7, 0.55, 0.5, 0.6, "is below"
+    )
+    results.write(judge / results.FINDINGS, (failed,))
+    (judge / manifest.FILE).unlink()
+    evaluation = finished.directory("evaluation")
+    evaluation.rename(evaluation.with_name("elsewhere"))
+    said = Page(render(collect(finished))).said()
+    assert "Stopped at the judge judge@1 did not pass every gate" in said
+    assert "min_judge_accuracy not passed 0.55 [0.50, 0.60] 0.7 judge@1 is below" in said
+
+
 def test_a_kept_champion_is_said(data):
     kept = dataclasses.replace(data.decision, decision="keep")
     said = Page(render(dataclasses.replace(data, decision=kept))).said()
@@ -263,7 +278,7 @@ def test_a_broken_picture_is_shown_as_none(finished, data):
         ((0.031, 0.0288, 0.0332), "0.0310 [0.0288, 0.0332]"),
         ((1234.5, 1000.0, 1500.0), "1,234 [1,000, 1,500]"),
         ((-0.12, -0.21, 0.03), "−0.12 [−0.21, 0.03]"),
-        ((0.5, 0.5, 0.5), "0.50000 [0.50000, 0.50000]"),
+        ((0.5, 0.5, 0.5), "0.5 [0.5, 0.5]"),
         ((0.5, None, None), "0.5"),
         ((None, None, None), "not measured"),
     ],

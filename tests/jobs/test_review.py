@@ -27,7 +27,7 @@ def test_reports_are_listed_in_the_order_of_the_rounds(recipe_file, tmp_path, ca
     reports.mkdir(parents=True)
     for number in (10, 2, 1):
         (reports / f"round-{number}.html").touch()
-    assert review.main(["--recipe", str(recipe_file), "--no-server"]) == 0
+    assert review.main(["--recipe", str(recipe_file), "--dry-run"]) == 0
     names = [line.rpartition("/")[2] for line in capsys.readouterr().out.split()]
     assert names == ["round-1.html", "round-2.html", "round-10.html"]
 
@@ -48,3 +48,17 @@ def test_a_server_that_runs_elsewhere_is_named(recipe_file, capsys):
 def test_a_faulty_recipe(recipe_file, capsys):
     assert review.main(["--recipe", str(recipe_file), "nme=x"]) == 2
     assert "nme: unknown key" in capsys.readouterr().err
+
+
+def test_the_server_listens_here_only_and_its_store_is_not_on_the_command_line(
+    recipe_file, monkeypatch
+):
+    called = []
+    monkeypatch.setattr("os.execve", lambda *arguments: called.append(arguments))
+    uri = "tracking_uri=postgresql://me:secret@host/db"
+    assert review.main(["--recipe", str(recipe_file), "--port", "5123", uri]) == 0
+    ((_, command, environment),) = called
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert command[command.index("--port") + 1] == "5123"
+    assert not any("secret" in word for word in command)
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:secret@host/db"

@@ -286,6 +286,14 @@ def test_an_alias_moves(root, tracker):
         tracker.set_alias(name, "champion", "judge@3")
 
 
+@pytest.mark.parametrize("path", ["some/hub-model", "."])
+def test_a_given_model_can_be_champion(tracker, path):
+    for _ in range(2):
+        assert tracker.register_given("generator", "generator@0", "beef", path) == "1"
+    tracker.set_alias("laptop-generator", "champion", "generator@0")
+    assert tracker.alias("laptop-generator", "champion") == "generator@0"
+
+
 def test_a_large_model_stays_where_it_is(root, tracker):
     made = artifact(root, "judge@1", "models")
     with tracker.stage(1, "judge") as run:

@@ -1,0 +1,1 @@
+"""The judge's biases: what is observed of each prompt, estimates, and the profile."""

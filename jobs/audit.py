@@ -1,0 +1,15 @@
+"""Measure the judge's biases. `jobs/stages/audit.py` does it."""
+
+import sys
+from collections.abc import Sequence
+
+from jobs import cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage from the command line."""
+    return cli.stage_main("audit", "Measure the judge's biases.", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Diffusion-DPO of the champion on the round's kept pairs: the challenger.
+
+kept pairs -> Ray Data -> Ray Train + DeepSpeed -> generator@N; the reference is the champion
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jobs.pipelines import data_files
+from jobs.stage import Outcome, Plan
+from jobs.tracking import StageRun
+from jobs.training import fit_plan, run_fit
+from jobs.workspace import InputError, Round, champion, check_model
+from schemas.manifest import Parent
+
+
+class Align:
+    """Makes `generator@N`."""
+
+    kind = "generator"
+    resumes = True
+
+    def plan(self, at: Round) -> Plan:
+        check_model(at.recipe.generator.path, "model_index.json", "generator.path")
+        return fit_plan("kept pairs", at.recipe.align)
+
+    def settings(self, at: Round) -> dict[str, Any]:
+        return {"seed": at.recipe.seed, "align": at.recipe.align.model_dump()}
+
+    def parents(self, at: Round) -> list[Parent]:
+        if at.need("pairs").counts.get("kept", 0) == 0:
+            raise InputError(
+                f"{at.address('pairs')} has no kept pair to learn from; its objections say why "
+                f"({at.directory('pairs')})"
+            )
+        return [champion(at).parent("reference"), at.parent("pairs")]
+
+    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+        import ray.data
+        from ray.data.expressions import col
+
+        from actors.trainers.diffusion import DiffusionDPO
+
+        files = [str(path) for path in data_files(at.directory("pairs"))]
+        kept = ray.data.read_parquet(files).filter(expr=col("verdict") == "kept")
+        task = DiffusionDPO(champion(at).path, at.recipe.align.beta)
+        curves = run_fit(task, at.recipe.align, {"pairs": kept}, at, "generator", directory)
+        last = curves[-1]
+        figures = {f"last_{name}": value for name, value in last.items() if name != "step"}
+        return Outcome({"pairs": at.need("pairs").counts["kept"]}, figures, curves)
+
+
+STAGE = Align()

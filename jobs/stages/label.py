@@ -1,0 +1,176 @@
+"""Human labels for the judge: read from a file, or given by simulated annotators.
+
+Without people, as in the sandbox, the champion draws candidates for the label prompts and
+*simulated* annotators, who see the oracle's measurement through noise, errors and planted biases,
+compare and score them. Such labels name their annotator `simulated:NAME`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from factory.prompts import read_prompts
+from factory.sandbox.annotators import PREFIX, Annotator
+from jobs.pipelines import pool_cpus, pool_gpus, read_groups, run_pipeline
+from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
+from jobs.stage import Outcome, Plan
+from jobs.stages.produce import generator_ref
+from jobs.tracking import StageRun
+from jobs.workspace import InputError, Round, champion, check_model
+from schemas.arrow import LABELS, SchemaError, check_schema, digest_rows, labels_to_table
+from schemas.manifest import Parent, digest_file
+from schemas.recipe import Labels
+from schemas.rows import Group, Label, content_id, seed_of
+
+_FILE = "labels.parquet"
+_CANDIDATES = "_candidates"
+
+
+class MakeLabels:
+    """Makes `labels@N`."""
+
+    kind = "labels"
+    resumes = True
+
+    def plan(self, at: Round) -> Plan:
+        labels = at.recipe.labels
+        if labels.path is not None:
+            return Plan(f"{_check_labels(labels.path)} labels of {labels.path}", "no actors", 0)
+        assert labels.prompts is not None  # the recipe's own check
+        num = len(read_prompts(labels.prompts))
+        check_model(at.recipe.generator.path, "model_index.json", "generator.path")
+        return Plan(
+            f"{num} prompts x {labels.num_candidates} candidates, simulated labels",
+            f"{at.recipe.produce.generators.size} generator(s)",
+            pool_cpus(at.recipe) + PIPELINE_OVERHEAD_CPUS,
+            pool_gpus(at.recipe),
+        )
+
+    def settings(self, at: Round) -> dict[str, Any]:
+        labels = at.recipe.labels
+        if labels.path is not None:
+            return {}
+        return {
+            "seed": at.recipe.seed,
+            **labels.model_dump(exclude={"path", "prompts"}),
+            "generator": at.recipe.generator.model_dump(exclude={"path"}),
+        }
+
+    def parents(self, at: Round) -> list[Parent]:
+        labels = at.recipe.labels
+        path = labels.path or labels.prompts
+        assert path is not None  # the recipe's own check
+        file = Parent("labels" if labels.path else "prompts", path, digest_file(Path(path)))
+        return [file] if labels.path else [file, champion(at).parent("generator")]
+
+    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+        labels = at.recipe.labels
+        if labels.path is not None:
+            table = pq.read_table(labels.path).select(LABELS.names)
+        else:
+            table = labels_to_table(self._simulate(at, directory))
+        pq.write_table(table, directory / _FILE, compression="zstd")
+        counts = {
+            "labels": table.num_rows,
+            "pairs": table.num_rows - table["preference"].null_count,
+            "points": table.num_rows - table["points"].null_count,
+        }
+        return Outcome(counts, digest=digest_rows([table]))
+
+    def _simulate(self, at: Round, directory: Path) -> list[Label]:
+        labels = at.recipe.labels
+        assert labels.prompts is not None
+        candidates = directory / _CANDIDATES
+        candidates.mkdir(exist_ok=True)
+        run_pipeline(
+            read_prompts(labels.prompts),
+            candidates,
+            at.recipe,
+            generators=[generator_ref(champion(at), at)],
+            num_candidates=labels.num_candidates,
+        )
+        annotators = [
+            Annotator(
+                name=f"{PREFIX}{spec.name}",
+                noise=spec.noise,
+                error_rate=spec.error_rate,
+                tie_width=spec.tie_width,
+                biases={**spec.biases},
+                # Each makes mistakes of their own.
+                seed=seed_of("annotator", spec.name, at.recipe.seed),
+            )
+            for spec in labels.annotators
+        ]
+        return [
+            label
+            for group in read_groups(candidates)
+            for label in simulate_labels(group, annotators, labels, at.recipe.seed)
+        ]
+
+
+def simulate_labels(
+    group: Group, annotators: list[Annotator], labels: Labels, seed: int
+) -> list[Label]:
+    """Labels of one group by simulated annotators: some of its pairs, and points for each
+    candidate. Which pairs, and who looks at which, depend on the prompt and the seed alone.
+    """
+    prompt = group.prompt
+    rng = random.Random(seed_of("labels", prompt.prompt_id, seed))
+    is_heldout = rng.random() < labels.heldout_share
+    split: Any = "heldout" if is_heldout else "train"
+    shown = [candidate for candidate in group.candidates if candidate.media is not None]
+    pairs = list(itertools.permutations(shown, 2))
+    made = []
+    for first, second in rng.sample(pairs, min(labels.pairs_per_prompt, len(pairs))):
+        assert first.media is not None
+        assert second.media is not None
+        annotator = rng.choice(annotators)
+        key = content_id("label", first.candidate_id, second.candidate_id, annotator.name)
+        preference, why = annotator.label_pair(
+            first.media.data, second.media.data, prompt.text, key
+        )
+        made.append(
+            Label(
+                key, prompt, annotator.name, first.media, second.media, preference, None, why, split
+            )
+        )
+    for candidate in shown:
+        assert candidate.media is not None
+        annotator = rng.choice(annotators)
+        key = content_id("points", candidate.candidate_id, annotator.name)
+        points, why = annotator.label_point(candidate.media.data, prompt.text, key)
+        made.append(
+            Label(
+                key,
+                prompt,
+                annotator.name,
+                candidate.media,
+                points=points,
+                justification=why,
+                split=split,
+            )
+        )
+    return made
+
+
+def _check_labels(path: str) -> int:
+    """Number of rows of a labels file. Raises InputError where it is none."""
+    try:
+        file = pq.ParquetFile(path)
+        check_schema(file.schema_arrow, LABELS, path)
+    except FileNotFoundError:
+        raise InputError(f"labels.path: {path}: no such file") from None
+    except SchemaError as error:
+        raise InputError(f"labels.path: {error}") from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"labels.path: {path}: cannot be read as Parquet: {error}") from None
+    return int(file.metadata.num_rows)
+
+
+STAGE = MakeLabels()

@@ -1,0 +1,138 @@
+"""`fit` on a real Ray with real worker processes, on a model of a few numbers."""
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from actors.trainers.engine import fit
+from schemas.recipe import Training
+
+pytestmark = pytest.mark.slow
+
+
+class Line:
+    """A learner that fits y = 2x + 1 with a noisy input."""
+
+    def __init__(self, task: "LineTask") -> None:
+        torch.manual_seed(0)
+        self.task = task
+        self.module = nn.Linear(1, 1)
+        self.num_batches = 0
+
+    def collate(self, rows):
+        self.num_batches += 1
+        if self.task.dies_once is not None and self.num_batches == 8:
+            marker = Path(self.task.dies_once)
+            if not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        x = torch.tensor(rows["rows"].column("x").to_pylist()).unsqueeze(1)
+        return x + 0.01 * torch.randn_like(x)
+
+    def loss(self, model, batch):
+        return (model(batch) - (2 * batch + 1)).pow(2).mean(), {"rows": torch.tensor(len(batch))}
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir()
+        save_file(self.module.state_dict(), directory / "line.safetensors")
+
+
+@dataclass(frozen=True)
+class LineTask:
+    dies_once: str | None = None
+
+    @property
+    def shares(self):
+        return {"rows": 1.0}
+
+    @property
+    def key(self):
+        return "id"
+
+    def build(self, device, dtype):
+        return Line(self)
+
+
+@dataclass(frozen=True)
+class AppendTo:
+    """Writes each point's step to a file; it runs in another process than the test."""
+
+    path: str
+
+    def __call__(self, point):
+        with open(self.path, "a") as file:
+            file.write(f"{point['step']:g} ")
+
+
+def training(**changes):
+    wanted = {"num_steps": 12, "batch_size": 4, "learning_rate": 0.1, "log_every": 3}
+    return Training.model_validate({**wanted, **changes})
+
+
+def rows():
+    import ray.data
+
+    table = pa.table({"id": [f"r{i:02d}" for i in range(16)], "x": [i / 16 for i in range(16)]})
+    return ray.data.from_arrow([table.slice(8), table.slice(0, 8)])
+
+
+def run(directory: Path, task: LineTask, plan: Training, **settings):
+    result = fit(
+        task,
+        plan,
+        {"rows": rows()},
+        output=directory / "model",
+        run_name="line@1",
+        storage_path=directory / "storage",
+        seed=3,
+        **settings,
+    )
+    return result, load_file(result.directory / "line.safetensors")
+
+
+def test_a_killed_worker_resumes_and_ends_with_the_same_weights(local_ray, tmp_path):
+    seen = tmp_path / "seen"
+    undisturbed, wanted = run(
+        tmp_path / "one", LineTask(), training(), on_report=AppendTo(str(seen))
+    )
+    assert [point["step"] for point in undisturbed.points] == [3, 6, 9, 12]
+    assert undisturbed.points[-1]["loss"] < 0.5 * undisturbed.points[0]["loss"]
+    assert undisturbed.points[0]["rows"] == 4
+    assert seen.read_text() == "3 6 9 12 "
+    assert list((tmp_path / "one/storage").iterdir()) == []  # the run left nothing but the model
+
+    marker = tmp_path / "died"
+    resumed, weights = run(tmp_path / "two", LineTask(str(marker)), training(), checkpoint_every=3)
+    assert marker.exists()
+    assert resumed.points == undisturbed.points
+    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+
+
+def test_two_workers_train_one_model(local_ray, tmp_path):
+    plan = training(num_workers=2, zero_stage=2, accumulation_steps=2, num_steps=6)
+    result, weights = run(tmp_path, LineTask(), plan)
+    assert result.points[-1]["loss"] < result.points[0]["loss"]
+    assert result.points[0]["rows"] == 1  # of a micro-batch
+    assert set(weights) == {"weight", "bias"}
+
+
+def test_what_cannot_work_is_refused_before_anything_starts(local_ray, tmp_path):
+    with pytest.raises(ValueError, match="not a multiple"):
+        run(tmp_path, LineTask(), training(num_workers=3))
+    with pytest.raises(ValueError, match="the task reads"):
+        fit(
+            LineTask(),
+            training(),
+            {"pairs": rows()},
+            output=tmp_path,
+            run_name="line",
+            storage_path=tmp_path,
+            seed=0,
+        )

@@ -1,0 +1,71 @@
+"""What the pairs are worth: one table of generators trained on random pairs, on pairs by points
+alone, and on the factory's pairs, against the base, with the oracle as truth.
+
+    python -m tests.benchmarks.align_ablation [--root runs/laptop] [key=value …]
+
+All four start from the same groups and judge (those of the laptop loop, run first where missing),
+take equally many steps, and draw from the same noise. Random pairs have no objections that need a
+margin; pairs by points take the best and worst score. Each has its own root under ROOT/ablation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from jobs import cli, results
+from jobs.loop import run_loop, run_stages
+from jobs.workspace import Round
+from schemas.recipe import Recipe, load
+
+#: Name of the arm -> how its pairs come about.
+ARMS = {
+    "random": ["curate.rank.strategy=random", "curate.objections.min_margin=0"],
+    "pointwise": ["curate.rank.strategy=pointwise"],
+    "factory": [],
+}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--root", default="runs/laptop")
+    parser.add_argument("overrides", nargs="*")
+    given = parser.parse_args()
+    common = load(cli.LAPTOP, [f"root={given.root}", *given.overrides])
+    run_loop(common)
+    table: dict[str, results.Estimate] = {}
+    for arm, overrides in ARMS.items():
+        root = Path(given.root) / "ablation" / arm
+        recipe = load(
+            cli.LAPTOP,
+            [f"root={root}", *given.overrides, *overrides, "gates.min_win_rate=0"],
+        )
+        _share_judgement(Round(common, 1), Round(recipe, 1))
+        run_stages(recipe, 1, ["curate", "align", "evaluate"])
+        table[arm] = _win_rate(recipe)
+    print("\nwin rate against the base by the oracle, ties half, held-out prompts, equal seeds")
+    print(f"  {'base':<10} 0.500")
+    for arm, won in table.items():
+        print(f"  {arm:<10} {won.value:.3f} [{won.low:.3f}, {won.high:.3f}]")
+    print(json.dumps({f"win_rate_{arm}": won.value for arm, won in table.items()}))
+
+
+def _share_judgement(source: Round, target: Round) -> None:
+    """Give an arm the labels, judge, groups and profile that all arms share."""
+    for kind in ("labels", "judge", "groups", "profile"):
+        if not target.directory(kind).exists():
+            shutil.copytree(source.directory(kind), target.directory(kind))
+
+
+def _win_rate(recipe: Recipe) -> results.Estimate:
+    path = Round(recipe, 1).directory("evaluation") / results.EVALUATION
+    evaluation = results.read(path, results.Evaluation)
+    assert evaluation is not None
+    return next(one for one in evaluation.gains if one.name == "win rate" and one.by == "oracle@0")
+
+
+if __name__ == "__main__":
+    main()

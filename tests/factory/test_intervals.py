@@ -1,0 +1,113 @@
+import math
+import time
+
+import numpy as np
+import pytest
+
+from factory.intervals import Interval, bootstrap_of_sums, clustered_bootstrap, ratio
+
+
+def clustered_data(rng, num_clusters, cluster_size=8, cluster_sd=1.0, row_sd=1.0):
+    means = cluster_sd * rng.standard_normal(num_clusters)
+    rows = means[:, None] + row_sd * rng.standard_normal((num_clusters, cluster_size))
+    clusters = [f"p{index}" for index in range(num_clusters) for _ in range(cluster_size)]
+    return rows.ravel(), clusters
+
+
+def test_the_value_is_the_mean_of_the_rows():
+    found = clustered_bootstrap([1.0, 2.0, 6.0], ["a", "a", "b"], seed=1)
+    assert found.value == pytest.approx(3.0)
+    # Resamples of two clusters have the mean of a, of b, or of all.
+    assert (found.low, found.high) == (1.5, 6.0)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    num_covered, num_covered_by_rows, num_runs = 0, 0, 400
+    for run in range(num_runs):
+        values, clusters = clustered_data(rng, num_clusters=40)
+        found = clustered_bootstrap(values, clusters, num_resamples=300, seed=run)
+        num_covered += found.low <= 0 <= found.high
+        rows = clustered_bootstrap(values, [str(i) for i in range(len(values))], 300, seed=run)
+        num_covered_by_rows += rows.low <= 0 <= rows.high
+    assert 0.90 <= num_covered / num_runs <= 0.98
+    # What the clustering is for: rows alone would be far too sure.
+    assert num_covered_by_rows / num_runs < 0.75
+
+
+def test_the_width_is_that_of_the_normal_theory():
+    values, clusters = clustered_data(np.random.default_rng(1), num_clusters=400)
+    found = clustered_bootstrap(values, clusters, num_resamples=2000)
+    sd = np.std(np.asarray(values).reshape(400, -1).mean(axis=1)) / math.sqrt(400)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * sd, rel=0.08)
+
+
+def test_unequal_clusters_are_weighted_by_their_rows():
+    values, clusters = [1.0] * 9 + [0.0], ["a"] * 9 + ["b"]
+    found = clustered_bootstrap(values, clusters)
+    assert found.value == pytest.approx(0.9)
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+def test_the_same_seed_gives_the_same_interval_whatever_the_order_of_rows():
+    values, clusters = clustered_data(np.random.default_rng(2), num_clusters=30)
+    found = clustered_bootstrap(values, clusters, seed=5)
+    shuffled = np.random.default_rng(3).permutation(len(values))
+    again = clustered_bootstrap(values[shuffled], [clusters[i] for i in shuffled], seed=5)
+    assert (again.low, again.high) == pytest.approx((found.low, found.high))
+    assert clustered_bootstrap(values, clusters, seed=6) != found
+
+
+def test_unknown_values_are_left_out():
+    found = clustered_bootstrap([1.0, math.nan, 3.0, math.nan], ["a", "a", "b", "c"])
+    assert found == clustered_bootstrap([1.0, 3.0], ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("values", "clusters", "value"),
+    [([], [], math.nan), ([math.nan], ["a"], math.nan), ([1.0, 2.0], ["a", "a"], 1.5)],
+)
+def test_without_two_clusters_there_is_no_interval(values, clusters, value):
+    found = clustered_bootstrap(values, clusters)
+    assert found.value == pytest.approx(value, nan_ok=True)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert not found.excludes(-9.0)
+
+
+def test_rows_and_clusters_must_match():
+    with pytest.raises(ValueError, match="rows but|shorter|longer"):
+        clustered_bootstrap([1.0, 2.0], ["a"])
+    with pytest.raises(ValueError, match="2 rows but 1 clusters"):
+        bootstrap_of_sums(np.ones((2, 1)), ["a"], lambda sums: sums[:, 0])
+
+
+def test_any_function_of_sums_agrees_with_a_loop():
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal(120)
+    y = 0.7 * x + rng.standard_normal(120)
+    clusters = [f"p{i % 30}" for i in range(120)]
+    terms = np.stack([x * y, x * x], axis=1)
+    found = bootstrap_of_sums(terms, clusters, lambda s: ratio(s[:, 0], s[:, 1]), 3000)
+    assert found.value == pytest.approx((x @ y) / (x @ x))
+    rows = [np.flatnonzero(np.arange(120) % 30 == c) for c in range(30)]
+    slopes = []
+    for _ in range(3000):
+        drawn = np.concatenate([rows[c] for c in rng.integers(0, 30, 30)])
+        slopes.append((x[drawn] @ y[drawn]) / (x[drawn] @ x[drawn]))
+    assert (found.low, found.high) == pytest.approx(np.percentile(slopes, [2.5, 97.5]), abs=0.03)
+
+
+def test_many_prompts_fit_into_memory_and_time():
+    values, clusters = clustered_data(np.random.default_rng(5), num_clusters=5000, cluster_size=4)
+    began = time.perf_counter()
+    found = clustered_bootstrap(values, clusters, num_resamples=1000)
+    assert found.low < 0 < found.high
+    # A loop over rows takes minutes; the bound is loose because machines are busy.
+    assert time.perf_counter() - began < 30
+
+
+def test_excludes():
+    assert Interval(0.6, 0.55, 0.65).excludes(0.5)
+    assert Interval(0.4, 0.35, 0.45).excludes(0.5)
+    assert not Interval(0.6, 0.45, 0.75).excludes(0.5)

@@ -1,0 +1,71 @@
+"""Prompts files: three formats read alike, and every bad row is named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from factory.prompts import PromptsError, read_prompts
+from schemas.arrow import prompts_to_table
+
+
+def test_three_formats_read_alike(tmp_path: Path) -> None:
+    texts = ["a red circle", "ein blaues Quadrat ü"]
+    (tmp_path / "p.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps({"prompt": one}) + "\n" for one in texts))
+    pq.write_table(pa.table({"prompt": texts}), tmp_path / "p.parquet")
+    read = [read_prompts(tmp_path / name) for name in ("p.txt", "p.jsonl", "p.parquet")]
+    assert [prompt.text for prompt in read[0]] == texts
+    assert read[0] == read[1] == read[2]
+
+
+def test_tags_come_from_a_mapping_from_columns_and_from_our_own_tables(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    row = {"prompt": "x", "region": "north", "tags": {"style": "plain"}, "task": "video_generation"}
+    path.write_text(json.dumps(row))
+    (prompt,) = read_prompts(path)
+    assert prompt.tags == {"region": "north", "style": "plain"}
+    assert prompt.task == "video_generation"
+    pq.write_table(prompts_to_table([prompt]), tmp_path / "p.parquet")
+    assert read_prompts(tmp_path / "p.parquet") == [prompt]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"prompt": "a"}, {"prompt": "  "}], "row 2: 'prompt' is empty"),
+        ([{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}], "row 3: duplicate of row 1"),
+        ([{"prompt": "a"}, {"prompt": " a "}], "row 2: duplicate of row 1"),
+        ([{"prompt": 5}], "row 1: 'prompt' is int, not text"),
+        ([{"text": "a"}], "row 1: 'prompt' is missing"),
+        ([{"prompt": "a", "task": "sculpture"}], "row 1: unknown task 'sculpture'"),
+        ([{"prompt": "a", "tags": ["x"]}], "row 1: 'tags' is list, not a mapping"),
+        ([{"prompt": "a", "tags": "x"}], "row 1: 'tags' is str, not a mapping"),
+        ([{"prompt": "a", "year": 1990}], "row 1: tag 'year' is int, not text"),
+        ([["a"]], "row 1: is list, not an object"),
+        ([], "holds no prompts"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path: Path, rows: list[Any], message: str) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(PromptsError, match=message):
+        read_prompts(path)
+
+
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PromptsError, match=r"absent\.txt: no such prompts file"):
+        read_prompts(tmp_path / "absent.txt")
+    for name, data, message in (
+        ("p.csv", b"a", "not '.csv'"),
+        ("p.txt", b"\xff\xfe\x00", "cannot be read as UTF-8"),
+        ("p.parquet", b"no", "cannot be read as Parquet"),
+        ("p.jsonl", b"{", "row 1: not JSON"),
+        ("q.txt", b"a\n\nb\n", "row 2: 'prompt' is empty"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(PromptsError, match=message):
+            read_prompts(tmp_path / name)

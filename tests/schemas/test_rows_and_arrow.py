@@ -1,0 +1,122 @@
+"""Row types: content ids, swapping, and the round trip through Arrow."""
+
+import math
+
+import pyarrow as pa
+import pytest
+
+from schemas import arrow
+from schemas.rows import (
+    Candidate,
+    Duel,
+    Group,
+    Label,
+    Media,
+    Pair,
+    Prompt,
+    Score,
+    content_id,
+    seed_of,
+)
+
+PROMPT = Prompt.of("a red circle", tags={"style": "plain", "region": "north"})
+MEDIA = Media(b"\x89PNG", 32, 32)
+CANDIDATE = Candidate("c1", "generator@0", 7, MEDIA)
+
+
+def test_ids_depend_on_content_and_not_on_tags() -> None:
+    assert Prompt.of("a red circle").prompt_id == PROMPT.prompt_id
+    assert Prompt.of("a red circle", "video_generation").prompt_id != PROMPT.prompt_id
+    assert content_id("a", 1) != content_id("a", "1")
+    assert len(content_id("a")) == 16
+
+
+def test_seeds_fit_a_signed_64_bit_column() -> None:
+    seeds = [seed_of("prompt", index) for index in range(1000)]
+    assert len(set(seeds)) == 1000
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_swapping_a_duel_twice_changes_nothing() -> None:
+    duel = Duel("a", "b", "judge@1", 0.7, 0.2, 0.1)
+    assert duel.swap() != duel
+    assert duel.swap().swap() == duel
+    assert (duel.preference, duel.swap().preference) == ("first", "second")
+
+
+@pytest.mark.parametrize(
+    ("p_first", "p_second", "p_tie"), [(0.2, 0.2, 0.6), (0.4, 0.4, 0.2), (0.3, 0.35, 0.35)]
+)
+def test_a_tie_never_picks_the_first(p_first: float, p_second: float, p_tie: float) -> None:
+    assert Duel("a", "b", "judge@1", p_first, p_second, p_tie).preference == "tie"
+
+
+def test_swapping_a_label_keeps_who_was_preferred() -> None:
+    other = Media(b"other", 32, 32)
+    label = Label("l", PROMPT, "ann", MEDIA, other, "first")
+    swapped = label.swap()
+    assert (swapped.first, swapped.second, swapped.preference) == (other, MEDIA, "second")
+    points = Label("p", PROMPT, "ann", MEDIA, points=4)
+    assert points.swap() == points
+
+
+def test_groups_survive_arrow() -> None:
+    broken = Candidate("c2", "generator@0", 8, error="RuntimeError: no")
+    group = Group(
+        PROMPT,
+        (CANDIDATE, broken),
+        (Score("c1", "judge@1", 3.5, 0.4),),
+        (Duel("c1", "c2", "judge@1", 0.7, 0.2, 0.1),),
+        None,
+    )
+    empty = Group(Prompt.of("another"), ())
+    assert arrow.groups_from_table(arrow.groups_to_table([group, empty])) == [group, empty]
+
+
+def test_an_unreadable_score_stays_nan() -> None:
+    group = Group(PROMPT, (CANDIDATE,), (Score("c1", "judge@1", math.nan, math.nan, "broken"),))
+    score = arrow.groups_from_table(arrow.groups_to_table([group]))[0].scores[0]
+    assert math.isnan(score.value)
+    assert score.error == "broken"
+
+
+def test_pairs_and_labels_survive_arrow() -> None:
+    pair = Pair(
+        "p",
+        PROMPT,
+        CANDIDATE,
+        CANDIDATE,
+        "judge@1",
+        1.0,
+        0.2,
+        0.9,
+        0.8,
+        False,
+        "rejected",
+        ("thin margin: 0.1",),
+    )
+    assert arrow.pairs_from_table(arrow.pairs_to_table([pair])) == [pair]
+    labels = [
+        Label("l", PROMPT, "simulated:ann", MEDIA, MEDIA, "tie", None, "alike", "heldout"),
+        Label("m", PROMPT, "simulated:ann", MEDIA, points=3),
+    ]
+    assert arrow.labels_from_table(arrow.labels_to_table(labels)) == labels
+
+
+def test_a_digest_of_rows_does_not_depend_on_order_or_files() -> None:
+    groups = [Group(Prompt.of(str(index)), (CANDIDATE,)) for index in range(5)]
+    whole = arrow.digest_rows([arrow.groups_to_table(groups)])
+    split = arrow.digest_rows(
+        [arrow.groups_to_table(groups[3:]), arrow.groups_to_table(groups[:3][::-1])]
+    )
+    fewer = arrow.digest_rows([arrow.groups_to_table(groups[1:])])
+    assert whole == split
+    assert whole != fewer
+
+
+def test_a_wrong_table_is_refused_by_name() -> None:
+    with pytest.raises(arrow.SchemaError, match=r"x\.parquet: column 'prompt_id' is missing"):
+        arrow.check_schema(pa.schema([("prompt", pa.string())]), arrow.PROMPTS, "x.parquet")
+    wrong = arrow.PROMPTS.set(1, pa.field("prompt", pa.int64()))
+    with pytest.raises(arrow.SchemaError, match="column 'prompt' is int64, not string"):
+        arrow.check_schema(wrong, arrow.PROMPTS, "x.parquet")
