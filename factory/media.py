@@ -117,10 +117,11 @@ def perceptual_hash(pixels: Pixels) -> int:
     backgrounds make its bits arbitrary, and a red thing that turns green keeps them.
     """
     grid = Image.fromarray(pixels).resize((_HASH_GRID, _HASH_GRID), Image.Resampling.BOX)
-    cells = np.asarray(grid, dtype=np.float64).reshape(-1, 3)
-    mean = cells.mean(axis=0)
-    features = np.concatenate([(cells - mean).ravel(), 2.0 * (mean - 127.5)])
-    bits = _projections() @ features > 0
+    cells = np.asarray(grid, dtype=np.int64).reshape(-1, 3)
+    total = cells.sum(axis=0)
+    # 256 times the departures and the mean: whole numbers, so that no machine rounds differently.
+    departures = (len(cells) * cells - total).ravel()
+    bits = _projections() @ np.concatenate([departures, 2 * total - 255 * len(cells)]) > 0
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
@@ -130,10 +131,10 @@ def hash_distance(first: int, second: int) -> int:
 
 
 @lru_cache(maxsize=1)
-def _projections() -> npt.NDArray[np.float64]:
+def _projections() -> npt.NDArray[np.int64]:
     """Fixed directions of ±1, [64, features], from a hash function: the same on every machine."""
     num_features = 3 * _HASH_GRID**2 + 3
     num_bytes = -(-_HASH_BITS * num_features // 8)
     stream = hashlib.shake_256(b"perceptual hash").digest(num_bytes)
     bits = np.unpackbits(np.frombuffer(stream, dtype=np.uint8))[: _HASH_BITS * num_features]
-    return bits.reshape(_HASH_BITS, num_features).astype(np.float64) * 2.0 - 1.0
+    return 2 * bits.reshape(_HASH_BITS, num_features).astype(np.int64) - 1

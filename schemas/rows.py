@@ -139,8 +139,8 @@ class Pair:
     margin: strength of chosen minus rejected, in points of the judge's scale.
     margin_sd: its standard deviation.
     score_margin: the same difference by the pointwise scores alone (NaN where unscored).
-    p_chosen: probability that the chosen side wins the duel of the two, averaged over both
-        orders (NaN where the two never met).
+    p_chosen: probability that the chosen side wins the duel of the two, both orders averaged and
+        a tie counting half (NaN where the two never met).
     is_flipped: whether the two orders of their duel disagree about the winner.
     objections: why the pair is not kept, as "reason: detail"; empty for a kept one.
     """

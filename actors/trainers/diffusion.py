@@ -79,8 +79,13 @@ class DiffusionDPOLearner:
         self.module: nn.Module = self.pipeline.unet.train().requires_grad_(True)
         self.reference = (
             type(self.pipeline.unet)
-            .from_pretrained(task.reference or task.policy, subfolder="unet", use_safetensors=True)
-            .to(device, dtype)
+            .from_pretrained(
+                task.reference or task.policy,
+                subfolder="unet",
+                dtype=dtype,
+                use_safetensors=True,
+            )
+            .to(device)
             .eval()
             .requires_grad_(False)
         )

@@ -108,7 +108,7 @@ def fit(
             run_config=ray.train.RunConfig(
                 # Ray continues any run of the same name, so the name tells different work apart.
                 name=f"{run_name}-{content_id(repr(task), training.model_dump(), seed)}",
-                storage_path=str(storage_path),
+                storage_path=_absolute(storage_path),
                 failure_config=ray.train.FailureConfig(max_failures=max_failures),
                 checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
                 callbacks=[_Reporter(on_report)] if on_report else [],
@@ -119,6 +119,11 @@ def fit(
         shutil.copytree(Path(directory) / _MODEL, output, dirs_exist_ok=True)
     result.filesystem.delete_dir(result.path)
     return FitResult(output, progress.points, progress.seconds)
+
+
+def _absolute(path: str | Path) -> str:
+    """Ray takes URIs and absolute paths."""
+    return str(path) if "://" in str(path) else str(Path(path).absolute())
 
 
 class _Reporter(ray.train.UserCallback):

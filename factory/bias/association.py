@@ -110,18 +110,21 @@ def _correlation(sums: Array) -> Array:
 
 
 def _p_value(x: Array, y: Array, prompts: Sequence[str]) -> float:
-    """Two-sided, from the cluster-robust (sandwich) error of the slope and Student's t.
+    """Two-sided, from the slope's jackknife over prompts and Student's t.
 
-    With G prompts it has G - 1 degrees of freedom (Cameron & Miller 2015). Unlike a share of
-    bootstrap resamples it has no smallest value, which the adjustment for many tests needs.
+    Leaving out one of G prompts at a time gives a standard error that holds for few prompts too
+    (CV3 in MacKinnon, Nielsen & Webb 2023), with G - 1 degrees of freedom. Unlike a share of
+    bootstrap resamples a p-value has no smallest size, which the adjustment for many tests needs.
     """
-    power = float(x @ x)
     names, codes = np.unique(np.asarray(prompts, dtype=str), return_inverse=True)
-    if power == 0 or len(names) < 2:
-        return math.nan
-    slope = float(x @ y) / power
-    residuals = np.bincount(codes, weights=x * (y - slope * x), minlength=len(names))
-    variance = float(residuals @ residuals) * len(names) / (len(names) - 1) / power**2
+    covariance, power = (
+        np.bincount(codes, weights=column, minlength=len(names)) for column in (x * y, x * x)
+    )
+    if len(names) < 2 or (power == power.sum()).any():
+        return math.nan  # the slope of all, or of all but one, is unknown
+    slope = covariance.sum() / power.sum()
+    without = (covariance.sum() - covariance) / (power.sum() - power)
+    variance = (len(names) - 1) / len(names) * float(((without - slope) ** 2).sum())
     if variance == 0:
         return 1.0 if slope == 0 else 0.0
     return float(2 * stdtr(len(names) - 1, -abs(slope) / math.sqrt(variance)))

@@ -22,7 +22,8 @@ class Position:
     flip_rate: share of matchups with different verdicts in the two orders.
     first_slot_excess: share of verdicts for the side shown first, minus one half, a tie counting
         half. Every matchup is seen in both orders, so it is zero for an unbiased judge.
-    logit_shift: log-odds that being shown first adds.
+    logit_shift: log-odds that being shown first adds; a little too small where duels are so
+        one-sided that their log-odds are clipped.
     num_matchups: read in both orders.
     num_unreadable: not read in at least one order, and in none of these figures.
     """

@@ -4,8 +4,8 @@ It learns three things, all with exact truth from the scene that was drawn and n
 preference: to *describe* a picture, to *answer* a question about it, and to *check* a caption
 against one or two pictures. Checking is the dense task that makes a judge learnable at this size:
 after every word of the caption the model predicts whether that word is true of the picture, after
-the caption a grade for how many were wrong, and after two pictures which of them is closer. The judge is
-fine-tuned from this base (`jobs.train_judge`), as real judges are from real base models.
+the caption a grade for how many were wrong, and after two pictures which of them is closer. The
+judge is fine-tuned from this base (`jobs.train_judge`), as real judges are from real base models.
 
 Left out: clips. The tokenizer knows their words; the base has seen none.
 """
@@ -153,9 +153,11 @@ class Document:
 
 
 def _picture(scene: Scene, rng: random.Random) -> Pixels:
-    """Pixels of `scene`, often imperfect as a generator's are: melted together with a spoiled twin
-    of itself (mixed colours, half shapes, faded or ghostly things) that never outweighs it, or
-    noisy, blurred, blotched."""
+    """Pixels of `scene`, often imperfect as a generator's are.
+
+    Melted together with a spoiled twin of itself (mixed colours, half shapes, faded or ghostly
+    things) that never outweighs it, or noisy, blurred, blotched.
+    """
     state = rng.getstate()
     pixels = draw(scene, rng, SIDE)
     if rng.random() < 0.5:

@@ -140,7 +140,7 @@ def measure(pixels: Pixels, caption_text: str) -> Measurement:
 
     Raises:
         CaptionError: the text is outside the sandbox's grammar.
-        ValueError: `pixels` has another shape or type.
+        MediaError: `pixels` has another shape or type.
     """
     stated = parse(caption_text)
     sight = look(pixels)
@@ -160,8 +160,8 @@ def measure_png(data: bytes, caption_text: str) -> Measurement:
     """Measure an encoded picture against a caption.
 
     Raises:
-        MediaError: the bytes are no picture.
-        CaptionError, ValueError: as `measure`.
+        MediaError: the bytes are no picture, or one of another shape.
+        CaptionError: the text is outside the sandbox's grammar.
     """
     return measure(decode(data), caption_text)
 

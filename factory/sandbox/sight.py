@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from factory.media import MediaError
 from factory.sandbox.drawing import Pixels
 from factory.sandbox.fitting import GRID, Fit, Floats, Mask, coverage_of, fit_shapes
 from factory.sandbox.world import COLOURS
@@ -77,11 +78,11 @@ def look(pixels: Pixels) -> Sight:
     """See what is in uint8 pixels [H, W, 3], square and a multiple of 32 px.
 
     Raises:
-        ValueError: `pixels` has another shape or type.
+        MediaError: `pixels` has another shape or type.
     """
     side = pixels.shape[0]
     if pixels.dtype != np.uint8 or pixels.shape != (side, side, 3) or side % GRID or not side:
-        raise ValueError(
+        raise MediaError(
             f"expected uint8 [S, S, 3] with S a multiple of {GRID}, got "
             f"{pixels.dtype} {list(pixels.shape)}"
         )

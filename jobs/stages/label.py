@@ -101,7 +101,7 @@ class MakeLabels:
                 noise=spec.noise,
                 error_rate=spec.error_rate,
                 tie_width=spec.tie_width,
-                biases={**spec.biases},
+                biases={str(name): weight for name, weight in spec.biases.items()},
                 # Each makes mistakes of their own.
                 seed=seed_of("annotator", spec.name, at.recipe.seed),
             )

@@ -95,7 +95,7 @@ class TrainJudge:
 
 
 def _specification(base: str) -> JudgeSpecification:
-    """How the judge will be asked: as the base says where it says so, else as UnifiedReward does."""
+    """How the judge is asked: as its base says where it says so, else as UnifiedReward does."""
     if (Path(base) / FILE).is_file():
         return JudgeSpecification.load(Path(base))
     return DEFAULT

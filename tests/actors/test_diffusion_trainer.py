@@ -247,7 +247,6 @@ def test_a_bf16_step_on_a_gpu(policy):
     loss.backward()
 
 
-@pytest.mark.slow
 def test_alignment_end_to_end(local_ray, sandbox_pipeline, tmp_path):
     import ray.data
 

@@ -14,8 +14,6 @@ from torch import nn
 from actors.trainers.engine import fit
 from schemas.recipe import Training
 
-pytestmark = pytest.mark.slow
-
 
 class Line:
     """A learner that fits y = 2x + 1 with a noisy input."""
@@ -115,6 +113,24 @@ def test_a_killed_worker_resumes_and_ends_with_the_same_weights(local_ray, tmp_p
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
 
 
+@pytest.mark.slow
+def test_a_driver_killed_at_the_very_end_finds_the_model(local_ray, tmp_path, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("shutil.copytree", killed)
+        run(tmp_path, LineTask(), training())
+    (checkpoint,) = (tmp_path / "storage").glob("*/checkpoint_*/model/line.safetensors")
+    wanted = load_file(checkpoint)
+    seen = tmp_path / "seen"
+    result, weights = run(tmp_path, LineTask(), training(), on_report=AppendTo(str(seen)))
+    assert not seen.exists()  # nothing was trained again
+    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+    assert [point["step"] for point in result.points] == [3, 6, 9, 12]
+
+
+@pytest.mark.slow
 def test_two_workers_train_one_model(local_ray, tmp_path):
     plan = training(num_workers=2, zero_stage=2, accumulation_steps=2, num_steps=6)
     result, weights = run(tmp_path, LineTask(), plan)

@@ -5,8 +5,8 @@
 Diffusion-DPO of the sandbox's (untrained) pipeline, one process, float32, one thread. Both sides
 compute the same loss on the same rows with the same noise. The plain loop is given its batches as
 tensors; ours draws rows from Arrow, looks up their latents, seeds, keeps means, and steps through
-DeepSpeed. Steps alternate, and the first of each is left out. Time is CPU time of the process, which
-a busy machine stretches less than the clock.
+DeepSpeed. Steps alternate, and the first of each is left out. Time is CPU time of the process,
+which a busy machine stretches less than the clock.
 
 figure: CPU time of our steps over that of the plain ones. The largest difference between the two
 trained models is printed beside it: the comparison is void unless it is rounding.
@@ -67,7 +67,7 @@ def main() -> None:
         modules = [next(side) for side in sides]
     torch.distributed.destroy_process_group()
     apart = max(
-        float((one - other).abs().max())
+        float((one - other).detach().abs().max())
         for one, other in zip(*(module.parameters() for module in modules), strict=True)
     )
     ours, plain = (1000 * total / given.num for total in seconds)

@@ -1,4 +1,4 @@
-"""A judge made of numbers: known quality, noise and bias, behind the rows that real judges write."""
+"""A judge made of numbers: known quality, noise and bias, behind rows like those of a model."""
 
 import itertools
 import math

@@ -1,5 +1,4 @@
 import math
-import time
 
 import numpy as np
 import pytest
@@ -23,16 +22,17 @@ def test_the_value_is_the_mean_of_the_rows():
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(0)
-    num_covered, num_covered_by_rows, num_runs = 0, 0, 400
-    for run in range(num_runs):
+    is_covered, is_covered_by_rows = [], []
+    for run in range(300):
         values, clusters = clustered_data(rng, num_clusters=40)
         found = clustered_bootstrap(values, clusters, num_resamples=300, seed=run)
-        num_covered += found.low <= 0 <= found.high
-        rows = clustered_bootstrap(values, [str(i) for i in range(len(values))], 300, seed=run)
-        num_covered_by_rows += rows.low <= 0 <= rows.high
-    assert 0.90 <= num_covered / num_runs <= 0.98
+        is_covered.append(found.low <= 0 <= found.high)
+        if run % 5 == 0:
+            rows = clustered_bootstrap(values, [str(i) for i in range(len(values))], 300, seed=run)
+            is_covered_by_rows.append(rows.low <= 0 <= rows.high)
+    assert 0.90 <= np.mean(is_covered) <= 0.98
     # What the clustering is for: rows alone would be far too sure.
-    assert num_covered_by_rows / num_runs < 0.75
+    assert np.mean(is_covered_by_rows) < 0.75
 
 
 def test_the_width_is_that_of_the_normal_theory():
@@ -76,7 +76,7 @@ def test_without_two_clusters_there_is_no_interval(values, clusters, value):
 
 
 def test_rows_and_clusters_must_match():
-    with pytest.raises(ValueError, match="rows but|shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         clustered_bootstrap([1.0, 2.0], ["a"])
     with pytest.raises(ValueError, match="2 rows but 1 clusters"):
         bootstrap_of_sums(np.ones((2, 1)), ["a"], lambda sums: sums[:, 0])
@@ -98,13 +98,11 @@ def test_any_function_of_sums_agrees_with_a_loop():
     assert (found.low, found.high) == pytest.approx(np.percentile(slopes, [2.5, 97.5]), abs=0.03)
 
 
-def test_many_prompts_fit_into_memory_and_time():
-    values, clusters = clustered_data(np.random.default_rng(5), num_clusters=5000, cluster_size=4)
-    began = time.perf_counter()
-    found = clustered_bootstrap(values, clusters, num_resamples=1000)
-    assert found.low < 0 < found.high
-    # A loop over rows takes minutes; the bound is loose because machines are busy.
-    assert time.perf_counter() - began < 30
+def test_many_prompts_are_drawn_in_several_chunks():
+    values, clusters = clustered_data(np.random.default_rng(5), num_clusters=5000, cluster_size=2)
+    found = clustered_bootstrap(values, clusters, num_resamples=1000)  # 5 million weights
+    sd = np.std(values.reshape(5000, -1).mean(axis=1)) / math.sqrt(5000)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * sd, rel=0.1)
 
 
 def test_excludes():

@@ -160,6 +160,10 @@ def test_drift_is_in_standard_deviations_of_the_base():
     )
 
 
+def test_drift_of_a_small_base_uses_the_sample_s_standard_deviation():
+    assert attribute_drift({"x": [0.0, 2.0]}, {"x": [2.0]})["x"] == pytest.approx(1 / math.sqrt(2))
+
+
 def test_drift_of_what_does_not_vary():
     base = {"same": [1.0, 1.0], "moved": [1.0, 1.0], "short": [1.0]}
     found = attribute_drift(base, {"same": [1.0], "moved": [0.0], "short": [2.0]})

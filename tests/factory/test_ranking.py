@@ -131,11 +131,16 @@ def test_the_order_of_candidates_changes_nothing(permutation):
 
 def test_equal_strengths_keep_the_order_of_the_group():
     assert fuse(scored(2.0, 2.0, 3.0, 2.0), [], NOISE).ranking == (2, 0, 1, 3)
-    # Equal only up to the last bits of the solver: 0 beats 1 as 2 beats 3.
+    # Two times one candidate that beats three: equal only up to the last bits of the solver.
     duels = [
-        one for a, b in (("c0", "c1"), ("c2", "c3")) for one in (duel(a, b, 0.7), duel(b, a, -0.7))
+        one
+        for best in (0, 4)
+        for other in range(best + 1, best + 4)
+        for one in (duel(f"c{best}", f"c{other}", 1.1), duel(f"c{other}", f"c{best}", -1.1))
     ]
-    assert fuse(scored(2.1, 2.1, 2.1, 2.1), duels, NOISE).ranking == (0, 2, 1, 3)
+    order = fuse(scored(*[2.1] * 8), duels, NOISE)
+    assert len(set(order.strengths)) > 2
+    assert order.ranking == (0, 4, 1, 2, 3, 5, 6, 7)
 
 
 # --------------------------------------------------------------------------------------- bracket

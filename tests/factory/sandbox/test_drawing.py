@@ -1,0 +1,116 @@
+import random
+
+import numpy as np
+import pytest
+
+from factory.sandbox import world
+from factory.sandbox.drawing import (
+    CONTENT_DEFECTS,
+    PIXEL_DEFECTS,
+    draw,
+    draw_clip,
+    spoil_pixels,
+    spoil_scene,
+)
+
+SIDES = (32, 64)
+ONE = "a large red square in the center on a white background"
+
+
+def scenes(num, *, moving=False):
+    return [world.sample_scene(random.Random(seed), moving=moving) for seed in range(num)]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_same_seed_draws_the_same_pixels(side):
+    for seed, scene in enumerate(scenes(10)):
+        first, again, other = (draw(scene, random.Random(s), side) for s in (seed, seed, seed + 1))
+        assert first.dtype == np.uint8
+        assert first.shape == (side, side, 3)
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_things_are_drawn_where_and_as_they_are_stated(side):
+    for colour, value in world.COLOURS.items():
+        for place, (x, y) in world.PLACES.items():
+            at = "in the center" if place == "center" else f"at the {place}"
+            scene = world.parse(f"a large {colour} square {at} on a black background")
+            pixels = draw(scene, random.Random(0), side)
+            assert np.abs(pixels[int(y * side), int(x * side)] - np.array(value)).max() <= 10
+
+
+def test_both_sides_show_the_same_picture():
+    for seed, scene in enumerate(scenes(10)):
+        small, large = (draw(scene, random.Random(seed), side).astype(float) for side in SIDES)
+        averaged = large.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
+        assert np.abs(averaged - small).mean() < 4
+
+
+@pytest.mark.parametrize("direction", world.DIRECTIONS)
+@pytest.mark.parametrize("speed", world.SPEEDS)
+def test_a_clip_moves_as_it_says(direction, speed):
+    scene = world.parse(f"{ONE} moving {direction} {speed}")
+    frames = draw_clip(scene, random.Random(3), side=64)
+    assert frames.shape == (8, 64, 64, 3)
+    red = np.asarray(frames[..., 1] < 120, dtype=float)  # T H W
+    rows, columns = np.mgrid[:64, :64]
+    x, y = ((red * axis).sum(axis=(1, 2)) / red.sum(axis=(1, 2)) for axis in (columns, rows))
+    step_x, step_y = world.DIRECTIONS[direction]
+    travelled = (x[-1] - x[0]) * step_x + (y[-1] - y[0]) * step_y
+    assert travelled == pytest.approx(64 * world.SPEEDS[speed], abs=1.5)
+
+
+def test_a_still_scene_is_no_clip():
+    with pytest.raises(ValueError, match="motion"):
+        draw_clip(world.parse(ONE), random.Random(0))
+
+
+# -------------------------------------------------------------------------------------- defects
+
+
+@pytest.mark.parametrize("defect", CONTENT_DEFECTS)
+def test_a_content_defect_changes_what_its_name_says(defect):
+    """Where "missing" and "extra" cannot be had they change a colour, as is documented."""
+    num_as_named = 0
+    for seed, scene in enumerate(scenes(200)):
+        shown = spoil_scene(scene, defect, random.Random(seed))
+        found = world.differences(scene, shown)
+        wrong = set().union(*found.things)
+        assert found.num_wrong > 0
+        if defect == "background":
+            assert found.background
+            assert not wrong
+        elif defect == "missing" and len(shown.things) < len(scene.things):
+            assert len(scene.things) - len(shown.things) == 1
+            assert found.num_extra == 0
+        elif defect == "extra" and len(shown.things) > len(scene.things):
+            assert found.num_extra == 1
+            assert wrong <= {"size"}  # what it would touch is made small
+        else:
+            assert wrong == {"colour" if defect in ("missing", "extra") else defect}
+            continue
+        num_as_named += 1
+    assert num_as_named >= (80 if defect in ("missing", "extra", "background") else 0)
+
+
+@pytest.mark.parametrize("defect", PIXEL_DEFECTS)
+@pytest.mark.parametrize("side", SIDES)
+def test_a_pixel_defect_grows_with_its_dose(defect, side):
+    pixels = draw(world.parse(ONE), random.Random(0), side)
+
+    def change(dose):
+        spoiled = spoil_pixels(pixels, defect, random.Random(1), dose)
+        assert spoiled.dtype == np.uint8
+        assert spoiled.shape == pixels.shape
+        return np.abs(spoiled.astype(float) - pixels).mean()
+
+    assert change(0.0) == 0.0
+    assert 0.0 < change(0.3) < change(1.0)
+    assert change(1.0) == change(1.0)
+
+
+def test_an_unknown_defect_is_refused():
+    with pytest.raises(ValueError, match="unknown defect 'rust'"):
+        spoil_pixels(np.zeros((32, 32, 3), np.uint8), "rust", random.Random(0))

@@ -1,0 +1,227 @@
+import math
+import random
+
+import numpy as np
+import pytest
+
+from factory.media import MediaError, encode_png
+from factory.sandbox import oracle, world
+from factory.sandbox.drawing import CONTENT_DEFECTS, PIXEL_DEFECTS, draw, spoil_pixels
+from factory.sandbox.oracle import ORACLE_TIE, measure, measure_png, prefer
+from factory.sandbox.sight import look
+from tests.benchmarks.oracle_validation import run_trials, share, wrong_elements
+
+SIDES = (32, 64)
+NUM = 60
+TEXT = (
+    "a small red circle at the top left and a large blue cross at the bottom right "
+    "on a grey background"
+)
+RELATED = "a small red circle left of a large blue cross on a white background"
+
+
+def shown(text, seed=0, side=32):
+    return draw(world.parse(text), random.Random(seed), side)
+
+
+# ------------------------------------------------------------------------------- known defects
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_clean_scene_has_nothing_wrong(side):
+    trials = run_trials("none", side, 2 * NUM, seed=1)
+    assert share([trial.is_exact for trial in trials]) >= 0.98
+    assert share([trial.found.alignment > 0.95 for trial in trials]) >= 0.98
+    assert share([trial.found.clean > 0.95 for trial in trials]) >= 0.98
+    assert all(not trial.found.wrong() for trial in trials if trial.is_exact)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("defect", CONTENT_DEFECTS)
+def test_a_content_defect_is_found_at_its_element(defect, side):
+    trials = run_trials(defect, side, NUM, seed=2)
+    assert share([trial.is_exact for trial in trials]) >= 0.95
+    assert share([trial.is_below for trial in trials]) >= 0.97
+    assert all(trial.found.wrong() for trial in trials if trial.is_exact)
+
+
+@pytest.mark.parametrize("defect", ["colour", "shape", "size", "place"])
+def test_a_content_defect_leaves_the_other_elements_alone(defect):
+    for trial in run_trials(defect, 32, NUM, seed=3):
+        if not trial.is_exact:
+            continue
+        for at, (thing, twin) in enumerate(zip(trial.found.things, trial.twin.things, strict=True)):
+            for element in {"presence", "colour", "shape", "size", "place"} - {defect}:
+                assert getattr(thing, element) == pytest.approx(getattr(twin, element), abs=0.35)
+            if defect in wrong_elements(trial.found, at):
+                assert getattr(thing, defect) < 0.2
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("defect", PIXEL_DEFECTS)
+def test_a_pixel_defect_lowers_cleanliness_and_hardly_alignment(defect, side):
+    trials = run_trials(defect, side, NUM, seed=4)
+    assert share([trial.is_below for trial in trials]) >= 0.95
+    assert share([trial.is_exact for trial in trials]) >= 0.95
+    assert share([trial.found.clean < trial.twin.clean for trial in trials]) == 1.0
+    losses = [trial.twin.alignment - trial.found.alignment for trial in trials]
+    assert abs(np.mean(losses)) < 0.01
+
+
+@pytest.mark.parametrize("defect", PIXEL_DEFECTS)
+def test_cleanliness_falls_with_the_dose(defect):
+    pixels = shown(TEXT)
+    clean = [
+        measure(spoil_pixels(pixels, defect, random.Random(0), dose), TEXT).clean
+        for dose in (0.0, 0.4, 0.7, 1.0)
+    ]
+    assert clean == sorted(clean, reverse=True)
+    assert clean[0] - clean[-1] > 0.08
+
+
+# -------------------------------------------------------------------------------- single cases
+
+
+def test_the_order_of_the_caption_does_not_matter():
+    first, second = TEXT.removesuffix(" on a grey background").split(" and ")
+    turned = f"{second} and {first} on a grey background"
+    pixels = shown(TEXT.replace("blue", "pink"))
+    one, other = measure(pixels, TEXT), measure(pixels, turned)
+    assert one.things == other.things[::-1]
+    assert one.quality == pytest.approx(other.quality)
+
+
+@pytest.mark.parametrize("relation", world.RELATIONS)
+@pytest.mark.parametrize("drawn", world.RELATIONS)
+def test_a_relation_holds_where_it_is_drawn(relation, drawn):
+    stated = RELATED.replace("left of", relation)
+    found = measure(shown(RELATED.replace("left of", drawn)), stated)
+    assert found.things[0].place == found.things[1].place
+    assert (found.things[0].place > 0.95) == (relation == drawn)
+    sentence = [f"the red circle should be {relation} the blue cross"]
+    assert found.wrong() == ([] if relation == drawn else sentence)
+
+
+def test_a_relation_decides_which_blob_is_which():
+    """Colour and shape are exchanged, so each thing is half one blob and half the other."""
+    stated = "a small red circle left of a small blue square on a white background"
+    seen = "a small blue circle left of a small red square on a white background"
+    found = measure(shown(seen), stated)
+    assert [thing.place for thing in found.things] == [1.0, 1.0]
+    assert found.wrong() == ["the circle should be red", "the square should be blue"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "wrong"),
+    [
+        (TEXT, []),
+        (TEXT.replace("red", "green"), ["the circle should be red"]),
+        (TEXT.replace("circle", "square"), ["the red thing should be a circle"]),
+        (TEXT.replace("small", "large"), ["the red circle should be small"]),
+        (TEXT.replace("top left", "top right"), ["the red circle should be at the top left"]),
+        (TEXT.replace("grey", "black"), ["the background should be grey"]),
+        (TEXT.split(" and ")[0] + " on a grey background", ["the blue cross is missing"]),
+        (
+            TEXT.replace(" on a", " and a small pink square at the top right on a"),
+            ["extra thing"],
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(seen, wrong):
+    assert measure(shown(seen), TEXT).wrong() == wrong
+
+
+def test_a_blob_that_shares_nothing_is_an_extra_thing():
+    stated = "a small red circle at the top left on a grey background"
+    found = measure(shown("a large blue cross at the top right on a grey background"), stated)
+    assert found.things[0].presence == 0.0
+    assert found.num_extra == 1
+    assert found.wrong() == ["the red circle is missing", "extra thing"]
+
+
+def test_nothing_drawn_is_everything_missing():
+    found = measure(np.full((32, 32, 3), 245, np.uint8), RELATED)
+    assert found.alignment == pytest.approx(oracle.BACKGROUND)
+    assert found.clean == 1.0
+    assert found.wrong() == ["the red circle is missing", "the blue cross is missing"]
+
+
+def test_two_colours_that_touch_are_two_things():
+    pixels = np.full((32, 32, 3), 245, np.uint8)
+    pixels[10:22, 4:16] = world.COLOURS["red"]
+    pixels[10:22, 16:28] = world.COLOURS["blue"]
+    blobs = sorted(look(pixels).blobs, key=lambda blob: blob.x)
+    assert len(blobs) == 2
+    assert [max(blob.fits, key=blob.fits.get) for blob in blobs] == ["square", "square"]
+    assert math.dist(blobs[0].colour, world.COLOURS["red"]) < 15
+    assert math.dist(blobs[1].colour, world.COLOURS["blue"]) < 15
+
+
+def test_weights_sum_to_one():
+    parts = oracle.PRESENCE, oracle.COLOUR, oracle.SHAPE, oracle.SIZE, oracle.PLACE
+    assert sum(parts) == pytest.approx(1.0)
+    assert (
+        pytest.approx(1.0) == oracle.THINGS + oracle.BACKGROUND == oracle.ALIGNMENT + oracle.CLEAN
+    )
+
+
+def test_extra_things_cost_up_to_a_limit():
+    perfect = measure(shown(TEXT), TEXT)
+    alignments = [
+        oracle.Measurement(perfect.stated, perfect.things, 1.0, num, 1.0).alignment
+        for num in range(4)
+    ]
+    losses = [round(alignments[0] - alignment, 6) for alignment in alignments]
+    assert losses == [0.0, 0.15, 0.3, 0.3]
+
+
+def test_close_qualities_are_a_tie():
+    good, noisy, bad = (
+        measure(pixels, TEXT)
+        for pixels in (
+            shown(TEXT),
+            spoil_pixels(shown(TEXT), "noise", random.Random(0), 0.2),
+            shown(TEXT.replace("red", "green")),
+        )
+    )
+    assert abs(good.quality - noisy.quality) < ORACLE_TIE
+    assert prefer(good, noisy) == prefer(noisy, good) == "tie"
+    assert (prefer(good, bad), prefer(bad, good)) == ("first", "second")
+
+
+# ------------------------------------------------------------------------------ outer boundaries
+
+
+def test_a_picture_measures_the_same_from_its_bytes():
+    pixels = shown(TEXT)
+    assert measure_png(encode_png(pixels), TEXT) == measure(pixels, TEXT)
+
+
+def test_broken_input_is_refused():
+    data = encode_png(shown(TEXT))
+    with pytest.raises(MediaError):
+        measure_png(data[: len(data) // 2], TEXT)
+    with pytest.raises(MediaError):
+        measure_png(b"", TEXT)
+    with pytest.raises(world.CaptionError):
+        measure_png(data, "a photo of a cat")
+
+
+@pytest.mark.parametrize("shape", [(33, 33, 3), (32, 64, 3), (32, 32, 4), (0, 0, 3), (32, 32)])
+def test_other_shapes_are_refused(shape):
+    with pytest.raises(MediaError, match="uint8"):
+        measure(np.zeros(shape, np.uint8), TEXT)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("side", [32, 64, 96])
+def test_any_pixels_can_be_measured(side):
+    rng = np.random.default_rng(side)
+    for cell in (1, 2, 4, 8, side):
+        for values in ([0, 255], np.arange(256)):
+            coarse = rng.choice(values, (side // cell, side // cell, 3)).astype(np.uint8)
+            pixels = coarse.repeat(cell, axis=0).repeat(cell, axis=1)
+            for text in (TEXT, RELATED):
+                found = measure(pixels, text)
+                assert 0.0 <= found.quality <= 1.0
+                assert 0.0 <= found.clean <= 1.0

@@ -1,0 +1,236 @@
+"""The shipped laptop recipe, shrunk, run as a user runs it: whole, killed and run again, and twice.
+
+One run is killed with SIGKILL in the middle of two stages and started again by the same command;
+another is left alone. Both must end with the same artifacts, byte for byte where bytes matter.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from factory.prompts import read_prompts
+from jobs import results
+from jobs.pipelines import read_groups, read_table
+from jobs.tracking import Tracker
+from jobs.workspace import MAKERS, Round
+from schemas import manifest
+from schemas.arrow import PAIRS, pairs_from_table
+from schemas.recipe import Recipe, load
+
+LAPTOP = "jobs/recipes/laptop.yaml"
+TIMEOUT_S = 600
+#: When to kill: the artifact that must have been started, and how much later, in seconds.
+KILLS = (("groups@1: started", 6.0), ("generator@1: started", 4.0))
+
+
+def shrink(directory: Path) -> list[str]:
+    """Overrides that make the laptop recipe small; its models and its stages stay."""
+    recipe = load(LAPTOP)
+    files = {}
+    for name, path, num in (
+        ("label", recipe.labels.prompts, 12),
+        ("produce", recipe.produce.prompts, 12),
+        ("heldout", recipe.evaluate.prompts, 8),
+    ):
+        assert path is not None
+        files[name] = directory / f"{name}.txt"
+        files[name].write_text("".join(f"{one.text}\n" for one in read_prompts(path)[:num]))
+    return [
+        "name=shrunk",
+        f"labels.prompts={files['label']}",
+        f"produce.prompts={files['produce']}",
+        f"evaluate.prompts={files['heldout']}",
+        "produce.num_candidates=4",
+        "produce.groups_per_block=4",
+        "generator.num_inference_steps=4",
+        "train_judge.num_steps=6",
+        "train_judge.batch_size=8",
+        "align.num_steps=4",
+        "align.batch_size=4",
+        # What so small a judge is worth is not the matter here.
+        "gates.min_judge_accuracy=0",
+        "gates.max_flip_rate=1",
+        "curate.objections.min_margin=0",
+    ]
+
+
+def start(overrides: list[str], root: Path, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "jobs.demo", "--recipe", LAPTOP, *overrides, f"root={root}"]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def finish(process: subprocess.Popen[bytes], log: Path) -> str:
+    try:
+        code = process.wait(TIMEOUT_S)
+    finally:
+        kill(process)
+    text = log.read_text()
+    assert code == 0, text[-6000:]
+    return text
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to the driver and to the Ray that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_for(line: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    limit = time.monotonic() + TIMEOUT_S
+    while line not in log.read_text():
+        assert process.poll() is None, log.read_text()[-6000:]
+        assert time.monotonic() < limit, log.read_text()[-6000:]
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Recipe, str]]:
+    """An undisturbed run and one that was killed twice: the recipe of each and what it printed."""
+    directory = tmp_path_factory.mktemp("runs")
+    overrides = shrink(directory)
+    found = {}
+    for name in ("undisturbed", "killed"):
+        root, log = directory / name, directory / f"{name}.log"
+        log.touch()
+        for line, seconds in KILLS if name == "killed" else ():
+            process = start(overrides, root, log)
+            wait_for(line, process, log)
+            time.sleep(seconds)
+            kill(process)
+        text = finish(start(overrides, root, log), log)
+        found[name] = (load(LAPTOP, [*overrides, f"root={root}"]), text)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(runs: dict[str, tuple[Recipe, str]]) -> tuple[Round, str]:
+    recipe, text = runs["undisturbed"]
+    return Round(recipe, 1), text
+
+
+def test_every_artifact_is_complete_and_named_at_the_end(undisturbed: tuple[Round, str]) -> None:
+    at, text = undisturbed
+    summary = text[text.rindex("What was made:") :]
+    for kind in MAKERS:
+        made = manifest.read(at.directory(kind))
+        assert made is not None
+        assert made.address in summary
+    assert summary.rstrip().endswith(at.report().absolute().as_uri())
+
+
+def test_every_prompt_has_one_group_and_one_pair_with_a_verdict(
+    undisturbed: tuple[Round, str],
+) -> None:
+    at, _ = undisturbed
+    wanted = sorted(prompt.prompt_id for prompt in read_prompts(at.recipe.produce.prompts))
+    groups = read_groups(at.directory("groups"))
+    pairs = pairs_from_table(read_table(at.directory("pairs"), PAIRS))
+    assert [group.prompt.prompt_id for group in groups] == wanted
+    assert sorted(pair.prompt.prompt_id for pair in pairs) == wanted
+    for group in groups:
+        assert len(group.candidates) == 4
+        assert all(score.error is None for score in group.scores)
+    assert all(bool(pair.objections) == (pair.verdict != "kept") for pair in pairs)
+    assert "rows/s; busy: generate" in undisturbed[1]
+
+
+def test_models_load_with_no_code_of_ours(undisturbed: tuple[Round, str]) -> None:
+    from diffusers import DiffusionPipeline
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    at, _ = undisturbed
+    DiffusionPipeline.from_pretrained(at.directory("generator"), use_safetensors=True)
+    AutoModelForImageTextToText.from_pretrained(at.directory("judge"), use_safetensors=True)
+    AutoProcessor.from_pretrained(at.directory("judge"))
+
+
+def test_from_the_generator_one_walks_back_to_the_very_prompts(
+    undisturbed: tuple[Round, str],
+) -> None:
+    at, _ = undisturbed
+    parents = {kind: {parent.role: parent for parent in at.need(kind).parents} for kind in MAKERS}
+    assert parents["generator"]["pairs"].digest == at.need("pairs").digest
+    assert parents["pairs"]["groups"].digest == at.need("groups").digest
+    prompts = parents["groups"]["prompts"]
+    assert prompts.digest == manifest.digest_file(Path(prompts.address))
+
+
+def test_the_report_shows_pairs_and_gains(undisturbed: tuple[Round, str]) -> None:
+    at, _ = undisturbed
+    page = at.report().read_text()
+    for wanted in ("win rate", "flip rate", "brightness", "data:image/png", "simulated"):
+        assert wanted in page
+    decision = results.read(at.directory("evaluation") / results.FINDINGS, results.Decision)
+    assert decision is not None
+    assert decision.decision in page
+
+
+def test_mlflow_has_one_run_for_each_stage_and_the_aliases(
+    runs: dict[str, tuple[Recipe, str]],
+) -> None:
+    for name, (recipe, _) in runs.items():
+        tracker = Tracker.of(recipe)
+        found = tracker.client.search_runs([tracker.experiment_id])
+        stages = sorted(run.data.tags["factory.stage"] for run in found)
+        assert stages == sorted([*MAKERS.values(), "round"]), name
+        assert {run.info.status for run in found} == {"FINISHED"}, name
+        at = Round(recipe, 1)
+        decision = results.read(at.directory("evaluation") / results.FINDINGS, results.Decision)
+        assert decision is not None
+        promoted = decision.decision == "promote"
+        generator = tracker.model_name("generator")
+        champion = decision.challenger if promoted else decision.champion
+        assert tracker.alias(generator, "champion") == champion
+        assert tracker.alias(generator, "challenger") == "generator@1"
+        assert tracker.alias(tracker.model_name("judge"), "champion") == "judge@1"
+
+
+def test_a_killed_run_ends_as_an_undisturbed_one(runs: dict[str, tuple[Recipe, str]]) -> None:
+    """The same candidates, labels, judge, verdicts, pairs and generator, by their digests."""
+    digests = {
+        name: {kind: Round(recipe, 1).need(kind).digest for kind in MAKERS}
+        for name, (recipe, _) in runs.items()
+    }
+    kinds = [kind for kind in MAKERS if kind != "profile"]  # names its root nowhere, but its time
+    for kind in kinds:
+        assert digests["killed"][kind] == digests["undisturbed"][kind], kind
+
+
+def test_finished_stages_are_not_repeated(runs: dict[str, tuple[Recipe, str]]) -> None:
+    _, text = runs["killed"]
+    assert text.count("labels@1: complete in") == 1
+    assert text.count("judge@1: complete in") == 1
+    assert text.count("groups@1: complete in") == 1
+    assert text.count("labels@1: complete already") == len(KILLS)
+
+
+def test_another_recipe_under_the_same_root_is_refused(
+    runs: dict[str, tuple[Recipe, str]], tmp_path: Path
+) -> None:
+    recipe, _ = runs["undisturbed"]
+    copy = tmp_path / "copy"
+    shutil.copytree(recipe.root, copy)
+    process = subprocess.run(
+        [
+            *(sys.executable, "-m", "jobs.curate", "--recipe", LAPTOP),
+            *(*shrink(tmp_path), f"root={copy}", "curate.objections.min_margin=0.9"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert process.returncode == 2
+    assert "pairs@1 was made with another recipe" in process.stderr
+    assert "objections.min_margin: 0.0 -> 0.9" in process.stderr
