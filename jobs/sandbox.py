@@ -4,8 +4,7 @@
     python -m jobs.sandbox generator --out factory/sandbox/weights/generator   (about 50 minutes)
     python -m jobs.sandbox base      --out factory/sandbox/weights/base        (about 50 minutes)
 
-Times are of one CPU core. Weights are stored in half precision and loaded in whatever the recipe
-says. Training saves as it goes, so a stopped run leaves a model that loads.
+Times are of one CPU core. Training saves as it goes, so a stopped run leaves a model that loads.
 """
 
 from __future__ import annotations
@@ -60,8 +59,11 @@ def _train_generator(out: Path, seed: int, num_steps: int) -> None:
     torch.set_num_threads(1)
 
     def save(pipeline: Any) -> None:
-        pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
-        pipeline.to(torch.float32)
+        # The text encoder stays in single precision: transformers loads weights as they are
+        # stored and diffusers loads them in single precision, and the two must meet.
+        pipeline.unet.half()
+        pipeline.vae.half()
+        pipeline.save_pretrained(out, safe_serialization=True)
 
     save(train_generator(num_steps, 1500, 48, seed, _log, _save_copy(save)))
 
@@ -74,7 +76,7 @@ def _pretrain_base(out: Path, seed: int, num_steps: int) -> None:
     torch.set_num_threads(1)
 
     def save(model: Any, processor: Any) -> None:
-        model.to(torch.float16).save_pretrained(out)
+        model.save_pretrained(out)
         processor.save_pretrained(out)
         SPECIFICATION.save(out)
 

@@ -1,7 +1,8 @@
 """Fine-tuning a vision-language model into a judge: what is trained, for the loop in `engine`.
 
-A label becomes the judge's own prompt followed by its answer, and the loss is the cross-entropy of
-the answer's tokens. Pairwise labels are shown in a random order, so that first and second are
+A label becomes the judge's own prompt followed by the tokens that decide its answer, and the loss is
+their cross-entropy. The rest of the sentence ("… is better than Image 2.") says nothing more; eight
+tokens of form for one or two of substance drown what a small judge has to learn. Pairwise labels are shown in a random order, so that first and second are
 equally often right: a judge must not learn a position from its labels.
 """
 
@@ -100,12 +101,13 @@ class JudgeLearner:
         """Token ids of prompt and answer, and the target of each position."""
         task = self.format.specification.task(label.prompt.task)
         if label.preference is not None:
-            template, answer = task.pairwise, task.answers[label.preference]
+            template = task.pairwise
+            answer_ids = list(self.format.verdict_tree(task).tokens[label.preference])
         else:
-            template, answer = task.pointwise, str(label.points)
+            template = task.pointwise
+            answer_ids = self.format.answer_ids(str(label.points))
         sizes = [self._tokens_per_image] * (1 if label.second is None else 2)
         prompt = self.format.prompt_ids(template, label.prompt.text, sizes)
-        answer_ids = self.format.answer_ids(answer)
         # The token before each answer token predicts it, so targets are one place ahead.
         ids = [*prompt, *answer_ids]
         targets = [_IGNORED] * (len(prompt) - 1) + answer_ids + [_IGNORED]

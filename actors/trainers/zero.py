@@ -102,28 +102,34 @@ class ZeroEngine:
         self.model.backward(loss)
         self._part += 1
 
-    def step(self, rate: float) -> float:
+    def step(self, rate: float) -> Tensor | float:
         """One optimiser step at this learning rate; the gradient's norm before clipping."""
         if self._part != self._num_parts:
             raise RuntimeError(f"a step has {self._num_parts} micro-batches, not {self._part}")
         self._part = 0
         for group in self.model.optimizer.param_groups:
             group["lr"] = rate
-        norm = None
+        norm: Tensor | None = None
         if self.model.zero_optimization_stage() == 0:
             # Plain gradients on plain parameters: DeepSpeed clips them but keeps no norm.
             found = [one.grad for one in self.module.parameters() if one.grad is not None]
             norm = torch.nn.utils.get_total_norm(found)
         self.model.step()
-        return float(self.model.get_global_grad_norm() if norm is None else norm)
+        return self.model.get_global_grad_norm() if norm is None else norm
 
     def save(self, directory: Path) -> None:
         """Write this worker's part of a checkpoint."""
         self.model.save_checkpoint(str(directory), tag=_TAG)
 
     def load(self, directory: Path) -> None:
-        """Go on from a checkpoint in which the parts of all workers are together."""
-        self.model.load_checkpoint(str(directory), tag=_TAG)
+        """Go on from a checkpoint in which the parts of all workers are together.
+
+        Raises:
+            RuntimeError: it holds nothing that DeepSpeed can read, which DeepSpeed only logs.
+        """
+        path, _ = self.model.load_checkpoint(str(directory), tag=_TAG)
+        if path is None:
+            raise RuntimeError(f"{directory}: no DeepSpeed checkpoint")
 
     def restore_full_weights(self, *, is_saver: bool) -> None:
         """Put the full float32 weights into the saving worker's module, on the CPU.

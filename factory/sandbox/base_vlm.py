@@ -35,6 +35,7 @@ from factory.sandbox.drawing import (
     PIXEL_DEFECTS,
     Pixels,
     draw,
+    rebind_scene,
     spoil_pixels,
     spoil_scene,
 )
@@ -174,7 +175,10 @@ def _picture(scene: Scene, rng: random.Random) -> Pixels:
 
 def _spoiled(scene: Scene, rng: random.Random) -> Scene:
     for _ in range(rng.choices((0, 1, 2, 3, 4), weights=(0.28, 0.32, 0.2, 0.12, 0.08))[0]):
-        scene = spoil_scene(scene, rng.choice(CONTENT_DEFECTS), rng)
+        if len(scene.things) > 1 and rng.random() < 0.5:
+            scene = rebind_scene(scene, rng)
+        else:
+            scene = spoil_scene(scene, rng.choice(CONTENT_DEFECTS), rng)
     return scene
 
 

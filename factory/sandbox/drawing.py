@@ -166,6 +166,23 @@ def spoil_scene(scene: Scene, defect: str, rng: random.Random) -> Scene:
     return replace(scene, things=tuple(things))
 
 
+def rebind_scene(scene: Scene, rng: random.Random) -> Scene:
+    """`scene` with a binding error: two of its things swap a property, or one takes the other's.
+
+    Generators err in this way most: everything that the caption names is there, at the wrong thing.
+    A model that only looks for the named colours and shapes does not see it.
+    """
+    at, other = rng.sample(range(len(scene.things)), 2)
+    fields = rng.choice((("colour",), ("shape",), ("size",), ("size", "colour", "shape")))
+    things = list(scene.things)
+    taken = {field: getattr(things[other], field) for field in fields}
+    given = {field: getattr(things[at], field) for field in fields}
+    things[at] = replace(things[at], **taken)
+    if rng.random() < 0.6:
+        things[other] = replace(things[other], **given)
+    return replace(scene, things=tuple(things))
+
+
 def spoil_pixels(pixels: Pixels, defect: str, rng: random.Random, dose: float = 1.0) -> Pixels:
     """`pixels` [H, W, 3] with one cleanliness defect; a `dose` of 0 is none, 1 is plain to see."""
     noise = np.random.default_rng(rng.getrandbits(64))

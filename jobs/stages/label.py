@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.prompts import read_prompts
-from factory.sandbox.annotators import PREFIX, Annotator
+from factory.sandbox.annotators import Annotator
 from jobs.pipelines import pool_cpus, pool_gpus, read_groups, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
@@ -97,7 +97,7 @@ class MakeLabels:
         )
         annotators = [
             Annotator(
-                name=f"{PREFIX}{spec.name}",
+                name=spec.name,
                 noise=spec.noise,
                 error_rate=spec.error_rate,
                 tie_width=spec.tie_width,
@@ -131,25 +131,25 @@ def simulate_labels(
         assert first.media is not None
         assert second.media is not None
         annotator = rng.choice(annotators)
-        key = content_id("label", first.candidate_id, second.candidate_id, annotator.name)
+        key = content_id("label", first.candidate_id, second.candidate_id, annotator.full_name)
         preference, why = annotator.label_pair(
             first.media.data, second.media.data, prompt.text, key
         )
         made.append(
             Label(
-                key, prompt, annotator.name, first.media, second.media, preference, None, why, split
+                key, prompt, annotator.full_name, first.media, second.media, preference, None, why, split
             )
         )
     for candidate in shown:
         assert candidate.media is not None
         annotator = rng.choice(annotators)
-        key = content_id("points", candidate.candidate_id, annotator.name)
+        key = content_id("points", candidate.candidate_id, annotator.full_name)
         points, why = annotator.label_point(candidate.media.data, prompt.text, key)
         made.append(
             Label(
                 key,
                 prompt,
-                annotator.name,
+                annotator.full_name,
                 candidate.media,
                 points=points,
                 justification=why,

@@ -118,9 +118,10 @@ def test_a_driver_killed_at_the_very_end_finds_the_model(local_ray, tmp_path, mo
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("shutil.copytree", killed)
-        run(tmp_path, LineTask(), training())
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, LineTask(), training())
     (checkpoint,) = (tmp_path / "storage").glob("*/checkpoint_*/model/line.safetensors")
     wanted = load_file(checkpoint)
     seen = tmp_path / "seen"
