@@ -1,9 +1,10 @@
 """Fine-tuning a vision-language model into a judge: what is trained, for the loop in `engine`.
 
-A label becomes the judge's own prompt followed by the tokens that decide its answer, and the loss is
-their cross-entropy. The rest of the sentence ("… is better than Image 2.") says nothing more; eight
-tokens of form for one or two of substance drown what a small judge has to learn. Pairwise labels are shown in a random order, so that first and second are
-equally often right: a judge must not learn a position from its labels.
+A label becomes the judge's own prompt followed by the tokens that decide its answer, and the loss
+is their cross-entropy. The rest of the sentence ("… is better than Image 2.") says nothing more:
+six tokens of form drown the one or two that a small judge has to learn. Pairwise labels are shown
+in a random order, so that first and second are equally often right: a judge must not learn a
+position from its labels.
 """
 
 from __future__ import annotations

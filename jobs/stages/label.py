@@ -137,7 +137,15 @@ def simulate_labels(
         )
         made.append(
             Label(
-                key, prompt, annotator.full_name, first.media, second.media, preference, None, why, split
+                key,
+                prompt,
+                annotator.full_name,
+                first.media,
+                second.media,
+                preference,
+                None,
+                why,
+                split,
             )
         )
     for candidate in shown:
