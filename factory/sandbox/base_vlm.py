@@ -38,6 +38,7 @@ from factory.sandbox.drawing import (
     rebind_scene,
     spoil_pixels,
     spoil_scene,
+    warp_pixels,
 )
 from factory.sandbox.questions import ask
 from factory.sandbox.tokenizer import EOS, IMAGE, build_tokenizer
@@ -157,7 +158,7 @@ def _picture(scene: Scene, rng: random.Random) -> Pixels:
     """Pixels of `scene`, often imperfect as a generator's are.
 
     Melted together with a spoiled twin of itself (mixed colours, half shapes, faded or ghostly
-    things) that never outweighs it, or noisy, blurred, blotched.
+    things) that never outweighs it, lumpy, or noisy, blurred, blotched.
     """
     state = rng.getstate()
     pixels = draw(scene, rng, SIDE)
@@ -168,6 +169,8 @@ def _picture(scene: Scene, rng: random.Random) -> Pixels:
         share = rng.uniform(0.05, 0.38)
         mixed = (1 - share) * pixels + share * draw(twin, same_jitter, SIDE)
         pixels = np.rint(mixed).astype(np.uint8)
+    if rng.random() < 0.7:
+        pixels = warp_pixels(pixels, rng, dose=rng.uniform(0.2, 1.2))
     if rng.random() < 0.5:
         pixels = spoil_pixels(pixels, rng.choice(PIXEL_DEFECTS), rng, dose=rng.uniform(0.1, 0.9))
     return pixels

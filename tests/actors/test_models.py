@@ -119,12 +119,13 @@ def test_a_caption_cannot_forge_a_picture(judge: TransformersJudge) -> None:
     assert hostile.count(image) == 16
 
 
-def test_a_label_becomes_prompt_and_answer(candidates: list[Candidate]) -> None:
+def test_a_label_becomes_prompt_and_the_tokens_that_decide(candidates: list[Candidate]) -> None:
     first, second = (one.media for one in candidates[:2])
     assert first is not None
     learner = JudgeTask(RECIPE.judge.path, DEFAULT, 0.5).build(torch.device("cpu"), torch.float32)
     ids, targets = learner.example(Label("l", PROMPT, "ann", first, second, "second"))
-    answer = learner.format.answer_ids("Image 2 is better than Image 1 .")
+    # of "Image 2 is better than Image 1 ." the tokens that tell it from the other two answers
+    answer = learner.format.answer_ids("Image 2")
     assert ids[-len(answer) :] == answer
     assert [one for one in targets if one != -100] == answer
     # each answer token is predicted from the place before it

@@ -9,8 +9,10 @@ from factory.sandbox.drawing import (
     PIXEL_DEFECTS,
     draw,
     draw_clip,
+    rebind_scene,
     spoil_pixels,
     spoil_scene,
+    warp_pixels,
 )
 
 SIDES = (32, 64)
@@ -114,3 +116,31 @@ def test_a_pixel_defect_grows_with_its_dose(defect, side):
 def test_an_unknown_defect_is_refused():
     with pytest.raises(ValueError, match="unknown defect 'rust'"):
         spoil_pixels(np.zeros((32, 32, 3), np.uint8), "rust", random.Random(0))
+
+
+def test_a_binding_error_keeps_the_words_and_moves_them():
+    rng = random.Random(7)
+    num_changed = 0
+    for _ in range(200):
+        scene = world.sample_scene(rng)
+        if len(scene.things) < 2:
+            continue
+        wrong = rebind_scene(scene, rng)
+        assert [thing.place for thing in wrong.things] == [thing.place for thing in scene.things]
+        for field in ("size", "colour", "shape"):
+            stated = {getattr(thing, field) for thing in scene.things}
+            assert {getattr(thing, field) for thing in wrong.things} <= stated
+        num_changed += wrong != scene
+    # two things may share what is swapped, above all their size
+    assert num_changed > 50
+
+
+def test_warping_moves_outlines_and_keeps_colours():
+    scene = world.parse(ONE)
+    clean = draw(scene, random.Random(1))
+    assert np.array_equal(warp_pixels(clean, random.Random(2), dose=0.0), clean)
+    lumpy = warp_pixels(clean, random.Random(2))
+    assert not np.array_equal(lumpy, clean)
+    assert np.array_equal(lumpy, warp_pixels(clean, random.Random(2)))
+    assert np.array_equal(lumpy[0, 0], clean[0, 0])
+    assert np.array_equal(lumpy[16, 16], clean[16, 16])
