@@ -228,4 +228,5 @@ def warp_pixels(pixels: Pixels, rng: random.Random, dose: float = 1.0) -> Pixels
         ndimage.map_coordinates(pixels[..., c].astype(np.float32), grid, order=1, mode="nearest")
         for c in range(3)
     ]
-    return np.clip(np.rint(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
+    warped: Pixels = np.clip(np.rint(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
+    return warped
