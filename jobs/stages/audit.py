@@ -52,7 +52,8 @@ class Audit:
     def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
         settings = at.recipe.audit
         found = bias_profile(
-            _observe_groups(at.directory("groups")),
+            # Files and their rows come in any order; the bootstrap must not depend on it.
+            sorted(_observe_groups(at.directory("groups")), key=lambda one: one.prompt_id),
             _observe_labels(at),
             settings.attributes,
             settings.num_resamples,
