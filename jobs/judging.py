@@ -1,8 +1,8 @@
-"""Letting the round's judge look at the held-out labels, on a worker of the judge's pool."""
+"""The round's judge, and what it makes of the held-out labels on a worker of its pool."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.pipelines import read_table
 from jobs.workspace import Round
@@ -11,6 +11,13 @@ from schemas.rows import Label
 
 if TYPE_CHECKING:
     from actors.measure import Opinions
+
+
+def judge_ref(at: Round) -> Any:
+    """The round's judge, to be loaded by a worker."""
+    from actors.stages import JudgeRef
+
+    return JudgeRef(str(at.directory("judge")), at.address("judge"), at.recipe.judge.precision)
 
 
 def labels_so_far(at: Round) -> list[Label]:
@@ -24,10 +31,8 @@ def judge_heldout_labels(at: Round) -> tuple[list[Label], Opinions]:
     import ray
 
     from actors.measure import judge_labels
-    from actors.stages import JudgeRef
 
     heldout = [label for label in labels_so_far(at) if label.split == "heldout"]
     pool = at.recipe.produce.judges
-    judge = JudgeRef(str(at.directory("judge")), at.address("judge"), at.recipe.judge.precision)
     measure = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)(judge_labels)
-    return heldout, ray.get(measure.remote(judge, heldout))
+    return heldout, ray.get(measure.remote(judge_ref(at), heldout))

@@ -1,4 +1,4 @@
-"""What the two training stages share: their plan, their storage, and their curves in MLflow."""
+"""What the two training stages share: their plan, and where their checkpoints lie."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_fit(
 ) -> list[dict[str, float]]:
     """Train, write the model to `directory`, and return its curves.
 
-    The run's checkpoints lie in the artifact's own directory, so a killed job finds them again.
+    The run's checkpoints lie in the root under a name of their own, so a killed job finds them.
     """
     from actors.trainers.engine import fit
 

@@ -18,11 +18,12 @@ from factory.intervals import Interval, clustered_bootstrap
 from factory.metrics import attribute_drift, win_rate
 from factory.prompts import read_prompts
 from jobs import results
+from jobs.judging import judge_ref
 from jobs.pipelines import digest_dataset, pool_cpus, pool_gpus, read_groups, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.results import Decision, Estimate, Evaluation
 from jobs.stage import Outcome, Plan
-from jobs.stages.produce import generator_ref, judge_ref
+from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Model, Round, champion, check_model
 from schemas.manifest import Parent, digest_file

@@ -12,6 +12,7 @@ from typing import Any
 
 from factory.prompts import read_prompts
 from factory.ranking import strategy_of
+from jobs.judging import judge_ref
 from jobs.pipelines import digest_dataset, pool_cpus, pool_gpus, read_groups, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
@@ -75,13 +76,6 @@ class Produce:
             **{f"busy_{stage}_s": seconds for stage, seconds in speed.busy_s.items()},
         }
         return Outcome(counts, figures, digest=digest_dataset(directory))
-
-
-def judge_ref(at: Round) -> Any:
-    """The round's judge, to be loaded by a worker."""
-    from actors.stages import JudgeRef
-
-    return JudgeRef(str(at.directory("judge")), at.address("judge"), at.recipe.judge.precision)
 
 
 def generator_ref(model: Model, at: Round) -> Any:

@@ -25,10 +25,11 @@ from factory.ranking import Bracket
 from factory.sandbox.oracle import measure_png, prefer
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
 from jobs import cli, results
+from jobs.judging import judge_ref
 from jobs.loop import run_loop
 from jobs.pipelines import read_groups, read_table, run_pipeline
 from jobs.ray_session import ray_session
-from jobs.stages.produce import generator_ref, judge_ref
+from jobs.stages.produce import generator_ref
 from jobs.workspace import Round, champion
 from schemas.arrow import PAIRS, pairs_from_table
 from schemas.recipe import load
