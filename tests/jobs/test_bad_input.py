@@ -18,13 +18,21 @@ def prompts(tmp_path: Path) -> Path:
     return path
 
 
-def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str) -> str:
-    """Run the loop without `--dry-run`; the message that it ends in."""
+@pytest.fixture(autouse=True)
+def _ray_stays_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether Ray runs already does not matter (other tests share one): no job may start it."""
     import ray
 
+    def init(*args: object, **settings: object) -> None:
+        pytest.fail("the job started Ray")
+
+    monkeypatch.setattr(ray, "init", init)
+
+
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str) -> str:
+    """Run the loop without `--dry-run`; the message that it ends in."""
     given = ["--recipe", LAPTOP, f"root={tmp_path / 'out'}", *overrides]
     assert loop.main(given) == 2
-    assert not ray.is_initialized()
     assert not (tmp_path / "out").exists()
     message = capsys.readouterr().err
     assert message.startswith("error: ")
@@ -117,14 +125,11 @@ def test_a_round_that_is_not_in_the_recipe_is_refused(
 def test_a_dry_run_prints_the_plan_and_starts_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    import ray
-
     assert loop.main(["--dry-run", "--recipe", LAPTOP, f"root={tmp_path / 'out'}"]) == 0
     plan = capsys.readouterr().out
     for stage in loop.STAGES:
         assert f"  {stage} " in plan
     assert "160 prompts x 8 candidates" in plan
-    assert not ray.is_initialized()
     assert not (tmp_path / "out").exists()
 
 
