@@ -1,8 +1,8 @@
 """The sandbox base vision-language model: a small LLaVA, pretrained from scratch on drawn scenes.
 
-It learns three things, all with exact truth from the scene that was drawn and none from a
-preference: to *describe* a picture, to *answer* a question about it, and to *check* a caption
-against one or two pictures. Checking is the dense task that makes a judge learnable at this size:
+It learns three things, none of them from a preference: to *describe* a picture, to *answer* a
+question about it, and to *check* a caption against one or two pictures. The first two know what was
+drawn; the third goes by what the oracle sees, element by element (`gallery`). Checking is the dense task that makes a judge learnable at this size:
 after every word of the caption the model predicts whether that word is true of the picture, after
 the caption a grade for how many were wrong, and after two pictures which of them is closer. The
 judge is fine-tuned from this base (`jobs.train_judge`), as real judges are from real base models.
@@ -13,7 +13,7 @@ Left out: clips. The tokenizer knows their words; the base has seen none.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -30,26 +30,22 @@ from transformers import (
 )
 
 from factory.judging.specification import DEFAULT, JudgeSpecification, TaskSpecification
-from factory.sandbox.drawing import (
-    CONTENT_DEFECTS,
-    PIXEL_DEFECTS,
-    Pixels,
-    draw,
-    rebind_scene,
-    spoil_pixels,
-    spoil_scene,
-    warp_pixels,
-)
+from factory.sandbox.drawing import CONTENT_DEFECTS, Pixels, spoil_scene
+from factory.sandbox.gallery import SIDE, Series, imperfect
+from factory.sandbox.oracle import Measurement, compare
 from factory.sandbox.questions import ask
 from factory.sandbox.tokenizer import EOS, IMAGE, build_tokenizer
-from factory.sandbox.world import Scene, caption, differences, sample_scene
+from factory.sandbox.world import caption, sample_scene
 
-SIDE = 32
 PATCH = 8
 TOKENS_PER_IMAGE = (SIDE // PATCH) ** 2
 MAX_CONTEXT = 256
 _WIDTH = 128
 _IGNORED = -100
+#: Share of the checked captions that had an element changed: a caption that no one meant to draw.
+_RESTATED = 0.25
+#: Two pictures whose numbers of wrong elements differ by less are equally close to the caption.
+_CLOSE = 0.5
 
 Log = Callable[[str], None]
 
@@ -154,95 +150,73 @@ class Document:
             self.targets.append(_IGNORED)
 
 
-def _picture(scene: Scene, rng: random.Random) -> Pixels:
-    """Pixels of `scene`, often imperfect as a generator's are.
-
-    Melted together with a spoiled twin of itself (mixed colours, half shapes, faded or ghostly
-    things) that never outweighs it, lumpy, or noisy, blurred, blotched.
+def _check(document: Document, seen: Measurement) -> float:
+    """Append the caption that was measured, expecting a yes or no after each of its elements;
+    returns how many are wrong, half-wrong ones by their share.
     """
-    state = rng.getstate()
-    pixels = draw(scene, rng, SIDE)
-    if rng.random() < 0.5:
-        twin = spoil_scene(scene, rng.choice(CONTENT_DEFECTS), rng)
-        same_jitter = random.Random()
-        same_jitter.setstate(state)
-        share = rng.uniform(0.05, 0.38)
-        mixed = (1 - share) * pixels + share * draw(twin, same_jitter, SIDE)
-        pixels = np.rint(mixed).astype(np.uint8)
-    if rng.random() < 0.7:
-        pixels = warp_pixels(pixels, rng, dose=rng.uniform(0.2, 1.2))
-    if rng.random() < 0.5:
-        pixels = spoil_pixels(pixels, rng.choice(PIXEL_DEFECTS), rng, dose=rng.uniform(0.1, 0.9))
-    return pixels
+    stated = seen.stated
 
-
-def _spoiled(scene: Scene, rng: random.Random) -> Scene:
-    for _ in range(rng.choices((0, 1, 2, 3, 4), weights=(0.28, 0.32, 0.2, 0.12, 0.08))[0]):
-        if len(scene.things) > 1 and rng.random() < 0.5:
-            scene = rebind_scene(scene, rng)
-        else:
-            scene = spoil_scene(scene, rng.choice(CONTENT_DEFECTS), rng)
-    return scene
-
-
-def _check(document: Document, stated: Scene, shown: Scene) -> int:
-    """Append the caption of `stated`, expecting a yes or no after each element; count the noes."""
-    found = differences(stated, shown)
-
-    def word(text: str, right: bool) -> None:
+    def word(text: str, right: float) -> None:
         document.say(text)
-        document.expect("yes" if right else "no")
+        document.expect("yes" if right >= 0.5 else "no")
 
-    for index, (thing, wrong) in enumerate(zip(stated.things, found.things, strict=True)):
-        if index > 0:
-            document.say(stated.relation or "and")
-            if stated.relation is not None:
-                document.expect("no" if "place" in found.things[0] else "yes")
+    for index, (thing, found) in enumerate(zip(stated.things, seen.things, strict=True)):
+        if index > 0 and stated.relation is not None:
+            word(stated.relation, found.place)
+        elif index > 0:
+            document.say("and")
         document.say("a")
-        for field in ("size", "colour", "shape"):
-            word(getattr(thing, field), field not in wrong)
+        word(thing.size, found.size)
+        word(thing.colour, found.colour)
+        word(thing.shape, found.shape)
         if thing.place is not None:
             document.say("in the" if thing.place == "center" else "at the")
-            word(thing.place, "place" not in wrong)
+            word(thing.place, found.place)
     document.say("on a")
-    word(stated.background, not found.background)
+    word(stated.background, seen.background)
     document.say("background")
-    word(".", found.num_extra == 0)
+    word(".", float(seen.num_extra == 0))
     document.say("check :")
-    document.expect(str(grade(found.num_wrong)))
-    return found.num_wrong
+    document.expect(str(grade(seen.num_wrong)))
+    return seen.num_wrong
 
 
-def grade(num_wrong: int) -> int:
+def grade(num_wrong: float) -> int:
     """Five grades of fit, from the number of wrong elements: 0, 1, 2, 3 to 4, more."""
-    return 5 - sum(num_wrong >= limit for limit in (1, 2, 3, 5))
+    return 5 - sum(num_wrong >= limit for limit in (0.5, 1.5, 2.5, 4.5))
 
 
-def checking_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Document:
+def checking_document(
+    tokenizer: PreTrainedTokenizerFast, gallery: Sequence[Series], rng: random.Random
+) -> Document:
     """Two pictures of one caption, each checked word by word, then which is closer to it."""
+    series = rng.choice(gallery)
+    if rng.random() < 0.5:
+        series = series.mirror()
+    stated = series.stated
+    if rng.random() < _RESTATED:  # another caption for the same pictures
+        stated = spoil_scene(stated, rng.choice(CONTENT_DEFECTS), rng)
     document = Document(tokenizer)
-    stated = sample_scene(rng)
-    errors = []
-    for number in (1, 2):
-        shown = _spoiled(stated, rng)
+    wrong = []
+    for number, at in enumerate(rng.sample(range(len(series.pictures)), 2), start=1):
         document.say(f"image {number} :")
-        document.show(_picture(shown, rng))
+        document.show(series.pictures[at])
         document.say("caption :")
-        errors.append(_check(document, stated, shown))
+        wrong.append(_check(document, compare(stated, series.sights[at])))
     document.say("closer :")
-    if errors[0] == errors[1]:
+    if abs(wrong[0] - wrong[1]) < _CLOSE:
         document.answer("both")
     else:
-        document.answer(f"image {1 if errors[0] < errors[1] else 2}")
+        document.answer(f"image {1 if wrong[0] < wrong[1] else 2}")
     return document
 
 
 def telling_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Document:
-    """One picture, a question about it with its right answer, then its description."""
+    """One drawn picture, a question about it with its right answer, then its description."""
     document = Document(tokenizer)
     scene = sample_scene(rng)
     document.say("image :")
-    document.show(_picture(scene, rng))
+    document.show(imperfect(scene, rng))
     question = ask(scene, rng)
     document.say(f"question : {question.text} answer :")
     document.answer(f"{question.answers[0].text} .")
@@ -286,6 +260,7 @@ def answer_loss(
 
 
 def pretrain_base(
+    gallery: Sequence[Series],
     num_steps: int,
     batch_size: int,
     seed: int,
@@ -296,7 +271,15 @@ def pretrain_base(
 ) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
     """Pretrain the base; each step sees `batch_size` documents of either kind.
 
-    `start_from` is a directory with an earlier base, to go on from; from scratch where not given.
+    Args:
+        gallery: pictures to check captions against.
+        num_steps: optimiser steps.
+        batch_size: documents of either kind in a step.
+        seed: of weights and documents.
+        log: gets a line every 50 steps.
+        save: called every `save_every` steps, so that a run that is stopped leaves a model.
+        save_every: steps.
+        start_from: directory of an earlier base, to go on from; from scratch where not given.
     """
     torch.manual_seed(seed)
     rng = random.Random(seed)
@@ -312,8 +295,10 @@ def pretrain_base(
     for step in range(num_steps):
         optimizer.zero_grad()
         shares = []
-        for make in (checking_document, telling_document):
-            documents = [make(tokenizer, rng) for _ in range(batch_size)]
+        for documents in (
+            [checking_document(tokenizer, gallery, rng) for _ in range(batch_size)],
+            [telling_document(tokenizer, rng) for _ in range(batch_size)],
+        ):
             loss, right = answer_loss(model, collate(documents, tokenizer.pad_token_id))
             loss.backward()
             shares.append((loss.item(), right.item()))

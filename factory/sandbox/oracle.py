@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from factory.media import decode
 from factory.sandbox.drawing import Pixels
-from factory.sandbox.sight import Blob, look
+from factory.sandbox.sight import Blob, Sight, look
 from factory.sandbox.world import BACKGROUNDS, COLOURS, PLACES, SIZES, Scene, Thing, parse
 from schemas.rows import Preference
 
@@ -107,6 +107,18 @@ class Measurement:
         """Alignment with a little cleanliness, 0 to 1: what a careful annotator goes by."""
         return ALIGNMENT * self.alignment + CLEAN * self.clean
 
+    @property
+    def num_wrong(self) -> float:
+        """How many elements of the caption are wrong, and extra things; half-wrong ones by their
+        share. No element weighs more than another here.
+        """
+        rights = [
+            right
+            for thing in self.things
+            for right in (thing.colour, thing.shape, thing.size, thing.place)
+        ]
+        return sum(1.0 - right for right in (*rights, self.background)) + self.num_extra
+
     def wrong(self) -> list[str]:
         """The wrong elements as short sentences in the sandbox's vocabulary, in caption order."""
         found = []
@@ -142,8 +154,11 @@ def measure(pixels: Pixels, caption_text: str) -> Measurement:
         CaptionError: the text is outside the sandbox's grammar.
         MediaError: `pixels` has another shape or type.
     """
-    stated = parse(caption_text)
-    sight = look(pixels)
+    return compare(parse(caption_text), look(pixels))
+
+
+def compare(stated: Scene, sight: Sight) -> Measurement:
+    """Measure what is seen in a picture against the scene that its caption states."""
     matching = _match(stated, sight.blobs)
     things = _measure_things(stated, [None if at is None else sight.blobs[at] for at in matching])
     taken = {at for at, thing in zip(matching, things, strict=True) if thing.presence > 0.0}

@@ -8,7 +8,7 @@ constants serves every side. Distances between colours are Euclidean in RGB, 0 t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,10 @@ class Sight:
     background: tuple[float, float, float]
     blobs: tuple[Blob, ...]
     clean: float
+
+    def mirror(self) -> Sight:
+        """What is seen when left and right are exchanged; every shape is its own mirror image."""
+        return replace(self, blobs=tuple(replace(one, x=1.0 - one.x) for one in self.blobs))
 
 
 def look(pixels: Pixels) -> Sight:

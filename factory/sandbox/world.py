@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),
@@ -46,6 +46,7 @@ RELATIONS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "above": ((0.5, 0.25), (0.5, 0.75)),
     "below": ((0.5, 0.75), (0.5, 0.25)),
 }
+_REVERSED = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 #: Direction of a moving thing -> unit step (x, y), y downwards.
 DIRECTIONS: dict[str, tuple[int, int]] = {
     "left": (-1, 0),
@@ -56,6 +57,17 @@ DIRECTIONS: dict[str, tuple[int, int]] = {
 #: Distance travelled over a whole clip, as a share of the picture's side.
 SPEEDS: dict[str, float] = {"slowly": 0.15, "fast": 0.40}
 
+#: Words that a mirror changes, in places, relations and directions.
+_MIRRORED = {
+    "top left": "top right",
+    "top right": "top left",
+    "bottom left": "bottom right",
+    "bottom right": "bottom left",
+    "left of": "right of",
+    "right of": "left of",
+    "left": "right",
+    "right": "left",
+}
 _CORNERS = ("top left", "top right", "bottom left", "bottom right")
 
 
@@ -99,6 +111,20 @@ class Scene:
         if self.relation is not None:
             return RELATIONS[self.relation]
         return tuple(PLACES[thing.place or "center"] for thing in self.things)
+
+    def mirror(self) -> Scene:
+        """The same scene seen in a mirror: left is right."""
+        things = tuple(
+            replace(thing, place=_MIRRORED.get(thing.place or "", thing.place))
+            for thing in self.things
+        )
+        relation = _MIRRORED.get(self.relation or "", self.relation)
+        motion = self.motion
+        if motion is not None:
+            motion = replace(
+                motion, direction=_MIRRORED.get(motion.direction, motion.direction)
+            )
+        return Scene(things, self.background, relation, motion)
 
 
 def caption(scene: Scene) -> str:
@@ -220,7 +246,7 @@ def differences(stated: Scene, shown: Scene) -> Differences:
     """Compare two scenes element by element, under the matching of things with fewest errors."""
     missing = frozenset({"size", "colour", "shape", "place"})
 
-    def wrong(stated_at: int, shown_at: int | None) -> frozenset[str]:
+    def wrong(stated_at: int, shown_at: int | None, relation: str | None) -> frozenset[str]:
         if shown_at is None:
             return missing
         want, got = stated.things[stated_at], shown.things[shown_at]
@@ -231,16 +257,20 @@ def differences(stated: Scene, shown: Scene) -> Differences:
         }
         if want.place != got.place:
             fields.add("place")
-        if stated.relation != shown.relation and stated_at == 0:
+        if stated.relation != relation and stated_at == 0:
             fields.add("place")
         return frozenset(fields)
 
+    def under(option: tuple[int | None, ...]) -> tuple[frozenset[str], ...]:
+        # "a left of b" is "b right of a": seen from the other thing, a relation turns round.
+        relation = shown.relation
+        if relation is not None and option[0] == 1:
+            relation = _REVERSED[relation]
+        return tuple(wrong(at, slot, relation) for at, slot in enumerate(option))
+
     slots = [*range(len(shown.things)), *[None] * len(stated.things)]
     options = itertools.permutations(slots, len(stated.things))
-    best = min(
-        (tuple(wrong(i, slot) for i, slot in enumerate(option)) for option in options),
-        key=lambda things: sum(map(len, things)),
-    )
+    best = min(map(under, options), key=lambda things: sum(map(len, things)))
     num_missing = sum(fields == missing for fields in best)
     num_extra = len(shown.things) - (len(stated.things) - num_missing)
     return Differences(best, stated.background != shown.background, max(0, num_extra))

@@ -126,3 +126,30 @@ def test_a_thing_that_shares_nothing_is_missing_and_another_is_extra():
 def test_a_wrong_relation_is_a_wrong_place_of_the_first_thing():
     found = world.differences(RELATED, replace(RELATED, relation="above"))
     assert found.things == (frozenset({"place"}), frozenset())
+
+
+def test_a_relation_is_seen_from_either_thing():
+    first, second = RELATED.things
+    turned = replace(RELATED, things=(second, first))  # each in the other's place
+    assert world.differences(RELATED, turned).things == (frozenset({"place"}), frozenset())
+    opposite = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+    same = replace(turned, relation=opposite[RELATED.relation])
+    assert world.differences(RELATED, same).num_wrong == 0
+
+
+# -------------------------------------------------------------------------------------- mirrors
+
+
+@given(SEEDS)
+def test_a_mirror_image_of_a_mirror_image_is_the_scene(seed):
+    scene = world.sample_scene(random.Random(seed), moving=seed % 2 == 0)
+    assert scene.mirror().mirror() == scene
+
+
+def test_a_mirror_exchanges_left_and_right_and_nothing_else():
+    words = {"left": "right", "right": "left"}
+    for seed in range(100):
+        scene = world.sample_scene(random.Random(seed))
+        text = world.caption(scene)
+        mirrored = " ".join(words.get(word, word) for word in text.split())
+        assert world.caption(scene.mirror()) == mirrored
