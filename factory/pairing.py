@@ -1,7 +1,8 @@
-"""From an order to a pair: the best candidate is chosen and the worst is rejected.
+"""From an order to pairs: the best candidate is chosen and the worst is rejected, then the second
+best and the second worst, as far as the recipe asks; no candidate is used twice.
 
-One pair for each prompt. A group that has no pair leaves an invalid one in its place, so that every
-prompt is accounted for and a resumed run does not try it again.
+A group that has no pair leaves an invalid one in its place, so that every prompt is accounted for
+and a resumed run does not try it again.
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ from factory.ranking import Order, is_scored
 from schemas.rows import Candidate, Group, Pair, content_id
 
 
-def best_against_worst(group: Group, order: Order) -> Pair | None:
-    """The pair of the first and the last candidate of the order, for objections to look at.
+def best_against_worst(group: Group, order: Order, depth: int = 0) -> Pair | None:
+    """A pair of the order's first and last candidates, for objections to look at.
 
-    None where the order has fewer than two candidates; `invalid_pair` then records why.
+    Args:
+        group: the candidates with scores and duels.
+        order: of that group.
+        depth: how many candidates to leave out at either end.
+
+    Returns:
+        None where the order has no two candidates left; if there is no pair at all, `invalid_pair`
+        records why.
     """
-    if len(order.ranking) < 2:
+    if len(order.ranking) < 2 * (depth + 1):
         return None
-    best, worst = order.ranking[0], order.ranking[-1]
+    best, worst = order.ranking[depth], order.ranking[-1 - depth]
     chosen, rejected = group.candidates[best], group.candidates[worst]
     if (chosen.candidate_id, rejected.candidate_id) != (
         order.candidate_ids[best],

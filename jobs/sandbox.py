@@ -2,9 +2,10 @@
 
     python -m jobs.sandbox prompts   --out jobs/recipes/prompts
     python -m jobs.sandbox generator --out factory/sandbox/weights/generator   (about 50 minutes)
-    python -m jobs.sandbox base      --out factory/sandbox/weights/base        (about 50 minutes)
+    python -m jobs.sandbox base      --out factory/sandbox/weights/base        (about 90 minutes)
 
-Times are of one CPU core. Training saves as it goes, so a stopped run leaves a model that loads.
+The base looks at pictures of the generator, so that one is made first. Times are of one CPU core.
+Training saves as it goes, so a stopped run leaves a model that loads.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from pathlib import Path
 from typing import Any
 
 #: The shipped prompts files: name -> number of prompts. No prompt is in two of them.
-PROMPTS = {"heldout": 240, "label": 220, "produce": 160, "sweep": 600}
+PROMPTS = {"heldout": 240, "label": 220, "produce": 280, "sweep": 480}
+
+#: Captions of which the base sees drawn pictures, and as many of which it sees generated ones.
+GALLERY = 3000
+#: Where the generator lies from which the gallery comes.
+GENERATOR = "factory/sandbox/weights/generator"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="DIRECTORY")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="training steps (default: as shipped)")
+    parser.add_argument(
+        "--start-from", metavar="DIRECTORY", help="base: go on from these weights (default: none)"
+    )
     given = parser.parse_args(argv)
     given.out.mkdir(parents=True, exist_ok=True)
     if given.part == "prompts":
@@ -37,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif given.part == "generator":
         _train_generator(given.out, given.seed, given.steps or 3300)
     else:
-        _pretrain_base(given.out, given.seed, given.steps or 4000)
+        _pretrain_base(given.out, given.seed, given.steps or 8000, given.start_from)
     return 0
 
 
@@ -65,10 +74,10 @@ def _train_generator(out: Path, seed: int, num_steps: int) -> None:
         pipeline.vae.half()
         pipeline.save_pretrained(out, safe_serialization=True)
 
-    save(train_generator(num_steps, 1500, 48, seed, _log, _save_copy(save)))
+    save(train_generator(num_steps, 1500, 300, 48, seed, _log, _save_copy(save)))
 
 
-def _pretrain_base(out: Path, seed: int, num_steps: int) -> None:
+def _pretrain_base(out: Path, seed: int, num_steps: int, start_from: str | None) -> None:
     import torch
 
     from factory.sandbox.base_vlm import SPECIFICATION, pretrain_base
@@ -80,7 +89,30 @@ def _pretrain_base(out: Path, seed: int, num_steps: int) -> None:
         processor.save_pretrained(out)
         SPECIFICATION.save(out)
 
-    save(*pretrain_base(num_steps, 24, seed, _log, _save_copy(save)))
+    gallery = _gallery(seed)
+    save(*pretrain_base(gallery, num_steps, 24, seed, _log, _save_copy(save), 500, start_from))
+
+
+def _gallery(seed: int) -> list[Any]:
+    """Pictures for the base, half drawn and half of the shipped generator; none of a caption that
+    a shipped prompts file has.
+    """
+    from diffusers import DiffusionPipeline
+
+    from factory.sandbox import gallery
+    from factory.sandbox.world import sample_captions
+
+    pipeline = DiffusionPipeline.from_pretrained(GENERATOR, use_safetensors=True)
+    pipeline.set_progress_bar_config(disable=True)
+    shipped = sample_captions(sum(PROMPTS.values()), seed=0)
+    captions = sample_captions(GALLERY, seed + 1, exclude=frozenset(shipped))
+    found: list[Any] = list(gallery.drawn(GALLERY, seed))
+    _log(f"gallery: {len(found)} series drawn")
+    for series in gallery.generated(pipeline, captions, seed):
+        found.append(series)
+        if len(found) % 250 == 0:
+            _log(f"gallery: {len(found)} of {2 * GALLERY} series")
+    return found
 
 
 def _save_copy(save: Any) -> Any:

@@ -146,6 +146,9 @@ class Curate(Section):
     """From groups to pairs."""
 
     rank: Rank = Rank()
+    pairs_per_prompt: Positive = Field(
+        1, description="best against worst, second best against second worst, and so on"
+    )
     objections: Objections = Objections()
 
 
@@ -153,6 +156,9 @@ class Align(Training):
     """Diffusion-DPO of the generator."""
 
     beta: float = Field(2000.0, gt=0, description="strength of the pull to the reference")
+    timesteps: Literal["all", "sampler"] = Field(
+        "all", description="noise levels trained on: all, or those that the generator draws with"
+    )
 
 
 class Evaluate(Section):

@@ -129,7 +129,7 @@ def test_every_artifact_is_complete_and_named_at_the_end(undisturbed: tuple[Roun
     assert summary.rstrip().endswith(at.report().absolute().as_uri())
 
 
-def test_every_prompt_has_one_group_and_one_pair_with_a_verdict(
+def test_every_prompt_has_one_group_and_its_pairs_with_verdicts(
     undisturbed: tuple[Round, str],
 ) -> None:
     at, _ = undisturbed
@@ -137,7 +137,8 @@ def test_every_prompt_has_one_group_and_one_pair_with_a_verdict(
     groups = read_groups(at.directory("groups"))
     pairs = pairs_from_table(read_table(at.directory("pairs"), PAIRS))
     assert [group.prompt.prompt_id for group in groups] == wanted
-    assert sorted(pair.prompt.prompt_id for pair in pairs) == wanted
+    # four candidates make two pairs
+    assert sorted(pair.prompt.prompt_id for pair in pairs) == sorted(2 * wanted)
     for group in groups:
         assert len(group.candidates) == 4
         assert all(score.error is None for score in group.scores)

@@ -2,10 +2,11 @@
 
 It learns three things, none of them from a preference: to *describe* a picture, to *answer* a
 question about it, and to *check* a caption against one or two pictures. The first two know what was
-drawn; the third goes by what the oracle sees, element by element (`gallery`). Checking is the dense task that makes a judge learnable at this size:
-after every word of the caption the model predicts whether that word is true of the picture, after
-the caption a grade for how many were wrong, and after two pictures which of them is closer. The
-judge is fine-tuned from this base (`jobs.train_judge`), as real judges are from real base models.
+drawn; the third goes by what the oracle sees, element by element (`gallery`). Checking is the dense
+task that makes a judge learnable at this size: after every word of the caption the model predicts
+whether that word is true of the picture, after the caption a grade for how many were wrong, and
+after two pictures which of them is closer. The judge is fine-tuned from this base
+(`jobs.train_judge`), as real judges are from real base models.
 
 Left out: clips. The tokenizer knows their words; the base has seen none.
 """

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
-from factory.sandbox.drawing import draw
+from factory.sandbox.drawing import draw, spoil_scene
 from factory.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
 from factory.sandbox.world import Scene, caption, sample_scene
 
@@ -28,6 +28,10 @@ SIDE = 32
 _TEXT_WIDTH = 96
 #: Share of captions left empty in training, so that classifier-free guidance has its baseline.
 _EMPTY_CAPTIONS = 0.1
+#: Share of pictures in the last steps that do not fit their caption, and what is wrong with them.
+MISFIT_SHARE = 0.7
+_MISFITS = {"background": 3, "extra": 2, "missing": 2, "colour": 2, "shape": 1}
+_MAX_DECAY = 0.99  # of the averaged weights
 
 Log = Callable[[str], None]
 
@@ -94,12 +98,25 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-def _draw_batch(rng: random.Random, num: int) -> tuple[Tensor, list[str]]:
-    """`num` drawn scenes as pixels in [-1, 1], B 3 H W, and their captions."""
+def _draw_batch(
+    rng: random.Random, num: int, misfit_share: float = 0.0
+) -> tuple[Tensor, list[str]]:
+    """`num` drawn scenes as pixels in [-1, 1], B 3 H W, and their captions.
+
+    A `misfit_share` of the pictures shows another scene than the caption says.
+    """
     scenes: list[Scene] = [sample_scene(rng) for _ in range(num)]
-    pixels = np.stack([draw(scene, rng, SIDE) for scene in scenes])  # B H W 3
+    shown = [_misfit(one, rng) if rng.random() < misfit_share else one for one in scenes]
+    pixels = np.stack([draw(scene, rng, SIDE) for scene in shown])  # B H W 3
     tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     return tensor.contiguous(), [caption(scene) for scene in scenes]
+
+
+def _misfit(scene: Scene, rng: random.Random) -> Scene:
+    """`scene` with one content defect, or two in three cases of ten."""
+    for _ in range(1 if rng.random() < 0.7 else 2):
+        scene = spoil_scene(scene, rng.choices(*zip(*_MISFITS.items(), strict=True))[0], rng)
+    return scene
 
 
 def train_autoencoder(
@@ -134,6 +151,7 @@ def train_autoencoder(
 def train_generator(
     num_steps: int,
     autoencoder_steps: int,
+    misfit_steps: int,
     batch_size: int,
     seed: int,
     log: Log = print,
@@ -142,22 +160,48 @@ def train_generator(
 ) -> StableDiffusionPipeline:
     """Train the whole pipeline from scratch on drawn scenes.
 
-    `save` is called with the averaged weights every `save_every` steps, so that a long run leaves
-    something behind whenever it is stopped.
+    The last `misfit_steps` are on captions of which most do not fit their picture, as captions
+    gathered from the web do not: the model then draws what it has seen beside such captions, and
+    has flaws that preferences can mend. `save` is called with the averaged weights every
+    `save_every` steps, so that a long run leaves something behind whenever it is stopped.
     """
     vae = train_autoencoder(autoencoder_steps, batch_size, seed, log)
     torch.manual_seed(seed + 1)
     rng = random.Random(seed + 1)
     tokenizer = build_tokenizer(MAX_PROMPT_TOKENS, closed=True)
-    text_encoder, unet, scheduler = build_text_encoder(tokenizer), build_unet(), build_scheduler()
-    averaged = copy.deepcopy(torch.nn.ModuleList([text_encoder, unet])).requires_grad_(False)
-    live = torch.nn.ModuleList([text_encoder, unet])
-    optimizer = torch.optim.AdamW(live.parameters(), lr=6e-4, weight_decay=0.01)
+    live = torch.nn.ModuleList([build_text_encoder(tokenizer), build_unet()])
+
+    def keep(averaged: torch.nn.ModuleList) -> None:
+        if save is not None:
+            save(assemble(vae, averaged[0], averaged[1], tokenizer))
+
+    for steps, rate, misfit_share in ((num_steps, 6e-4, 0.0), (misfit_steps, 3e-4, MISFIT_SHARE)):
+        batches = (_draw_batch(rng, batch_size, misfit_share) for _ in range(steps))
+        live = _fit(live, vae, tokenizer, batches, steps, rate, rng, log, keep, save_every)
+    return assemble(vae, live[0], live[1], tokenizer)
+
+
+def _fit(
+    live: torch.nn.ModuleList,
+    vae: AutoencoderKL,
+    tokenizer: PreTrainedTokenizerFast,
+    batches: Iterable[tuple[Tensor, list[str]]],
+    num_steps: int,
+    learning_rate: float,
+    rng: random.Random,
+    log: Log,
+    keep: Callable[[torch.nn.ModuleList], None],
+    save_every: int,
+) -> torch.nn.ModuleList:
+    """Train text encoder and UNet; returns a copy with the averaged weights."""
+    text_encoder, unet = live.train()
+    scheduler = build_scheduler()
+    averaged = copy.deepcopy(live).requires_grad_(False)
+    optimizer = torch.optim.AdamW(live.parameters(), lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 6e-4, total_steps=num_steps, pct_start=0.05
+        optimizer, learning_rate, total_steps=max(num_steps, 1), pct_start=0.05
     )
-    for step in range(num_steps):
-        pixels, captions = _draw_batch(rng, batch_size)
+    for step, (pixels, captions) in enumerate(batches):
         captions = ["" if rng.random() < _EMPTY_CAPTIONS else text for text in captions]
         with torch.no_grad():
             latents = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
@@ -173,15 +217,15 @@ def train_generator(
         torch.nn.utils.clip_grad_norm_(live.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        decay = min(0.998, (step + 1) / (step + 10))
+        decay = min(_MAX_DECAY, (step + 1) / (step + 10))
         with torch.no_grad():
             for mean, value in zip(averaged.parameters(), live.parameters(), strict=True):
                 mean.lerp_(value, 1.0 - decay)
         if step % 50 == 0:
             log(f"generator step {step} loss {loss.item():.4f}")
-        if save is not None and (step + 1) % save_every == 0:
-            save(assemble(vae, averaged[0], averaged[1], tokenizer))
-    return assemble(vae, averaged[0], averaged[1], tokenizer)
+        if (step + 1) % save_every == 0:
+            keep(averaged)
+    return averaged.requires_grad_(True)
 
 
 def assemble(

@@ -121,9 +121,7 @@ class Scene:
         relation = _MIRRORED.get(self.relation or "", self.relation)
         motion = self.motion
         if motion is not None:
-            motion = replace(
-                motion, direction=_MIRRORED.get(motion.direction, motion.direction)
-            )
+            motion = replace(motion, direction=_MIRRORED.get(motion.direction, motion.direction))
         return Scene(things, self.background, relation, motion)
 
 

@@ -14,6 +14,7 @@ from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
 from jobs.workspace import InputError, Round, champion, check_model
 from schemas.manifest import Parent
+from schemas.recipe import Recipe
 
 
 class Align:
@@ -27,7 +28,11 @@ class Align:
         return fit_plan("kept pairs", at.recipe.align)
 
     def settings(self, at: Round) -> dict[str, Any]:
-        return {"seed": at.recipe.seed, "align": at.recipe.align.model_dump()}
+        return {
+            "seed": at.recipe.seed,
+            "align": at.recipe.align.model_dump(),
+            "sampler_steps": _sampler_steps(at.recipe),
+        }
 
     def parents(self, at: Round) -> list[Parent]:
         if at.need("pairs").counts.get("kept", 0) == 0:
@@ -45,11 +50,18 @@ class Align:
 
         files = [str(path) for path in data_files(at.directory("pairs"))]
         kept = ray.data.read_parquet(files).filter(expr=col("verdict") == "kept")
-        task = DiffusionDPO(champion(at).path, at.recipe.align.beta)
+        task = DiffusionDPO(
+            champion(at).path, at.recipe.align.beta, sampler_steps=_sampler_steps(at.recipe)
+        )
         curves = run_fit(task, at.recipe.align, {"pairs": kept}, at, "generator", directory)
         last = curves[-1]
         figures = {f"last_{name}": value for name, value in last.items() if name != "step"}
         return Outcome({"pairs": at.need("pairs").counts["kept"]}, figures, curves)
+
+
+def _sampler_steps(recipe: Recipe) -> int | None:
+    """Denoising steps whose timesteps are trained on; None for all timesteps."""
+    return recipe.generator.num_inference_steps if recipe.align.timesteps == "sampler" else None
 
 
 STAGE = Align()

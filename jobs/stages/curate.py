@@ -1,4 +1,4 @@
-"""Groups to pairs: order, pair, object, and write every pair with its verdict.
+"""Groups to pairs: order, pair up, object, and write every pair with its verdict.
 
 No model runs here, so thresholds can change and curation can run again in seconds. Rejected pairs
 are written with their reasons; nothing is dropped.
@@ -27,12 +27,14 @@ from schemas.rows import Pair
 
 @dataclass(frozen=True)
 class CurateTable:
-    """Reads a table of groups; writes a table of as many pairs."""
+    """Reads a table of groups; writes a table of their pairs, at least one for each group."""
 
     curator: Curator
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return pairs_to_table(self.curator(group) for group in groups_from_table(table))
+        return pairs_to_table(
+            pair for group in groups_from_table(table) for pair in self.curator(group)
+        )
 
 
 class Curate:
@@ -54,7 +56,9 @@ class Curate:
         import ray.data
 
         curate = at.recipe.curate
-        curator = Curator(strategy_of(curate.rank), objections_of(curate.objections))
+        curator = Curator(
+            strategy_of(curate.rank), objections_of(curate.objections), curate.pairs_per_prompt
+        )
         groups = at.directory("groups")
         rows = ray.data.read_parquet([str(path) for path in sorted(groups.glob("[!_]*.parquet"))])
         rows = rows.map_batches(CurateTable(curator), batch_format="pyarrow", batch_size=256)

@@ -1,4 +1,4 @@
-"""From a judged group to one pair, and contests of two generators: small, hand-made groups."""
+"""From a judged group to its pairs, and contests of two generators: small, hand-made groups."""
 
 import io
 import math
@@ -44,25 +44,35 @@ CURATOR = Curator(Bracket(2), objections_of(Objections(min_margin=0.5)))
 
 
 def test_the_best_is_chosen_and_the_worst_rejected() -> None:
-    pair = CURATOR(group([3.0, 4.0, 1.5, 2.5]))
+    (pair,) = CURATOR(group([3.0, 4.0, 1.5, 2.5]))
     assert (pair.chosen.candidate_id, pair.rejected.candidate_id) == ("c1", "c2")
     assert pair.verdict == "kept"
     assert pair.margin == pytest.approx(2.5, abs=0.01)
     assert pair.p_chosen > 0.99
 
 
+def test_more_pairs_of_a_prompt_use_no_candidate_twice() -> None:
+    curator = Curator(Bracket(2), objections_of(Objections(min_margin=0.5)), pairs_per_prompt=3)
+    pairs = curator(group([3.0, 4.0, 1.5, 2.5, 1.0]))
+    sides = [(pair.chosen.candidate_id, pair.rejected.candidate_id) for pair in pairs]
+    assert sides == [("c1", "c4"), ("c0", "c2")]  # the fifth has no partner
+    assert [pair.verdict for pair in pairs] == ["kept", "kept"]
+    assert pairs[0].margin > pairs[1].margin
+    assert len({pair.pair_id for pair in pairs}) == 2
+
+
 def test_a_thin_margin_is_rejected_with_its_reason() -> None:
-    pair = CURATOR(group([3.0, 3.1, 2.9]))
+    (pair,) = CURATOR(group([3.0, 3.1, 2.9]))
     assert pair.verdict == "rejected"
     assert [one.partition(":")[0] for one in pair.objections] == ["thin margin"]
 
 
 def test_a_failed_group_is_invalid_and_not_rejected() -> None:
-    pair = CURATOR(Group(PROMPT, (), error="judge@1: RuntimeError: no"))
+    (pair,) = CURATOR(Group(PROMPT, (), error="judge@1: RuntimeError: no"))
     assert pair.verdict == "invalid"
     assert pair.objections
     assert pair.prompt == PROMPT
-    alone = CURATOR(group([3.0]))
+    (alone,) = CURATOR(group([3.0]))
     assert alone.verdict == "invalid"
 
 
