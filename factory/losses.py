@@ -49,6 +49,29 @@ def answer_cross_entropy(
     return total / (targets != ignore_index).sum().clamp(min=1)
 
 
+def answer_log_probability(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> Tensor:
+    """Log-probability of each row's answer, summed over its tokens: [B].
+
+    Args:
+        logits: [B, T, V]; those at a position predict that position's target.
+        targets: [B, T] token ids, `ignore_index` outside of answers.
+        ignore_index: marks the positions that are left out.
+    """
+    asked = targets != ignore_index
+    log_p = F.log_softmax(logits.float(), dim=-1)
+    tokens = log_p.gather(-1, targets.where(asked, 0).unsqueeze(-1)).squeeze(-1)
+    return (tokens * asked).sum(dim=-1)
+
+
+def order_consistency(logp_shown: Tensor, logp_swapped: Tensor) -> Tensor:
+    """How far a judge's verdicts depend on which side is shown first; a scalar, zero for none.
+
+    The mean squared difference of the log-probabilities that the labelled answer has in either
+    order, both [B]. The label is the same, so nothing else than the order can make them differ.
+    """
+    return (logp_shown - logp_swapped).pow(2).mean()
+
+
 def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of each row over *all* its dimensions: [B, ...] -> [B].
 

@@ -102,6 +102,9 @@ class TrainJudge(Training):
 
     pair_share: Share = Field(0.75, description="share of pairwise rows in a batch; others points")
     label_smoothing: Share = Field(0.0, description="probability spread over wrong tokens")
+    order_consistency: float = Field(
+        0.0, ge=0, description="weight of the penalty on verdicts that depend on the order shown"
+    )
 
 
 class Produce(Section):

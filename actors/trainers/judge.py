@@ -2,9 +2,9 @@
 
 A label becomes the judge's own prompt followed by the tokens that decide its answer, and the loss
 is their cross-entropy. The rest of the sentence ("… is better than Image 2.") says nothing more:
-six tokens of form drown the one or two that a small judge has to learn. Pairwise labels are shown
-in a random order, so that first and second are equally often right: a judge must not learn a
-position from its labels.
+six tokens of form drown the one or two that a small judge has to learn. A pairwise label is shown
+in both orders at once: first and second are then equally often right, so no position can be learned
+from the labels, and the recipe may ask that the two orders agree (`factory.losses`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from torch import Tensor, nn
 from actors.judges import PromptFormat
 from actors.trainers.learning import Model
 from factory.judging.specification import JudgeSpecification
-from factory.losses import answer_cross_entropy
+from factory.losses import (
+    answer_cross_entropy,
+    answer_log_probability,
+    order_consistency,
+)
 from schemas.arrow import labels_from_table
 from schemas.rows import Label
 
@@ -40,6 +44,7 @@ class JudgeTask:
     specification: JudgeSpecification
     pair_share: float
     label_smoothing: float = 0.0
+    order_consistency: float = 0.0
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -56,13 +61,15 @@ class JudgeTask:
 
 @dataclass(frozen=True)
 class Batch:
-    """B labels as token ids, padded on the right.
+    """B texts, padded on the right: P pairs as they are, the same P swapped, then points.
 
+    num_pairs: P.
     input_ids, attention_mask: [B, T].
     targets: [B, T], the token that each position should predict; -100 outside of answers.
     pixel_values: [P, C, H, W], the pictures in the order of their placeholders.
     """
 
+    num_pairs: int
     input_ids: Tensor
     attention_mask: Tensor
     targets: Tensor
@@ -91,12 +98,10 @@ class JudgeLearner:
 
     def collate(self, rows: Mapping[str, pa.Table]) -> Batch:
         labels = [label for table in rows.values() for label in labels_from_table(table)]
-        swaps = torch.rand(len(labels)) < 0.5
-        labels = [
-            label.swap() if is_swapped else label
-            for label, is_swapped in zip(labels, swaps.tolist(), strict=True)
-        ]
-        return self._tensors([self.example(label) for label in labels], _pictures(labels))
+        pairs = [label for label in labels if label.preference is not None]
+        points = [label for label in labels if label.preference is None]
+        shown = [*pairs, *(label.swap() for label in pairs), *points]
+        return self._tensors(len(pairs), [self.example(label) for label in shown], _pictures(shown))
 
     def example(self, label: Label) -> tuple[list[int], list[int]]:
         """Token ids of prompt and answer, and the target of each position."""
@@ -115,7 +120,10 @@ class JudgeLearner:
         return ids, targets
 
     def _tensors(
-        self, examples: Sequence[tuple[list[int], list[int]]], pictures: list[Image.Image]
+        self,
+        num_pairs: int,
+        examples: Sequence[tuple[list[int], list[int]]],
+        pictures: list[Image.Image],
     ) -> Batch:
         shape = (len(examples), max(len(ids) for ids, _ in examples))
         pad = self.format.tokenizer.pad_token_id
@@ -128,6 +136,7 @@ class JudgeLearner:
             mask[row, : len(ids)] = 1
         pixels = self.format.processor.image_processor(pictures, return_tensors="pt")
         return Batch(
+            num_pairs,
             input_ids.to(self.device),
             mask.to(self.device),
             targets.to(self.device),
@@ -146,7 +155,14 @@ class JudgeLearner:
         )
         asked = batch.targets != _IGNORED
         right = (logits.argmax(-1) == batch.targets)[asked].float().mean()
-        return loss, {"token_accuracy": right.detach()}
+        scalars = {"token_accuracy": right.detach()}
+        if batch.num_pairs:
+            pairs = slice(0, 2 * batch.num_pairs)
+            shown, swapped = answer_log_probability(logits[pairs], batch.targets[pairs]).chunk(2)
+            gap = order_consistency(shown, swapped)
+            loss = loss + self.task.order_consistency * gap
+            scalars["order_gap"] = gap.detach()
+        return loss, scalars
 
     def save(self, directory: Path) -> None:
         self._model.save_pretrained(directory)

@@ -65,6 +65,7 @@ class TrainJudge:
             _specification(recipe.judge.path),
             recipe.train_judge.pair_share,
             recipe.train_judge.label_smoothing,
+            recipe.train_judge.order_consistency,
         )
         datasets = {
             "pairs": rows.filter(expr=col("preference").is_not_null()),

@@ -10,6 +10,7 @@ from actors.generators import DiffusersGenerator, candidate_seeds
 from actors.judges import PromptFormat, TransformersJudge
 from actors.trainers.judge import JudgeTask
 from factory.judging.specification import DEFAULT
+from schemas.arrow import labels_to_table
 from schemas.recipe import load
 from schemas.rows import Candidate, Label, Media, Prompt
 
@@ -133,6 +134,28 @@ def test_a_label_becomes_prompt_and_the_tokens_that_decide(candidates: list[Cand
     assert ids.count(learner.format.processor.image_token_id) == 32
     ids, targets = learner.example(Label("p", PROMPT, "ann", first, points=4))
     assert [one for one in targets if one != -100] == learner.format.answer_ids("4")
+
+
+def test_pairs_are_learned_in_both_orders(candidates: list[Candidate]) -> None:
+    first, second = (one.media for one in candidates[:2])
+    assert first is not None
+    rows = {
+        "pairs": labels_to_table([Label("l", PROMPT, "ann", first, second, "second")]),
+        "points": labels_to_table([Label("p", PROMPT, "ann", first, points=4)]),
+    }
+    losses = []
+    for weight in (0.0, 2.0):
+        task = JudgeTask(RECIPE.judge.path, DEFAULT, 0.5, order_consistency=weight)
+        learner = task.build(torch.device("cpu"), torch.float32)
+        batch = learner.collate(rows)
+        assert (batch.num_pairs, len(batch.input_ids), len(batch.pixel_values)) == (1, 3, 5)
+        assert torch.equal(batch.pixel_values[:2], batch.pixel_values[[3, 2]])
+        answers = [[one for one in row.tolist() if one != -100] for row in batch.targets]
+        assert answers == [learner.format.answer_ids(one) for one in ("Image 2", "Image 1", "4")]
+        losses.append(learner.loss(learner.module, batch))
+    (plain, scalars), (weighted, _) = losses
+    assert scalars["order_gap"] > 0
+    assert weighted.item() == pytest.approx((plain + 2 * scalars["order_gap"]).item(), rel=1e-4)
 
 
 @pytest.mark.gpu

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from factory.losses import answer_cross_entropy, diffusion_dpo, dpo, squared_error
+from factory.losses import (
+    answer_cross_entropy,
+    answer_log_probability,
+    diffusion_dpo,
+    dpo,
+    order_consistency,
+    squared_error,
+)
 
 
 def softplus(x):
@@ -36,6 +43,28 @@ def test_cross_entropy_is_the_mean_over_answer_tokens(smoothing):
         label_smoothing=smoothing,
     )
     assert found.item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_an_answers_log_probability_is_the_sum_over_its_tokens():
+    rng = np.random.default_rng(1)
+    logits, targets = rng.normal(size=(3, 5, 7)), rng.integers(0, 7, (3, 5))
+    is_answer = rng.random((3, 5)) < 0.5
+    log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    picked = np.take_along_axis(log_p, targets[..., None], axis=-1)[..., 0]
+    found = answer_log_probability(
+        torch.tensor(logits), torch.tensor(np.where(is_answer, targets, -100))
+    )
+    assert found.numpy() == pytest.approx((picked * is_answer).sum(axis=1), rel=1e-5)
+
+
+def test_order_consistency_is_zero_for_a_judge_without_a_position_bias_and_pulls_both_ways():
+    shown, swapped = tensors([[-0.1, -2.0], [-0.1, -1.0]])
+    gap = order_consistency(shown, swapped)
+    assert gap.item() == pytest.approx(0.5)
+    gap.backward()
+    assert shown.grad.tolist() == pytest.approx([0.0, -1.0])
+    assert swapped.grad.tolist() == pytest.approx([0.0, 1.0])
+    assert order_consistency(shown, shown).item() == 0.0
 
 
 def test_cross_entropy_teaches_answer_tokens_alone():
