@@ -3,8 +3,8 @@ alone, and on the factory's pairs, against the base, with the oracle as truth.
 
     python -m tests.benchmarks.align_ablation [--root runs/laptop] [key=value …]
 
-All four start from the same groups and judge (those of the laptop loop, run first where missing),
-take equally many steps, and draw from the same noise. Random pairs have no objections that need a
+All start from the same groups and judge (those of the laptop loop, made first where missing), take
+equally many steps, and draw from the same noise. Random pairs have no objections that need a
 margin; pairs by points take the best and worst score. Each has its own root under ROOT/ablation.
 """
 
@@ -16,7 +16,7 @@ import shutil
 from pathlib import Path
 
 from jobs import cli, results
-from jobs.loop import run_loop, run_stages
+from jobs.loop import run_stages
 from jobs.workspace import Round
 from schemas.recipe import Recipe, load
 
@@ -32,12 +32,14 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--root", default="runs/laptop")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_args()
     common = load(cli.LAPTOP, [f"root={given.root}", *given.overrides])
-    run_loop(common)
+    run_stages(common, 1, ["label", "train_judge", "produce", "audit"])
     table: dict[str, results.Estimate] = {}
-    for arm, overrides in ARMS.items():
+    for arm in given.arms:
+        overrides = ARMS[arm]
         root = Path(given.root) / "ablation" / arm
         recipe = load(
             cli.LAPTOP,
