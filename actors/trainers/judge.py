@@ -66,7 +66,7 @@ class Batch:
     num_pairs: P.
     input_ids, attention_mask: [B, T].
     targets: [B, T], the token that each position should predict; -100 outside of answers.
-    pixel_values: [P, C, H, W], the pictures in the order of their placeholders.
+    pixel_values: [M, C, H, W], the pictures in the order of their placeholders.
     """
 
     num_pairs: int

@@ -31,7 +31,7 @@ _EMPTY_CAPTIONS = 0.1
 #: Share of pictures in the last steps that do not fit their caption, and what is wrong with them.
 MISFIT_SHARE = 0.7
 _MISFITS = {"background": 3, "extra": 2, "missing": 2, "colour": 2, "shape": 1}
-_MAX_DECAY = 0.99  # of the averaged weights
+_MAX_DECAY = 0.998  # of the averaged weights
 
 Log = Callable[[str], None]
 
