@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from actors.trainers.learning import Model
-from factory.losses import diffusion_dpo, squared_error
+from factory.losses import Objective, diffusion_dpo, squared_error
 from factory.media import decode
 
 
@@ -193,7 +193,7 @@ class DiffusionDPOLearner:
         predicted = model(**inputs)[0]
         chosen, rejected = squared_error(predicted, target).split(num)
         ref_chosen, ref_rejected = squared_error(by_reference, target).split(num)
-        found = diffusion_dpo(chosen, rejected, ref_chosen, ref_rejected, self.task.beta)
+        found = diffusion_dpo(chosen, rejected, ref_chosen, ref_rejected, Objective(self.task.beta))
         with torch.no_grad():
             scalars = {
                 "accuracy": found.accuracy,
