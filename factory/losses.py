@@ -93,7 +93,7 @@ class Objective:
         return PreferenceLoss(loss, ((seen.sign() + 1) / 2).mean(), seen.mean())
 
     def _of_margin(self, margins: Tensor) -> Tensor:
-        """f of the class's docstring."""
+        """The f of the class's docstring."""
         if self.variant == "ipo":
             return (margins - 0.5).pow(2)
         return -F.logsigmoid(margins)

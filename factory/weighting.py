@@ -35,3 +35,7 @@ class Weighting:
         if self.by == "margin":
             return min(1.0, margin / self.full_margin)
         return math.erf(margin / (margin_sd * math.sqrt(2.0))) if margin_sd else 1.0
+
+
+#: Every pair counts the same.
+ALIKE = Weighting()
