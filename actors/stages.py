@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import torch
 
-from actors.generators import DiffusersGenerator, candidate_seeds
+from actors.generators import candidate_seeds, load_generator
 from actors.judges import TransformersJudge
 from actors.tally import TallyHandle
 from factory.protocols import Generator, Judge
@@ -35,7 +35,7 @@ class GeneratorRef:
     spec: GeneratorSpec
 
     def load(self) -> Generator:
-        return DiffusersGenerator(self.path, self.address, self.spec)
+        return load_generator(self.path, self.address, self.spec)
 
 
 @dataclass(frozen=True)

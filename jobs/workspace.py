@@ -12,10 +12,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.kinds import MARKERS, generator_kind
 from jobs import results
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
-from schemas.recipe import Recipe
+from schemas.recipe import GeneratorSpec, Recipe
 
 MODEL_KINDS = ("judge", "generator")
 
@@ -131,6 +132,19 @@ def check_model(path: str, marker: str, key: str) -> None:
         raise InputError(
             f"{key}: {path!r} is no local directory, and HF_HUB_OFFLINE=1 forbids the hub"
         )
+
+
+def check_generator(spec: GeneratorSpec) -> None:
+    """Refuse a generator path at which no generator of the recipe's kind can be.
+
+    Raises:
+        InputError: says what is there instead.
+    """
+    try:
+        marker = MARKERS[generator_kind(spec.path, spec)]
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    check_model(spec.path, marker, "generator.path")
 
 
 def check_writable(root: Path) -> None:

@@ -57,16 +57,40 @@ class Training(Section):
     log_every: Positive = Field(10, description="steps between two points of the curves")
 
 
-class GeneratorSpec(Section):
-    """The generator before the first round: a diffusers text-to-image pipeline."""
+class Answering(Section):
+    """How a vision-language model that answers questions is asked."""
 
-    path: str = Field(description="local directory or hub name in diffusers' format")
+    question: str | None = Field(
+        None,
+        description="words around {media} and {prompt} for a model without a chat template; by its "
+        "chat template where not given",
+    )
+    answer_end: str | None = Field(
+        None, description="the one token that ends an answer; the tokenizer's own where not given"
+    )
+    num_frames: Positive = Field(8, description="frames of a clip that the model is shown")
+    max_new_tokens: Positive = Field(128, description="longest answer; a longer one is invalid")
+    temperature: float = Field(1.0, gt=0, description="of sampling; lower is less varied")
+    top_p: float = Field(1.0, gt=0, le=1, description="share of the likeliest tokens sampled from")
+
+
+class GeneratorSpec(Section):
+    """The generator before the first round: a diffusers pipeline, or a model that answers."""
+
+    path: str = Field(description="local directory or hub name, of diffusers or of transformers")
     name: str = Field("generator", pattern=r"^[a-z0-9][a-z0-9-]*$")
     num_inference_steps: Positive = Field(20, description="denoising steps")
     guidance_scale: float = Field(5.0, ge=0, description="classifier-free guidance")
     width: Positive | None = Field(None, description="pixels; the pipeline's own where not given")
     height: Positive | None = Field(None, description="pixels; the pipeline's own where not given")
+    num_frames: Positive | None = Field(
+        None, description="frames of a clip; the pipeline's own where not given"
+    )
+    fps: float = Field(16.0, gt=0, description="frames a second at which a clip is stored")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    answering: Answering | None = Field(
+        None, description="for a vision-language model that answers; its defaults where not given"
+    )
 
 
 class JudgeSpec(Section):

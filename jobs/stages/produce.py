@@ -17,7 +17,7 @@ from jobs.pipelines import digest_dataset, pool_cpus, pool_gpus, read_groups, ru
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
-from jobs.workspace import Model, Round, champion, check_model
+from jobs.workspace import Model, Round, champion, check_generator
 from schemas.manifest import Parent, digest_file
 from schemas.rows import Group
 
@@ -31,7 +31,7 @@ class Produce:
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
         prompts = read_prompts(recipe.produce.prompts)
-        check_model(recipe.generator.path, "model_index.json", "generator.path")
+        check_generator(recipe.generator)
         num = recipe.produce.num_candidates
         return Plan(
             f"{len(prompts)} prompts x {num} candidates",
