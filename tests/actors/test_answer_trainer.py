@@ -283,6 +283,123 @@ def test_adapters_are_saved_within_the_model_and_beside_it(tmp_path):
     assert not list(tmp_path.rglob("*.bin"))
 
 
+# ------------------------------------------------------------------------------- another family
+
+
+QWEN_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
+    "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture
+def qwen(tmp_path, monkeypatch) -> str:
+    """A Qwen2.5-VL with random weights: pictures of any size, positions in space.
+
+    Its processor is the stock one but for the video half, which needs torchvision.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import (
+        AutoProcessor,
+        PreTrainedTokenizerFast,
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+    )
+    from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+    from transformers.processing_utils import ProcessorMixin
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE(vocab={one: at for at, one in enumerate(alphabet)}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    special = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|im_end|>"
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", *special]})
+    start, end, image, video = map(tokenizer.convert_tokens_to_ids, special)
+    torch.manual_seed(0)
+    Qwen2_5_VLForConditionalGeneration(
+        Qwen2_5_VLConfig(
+            vision_config={
+                "depth": 1,
+                "hidden_size": 16,
+                "intermediate_size": 16,
+                "num_heads": 2,
+                "out_hidden_size": 32,
+                "patch_size": 8,
+                "window_size": 32,
+                "fullatt_block_indexes": [0],
+            },
+            text_config={
+                "vocab_size": len(tokenizer),
+                "hidden_size": 32,
+                "intermediate_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 1,
+                "initializer_range": 0.2,  # wide enough that an answer depends on what was shown
+                "rope_parameters": {
+                    "rope_type": "default",
+                    "rope_theta": 10000.0,
+                    "mrope_section": [2, 3, 3],
+                },
+            },
+            image_token_id=image,
+            video_token_id=video,
+            vision_start_token_id=start,
+            vision_end_token_id=end,
+        )
+    ).save_pretrained(tmp_path / "qwen")
+
+    class Pictures(Qwen2_5_VLProcessor):
+        def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **_):
+            self.image_token, self.image_token_id = "<|image_pad|>", image
+            self.video_token, self.video_token_id = "<|video_pad|>", video
+            ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    processor = Pictures(Qwen2VLImageProcessorPil(patch_size=8), tokenizer, QWEN_TEMPLATE)
+    processor.image_processor.size = {"shortest_edge": 16 * 16, "longest_edge": 64 * 64}
+    monkeypatch.setattr(AutoProcessor, "from_pretrained", lambda _: processor)
+    return str(tmp_path / "qwen")
+
+
+def test_pictures_of_any_size_go_into_one_batch(qwen):
+    """Each row alone, without padding, has the log-probabilities that it has in the batch."""
+    sized = [
+        Media(encode_png(np.resize(pixels(at), (height, 32, 3))), 32, height)
+        for at, height in enumerate((32, 64))
+    ]
+    table = pairs_to_table(pair(at, one) for at, one in enumerate(sized))
+    learner = build(table, policy=qwen, asking=Answering())
+    before = build(table.slice(0, 1), policy=qwen, asking=Answering())
+    perturb(learner.module)
+    batch = learner.collate({"pairs": table})
+    assert batch.inputs["image_grid_thw"].tolist() == 2 * [[1, 4, 4], [1, 8, 4]]
+    together = learner._log_probabilities(learner.module, batch.inputs, batch.targets).sum(dim=1)
+    alone = torch.stack(
+        [
+            learner._log_probabilities(learner.module, *learner._tensors([row])).sum(dim=1)
+            for row in table.to_pylist()
+        ],
+        dim=1,
+    )  # 2 sides, B
+    torch.testing.assert_close(together, alone.flatten(), rtol=1e-4, atol=1e-4)
+    untouched = before.collate({"pairs": table.slice(0, 1)}).ref_logp.sum(dim=1)
+    ref_logp = batch.ref_logp.sum(dim=1)[[0, 2]]
+    torch.testing.assert_close(ref_logp, untouched, rtol=1e-4, atol=1e-4)
+    assert (together[[0, 2]] - untouched).abs().min() > 0.01
+
+    # The first answer token is predicted from its own picture.
+    swapped = {**batch.inputs, "pixel_values": batch.inputs["pixel_values"].flip(0)}
+    other = learner._log_probabilities(learner.module, swapped, batch.targets).sum(dim=1)
+    assert (other - together).abs().max() > 0.01
+
+
 # ------------------------------------------------------------------------------------- sampling
 
 
