@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from actors.judges.decoder import Decoder
-from actors.judges.eyes import Seen, eyes_of, load_processor
+from actors.judges.eyes import Seen, check_family, eyes_of, load_processor
 from actors.judges.looks import Look, look_at
 from actors.judges.prompts import Medium, PromptFormat, Text
 from factory.judging.specification import JudgeSpecification, find
@@ -59,6 +59,7 @@ class TransformersJudge:
         from transformers import AutoModelForImageTextToText
 
         path = local_directory(path)
+        check_family(path)
         if not isinstance(specification, JudgeSpecification):
             specification = find(path, specification)
         self.name = name
