@@ -17,7 +17,13 @@ def judge_ref(at: Round) -> Any:
     """The round's judge, to be loaded by a worker."""
     from actors.stages import JudgeRef
 
-    return JudgeRef(str(at.directory("judge")), at.address("judge"), at.recipe.judge.precision)
+    judge = at.recipe.judge
+    return JudgeRef(
+        str(at.directory("judge")),
+        at.address("judge"),
+        judge.precision,
+        batch_size=judge.batch_size,
+    )
 
 
 def labels_so_far(at: Round) -> list[Label]:

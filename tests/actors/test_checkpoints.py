@@ -172,7 +172,7 @@ def test_shared_beginnings_padding_and_reuse_change_nothing(
     is_answer = len(looks) == 1
     for index, score in enumerate(scores):
         shown = [looks[0 if is_answer else index]]
-        p = stock_probabilities(judge, form.score_tree(asked), sitting._point(index), shown)
+        p = stock_probabilities(judge, form.score_tree(asked), sitting.point(index), shown)
         mean, spread = expected_score(p[None], asked.scale)
         assert score.error is None
         assert score.value == pytest.approx(mean[0], rel=1e-5)
@@ -180,7 +180,7 @@ def test_shared_beginnings_padding_and_reuse_change_nothing(
     assert len({round(score.value, 4) for score in scores}) == 3  # it does look at what is judged
     for match, duel in zip(matches, duels, strict=True):
         shown = looks if is_answer else [looks[index] for index in match]
-        p = stock_probabilities(judge, form.verdict_tree(asked), sitting._pair(*match), shown)
+        p = stock_probabilities(judge, form.verdict_tree(asked), sitting.pair(match), shown)
         log_p = np.log([duel.p_first, duel.p_second, duel.p_tie])
         assert log_p == pytest.approx(np.log(p), abs=1e-4)
 
@@ -218,8 +218,8 @@ def test_text_is_what_the_stock_generation_writes(
     prompt, candidates = group("image_understanding")
     sitting = judge.sit(prompt, candidates)
     sitting.scores()  # beginnings are kept, and then used
-    texts = [sitting._point(index) for index in range(3)]
-    written = sitting._decoder.generate(texts, 12, judge.stops)
+    texts = [sitting.point(index) for index in range(3)]
+    written = sitting.decoder.generate(texts, 12, judge.stops)
     assert prompt.media is not None
     looks = [look_of(prompt.media, judge.format.specification.task("image_understanding"))]
     for text, (ids, is_cut) in zip(texts, written, strict=True):
@@ -277,7 +277,7 @@ def test_neither_caption_nor_answer_can_forge_a_picture_or_a_turn(
         judge.sit(
             Prompt.of(text, "image_understanding", media=shown),
             [Candidate("c", "g@0", 0, answer=text)],
-        )._point(0)
+        ).point(0)
         for text in ("plain", hostile)
     )
     special = set(judge.format.tokenizer.get_added_vocab().values())
