@@ -61,9 +61,11 @@ class Decoder:
         self.eyes = eyes
         self.seen = seen
         self.batch_size = batch_size
+        self._device = model.device
+        self._embed = model.get_input_embeddings()
         self._kept: dict[Key, Beginning] = {}
         layers = getattr(model.config.get_text_config(), "layer_types", None) or ()
-        self._shares = all(layer == "full_attention" for layer in layers)
+        self.shares = all(layer == "full_attention" for layer in layers)
 
     @torch.inference_mode()
     def logits(self, texts: Sequence[Text], chain: Sequence[int] = ()) -> Logits:
@@ -124,14 +126,14 @@ class Decoder:
                 break
             positions += 1
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-            embedded = self.model.get_input_embeddings()(tokens[:, None])
+            embedded = self._embed(tokens[:, None])
             output, cache = self._call(embedded, mask, positions[:, :, None], cache, 1)
         return made
 
     def _beginning(self, text: Text, texts: Sequence[Text], leave: int = 0) -> Beginning | None:
         """The longest kept beginning, after what this call's prompts share has been computed."""
         cuts = [cut for cut in text.cuts if cut[0] <= len(text.ids) - leave]
-        if not self._shares or not cuts:
+        if not self.shares or not cuts:
             return None
         if _key(text, cuts[-1]) not in self._kept:
             self._keep(texts, leave)
@@ -162,8 +164,8 @@ class Decoder:
         ids = torch.tensor([*text.ids, *chain], dtype=torch.long)
         positions = self.eyes.positions(ids.tolist(), media)
         is_visual = torch.isin(ids, torch.tensor(self.eyes.placeholders))
-        device = self.model.device
-        embeddings = self.model.get_input_embeddings()(ids[done:].to(device))
+        device = self._device
+        embeddings = self._embed(ids[done:].to(device))
         visual_before = int(is_visual[:done].sum())
         if is_visual[done:].any():
             features = torch.cat([one.features for one in media])[visual_before:]
@@ -184,7 +186,7 @@ class Decoder:
         size = max(row.length for row in rows)
         before = max(row.begin.length if row.begin else 0 for row in rows)
         axes = len(rows[0].positions)
-        device = self.model.device
+        device = self._device
         embeddings = rows[0].embeddings.new_zeros(len(rows), size, rows[0].embeddings.shape[1])
         positions = torch.zeros(axes, len(rows), size, dtype=torch.long, device=device)
         mask = torch.zeros(len(rows), before + size, dtype=torch.long, device=device)
