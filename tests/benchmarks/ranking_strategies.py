@@ -116,16 +116,14 @@ def replay(
         strategy, group.scores, lambda matches: [told[ids[i], ids[j]] for i, j in matches]
     )
     forwards = len(group.scores) + len(duels)
-    played = replace(group, duels=tuple(duels))
-    (pair,) = Curator(strategy, ())(played)
+    (pair,) = Curator(strategy, tuple(objections))(replace(group, duels=tuple(duels)))
     if pair.verdict == "invalid" or pair.margin <= 0:
         return Outcome(forwards)
-    (judged,) = Curator(strategy, tuple(objections))(played)
     chosen, rejected = (
         truth.points[ids.index(side.candidate_id)] for side in (pair.chosen, pair.rejected)
     )
     is_right = float(chosen - rejected >= max(truth.tie, 1e-9))
-    is_kept = judged.verdict == "kept"
+    is_kept = pair.verdict == "kept"
     return Outcome(
         forwards,
         float(chosen - rejected),
@@ -236,10 +234,10 @@ def show(title: str, results: Results, *, with_objections: bool) -> None:
     columns = ["forwards", "margin", "claimed", "precision", "better", "has_pair"]
     columns += ["is_kept", "kept_precision"] if with_objections else []
     print(f"\n{title}")
-    print(f"  {'':<12}" + "".join(f"{_TITLES.get(name, name):<22}" for name in columns))
+    print(f"  {'':<12}" + "".join(f"{_TITLES.get(name, name):<24}" for name in columns))
     for name, outcomes in results.items():
         cells = [_cell(column(outcomes, one)) for one in columns]
-        print(f"  {name:<12}" + "".join(f"{cell:<22}" for cell in cells))
+        print(f"  {name:<12}" + "".join(f"{cell:<24}" for cell in cells))
 
 
 _TITLES = {"has_pair": "yield", "is_kept": "kept", "kept_precision": "precision of kept"}
