@@ -46,14 +46,14 @@ class JudgeRef:
     path: str
     address: str
     precision: str = "fp32"
+    max_batch: int = 64
     specification: str | None = None
-    batch_size: int = 64
 
     def load(self) -> Judge:
         if self.path == ORACLE:
             return OracleJudge()
         return TransformersJudge(
-            self.path, self.address, self.precision, self.specification, self.batch_size
+            self.path, self.address, self.precision, self.max_batch, self.specification
         )
 
 
@@ -120,7 +120,7 @@ class Judging:
     """Adds scores and duels.
 
     Reads `candidates`; adds to `scores` one score for each, and to `duels` those that the ranking
-    strategy asks for, round by round.
+    strategy asks for: all of one plan together, then the next plan.
     """
 
     def __init__(

@@ -56,11 +56,12 @@ class Row:
 class Decoder:
     """Runs prompts of one sitting, which share the media that were `seen`."""
 
-    def __init__(self, model: Any, eyes: Eyes, seen: Sequence[Seen], batch_size: int) -> None:
+    def __init__(self, model: Any, eyes: Eyes, seen: Sequence[Seen], max_batch: int) -> None:
         self.model = model
         self.eyes = eyes
         self.seen = seen
-        self.batch_size = batch_size
+        self.max_batch = max_batch
+        self.num_passes = 0
         self._device = model.device
         self._embed = model.get_input_embeddings()
         self._kept: dict[Key, Beginning] = {}
@@ -176,8 +177,8 @@ class Decoder:
     def _batches(self, rows: Sequence[Row]) -> list[list[int]]:
         """Indices of the rows that have tokens to run, in batches of like lengths."""
         order = sorted((at for at, row in enumerate(rows) if row.length), key=_length_of(rows))
-        starts = range(0, len(order), self.batch_size)
-        return [order[start : start + self.batch_size] for start in starts]
+        starts = range(0, len(order), self.max_batch)
+        return [order[start : start + self.max_batch] for start in starts]
 
     def _forward(self, rows: Sequence[Row], num_last: int) -> tuple[Tensor, Any, Tensor]:
         """Logits [B, num_last, V], the cache and the mask [B, T] of rows with their beginnings."""
@@ -205,6 +206,7 @@ class Decoder:
     def _call(
         self, embeddings: Tensor, mask: Tensor, positions: Tensor, cache: Any, num_last: int
     ) -> tuple[Tensor, Any]:
+        self.num_passes += 1
         output = self.model(
             inputs_embeds=embeddings,
             attention_mask=mask,

@@ -200,7 +200,7 @@ def test_small_batches_change_nothing(directories: dict[str, str], family: str) 
     matches = [(i, j) for i in range(3) for j in range(3) if i != j]
     found = []
     for size in (1, 4, 64):
-        judge = TransformersJudge(directories[family], "j@0", specification=family, batch_size=size)
+        judge = TransformersJudge(directories[family], "j@0", specification=family, max_batch=size)
         sitting = judge.sit(prompt, candidates)
         values = [score.value for score in sitting.scores()]
         log_p = [math.log(duel.p_first) for duel in sitting.duels(matches)]
