@@ -166,6 +166,8 @@ def test_shared_beginnings_padding_and_reuse_change_nothing(
     scores = sitting.scores()
     matches = [(0, 1), (1, 0), (2, 0)]
     duels = [*sitting.duels(matches[:2]), *sitting.duels(matches[2:])]
+    # A published script extends its list of frames in place: after a duel it scores both clips.
+    assert sitting.scores() == scores
     form, asked = judge.format, judge.format.specification.task(task)
     media = [one.media for one in candidates] if candidates[0].media else [prompt.media]
     looks = [look_of(one, asked) for one in media if one is not None]
