@@ -99,6 +99,31 @@ class JudgeSpec(Section):
     path: str = Field(description="local directory or hub name in transformers' format")
     name: str = Field("judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    specification: str | None = Field(
+        None,
+        description="how it is asked: name of a shipped specification, or a JSON file; the model's "
+        "own judge.json where not given",
+    )
+    max_batch: Positive = Field(
+        64, description="most scores or duels in one forward pass; less memory where smaller"
+    )
+
+
+class EndpointSpec(Section):
+    """A judge behind an OpenAI-compatible endpoint; it is asked in text."""
+
+    url: str = Field(pattern=r"^https?://", description="base URL, up to and with /v1")
+    model: str = Field(description="the model's name at the server")
+    specification: str = Field(description="name of a shipped specification, or a JSON file")
+    name: str = Field("endpoint", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    key_variable: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="environment variable that holds the key; the key itself is never in a recipe",
+    )
+    timeout_s: float = Field(60.0, gt=0, description="seconds without a byte of one request")
+    num_retries: int = Field(4, ge=0, description="tries after the first, with growing pauses")
+    concurrency: Positive = Field(8, description="requests at a time of each worker")
 
 
 class AnnotatorSpec(Section):
@@ -147,11 +172,30 @@ class Produce(Section):
 class Rank(Section):
     """From scores and duels to an order."""
 
-    strategy: Literal["bracket", "pointwise", "random"] = "bracket"
+    strategy: Literal[
+        "bracket", "paper", "pointwise", "pairwise", "ring", "round_robin", "random"
+    ] = "bracket"
     bracket_size: Positive = Field(2, description="candidates in the top and bottom brackets (k)")
+    ring_degree: int = Field(
+        2, ge=2, multiple_of=2, description="opponents of each candidate on the ring; even"
+    )
+    fusion: Literal["least_squares", "davidson"] = Field(
+        "least_squares",
+        description="a matchup is a measurement (its log-odds), or a vote with ties: for judges "
+        "whose verdicts are read from text",
+    )
     score_sd: float = Field(0.5, gt=0, description="noise of a score, in points of the scale")
     duel_sd: float = Field(0.5, gt=0, description="noise of a duel, in points of the scale")
     logits_per_point: float = Field(2.0, gt=0, description="duel log-odds for one point of quality")
+    quality_sd: float | None = Field(
+        None,
+        gt=0,
+        description="spread of one prompt's candidates, in points; given it, margins are free of "
+        "the luck by which the best score is the best",
+    )
+    p_tie: float = Field(
+        0.2, ge=0, lt=1, description="probability of a tie between equals; for davidson"
+    )
 
 
 class Objections(Section):
@@ -176,10 +220,26 @@ class Curate(Section):
     """From groups to pairs."""
 
     rank: Rank = Rank()
-    pairs_per_prompt: Positive = Field(
-        1, description="best against worst, second best against second worst, and so on"
+    pairing: Literal["best_against_worst", "near_miss", "all_above_margin"] = Field(
+        "best_against_worst",
+        description="the farthest apart first; the best against the nearest that is "
+        "objections.min_margin weaker; or all that are so far apart, the largest margin first",
+    )
+    pairs_per_prompt: Positive | None = Field(
+        1, description="most pairs of one prompt (m); null: as many as there are"
+    )
+    max_uses: Positive | None = Field(
+        1, description="most pairs of a prompt that share a candidate; null: no limit"
     )
     objections: Objections = Objections()
+
+    @model_validator(mode="after")
+    def _margins_are_known(self) -> Curate:
+        if self.rank.strategy == "random" and self.pairing != "best_against_worst":
+            raise ValueError(
+                f"pairing: {self.pairing} needs margins, which rank.strategy: random has not"
+            )
+        return self
 
 
 class Lora(Section):
@@ -237,6 +297,9 @@ class Evaluate(Section):
     images_per_prompt: Positive = Field(1, description="seeds compared for each prompt")
     oracle: Literal["none", "sandbox"] = Field(
         "none", description="also judge by the sandbox oracle; for sandbox captions only"
+    )
+    endpoint: EndpointSpec | None = Field(
+        None, description="also judge by this endpoint, which was not trained on our labels"
     )
     grid_prompts: Positive = Field(8, description="prompts shown in the picture grid")
     num_resamples: Positive = Field(2000, description="bootstrap resamples, clustered by prompt")
