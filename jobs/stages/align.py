@@ -57,21 +57,15 @@ class Align:
         return [champion(at).parent("reference"), at.parent("pairs")]
 
     def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
-        import ray.data
-        from ray.data.expressions import col
-
         model, files = champion(at), [str(path) for path in data_files(at.directory("pairs"))]
         tasks = TASKS[generator_kind(model.path, at.recipe.generator)]
-        num_pairs = _count_kept(files, tasks)
+        num_pairs = count_kept(files, tasks)
         if num_pairs == 0:
             raise InputError(
                 f"{at.address('pairs')} has no kept pair of the tasks of {model.address} "
                 f"({', '.join(tasks)})"
             )
-        kept = ray.data.read_parquet(files).filter(
-            expr=(col("verdict") == "kept") & col("task").is_in(list(tasks))
-        )
-        task = trainer(model.path, at.recipe)
+        task, kept = trainer(model.path, at.recipe), kept_pairs(files, tasks)
         curves = run_fit(task, at.recipe.align, {"pairs": kept}, at, "generator", directory)
         last = curves[-1]
         figures = {f"last_{name}": value for name, value in last.items() if name != "step"}
@@ -111,7 +105,18 @@ def trainer(policy: str, recipe: Recipe) -> Any:
     )
 
 
-def _count_kept(files: list[str], tasks: tuple[str, ...]) -> int:
+def kept_pairs(files: list[str], tasks: tuple[str, ...]) -> Any:
+    """The kept pairs of these tasks as a Ray data set."""
+    import ray.data
+    from ray.data.expressions import col
+
+    return ray.data.read_parquet(files).filter(
+        expr=(col("verdict") == "kept") & col("task").is_in(list(tasks))
+    )
+
+
+def count_kept(files: list[str], tasks: tuple[str, ...]) -> int:
+    """How many rows `kept_pairs` has."""
     import pyarrow.parquet as pq
 
     total = 0

@@ -1,6 +1,6 @@
 """What our alignment step costs beside a plain PyTorch loop over the same model and batches.
 
-    python -m tests.benchmarks.align_step [--of pictures | answers] [--num 40] [--batch 8]
+    python -m tests.benchmarks.align_step [--of pictures | answers] [--num 40] [--batch 16]
 
 DPO of the sandbox's (untrained) pipeline on pictures, or of its base model on answers; one process,
 float32, one thread. The plain loop is written out here, loss and all, and is given its batches as
@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--of", choices=("pictures", "answers"), default="pictures")
     parser.add_argument("--num", type=int, default=40, help="steps of each side")
-    parser.add_argument("--batch", type=int, default=8, help="pairs of a step")
+    parser.add_argument("--batch", type=int, default=16, help="pairs of a step")
     given = parser.parse_args()
     torch.set_num_threads(1)
     training = Training(
