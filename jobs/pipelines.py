@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from factory.ranking import Strategy
@@ -147,6 +148,31 @@ def read_groups(directory: Path) -> list[Group]:
     return sorted(groups, key=lambda group: group.prompt.prompt_id)
 
 
+def stream(
+    directory: Path, columns: Sequence[str] | None = None, batch_size: int = 1024
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a data set, file by file and a few at a time, for sets of any size."""
+    for path in data_files(directory):
+        yield from pq.ParquetFile(path).iter_batches(batch_size, columns=columns)
+
+
+def find_rows(directory: Path, column: str, wanted: Collection[str], schema: pa.Schema) -> pa.Table:
+    """The few rows of a data set whose `column` is one of `wanted`; only row groups that hold one
+    of them are read whole.
+    """
+    found = []
+    values = pa.array(sorted(wanted), pa.string())
+    for path in data_files(directory):
+        file = pq.ParquetFile(path)
+        for index in range(file.num_row_groups):
+            column_of = file.read_row_group(index, columns=[column]).column(column)
+            rows = pc.is_in(column_of, values)
+            if pc.any(rows).as_py():
+                for batch in file.iter_batches(256, row_groups=[index], columns=schema.names):
+                    found.append(batch.filter(pc.is_in(batch.column(column), values)))
+    return pa.Table.from_batches(found, schema) if found else schema.empty_table()
+
+
 def digest_dataset(directory: Path) -> str:
     """Hash of a data set's rows."""
-    return digest_rows(pq.read_table(path) for path in data_files(directory))
+    return digest_rows(stream(directory))

@@ -3,6 +3,8 @@
     curves.json      train_judge, align   a list of points {"step": 10, "loss": 0.31, ...}
     profile.json     audit                Profile
     evaluation.json  evaluate             Evaluation
+    slices.json      curate               Slice, ... (pairs by verdict and objection)
+    human_audit.json human_audit          HumanAudit
     findings.json    train_judge          Finding, ... (of the judge's gates, passed or not)
                      evaluate             Decision
 
@@ -21,8 +23,12 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from factory.survey import Slice
+
 PROFILE = "profile.json"
 EVALUATION = "evaluation.json"
+SLICES = "slices.json"
+HUMAN_AUDIT = "human_audit.json"
 FINDINGS = "findings.json"
 CURVES = "curves.json"
 GRID = "grid.png"
@@ -128,7 +134,30 @@ class Decision:
     findings: tuple[Finding, ...]
 
 
-def write(path: Path, result: Profile | Evaluation | Decision | tuple[Finding, ...]) -> None:
+@dataclass(frozen=True)
+class HumanAudit:
+    """What people said of the audit sample.
+
+    pairs: the address of the data set that was sampled.
+    people: the annotators, as they named themselves.
+    num_sampled, num_answered: pairs of the sample, and those with an answer.
+    num_unclear: answers "cannot tell"; they are in no figure.
+    estimates: precision, over all and by slice, agreements, and seconds for each answer if the
+        sheets tell.
+    """
+
+    pairs: str
+    people: tuple[str, ...]
+    num_sampled: int
+    num_answered: int
+    num_unclear: int
+    estimates: tuple[Estimate, ...]
+
+
+def write(
+    path: Path,
+    result: Profile | Evaluation | HumanAudit | Decision | tuple[Finding | Slice, ...],
+) -> None:
     """Write a result; NaN and infinities become null."""
     plain = _without_nan(
         [asdict(one) for one in result] if isinstance(result, tuple) else asdict(result)

@@ -151,8 +151,12 @@ def _prompt_to_row(prompt: Prompt) -> dict[str, Any]:
 
 
 def _prompt_from_row(row: Row) -> Prompt:
-    tags = {tag["key"]: tag["value"] for tag in row["tags"] or ()}
-    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags)
+    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags_from_rows(row["tags"]))
+
+
+def tags_from_rows(rows: Iterable[Row] | None) -> dict[str, str]:
+    """A prompt's tags, from the value of their column."""
+    return {tag["key"]: tag["value"] for tag in rows or ()}
 
 
 def _candidate_to_row(candidate: Candidate) -> Row:
@@ -283,7 +287,7 @@ def labels_from_table(table: pa.Table) -> list[Label]:
     return labels
 
 
-def digest_rows(tables: Iterable[pa.Table]) -> str:
+def digest_rows(tables: Iterable[pa.Table | pa.RecordBatch]) -> str:
     """A hash of a table's rows, whatever their order and however they are split into files.
 
     Rows are hashed one by one and the hashes added, so writers may finish in any order.

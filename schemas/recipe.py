@@ -137,6 +137,61 @@ class Objections(Section):
     min_hash_distance: float = Field(
         0.02, ge=0, le=1, description="least perceptual distance of the sides"
     )
+    min_confidence: Share = Field(
+        0.6, description="least probability that the chosen side is better, by margin and by duel"
+    )
+    max_answer_similarity: Share = Field(
+        0.95, description="greatest similarity of two answers (runs of three characters)"
+    )
+    min_entropy: float = Field(
+        0.1, ge=0, le=6, description="least entropy of a picture's lightness, in bits"
+    )
+    min_pair_distance: float = Field(
+        0.02,
+        ge=0,
+        le=0.1,
+        description="least perceptual distance, of either side, to a pair already kept; 0: any",
+    )
+    max_per_slice: dict[str, Positive] = Field(
+        default_factory=dict, description="most kept pairs for each value of a tag, by the tag"
+    )
+    evaluation_prompts: list[str] = Field(
+        default_factory=list,
+        description="files of prompts that no pair may have, besides evaluate.prompts",
+    )
+    evaluation_gram: Positive = Field(
+        13, description="words in a run by which overlap with evaluation prompts is seen"
+    )
+    max_evaluation_overlap: Share = Field(
+        0.8, description="greatest share of a prompt's runs found in evaluation prompts; 1: any"
+    )
+    safety_classifier: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="package.module:function that makes a classifier of unsafe content; none: off",
+    )
+    max_p_unsafe: Share = Field(0.5, description="greatest probability of being unsafe")
+
+
+class AuditSample(Section):
+    """Which kept pairs people are asked to look at; `jobs.human_audit` reads their answers."""
+
+    size: int = Field(300, ge=0, description="pairs; 0 draws none")
+    slice_by: str | None = Field(
+        None, description="tag whose values share the sample by the square root of their numbers"
+    )
+    even_share: float = Field(
+        0.5, gt=0, le=1, description="share of the sample that ignores how doubtful a pair is"
+    )
+
+
+class HumanAudit(Section):
+    """What people said of the audit sample."""
+
+    sheets: list[str] = Field(
+        default_factory=list, description="filled sheets, CSV or JSON Lines, one or more a person"
+    )
+    num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
 
 
 class Audit(Section):
@@ -156,6 +211,7 @@ class Curate(Section):
         1, description="best against worst, second best against second worst, and so on"
     )
     objections: Objections = Objections()
+    audit_sample: AuditSample = AuditSample()
 
 
 class Align(Training):
@@ -211,6 +267,7 @@ class Recipe(Section):
     produce: Produce
     audit: Audit = Audit()
     curate: Curate = Curate()
+    human_audit: HumanAudit = HumanAudit()
     align: Align
     evaluate: Evaluate
     gates: Gates = Gates()

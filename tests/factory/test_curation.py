@@ -64,7 +64,10 @@ def test_more_pairs_of_a_prompt_use_no_candidate_twice() -> None:
 def test_a_thin_margin_is_rejected_with_its_reason() -> None:
     (pair,) = CURATOR(group([3.0, 3.1, 2.9]))
     assert pair.verdict == "rejected"
-    assert [one.partition(":")[0] for one in pair.objections] == ["thin margin"]
+    assert [one.partition(":")[0] for one in pair.objections] == [
+        "thin margin",
+        "low confidence",
+    ]
 
 
 def test_a_failed_group_is_invalid_and_not_rejected() -> None:
