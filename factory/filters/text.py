@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def text_hash(text: str) -> int:
     runs = sorted(_runs(normalised(text), 3))
     if not runs:
         return text_key(text)
-    hashes = np.array([text_key(run) for run in runs], dtype=">u8").view(np.uint8)
+    hashes = np.array([_run_key(run) for run in runs], dtype=">u8").view(np.uint8)
     bits = np.unpackbits(hashes.reshape(len(runs), 8), axis=1)
     majority = 2 * bits.sum(axis=0, dtype=np.int64) > len(runs)
     return int.from_bytes(np.packbits(majority).tobytes(), "big")
@@ -59,6 +60,11 @@ def text_hash(text: str) -> int:
 
 def _runs(text: str, size: int) -> set[str]:
     return {text[at : at + size] for at in range(max(len(text) - size + 1, 1))} - {""}
+
+
+@lru_cache(maxsize=2**16)
+def _run_key(run: str) -> int:
+    return text_key(run)
 
 
 def text_key(text: str) -> int:

@@ -60,4 +60,5 @@ def wilson(share: float, num: float) -> Interval:
     """A share of `num` independent answers with Wilson's (1927) 95 % interval."""
     centre = (share + _Z**2 / (2 * num)) / (1 + _Z**2 / num)
     half = _Z * math.sqrt(share * (1 - share) / num + _Z**2 / (4 * num**2)) / (1 + _Z**2 / num)
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+    # Rounding must not push the ends past the share itself, which is one of them at 0 and at 1.
+    return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
