@@ -1,15 +1,17 @@
 """A transformers vision-language reward model as a judge.
 
 Each candidate's picture goes through the vision tower once; its score and all its duels reuse the
-features. All scores of a prompt are one forward pass, and so are all duels of one call: what a
-batch holds depends on the prompt alone, never on which other prompts share the worker, so the same
-rows give the same bits on the same machine.
+features. All scores of a prompt are one batch, and so are all duels of one plan, split only where
+`max_batch` (for memory) asks for it: what a batch holds depends on the prompt alone, never on which
+other prompts share the worker, so the same rows give the same bits on the same machine.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -77,12 +79,18 @@ class PromptFormat:
 
 
 class TransformersJudge:
-    """A LLaVA-class judge: its weights, its processor and its specification."""
+    """A LLaVA-class judge: its weights, its processor and its specification.
 
-    def __init__(self, path: str, name: str, precision: str = "fp32") -> None:
+    max_batch: most rows in one forward pass of the model.
+    num_forwards, num_batches: scores and duels asked for so far, and the passes that they took.
+    """
+
+    def __init__(self, path: str, name: str, precision: str = "fp32", max_batch: int = 64) -> None:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         self.name = name
+        self.max_batch = max_batch
+        self.num_forwards = self.num_batches = 0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.format = PromptFormat(
             JudgeSpecification.load(Path(path)), AutoProcessor.from_pretrained(path)
@@ -98,10 +106,14 @@ class TransformersJudge:
     @torch.inference_mode()
     def encode(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Visual tokens of each picture: [N, T, D]."""
-        pixels = self.format.processor.image_processor(list(pictures), return_tensors="pt")
-        pixel_values = pixels["pixel_values"].to(self.device, self.model.dtype)
-        features = self.model.get_image_features(pixel_values=pixel_values).pooler_output
-        return torch.stack(list(features))
+        features: list[Tensor] = []
+        for part in _parts(len(pictures), self.max_batch):
+            pixels = self.format.processor.image_processor(
+                list(pictures[part]), return_tensors="pt"
+            )
+            pixel_values = pixels["pixel_values"].to(self.device, self.model.dtype)
+            features += self.model.get_image_features(pixel_values=pixel_values).pooler_output
+        return torch.stack(features)
 
     @torch.inference_mode()
     def logits(self, ids: list[list[int]], features: Tensor, num_last: int) -> Any:
@@ -109,21 +121,28 @@ class TransformersJudge:
 
         Args:
             ids: B rows of equally many token ids.
-            features: visual tokens in the order of their placeholders, [M, T, D].
+            features: visual tokens in the order of their placeholders, [M, T, D]; equally many
+                media in each row.
             num_last: positions at the end, the last of which is the last token of the row.
         """
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-        input_ids = torch.tensor(ids, device=self.device)
-        encoded = BaseModelOutputWithPooling(pooler_output=list(features))
-        output = self.model(
-            input_ids=input_ids,
-            attention_mask=torch.ones_like(input_ids),
-            mm_encoder_outputs={"image": encoded},
-            logits_to_keep=num_last,
-            use_cache=False,
-        )
-        return output.logits.float().cpu().numpy()
+        media_each = len(features) // len(ids)
+        found = []
+        for part in _parts(len(ids), self.max_batch):
+            input_ids = torch.tensor(ids[part], device=self.device)
+            shown = features[part.start * media_each : part.stop * media_each]
+            output = self.model(
+                input_ids=input_ids,
+                attention_mask=torch.ones_like(input_ids),
+                mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=list(shown))},
+                logits_to_keep=num_last,
+                use_cache=False,
+            )
+            found.append(output.logits.float().cpu().numpy())
+            self.num_batches += 1
+        self.num_forwards += len(ids)
+        return np.concatenate(found)
 
 
 class TransformersSitting:
@@ -172,6 +191,11 @@ class TransformersSitting:
             scores.append(Score(candidate.candidate_id, self.judge.name, value, spread, error))
         return scores
 
+    def about(self, prompt: Prompt) -> TransformersSitting:
+        other = copy(self)  # with the same features
+        other.prompt = prompt
+        return other
+
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
         playable = [match for match in matches if all(index in self._row for index in match)]
         found: dict[tuple[int, int], Any] = {}
@@ -195,6 +219,13 @@ class TransformersSitting:
             error = error or "the judge's verdict is not a finite number"
             return Duel(first, second, self.judge.name, math.nan, math.nan, math.nan, error)
         return Duel(first, second, self.judge.name, float(p[0]), float(p[1]), float(p[2]))
+
+
+def _parts(num_rows: int, max_batch: int) -> list[slice]:
+    """As few slices as `max_batch` allows, of nearly equal size."""
+    num_parts = math.ceil(num_rows / max_batch)
+    edges = [round(part * num_rows / num_parts) for part in range(num_parts + 1)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
 def _picture(candidate: Candidate) -> tuple[Image.Image | None, str | None]:

@@ -7,7 +7,7 @@ written into the row (`error`), so that one bad row never takes its block along.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import torch
@@ -15,11 +15,12 @@ import torch
 from actors.generators import DiffusersGenerator, candidate_seeds
 from actors.judges import TransformersJudge
 from actors.tally import TallyHandle
+from factory.criteria import CriteriaJudge
 from factory.protocols import Generator, Judge
 from factory.ranking import Strategy
 from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.recipe import GeneratorSpec
+from schemas.recipe import Criteria, GeneratorSpec
 from schemas.rows import Candidate, Duel, Group, Score
 
 #: Names the sandbox oracle where a judge is asked for.
@@ -45,11 +46,17 @@ class JudgeRef:
     path: str
     address: str
     precision: str = "fp32"
+    max_batch: int = 64
+    criteria: Criteria = field(default_factory=Criteria)
 
     def load(self) -> Judge:
+        judge = self._load()
+        return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
+
+    def _load(self) -> Judge:
         if self.path == ORACLE:
             return OracleJudge()
-        return TransformersJudge(self.path, self.address, self.precision)
+        return TransformersJudge(self.path, self.address, self.precision, self.max_batch)
 
 
 def one_thread_per_worker() -> None:
@@ -101,7 +108,7 @@ class Judging:
     """Adds scores and duels.
 
     Reads `candidates`; adds to `scores` one score for each, and to `duels` those that the ranking
-    strategy asks for, round by round.
+    strategy asks for: all of one plan together, then the next plan.
     """
 
     def __init__(self, judges: Sequence[JudgeRef], strategy: Strategy, tally: TallyHandle) -> None:

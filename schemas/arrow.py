@@ -44,6 +44,10 @@ SCORE = pa.struct(
         ("value", pa.float64()),
         ("spread", pa.float64()),
         ("error", pa.string()),
+        (
+            "breakdown",
+            pa.list_(pa.struct([("criterion", pa.string()), ("points", pa.float64())])),
+        ),
     ]
 )
 DUEL = pa.struct(
@@ -172,6 +176,23 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
+def _score_to_row(score: Score) -> Row:
+    parts = [{"criterion": name, "points": points} for name, points in score.breakdown.items()]
+    return {**vars(score), "breakdown": parts}
+
+
+def _score_from_row(row: Row) -> Score:
+    return Score(
+        row["candidate_id"],
+        row["judge"],
+        _number(row["value"]),
+        _number(row["spread"]),
+        row["error"],
+        # Tables that were written before there were criteria have none.
+        {one["criterion"]: _number(one["points"]) for one in row.get("breakdown") or ()},
+    )
+
+
 def prompts_to_table(prompts: Iterable[Prompt]) -> pa.Table:
     """Prompts as a table of schema `PROMPTS`."""
     return pa.Table.from_pylist([_prompt_to_row(prompt) for prompt in prompts], schema=PROMPTS)
@@ -188,7 +209,7 @@ def groups_to_table(groups: Iterable[Group]) -> pa.Table:
         {
             **_prompt_to_row(group.prompt),
             "candidates": [_candidate_to_row(candidate) for candidate in group.candidates],
-            "scores": [vars(score) for score in group.scores],
+            "scores": [_score_to_row(score) for score in group.scores],
             "duels": [vars(duel) for duel in group.duels],
             "error": group.error,
         }
@@ -203,10 +224,7 @@ def groups_from_table(table: pa.Table) -> list[Group]:
         Group(
             _prompt_from_row(row),
             tuple(_candidate_from_row(one) for one in row["candidates"]),
-            tuple(
-                Score(**{**one, "value": _number(one["value"]), "spread": _number(one["spread"])})
-                for one in row["scores"] or ()
-            ),
+            tuple(_score_from_row(one) for one in row["scores"] or ()),
             tuple(Duel(**one) for one in row["duels"] or ()),
             row["error"],
         )

@@ -75,6 +75,9 @@ class JudgeSpec(Section):
     path: str = Field(description="local directory or hub name in transformers' format")
     name: str = Field("judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    max_batch: Positive = Field(
+        64, description="most scores or duels in one forward pass; less memory where smaller"
+    )
 
 
 class AnnotatorSpec(Section):
@@ -110,6 +113,43 @@ class TrainJudge(Training):
     )
 
 
+class Criterion(Section):
+    """One dimension of quality, or its variant for the prompts with some tags."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9 _-]*$", description="of the dimension")
+    text: str = Field(
+        min_length=1, description="sentence put to the judge after the prompt, for this score"
+    )
+    weight: float = Field(1.0, ge=0, description="in the weighted mean of all scores")
+    where: dict[str, str] = Field(
+        default_factory=dict, description="tags that a prompt must have, such as region: north"
+    )
+
+
+class Criteria(Section):
+    """What else counts beside the judge's overall score; see factory/criteria.py."""
+
+    overall_weight: float = Field(1.0, ge=0, description="of the judge's overall score")
+    named: list[Criterion] = Field(
+        default_factory=list,
+        description="criteria; of those with one name the one with the most fitting tags counts",
+    )
+
+    @model_validator(mode="after")
+    def _are_told_apart(self) -> Criteria:
+        seen = set()
+        for one in self.named:
+            if one.name == "overall":
+                raise ValueError("'overall' is the judge's own score; call the criterion otherwise")
+            variant = (one.name, frozenset(one.where.items()))
+            if variant in seen:
+                raise ValueError(f"{one.name!r} is there twice with the same 'where'")
+            seen.add(variant)
+            if self.overall_weight + one.weight == 0:
+                raise ValueError(f"{one.name!r} and overall_weight are both 0: nothing would count")
+        return self
+
+
 class Produce(Section):
     """Prompts to judged groups."""
 
@@ -123,11 +163,30 @@ class Produce(Section):
 class Rank(Section):
     """From scores and duels to an order."""
 
-    strategy: Literal["bracket", "pointwise", "random"] = "bracket"
+    strategy: Literal[
+        "bracket", "paper", "pointwise", "pairwise", "ring", "round_robin", "random"
+    ] = "bracket"
     bracket_size: Positive = Field(2, description="candidates in the top and bottom brackets (k)")
+    ring_degree: int = Field(
+        2, ge=2, multiple_of=2, description="opponents of each candidate on the ring; even"
+    )
+    fusion: Literal["least_squares", "davidson"] = Field(
+        "least_squares",
+        description="a matchup is a measurement (its log-odds), or a vote with ties: for judges "
+        "whose verdicts are read from text",
+    )
     score_sd: float = Field(0.5, gt=0, description="noise of a score, in points of the scale")
     duel_sd: float = Field(0.5, gt=0, description="noise of a duel, in points of the scale")
     logits_per_point: float = Field(2.0, gt=0, description="duel log-odds for one point of quality")
+    quality_sd: float | None = Field(
+        None,
+        gt=0,
+        description="spread of one prompt's candidates, in points; given it, margins are free of "
+        "the luck by which the best score is the best",
+    )
+    p_tie: float = Field(
+        0.2, ge=0, lt=1, description="probability of a tie between equals; for davidson"
+    )
 
 
 class Objections(Section):
@@ -207,11 +266,27 @@ class Curate(Section):
     """From groups to pairs."""
 
     rank: Rank = Rank()
-    pairs_per_prompt: Positive = Field(
-        1, description="best against worst, second best against second worst, and so on"
+    pairing: Literal["best_against_worst", "near_miss", "all_above_margin"] = Field(
+        "best_against_worst",
+        description="the farthest apart first; the best against the nearest that is "
+        "objections.min_margin weaker; or all that are so far apart, the largest margin first",
+    )
+    pairs_per_prompt: Positive | None = Field(
+        1, description="most pairs of one prompt (m); null: as many as there are"
+    )
+    max_uses: Positive | None = Field(
+        1, description="most pairs of a prompt that share a candidate; null: no limit"
     )
     objections: Objections = Objections()
     audit_sample: AuditSample = AuditSample()
+
+    @model_validator(mode="after")
+    def _margins_are_known(self) -> Curate:
+        if self.rank.strategy == "random" and self.pairing != "best_against_worst":
+            raise ValueError(
+                f"pairing: {self.pairing} needs margins, which rank.strategy: random has not"
+            )
+        return self
 
 
 class Align(Training):
@@ -264,6 +339,7 @@ class Recipe(Section):
     judge: JudgeSpec
     labels: Labels
     train_judge: TrainJudge
+    criteria: Criteria = Criteria()
     produce: Produce
     audit: Audit = Audit()
     curate: Curate = Curate()

@@ -71,12 +71,17 @@ class Candidate:
     error: str | None = None
 
 
+#: In the breakdown of a score, what the judge says of the whole.
+OVERALL = "overall"
+
+
 @dataclass(frozen=True)
 class Score:
     """A pointwise judgement: the expected value over the scale's tokens, and its spread.
 
     An `error` means that the candidate could not be scored; `value` is then NaN and must not be
-    read as a low score.
+    read as a low score. Where a recipe names criteria, `breakdown` holds the points by criterion
+    and `OVERALL`, and `value` is their weighted mean.
     """
 
     candidate_id: str
@@ -84,6 +89,7 @@ class Score:
     value: float
     spread: float
     error: str | None = None
+    breakdown: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from factory.filters.pictures import BrokenMedia, LowEntropy, NearDuplicate
 from factory.filters.safety import Unsafe, load_classifier
 from factory.filters.verdicts import Disagree, Inconsistent, LowConfidence, ThinMargin
 from schemas import recipe
+from schemas.rows import Prompt
 
 
 def objections_of(
-    settings: recipe.Objections, evaluation: Mapping[str, Iterable[str]] | None = None
+    settings: recipe.Objections, evaluation: Mapping[str, Iterable[Prompt]] | None = None
 ) -> tuple[Objection, ...]:
     """The objections to single pairs that a recipe asks for, in the order in which they are raised.
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 from factory.curation import Curator
 from factory.filters import objections_of
 from factory.filters.across import Signatures, signature
+from factory.pairing import pairing_of
 from factory.prompts import read_prompts
 from factory.ranking import strategy_of
 from factory.survey import Survey
@@ -33,6 +34,7 @@ from jobs.workspace import Round
 from schemas import recipe
 from schemas.arrow import PAIRS, groups_from_table, pairs_to_table, tags_from_rows
 from schemas.manifest import Parent, digest_file
+from schemas.rows import Prompt
 
 _DRAFT = "_draft"
 _GROUPS_AT_ONCE = 256
@@ -99,7 +101,12 @@ class Curate:
         return Plan("every group", "1 curator", 1.0)
 
     def settings(self, at: Round) -> dict[str, Any]:
-        return {"seed": at.recipe.seed, **at.recipe.curate.model_dump()}
+        recipe = at.recipe
+        return {
+            "seed": recipe.seed,
+            **recipe.curate.model_dump(),
+            "criteria": recipe.criteria.model_dump(),
+        }
 
     def parents(self, at: Round) -> list[Parent]:
         evaluation = [
@@ -113,7 +120,8 @@ class Curate:
         curator = Curator(
             strategy_of(curate.rank),
             objections_of(curate.objections, _evaluation_prompts(at)),
-            curate.pairs_per_prompt,
+            pairing_of(curate),
+            at.recipe.criteria,
         )
         run_curation(at.directory("groups"), directory, curator, curate.objections)
         survey = survey_pairs(directory)
@@ -179,11 +187,8 @@ def _evaluation_files(at: Round) -> list[str]:
     return [at.recipe.evaluate.prompts, *at.recipe.curate.objections.evaluation_prompts]
 
 
-def _evaluation_prompts(at: Round) -> dict[str, list[str]]:
-    return {
-        Path(path).name: [prompt.text for prompt in read_prompts(path)]
-        for path in _evaluation_files(at)
-    }
+def _evaluation_prompts(at: Round) -> dict[str, list[Prompt]]:
+    return {Path(path).name: read_prompts(path) for path in _evaluation_files(at)}
 
 
 STAGE = Curate()

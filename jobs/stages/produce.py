@@ -7,6 +7,7 @@ A killed run is continued by the same command: groups that were written are not 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.workspace import Model, Round, champion, check_model
 from schemas.manifest import Parent, digest_file
+from schemas.recipe import Rank
 from schemas.rows import Group
 
 
@@ -47,7 +49,9 @@ class Produce:
             "num_candidates": recipe.produce.num_candidates,
             "generator": recipe.generator.model_dump(exclude={"path"}),
             "judge_precision": recipe.judge.precision,
-            "rank": recipe.curate.rank.model_dump(include={"strategy", "bracket_size"}),
+            "rank": _rank_settings(recipe.curate.rank),
+            # Not their weights, which curation applies afresh.
+            "criteria": [one.model_dump(exclude={"weight"}) for one in recipe.criteria.named],
         }
 
     def parents(self, at: Round) -> list[Parent]:
@@ -66,7 +70,7 @@ class Produce:
             recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=recipe.produce.num_candidates,
-            judges=[judge_ref(at)],
+            judges=[replace(judge_ref(at), criteria=recipe.criteria)],
             strategy=strategy_of(recipe.curate.rank),
         )
         counts = count_groups(read_groups(directory))
@@ -76,6 +80,12 @@ class Produce:
             **{f"busy_{stage}_s": seconds for stage, seconds in speed.busy_s.items()},
         }
         return Outcome(counts, figures, digest=digest_dataset(directory))
+
+
+def _rank_settings(rank: Rank) -> dict[str, Any]:
+    """What decides which duels are played."""
+    sizes = {"bracket": {"bracket_size"}, "ring": {"ring_degree"}}
+    return rank.model_dump(include={"strategy", *sizes.get(rank.strategy, ())})
 
 
 def generator_ref(model: Model, at: Round) -> Any:

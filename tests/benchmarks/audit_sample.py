@@ -27,6 +27,7 @@ from factory.filters import objections_of
 from factory.human_audit.estimate import weighted_share, wilson
 from factory.human_audit.sampling import doubts, draw, inclusion
 from factory.media import encode_png
+from factory.pairing import Pairing
 from factory.ranking import Bracket
 from factory.sandbox.drawing import CONTENT_DEFECTS, spoil_scene
 from factory.sandbox.drawing import draw as draw_scene
@@ -71,7 +72,7 @@ def simulate_group(number: int) -> tuple[Group, dict[str, Measurement]]:
 
 def kept_pairs(num_prompts: int) -> Iterator[tuple[Pair, bool]]:
     """Kept pairs, and whether the oracle prefers the chosen side; a tie counts against."""
-    curator = Curator(Bracket(2), objections_of(Objections(min_margin=0.3)), 3)
+    curator = Curator(Bracket(2), objections_of(Objections(min_margin=0.3)), Pairing(max_pairs=3))
     for number in range(num_prompts):
         group, found = simulate_group(number)
         for pair in curator(group):

@@ -141,6 +141,7 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
     """Curate one data set in this process and put the figures into `answer`."""
     from factory.curation import Curator
     from factory.filters import objections_of
+    from factory.pairing import Pairing
     from factory.ranking import Bracket
     from jobs.auditing import write_sample
     from jobs.pipelines import digest_dataset
@@ -157,7 +158,7 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
         memory.start()
         before = time.process_time()
         began = time.monotonic()
-        curator = Curator(Bracket(2), objections_of(objections), 3)
+        curator = Curator(Bracket(2), objections_of(objections), Pairing(max_pairs=3))
         run_curation(groups, directory, curator, objections)
         streamed = time.monotonic() - began
         survey = survey_pairs(directory)

@@ -13,7 +13,8 @@ from schemas.rows import Prompt
 from tests.factory.some_pairs import GOOD
 
 HELD_OUT = "a small red circle to the left of a large blue square on a grey background"
-OBJECTION = Contaminated.of({"heldout.txt": [HELD_OUT, "?!"]}, 5, 0.5)
+SETS = {"heldout.txt": [Prompt.of(HELD_OUT), Prompt.of("?!")]}
+OBJECTION = Contaminated.of(SETS, 5, 0.5)
 
 
 def about(text):
@@ -43,17 +44,23 @@ def test_overlap(text, wanted):
     assert OBJECTION(about(text)) == wanted
 
 
+def test_a_question_is_compared_whole():
+    asked = Prompt.of("what colour is the cat?", "image_understanding")
+    objection = Contaminated.of({"vqa.jsonl": [asked]}, 2, 0.1)
+    assert objection(replace(GOOD, prompt=asked)) == "contamination: the prompt is in vqa.jsonl"
+    like = Prompt.of("What colour is the cat", "image_understanding")
+    assert objection(replace(GOOD, prompt=like)) is None
+
+
 def test_one_allows_every_overlap_but_not_the_prompt_itself():
-    lenient = Contaminated.of({"heldout.txt": [HELD_OUT]}, 5, 1.0)
+    lenient = Contaminated.of(SETS, 5, 1.0)
     assert lenient.grams == frozenset()
     assert lenient(about(HELD_OUT.replace("grey", "white"))) is None
     assert lenient(about(HELD_OUT)) is not None
 
 
 def test_it_travels_and_comes_from_the_recipe():
-    found = objections_of(
-        Objections(evaluation_gram=5, max_evaluation_overlap=0.5), {"heldout.txt": [HELD_OUT, "?!"]}
-    )
+    found = objections_of(Objections(evaluation_gram=5, max_evaluation_overlap=0.5), SETS)
     assert found[-1] == OBJECTION
     assert pickle.loads(pickle.dumps(OBJECTION)) == OBJECTION
 
