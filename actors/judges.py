@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
@@ -26,6 +27,7 @@ from factory.judging.verdicts import VerdictTree, expected_score
 from factory.media import MediaError, decode
 from schemas.rows import Candidate, Duel, Prompt, Score
 
+_SLOT = re.compile(r"\{(media|prompt|answer)\}")
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -37,24 +39,31 @@ class PromptFormat:
         self.processor = processor
         self.tokenizer = processor.tokenizer
 
-    def prompt_ids(self, template: str, prompt: str, media_tokens: Sequence[int]) -> list[int]:
+    def prompt_ids(
+        self,
+        template: str,
+        prompt: str,
+        media_tokens: Sequence[int],
+        answers: Sequence[str] = (),
+    ) -> list[int]:
         """Token ids of a prompt with `media_tokens[i]` placeholders for its i-th medium.
 
-        The caption is tokenised apart from the template, so no caption can forge a placeholder.
+        What fills a slot is tokenised apart from the template, so no caption and no answer can
+        forge a placeholder.
         """
         image_token = self.processor.image_token_id
         ids: list[int] = []
         if self.tokenizer.bos_token_id is not None:
             ids.append(self.tokenizer.bos_token_id)
-        sizes = iter(media_tokens)
-        for index, part in enumerate(template.split("{media}")):
-            if index > 0:
+        sizes, texts = iter(media_tokens), iter(answers)
+        for index, part in enumerate(_SLOT.split(template)):
+            if index % 2 == 0:
+                ids += self._ids(part)
+            elif part == "media":
                 ids += [image_token] * next(sizes)
-            before, slot, after = part.partition("{prompt}")
-            ids += self._ids(before)
-            if slot:
-                ids += [i for i in self._ids(prompt) if i != image_token]
-                ids += self._ids(after)
+            else:
+                text = prompt if part == "prompt" else next(texts)
+                ids += [i for i in self._ids(text) if i != image_token]
         return ids
 
     def answer_ids(self, answer: str) -> list[int]:
@@ -69,7 +78,7 @@ class PromptFormat:
         Raises:
             ValueError: a number is more than one token to this tokenizer.
         """
-        tokens = [self._ids(str(value)) for value in task.scale]
+        tokens = [self._ids(f"{value:g}") for value in task.scale]
         if any(len(token) != 1 for token in tokens):
             raise ValueError(f"the scale {task.scale} is not one token a number for this model")
         return [token[0] for token in tokens]

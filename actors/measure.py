@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from actors.stages import JudgeRef, one_thread_per_worker
 from factory.matchups import Matchup, matchup
-from schemas.rows import Candidate, Label, Media, Preference
+from schemas.rows import Label, Preference
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,7 @@ def judge_labels(ref: JudgeRef, labels: Sequence[Label]) -> Opinions:
     judge = ref.load()
     pairs, points = [], []
     for label in labels:
-        candidates = [_candidate(label.first, 0)]
-        if label.second is not None:
-            candidates.append(_candidate(label.second, 1))
-        sitting = judge.sit(label.prompt, candidates)
+        sitting = judge.sit(label.prompt, label.sides())
         if label.preference is not None:
             met = matchup(sitting.duels([(0, 1), (1, 0)]), "0", "1")
             pairs.append(Opinion(label.prompt.prompt_id, label.preference, met))
@@ -46,7 +43,3 @@ def judge_labels(ref: JudgeRef, labels: Sequence[Label]) -> Opinions:
             value = score.value if score.error is None else math.nan
             points.append((label.prompt.prompt_id, float(label.points), value))
     return Opinions(tuple(pairs), tuple(points))
-
-
-def _candidate(media: Media, side: int) -> Candidate:
-    return Candidate(str(side), "label", 0, media)

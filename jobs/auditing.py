@@ -117,6 +117,7 @@ def render(pairs: list[tuple[Pair, bool]]) -> str:
         {
             "pair_id": pair.pair_id,
             "prompt": pair.prompt.text,
+            "about": show(pair.prompt.media),
             "sides": [
                 {"picture": show(one.media), "answer": one.answer}
                 for one in (

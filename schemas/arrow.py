@@ -15,7 +15,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.rows import Candidate, Duel, Group, Label, Media, Pair, Prompt, Score
+from schemas.rows import (
+    UNDERSTANDING,
+    Candidate,
+    Duel,
+    Group,
+    Label,
+    Media,
+    Pair,
+    Prompt,
+    Score,
+)
 
 MEDIA = pa.struct(
     [
@@ -62,7 +72,13 @@ DUEL = pa.struct(
     ]
 )
 PROMPTS = pa.schema(
-    [("prompt_id", pa.string()), ("prompt", pa.string()), ("task", pa.string()), ("tags", _TAGS)]
+    [
+        ("prompt_id", pa.string()),
+        ("prompt", pa.string()),
+        ("task", pa.string()),
+        ("tags", _TAGS),
+        ("prompt_media", MEDIA),
+    ]
 )
 GROUPS = pa.schema(
     [
@@ -100,8 +116,12 @@ LABELS = pa.schema(
         ("points", pa.int32()),
         ("justification", pa.string()),
         ("split", pa.string()),
+        ("first_answer", pa.string()),
+        ("second_answer", pa.string()),
     ]
 )
+#: Columns that only questions about media need; a table without them is read as if they were null.
+OPTIONAL = ("prompt_media", "first_answer", "second_answer")
 
 Row = Mapping[str, Any]
 
@@ -113,12 +133,16 @@ class SchemaError(ValueError):
 def check_schema(found: pa.Schema, wanted: pa.Schema, where: str) -> None:
     """Refuse a table whose columns are not those of `wanted`; more columns are welcome.
 
+    `OPTIONAL` columns may be missing; `pq.read_table(path, schema=wanted)` fills them with nulls.
+
     Raises:
         SchemaError: names `where`, the column, and both types.
     """
     for column in wanted:
         index = found.get_field_index(column.name)
         if index < 0:
+            if column.name in OPTIONAL:
+                continue
             raise SchemaError(f"{where}: column {column.name!r} is missing")
         if not found.field(index).type.equals(column.type):
             raise SchemaError(
@@ -151,11 +175,13 @@ def _prompt_to_row(prompt: Prompt) -> dict[str, Any]:
         "prompt": prompt.text,
         "task": prompt.task,
         "tags": [{"key": key, "value": value} for key, value in sorted(prompt.tags.items())],
+        "prompt_media": _media_to_row(prompt.media),
     }
 
 
 def _prompt_from_row(row: Row) -> Prompt:
-    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags_from_rows(row["tags"]))
+    media = _media_from_row(row.get("prompt_media"))
+    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags_from_rows(row["tags"]), media)
 
 
 def tags_from_rows(rows: Iterable[Row] | None) -> dict[str, str]:
@@ -286,20 +312,23 @@ def labels_from_table(table: pa.Table) -> list[Label]:
     """The rows of a table of schema `LABELS`."""
     labels = []
     for row in table.to_pylist():
-        first = _media_from_row(row["first"])
-        if first is None:
-            raise SchemaError(f"label {row['label_id']}: column 'first' is empty")
+        prompt = _prompt_from_row(row)
+        side = "first_answer" if prompt.task in UNDERSTANDING else "first"
+        if row.get(side) is None:
+            raise SchemaError(f"label {row['label_id']}: column {side!r} is empty")
         labels.append(
             Label(
                 label_id=row["label_id"],
-                prompt=_prompt_from_row(row),
+                prompt=prompt,
                 annotator=row["annotator"],
-                first=first,
+                first=_media_from_row(row["first"]),
                 second=_media_from_row(row["second"]),
                 preference=row["preference"],
                 points=row["points"],
                 justification=row["justification"] or "",
                 split=row["split"],
+                first_answer=row.get("first_answer"),
+                second_answer=row.get("second_answer"),
             )
         )
     return labels

@@ -289,12 +289,51 @@ class Curate(Section):
         return self
 
 
-class Align(Training):
-    """Diffusion-DPO of the generator."""
+class Lora(Section):
+    """Low-rank adapters, trained in place of all weights. The reference has them off."""
 
-    beta: float = Field(2000.0, gt=0, description="strength of the pull to the reference")
+    rank: Positive = Field(16, description="rank of each adapter")
+    alpha: float = Field(16.0, gt=0, description="an adapter's output is scaled by alpha / rank")
+    targets: list[str] = Field(
+        default_factory=list,
+        description="endings of the adapted layers' names; the attention's projections where empty",
+    )
+
+
+class Align(Training):
+    """DPO of the generator: Diffusion-DPO of a pipeline, DPO of an answering model."""
+
+    beta: float | None = Field(
+        None,
+        gt=0,
+        description="strength of the pull to the reference; 2000 for diffusion and 0.1 for answers "
+        "where not given",
+    )
+    variant: Literal["sigmoid", "ipo"] = Field("sigmoid", description="loss of a pair's margin")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="probability that a pair is the wrong way round"
+    )
+    sft_weight: float = Field(
+        0.0, ge=0, description="weight of the chosen side's own error (squared, or nats a token)"
+    )
+    is_length_normalised: bool = Field(
+        False, description="answers: log-probabilities are means over tokens, not sums"
+    )
+    weighting: Literal["none", "confidence", "margin"] = Field(
+        "none", description="pairs count by the certainty, or by the size, of their margin"
+    )
+    full_margin: float = Field(
+        2.0, gt=0, description="margin from which a pair counts in full, in points of the scale"
+    )
     timesteps: Literal["all", "sampler"] = Field(
         "all", description="noise levels trained on: all, or those that the generator draws with"
+    )
+    lora: Lora | None = Field(None, description="train adapters; all weights where not given")
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations again in the backward pass: less memory, more time"
+    )
+    cache_gb: float = Field(
+        4.0, ge=0, description="memory of a worker for latents and text embeddings, in GB"
     )
 
 

@@ -1,14 +1,22 @@
-"""Objections to what the two sides show: nothing at all, next to nothing, or twice the same."""
+"""Objections to what the two sides show: nothing at all, next to nothing, or twice the same.
+
+A clip is looked at as four of its frames, two by two in one picture.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
+from factory.clips import decode_clip
 from factory.filters.objection import BROKEN
 from factory.media import MediaError, Pixels, decode, entropy, is_blank, perceptual_hash
 from factory.metrics import hash_share
 from schemas.rows import Candidate, Pair
+
+_MP4 = b"ftyp"  # from its fifth byte
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,10 @@ def _fault(candidate: Candidate) -> str | None:
 # The two sides of the pair at hand are decoded and hashed once, however many objections look.
 @lru_cache(maxsize=2)
 def _pixels(data: bytes) -> Pixels:
-    return decode(data)
+    if data[4:8] != _MP4:
+        return decode(data)
+    frames = decode_clip(data, 4)
+    return np.concatenate([np.concatenate(frames[at : at + 2], axis=1) for at in (0, 2)])
 
 
 @lru_cache(maxsize=2)

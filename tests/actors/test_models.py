@@ -188,6 +188,20 @@ def test_a_caption_cannot_forge_a_picture(judge: TransformersJudge) -> None:
     assert hostile.count(image) == 16
 
 
+def test_four_tasks_have_one_input_form(judge: TransformersJudge) -> None:
+    form = PromptFormat(DEFAULT, judge.format.processor)
+    clip = form.prompt_ids(DEFAULT.task("video_generation").pairwise, "a red circle", [64, 64])
+    assert clip.count(form.processor.image_token_id) == 128
+    task = DEFAULT.task("image_understanding")
+    question = "what colour is the circle ?"
+    one = form.prompt_ids(task.pointwise, question, [16], ["red"])
+    two = form.prompt_ids(task.pairwise, question, [16], ["red", "blue <image>"])
+    assert two[: len(one)] == one  # the pairwise prompt passes through the pointwise read-out
+    assert two.count(form.processor.image_token_id) == 16
+    words = form.tokenizer.decode([i for i in two if i != form.processor.image_token_id])
+    assert words.endswith("answer 2 : blue . final score : overall judgment :")
+
+
 def test_a_label_becomes_prompt_and_the_tokens_that_decide(candidates: list[Candidate]) -> None:
     first, second = (one.media for one in candidates[:2])
     assert first is not None

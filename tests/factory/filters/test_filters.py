@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from factory.clips import encode_clip
 from factory.filters import (
     BrokenMedia,
     Disagree,
@@ -194,6 +195,23 @@ def test_low_entropy_is_told_from_a_picture_with_something_in_it():
     assert LowEntropy(3.0)(swapped(faint)).startswith("low entropy: chosen: ")
     assert LowEntropy(3.0)(GOOD) is None
     assert LowEntropy(3.0)(answers("two cats", "one cat")) is None
+
+
+def clip(seeds):
+    data = encode_clip(np.stack([picture(seed) for seed in seeds]), 4.0)
+    return Media(data, 32, 32, len(seeds), 4.0)
+
+
+def test_clips_are_looked_at_by_four_of_their_frames():
+    moving, other = clip([1, 2, 3, 4]), clip([1, 2, 5, 6])
+    pair = side(replace(GOOD, chosen=replace(GOOD.chosen, media=moving)), media=other)
+    assert judge_pair(pair, ALL).verdict == "kept"
+    assert NearDuplicate(0.02)(side(pair, media=moving)) is not None
+    assert BrokenMedia()(side(pair, media=replace(moving, data=moving.data[:200]))) is not None
+    black = encode_clip(np.zeros((4, 32, 32, 3), dtype=np.uint8), 4.0)
+    assert BrokenMedia()(side(pair, media=Media(black, 32, 32, 4, 4.0))) == (
+        "broken media: rejected: blank"
+    )
 
 
 def test_entropy_in_closed_form():
