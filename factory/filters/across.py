@@ -3,7 +3,7 @@
 "Already kept" must not depend on which block finished first, so pairs are gone through in the order
 of their ids. An id is a hash of content: the order is the same in every run, and nobody chose it.
 Each pair that passed the other objections leaves a `Signature`, two numbers, and what is decided
-here is a function of the set of signatures alone. It needs some 40 bytes a pair in one process.
+here is a function of the set of signatures alone, which one process holds.
 
 Two pairs are alike where both sides are: the chosen ones, and the rejected ones. Which are compared
 at all is found by banding (Manku et al. 2007): two 64-bit hashes that differ in at most d bits
@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -77,48 +76,70 @@ def near_duplicates(chosen: Hashes, rejected: Hashes, bits: int) -> Indices:
     like = np.full(len(chosen), -1, dtype=np.int64)
     if bits < 0 or not len(chosen):
         return like
-    buckets = _buckets(chosen, rejected, bits)
-    shared = np.flatnonzero((buckets >= 0).any(axis=0))  # the others are like nothing
+    # Copies go first: whatever becomes of the first of them becomes of all.
+    first = _first_copies(chosen, rejected)
+    meetings = _meetings(chosen, rejected, np.flatnonzero(first == np.arange(len(first))), bits)
     kept: dict[tuple[int, int], list[int]] = {}
-    one, other = chosen[shared].tolist(), rejected[shared].tolist()
-    for at, row in enumerate(buckets[:, shared].T.tolist()):
-        keys = [(number, bucket) for number, bucket in enumerate(row) if bucket >= 0]
+    for at in sorted(meetings):  # the others are like nothing
+        one, other = int(chosen[at]), int(rejected[at])
         twin = next(
             (
                 old
-                for key in keys
+                for key in meetings[at]
                 for old in kept.get(key, ())
-                if (one[at] ^ one[old]).bit_count() <= bits
-                and (other[at] ^ other[old]).bit_count() <= bits
+                if (one ^ int(chosen[old])).bit_count() <= bits
+                and (other ^ int(rejected[old])).bit_count() <= bits
             ),
             None,
         )
         if twin is not None:
-            like[shared[at]] = shared[twin]
+            like[at] = twin
             continue
-        for key in keys:
+        for key in meetings[at]:
             kept.setdefault(key, []).append(at)
+    copies = np.flatnonzero(first != np.arange(len(first)))
+    originals = first[copies]
+    like[copies] = np.where(like[originals] >= 0, like[originals], originals)
     return like
 
 
-def _buckets(chosen: Hashes, rejected: Hashes, bits: int) -> npt.NDArray[np.int32]:
-    """Which pairs meet: a number that those with two equal bands share, or -1: [bands ** 2, N]."""
-    ones, others = _bands(chosen, bits + 1), _bands(rejected, bits + 1)
-    found = np.empty((len(ones) * len(others), len(chosen)), dtype=np.int32)
-    for number, row in enumerate(found):
-        left, right = ones[number // len(others)], others[number % len(others)]
-        key = left * _ODD[0] + right * _ODD[1]
-        _, codes, sizes = np.unique(key, return_inverse=True, return_counts=True)
-        row[:] = np.where(sizes[codes] > 1, codes, -1)
+def _first_copies(chosen: Hashes, rejected: Hashes) -> Indices:
+    """For each pair the first with both its hashes, which may be itself: [N]."""
+    order = np.lexsort((rejected, chosen))  # stable: copies stay in their order
+    is_new = np.ones(len(order), dtype=np.bool_)
+    is_new[1:] = (chosen[order[1:]] != chosen[order[:-1]]) | (
+        rejected[order[1:]] != rejected[order[:-1]]
+    )
+    first = np.empty(len(order), dtype=np.int64)
+    first[order] = order[is_new][np.cumsum(is_new) - 1]
+    return first
+
+
+def _meetings(
+    chosen: Hashes, rejected: Hashes, among: Indices, bits: int
+) -> dict[int, list[tuple[int, int]]]:
+    """The buckets of each pair that shares one: pairs with a band of either side in common meet."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    num = bits + 1
+    for number in range(num * num):
+        key = _band(chosen[among], number // num, num) * _ODD[0]
+        key += _band(rejected[among], number % num, num) * _ODD[1]
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        is_like_last = np.zeros(len(key), dtype=np.bool_)
+        is_like_last[1:] = key[1:] == key[:-1]
+        is_shared = is_like_last.copy()
+        is_shared[:-1] |= is_like_last[1:]
+        buckets = np.cumsum(~is_like_last[is_shared])
+        for at, bucket in zip(among[order[is_shared]].tolist(), buckets.tolist(), strict=True):
+            found.setdefault(at, []).append((number, bucket))
     return found
 
 
-def _bands(hashes: Hashes, num: int) -> list[Hashes]:
-    edges = [_HASH_BITS * at // num for at in range(num + 1)]
-    return [
-        (hashes >> np.uint64(low)) & np.uint64(2 ** (high - low) - 1)
-        for low, high in pairwise(edges)
-    ]
+def _band(hashes: Hashes, number: int, num: int) -> Hashes:
+    """One of `num` bands of the bits."""
+    low, high = _HASH_BITS * number // num, _HASH_BITS * (number + 1) // num
+    return (hashes >> np.uint64(low)) & np.uint64(2 ** (high - low) - 1)
 
 
 def over_quota(slices: Indices, quota: int) -> npt.NDArray[np.bool_]:

@@ -13,6 +13,8 @@ groups_per_cpu_minute: the same by the processor time of driver and workers; on 
 driver_mb, worker_mb: highest memory of the driver, and of all worker processes together, without
     what they share with others (Ray's object store), by size; looked at twice a second.
 pair_bytes: growth of the driver's memory from the smallest to the largest size, for each pair.
+decision_mb: memory that the decision over all pairs takes at its peak, by the number of pairs, each
+    in a process of its own on random signatures.
 """
 
 from __future__ import annotations
@@ -183,6 +185,40 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
     )
 
 
+def decide(num: int, answer: Any) -> None:
+    """Decide over the signatures of `num` pairs, and answer what memory it took, in MB."""
+    import resource
+
+    import numpy as np
+
+    from factory.filters.across import Signatures
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rng = np.random.default_rng(0)
+    found = Signatures({"region": num}, 0.02)
+    for begin in range(0, num, 1000):
+        size = min(1000, num - begin)
+        ids = [f"{one:016x}" for one in rng.integers(0, 2**64, size, dtype=np.uint64).tolist()]
+        hashes = rng.integers(0, 2**64, (size, 2), dtype=np.uint64).tolist()
+        found.add(ids, [tuple(one) for one in hashes], [{"region": "north"}] * size)
+    found.objections()
+    answer.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def in_own_process(work: Any, *arguments: Any) -> Any:
+    """What a function puts into its last argument, a queue, in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    answer = context.Queue()
+    process = context.Process(target=work, args=(*arguments, answer))
+    process.start()
+    while answer.empty() and process.is_alive():
+        time.sleep(0.2)
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{work.__name__}{arguments} ended with {process.exitcode}")
+    return answer.get()
+
+
 def main() -> None:
     """Print a line for each size, then the figures as one JSON line."""
     parser = argparse.ArgumentParser(description="throughput and memory of curation")
@@ -195,15 +231,10 @@ def main() -> None:
         groups = root / "groups"
         groups.mkdir()
         made = 0
-        context = multiprocessing.get_context("spawn")
         for num in sorted(given.sizes):
             write_groups(groups, made, num)
             made = num
-            answer = context.Queue()
-            process = context.Process(target=curate, args=(groups, given.cpus, num, answer))
-            process.start()
-            found.append(answer.get())
-            process.join()
+            found.append(in_own_process(curate, groups, given.cpus, num))
             print(json.dumps(found[-1]), flush=True)
             shutil.rmtree(root / f"pairs-{num}")
     finally:
@@ -219,6 +250,10 @@ def main() -> None:
             f"{name}_{one['groups']}": one[name]
             for one in found
             for name in ("driver_mb", "worker_mb")
+        },
+        **{
+            f"decision_mb_{num}": round(in_own_process(decide, num))
+            for num in (10_000, 100_000, 1_000_000)
         },
         "pair_bytes": round(grown / more_pairs) if more_pairs else None,
     }
