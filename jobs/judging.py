@@ -1,16 +1,24 @@
-"""The round's judge, and what it makes of the held-out labels on a worker of its pool."""
+"""The round's judge, the labels so far, and what the judge makes of those held out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from jobs.pipelines import read_table
-from jobs.workspace import Round
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from jobs.pipelines import data_files, read_table
+from jobs.workspace import InputError, Round
+from schemas import manifest
 from schemas.arrow import LABELS, labels_from_table
 from schemas.rows import Label
 
 if TYPE_CHECKING:
     from actors.measure import Opinions
+
+_LABELS_AT_ONCE = 64  # rows hold media
 
 
 def judge_ref(at: Round) -> Any:
@@ -18,6 +26,36 @@ def judge_ref(at: Round) -> Any:
     from actors.stages import JudgeRef
 
     return JudgeRef(str(at.directory("judge")), at.address("judge"), at.recipe.judge.precision)
+
+
+def label_files(path: str) -> list[Path]:
+    """The Parquet files of label rows: one file, or those of a complete data set.
+
+    Raises:
+        InputError: there are none.
+    """
+    found = Path(path)
+    if found.is_file():
+        return [found]
+    if not found.is_dir():
+        raise InputError(f"labels.path: {path}: no such file")
+    files = data_files(found)
+    if manifest.read(found) is None or not files:
+        raise InputError(f"labels.path: {path}: is no complete data set: it has no manifest")
+    return files
+
+
+def label_batches(
+    files: Sequence[Path], split: Literal["train", "heldout"] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Label rows in the order of their files, a few at a time."""
+    scanner = ds.dataset([str(path) for path in files], schema=LABELS, format="parquet").scanner(
+        filter=None if split is None else ds.field("split") == split,
+        batch_size=_LABELS_AT_ONCE,
+        batch_readahead=1,
+        fragment_readahead=1,
+    )
+    yield from scanner.to_batches()
 
 
 def labels_so_far(at: Round) -> list[Label]:
