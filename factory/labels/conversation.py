@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from factory.labels.draft import Draft, Scale
 from factory.labels.record import Record
-from schemas.rows import Preference, Prompt, Task
+from schemas.rows import Media, Preference, Prompt, Task
 
 _NAMES = {
     "caption": r"Text Caption|Caption|Text Prompt",
@@ -30,6 +31,8 @@ _PART = re.compile(
     + r")[ \t*]*:[ \t*]*",
     re.IGNORECASE,
 )
+#: Only an instruction to compare names a second medium.
+_ASKS_FOR_PAIR = re.compile(r"\b(?:image|video)\s*2\b|\btwo\b[^.\n]*\b(?:images|videos)\b", re.I)
 _SIDE = r"(?:the\s+)?(?:image|video|answer|response)\s*"
 _VERDICTS: dict[Preference, re.Pattern[str]] = {
     "first": re.compile(
@@ -80,18 +83,15 @@ def parse(record: Record, form: Form) -> Iterator[Draft]:
     is_question = "question" in parts
     if not is_question and "caption" not in parts:
         raise record.fault("conversations", "ask about neither a 'Text Caption' nor a 'Question'")
-    is_video = record.has("video") or record.has("videos") or _is_clip(media[0])
+    is_pair = "first" in parts if is_question else _ASKS_FOR_PAIR.search(asked) is not None
+    wanted = 2 if is_pair and not is_question else 1
+    is_video = _is_clip(media[0]) or (len(media) > wanted and "video" in asked.lower())
     task: Task
     if is_question:
         task = "video_understanding" if is_video else "image_understanding"
     else:
         task = "video_generation" if is_video else "image_generation"
-    is_pair = ("first" in parts) if is_question else len(media) == 2
-    wanted = 1 if is_question or not is_pair else 2
-    if len(media) != wanted:
-        hint = "; frames of a clip must come as MP4" if len(media) > 2 else ""
-        raise record.fault("images", f"has {len(media)} media, and this needs {wanted}{hint}")
-    shown = [record.as_medium("images", one, is_video=is_video) for one in media]
+    shown = _shown(record, media, wanted, is_video=is_video)
     preference, rating, why = _opinion(record, answered, is_pair=is_pair)
     prompt = Prompt.of(
         parts["question"] if is_question else parts["caption"],
@@ -115,6 +115,16 @@ def parse(record: Record, form: Form) -> Iterator[Draft]:
         scale=scale,
         justification=why,
     )
+
+
+def _shown(record: Record, media: list[Any], num: int, *, is_video: bool) -> list[Media]:
+    """One medium a side; a clip may come as its frames, as many of each side."""
+    if len(media) == num:
+        return [record.as_medium("images", one, is_video=is_video) for one in media]
+    if not is_video or len(media) % num:
+        raise record.fault("images", f"has {len(media)} media, and this needs {num}")
+    size = len(media) // num
+    return [record.as_clip("images", media[at * size : (at + 1) * size]) for at in range(num)]
 
 
 def _is_clip(value: object) -> bool:

@@ -12,10 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from factory.labels.medium import describe
-from factory.media import MediaError
+import numpy as np
+
+from factory.clips import describe, encode_clip
+from factory.media import MediaError, decode
 from schemas.rows import Media
 
+#: Frames a second of a clip that comes as loose frames, whose rate its source does not tell.
+FRAME_RATE = 8.0
 #: From the path of a medium, as a row names it, to its bytes. Raises OSError.
 ReadMedia = Callable[[str], bytes]
 
@@ -102,6 +106,16 @@ class Record:
             found, wanted = ("a picture", "a clip") if is_video else ("a clip", "a picture")
             raise self.fault(key, f"is {found}, and this task is about {wanted}")
         return medium
+
+    def as_clip(self, key: str, frames: Sequence[Any]) -> Media:
+        """The clip of some frames, which must be pictures of one size."""
+        try:
+            pixels = [decode(self._bytes(key, frame)) for frame in frames]
+            if len({one.shape for one in pixels}) > 1:
+                raise MediaError("its frames are of different sizes")
+            return describe(encode_clip(np.stack(pixels), FRAME_RATE))
+        except MediaError as error:
+            raise self.fault(key, f"cannot be read: {error}") from None
 
     def _bytes(self, key: str, value: Any) -> bytes:
         if isinstance(value, Mapping):

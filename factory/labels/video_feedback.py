@@ -1,8 +1,8 @@
 """VideoFeedback (He et al. 2024): one generated clip a row, rated from 1 to 4 in five dimensions.
 
-Reads `text prompt`, the five dimensions, and the clip: `video` (bytes or a path), or else the file
-that `video link` ends in, looked for among the media and never fetched. The rating is the mean of
-the dimensions, which is how our one-score judges are asked.
+Reads `text prompt`, the five dimensions, and the clip: `video` (bytes or a path), or the file that
+`video link` ends in, looked for among the media and never fetched, or else the frames in `images`.
+The rating is the mean of the dimensions, which is how our one-score judges are asked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from factory.labels.draft import Draft, Scale
-from factory.labels.record import Record
+from factory.labels.record import LabelError, Record
 from schemas.rows import Media, Prompt
 
 NAME = "video-feedback"
@@ -45,4 +45,9 @@ def _clip(record: Record) -> Media:
     name = record.text("video link").rpartition("/")[2].partition("?")[0]
     if not name:
         raise record.fault("video link", "does not end in the name of a file")
-    return record.as_medium("video link", name, is_video=True)
+    try:
+        return record.as_medium("video link", name, is_video=True)
+    except LabelError:
+        if not record.has("images"):
+            raise
+    return record.as_clip("images", record.items("images"))

@@ -5,6 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from factory.clips import encode_clip
+
 
 def png(colour: tuple[int, int, int] = (200, 30, 30), size: int = 8) -> bytes:
     buffer = io.BytesIO()
@@ -19,17 +21,5 @@ def jpeg(colour: tuple[int, int, int] = (30, 200, 30)) -> bytes:
 
 
 def mp4(level: int = 100, num_frames: int = 6, fps: int = 3) -> bytes:
-    import av
-
-    buffer = io.BytesIO()
-    with av.open(buffer, mode="w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", rate=fps)
-        stream.width, stream.height = 32, 16
-        stream.pix_fmt = "yuv420p"
-        for at in range(num_frames):
-            pixels = np.full((16, 32, 3), level + at, dtype=np.uint8)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
-    return buffer.getvalue()
+    frames = [np.full((16, 32, 3), level + at, dtype=np.uint8) for at in range(num_frames)]
+    return encode_clip(np.stack(frames), fps)

@@ -14,6 +14,7 @@ FILES = {
     "c.png": png((0, 0, 250)),
     "clip.mp4": mp4(),
     "d.mp4": mp4(9),
+    "large.png": png(size=12),
 }
 
 
@@ -177,9 +178,29 @@ def test_a_verdict_is_never_guessed(answered, fault):
         drafts("unified-reward", talk(asked, answered, images=["a.png", "b.jpg"]))
 
 
-def test_frames_are_not_taken_for_pictures():
-    with pytest.raises(LabelError, match="has 16 media, and this needs 1; frames of a clip must"):
+def test_many_pictures_are_the_frames_of_clips_where_videos_are_asked_about():
+    with pytest.raises(LabelError, match="'images' has 16 media, and this needs 1"):
         drafts("unified-reward", talk(PAIR_QUESTION, "Answer 2 is better.", images=["a.png"] * 16))
+    asked = "Compare the frames of two videos, Video 1 and Video 2.\nText Caption: [a red cat]"
+    frames = ["a.png"] * 4 + ["c.png"] * 4
+    (pair,) = drafts("unified-reward", talk(asked, "Video 1 is better.", images=frames))
+    assert pair.prompt.task == "video_generation"
+    assert pair.first is not None
+    assert pair.second is not None
+    assert (pair.first.num_frames, pair.second.num_frames) == (4, 4)
+    assert pair.first != pair.second
+    with pytest.raises(LabelError, match="'images' has 7 media, and this needs 2"):
+        drafts("unified-reward", talk(asked, "Video 1 is better.", images=frames[1:]))
+    mixed = ["a.png", "large.png", *frames[2:]]
+    with pytest.raises(LabelError, match="'images' cannot be read: its frames are of different"):
+        drafts("unified-reward", talk(asked, "Video 1 is better.", images=mixed))
+
+
+def test_a_clip_of_which_only_frames_are_there():
+    row = {**VIDEO, "video link": "https://host/absent.mp4", "images": ["a.png", "c.png"]}
+    (draft,) = drafts("video-feedback", row)
+    assert draft.first is not None
+    assert draft.first.num_frames == 2
 
 
 def test_the_benchmarks():
