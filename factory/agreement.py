@@ -18,7 +18,7 @@ from factory.judging.calibration import Calibration
 from factory.matchups import Matchup, matchup
 from factory.metrics import Accuracy, accuracy, flip_rate
 from factory.ties import TieAccuracy, accuracy_with_ties
-from schemas.rows import Opinion, Preference
+from schemas.rows import Opinion, Preference, Score
 
 #: What people's preference is as an outcome for the first side.
 OUTCOME: Mapping[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
@@ -53,6 +53,20 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What is left of a judge that abstains below its confidence.
+
+    precision: share of the pairs kept in which people prefer the same side.
+    coverage: share of the readable pairs that are kept.
+    num: pairs kept.
+    """
+
+    precision: Interval
+    coverage: Interval
+    num: int
+
+
+@dataclass(frozen=True)
 class Bin:
     """One bar of a reliability plot: pairs of like confidence, and how often they are right."""
 
@@ -64,6 +78,11 @@ class Bin:
 def meeting(opinion: Opinion) -> Matchup | None:
     """Both orders of a pairwise label as one; None where either could not be read."""
     return matchup(opinion.duels, "0", "1")
+
+
+def is_right(found: Matchup, said: Preference) -> bool:
+    """Whether the side that the judge prefers is the one that people prefer; a tie is neither."""
+    return (found.logit > 0 and said == "first") or (found.logit < 0 and said == "second")
 
 
 def measure(
@@ -89,7 +108,7 @@ def measure(
     claimed, outcomes = _claims(pairs, met, calibration)
     read = [(one, prompt) for one, prompt in zip(met, prompts, strict=True) if one is not None]
     points = [one for one in opinions if one.preference is None and one.points is not None]
-    scores = np.array([_score(one, 0) for one in points])
+    scores = np.array([_value(one, 0) for one in points])
     given = np.array([float(one.points or 0) for one in points])
     boot = {"num_resamples": num_resamples, "seed": seed}
     return Agreement(
@@ -103,6 +122,28 @@ def measure(
         correlation=_rank_correlation(scores, given, [one.prompt_id for one in points], **boot),
         num_points=len(points),
         num_invalid_points=int(np.isnan(scores).sum()),
+    )
+
+
+def heard(
+    opinions: Sequence[Opinion],
+    calibration: Calibration,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> Heard:
+    """Precision and coverage where the judge abstains as `calibration` says."""
+    right, kept, prompts = [], [], []
+    for one in opinions:
+        found = meeting(one)
+        if one.preference is not None and found is not None:
+            is_kept = calibration.is_confident(one.task, found)
+            kept.append(float(is_kept))
+            right.append(float(is_right(found, one.preference)) if is_kept else math.nan)
+            prompts.append(one.prompt_id)
+    return Heard(
+        clustered_bootstrap(right, prompts, num_resamples, seed),
+        clustered_bootstrap(kept, prompts, num_resamples, seed),
+        int(sum(kept)),
     )
 
 
@@ -249,16 +290,21 @@ def _logit(found: Matchup | None) -> float:
     return math.nan if found is None else found.logit
 
 
-def _score(opinion: Opinion, side: int) -> float:
-    """The score of one side; NaN where there is none."""
+def score_of(opinion: Opinion, side: int) -> Score | None:
+    """The score of one side; None where it could not be read, or was not asked for."""
     for one in opinion.scores:
-        if one.candidate_id == str(side) and one.error is None:
-            return one.value
-    return math.nan
+        if one.candidate_id == str(side) and one.error is None and math.isfinite(one.value):
+            return one
+    return None
+
+
+def _value(opinion: Opinion, side: int) -> float:
+    found = score_of(opinion, side)
+    return math.nan if found is None else found.value
 
 
 def _gap(opinion: Opinion) -> float:
-    return _score(opinion, 0) - _score(opinion, 1)
+    return _value(opinion, 0) - _value(opinion, 1)
 
 
 #: A figure of an `Agreement` by its name, for tables.

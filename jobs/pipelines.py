@@ -87,13 +87,13 @@ def run_pipeline(
         rows = rows.map_batches(
             Generate,
             fn_constructor_args=(generators, num_candidates, recipe.seed, tally),
-            **_wiring(settings.generators, settings.groups_per_block),
+            **stage_wiring(settings.generators, settings.groups_per_block),
         )
         if judges:
             rows = rows.map_batches(
                 Judging,
                 fn_constructor_args=(judges, strategy, tally),
-                **_wiring(settings.judges, settings.groups_per_block),
+                **stage_wiring(settings.judges, settings.groups_per_block),
             )
         rows.write_parquet(str(directory), mode=ray.data.SaveMode.APPEND)
     finally:
@@ -106,7 +106,8 @@ def run_pipeline(
     )
 
 
-def _wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
+def stage_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
+    """The arguments of `map_batches` for a stage of Arrow tables on a pool of actors."""
     import ray.data
 
     return {

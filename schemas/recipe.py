@@ -89,12 +89,27 @@ class AnnotatorSpec(Section):
 class Labels(Section):
     """Human labels for the judge: files, or simulated annotators where there are no people."""
 
-    path: str | None = Field(None, description="Parquet of label rows; else they are simulated")
+    path: str | None = Field(None, description="label rows (file or data set); else simulated")
     prompts: str | None = Field(None, description="prompts whose candidates are labelled")
     num_candidates: Positive = Field(4, description="candidates drawn for each prompt")
     pairs_per_prompt: Positive = Field(3, description="labelled pairs for each prompt")
     heldout_share: Share = Field(0.2, description="share of prompts kept for measuring the judge")
     annotators: list[AnnotatorSpec] = Field(default_factory=lambda: [AnnotatorSpec(name="ann")])
+
+
+class Calibrate(Section):
+    """Calibration of the judge on a part of the held-out labels; the other part reports on it."""
+
+    method: Literal["temperature", "isotonic"] = Field(
+        "temperature", description="of the maps; isotonic needs some hundreds of labels a task"
+    )
+    fit_share: Share = Field(
+        0.5, description="share of held-out prompts that it is fitted on; 0 for no calibration"
+    )
+    target_precision: Share = Field(
+        0.9, description="share of right verdicts, below which the judge is to abstain"
+    )
+    num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
 
 
 class TrainJudge(Training):
@@ -105,6 +120,7 @@ class TrainJudge(Training):
     order_consistency: float = Field(
         0.0, ge=0, description="weight of the penalty on verdicts that depend on the order shown"
     )
+    calibration: Calibrate = Calibrate()
 
 
 class Produce(Section):

@@ -1,6 +1,7 @@
 """When a judge should not be heard: the least confidence that keeps a wanted precision.
 
-Confidence is the calibrated probability of the side that the judge prefers. A few shares of the
+Confidence is the probability of the side that the judge prefers, as the judge claims it: its order
+is all that matters, and a map fitted on the same labels would only blur it. A few shares of the
 most confident pairs are tried, fixed before the labels are looked at; for each, a one-sided
 Clopper-Pearson bound says how small the precision could be, and the largest share whose bound
 reaches the target is taken. The level is divided by the number of shares tried (Bonferroni), so the
@@ -65,7 +66,7 @@ def fit_abstention(
     """Choose the least confidence at which the precision is `target` at least.
 
     Args:
-        confidences: calibrated probabilities of the preferred sides, [n].
+        confidences: claimed probabilities of the preferred sides, [n].
         is_right: whether people prefer the same side, [n].
         clusters: the prompt of each.
         target: wanted precision.

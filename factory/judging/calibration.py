@@ -151,8 +151,7 @@ class Calibration:
         abstention = self.tasks.get(task, TaskCalibration()).abstention
         if abstention is None:
             return True
-        p = float(self.p_better(task, [found.logit])[0])
-        return abstention.accepts(max(p, 1 - p))
+        return abstention.accepts(max(found.p_better, 1 - found.p_better))
 
     def save(self, directory: Path) -> None:
         """Write `calibration.json` beside the weights."""
