@@ -45,6 +45,9 @@ class Training(Section):
     warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up")
     is_cosine: bool = Field(True, description="decay to zero by a half cosine; else constant")
     gradient_clipping: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="keep the moving average of the weights; 0 keeps the last"
+    )
     accumulation_steps: Positive = Field(1, description="micro-batches in one optimiser step")
     num_workers: Positive = Field(1, description="Ray Train workers")
     cpus_per_worker: float = Field(1.0, gt=0, description="logical CPUs of each worker")
