@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pyarrow as pa
 import torch
 
 from actors.generators import DiffusersGenerator, candidate_seeds
 from actors.judges import TransformersJudge
+from actors.judges.endpoint import EndpointJudge
 from actors.tally import TallyHandle
+from factory.judging.calibrated import CalibratedJudge
+from factory.judging.calibration import Calibration, CalibrationError
 from factory.protocols import Generator, Judge
 from factory.ranking import Strategy
 from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.recipe import GeneratorSpec
+from schemas.recipe import EndpointSpec, GeneratorSpec
 from schemas.rows import Candidate, Duel, Group, Score
 
 #: Names the sandbox oracle where a judge is asked for.
@@ -45,11 +49,36 @@ class JudgeRef:
     path: str
     address: str
     precision: str = "fp32"
+    specification: str | None = None
+    batch_size: int = 64
+    is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
 
     def load(self) -> Judge:
         if self.path == ORACLE:
             return OracleJudge()
-        return TransformersJudge(self.path, self.address, self.precision)
+        judge = TransformersJudge(
+            self.path, self.address, self.precision, self.specification, self.batch_size
+        )
+        if not self.is_calibrated:
+            return judge
+        calibration = Calibration.load(Path(self.path))
+        if calibration is None:
+            raise CalibrationError(f"{self.path}: this judge was not calibrated")
+        return CalibratedJudge(judge, calibration)
+
+
+@dataclass(frozen=True)
+class EndpointRef:
+    """What travels to a worker that is to ask an endpoint. The key does not travel."""
+
+    spec: EndpointSpec
+
+    @property
+    def address(self) -> str:
+        return f"{self.spec.name}@0"
+
+    def load(self) -> Judge:
+        return EndpointJudge(self.spec)
 
 
 def one_thread_per_worker() -> None:
@@ -104,7 +133,9 @@ class Judging:
     strategy asks for, round by round.
     """
 
-    def __init__(self, judges: Sequence[JudgeRef], strategy: Strategy, tally: TallyHandle) -> None:
+    def __init__(
+        self, judges: Sequence[JudgeRef | EndpointRef], strategy: Strategy, tally: TallyHandle
+    ) -> None:
         one_thread_per_worker()
         self.judges = [ref.load() for ref in judges]
         self.strategy = strategy

@@ -163,7 +163,7 @@ def _bins(bins: Sequence[Bin]) -> tuple[ReliabilityBin, ...]:
     )
 
 
-def find(made: JudgeReport, name: str, of: str = ALL) -> Estimate | None:
+def estimate_of(made: JudgeReport, name: str, of: str = ALL) -> Estimate | None:
     """One estimate of one slice."""
     for one in made.slices:
         if one.name == of:

@@ -18,7 +18,13 @@ from factory.labels.registry import Format
 from jobs import importing, results
 from jobs.agreement import as_text, report
 from jobs.importing import Import
-from jobs.judging import OPINIONS_FILE, judge_labels, label_files, write_opinions
+from jobs.judging import (
+    OPINIONS_FILE,
+    judge_labels,
+    judge_ref,
+    label_files,
+    write_opinions,
+)
 from jobs.lineage import ADDRESS
 from jobs.ray_session import check_cpus, ray_session
 from jobs.results import JudgeReport
@@ -27,6 +33,8 @@ from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.rows import Opinion
 
+#: Names the recipe's `evaluate.endpoint` where a judge is asked for.
+ENDPOINT = "endpoint"
 _LABELS = "labels@1"  # below the benchmark's directory: the imported rows
 
 
@@ -37,7 +45,8 @@ class Benchmark:
     format: of the files; None for label rows of ours.
     files: of the benchmark.
     media: directory below which rows may name media.
-    judge: directory or hub name; the round's judge where None.
+    judge: directory or hub name, asked as `judge.specification` says, or "endpoint"; the round's
+        judge where None.
     tags: slices beside the tasks.
     """
 
@@ -59,7 +68,7 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
         InputError: a missing input, or work of another recipe under this address.
         LabelError, StreamError: a benchmark file that cannot be used.
     """
-    judge, files, parents, settings, num_unusable = _prepare(benchmark, at, out)
+    ref, judge, files, parents, settings, num_unusable = _prepare(benchmark, at, out)
     wanted = manifest.fingerprint("agreement", settings, parents)
     made = manifest.read(out)
     if made is not None and made.fingerprint != wanted:
@@ -75,9 +84,6 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
         print(as_text(found), flush=True)
         return found
 
-    from actors.stages import JudgeRef
-
-    ref = JudgeRef(judge.path, judge.address, at.recipe.judge.precision)
     with ray_session(at.recipe):
         opinions = judge_labels(ref, files, at.recipe.produce.judges, "heldout", with_scores=True)
     if not opinions:
@@ -121,7 +127,7 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
 
 def print_plan(benchmark: Benchmark, at: Round, out: Path) -> None:
     """Check judge, files and resources, and say what will be done. Writes nothing."""
-    judge = _judge(benchmark, at)
+    _, judge = _judge(benchmark, at)
     check_writable(out)
     pool = at.recipe.produce.judges
     check_cpus(pool.size * pool.num_cpus + 1, at.recipe, "jobs.evaluate_judge")
@@ -135,11 +141,11 @@ def print_plan(benchmark: Benchmark, at: Round, out: Path) -> None:
 
 def _prepare(
     benchmark: Benchmark, at: Round, out: Path
-) -> tuple[Model, list[Path], list[Parent], dict[str, Any], int]:
+) -> tuple[Any, Model, list[Path], list[Parent], dict[str, Any], int]:
     """The judge, the label rows, what the report is made from, and how many rows are unusable."""
     if not ADDRESS.fullmatch(out.name):
         raise InputError(f"--out: {out}: is to be a directory named NAME@VERSION")
-    judge = _judge(benchmark, at)
+    ref, judge = _judge(benchmark, at)
     pool = at.recipe.produce.judges
     check_cpus(pool.size * pool.num_cpus + 1, at.recipe, "jobs.evaluate_judge")
     num_unusable = 0
@@ -157,20 +163,41 @@ def _prepare(
         "format": benchmark.name,
         "num_resamples": at.recipe.evaluate.num_resamples,
         "tags": list(benchmark.tags),
+        "judge": _asked(benchmark, at),
     }
-    return judge, files, [judge.parent("judge"), *sources], settings, num_unusable
+    return ref, judge, files, [judge.parent("judge"), *sources], settings, num_unusable
 
 
-def _judge(benchmark: Benchmark, at: Round) -> Model:
-    from actors.stages import ORACLE
+def _judge(benchmark: Benchmark, at: Round) -> tuple[Any, Model]:
+    """What travels to the workers, and what it is called."""
+    from actors.stages import ORACLE, EndpointRef, JudgeRef
 
+    spec = at.recipe.judge
+    if benchmark.judge == ENDPOINT:
+        if at.recipe.evaluate.endpoint is None:
+            raise InputError(f"--judge {ENDPOINT}: the recipe has no evaluate.endpoint")
+        asked = EndpointRef(at.recipe.evaluate.endpoint)
+        return asked, Model(asked.spec.url, asked.address)
     if benchmark.judge == ORACLE:
-        return Model(ORACLE, ORACLE)
-    if benchmark.judge is not None:
-        check_model(benchmark.judge, "config.json", "--judge")
-        return Model(benchmark.judge, benchmark.judge)
-    at.need("judge")
-    return Model(str(at.directory("judge")), at.address("judge"))
+        return JudgeRef(ORACLE, ORACLE), Model(ORACLE, ORACLE)
+    if benchmark.judge is None:
+        at.need("judge")
+        return judge_ref(at), Model(str(at.directory("judge")), at.address("judge"))
+    check_model(benchmark.judge, "config.json", "--judge")
+    ref = JudgeRef(
+        benchmark.judge, benchmark.judge, spec.precision, spec.specification, spec.batch_size
+    )
+    return ref, Model(benchmark.judge, benchmark.judge)
+
+
+def _asked(benchmark: Benchmark, at: Round) -> dict[str, Any] | None:
+    """How a judge that is not the round's is asked: a part of what the result depends on."""
+    if benchmark.judge is None:
+        return None
+    endpoint = at.recipe.evaluate.endpoint
+    if benchmark.judge == ENDPOINT and endpoint is not None:
+        return endpoint.model_dump(exclude={"timeout_s", "num_retries", "concurrency"})
+    return {"model": benchmark.judge, **at.recipe.judge.model_dump(include={"specification"})}
 
 
 def _import(benchmark: Benchmark) -> Import:

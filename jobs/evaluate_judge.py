@@ -47,7 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--media", type=Path, metavar="DIRECTORY", help="where the media lie that rows name"
     )
     arguments.add_argument(
-        "--judge", metavar="MODEL", help="directory or hub name (default: the round's judge)"
+        "--judge",
+        metavar="MODEL",
+        help="directory or hub name, asked as judge.specification says, or 'endpoint' for "
+        "evaluate.endpoint (default: the round's judge)",
     )
     arguments.add_argument(
         "--round", type=int, default=1, metavar="N", help="whose judge it is (default: 1)"

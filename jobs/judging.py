@@ -36,11 +36,18 @@ _LABELS_AT_ONCE = 64  # rows hold media
 _LABELS_PER_BLOCK = 256
 
 
-def judge_ref(at: Round) -> Any:
+def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
     """The round's judge, to be loaded by a worker."""
     from actors.stages import JudgeRef
 
-    return JudgeRef(str(at.directory("judge")), at.address("judge"), at.recipe.judge.precision)
+    judge = at.recipe.judge
+    return JudgeRef(
+        str(at.directory("judge")),
+        at.address("judge"),
+        judge.precision,
+        batch_size=judge.batch_size,
+        is_calibrated=is_calibrated,
+    )
 
 
 def label_files(path: str) -> list[Path]:

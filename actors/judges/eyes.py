@@ -10,6 +10,7 @@ duels see the same tokens.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,19 +211,27 @@ _FAMILIES: dict[str, Any] = {
 }
 
 
-def eyes_of(model: Any, processor: Any) -> Eyes:
-    """The vision side of a loaded model.
+def check_family(path: str) -> None:
+    """Refuse a model of a family that no class here knows, before its weights are loaded.
 
     Raises:
-        SpecificationError: a family that no class here knows.
+        SpecificationError: says what to do instead.
     """
-    kind = model.config.model_type
+    try:
+        kind = json.loads((Path(path) / "config.json").read_text())["model_type"]
+    except (OSError, ValueError, KeyError) as error:
+        raise SpecificationError(f"{path}: no transformers model: {error!r}") from None
     if kind not in _FAMILIES:
         raise SpecificationError(
-            f"a judge of model type {kind!r} cannot be read; known: {', '.join(_FAMILIES)}. "
-            "Serve it behind an OpenAI-compatible endpoint, or add its class to actors.judges.eyes"
+            f"{path}: a judge of model type {kind!r} cannot be read; known: "
+            f"{', '.join(_FAMILIES)}. Convert it to one of these formats, or serve it behind an "
+            "OpenAI-compatible endpoint"
         )
-    eyes: Eyes = _FAMILIES[kind](model, processor)
+
+
+def eyes_of(model: Any, processor: Any) -> Eyes:
+    """The vision side of a loaded model."""
+    eyes: Eyes = _FAMILIES[model.config.model_type](model, processor)
     return eyes
 
 

@@ -27,8 +27,8 @@ from scipy import optimize, special
 
 from factory.intervals import Array
 from factory.judging.abstention import Abstention
-from factory.matchups import MAX_LOGIT, Matchup
-from schemas.rows import Score, Task
+from factory.matchups import MAX_LOGIT, Matchup, is_readable, log_odds
+from schemas.rows import Duel, Score, Task
 
 FILE = "calibration.json"
 Method = Literal["temperature", "isotonic"]
@@ -129,14 +129,24 @@ class Calibration:
         (`is_flipped`, `logit_position`) stays as it was judged.
         """
         p = float(self.p_better(task, [found.logit])[0])
-        p_tie = min(found.p_tie, 2 * min(p, 1 - p))
+        p_first, p_second, p_tie = _split(p, found.p_tie)
         return replace(
             found,
-            p_first=p - p_tie / 2,
-            p_second=1 - p - p_tie / 2,
+            p_first=p_first,
+            p_second=p_second,
             p_tie=p_tie,
             logit=min(max(float(special.logit(p)), -MAX_LOGIT), MAX_LOGIT),
         )
+
+    def duel(self, task: Task, found: Duel) -> Duel:
+        """One order of a pair, mapped as the whole pair is. With a temperature the two orders'
+        mean is mapped exactly so; with isotonic steps nearly.
+        """
+        if not is_readable(found):
+            return found
+        p = float(self.p_better(task, [log_odds(found)])[0])
+        p_first, p_second, p_tie = _split(p, found.p_tie)
+        return replace(found, p_first=p_first, p_second=p_second, p_tie=p_tie)
 
     def score(self, task: Task, found: Score) -> Score:
         """The score in people's points, with the spread of people's points around it."""
@@ -175,6 +185,14 @@ class Calibration:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CalibrationError(f"{path}: not a calibration: {error!r}") from None
+
+
+def _split(p: float, p_tie: float) -> tuple[float, float, float]:
+    """First, second and tie with `p` for the first side, a tie counting half; the tie keeps its
+    probability as far as there is room for it.
+    """
+    p_tie = min(p_tie, 2 * min(p, 1 - p))
+    return p - p_tie / 2, 1 - p - p_tie / 2, p_tie
 
 
 def fit_pairs(

@@ -47,6 +47,7 @@ class Produce:
             "num_candidates": recipe.produce.num_candidates,
             "generator": recipe.generator.model_dump(exclude={"path"}),
             "judge_precision": recipe.judge.precision,
+            "is_calibrated": recipe.produce.is_calibrated,
             "rank": recipe.curate.rank.model_dump(include={"strategy", "bracket_size"}),
         }
 
@@ -66,7 +67,7 @@ class Produce:
             recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=recipe.produce.num_candidates,
-            judges=[judge_ref(at)],
+            judges=[judge_ref(at, is_calibrated=recipe.produce.is_calibrated)],
             strategy=strategy_of(recipe.curate.rank),
         )
         counts = count_groups(read_groups(directory))

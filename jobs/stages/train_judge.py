@@ -21,9 +21,15 @@ from factory import gates
 from factory.agreement import measure
 from factory.judging.calibration import Calibration
 from factory.judging.fitting import fit, part
-from factory.judging.specification import DEFAULT, FILE, JudgeSpecification
+from factory.judging.specification import (
+    DEFAULT,
+    FILE,
+    JudgeSpecification,
+    SpecificationError,
+    find,
+)
 from jobs import results
-from jobs.agreement import AFTER, as_text, find, report
+from jobs.agreement import AFTER, as_text, estimate_of, report
 from jobs.judging import (
     OPINIONS_FILE,
     judge_labels,
@@ -37,7 +43,7 @@ from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas.manifest import Parent
-from schemas.recipe import Calibrate
+from schemas.recipe import Calibrate, JudgeSpec
 from schemas.rows import Opinion, Task
 
 
@@ -53,11 +59,17 @@ class TrainJudge:
 
     def plan(self, at: Round) -> Plan:
         check_model(at.recipe.judge.path, "config.json", "judge.path")
+        try:
+            _specification(at.recipe.judge)
+        except SpecificationError as error:
+            raise InputError(f"judge.specification: {error}") from None
         return fit_plan("labels so far", at.recipe.train_judge)
 
     def settings(self, at: Round) -> dict[str, Any]:
         recipe = at.recipe
+        asked = recipe.judge.specification
         return {
+            **({} if asked is None else {"specification": asked}),
             "seed": recipe.seed,
             "train_judge": recipe.train_judge.model_dump(),
             "gates": recipe.gates.model_dump(include={"min_judge_accuracy", "max_flip_rate"}),
@@ -76,12 +88,12 @@ class TrainJudge:
 
         recipe = at.recipe
         files = label_files_so_far(at)
-        _check_points(files, _specification(recipe.judge.path))
+        _check_points(files, _specification(recipe.judge))
         rows = ray.data.read_parquet([str(path) for path in files])
         rows = rows.filter(expr=col("split") == "train")
         task = JudgeTask(
             recipe.judge.path,
-            _specification(recipe.judge.path),
+            _specification(recipe.judge),
             recipe.train_judge.pair_share,
             recipe.train_judge.label_smoothing,
             recipe.train_judge.order_consistency,
@@ -150,8 +162,15 @@ def _check_points(files: Sequence[Path], specification: JudgeSpecification) -> N
     for path in files:
         table = pq.read_table(path, columns=["task", "points"])
         for task, group in _points(table).items():
-            scale = specification.task(task).scale
-            outside = [points for points in group if points not in scale]
+            asked = specification.task(task)
+            scale = asked.scale
+            # A judge that writes its score may write any number in between.
+            is_known = (
+                scale.__contains__
+                if asked.reading == "logits"
+                else lambda points, scale=scale: scale[0] <= points <= scale[-1]
+            )
+            outside = [points for points in group if not is_known(points)]
             if outside:
                 raise InputError(
                     f"{path}: {len(outside)} label(s) of {task} have points off the judge's scale "
@@ -167,11 +186,11 @@ def _points(table: pa.Table) -> dict[Task, list[int]]:
     return found
 
 
-def _specification(base: str) -> JudgeSpecification:
-    """How the judge is asked: as its base says where it says so, else as UnifiedReward does."""
-    if (Path(base) / FILE).is_file():
-        return JudgeSpecification.load(Path(base) / FILE)
-    return DEFAULT
+def _specification(judge: JudgeSpec) -> JudgeSpecification:
+    """How the judge is asked: as the recipe says, else as its base does, else as UnifiedReward."""
+    if judge.specification is None and not (Path(judge.path) / FILE).is_file():
+        return DEFAULT
+    return find(judge.path, judge.specification)
 
 
 def _count(files: Sequence[Path]) -> dict[str, int]:
@@ -189,7 +208,7 @@ def _figures(made: JudgeReport, findings: Sequence[Finding]) -> dict[str, float]
         "flip_rate": findings[1].value,
     }
     for name in _IN_BRIEF:
-        found = find(made, name)
+        found = estimate_of(made, name)
         figures[name.replace(" ", "_")] = found.value if found else None
     return {name: value for name, value in figures.items() if value is not None}
 

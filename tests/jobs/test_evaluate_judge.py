@@ -13,7 +13,7 @@ from factory.media import encode_png
 from factory.sandbox.drawing import draw
 from factory.sandbox.world import parse, sample_captions
 from jobs import evaluate_judge, results
-from jobs.agreement import MACRO, as_text, find, report
+from jobs.agreement import MACRO, as_text, estimate_of, report
 from jobs.judging import OPINIONS_FILE, read_opinions
 from schemas import manifest
 from schemas.rows import Duel, Opinion, Score
@@ -60,12 +60,15 @@ def test_a_benchmark_is_measured_once_and_told_again(
     assert made.counts == {"labels": 7, "pairs": 7, "points": 0, "invalid": 0, "unusable_rows": 1}
     found = results.read(out / results.AGREEMENT, results.JudgeReport)
     assert found is not None
-    diff, tau = find(found, "accuracy without ties"), find(found, "accuracy with ties")
+    diff, tau = (
+        estimate_of(found, "accuracy without ties"),
+        estimate_of(found, "accuracy with ties"),
+    )
     assert diff is not None
     assert tau is not None
     assert (diff.value, diff.num_invalid) == (pytest.approx(5 / 6), 0)
     assert tau.value == pytest.approx(6 / 7)
-    by_score = find(found, "score accuracy with ties by threshold")
+    by_score = estimate_of(found, "score accuracy with ties by threshold")
     assert by_score is not None
     assert by_score.value == pytest.approx(6 / 7)
     assert [one.name for one in found.slices] == [
@@ -144,12 +147,12 @@ def test_a_report_tells_tasks_apart_and_the_invalid_beside() -> None:
         "kind: image",
         "kind: video",
     ]
-    overall, macro = find(made, "accuracy without ties"), find(made, MACRO)
+    overall, macro = estimate_of(made, "accuracy without ties"), estimate_of(made, MACRO)
     assert overall is not None
     assert macro is not None
     assert (overall.value, overall.num, overall.num_invalid) == (0.75, 8, 1)
     assert (macro.value, macro.note) == (0.5, "mean of 2 tasks")
-    video = find(made, "invalid rate", "video_generation")
+    video = estimate_of(made, "invalid rate", "video_generation")
     assert video is not None
     assert video.value == pytest.approx(1 / 3)
     assert json.loads(json.dumps(as_text(made)))

@@ -11,6 +11,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
 from factory.judging.abstention import Abstention
+from factory.judging.calibrated import CalibratedJudge
 from factory.judging.calibration import (
     FILE,
     Calibration,
@@ -25,7 +26,7 @@ from factory.judging.calibration import (
 )
 from factory.matchups import matchup
 from factory.metrics import brier, expected_calibration_error
-from schemas.rows import Duel, Score
+from schemas.rows import Duel, Prompt, Score
 
 TASK = "image_generation"
 
@@ -129,6 +130,49 @@ def test_a_calibrated_matchup_is_whole_and_symmetric(fitted):
         assert swapped.p_first == pytest.approx(mapped.p_second)
         assert swapped.logit == pytest.approx(-mapped.logit)
         assert mapped.is_flipped == found.is_flipped
+
+
+@pytest.mark.parametrize("logit", [-2.0, 0.4, 3.0])
+def test_duels_mapped_one_by_one_meet_as_the_mapped_matchup(logit):
+    """With a temperature, for a judge with a position bias too: the mean of two is mapped."""
+    calibration = Calibration({TASK: TaskCalibration(pairs=Temperature(2.0))})
+    duels = []
+    for ids, shown in ((("0", "1"), logit + 0.8), (("1", "0"), -logit + 0.8)):
+        p = float(expit(shown))
+        duels.append(Duel(*ids, "j", p, 1 - p, 0.0))
+    whole = calibration.matchup(TASK, matchup(duels, "0", "1"))
+    parts = matchup([calibration.duel(TASK, one) for one in duels], "0", "1")
+    assert parts.logit == pytest.approx(whole.logit)
+    assert parts.logit == pytest.approx(logit / 2)
+    broken = Duel("0", "1", "j", math.nan, math.nan, math.nan, "broken media")
+    assert calibration.duel(TASK, broken) is broken
+
+
+def test_a_calibrated_judge_keeps_the_protocol():
+    class Sure:
+        name = "sure@1"
+
+        def sit(self, prompt, candidates):
+            return self
+
+        def scores(self):
+            return [Score("0", self.name, 5.0, 0.1), Score("1", self.name, math.nan, 0.0, "empty")]
+
+        def duels(self, matches):
+            return [Duel("0", "1", self.name, 0.98, 0.02, 0.0) for _ in matches]
+
+    calibration = Calibration(
+        {TASK: TaskCalibration(Temperature(4.0), ScoreMap(Line(0.5, 1.0), 3.0))}
+    )
+    judge = CalibratedJudge(Sure(), calibration)
+    sitting = judge.sit(Prompt.of("p"), [])
+    assert judge.name == "sure@1"
+    assert sitting.scores()[0] == Score("0", "sure@1", 3.5, pytest.approx(0.3))
+    assert sitting.scores()[1].error == "empty"
+    (duel,) = sitting.duels([(0, 1)])
+    assert duel.p_first == pytest.approx(1 / (1 + 49**-0.25))
+    other = judge.sit(Prompt.of("p", "video_generation"), [])
+    assert other.duels([(0, 1)])[0].p_first == pytest.approx(0.98)
 
 
 def test_what_was_not_fitted_stays_as_it_was_claimed():
