@@ -37,6 +37,7 @@ class Agreement:
     calibration_error: mean distance of confidence and share right (ECE), of the side preferred.
     brier: mean squared distance of the probability of the first side and what people said.
     correlation: Spearman's, of scores and people's points.
+    num_decided: readable pairs of which people prefer a side.
     num_points: labels of one side; `num_invalid_points` of them were not scored.
     """
 
@@ -48,6 +49,7 @@ class Agreement:
     calibration_error: Interval
     brier: Interval
     correlation: Interval
+    num_decided: int
     num_points: int
     num_invalid_points: int
 
@@ -120,6 +122,9 @@ def measure(
         calibration_error=_calibration_error(claimed, outcomes, prompts, **boot),
         brier=clustered_bootstrap((claimed - outcomes) ** 2, prompts, **boot),
         correlation=_rank_correlation(scores, given, [one.prompt_id for one in points], **boot),
+        num_decided=sum(
+            one is not None and said != "tie" for one, said in zip(met, labels, strict=True)
+        ),
         num_points=len(points),
         num_invalid_points=int(np.isnan(scores).sum()),
     )

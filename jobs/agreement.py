@@ -48,7 +48,8 @@ def report(
         opinions: what is reported on.
         judge: its address.
         labels: what the opinions are about, in words.
-        calibration: adds calibrated figures beside the claimed ones, and abstention.
+        calibration: adds calibrated figures beside the claimed ones, and abstention; those are
+            measured without the prompts that it was fitted on.
         tags: slice by these too.
         macro_tag: the macro accuracy is the mean over its values; over tasks where None.
         num_resamples: of the bootstrap.
@@ -86,24 +87,23 @@ def _slice(
     estimates = _estimates(claimed, judge)
     if calibration is None:
         return JudgeSlice(name, estimates, _bins(reliability(opinions, None, **boot)))
-    mapped = measure(opinions, calibration, **boot)
-    rule = heard(opinions, calibration, **boot)
-    num_pairs, num_invalid = _pairs(claimed)
+    unseen = [one for one in opinions if one.prompt_id not in calibration.fitted_on]
+    mapped = measure(unseen, calibration, **boot)
+    rule = heard(unseen, calibration, **boot)
+    num_pairs, num_invalid = _pairs(mapped)
     return JudgeSlice(
         name,
         (
             *estimates,
             *(
-                _estimate(
-                    f"calibrated {figure}", FIGURES[figure](mapped), judge, num_pairs, num_invalid
-                )
+                _estimate(figure + AFTER, FIGURES[figure](mapped), judge, num_pairs, num_invalid)
                 for figure in _OF_PROBABILITIES
             ),
             _estimate("precision where heard", rule.precision, judge, rule.num, num_invalid),
             _estimate("coverage where heard", rule.coverage, judge, num_pairs, num_invalid),
         ),
         _bins(reliability(opinions, None, **boot)),
-        _bins(reliability(opinions, calibration, **boot)),
+        _bins(reliability(unseen, calibration, **boot)),
     )
 
 
@@ -113,7 +113,9 @@ def _estimates(found: Agreement, judge: str) -> tuple[Estimate, ...]:
     made = []
     for name, pick in FIGURES.items():
         num, invalid, note = num_pairs, num_invalid, ""
-        if name == "score correlation":
+        if name == "accuracy without ties":
+            num = found.num_decided
+        elif name == "score correlation":
             num, invalid = found.num_points - found.num_invalid_points, found.num_invalid_points
         elif name.startswith("score accuracy"):
             num = found.score_ties.num_labels

@@ -111,9 +111,13 @@ class TaskCalibration:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The maps of one judge, by task."""
+    """The maps of one judge, by task.
+
+    fitted_on: ids of the prompts whose labels were fitted on; nothing may be reported on them.
+    """
 
     tasks: Mapping[Task, TaskCalibration]
+    fitted_on: frozenset[str] = frozenset()
 
     def p_better(self, task: Task, logits: Sequence[float] | Array) -> Array:
         """Probability that the first side is better; as the judge claims where nothing was
@@ -165,10 +169,11 @@ class Calibration:
 
     def save(self, directory: Path) -> None:
         """Write `calibration.json` beside the weights."""
-        text = json.dumps(
-            {"tasks": {task: asdict(one) for task, one in self.tasks.items()}}, indent=2
-        )
-        (directory / FILE).write_text(text + "\n")
+        raw = {
+            "tasks": {task: asdict(one) for task, one in self.tasks.items()},
+            "fitted_on": sorted(self.fitted_on),
+        }
+        (directory / FILE).write_text(json.dumps(raw, indent=2) + "\n")
 
     @classmethod
     def load(cls, directory: Path) -> Calibration | None:
@@ -180,7 +185,8 @@ class Calibration:
         path = directory / FILE
         try:
             raw = json.loads(path.read_text())
-            return cls({_task(task): _fitted(one) for task, one in raw["tasks"].items()})
+            tasks = {_task(task): _fitted(one) for task, one in raw["tasks"].items()}
+            return cls(tasks, frozenset(raw["fitted_on"]))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -39,7 +39,8 @@ def fit(opinions: Sequence[Opinion], method: Method, target_precision: float) ->
         {
             cast(Task, task): _fit_task(group, method, target_precision)
             for task, group in slices(opinions).items()
-        }
+        },
+        frozenset(one.prompt_id for one in opinions),
     )
 
 

@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.stages import ORACLE
+from factory.judging.fitting import fit
 from factory.media import encode_png
 from factory.sandbox.drawing import draw
 from factory.sandbox.world import parse, sample_captions
 from jobs import evaluate_judge, results
-from jobs.agreement import MACRO, as_text, estimate_of, report
+from jobs.agreement import AFTER, MACRO, as_text, estimate_of, report
 from jobs.judging import OPINIONS_FILE, read_opinions
 from schemas import manifest
 from schemas.rows import Duel, Opinion, Score
@@ -126,6 +127,22 @@ def opinion(n: int, task: str, preference: str, p: float | None) -> Opinion:
         Duel("1", "0", "j@1", 1 - first, first, 0.0, error),
     )
     return Opinion(f"l{n}", f"p{n}", task, {"kind": task[:5]}, "j@1", preference, None, (), duels)  # type: ignore[arg-type]
+
+
+def test_calibrated_figures_leave_out_what_was_fitted_on() -> None:
+    opinions = [opinion(n, "image_generation", "first", 0.8) for n in range(60)]
+    calibration = fit(opinions[:40], "temperature", 0.9)
+    made = report(opinions, "j@1", "labels", calibration, num_resamples=20)
+    claimed = estimate_of(made, "calibration error")
+    calibrated = estimate_of(made, "calibration error" + AFTER)
+    assert claimed is not None
+    assert calibrated is not None
+    assert (claimed.num, calibrated.num) == (60, 20)
+    assert [one.num for one in made.slices[0].calibrated] == [20]
+    alone = report(opinions[:40], "j@1", "labels", calibration, num_resamples=20)
+    nothing = estimate_of(alone, "calibration error" + AFTER)
+    assert nothing is not None
+    assert (nothing.value, nothing.num) == (None, 0)
 
 
 def test_a_report_tells_tasks_apart_and_the_invalid_beside() -> None:

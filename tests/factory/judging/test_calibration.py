@@ -242,7 +242,8 @@ def test_a_calibration_travels_with_the_judge(tmp_path):
                 Abstention(None, 0.9, None, None, 0.0, 30, 0.0),
                 30,
             ),
-        }
+        },
+        frozenset({"p2", "p1"}),
     )
     calibration.save(tmp_path)
     loaded = Calibration.load(tmp_path)
