@@ -48,6 +48,8 @@ def benchmark(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_a_benchmark_is_measured_once_and_told_again(
     tmp_path: Path, local_ray: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
