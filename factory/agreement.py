@@ -22,7 +22,7 @@ from schemas.rows import Opinion, Preference, Score
 
 #: What people's preference is as an outcome for the first side.
 OUTCOME: Mapping[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
-_BINS = 10  # of the confidence, from one half to one
+_BINS = 5  # of the confidence, from one half to one: a tenth wide, as ten from zero to one are
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,11 @@ class Agreement:
     score_ties: as `ties`, over the differences of the scores.
     flips: share of pairs whose verdict changes with the order shown.
     calibration_error: mean distance of confidence and share right (ECE), of the side preferred.
+    error_by_chance: the calibration error that so many labels give a judge without any.
     brier: mean squared distance of the probability of the first side and what people said.
     correlation: Spearman's, of scores and people's points.
-    num_decided: readable pairs of which people prefer a side.
+    num_decided: readable pairs of which people prefer a side; `num_score_decided` of them, or of
+        those whose verdict is unreadable, have both sides scored.
     num_points: labels of one side; `num_invalid_points` of them were not scored.
     """
 
@@ -47,9 +49,11 @@ class Agreement:
     score_ties: TieAccuracy
     flips: Interval
     calibration_error: Interval
+    error_by_chance: float
     brier: Interval
     correlation: Interval
     num_decided: int
+    num_score_decided: int
     num_points: int
     num_invalid_points: int
 
@@ -109,6 +113,7 @@ def measure(
     gaps = [_gap(one) for one in pairs]
     claimed, outcomes = _claims(pairs, met, calibration)
     read = [(one, prompt) for one, prompt in zip(met, prompts, strict=True) if one is not None]
+    by_score = _sides_right(gaps, labels)
     points = [one for one in opinions if one.preference is None and one.points is not None]
     scores = np.array([_value(one, 0) for one in points])
     given = np.array([float(one.points or 0) for one in points])
@@ -116,15 +121,17 @@ def measure(
     return Agreement(
         accuracy=accuracy(p, labels, prompts, **boot),
         ties=accuracy_with_ties([_logit(one) for one in met], labels, prompts, **boot),
-        score_accuracy=clustered_bootstrap(_sides_right(gaps, labels), prompts, **boot),
+        score_accuracy=clustered_bootstrap(by_score, prompts, **boot),
         score_ties=accuracy_with_ties(gaps, labels, prompts, **boot),
         flips=flip_rate([one.is_flipped for one, _ in read], [at for _, at in read], **boot),
         calibration_error=_calibration_error(claimed, outcomes, prompts, **boot),
+        error_by_chance=_error_by_chance(claimed),
         brier=clustered_bootstrap((claimed - outcomes) ** 2, prompts, **boot),
         correlation=_rank_correlation(scores, given, [one.prompt_id for one in points], **boot),
         num_decided=sum(
             one is not None and said != "tie" for one, said in zip(met, labels, strict=True)
         ),
+        num_score_decided=sum(math.isfinite(one) for one in by_score),
         num_points=len(points),
         num_invalid_points=int(np.isnan(scores).sum()),
     )
@@ -253,6 +260,19 @@ def _calibration_error(
 
     kept = [prompts[at] for at in known.tolist()]
     return bootstrap_of_sums(terms, kept, error, num_resamples, seed)
+
+
+def _error_by_chance(claimed: Array) -> float:
+    """Expected ECE of a judge whose probabilities are right, by the normal approximation: in each
+    bin the mean size of a sum of independent errors. Labels of one prompt are alike, and ties are
+    no coin: it is a floor in the right order of size, not a test.
+    """
+    confidence = np.maximum(claimed, 1 - claimed)
+    known = confidence[np.isfinite(confidence)]
+    if len(known) == 0:
+        return math.nan
+    variances = np.bincount(_bins(known).astype(np.int64), weights=known * (1 - known))
+    return float(np.sqrt(2 / math.pi * variances).sum() / len(known))
 
 
 def _rank_correlation(

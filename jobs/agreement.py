@@ -96,7 +96,14 @@ def _slice(
         (
             *estimates,
             *(
-                _estimate(figure + AFTER, FIGURES[figure](mapped), judge, num_pairs, num_invalid)
+                _estimate(
+                    figure + AFTER,
+                    FIGURES[figure](mapped),
+                    judge,
+                    num_pairs,
+                    num_invalid,
+                    _by_chance(mapped) if figure == "calibration error" else "",
+                )
                 for figure in _OF_PROBABILITIES
             ),
             _estimate("precision where heard", rule.precision, judge, rule.num, num_invalid),
@@ -110,29 +117,46 @@ def _slice(
 def _estimates(found: Agreement, judge: str) -> tuple[Estimate, ...]:
     """The figures that there is something to say of."""
     num_pairs, num_invalid = _pairs(found)
-    made = []
-    for name, pick in FIGURES.items():
-        num, invalid, note = num_pairs, num_invalid, ""
-        if name == "accuracy without ties":
-            num = found.num_decided
-        elif name == "score correlation":
-            num, invalid = found.num_points - found.num_invalid_points, found.num_invalid_points
-        elif name.startswith("score accuracy"):
-            num = found.score_ties.num_labels
-            invalid = found.accuracy.num_labels - num
-        threshold = {
-            "accuracy with ties by threshold": found.ties.threshold,
-            "score accuracy with ties by threshold": found.score_ties.threshold,
-        }.get(name)
-        if threshold is not None and math.isfinite(threshold):
-            unit = "points" if name.startswith("score") else "logits"
-            note = f"ties up to {max(threshold, 0):.3g} {unit}" if threshold >= 0 else "no ties"
-        if math.isfinite(pick(found).value):
-            made.append(_estimate(name, pick(found), judge, num, invalid, note))
+    num_scored = found.score_ties.num_labels
+    num_unscored = found.accuracy.num_labels - num_scored
+    rests = {
+        "accuracy without ties": (found.num_decided, num_invalid),
+        "score accuracy without ties": (found.num_score_decided, num_unscored),
+        "score accuracy with ties by threshold": (num_scored, num_unscored),
+        "score accuracy with ties by threshold, cross-fitted": (num_scored, num_unscored),
+        "score correlation": (
+            found.num_points - found.num_invalid_points,
+            found.num_invalid_points,
+        ),
+    }
+    notes = {
+        "accuracy with ties by threshold": _up_to(found.ties.threshold, "logits"),
+        "score accuracy with ties by threshold": _up_to(found.score_ties.threshold, "points"),
+        "calibration error": _by_chance(found),
+    }
+    made = [
+        _estimate(
+            name,
+            pick(found),
+            judge,
+            *rests.get(name, (num_pairs, num_invalid)),
+            notes.get(name, ""),
+        )
+        for name, pick in FIGURES.items()
+        if math.isfinite(pick(found).value)
+    ]
     if num_pairs + num_invalid:
         rate = Interval(found.accuracy.invalid_rate)
         made.append(_estimate("invalid rate", rate, judge, num_pairs + num_invalid))
     return tuple(made)
+
+
+def _up_to(threshold: float, unit: str) -> str:
+    return f"ties up to {threshold:.3g} {unit}" if threshold >= 0 else "no ties"
+
+
+def _by_chance(found: Agreement) -> str:
+    return f"{found.error_by_chance:.3f} by chance alone"
 
 
 def _pairs(found: Agreement) -> tuple[int, int]:

@@ -60,6 +60,20 @@ def test_the_calibration_error_is_told_from_the_side_preferred():
     assert one.share_right.low < 0.7 < one.share_right.high
 
 
+def test_the_error_by_chance_is_what_a_calibrated_judge_shows():
+    rng = np.random.default_rng(5)
+    errors, floors = [], []
+    for _ in range(60):
+        p = rng.uniform(0.5, 1, 150)
+        said = np.where(rng.random(150) < p, "first", "second")
+        rows = [opinion(n, *row) for n, row in enumerate(zip(p, said.tolist(), strict=True))]
+        found = measure(rows, num_resamples=2)
+        errors.append(found.calibration_error.value)
+        floors.append(found.error_by_chance)
+    assert np.mean(floors) == pytest.approx(np.mean(errors), rel=0.1)
+    assert np.mean(floors) > 0.04  # with 150 labels, 0.05 is no miscalibration
+
+
 def test_calibrated_figures_are_those_of_the_mapped_probabilities():
     rows = [opinion(n, 0.9, "first" if n < 7 else "second") for n in range(10)]
     temperature = math.log(9) / math.log(7 / 3)  # sends 0.9 to 0.7
