@@ -30,7 +30,7 @@ from factory.labels.record import LabelError, Record
 from factory.labels.registry import Format
 from factory.labels.streams import StreamError, objects, together
 from jobs.lineage import ADDRESS
-from jobs.pipelines import data_files
+from jobs.pipelines import data_files, row_batches
 from jobs.workspace import InputError, check_writable
 from schemas import manifest
 from schemas.arrow import digest_rows, labels_to_table
@@ -101,7 +101,7 @@ def import_labels(request: Import, directory: Path) -> Manifest:
         digest=digest_rows(
             pa.Table.from_batches([batch])
             for path in data_files(directory)
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=_ROWS_AT_ONCE)
+            for batch in row_batches(path, _ROWS_AT_ONCE)
         ),
         parents=tuple(parents),
         settings=request.settings(),
@@ -200,7 +200,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _parquet(path: Path) -> Iterator[Any]:
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=_ROWS_AT_ONCE):
+    for batch in row_batches(path, _ROWS_AT_ONCE):
         yield from batch.to_pylist()
 
 

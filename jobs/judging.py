@@ -74,7 +74,10 @@ def label_files_so_far(at: Round) -> list[Path]:
 
 def label_batches(files: Sequence[Path], split: Split | None = None) -> Iterator[pa.RecordBatch]:
     """Label rows in the order of their files, a few at a time."""
-    scanner = ds.dataset([str(path) for path in files], schema=LABELS, format="parquet").scanner(
+    # By default pyarrow keeps all that it has read of a file until the last row of it.
+    options = ds.ParquetFragmentScanOptions(pre_buffer=False)
+    parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
+    scanner = ds.dataset([str(path) for path in files], schema=LABELS, format=parquet).scanner(
         filter=None if split is None else ds.field("split") == split,
         batch_size=_LABELS_AT_ONCE,
         batch_readahead=1,

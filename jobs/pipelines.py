@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,12 @@ def pool_gpus(recipe: Recipe) -> float:
 def data_files(directory: Path) -> list[Path]:
     """The Parquet files of a data set, without its notes and inputs."""
     return sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("_"))
+
+
+def row_batches(path: Path, batch_size: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, a few at a time, for files that need not fit in memory."""
+    # By default pyarrow keeps all that it has read of a file until the last row of it.
+    yield from pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=batch_size)
 
 
 def read_table(directory: Path, schema: pa.Schema) -> pa.Table:

@@ -104,23 +104,27 @@ class MakeLabels:
             generators=[generator_ref(champion(at), at)],
             num_candidates=labels.num_candidates,
         )
-        annotators = [
-            Annotator(
-                name=spec.name,
-                noise=spec.noise,
-                error_rate=spec.error_rate,
-                tie_width=spec.tie_width,
-                biases={str(name): weight for name, weight in spec.biases.items()},
-                # Each makes mistakes of their own.
-                seed=seed_of("annotator", spec.name, at.recipe.seed),
-            )
-            for spec in labels.annotators
-        ]
+        annotators = annotators_of(labels, at.recipe.seed)
         return [
             label
             for group in read_groups(candidates)
             for label in simulate_labels(group, annotators, labels, at.recipe.seed)
         ]
+
+
+def annotators_of(labels: Labels, seed: int) -> list[Annotator]:
+    """The recipe's simulated annotators; each makes mistakes of their own."""
+    return [
+        Annotator(
+            name=spec.name,
+            noise=spec.noise,
+            error_rate=spec.error_rate,
+            tie_width=spec.tie_width,
+            biases={str(name): weight for name, weight in spec.biases.items()},
+            seed=seed_of("annotator", spec.name, seed),
+        )
+        for spec in labels.annotators
+    ]
 
 
 def simulate_labels(
