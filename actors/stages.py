@@ -49,15 +49,15 @@ class JudgeRef:
     path: str
     address: str
     precision: str = "fp32"
+    max_batch: int = 64
     specification: str | None = None
-    batch_size: int = 64
     is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
 
     def load(self) -> Judge:
         if self.path == ORACLE:
             return OracleJudge()
         judge = TransformersJudge(
-            self.path, self.address, self.precision, self.specification, self.batch_size
+            self.path, self.address, self.precision, self.max_batch, self.specification
         )
         if not self.is_calibrated:
             return judge
@@ -130,7 +130,7 @@ class Judging:
     """Adds scores and duels.
 
     Reads `candidates`; adds to `scores` one score for each, and to `duels` those that the ranking
-    strategy asks for, round by round.
+    strategy asks for: all of one plan together, then the next plan.
     """
 
     def __init__(

@@ -185,7 +185,7 @@ def _judge(benchmark: Benchmark, at: Round) -> tuple[Any, Model]:
         return judge_ref(at), Model(str(at.directory("judge")), at.address("judge"))
     check_model(benchmark.judge, "config.json", "--judge")
     ref = JudgeRef(
-        benchmark.judge, benchmark.judge, spec.precision, spec.specification, spec.batch_size
+        benchmark.judge, benchmark.judge, spec.precision, spec.max_batch, spec.specification
     )
     return ref, Model(benchmark.judge, benchmark.judge)
 

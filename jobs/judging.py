@@ -40,12 +40,12 @@ def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
     """The round's judge, to be loaded by a worker."""
     from actors.stages import JudgeRef
 
-    judge = at.recipe.judge
+    spec = at.recipe.judge
     return JudgeRef(
         str(at.directory("judge")),
         at.address("judge"),
-        judge.precision,
-        batch_size=judge.batch_size,
+        spec.precision,
+        spec.max_batch,
         is_calibrated=is_calibrated,
     )
 

@@ -56,14 +56,17 @@ class Row:
 class Decoder:
     """Runs prompts of one sitting, which share the media that were `seen`."""
 
-    def __init__(self, model: Any, eyes: Eyes, seen: Sequence[Seen], batch_size: int) -> None:
+    def __init__(self, model: Any, eyes: Eyes, seen: Sequence[Seen], max_batch: int) -> None:
         self.model = model
         self.eyes = eyes
         self.seen = seen
-        self.batch_size = batch_size
+        self.max_batch = max_batch
+        self.num_passes = 0
+        self._device = model.device
+        self._embed = model.get_input_embeddings()
         self._kept: dict[Key, Beginning] = {}
         layers = getattr(model.config.get_text_config(), "layer_types", None) or ()
-        self._shares = all(layer == "full_attention" for layer in layers)
+        self.shares = all(layer == "full_attention" for layer in layers)
 
     @torch.inference_mode()
     def logits(self, texts: Sequence[Text], chain: Sequence[int] = ()) -> Logits:
@@ -124,14 +127,14 @@ class Decoder:
                 break
             positions += 1
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-            embedded = self.model.get_input_embeddings()(tokens[:, None])
+            embedded = self._embed(tokens[:, None])
             output, cache = self._call(embedded, mask, positions[:, :, None], cache, 1)
         return made
 
     def _beginning(self, text: Text, texts: Sequence[Text], leave: int = 0) -> Beginning | None:
         """The longest kept beginning, after what this call's prompts share has been computed."""
         cuts = [cut for cut in text.cuts if cut[0] <= len(text.ids) - leave]
-        if not self._shares or not cuts:
+        if not self.shares or not cuts:
             return None
         if _key(text, cuts[-1]) not in self._kept:
             self._keep(texts, leave)
@@ -162,8 +165,8 @@ class Decoder:
         ids = torch.tensor([*text.ids, *chain], dtype=torch.long)
         positions = self.eyes.positions(ids.tolist(), media)
         is_visual = torch.isin(ids, torch.tensor(self.eyes.placeholders))
-        device = self.model.device
-        embeddings = self.model.get_input_embeddings()(ids[done:].to(device))
+        device = self._device
+        embeddings = self._embed(ids[done:].to(device))
         visual_before = int(is_visual[:done].sum())
         if is_visual[done:].any():
             features = torch.cat([one.features for one in media])[visual_before:]
@@ -174,8 +177,8 @@ class Decoder:
     def _batches(self, rows: Sequence[Row]) -> list[list[int]]:
         """Indices of the rows that have tokens to run, in batches of like lengths."""
         order = sorted((at for at, row in enumerate(rows) if row.length), key=_length_of(rows))
-        starts = range(0, len(order), self.batch_size)
-        return [order[start : start + self.batch_size] for start in starts]
+        starts = range(0, len(order), self.max_batch)
+        return [order[start : start + self.max_batch] for start in starts]
 
     def _forward(self, rows: Sequence[Row], num_last: int) -> tuple[Tensor, Any, Tensor]:
         """Logits [B, num_last, V], the cache and the mask [B, T] of rows with their beginnings."""
@@ -184,7 +187,7 @@ class Decoder:
         size = max(row.length for row in rows)
         before = max(row.begin.length if row.begin else 0 for row in rows)
         axes = len(rows[0].positions)
-        device = self.model.device
+        device = self._device
         embeddings = rows[0].embeddings.new_zeros(len(rows), size, rows[0].embeddings.shape[1])
         positions = torch.zeros(axes, len(rows), size, dtype=torch.long, device=device)
         mask = torch.zeros(len(rows), before + size, dtype=torch.long, device=device)
@@ -203,6 +206,7 @@ class Decoder:
     def _call(
         self, embeddings: Tensor, mask: Tensor, positions: Tensor, cache: Any, num_last: int
     ) -> tuple[Tensor, Any]:
+        self.num_passes += 1
         output = self.model(
             inputs_embeds=embeddings,
             attention_mask=mask,

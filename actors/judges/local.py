@@ -1,14 +1,16 @@
 """A transformers vision-language reward model as a judge.
 
 Each medium goes through the vision tower once; a candidate's score and all its duels reuse its
-visual tokens, and prompts that begin alike share that beginning (`decoder`). What a batch holds
-depends on the prompt alone, never on which other prompts share the worker, so the same rows give
-the same bits on the same machine.
+visual tokens, and prompts that begin alike share that beginning (`decoder`). All scores of a prompt
+are one batch, and so are all duels of one plan, split only where `max_batch` (for memory) asks for
+it: what a batch holds depends on the prompt alone, never on which other prompts share the worker,
+so the same rows give the same bits on the same machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +33,19 @@ _FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
 
 
 class TransformersJudge:
-    """A LLaVA, LLaVA-OneVision or Qwen2.5-VL judge: weights, processor and specification."""
+    """A LLaVA, LLaVA-OneVision or Qwen2.5-VL judge: weights, processor and specification.
+
+    num_forwards, num_batches: scores and duels asked for so far, and the passes of the language
+        model that they took.
+    """
 
     def __init__(
         self,
         path: str,
         name: str,
         precision: str = "fp32",
+        max_batch: int = 64,
         specification: JudgeSpecification | str | None = None,
-        batch_size: int = 64,
     ) -> None:
         """Load a judge.
 
@@ -47,9 +53,9 @@ class TransformersJudge:
             path: a model directory or a hub name.
             name: `name@version`.
             precision: fp32, fp16 or bf16.
+            max_batch: most prompts in one forward pass.
             specification: one, or the name of a shipped one or a JSON file; the model's own
                 `judge.json` where not given.
-            batch_size: prompts in one forward pass.
 
         Raises:
             SpecificationError: no specification, or a model that cannot be read by it.
@@ -61,7 +67,8 @@ class TransformersJudge:
         if not isinstance(specification, JudgeSpecification):
             specification = find(path, specification)
         self.name = name
-        self.batch_size = batch_size
+        self.max_batch = max_batch
+        self.num_forwards = self.num_batches = 0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = AutoModelForImageTextToText.from_pretrained(
             path, dtype=_DTYPES[precision], use_safetensors=True
@@ -99,7 +106,7 @@ class TransformersSitting(ReadSitting):
         is_video = prompt.task.startswith("video")
         seen = judge.encode(self.looks, is_video) if self.looks else []
         self._media = [Medium(index, one.ids) for index, one in enumerate(seen)]
-        self.decoder = Decoder(judge.model, judge.eyes, seen, judge.batch_size)
+        self.decoder = Decoder(judge.model, judge.eyes, seen, judge.max_batch)
 
     def point(self, index: int) -> Text:
         """The pointwise prompt of a candidate."""
@@ -113,7 +120,14 @@ class TransformersSitting(ReadSitting):
         return self.judge.format.pair(self.task, self.prompt.text, media, answers)
 
     def read_scores(self, indices: Sequence[int]) -> list[Found]:
-        texts = [self.point(index) for index in indices]
+        with self._counted(indices):
+            return self._read_scores([self.point(index) for index in indices])
+
+    def read_duels(self, matches: Sequence[Match]) -> list[Found]:
+        with self._counted(matches):
+            return self._read_duels([self.pair(match) for match in matches])
+
+    def _read_scores(self, texts: Sequence[Text]) -> list[Found]:
         if self.task.reading == "text":
             return [self.score_in(*written) for written in self._write(texts)]
         p = self._probabilities(self.judge.format.score_tree(self.task), texts)
@@ -122,12 +136,18 @@ class TransformersSitting(ReadSitting):
             ((mean, sd), None) for mean, sd in zip(means.tolist(), spreads.tolist(), strict=True)
         ]
 
-    def read_duels(self, matches: Sequence[Match]) -> list[Found]:
-        texts = [self.pair(match) for match in matches]
+    def _read_duels(self, texts: Sequence[Text]) -> list[Found]:
         if self.task.reading == "text":
             return [self.verdict_in(*written) for written in self._write(texts)]
         p = self._probabilities(self.judge.format.verdict_tree(self.task), texts)
         return [(tuple(one), None) for one in p.tolist()]
+
+    @contextmanager
+    def _counted(self, asked: Sequence[object]) -> Iterator[None]:
+        before = self.decoder.num_passes
+        yield
+        self.judge.num_forwards += len(asked)
+        self.judge.num_batches += self.decoder.num_passes - before
 
     def _probabilities(
         self, tree: AnswerTree[Any], texts: Sequence[Text]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factory.clips import Frames, decode_clip
+from factory.clips import Frames, decode_clip, describe
 from factory.media import MediaError, decode
 from schemas.rows import UNDERSTANDING, Candidate, Media, Prompt
 
@@ -75,5 +75,5 @@ def _picture(media: Media) -> Look:
 
 def _clip(media: Media, num_frames: int) -> Look:
     frames = decode_clip(media.data, num_frames)
-    seconds = media.num_frames / media.fps if media.fps > 0 else 0.0
-    return Look(frames, seconds / num_frames)
+    known = media if media.fps > 0 else describe(media.data)
+    return Look(frames, known.num_frames / known.fps / num_frames)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
@@ -49,6 +49,8 @@ class PromptFormat:
         self.specification = specification
         self.processor = processor
         self.tokenizer = processor.tokenizer
+        # The parts of a template, and a prompt's text, are met again and again.
+        self._ids = lru_cache(maxsize=1024)(self._tokenize)
 
     def prompt_ids(
         self,
@@ -93,7 +95,7 @@ class PromptFormat:
         return Text(tuple(ids), tuple(one.index for one in media), (*shared, (second, 1)))
 
     def answer_ids(self, answer: str) -> list[int]:
-        return self._ids(answer)
+        return list(self._ids(answer))
 
     def verdict_tree(self, task: TaskSpecification) -> AnswerTree[Preference]:
         return AnswerTree.of({key: self._ids(text) for key, text in task.answers.items()})
@@ -127,14 +129,14 @@ class PromptFormat:
             else:
                 text = prompt if part == "prompt" else next(texts)
                 ids += [one for one in self._ids(text) if one not in self._reserved]
-        return ids + after, starts
+        return [*ids, *after], starts
 
     @cached_property
-    def _turn(self) -> tuple[list[int], list[int]]:
+    def _turn(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Token ids before and after the user's turn; plain text has a BOS at most."""
         if not self.specification.is_chat:
             bos = self.tokenizer.bos_token_id
-            return ([] if bos is None else [bos]), []
+            return (() if bos is None else (bos,)), ()
         turn = [{"role": "user", "content": [{"type": "text", "text": _TURN}]}]
         try:
             rendered = self.tokenizer.apply_chat_template(
@@ -154,5 +156,5 @@ class PromptFormat:
         special = {*self.tokenizer.all_special_ids, *self.tokenizer.get_added_vocab().values()}
         return (special | {self.processor.image_token_id}) - {self.tokenizer.unk_token_id}
 
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+    def _tokenize(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=False).input_ids)

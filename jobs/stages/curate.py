@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from factory.curation import Curator
 from factory.filters import objections_of
+from factory.pairing import pairing_of
 from factory.ranking import strategy_of
 from jobs.pipelines import digest_dataset, read_table
 from jobs.stage import Outcome, Plan
@@ -57,7 +58,7 @@ class Curate:
 
         curate = at.recipe.curate
         curator = Curator(
-            strategy_of(curate.rank), objections_of(curate.objections), curate.pairs_per_prompt
+            strategy_of(curate.rank), objections_of(curate.objections), pairing_of(curate)
         )
         groups = at.directory("groups")
         rows = ray.data.read_parquet([str(path) for path in sorted(groups.glob("[!_]*.parquet"))])

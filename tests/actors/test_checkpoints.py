@@ -166,6 +166,8 @@ def test_shared_beginnings_padding_and_reuse_change_nothing(
     scores = sitting.scores()
     matches = [(0, 1), (1, 0), (2, 0)]
     duels = [*sitting.duels(matches[:2]), *sitting.duels(matches[2:])]
+    # A published script extends its list of frames in place: after a duel it scores both clips.
+    assert sitting.scores() == scores
     form, asked = judge.format, judge.format.specification.task(task)
     media = [one.media for one in candidates] if candidates[0].media else [prompt.media]
     looks = [look_of(one, asked) for one in media if one is not None]
@@ -200,7 +202,7 @@ def test_small_batches_change_nothing(directories: dict[str, str], family: str) 
     matches = [(i, j) for i in range(3) for j in range(3) if i != j]
     found = []
     for size in (1, 4, 64):
-        judge = TransformersJudge(directories[family], "j@0", specification=family, batch_size=size)
+        judge = TransformersJudge(directories[family], "j@0", specification=family, max_batch=size)
         sitting = judge.sit(prompt, candidates)
         values = [score.value for score in sitting.scores()]
         log_p = [math.log(duel.p_first) for duel in sitting.duels(matches)]
