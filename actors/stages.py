@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pyarrow as pa
 import torch
 
 from actors.generators import DiffusersGenerator, candidate_seeds
 from actors.judges import TransformersJudge
+from actors.judges.endpoint import EndpointJudge
 from actors.tally import TallyHandle
 from factory.criteria import CriteriaJudge
+from factory.judging.calibrated import CalibratedJudge
+from factory.judging.calibration import Calibration, CalibrationError
 from factory.protocols import Generator, Judge
 from factory.ranking import Strategy
 from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.recipe import Criteria, GeneratorSpec
+from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec
 from schemas.rows import Candidate, Duel, Group, Score
 
 #: Names the sandbox oracle where a judge is asked for.
@@ -47,6 +51,8 @@ class JudgeRef:
     address: str
     precision: str = "fp32"
     max_batch: int = 64
+    specification: str | None = None
+    is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
     criteria: Criteria = field(default_factory=Criteria)
 
     def load(self) -> Judge:
@@ -56,7 +62,29 @@ class JudgeRef:
     def _load(self) -> Judge:
         if self.path == ORACLE:
             return OracleJudge()
-        return TransformersJudge(self.path, self.address, self.precision, self.max_batch)
+        judge = TransformersJudge(
+            self.path, self.address, self.precision, self.max_batch, self.specification
+        )
+        if not self.is_calibrated:
+            return judge
+        calibration = Calibration.load(Path(self.path))
+        if calibration is None:
+            raise CalibrationError(f"{self.path}: this judge was not calibrated")
+        return CalibratedJudge(judge, calibration)
+
+
+@dataclass(frozen=True)
+class EndpointRef:
+    """What travels to a worker that is to ask an endpoint. The key does not travel."""
+
+    spec: EndpointSpec
+
+    @property
+    def address(self) -> str:
+        return f"{self.spec.name}@0"
+
+    def load(self) -> Judge:
+        return EndpointJudge(self.spec)
 
 
 def one_thread_per_worker() -> None:
@@ -111,7 +139,9 @@ class Judging:
     strategy asks for: all of one plan together, then the next plan.
     """
 
-    def __init__(self, judges: Sequence[JudgeRef], strategy: Strategy, tally: TallyHandle) -> None:
+    def __init__(
+        self, judges: Sequence[JudgeRef | EndpointRef], strategy: Strategy, tally: TallyHandle
+    ) -> None:
         one_thread_per_worker()
         self.judges = [ref.load() for ref in judges]
         self.strategy = strategy

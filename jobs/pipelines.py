@@ -88,13 +88,13 @@ def run_pipeline(
         rows = rows.map_batches(
             Generate,
             fn_constructor_args=(generators, num_candidates, recipe.seed, tally),
-            **_wiring(settings.generators, settings.groups_per_block),
+            **stage_wiring(settings.generators, settings.groups_per_block),
         )
         if judges:
             rows = rows.map_batches(
                 Judging,
                 fn_constructor_args=(judges, strategy, tally),
-                **_wiring(settings.judges, settings.groups_per_block),
+                **stage_wiring(settings.judges, settings.groups_per_block),
             )
         rows.write_parquet(str(directory), mode=ray.data.SaveMode.APPEND)
     finally:
@@ -107,7 +107,8 @@ def run_pipeline(
     )
 
 
-def _wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
+def stage_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
+    """The arguments of `map_batches` for a stage of Arrow tables on a pool of actors."""
     import ray.data
 
     return {
@@ -134,6 +135,12 @@ def pool_gpus(recipe: Recipe) -> float:
 def data_files(directory: Path) -> list[Path]:
     """The Parquet files of a data set, without its notes and inputs."""
     return sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("_"))
+
+
+def row_batches(path: Path, batch_size: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, a few at a time, for files that need not fit in memory."""
+    # By default pyarrow keeps all that it has read of a file until the last row of it.
+    yield from pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=batch_size)
 
 
 def read_table(directory: Path, schema: pa.Schema) -> pa.Table:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.survey import Slice
-from jobs.plots import forests, line
-from jobs.results import Decision, Estimate, Finding, HumanAudit
+from jobs.plots import forests, line, reliability
+from jobs.results import Decision, Estimate, Finding, HumanAudit, JudgeReport
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -183,6 +183,7 @@ class ReportData:
     curves: of the trainings of this round.
     lineage: the tree, as text; empty where nothing was made yet.
     recipe_yaml: the resolved recipe.
+    agreement: how the judge agrees with held-out labels; None where it was not measured.
     """
 
     recipe: str
@@ -208,6 +209,7 @@ class ReportData:
     curves: tuple[Curve, ...]
     lineage: str
     recipe_yaml: str
+    agreement: JudgeReport | None = None
 
 
 def render(data: ReportData) -> str:
@@ -225,7 +227,7 @@ def render(data: ReportData) -> str:
         number=number, plain=plain, interval=interval, duration=duration, moment=moment
     )
     template = environment.get_template(_TEMPLATE.name)
-    return template.render(data=data, forests=forests, line=line)
+    return template.render(data=data, forests=forests, line=line, reliability=reliability)
 
 
 def number(value: float | None, width: float | None = None) -> str:

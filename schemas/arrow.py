@@ -22,6 +22,7 @@ from schemas.rows import (
     Group,
     Label,
     Media,
+    Opinion,
     Pair,
     Prompt,
     Score,
@@ -120,6 +121,20 @@ LABELS = pa.schema(
         ("second_answer", pa.string()),
     ]
 )
+OPINIONS = pa.schema(
+    [
+        ("label_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("task", pa.string()),
+        ("tags", _TAGS),
+        ("judge", pa.string()),
+        ("preference", pa.string()),
+        ("points", pa.int32()),
+        ("scores", pa.list_(SCORE)),
+        ("duels", pa.list_(DUEL)),
+        ("error", pa.string()),
+    ]
+)
 #: Columns that only questions about media need; a table without them is read as if they were null.
 OPTIONAL = ("prompt_media", "first_answer", "second_answer")
 
@@ -169,12 +184,16 @@ def _media_from_row(row: Row | None) -> Media | None:
     return Media(row["bytes"], row["width"], row["height"], row["num_frames"], row["fps"])
 
 
+def _tags_to_row(tags: Mapping[str, str]) -> list[Row]:
+    return [{"key": key, "value": value} for key, value in sorted(tags.items())]
+
+
 def _prompt_to_row(prompt: Prompt) -> dict[str, Any]:
     return {
         "prompt_id": prompt.prompt_id,
         "prompt": prompt.text,
         "task": prompt.task,
-        "tags": [{"key": key, "value": value} for key, value in sorted(prompt.tags.items())],
+        "tags": _tags_to_row(prompt.tags),
         "prompt_media": _media_to_row(prompt.media),
     }
 
@@ -251,7 +270,7 @@ def groups_from_table(table: pa.Table) -> list[Group]:
             _prompt_from_row(row),
             tuple(_candidate_from_row(one) for one in row["candidates"]),
             tuple(_score_from_row(one) for one in row["scores"] or ()),
-            tuple(Duel(**one) for one in row["duels"] or ()),
+            tuple(_duel_from_row(one) for one in row["duels"] or ()),
             row["error"],
         )
         for row in table.to_pylist()
@@ -332,6 +351,39 @@ def labels_from_table(table: pa.Table) -> list[Label]:
             )
         )
     return labels
+
+
+def opinions_to_table(opinions: Iterable[Opinion]) -> pa.Table:
+    """Opinions as a table of schema `OPINIONS`."""
+    rows = [
+        {
+            **vars(opinion),
+            "tags": _tags_to_row(opinion.tags),
+            "scores": [_score_to_row(score) for score in opinion.scores],
+            "duels": [vars(duel) for duel in opinion.duels],
+        }
+        for opinion in opinions
+    ]
+    return pa.Table.from_pylist(rows, schema=OPINIONS)
+
+
+def opinions_from_table(table: pa.Table) -> list[Opinion]:
+    """The rows of a table of schema `OPINIONS`."""
+    return [
+        Opinion(
+            **{
+                **row,
+                "tags": tags_from_rows(row["tags"]),
+                "scores": tuple(_score_from_row(one) for one in row["scores"] or ()),
+                "duels": tuple(_duel_from_row(one) for one in row["duels"] or ()),
+            }
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def _duel_from_row(row: Row) -> Duel:
+    return Duel(**{**row, **{p: _number(row[p]) for p in ("p_first", "p_second", "p_tie")}})
 
 
 def digest_rows(tables: Iterable[pa.Table | pa.RecordBatch]) -> str:

@@ -75,9 +75,31 @@ class JudgeSpec(Section):
     path: str = Field(description="local directory or hub name in transformers' format")
     name: str = Field("judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    specification: str | None = Field(
+        None,
+        description="how it is asked: name of a shipped specification, or a JSON file; the model's "
+        "own judge.json where not given",
+    )
     max_batch: Positive = Field(
         64, description="most scores or duels in one forward pass; less memory where smaller"
     )
+
+
+class EndpointSpec(Section):
+    """A judge behind an OpenAI-compatible endpoint; it is asked in text."""
+
+    url: str = Field(pattern=r"^https?://", description="base URL, up to and with /v1")
+    model: str = Field(description="the model's name at the server")
+    specification: str = Field(description="name of a shipped specification, or a JSON file")
+    name: str = Field("endpoint", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    key_variable: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="environment variable that holds the key; the key itself is never in a recipe",
+    )
+    timeout_s: float = Field(60.0, gt=0, description="seconds without a byte of one request")
+    num_retries: int = Field(4, ge=0, description="tries after the first, with growing pauses")
+    concurrency: Positive = Field(8, description="requests at a time of each worker")
 
 
 class AnnotatorSpec(Section):
@@ -95,12 +117,27 @@ class AnnotatorSpec(Section):
 class Labels(Section):
     """Human labels for the judge: files, or simulated annotators where there are no people."""
 
-    path: str | None = Field(None, description="Parquet of label rows; else they are simulated")
+    path: str | None = Field(None, description="label rows (file or data set); else simulated")
     prompts: str | None = Field(None, description="prompts whose candidates are labelled")
     num_candidates: Positive = Field(4, description="candidates drawn for each prompt")
     pairs_per_prompt: Positive = Field(3, description="labelled pairs for each prompt")
     heldout_share: Share = Field(0.2, description="share of prompts kept for measuring the judge")
     annotators: list[AnnotatorSpec] = Field(default_factory=lambda: [AnnotatorSpec(name="ann")])
+
+
+class Calibrate(Section):
+    """Calibration of the judge on a part of the held-out labels; the other part reports on it."""
+
+    method: Literal["temperature", "isotonic"] = Field(
+        "temperature", description="of the maps; isotonic needs some hundreds of labels a task"
+    )
+    fit_share: Share = Field(
+        0.5, description="share of held-out prompts that it is fitted on; 0 for no calibration"
+    )
+    target_precision: Share = Field(
+        0.9, description="share of right verdicts, below which the judge is to abstain"
+    )
+    num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
 
 
 class TrainJudge(Training):
@@ -111,6 +148,7 @@ class TrainJudge(Training):
     order_consistency: float = Field(
         0.0, ge=0, description="weight of the penalty on verdicts that depend on the order shown"
     )
+    calibration: Calibrate = Calibrate()
 
 
 class Criterion(Section):
@@ -158,6 +196,9 @@ class Produce(Section):
     groups_per_block: Positive = Field(8, description="prompts in one Ray Data block")
     generators: Pool = Pool()
     judges: Pool = Pool()
+    is_calibrated: bool = Field(
+        False, description="judge by calibrated scores and verdicts instead of the judge's own"
+    )
 
 
 class Rank(Section):
@@ -345,6 +386,9 @@ class Evaluate(Section):
     oracle: Literal["none", "sandbox"] = Field(
         "none", description="also judge by the sandbox oracle; for sandbox captions only"
     )
+    endpoint: EndpointSpec | None = Field(
+        None, description="also judge by this endpoint, which was not trained on our labels"
+    )
     grid_prompts: Positive = Field(8, description="prompts shown in the picture grid")
     num_resamples: Positive = Field(2000, description="bootstrap resamples, clustered by prompt")
 
@@ -391,6 +435,15 @@ class Recipe(Section):
     def _labels_come_from_somewhere(self) -> Recipe:
         if self.labels.path is None and self.labels.prompts is None:
             raise ValueError("labels: give 'path' (label rows) or 'prompts' (to simulate labels)")
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_is_fitted_where_it_is_used(self) -> Recipe:
+        if self.produce.is_calibrated and self.train_judge.calibration.fit_share == 0:
+            raise ValueError(
+                "produce.is_calibrated: there is no calibration with "
+                "train_judge.calibration.fit_share: 0"
+            )
         return self
 
 

@@ -218,3 +218,23 @@ class Label:
         if self.second is not None or self.second_answer is not None:
             sides.append(Candidate("1", "label", 0, self.second, self.second_answer))
         return tuple(sides)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a judge makes of one label: numbers alone, from which any figure can be measured again.
+
+    The sides are candidates "0" and "1", as in `Label.sides`. An `error` means that the judge could
+    not take the label in at all; a side that it could not read is an error of its scores and duels.
+    """
+
+    label_id: str
+    prompt_id: str
+    task: Task
+    tags: dict[str, str]
+    judge: str
+    preference: Preference | None  # what the label says of two sides
+    points: int | None  # or of one
+    scores: tuple[Score, ...] = ()
+    duels: tuple[Duel, ...] = ()
+    error: str | None = None

@@ -53,6 +53,7 @@ class Produce:
             "num_candidates": recipe.produce.num_candidates,
             "generator": recipe.generator.model_dump(exclude={"path"}),
             "judge_precision": recipe.judge.precision,
+            "is_calibrated": recipe.produce.is_calibrated,
             "rank": _rank_settings(recipe.curate.rank),
             # Not their weights, which curation applies afresh.
             "criteria": [one.model_dump(exclude={"weight"}) for one in recipe.criteria.named],
@@ -74,7 +75,12 @@ class Produce:
             recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=recipe.produce.num_candidates,
-            judges=[replace(judge_ref(at), criteria=recipe.criteria)],
+            judges=[
+                replace(
+                    judge_ref(at, is_calibrated=recipe.produce.is_calibrated),
+                    criteria=recipe.criteria,
+                )
+            ],
             strategy=strategy_of(recipe.curate.rank),
         )
         counts = count_groups(

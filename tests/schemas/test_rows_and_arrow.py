@@ -14,6 +14,7 @@ from schemas.rows import (
     Group,
     Label,
     Media,
+    Opinion,
     Pair,
     Prompt,
     Score,
@@ -161,3 +162,18 @@ def test_a_wrong_table_is_refused_by_name() -> None:
     wrong = arrow.PROMPTS.set(1, pa.field("prompt", pa.int64()))
     with pytest.raises(arrow.SchemaError, match="column 'prompt' is int64, not string"):
         arrow.check_schema(wrong, arrow.PROMPTS, "x.parquet")
+
+
+def test_opinions_survive_arrow() -> None:
+    opinion = Opinion(
+        *("l", PROMPT.prompt_id, "image_generation", {"style": "plain"}, "judge@1", "tie", None),
+        scores=(Score("0", "judge@1", 3.5, 0.4),),
+        duels=(Duel("0", "1", "judge@1", 0.7, 0.2, 0.1),),
+    )
+    broken = Opinion(
+        *("m", "p", "video_generation", {}, "judge@1", None, 3), error="RuntimeError: no"
+    )
+    assert arrow.opinions_from_table(arrow.opinions_to_table([opinion, broken])) == [
+        opinion,
+        broken,
+    ]
