@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from factory.criteria import weigh
 from factory.filters import Objection, judge_pair
 from factory.pairing import Pairing, invalid_pair, why_no_pair
 from factory.ranking import Strategy
+from schemas.recipe import Criteria
 from schemas.rows import Group, Pair
 
 
@@ -20,10 +22,12 @@ class Curator:
     strategy: Strategy
     objections: tuple[Objection, ...]
     pairing: Pairing = field(default_factory=Pairing)
+    criteria: Criteria = field(default_factory=Criteria)
 
     def __call__(self, group: Group) -> list[Pair]:
         if group.error is not None:
             return [invalid_pair(group, why_no_pair(group))]
+        group = weigh(group, self.criteria)
         order = self.strategy.order(group.scores, group.duels)
         pairs = [judge_pair(pair, self.objections) for pair in self.pairing(group, order)]
         return pairs or [invalid_pair(group, why_no_pair(group))]

@@ -148,19 +148,7 @@ def decide(won: Estimate, drift: dict[str, float], old: Model, new: Model, at: R
         gates.decide(findings),
         challenger=new.address,
         champion=old.address,
-        findings=tuple(
-            results.Finding(
-                gate=one.name,
-                subject=new.address,
-                is_passed=one.passed,
-                threshold=one.threshold,
-                value=one.value,
-                low=one.low,
-                high=one.high,
-                message=one.text,
-            )
-            for one in findings
-        ),
+        findings=tuple(results.Finding.of(one, new.address) for one in findings),
     )
 
 
