@@ -1,4 +1,4 @@
-"""Measuring a judge on held-out labels: how often it agrees with people, and with itself."""
+"""Measuring a judge: on held-out labels, and by probes whose answers should not differ."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.stages import JudgeRef, one_thread_per_worker
+from factory.bias.probes import Probe, Prober, Sample
 from factory.matchups import Matchup, matchup
-from schemas.rows import Candidate, Label, Media, Preference
+from schemas.rows import Candidate, Group, Label, Media, Preference
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,21 @@ def judge_labels(ref: JudgeRef, labels: Sequence[Label]) -> Opinions:
             value = score.value if score.error is None else math.nan
             points.append((label.prompt.prompt_id, float(label.points), value))
     return Opinions(tuple(pairs), tuple(points))
+
+
+def probe_groups(
+    ref: JudgeRef, groups: Sequence[tuple[Group, Group | None]], sample: Sample, prober: Prober
+) -> list[Probe]:
+    """Put a sample's probes to a judge; each group comes with another to borrow media from."""
+    one_thread_per_worker()
+    judge = ref.load()
+    found: list[Probe] = []
+    for group, other in groups:
+        if group.prompt.prompt_id in sample.media:
+            found += prober.media(judge, group, other)
+        if group.prompt.prompt_id in sample.words:
+            found += prober.words(judge, group)
+    return found
 
 
 def _candidate(media: Media, side: int) -> Candidate:

@@ -1,12 +1,13 @@
 """From a judged group to pairs with verdicts. No model runs here.
 
-group -> order -> pairs -> objections -> verdicts
+group -> correction of bias -> order -> pairs -> objections -> verdicts
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from factory.bias.correction import Correction
 from factory.filters import Objection, judge_pair
 from factory.pairing import best_against_worst, invalid_pair, why_no_pair
 from factory.ranking import Strategy
@@ -19,16 +20,32 @@ class Curator:
 
     pairs_per_prompt: best against worst, second best against second worst, …, as far as the
         candidates go.
+    correction: what is taken out of the judge's statements first.
     """
 
     strategy: Strategy
     objections: tuple[Objection, ...]
     pairs_per_prompt: int = 1
+    correction: Correction = field(default_factory=Correction)
 
     def __call__(self, group: Group) -> list[Pair]:
         if group.error is not None:
             return [invalid_pair(group, why_no_pair(group))]
+        judged, group = group, self.correction(group)
         order = self.strategy.order(group.scores, group.duels)
         found = [best_against_worst(group, order, depth) for depth in range(self.pairs_per_prompt)]
-        pairs = [judge_pair(pair, self.objections) for pair in found if pair is not None]
+        pairs = [
+            judge_pair(self._with_margin_before(pair, judged), self.objections)
+            for pair in found
+            if pair is not None
+        ]
         return pairs or [invalid_pair(group, why_no_pair(group))]
+
+    def _with_margin_before(self, pair: Pair, judged: Group) -> Pair:
+        """The pair with the margin that the uncorrected statements give its two sides."""
+        if not self.correction.is_needed:
+            return pair
+        order = self.strategy.order(judged.scores, judged.duels)
+        sides = (pair.chosen.candidate_id, pair.rejected.candidate_id)
+        chosen, rejected = (order.candidate_ids.index(one) for one in sides)
+        return replace(pair, margin_before=order.margin(chosen, rejected))

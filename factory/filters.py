@@ -65,6 +65,19 @@ class ThinMargin:
 
 
 @dataclass(frozen=True)
+class Quarantine:
+    """The pair's verdict turns when the judge's biases are taken out: a person should look."""
+
+    def __call__(self, pair: Pair) -> str | None:
+        if pair.margin_before is None or not pair.margin_before * pair.margin < 0:
+            return None
+        return (
+            f"quarantine: a margin of {pair.margin_before:.3g} points before the correction of "
+            f"bias, {pair.margin:.3g} after it"
+        )
+
+
+@dataclass(frozen=True)
 class Disagree:
     """Order, duel and scores do not all name the same side as the better one."""
 
@@ -111,6 +124,7 @@ def objections_of(settings: recipe.Objections) -> tuple[Objection, ...]:
         BrokenMedia(),
         Inconsistent(),
         ThinMargin(settings.min_margin),
+        Quarantine(),
         Disagree(),
         NearDuplicate(settings.min_hash_distance),
     )

@@ -74,7 +74,7 @@ def is_readable(duel: Duel) -> bool:
     """Whether the judge gave a verdict: no error, and three finite probabilities."""
     if duel.error is not None:
         return False
-    return all(math.isfinite(p) for p in (duel.p_first, duel.p_second, duel.p_tie))
+    return math.isfinite(duel.p_first + duel.p_second + duel.p_tie)
 
 
 def log_odds(duel: Duel) -> float:
@@ -116,7 +116,10 @@ def matchups(duels: Sequence[Duel]) -> list[Matchup]:
     met: dict[frozenset[str], tuple[str, str]] = {}
     for duel in duels:
         met.setdefault(frozenset((duel.first_id, duel.second_id)), (duel.first_id, duel.second_id))
-    found = (matchup(duels, first, second) for first, second in met.values())
+    of: dict[frozenset[str], list[Duel]] = {}
+    for duel in duels:
+        of.setdefault(frozenset((duel.first_id, duel.second_id)), []).append(duel)
+    found = (matchup(of[both], first, second) for both, (first, second) in met.items())
     return [one for one in found if one is not None]
 
 

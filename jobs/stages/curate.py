@@ -18,6 +18,7 @@ from factory.filters import objections_of
 from factory.ranking import strategy_of
 from jobs.pipelines import digest_dataset, read_table
 from jobs.stage import Outcome, Plan
+from jobs.stages.audit import correction_of
 from jobs.tracking import StageRun
 from jobs.workspace import Round
 from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table
@@ -57,7 +58,10 @@ class Curate:
 
         curate = at.recipe.curate
         curator = Curator(
-            strategy_of(curate.rank), objections_of(curate.objections), curate.pairs_per_prompt
+            strategy_of(curate.rank),
+            objections_of(curate.objections),
+            curate.pairs_per_prompt,
+            correction_of(at),
         )
         groups = at.directory("groups")
         rows = ray.data.read_parquet([str(path) for path in sorted(groups.glob("[!_]*.parquet"))])

@@ -11,6 +11,7 @@ from factory.filters import (
     Disagree,
     Inconsistent,
     NearDuplicate,
+    Quarantine,
     ThinMargin,
     judge_pair,
     objections_of,
@@ -57,7 +58,7 @@ def side(pair, **changes):
 
 
 def test_a_good_pair_is_kept():
-    assert [one(GOOD) for one in ALL] == [None] * 5
+    assert [one(GOOD) for one in ALL] == [None] * len(ALL)
     assert judge_pair(GOOD, ALL) == GOOD
 
 
@@ -176,6 +177,16 @@ def test_objections_travel_and_come_from_the_recipe():
         BrokenMedia(),
         Inconsistent(),
         ThinMargin(0.3),
+        Quarantine(),
         Disagree(),
         NearDuplicate(0.02),
     ) == ALL
+
+
+def test_a_verdict_that_turns_under_correction_is_quarantined():
+    turned = replace(GOOD, margin=0.6, margin_before=-0.2)
+    reason = "quarantine: a margin of -0.2 points before the correction of bias, 0.6 after it"
+    assert Quarantine()(turned) == reason
+    assert judge_pair(turned, ALL).verdict == "rejected"
+    for before in (None, 0.9, 0.0, math.nan):
+        assert Quarantine()(replace(GOOD, margin_before=before)) is None
