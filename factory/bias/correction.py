@@ -131,8 +131,10 @@ class Correction:
     def _duel(self, duel: Duel, looks: Mapping[str, Attributes], factor: float) -> Duel:
         if not is_readable(duel):
             return duel
-        first, second = looks.get(duel.first_id, {}), looks.get(duel.second_id, {})
-        return tilt(duel, factor * (log_odds(duel) - self._advantage(first, second)))
+        advantage = self._advantage(looks.get(duel.first_id, {}), looks.get(duel.second_id, {}))
+        if advantage == 0 and factor == 1:
+            return duel  # as it is: its log-odds may be beyond those that are read
+        return tilt(duel, factor * (log_odds(duel) - advantage))
 
     def _matchup(
         self, met: Matchup, first: Attributes, second: Attributes, factor: float
