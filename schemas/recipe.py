@@ -179,9 +179,9 @@ class Audit(Section):
         description="what is changed in a picture or an answer, where it applies",
     )
     num_groups: int = Field(
-        64, ge=0, description="prompts whose candidates are edited; 0: the judge is not probed"
+        48, ge=0, description="prompts whose candidates are edited; 0: the judge is not probed"
     )
-    num_candidates: Positive = Field(1, description="candidates of each that are edited")
+    num_candidates: Positive = Field(2, description="candidates of each that are edited")
     twins: list[Twins] = Field(default_factory=list, description="words that should not matter")
     false_discovery_rate: float = Field(
         0.05, gt=0, lt=1, description="share of false alarms among the flagged biases"

@@ -16,9 +16,10 @@ from factory.intervals import Array
 def to_reject(leads: Array, limit: float) -> npt.NDArray[np.bool_]:
     """Which pairs to reject so that every column's mean over the others is within ± `limit`.
 
-    The worst column is put right first, by rejecting its largest values: no other choice rejects
-    fewer pairs for one column. With several the result holds for all of them, and may reject more
-    than the fewest possible. NaN counts as no lead.
+    The worst column is put right first, by rejecting its largest values: no other choice brings
+    one column's mean down to the limit with fewer. With several columns, or so few pairs that a
+    single one carries the mean from one side of the limits to the other, more may be rejected than
+    must be. NaN counts as no lead.
 
     Args:
         leads: attributes of the chosen side minus those of the rejected one, in standard

@@ -19,8 +19,9 @@ from factory.bias.observation import (
 )
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
-from factory.bias.response import edit_figures, twin_figures, unseen_figures
+from factory.bias.response import edit_figures
 from factory.bias.slices import calibration_figures, self_preference_figures, slice_figures
+from factory.bias.substitution import twin_figures, unseen_figures
 from factory.intervals import clustered_bootstrap, jackknife_of_sums, mean_of_sums
 from factory.media import ATTRIBUTES
 from factory.metrics import flip_rate

@@ -91,7 +91,7 @@ class Prober:
     """
 
     edits: tuple[str, ...] = tuple(EDITS)
-    num_candidates: int = 1
+    num_candidates: int = 2
     twins: tuple[Twins, ...] = ()
     edit: Editor = edit_candidate
     measure: Measure = measure_candidate

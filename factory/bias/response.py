@@ -1,4 +1,4 @@
-"""What probes say: how a judge responds to edits, to twin words, and to media that it cannot see.
+"""How a judge responds to edits: slopes, mean shifts, and flipped verdicts.
 
 The response to edits is fitted by least squares over all edits at once. With d the change of each
 attribute in standard deviations over the candidates of a prompt, the judge's shift is
@@ -11,6 +11,10 @@ so that a judge that rightly finds an edited picture a little worse is not accus
 several attributes at once (a brighter picture is often less saturated), which the joint fit takes
 apart. Fitting on edits and never on the pairs themselves is what keeps true quality out of the
 slopes: good pictures may well be brighter than bad ones.
+
+Now and then an edit makes a judge misread what is depicted, and jump. Shifts are drawn in to three
+robust standard deviations around the median of their edit and dose, so that a few jumps, which go
+either way, do not drown the slopes.
 """
 
 from __future__ import annotations
@@ -36,6 +40,8 @@ from factory.intervals import (
 from schemas.rows import seed_of
 
 SCORES, DUELS = "slope of scores", "slope of duels"
+_SPREADS = 3.0
+_MAD_TO_SD = 1.4826  # of a normal distribution
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,9 @@ class _Rows:
                 for one in read
             ]
         ).reshape(len(read), len(names) + len(kinds))
-        y = np.array([response.of(one) for one in read])
+        y = _drawn_in(
+            np.array([response.of(one) for one in read]), [(one.name, one.dose) for one in read]
+        )
         products = (x[:, :, None] * x[:, None, :]).reshape(len(read), x.shape[1] ** 2)
         terms = np.concatenate([products, x * y[:, None]], axis=1)
         prompts = tuple(one.prompt_id for one in read)
@@ -213,6 +221,22 @@ class _Rows:
             return np.asarray((np.linalg.pinv(squares, hermitian=True) @ products)[:, at, 0])
 
         return solve
+
+
+def _drawn_in(values: Array, cells: Sequence[tuple[str, float]]) -> Array:
+    """Values drawn in to `_SPREADS` robust standard deviations around their cell's median.
+
+    A cell whose median absolute deviation is zero is left as it is.
+    """
+    found = values.copy()
+    for cell in set(cells):
+        inside = np.array([one == cell for one in cells])
+        middle = float(np.median(values[inside]))
+        spread = _MAD_TO_SD * float(np.median(np.abs(values[inside] - middle)))
+        if spread > 0:
+            low, high = middle - _SPREADS * spread, middle + _SPREADS * spread
+            found[inside] = np.clip(values[inside], low, high)
+    return found
 
 
 def _shifts(
@@ -258,82 +282,3 @@ def _shifts(
             Figure("edit", name, "verdicts that flip", "share", flips, len(met), neutral=None)
         )
     return found
-
-
-def unseen_figures(
-    probes: Iterable[Probe], relevance: Relevance, num_resamples: int = 1000, seed: int = 0
-) -> list[Figure]:
-    """How far the score drops for blank media, and for those of another prompt.
-
-    Here the bias is what does *not* happen: a judge that looks must drop by more than what matters.
-    """
-    found = []
-    every = list(probes)
-    for kind, name in (("blank", "blank media"), ("swapped", "media of another prompt")):
-        asked = [one for one in every if one.kind == kind]
-        read = [one for one in asked if math.isfinite(one.shift)]
-        if not asked:
-            continue
-        prompts = [one.prompt_id for one in read]
-        drops = np.array([[-one.shift, 1.0] for one in read]).reshape(len(read), 2)
-        found.append(
-            Figure(
-                "neglect",
-                name,
-                "drop of scores",
-                "points",
-                bootstrap_of_sums(drops, prompts, mean_of_sums, num_resamples, seed),
-                len(read),
-                len(asked) - len(read),
-                p_value=jackknife_of_sums(drops, prompts, mean_of_sums).p_below(relevance.points),
-            )
-        )
-    return found
-
-
-def twin_figures(
-    probes: Iterable[Probe], relevance: Relevance, num_resamples: int = 1000, seed: int = 0
-) -> list[Figure]:
-    """What the second word of each twins adds to a score in the place of the first.
-
-    Media made for the first word fits the second less, so its score falls for a good reason; for
-    media made for the second word it rises by the same reason. The mean of the two is free of it.
-    With media of one side alone it is not, and then the figure does not accuse.
-    """
-    found = []
-    every = [one for one in probes if one.kind == "twin"]
-    for name in dict.fromkeys(one.name for one in every):
-        asked = [one for one in every if one.name == name]
-        read = [one for one in asked if math.isfinite(one.shift)]
-        prompts = [one.prompt_id for one in read]
-        sides = sorted({one.dose for one in read})
-        terms = np.array(
-            [
-                [value * (one.dose == side) for side in sides for value in (one.shift, 1.0)]
-                for one in read
-            ]
-        ).reshape(len(read), 2 * len(sides))
-        both = len(sides) == 2
-        p_value = math.nan
-        if both:
-            p_value = jackknife_of_sums(terms, prompts, _mean_of_means).p_beyond(relevance.points)
-        found.append(
-            Figure(
-                "twin",
-                name,
-                "second word for the first",
-                "points",
-                bootstrap_of_sums(terms, prompts, _mean_of_means, num_resamples, seed),
-                len(read),
-                len(asked) - len(read),
-                p_value=p_value,
-                note="" if both else "media of one word only: holds their misfit too",
-            )
-        )
-    return found
-
-
-def _mean_of_means(sums: Array) -> Array:
-    """The mean over sides of each side's mean, from sums of (value, 1) for each side."""
-    means = [mean_of_sums(sums[:, at : at + 2]) for at in range(0, sums.shape[1], 2)]
-    return np.asarray(sum(means) / len(means)) if means else np.full(len(sums), math.nan)

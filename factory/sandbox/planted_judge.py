@@ -31,12 +31,14 @@ class PlantedJudge:
     words: word -> points for any picture whose caption has it.
     marks: what is added for a picture that `has_mark`.
     position: points that the side shown first gains in a duel.
-    score_sd: noise of a score, in points.
+    item_sd: error about a candidate that all edits of it share, in points.
+    score_sd: noise of a score that belongs to one picture alone, in points.
     duel_sd: noise of a duel that both orders share, in points.
     logits_per_point: log-odds of a duel for one point.
     p_tie: share of ties in any duel.
     seed: two judges of the same seed make the same mistakes.
     measure, has_mark: how media is looked at for the biases.
+    origin: which candidate a candidate is an edit of; itself where it is none.
     """
 
     judge: Judge
@@ -44,13 +46,15 @@ class PlantedJudge:
     words: Mapping[str, float] = field(default_factory=dict, hash=False)
     marks: float = 0.0
     position: float = 0.0
-    score_sd: float = 0.15
-    duel_sd: float = 0.15
+    item_sd: float = 0.15
+    score_sd: float = 0.05
+    duel_sd: float = 0.1
     logits_per_point: float = 2.0
     p_tie: float = 0.1
     seed: int = 0
     measure: Callable[[Media], Mapping[str, float]] = lambda media: attributes(decode(media.data))
     has_mark: Callable[[Candidate], bool] = lambda candidate: False
+    origin: Callable[[Candidate], str] = lambda candidate: candidate.candidate_id
     name: str = NAME
 
     def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> PlantedSitting:
@@ -92,6 +96,7 @@ class PlantedSitting:
         if score.error is not None or candidate.media is None:
             return told
         value = score.value + self.judge.score_sd * self._dice("score", digest)
+        value += self.judge.item_sd * self._dice("item", self.judge.origin(candidate))
         if self.judge.likings:
             look = self.judge.measure(candidate.media)
             value += sum(points * look[name] for name, points in self.judge.likings.items())

@@ -1,6 +1,6 @@
 """The bias audit and its correction on judges whose biases are known, because they were planted.
 
-    python -m tests.benchmarks.planted_bias [--runs 40] [--prompts 128] [--probed 64]
+    python -m tests.benchmarks.planted_bias [--runs 40] [--prompts 320] [--probed 48]
 
 Pictures of the sandbox are drawn once; every run draws its prompts from that pool and has a judge
 of its own, with noise of its own. All judges here are simulated, in two ways:
@@ -34,6 +34,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from multiprocessing import get_context
@@ -43,7 +44,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from factory.bias.correction import Correction
-from factory.bias.edits import Edit, edit_candidate, edit_pixels
+from factory.bias.edits import EDITS, Edit, edit_candidate, edit_pixels
 from factory.bias.estimate import attribute_sds, bias_profile
 from factory.bias.observation import (
     Attributes,
@@ -70,8 +71,9 @@ SIZES = {"small": 0.2, "medium": 0.5, "large": 0.8}
 INJECTED = ("position", *ATTRIBUTES, "word", "overlay text")
 INHERITED = ATTRIBUTES
 CLEAN = "none"
+PROBED = (*ATTRIBUTES, "overlay text")
 NUM_CANDIDATES = 4
-NUM_LABELS = 300  # pairwise, held out
+NUM_LABELS = 150  # pairwise, held out
 NUM_TRAINED = 600  # pairwise, that an inheriting judge is fitted to
 WORDS = Twins("red and blue", {"red": "blue"})
 ALIKE = 0.25  # standard deviations
@@ -165,10 +167,13 @@ class Scale:
 
     sds: of each attribute.
     points: of true quality, on the judge's scale.
+    text: points that the oracle takes from a picture for the text across it, on average; a judge
+        that is biased for text gives more than that.
     """
 
     sds: Mapping[str, float]
     points: float
+    text: float
 
     @classmethod
     def of(cls, pool: Sequence[Group]) -> Scale:
@@ -177,7 +182,20 @@ class Scale:
             np.var([4 * quality(one, group.prompt) for one in group.candidates], ddof=1)
             for group in pool
         ]
-        return cls(attribute_sds(seen, (), ATTRIBUTES), float(np.sqrt(np.mean(spread))))
+        text = EDITS["overlay text"]
+        written = [
+            quality(one, group.prompt) - quality(version, group.prompt)
+            for group in pool
+            for one in group.candidates[:1]
+            if (version := edited(one, text, text.doses[-1])) is not None
+        ]
+        sds = attribute_sds(seen, (), ATTRIBUTES)
+        return cls(sds, float(np.sqrt(np.mean(spread))), 4 * float(np.mean(written)))
+
+
+def origin(candidate: Candidate) -> str:
+    """The candidate that this one is an edit of: its id with the name of the edit after it."""
+    return " ".join(candidate.candidate_id.split(" ")[:2])
 
 
 def has_text(candidate: Candidate) -> bool:
@@ -186,21 +204,18 @@ def has_text(candidate: Candidate) -> bool:
 
 def injected_judge(kind: str, size: float, scale: Scale, seed: int) -> PlantedJudge:
     points = size * scale.points
-    clean = PlantedJudge(CachedOracle(), seed=seed, measure=lambda media: look_at(media.data))
+    clean = PlantedJudge(
+        CachedOracle(), seed=seed, measure=lambda media: look_at(media.data), origin=origin
+    )
     if kind == "position":
         return replace(clean, position=points)
     if kind == "word":
         return replace(clean, words={"blue": points})
     if kind == "overlay text":
-        return replace(clean, marks=points + DISLIKE_OF_TEXT, has_mark=has_text)
+        return replace(clean, marks=points + scale.text, has_mark=has_text)
     if kind in scale.sds:
         return replace(clean, likings={kind: points / scale.sds[kind]})
     return clean
-
-
-#: What the oracle takes from a picture for the text across it, in points; a judge that is biased
-#: for text gives more than that.
-DISLIKE_OF_TEXT = 0.6
 
 
 def annotator(kind: str, size: float, scale: Scale, seed: int) -> Annotator:
@@ -326,15 +341,15 @@ def audit(
     num: int,
 ) -> BiasProfile:
     """As `jobs.audit` does it: groups, labels and probes to a profile."""
-    prober = Prober(twins=(WORDS,), edit=edited, measure=look_at_candidate)
-    sample = sample_prompts(
-        [(one.prompt.prompt_id, one.prompt.text) for one in groups], num, (WORDS,)
-    )
+    prober = Prober(PROBED, twins=(WORDS,), edit=edited, measure=look_at_candidate)
+    prompts = [(one.prompt.prompt_id, one.prompt.text) for one in groups]
+    sample = sample_prompts(prompts, num, ())
+    worded = sample_prompts(prompts, 2 * len(prompts), (WORDS,)).words
     probes: list[Probe] = []
     for at, group in enumerate(groups):
         if group.prompt.prompt_id in sample.media:
             probes += prober.media(judge, group, groups[at - 1])
-        if group.prompt.prompt_id in sample.words:
+        if group.prompt.prompt_id in worded:
             probes += prober.words(judge, group)
     seen = [observe(judged(judge, group), look_at_candidate) for group in groups]
     told = []
@@ -344,7 +359,7 @@ def audit(
         met = matchup(duels, *(one.candidate_id for one in sides))
         looks = [look_at_candidate(one) for one in sides]
         told.append(LabelObservation(group.prompt.prompt_id, preference, met, *looks))
-    return bias_profile(seen, told, (), probes, num_resamples=20)
+    return bias_profile(seen, told, (), probes, num_resamples=2)
 
 
 def slope_beyond_truth(seen: Sequence[Observation], truth: Mapping[str, float], name: str) -> float:
@@ -485,11 +500,11 @@ def _run(way: str, kind: str, size: float, probed: int, number: int) -> Run:
 
 
 def _cell(
-    workers: ProcessPoolExecutor, way: str, kind: str, size: str, num: int, probed: int
+    workers: ProcessPoolExecutor | None, way: str, kind: str, size: str, num: int, probed: int
 ) -> Cell:
     """Run a cell and print its line."""
     one = partial(_run, way, kind, SIZES.get(size, 0.0), probed)
-    cell = Cell(way, kind, size, tuple(workers.map(one, range(num))))
+    cell = Cell(way, kind, size, tuple((workers.map if workers else map)(one, range(num))))
     if kind == CLEAN:
         print(f"{way:9} clean judges accused {cell.accused:5.1%}", flush=True)
         for accused in [one.flagged for one in cell.runs if one.flagged]:
@@ -508,17 +523,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="audit judges with planted biases")
     parser.add_argument("--runs", type=int, default=40, help="judges of each kind and size")
     parser.add_argument("--clean", type=int, default=40, help="clean judges of each way")
-    parser.add_argument("--prompts", type=int, default=128, help="in the pool")
-    parser.add_argument("--probed", type=int, default=64, help="prompts probed by an audit")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--prompts", type=int, default=320, help="in the pool")
+    parser.add_argument("--probed", type=int, default=48, help="prompts that an audit probes")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     given = parser.parse_args()
     began = time.process_time()
     pool = draw_pool(given.prompts)
     scale = Scale.of(pool)
     print(f"simulated judges on {given.prompts} prompts x {NUM_CANDIDATES} drawn pictures")
     print(f"one sd of true quality within a prompt: {scale.points:.2f} points")
-    # Forked with the pool; each worker keeps a cache of what it has measured.
-    with ProcessPoolExecutor(given.jobs, get_context("fork"), _share, (pool, scale)) as workers:
+    _share(pool, scale)
+    with ExitStack() as stack:
+        workers = None
+        if given.jobs > 1:  # each keeps a cache of its own of what it has measured
+            made = ProcessPoolExecutor(given.jobs, get_context("fork"), _share, (pool, scale))
+            workers = stack.enter_context(made)
         cells = [
             _cell(workers, way, kind, size, given.runs if size else given.clean, given.probed)
             for way, kinds in (("injected", INJECTED), ("inherited", INHERITED))

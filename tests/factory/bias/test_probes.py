@@ -54,11 +54,12 @@ def group(text="a man on a hill", num=3, seed=0):
 
 
 def judge(**biases):
-    return PlantedJudge(Plain(), score_sd=0.0, duel_sd=0.0, **biases)
+    return PlantedJudge(Plain(), item_sd=0.0, score_sd=0.0, duel_sd=0.0, **biases)
 
 
 def test_an_edit_tells_what_changed_and_how_far_the_judge_moved():
-    probes = Prober(edits=("brightness",)).media(judge(likings={"brightness": 5.0}), group())
+    prober = Prober(edits=("brightness",), num_candidates=1)
+    probes = prober.media(judge(likings={"brightness": 5.0}), group())
     edits = [one for one in probes if one.kind == "edit"]
     assert [one.dose for one in edits] == [-1.0, -0.5, 0.5, 1.0]
     for one in edits:
@@ -98,7 +99,7 @@ def test_a_verdict_that_an_edit_turns_is_a_flip():
 
 
 def test_blank_and_swapped_media_take_the_picture_away():
-    probes = Prober(edits=()).media(judge(), group(), group("a boat", seed=50))
+    probes = Prober(edits=(), num_candidates=1).media(judge(), group(), group("a boat", seed=50))
     told = {one.kind: one.shift for one in probes}
     assert told == {"blank": -2.0, "swapped": 0.0}
 
@@ -171,7 +172,7 @@ def test_a_planted_judge_s_noise_has_its_size_and_is_its_own():
         np.array(
             [
                 score.value
-                for score in PlantedJudge(Plain(), score_sd=0.3, seed=seed)
+                for score in PlantedJudge(Plain(), item_sd=0.0, score_sd=0.3, seed=seed)
                 .sit(Prompt.of("a hill"), pictures)
                 .scores()
             ]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,8 @@ from factory.bias.response import (
     SCORES,
     corrected_slopes,
     edit_figures,
-    twin_figures,
-    unseen_figures,
 )
+from factory.bias.substitution import twin_figures, unseen_figures
 from factory.intervals import Interval
 
 SDS = {"brightness": 0.1, "saturation": 0.2}
@@ -65,6 +65,18 @@ def test_a_judge_that_finds_every_edit_worse_is_not_accused():
     assert not any(one.is_flagged for one in figures)
     means = [one for one in figures if one.measure.startswith("mean shift")]
     assert all(one.estimate.high < -0.3 for one in means)
+
+
+def test_a_few_jumps_do_not_drown_a_slope():
+    rng = np.random.default_rng(10)
+    probes = edit_probes(rng, {"brightness": 0.4}, noise=0.1)
+    jumpy = [
+        replace(one, shift=one.shift + (rng.random() < 0.05) * rng.choice([-3.0, 3.0]))
+        for one in probes
+    ]
+    slope = slopes_of(edit_figures(jumpy, SDS, NONE, 200), SCORES)["brightness"].estimate
+    assert slope.low < 0.4 < slope.high
+    assert slope.high - slope.low < 0.1
 
 
 def test_false_alarms_are_rare():
