@@ -1,14 +1,16 @@
 """A transformers vision-language reward model as a judge.
 
 Each candidate's picture goes through the vision tower once; its score and all its duels reuse the
-features. All scores of a prompt are one forward pass, and so are all duels of one call: what a
-batch holds depends on the prompt alone, never on which other prompts share the worker, so the same
-rows give the same bits on the same machine.
+features. All scores of a prompt are one batch, and so are all duels of one plan, split only where
+`max_batch` (for memory) asks for it: what a batch holds depends on the prompt alone, never on which
+other prompts share the worker, so the same rows give the same bits on the same machine.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +26,7 @@ from factory.judging.verdicts import VerdictTree, expected_score
 from factory.media import MediaError, decode
 from schemas.rows import Candidate, Duel, Prompt, Score
 
+_SLOT = re.compile(r"\{(media|prompt|answer)\}")
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -35,24 +38,31 @@ class PromptFormat:
         self.processor = processor
         self.tokenizer = processor.tokenizer
 
-    def prompt_ids(self, template: str, prompt: str, media_tokens: Sequence[int]) -> list[int]:
+    def prompt_ids(
+        self,
+        template: str,
+        prompt: str,
+        media_tokens: Sequence[int],
+        answers: Sequence[str] = (),
+    ) -> list[int]:
         """Token ids of a prompt with `media_tokens[i]` placeholders for its i-th medium.
 
-        The caption is tokenised apart from the template, so no caption can forge a placeholder.
+        What fills a slot is tokenised apart from the template, so no caption and no answer can
+        forge a placeholder.
         """
         image_token = self.processor.image_token_id
         ids: list[int] = []
         if self.tokenizer.bos_token_id is not None:
             ids.append(self.tokenizer.bos_token_id)
-        sizes = iter(media_tokens)
-        for index, part in enumerate(template.split("{media}")):
-            if index > 0:
+        sizes, texts = iter(media_tokens), iter(answers)
+        for index, part in enumerate(_SLOT.split(template)):
+            if index % 2 == 0:
+                ids += self._ids(part)
+            elif part == "media":
                 ids += [image_token] * next(sizes)
-            before, slot, after = part.partition("{prompt}")
-            ids += self._ids(before)
-            if slot:
-                ids += [i for i in self._ids(prompt) if i != image_token]
-                ids += self._ids(after)
+            else:
+                text = prompt if part == "prompt" else next(texts)
+                ids += [i for i in self._ids(text) if i != image_token]
         return ids
 
     def answer_ids(self, answer: str) -> list[int]:
@@ -67,7 +77,7 @@ class PromptFormat:
         Raises:
             ValueError: a number is more than one token to this tokenizer.
         """
-        tokens = [self._ids(str(value)) for value in task.scale]
+        tokens = [self._ids(f"{value:g}") for value in task.scale]
         if any(len(token) != 1 for token in tokens):
             raise ValueError(f"the scale {task.scale} is not one token a number for this model")
         return [token[0] for token in tokens]
@@ -77,12 +87,18 @@ class PromptFormat:
 
 
 class TransformersJudge:
-    """A LLaVA-class judge: its weights, its processor and its specification."""
+    """A LLaVA-class judge: its weights, its processor and its specification.
 
-    def __init__(self, path: str, name: str, precision: str = "fp32") -> None:
+    max_batch: most rows in one forward pass of the model.
+    num_forwards, num_batches: scores and duels asked for so far, and the passes that they took.
+    """
+
+    def __init__(self, path: str, name: str, precision: str = "fp32", max_batch: int = 64) -> None:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         self.name = name
+        self.max_batch = max_batch
+        self.num_forwards = self.num_batches = 0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.format = PromptFormat(
             JudgeSpecification.load(Path(path)), AutoProcessor.from_pretrained(path)
@@ -98,10 +114,14 @@ class TransformersJudge:
     @torch.inference_mode()
     def encode(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Visual tokens of each picture: [N, T, D]."""
-        pixels = self.format.processor.image_processor(list(pictures), return_tensors="pt")
-        pixel_values = pixels["pixel_values"].to(self.device, self.model.dtype)
-        features = self.model.get_image_features(pixel_values=pixel_values).pooler_output
-        return torch.stack(list(features))
+        features: list[Tensor] = []
+        for part in _parts(len(pictures), self.max_batch):
+            pixels = self.format.processor.image_processor(
+                list(pictures[part]), return_tensors="pt"
+            )
+            pixel_values = pixels["pixel_values"].to(self.device, self.model.dtype)
+            features += self.model.get_image_features(pixel_values=pixel_values).pooler_output
+        return torch.stack(features)
 
     @torch.inference_mode()
     def logits(self, ids: list[list[int]], features: Tensor, num_last: int) -> Any:
@@ -109,21 +129,28 @@ class TransformersJudge:
 
         Args:
             ids: B rows of equally many token ids.
-            features: visual tokens in the order of their placeholders, [M, T, D].
+            features: visual tokens in the order of their placeholders, [M, T, D]; equally many
+                media in each row.
             num_last: positions at the end, the last of which is the last token of the row.
         """
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-        input_ids = torch.tensor(ids, device=self.device)
-        encoded = BaseModelOutputWithPooling(pooler_output=list(features))
-        output = self.model(
-            input_ids=input_ids,
-            attention_mask=torch.ones_like(input_ids),
-            mm_encoder_outputs={"image": encoded},
-            logits_to_keep=num_last,
-            use_cache=False,
-        )
-        return output.logits.float().cpu().numpy()
+        media_each = len(features) // len(ids)
+        found = []
+        for part in _parts(len(ids), self.max_batch):
+            input_ids = torch.tensor(ids[part], device=self.device)
+            shown = features[part.start * media_each : part.stop * media_each]
+            output = self.model(
+                input_ids=input_ids,
+                attention_mask=torch.ones_like(input_ids),
+                mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=list(shown))},
+                logits_to_keep=num_last,
+                use_cache=False,
+            )
+            found.append(output.logits.float().cpu().numpy())
+            self.num_batches += 1
+        self.num_forwards += len(ids)
+        return np.concatenate(found)
 
 
 class TransformersSitting:
@@ -195,6 +222,13 @@ class TransformersSitting:
             error = error or "the judge's verdict is not a finite number"
             return Duel(first, second, self.judge.name, math.nan, math.nan, math.nan, error)
         return Duel(first, second, self.judge.name, float(p[0]), float(p[1]), float(p[2]))
+
+
+def _parts(num_rows: int, max_batch: int) -> list[slice]:
+    """As few slices as `max_batch` allows, of nearly equal size."""
+    num_parts = math.ceil(num_rows / max_batch)
+    edges = [round(part * num_rows / num_parts) for part in range(num_parts + 1)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
 def _picture(candidate: Candidate) -> tuple[Image.Image | None, str | None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from actors.stages import JudgeRef, one_thread_per_worker
 from factory.bias.probes import Probe, Prober, Sample
 from factory.matchups import Matchup, matchup
-from schemas.rows import Candidate, Group, Label, Media, Preference
+from schemas.rows import Group, Label, Preference
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,7 @@ def judge_labels(ref: JudgeRef, labels: Sequence[Label]) -> Opinions:
     judge = ref.load()
     pairs, points = [], []
     for label in labels:
-        candidates = [_candidate(label.first, 0)]
-        if label.second is not None:
-            candidates.append(_candidate(label.second, 1))
-        sitting = judge.sit(label.prompt, candidates)
+        sitting = judge.sit(label.prompt, label.sides())
         if label.preference is not None:
             met = matchup(sitting.duels([(0, 1), (1, 0)]), "0", "1")
             pairs.append(Opinion(label.prompt.prompt_id, label.preference, met))
@@ -62,7 +59,3 @@ def probe_groups(
         if group.prompt.prompt_id in sample.words:
             found += prober.words(judge, group)
     return found
-
-
-def _candidate(media: Media, side: int) -> Candidate:
-    return Candidate(str(side), "label", 0, media)

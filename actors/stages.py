@@ -45,11 +45,12 @@ class JudgeRef:
     path: str
     address: str
     precision: str = "fp32"
+    max_batch: int = 64
 
     def load(self) -> Judge:
         if self.path == ORACLE:
             return OracleJudge()
-        return TransformersJudge(self.path, self.address, self.precision)
+        return TransformersJudge(self.path, self.address, self.precision, self.max_batch)
 
 
 def one_thread_per_worker() -> None:
@@ -101,7 +102,7 @@ class Judging:
     """Adds scores and duels.
 
     Reads `candidates`; adds to `scores` one score for each, and to `duels` those that the ranking
-    strategy asks for, round by round.
+    strategy asks for: all of one plan together, then the next plan.
     """
 
     def __init__(self, judges: Sequence[JudgeRef], strategy: Strategy, tally: TallyHandle) -> None:

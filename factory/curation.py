@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from factory.bias.correction import Correction
 from factory.filters import Objection, judge_pair
-from factory.pairing import best_against_worst, invalid_pair, why_no_pair
+from factory.pairing import Pairing, invalid_pair, why_no_pair
 from factory.ranking import Strategy
 from schemas.rows import Group, Pair
 
@@ -18,14 +18,12 @@ from schemas.rows import Group, Pair
 class Curator:
     """Turns each group into pairs, at least one: kept, rejected with reasons, or invalid.
 
-    pairs_per_prompt: best against worst, second best against second worst, …, as far as the
-        candidates go.
     correction: what is taken out of the judge's statements first.
     """
 
     strategy: Strategy
     objections: tuple[Objection, ...]
-    pairs_per_prompt: int = 1
+    pairing: Pairing = field(default_factory=Pairing)
     correction: Correction = field(default_factory=Correction)
 
     def __call__(self, group: Group) -> list[Pair]:
@@ -33,11 +31,9 @@ class Curator:
             return [invalid_pair(group, why_no_pair(group))]
         judged, group = group, self.correction(group)
         order = self.strategy.order(group.scores, group.duels)
-        found = [best_against_worst(group, order, depth) for depth in range(self.pairs_per_prompt)]
         pairs = [
             judge_pair(self._with_margin_before(pair, judged), self.objections)
-            for pair in found
-            if pair is not None
+            for pair in self.pairing(group, order)
         ]
         return pairs or [invalid_pair(group, why_no_pair(group))]
 

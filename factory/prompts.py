@@ -1,4 +1,8 @@
-"""Prompts files: Parquet, JSON Lines or plain text, validated row by row before any model runs."""
+"""Prompts files: Parquet, JSON Lines or plain text, validated row by row before any model runs.
+
+A question names the picture or clip that it is about: `media` is a path, relative to the prompts
+file, or in Parquet a `struct<bytes, path>`, as Hugging Face data sets hold pictures.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,11 @@ from typing import Any, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.rows import Prompt, Task
+from factory.clips import describe
+from factory.media import MediaError
+from schemas.rows import UNDERSTANDING, Media, Prompt, Task
 
-_KNOWN_COLUMNS = {"prompt", "prompt_id", "task", "tags"}
+_KNOWN_COLUMNS = {"prompt", "prompt_id", "task", "tags", "media", "prompt_media"}
 
 
 class PromptsError(ValueError):
@@ -23,11 +29,13 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     """Read and validate all prompts of a file.
 
     Text files hold one prompt a line. JSON Lines and Parquet rows have `prompt`, and may have
-    `task` and `tags` (a mapping of strings); any other column of strings becomes a tag.
+    `task`, `media` (for the two understanding tasks, which must) and `tags` (a mapping of strings);
+    any other column of strings becomes a tag.
 
     Raises:
         PromptsError: missing or unreadable file, unknown kind of file, no prompts, an empty text,
-            a value of the wrong type, an unknown task, a duplicate prompt.
+            a value of the wrong type, an unknown task, a duplicate prompt, a medium that is
+            missing, broken or out of place.
     """
     path = Path(path)
     if not path.is_file():
@@ -39,7 +47,7 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     first_seen: dict[str, int] = {}
     for number, row in readers[path.suffix](path):
         where = f"{path}: row {number}"
-        prompt = _prompt(row, where)
+        prompt = _prompt(row, where, path.parent)
         if prompt.prompt_id in first_seen:
             raise PromptsError(
                 f"{where}: duplicate of row {first_seen[prompt.prompt_id]} ({prompt.text!r:.80}); "
@@ -52,7 +60,7 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     return prompts
 
 
-def _prompt(row: dict[str, Any], where: str) -> Prompt:
+def _prompt(row: dict[str, Any], where: str, folder: Path) -> Prompt:
     text = row.get("prompt")
     if not isinstance(text, str):
         found = "is missing" if text is None else f"is {type(text).__name__}, not text"
@@ -73,7 +81,33 @@ def _prompt(row: dict[str, Any], where: str) -> Prompt:
     for key, value in tags.items():
         if not isinstance(value, str):
             raise PromptsError(f"{where}: tag {key!r} is {type(value).__name__}, not text")
-    return Prompt.of(text.strip(), task, tags)
+    return Prompt.of(text.strip(), task, tags, _media(row, task, where, folder))
+
+
+def _media(row: dict[str, Any], task: Task, where: str, folder: Path) -> Media | None:
+    """What a question is about; None for a caption."""
+    given = row.get("media") or row.get("prompt_media")
+    if task not in UNDERSTANDING:
+        if given is not None:
+            raise PromptsError(f"{where}: a prompt of {task} has no 'media'; remove it")
+        return None
+    if given is None:
+        raise PromptsError(f"{where}: 'media' is missing: {task} asks about a picture or clip")
+    if isinstance(given, dict):
+        data, given = given.get("bytes"), given.get("path")
+    else:
+        data = None
+    if data is None:
+        if not isinstance(given, str):
+            raise PromptsError(f"{where}: 'media' is {type(given).__name__}, not a path or bytes")
+        try:
+            data = (folder / given).read_bytes()
+        except OSError as error:
+            raise PromptsError(f"{where}: 'media' cannot be read: {error}") from None
+    try:
+        return describe(data)
+    except MediaError as error:
+        raise PromptsError(f"{where}: 'media': {error}") from None
 
 
 def _text_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -17,7 +17,8 @@ def judge_ref(at: Round) -> Any:
     """The round's judge, to be loaded by a worker."""
     from actors.stages import JudgeRef
 
-    return JudgeRef(str(at.directory("judge")), at.address("judge"), at.recipe.judge.precision)
+    spec = at.recipe.judge
+    return JudgeRef(str(at.directory("judge")), at.address("judge"), spec.precision, spec.max_batch)
 
 
 def labels_so_far(at: Round) -> list[Label]:

@@ -15,7 +15,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.rows import Candidate, Duel, Group, Label, Media, Pair, Prompt, Score
+from schemas.rows import (
+    UNDERSTANDING,
+    Candidate,
+    Duel,
+    Group,
+    Label,
+    Media,
+    Pair,
+    Prompt,
+    Score,
+)
 
 MEDIA = pa.struct(
     [
@@ -58,7 +68,13 @@ DUEL = pa.struct(
     ]
 )
 PROMPTS = pa.schema(
-    [("prompt_id", pa.string()), ("prompt", pa.string()), ("task", pa.string()), ("tags", _TAGS)]
+    [
+        ("prompt_id", pa.string()),
+        ("prompt", pa.string()),
+        ("task", pa.string()),
+        ("tags", _TAGS),
+        ("prompt_media", MEDIA),
+    ]
 )
 GROUPS = pa.schema(
     [
@@ -97,6 +113,8 @@ LABELS = pa.schema(
         ("points", pa.int32()),
         ("justification", pa.string()),
         ("split", pa.string()),
+        ("first_answer", pa.string()),
+        ("second_answer", pa.string()),
     ]
 )
 #: The figures of a bias profile (`factory.bias.figure.Figure`), an interval as three columns.
@@ -135,6 +153,8 @@ PROBES = pa.schema(
         ("changes", pa.list_(pa.struct([("key", pa.string()), ("value", pa.float64())]))),
     ]
 )
+#: Columns that only questions about media need; a table without them is read as if they were null.
+OPTIONAL = ("prompt_media", "first_answer", "second_answer")
 
 Row = Mapping[str, Any]
 
@@ -146,12 +166,16 @@ class SchemaError(ValueError):
 def check_schema(found: pa.Schema, wanted: pa.Schema, where: str) -> None:
     """Refuse a table whose columns are not those of `wanted`; more columns are welcome.
 
+    `OPTIONAL` columns may be missing; `pq.read_table(path, schema=wanted)` fills them with nulls.
+
     Raises:
         SchemaError: names `where`, the column, and both types.
     """
     for column in wanted:
         index = found.get_field_index(column.name)
         if index < 0:
+            if column.name in OPTIONAL:
+                continue
             raise SchemaError(f"{where}: column {column.name!r} is missing")
         if not found.field(index).type.equals(column.type):
             raise SchemaError(
@@ -184,12 +208,14 @@ def _prompt_to_row(prompt: Prompt) -> dict[str, Any]:
         "prompt": prompt.text,
         "task": prompt.task,
         "tags": [{"key": key, "value": value} for key, value in sorted(prompt.tags.items())],
+        "prompt_media": _media_to_row(prompt.media),
     }
 
 
 def _prompt_from_row(row: Row) -> Prompt:
     tags = {tag["key"]: tag["value"] for tag in row["tags"] or ()}
-    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags)
+    media = _media_from_row(row.get("prompt_media"))
+    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags, media)
 
 
 def _candidate_to_row(candidate: Candidate) -> Row:
@@ -302,20 +328,23 @@ def labels_from_table(table: pa.Table) -> list[Label]:
     """The rows of a table of schema `LABELS`."""
     labels = []
     for row in table.to_pylist():
-        first = _media_from_row(row["first"])
-        if first is None:
-            raise SchemaError(f"label {row['label_id']}: column 'first' is empty")
+        prompt = _prompt_from_row(row)
+        side = "first_answer" if prompt.task in UNDERSTANDING else "first"
+        if row.get(side) is None:
+            raise SchemaError(f"label {row['label_id']}: column {side!r} is empty")
         labels.append(
             Label(
                 label_id=row["label_id"],
-                prompt=_prompt_from_row(row),
+                prompt=prompt,
                 annotator=row["annotator"],
-                first=first,
+                first=_media_from_row(row["first"]),
                 second=_media_from_row(row["second"]),
                 preference=row["preference"],
                 points=row["points"],
                 justification=row["justification"] or "",
                 split=row["split"],
+                first_answer=row.get("first_answer"),
+                second_answer=row.get("second_answer"),
             )
         )
     return labels

@@ -45,6 +45,9 @@ class Training(Section):
     warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up")
     is_cosine: bool = Field(True, description="decay to zero by a half cosine; else constant")
     gradient_clipping: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="keep the moving average of the weights; 0 keeps the last"
+    )
     accumulation_steps: Positive = Field(1, description="micro-batches in one optimiser step")
     num_workers: Positive = Field(1, description="Ray Train workers")
     cpus_per_worker: float = Field(1.0, gt=0, description="logical CPUs of each worker")
@@ -72,6 +75,9 @@ class JudgeSpec(Section):
     path: str = Field(description="local directory or hub name in transformers' format")
     name: str = Field("judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    max_batch: Positive = Field(
+        64, description="most scores or duels in one forward pass; less memory where smaller"
+    )
 
 
 class AnnotatorSpec(Section):
@@ -120,11 +126,30 @@ class Produce(Section):
 class Rank(Section):
     """From scores and duels to an order."""
 
-    strategy: Literal["bracket", "pointwise", "random"] = "bracket"
+    strategy: Literal[
+        "bracket", "paper", "pointwise", "pairwise", "ring", "round_robin", "random"
+    ] = "bracket"
     bracket_size: Positive = Field(2, description="candidates in the top and bottom brackets (k)")
+    ring_degree: int = Field(
+        2, ge=2, multiple_of=2, description="opponents of each candidate on the ring; even"
+    )
+    fusion: Literal["least_squares", "davidson"] = Field(
+        "least_squares",
+        description="a matchup is a measurement (its log-odds), or a vote with ties: for judges "
+        "whose verdicts are read from text",
+    )
     score_sd: float = Field(0.5, gt=0, description="noise of a score, in points of the scale")
     duel_sd: float = Field(0.5, gt=0, description="noise of a duel, in points of the scale")
     logits_per_point: float = Field(2.0, gt=0, description="duel log-odds for one point of quality")
+    quality_sd: float | None = Field(
+        None,
+        gt=0,
+        description="spread of one prompt's candidates, in points; given it, margins are free of "
+        "the luck by which the best score is the best",
+    )
+    p_tie: float = Field(
+        0.2, ge=0, lt=1, description="probability of a tie between equals; for davidson"
+    )
 
 
 class Objections(Section):
@@ -210,19 +235,74 @@ class Curate(Section):
     """From groups to pairs."""
 
     rank: Rank = Rank()
-    pairs_per_prompt: Positive = Field(
-        1, description="best against worst, second best against second worst, and so on"
+    pairing: Literal["best_against_worst", "near_miss", "all_above_margin"] = Field(
+        "best_against_worst",
+        description="the farthest apart first; the best against the nearest that is "
+        "objections.min_margin weaker; or all that are so far apart, the largest margin first",
+    )
+    pairs_per_prompt: Positive | None = Field(
+        1, description="most pairs of one prompt (m); null: as many as there are"
+    )
+    max_uses: Positive | None = Field(
+        1, description="most pairs of a prompt that share a candidate; null: no limit"
     )
     objections: Objections = Objections()
     correct: Correct = Correct()
 
+    @model_validator(mode="after")
+    def _margins_are_known(self) -> Curate:
+        if self.rank.strategy == "random" and self.pairing != "best_against_worst":
+            raise ValueError(
+                f"pairing: {self.pairing} needs margins, which rank.strategy: random has not"
+            )
+        return self
+
+
+class Lora(Section):
+    """Low-rank adapters, trained in place of all weights. The reference has them off."""
+
+    rank: Positive = Field(16, description="rank of each adapter")
+    alpha: float = Field(16.0, gt=0, description="an adapter's output is scaled by alpha / rank")
+    targets: list[str] = Field(
+        default_factory=list,
+        description="endings of the adapted layers' names; the attention's projections where empty",
+    )
+
 
 class Align(Training):
-    """Diffusion-DPO of the generator."""
+    """DPO of the generator: Diffusion-DPO of a pipeline, DPO of an answering model."""
 
-    beta: float = Field(2000.0, gt=0, description="strength of the pull to the reference")
+    beta: float | None = Field(
+        None,
+        gt=0,
+        description="strength of the pull to the reference; 2000 for diffusion and 0.1 for answers "
+        "where not given",
+    )
+    variant: Literal["sigmoid", "ipo"] = Field("sigmoid", description="loss of a pair's margin")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="probability that a pair is the wrong way round"
+    )
+    sft_weight: float = Field(
+        0.0, ge=0, description="weight of the chosen side's own error (squared, or nats a token)"
+    )
+    is_length_normalised: bool = Field(
+        False, description="answers: log-probabilities are means over tokens, not sums"
+    )
+    weighting: Literal["none", "confidence", "margin"] = Field(
+        "none", description="pairs count by the certainty, or by the size, of their margin"
+    )
+    full_margin: float = Field(
+        2.0, gt=0, description="margin from which a pair counts in full, in points of the scale"
+    )
     timesteps: Literal["all", "sampler"] = Field(
         "all", description="noise levels trained on: all, or those that the generator draws with"
+    )
+    lora: Lora | None = Field(None, description="train adapters; all weights where not given")
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations again in the backward pass: less memory, more time"
+    )
+    cache_gb: float = Field(
+        4.0, ge=0, description="memory of a worker for latents and text embeddings, in GB"
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from schemas.recipe import Training
@@ -80,6 +81,7 @@ class ZeroEngine:
         """Cast, shard and wrap the module, in a process group that is already there."""
         self._deepspeed = _deepspeed()
         self._num_parts, self._part = training.accumulation_steps, 0
+        self._decay = training.ema_decay
         # What the cast is about to round, on the CPU.
         self._exact = _what_bf16_rounds(module) if training.precision == "bf16" else {}
         #: To be called as the module would be.
@@ -94,6 +96,22 @@ class ZeroEngine:
             if one.requires_grad and name in self._exact:
                 # DeepSpeed makes the float32 masters from weights that it has rounded before.
                 self._deepspeed.utils.safe_set_full_fp32_param(one, self._exact.pop(name))
+        # Averages of this worker's masters, in their order; none where nothing is averaged.
+        self._averages = [one.detach().clone() for one in self._masters()] if self._decay else []
+
+    def _masters(self) -> list[Tensor]:
+        """The float32 weights that this worker's optimiser changes: parameters, or flat shards."""
+        optimizer = self.model.optimizer
+        stage = self.model.zero_optimization_stage()
+        if stage == 0:
+            return [one for group in optimizer.param_groups for one in group["params"]]
+        if stage == 3:
+            return list(optimizer.fp32_partitioned_groups_flat)
+        return list(optimizer.single_partition_of_fp32_groups)
+
+    def _averaged(self) -> list[tuple[Tensor, Tensor]]:
+        """Each average with its master."""
+        return list(zip(self._averages, self._masters(), strict=True)) if self._averages else []
 
     def backward(self, loss: Tensor) -> None:
         """Add a micro-batch's gradients to those of the step."""
@@ -115,11 +133,17 @@ class ZeroEngine:
             found = [one.grad for one in self.module.parameters() if one.grad is not None]
             norm = torch.nn.utils.get_total_norm(found)
         self.model.step()
+        with torch.no_grad():
+            for average, master in self._averaged():
+                average.lerp_(master, 1.0 - self._decay)
         return self.model.get_global_grad_norm() if norm is None else norm
 
     def save(self, directory: Path) -> None:
         """Write this worker's part of a checkpoint."""
         self.model.save_checkpoint(str(directory), tag=_TAG)
+        if self._averages:
+            shards = {str(at): average for at, average in enumerate(self._averages)}
+            save_file(shards, self._averages_file(directory))
 
     def load(self, directory: Path) -> None:
         """Go on from a checkpoint in which the parts of all workers are together.
@@ -130,14 +154,26 @@ class ZeroEngine:
         path, _ = self.model.load_checkpoint(str(directory), tag=_TAG)
         if path is None:
             raise RuntimeError(f"{directory}: no DeepSpeed checkpoint")
+        if self._averages:
+            shards = load_file(self._averages_file(directory))
+            for at, average in enumerate(self._averages):
+                average.copy_(shards[str(at)])
+
+    @staticmethod
+    def _averages_file(directory: Path) -> Path:
+        return directory / f"averages-{torch.distributed.get_rank()}.safetensors"
 
     def restore_full_weights(self, *, is_saver: bool) -> None:
-        """Put the full float32 weights into the saving worker's module, on the CPU.
+        """Put the full float32 weights, averaged if the recipe asks, into the saving worker's
+        module, on the CPU.
 
         Called on every worker, since shards travel; no step can follow. The masters are taken and
         not the bf16 copies of the forward pass: a preference run changes weights by less than bf16
         can tell apart.
         """
+        with torch.no_grad():
+            for average, master in self._averaged():
+                master.copy_(average)
         full = {}
         for name, one in self.module.named_parameters():
             master = self._exact.get(name)  # frozen

@@ -132,20 +132,15 @@ def edit_answer(answer: str, dose: float) -> str:
     return " ".join(words[: max(1, len(words) // 2)])
 
 
-def blank_candidate(candidate: Candidate) -> Candidate | None:
-    """The candidate with a picture of one grey in the place of its own; None without a picture.
+def blank(media: Media) -> Media | None:
+    """A picture of one grey, of the same size; None for a clip.
 
     The probe of a judge that does not look: whatever it says of this, it did not see.
     """
-    media = candidate.media
-    if candidate.error is not None or media is None or media.num_frames > 1:
+    if media.num_frames > 1:
         return None
     grey = np.full((media.height, media.width, 3), 128, dtype=np.uint8)
-    return replace(
-        candidate,
-        candidate_id=f"{candidate.candidate_id} blank",
-        media=Media(encode_png(grey), media.width, media.height),
-    )
+    return Media(encode_png(grey), media.width, media.height)
 
 
 # --- edits of pixels -----------------------------------------------------------------------------

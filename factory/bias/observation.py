@@ -114,18 +114,13 @@ def observe(group: Group, measure: Measure = measure_candidate) -> Observation:
 
 
 def observe_label(
-    label: Label,
-    matchup: Matchup | None = None,
-    measure: Callable[[Media], Attributes] = measure_media,
+    label: Label, matchup: Matchup | None = None, measure: Measure = measure_candidate
 ) -> LabelObservation | None:
     """Reduce a pairwise label to numbers; None for a pointwise one."""
-    if label.preference is None or label.second is None:
+    sides = label.sides()
+    if label.preference is None or len(sides) < 2:
         return None
+    first, second = (measure(one) for one in sides)
     return LabelObservation(
-        label.prompt.prompt_id,
-        label.preference,
-        matchup,
-        measure(label.first),
-        measure(label.second),
-        label.prompt.tags,
+        label.prompt.prompt_id, label.preference, matchup, first, second, label.prompt.tags
     )

@@ -11,16 +11,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from factory.bias.edits import EDITS, Edit, blank_candidate, edit_candidate
+from factory.bias.edits import EDITS, Edit, blank, edit_candidate
 from factory.bias.observation import Measure, measure_candidate
 from factory.matchups import matchup
 from factory.media import MediaError
 from factory.protocols import Judge
 from factory.ranking import Match, is_scored
-from schemas.rows import Candidate, Group, Prompt, content_id
+from schemas.rows import Candidate, Group, Media, Prompt, content_id
 
 Editor = Callable[[Candidate, Edit, float], Candidate | None]
 ProbeKind = Literal["edit", "blank", "swapped", "twin"]
@@ -209,19 +209,26 @@ def _shown(group: Group) -> list[Candidate]:
 def _unseen(
     judge: Judge, prompt: Prompt, chosen: Sequence[Candidate], other: Group | None
 ) -> list[Probe]:
-    """Each candidate against nothing to see, and against the media of another prompt."""
+    """Each candidate against nothing to see, and against the media of another prompt.
+
+    The media of a question is taken from the prompt; any other from the candidates.
+    """
+    if prompt.media is not None:
+        return _unasked(judge, prompt, prompt.media, chosen, other)
     strangers = [one for one in other.candidates if one.error is None] if other else []
     asked: list[tuple[ProbeKind, int, Candidate]] = []
     for at, candidate in enumerate(chosen):
-        blank = blank_candidate(candidate)
-        if blank is not None:
-            asked.append(("blank", at, blank))
-        if strangers and candidate.media is not None:
+        if candidate.media is None:
+            continue
+        grey = blank(candidate.media)
+        if grey is not None:
+            name = f"{candidate.candidate_id} blank"
+            asked.append(("blank", at, replace(candidate, candidate_id=name, media=grey)))
+        if strangers:
             asked.append(("swapped", at, strangers[at % len(strangers)]))
     if not asked:
         return []
-    sitting = judge.sit(prompt, [*chosen, *[one for _, _, one in asked]])
-    scores = [one.value if is_scored(one) else math.nan for one in sitting.scores()]
+    scores = _scores(judge, prompt, [*chosen, *[one for _, _, one in asked]])
     return [
         Probe(
             prompt.prompt_id,
@@ -233,14 +240,33 @@ def _unseen(
     ]
 
 
+def _unasked(
+    judge: Judge, prompt: Prompt, media: Media, chosen: Sequence[Candidate], other: Group | None
+) -> list[Probe]:
+    """The same answers to the same question about nothing, and about the media of another."""
+    shown: list[tuple[ProbeKind, Media | None]] = [
+        ("blank", blank(media)),
+        ("swapped", other.prompt.media if other else None),
+    ]
+    own = _scores(judge, prompt, chosen)
+    return [
+        Probe(prompt.prompt_id, candidate.candidate_id, kind, shift=after - before)
+        for kind, instead in shown
+        if instead is not None
+        for candidate, before, after in zip(
+            chosen, own, _scores(judge, replace(prompt, media=instead), chosen), strict=True
+        )
+    ]
+
+
 def _twins(judge: Judge, prompt: Prompt, chosen: Sequence[Candidate], twins: Twins) -> list[Probe]:
     """The same media under the twin prompt."""
     twin = twins.twin(prompt.text)
     if twin is None or not chosen:
         return []
     text, side = twin
-    asked = [judge.sit(one, chosen).scores() for one in (prompt, Prompt.of(text, prompt.task))]
-    own, under = ([one.value if is_scored(one) else math.nan for one in told] for told in asked)
+    other = Prompt.of(text, prompt.task, prompt.tags, prompt.media)
+    own, under = (_scores(judge, one, chosen) for one in (prompt, other))
     return [
         Probe(
             prompt.prompt_id,
@@ -252,6 +278,12 @@ def _twins(judge: Judge, prompt: Prompt, chosen: Sequence[Candidate], twins: Twi
         )
         for candidate, before, after in zip(chosen, own, under, strict=True)
     ]
+
+
+def _scores(judge: Judge, prompt: Prompt, candidates: Sequence[Candidate]) -> list[float]:
+    """Scores of one sitting; NaN where unreadable."""
+    found = judge.sit(prompt, candidates).scores()
+    return [one.value if is_scored(one) else math.nan for one in found]
 
 
 def _both(first: int, second: int) -> tuple[Match, Match]:

@@ -72,7 +72,7 @@ class VerdictTree:
 
 
 def expected_score(
-    logits: Logits, scale_tokens: Sequence[int], scale: Sequence[int]
+    logits: Logits, scale_tokens: Sequence[int], scale: Sequence[float]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean and standard deviation [B] of the score over the scale's tokens, from logits [B, V]."""
     p = np.exp(log_softmax(logits[:, list(scale_tokens)]))

@@ -21,6 +21,7 @@ from factory.bias.balance import to_reject
 from factory.bias.observation import measure_candidate
 from factory.curation import Curator
 from factory.filters import objections_of
+from factory.pairing import pairing_of
 from factory.ranking import strategy_of
 from jobs.pipelines import data_files, digest_dataset, read_table
 from jobs.stage import Outcome, Plan
@@ -68,7 +69,7 @@ class Curate:
         curator = Curator(
             strategy_of(curate.rank),
             objections_of(curate.objections),
-            curate.pairs_per_prompt,
+            pairing_of(curate),
             correction_of(at),
         )
         groups = at.directory("groups")

@@ -72,7 +72,7 @@ class MakeLabels:
     def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
         labels = at.recipe.labels
         if labels.path is not None:
-            table = pq.read_table(labels.path).select(LABELS.names)
+            table = pq.read_table(labels.path, schema=LABELS)
         else:
             table = labels_to_table(self._simulate(at, directory))
         pq.write_table(table, directory / _FILE, compression="zstd")

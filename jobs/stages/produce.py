@@ -19,6 +19,7 @@ from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.workspace import Model, Round, champion, check_model
 from schemas.manifest import Parent, digest_file
+from schemas.recipe import Rank
 from schemas.rows import Group
 
 
@@ -47,7 +48,7 @@ class Produce:
             "num_candidates": recipe.produce.num_candidates,
             "generator": recipe.generator.model_dump(exclude={"path"}),
             "judge_precision": recipe.judge.precision,
-            "rank": recipe.curate.rank.model_dump(include={"strategy", "bracket_size"}),
+            "rank": _rank_settings(recipe.curate.rank),
         }
 
     def parents(self, at: Round) -> list[Parent]:
@@ -76,6 +77,12 @@ class Produce:
             **{f"busy_{stage}_s": seconds for stage, seconds in speed.busy_s.items()},
         }
         return Outcome(counts, figures, digest=digest_dataset(directory))
+
+
+def _rank_settings(rank: Rank) -> dict[str, Any]:
+    """What decides which duels are played."""
+    sizes = {"bracket": {"bracket_size"}, "ring": {"ring_degree"}}
+    return rank.model_dump(include={"strategy", *sizes.get(rank.strategy, ())})
 
 
 def generator_ref(model: Model, at: Round) -> Any:

@@ -98,7 +98,7 @@ class TrainJudge:
 def _specification(base: str) -> JudgeSpecification:
     """How the judge is asked: as its base says where it says so, else as UnifiedReward does."""
     if (Path(base) / FILE).is_file():
-        return JudgeSpecification.load(Path(base))
+        return JudgeSpecification.load(Path(base) / FILE)
     return DEFAULT
 
 

@@ -182,6 +182,11 @@ def run(
 def plain(plan_training: Training, seed: int = 0):
     """The same run in a loop of plain PyTorch."""
     learner = Line()
+    decay = plan_training.ema_decay
+    average = torch.optim.swa_utils.AveragedModel(
+        learner.module, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay)
+    )
+    average.update_parameters(learner.module)  # the first update copies
     free = [one for one in learner.module.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(free, weight_decay=0.0)
     shard = Shard([table([f"r{number:02d}" for number in range(16)])], "id")
@@ -196,13 +201,17 @@ def plain(plan_training: Training, seed: int = 0):
         loss.backward()
         nn.utils.clip_grad_norm_(free, plan_training.gradient_clipping)
         optimizer.step()
-    return list(learner.module.parameters())
+        average.update_parameters(learner.module)
+    return list((average.module if decay else learner.module).parameters())
 
 
 @pytest.mark.usefixtures("_process_group")
+@pytest.mark.parametrize("ema_decay", [0.0, 0.8])
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
-def test_a_run_matches_plain_pytorch_at_every_stage(zero_stage):
-    plan = training(zero_stage=zero_stage, gradient_clipping=0.5, warmup_steps=3)
+def test_a_run_matches_plain_pytorch_at_every_stage(zero_stage, ema_decay):
+    plan = training(
+        zero_stage=zero_stage, gradient_clipping=0.5, warmup_steps=3, ema_decay=ema_decay
+    )
     progress, weights = run(plan)
     assert [point["step"] for point in progress.points] == [4, 6, 8, 12]
     assert progress.points[-1]["loss"] < 0.5 * progress.points[0]["loss"]
@@ -231,9 +240,9 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
 
 
 @pytest.mark.usefixtures("_process_group")
-@pytest.mark.parametrize("zero_stage", [0, 2])
-def test_a_resumed_run_is_the_undisturbed_run(zero_stage, tmp_path):
-    plan = training(zero_stage=zero_stage)
+@pytest.mark.parametrize(("zero_stage", "ema_decay"), [(0, 0.0), (0, 0.8), (2, 0.8)])
+def test_a_resumed_run_is_the_undisturbed_run(zero_stage, ema_decay, tmp_path):
+    plan = training(zero_stage=zero_stage, ema_decay=ema_decay)
     undisturbed, wanted = run(plan)
     run(plan, stop=6, save_to=tmp_path)
     stopped = Progress.read(tmp_path)

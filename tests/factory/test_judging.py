@@ -1,12 +1,23 @@
 """Reading verdicts: branches of the published label formats, and hand-computed probabilities."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from factory.judging.specification import DEFAULT, JudgeSpecification, SpecificationError
+from factory.judging.specification import (
+    DEFAULT,
+    FILE,
+    JudgeSpecification,
+    SpecificationError,
+    find,
+    published,
+)
 from factory.judging.verdicts import VerdictTree, expected_score
+from schemas.rows import Task
 
 # A made-up vocabulary: Image 0, 1 1, 2 2, is 3, better 4, Both 5, equal 6.
 ANSWERS = {"first": [0, 1, 3, 4], "second": [0, 2, 3, 4], "tie": [5, 6]}
@@ -72,10 +83,71 @@ def test_ten_is_more_than_nine() -> None:
 def test_a_specification_travels_with_the_model(tmp_path: Path) -> None:
     DEFAULT.save(tmp_path)
     assert JudgeSpecification.load(tmp_path) == DEFAULT
-    with pytest.raises(SpecificationError, match="video_generation"):
-        DEFAULT.task("video_generation")
-    (tmp_path / "judge.json").write_text("{}")
+    assert find(str(tmp_path)) == find("elsewhere", str(tmp_path / FILE)) == DEFAULT
+    (tmp_path / FILE).write_text("{}")
     with pytest.raises(SpecificationError, match="not a judge specification"):
         JudgeSpecification.load(tmp_path)
-    with pytest.raises(SpecificationError, match="missing"):
+    with pytest.raises(SpecificationError, match="unifiedreward-llava-onevision"):
         JudgeSpecification.load(tmp_path / "absent")
+
+
+def test_the_shipped_base_is_asked_as_it_was_before_there_were_four_tasks() -> None:
+    shipped = find("factory/sandbox/weights/base")
+    assert shipped.task("image_generation").num_frames == 1
+    assert shipped.task("image_generation").reading == "logits"
+    one = "image 1 : {media} caption : {prompt} . final score :"
+    assert DEFAULT.task("image_generation").pointwise == one
+
+
+@pytest.mark.parametrize("name", ["unifiedreward-llava-onevision", "unifiedreward-qwen2.5-vl"])
+def test_published_label_formats_are_those_of_the_paper(name: str) -> None:
+    found = find("anywhere", name)
+    assert name in published()
+    assert found.is_chat
+    scales = {task: (one.scale[0], one.scale[-1]) for task, one in found.tasks.items()}
+    assert scales == {
+        "image_generation": (1, 5),
+        "video_generation": (1, 10),
+        "image_understanding": (0, 100),
+        "video_understanding": (1, 5),
+    }
+    picture, clip = found.task("image_generation"), found.task("video_generation")
+    than = "" if "qwen" in name else " than Image 2"
+    assert picture.answers["first"] == f"Image 1 is better{than}."
+    assert picture.answers["tie"] == "Both images are equally good."
+    assert clip.num_frames == 8
+    assert [(one.low, one.high) for one in clip.dimensions] == [(1, 4)] * 5
+    answers = found.task("image_understanding").answers
+    assert answers["second"] == "Overall Judgment: Answer 2 is better than Answer 1."
+    assert all(one.score == "Final Score: {score}" for one in found.tasks.values())
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "message"),
+    [
+        ("image_generation", {"pointwise": "{media}"}, "has no {prompt}"),
+        ("image_generation", {"pairwise": "{media} {prompt}"}, "needs {media} 2 time"),
+        ("image_generation", {"pointwise": "{media} {prompt} {answer}"}, "needs {answer} 0 time"),
+        ("video_understanding", {"pairwise": "{media} {prompt} {answer}"}, "needs {answer} 2"),
+        ("image_generation", {"pointwise": "{media} {prompt} {caption}"}, "unknown slot {caption}"),
+        ("image_generation", {"scale": (5, 1)}, "rising"),
+        ("image_generation", {"scale": (1,)}, "two numbers"),
+        ("image_generation", {"answers": {"first": "1"}}, "needs first, second, tie"),
+        ("image_generation", {"reading": "tea leaves"}, "neither logits nor text"),
+        ("image_generation", {"score": "Score:"}, "needs {score} once"),
+        ("video_generation", {"num_frames": 0}, "less than one"),
+    ],
+)
+def test_what_could_not_be_asked_or_read_is_refused(
+    task: Task, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SpecificationError, match=re.escape(message)):
+        JudgeSpecification({task: replace(DEFAULT.task(task), **change)})
+
+
+def test_a_task_that_a_judge_was_not_made_for_is_refused() -> None:
+    only = JudgeSpecification({"image_generation": DEFAULT.task("image_generation")})
+    with pytest.raises(SpecificationError, match="video_generation"):
+        only.task("video_generation")
+    with pytest.raises(SpecificationError, match="unknown task 'poetry'"):
+        JudgeSpecification({"poetry": DEFAULT.task("image_generation")})  # type: ignore[dict-item]

@@ -129,7 +129,7 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(
     plan = capsys.readouterr().out
     for stage in loop.STAGES:
         assert f"  {stage} " in plan
-    assert "400 prompts x 8 candidates" in plan
+    assert "610 prompts x 8 candidates" in plan
     assert not (tmp_path / "out").exists()
 
 

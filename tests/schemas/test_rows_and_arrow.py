@@ -60,6 +60,31 @@ def test_swapping_a_label_keeps_who_was_preferred() -> None:
     assert points.swap() == points
 
 
+def test_a_question_belongs_to_its_media_and_its_sides_are_answers() -> None:
+    question = Prompt.of("what colour ?", "image_understanding", media=MEDIA)
+    assert question.prompt_id != Prompt.of("what colour ?", "image_understanding").prompt_id
+    assert Prompt.of(question.text, question.task, media=MEDIA) == question
+    pair = Label("l", question, "ann", None, None, "first", first_answer="red", second_answer="no")
+    points = Label("p", question, "ann", None, points=4, first_answer="red")
+    assert arrow.labels_from_table(arrow.labels_to_table([pair, points])) == [pair, points]
+    assert [side.answer for side in pair.sides()] == ["red", "no"]
+    assert [side.answer for side in pair.swap().sides()] == ["no", "red"]
+    assert pair.swap().preference == "second"
+    assert [side.answer for side in points.sides()] == ["red"]
+    group = Group(question, (Candidate("c", "vlm@0", 1, answer="red"),))
+    assert arrow.groups_from_table(arrow.groups_to_table([group])) == [group]
+    empty = arrow.labels_to_table([Label("l", question, "ann", MEDIA, points=3)])
+    with pytest.raises(arrow.SchemaError, match="first_answer"):
+        arrow.labels_from_table(empty)
+
+
+def test_a_table_from_before_there_were_questions_is_still_read() -> None:
+    label = Label("l", PROMPT, "ann", MEDIA, points=3)
+    old = arrow.labels_to_table([label]).drop_columns(list(arrow.OPTIONAL))
+    arrow.check_schema(old.schema, arrow.LABELS, "labels.parquet")
+    assert arrow.labels_from_table(old) == [label]
+
+
 def test_groups_survive_arrow() -> None:
     broken = Candidate("c2", "generator@0", 8, error="RuntimeError: no")
     group = Group(

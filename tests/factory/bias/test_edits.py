@@ -5,7 +5,7 @@ import pytest
 
 from factory.bias.edits import (
     EDITS,
-    blank_candidate,
+    blank,
     edit_answer,
     edit_candidate,
     edit_frames,
@@ -118,8 +118,8 @@ def test_an_edit_applies_to_what_it_is_for():
         assert edit_candidate(one, EDITS[name], 1.0) is None
 
 
-def test_a_blank_candidate_shows_nothing():
-    blank = blank_candidate(candidate())
-    assert is_blank(decode(blank.media.data))
-    assert (blank.media.width, blank.media.height) == (48, 48)
-    assert blank_candidate(Candidate("c", "g@1", 0, error="failed")) is None
+def test_blank_media_shows_nothing():
+    grey = blank(candidate().media)
+    assert is_blank(decode(grey.data))
+    assert (grey.width, grey.height) == (48, 48)
+    assert blank(Media(b"clip", 48, 48, num_frames=8, fps=4.0)) is None

@@ -104,6 +104,25 @@ def test_blank_and_swapped_media_take_the_picture_away():
     assert told == {"blank": -2.0, "swapped": 0.0}
 
 
+def test_a_question_loses_its_own_media():
+    @dataclass(frozen=True)
+    class Looking:
+        name: str = "looking@1"
+
+        def sit(self, prompt, candidates):
+            self_media = decode(prompt.media.data)
+            points = 4.0 if self_media.std() > 0 else 1.0
+            scores = [Score(one.candidate_id, self.name, points, 0.0) for one in candidates]
+            return type("Sitting", (), {"scores": lambda self: scores})()
+
+    def question(seed):
+        about = Prompt.of("what is it?", "image_understanding", media=media(seed))
+        return Group(about, (Candidate("a", "g@1", 0, answer="a dog"),))
+
+    probes = Prober(edits=()).media(Looking(), question(0), question(1))
+    assert {one.kind: one.shift for one in probes} == {"blank": -3.0, "swapped": 0.0}
+
+
 def test_a_candidate_that_is_broken_or_missing_is_left_out():
     failed = Candidate("f", "g@1", 0, error="out of memory")
     broken = Candidate("b", "g@1", 1, Media(b"no picture", 32, 32))
