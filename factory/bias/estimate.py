@@ -163,7 +163,30 @@ def association_figures(
         comparisons = _comparisons(source, compared, sds)
         if len(comparisons.leads):
             found += associate(comparisons, list(sds), relevance.share, num_resamples, seed)
-    return found
+    return found + longer_wins(seen, num_resamples, seed)
+
+
+def longer_wins(seen: Sequence[Observation], num_resamples: int, seed: int) -> list[Figure]:
+    """How often the longer of two answers wins, a tie counting half; none without answers."""
+    wins, prompts = [], []
+    for one in seen:
+        for met in one.matchups:
+            first, second = (
+                side.get("length") for side in _sides(one, met.first_id, met.second_id)
+            )
+            if first is not None and second is not None and first != second:
+                share = (1 + LEAD[met.preference]) / 2
+                wins.append(share if first > second else 1 - share)
+                prompts.append(one.prompt_id)
+    if not wins:
+        return []
+    won = clustered_bootstrap(wins, prompts, num_resamples, seed)
+    return [
+        Figure(
+            "association", "length", "longer answer wins", "share of duels", won, len(wins),
+            neutral=0.5,
+        )
+    ]  # fmt: skip
 
 
 def attribute_sds(

@@ -199,6 +199,30 @@ def test_candidates_that_could_not_be_measured_are_left_out():
     assert position(profile)[0].num == 10
 
 
+def test_how_often_the_longer_answer_wins():
+    """Two of three longer answers win, and one is a tie; pictures have no length."""
+    logits = {"p": 2.0, "q": -2.0, "r": 2.0}
+    rows = [
+        Observation(
+            prompt,
+            {},
+            (matchup([duel("a", "b", logit), duel("b", "a", -logit)], "a", "b"),),
+            0,
+            {"a": {"length": 2.0 if logit > 0 else 1.0}, "b": {"length": 1.5}},
+        )
+        for prompt, logit in logits.items()
+    ]
+    level = matchup([duel("a", "b", 0), duel("b", "a", 0)], "a", "b")
+    rows.append(replace(rows[0], prompt_id="s", matchups=(level,)))
+    rows[2] = replace(rows[2], attributes={"a": {"length": 1.0}, "b": {"length": 1.5}})
+    profile = bias_profile(rows, names=("length",), num_resamples=20)
+    found = profile.find("association", "length", "longer answer wins")
+    assert found.estimate.value == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+    assert found.neutral == 0.5
+    plain = bias_profile(observations(SimulatedJudge(np.random.default_rng(0))), num_resamples=2)
+    assert plain.find("association", "length", "longer answer wins") is None
+
+
 # ----------------------------------------------------------------------------------------- forms
 
 
