@@ -14,12 +14,13 @@ import torch
 
 from actors.generators import DiffusersGenerator, candidate_seeds
 from actors.judges import TransformersJudge
+from actors.judges.endpoint import EndpointJudge
 from actors.tally import TallyHandle
 from factory.protocols import Generator, Judge
 from factory.ranking import Strategy
 from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.recipe import GeneratorSpec
+from schemas.recipe import EndpointSpec, GeneratorSpec
 from schemas.rows import Candidate, Duel, Group, Score
 
 #: Names the sandbox oracle where a judge is asked for.
@@ -46,11 +47,28 @@ class JudgeRef:
     address: str
     precision: str = "fp32"
     max_batch: int = 64
+    specification: str | None = None
 
     def load(self) -> Judge:
         if self.path == ORACLE:
             return OracleJudge()
-        return TransformersJudge(self.path, self.address, self.precision, self.max_batch)
+        return TransformersJudge(
+            self.path, self.address, self.precision, self.max_batch, self.specification
+        )
+
+
+@dataclass(frozen=True)
+class EndpointRef:
+    """What travels to a worker that is to ask an endpoint. The key does not travel."""
+
+    spec: EndpointSpec
+
+    @property
+    def address(self) -> str:
+        return f"{self.spec.name}@0"
+
+    def load(self) -> Judge:
+        return EndpointJudge(self.spec)
 
 
 def one_thread_per_worker() -> None:
@@ -105,7 +123,9 @@ class Judging:
     strategy asks for: all of one plan together, then the next plan.
     """
 
-    def __init__(self, judges: Sequence[JudgeRef], strategy: Strategy, tally: TallyHandle) -> None:
+    def __init__(
+        self, judges: Sequence[JudgeRef | EndpointRef], strategy: Strategy, tally: TallyHandle
+    ) -> None:
         one_thread_per_worker()
         self.judges = [ref.load() for ref in judges]
         self.strategy = strategy

@@ -75,9 +75,31 @@ class JudgeSpec(Section):
     path: str = Field(description="local directory or hub name in transformers' format")
     name: str = Field("judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    specification: str | None = Field(
+        None,
+        description="how it is asked: name of a shipped specification, or a JSON file; the model's "
+        "own judge.json where not given",
+    )
     max_batch: Positive = Field(
         64, description="most scores or duels in one forward pass; less memory where smaller"
     )
+
+
+class EndpointSpec(Section):
+    """A judge behind an OpenAI-compatible endpoint; it is asked in text."""
+
+    url: str = Field(pattern=r"^https?://", description="base URL, up to and with /v1")
+    model: str = Field(description="the model's name at the server")
+    specification: str = Field(description="name of a shipped specification, or a JSON file")
+    name: str = Field("endpoint", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    key_variable: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="environment variable that holds the key; the key itself is never in a recipe",
+    )
+    timeout_s: float = Field(60.0, gt=0, description="seconds without a byte of one request")
+    num_retries: int = Field(4, ge=0, description="tries after the first, with growing pauses")
+    concurrency: Positive = Field(8, description="requests at a time of each worker")
 
 
 class AnnotatorSpec(Section):
@@ -313,6 +335,9 @@ class Evaluate(Section):
     images_per_prompt: Positive = Field(1, description="seeds compared for each prompt")
     oracle: Literal["none", "sandbox"] = Field(
         "none", description="also judge by the sandbox oracle; for sandbox captions only"
+    )
+    endpoint: EndpointSpec | None = Field(
+        None, description="also judge by this endpoint, which was not trained on our labels"
     )
     grid_prompts: Positive = Field(8, description="prompts shown in the picture grid")
     num_resamples: Positive = Field(2000, description="bootstrap resamples, clustered by prompt")

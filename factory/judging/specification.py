@@ -63,6 +63,7 @@ class TaskSpecification:
     num_frames: frames of a clip that the judge is shown; 1 for pictures.
     score: the label format of a score; `{score}` is the number.
     dimensions: lines that come before the score where the checkpoint writes them.
+    max_tokens: length limit of an answer that is read from text.
     """
 
     pointwise: str
@@ -73,6 +74,7 @@ class TaskSpecification:
     num_frames: int = 1
     score: str = "{score}"
     dimensions: tuple[Dimension, ...] = ()
+    max_tokens: int = 256
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,13 @@ from typing import Any
 
 from factory import gates
 from factory.intervals import Interval
-from factory.judging.specification import DEFAULT, FILE, JudgeSpecification
+from factory.judging.specification import (
+    DEFAULT,
+    FILE,
+    JudgeSpecification,
+    SpecificationError,
+    find,
+)
 from factory.metrics import Accuracy, accuracy, flip_rate, spearman
 from jobs.judging import judge_heldout_labels, labels_so_far
 from jobs.pipelines import data_files
@@ -20,6 +26,7 @@ from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas.manifest import Parent
+from schemas.recipe import JudgeSpec
 from schemas.rows import Label
 
 
@@ -35,11 +42,17 @@ class TrainJudge:
 
     def plan(self, at: Round) -> Plan:
         check_model(at.recipe.judge.path, "config.json", "judge.path")
+        try:
+            _specification(at.recipe.judge)
+        except SpecificationError as error:
+            raise InputError(f"judge.specification: {error}") from None
         return fit_plan("labels so far", at.recipe.train_judge)
 
     def settings(self, at: Round) -> dict[str, Any]:
         recipe = at.recipe
+        asked = recipe.judge.specification
         return {
+            **({} if asked is None else {"specification": asked}),
             "seed": recipe.seed,
             "train_judge": recipe.train_judge.model_dump(),
             "gates": recipe.gates.model_dump(include={"min_judge_accuracy", "max_flip_rate"}),
@@ -62,7 +75,7 @@ class TrainJudge:
         rows = rows.filter(expr=col("split") == "train")
         task = JudgeTask(
             recipe.judge.path,
-            _specification(recipe.judge.path),
+            _specification(recipe.judge),
             recipe.train_judge.pair_share,
             recipe.train_judge.label_smoothing,
             recipe.train_judge.order_consistency,
@@ -95,11 +108,11 @@ class TrainJudge:
         return Outcome(_count(labels_so_far(at)), _figures(found, flips, correlation), curves)
 
 
-def _specification(base: str) -> JudgeSpecification:
-    """How the judge is asked: as its base says where it says so, else as UnifiedReward does."""
-    if (Path(base) / FILE).is_file():
-        return JudgeSpecification.load(Path(base) / FILE)
-    return DEFAULT
+def _specification(judge: JudgeSpec) -> JudgeSpecification:
+    """How the judge is asked: as the recipe says, else as its base does, else as UnifiedReward."""
+    if judge.specification is None and not (Path(judge.path) / FILE).is_file():
+        return DEFAULT
+    return find(judge.path, judge.specification)
 
 
 def _measure(opinions: Any, seed: int) -> tuple[Accuracy, Interval, float]:

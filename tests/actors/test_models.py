@@ -1,5 +1,6 @@
 """Generator and judge on the shipped weights: seeds, bytes, orders, and what cannot be judged."""
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,6 +8,7 @@ from typing import cast
 
 import pytest
 import torch
+from PIL import Image
 
 from actors.generators import DiffusersGenerator, candidate_seeds
 from actors.judges import PromptFormat, TransformersJudge
@@ -73,7 +75,7 @@ def test_each_picture_is_encoded_once(
     encoded: list[int] = []
     encode = judge.encode
     monkeypatch.setattr(
-        judge, "encode", lambda pictures: encoded.append(len(pictures)) or encode(pictures)
+        judge, "encode", lambda looks, *_: encoded.append(len(looks)) or encode(looks)
     )
     sitting = judge.sit(PROMPT, candidates)
     sitting.scores()
@@ -95,17 +97,20 @@ def test_scores_and_duels_are_probabilities_on_the_scale(
 def test_features_that_are_reused_give_what_the_stock_forward_gives(
     judge: TransformersJudge, candidates: list[Candidate]
 ) -> None:
-    """The duel's logits against one plain forward pass with pixels."""
+    """The duel's probabilities against one plain forward pass with pixels."""
     form, task = judge.format, judge.format.specification.task("image_generation")
-    from actors.judges import _picture
-
-    pictures = [_picture(candidate)[0] for candidate in candidates[:2]]
-    pixels = form.processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
-    ids = form.prompt_ids(task.pairwise, PROMPT.text, [16, 16])
+    pictures = [Image.open(io.BytesIO(one.media.data)) for one in candidates if one.media]
+    pixels = form.processor.image_processor(pictures[:2], return_tensors="pt")["pixel_values"]
+    tree = form.verdict_tree(task)
+    ids = [*form.prompt_ids(task.pairwise, PROMPT.text, [16, 16]), *tree.chain]
     with torch.inference_mode():
-        plain = judge.model(input_ids=torch.tensor([ids]), pixel_values=pixels).logits[:, -1]
-    ours = judge.logits([ids], judge.encode(pictures), num_last=1)[:, -1]
-    assert torch.allclose(plain, torch.from_numpy(ours), atol=1e-4)
+        plain = judge.model(input_ids=torch.tensor([ids]), pixel_values=pixels).logits
+    expected = tree.probabilities([plain[:, -len(tree.chain) - 1 :].numpy()])[0]
+    sitting = judge.sit(PROMPT, candidates)
+    for _ in range(2):  # before and after the score's beginning is kept
+        duel = sitting.duels([(0, 1)])[0]
+        assert [duel.p_first, duel.p_second, duel.p_tie] == pytest.approx(expected, abs=1e-4)
+        sitting.scores()
 
 
 def judging(judge: TransformersJudge, strategy: Strategy) -> Judging:

@@ -55,12 +55,12 @@ from jobs.loop import run_stages
 from jobs.pipelines import read_groups
 from jobs.workspace import Round
 from schemas.recipe import Recipe, load
-from schemas.rows import Duel, Group
+from schemas.rows import Candidate, Group
 from tests.factory.simulated import SimulatedJudge, play
 
 PROMPTS = "jobs/recipes/prompts/sweep.txt"
 NUM_CANDIDATES = 10
-FIT_SHARE = 3  # every third prompt fits the noise
+FIT_EVERY = 3  # every third prompt fits the noise
 NUM_SIMULATED = 3000
 #: The simulation that chose the bracket: errors in standard deviations of quality, logits for the
 #: side shown first.
@@ -147,7 +147,6 @@ def as_text(group: Group) -> Group:
             p_tie=float(one.preference == "tie"),
         )
         for one in group.duels
-        if one.error is None
     ]
     return replace(group, scores=tuple(scores), duels=tuple(duels))
 
@@ -255,15 +254,15 @@ def main() -> None:
     parser.add_argument("--root", default="runs/laptop")
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_args()
-    groups = _judged(given.root, given.overrides)
+    groups, invalid_rate = _judged(given.root, given.overrides)
     truths = [
         Truth(
-            np.array([_points(one.media, group.prompt.text) for one in group.candidates]),
+            np.array([_points(one, group.prompt.text) for one in group.candidates]),
             4 * ORACLE_TIE,
         )
         for group in groups
     ]
-    is_fit = [number % FIT_SHARE == 0 for number in range(len(groups))]
+    is_fit = [number % FIT_EVERY == 0 for number in range(len(groups))]
     noise, shared_sd = measure_noise(
         list(itertools.compress(groups, is_fit)), list(itertools.compress(truths, is_fit))
     )
@@ -325,7 +324,8 @@ def main() -> None:
     print("\nratios of mean true margins, paired by prompt")
     for name, found in ratios.items():
         print(f"  {name:<34} {_cell(found)}")
-    print(json.dumps(_figures(ratios, soft, text, wide_results, noise, shared_sd)))
+    figures = _figures(ratios, soft, text, wide_results, noise, shared_sd)
+    print(json.dumps({**figures, "invalid_rate": round(invalid_rate, 4)}))
 
 
 def _figures(
@@ -352,8 +352,10 @@ def _figures(
     }
 
 
-def _judged(root: str, overrides: Sequence[str]) -> list[Group]:
-    """Groups with all duels, by the laptop recipe's judge."""
+def _judged(root: str, overrides: Sequence[str]) -> tuple[list[Group], float]:
+    """Groups with all duels, by the laptop recipe's judge; and the share that is left out, since
+    some statement in them could not be read.
+    """
     common = load(cli.LAPTOP, [f"root={root}", *overrides])
     run_stages(common, 1, ["label", "train_judge"])
     recipe = load(
@@ -369,9 +371,10 @@ def _judged(root: str, overrides: Sequence[str]) -> list[Group]:
     _share(common, recipe)
     run_stages(recipe, 1, ["produce"])
     groups = read_groups(Round(recipe, 1).directory("groups"))
-    unusable = [group for group in groups if group.error or _num_errors(group)]
-    print(f"{len(groups)} groups, {len(unusable)} left out for an error in them")
-    return [group for group in groups if group not in unusable]
+    usable = [group for group in groups if group.error is None and not _num_errors(group)]
+    num_left_out = len(groups) - len(usable)
+    print(f"{len(groups)} groups, {num_left_out} left out for an error in them")
+    return usable, num_left_out / len(groups)
 
 
 def _num_errors(group: Group) -> int:
@@ -385,19 +388,15 @@ def _share(source: Recipe, target: Recipe) -> None:
             shutil.copytree(Round(source, 1).directory(kind), directory)
 
 
-def _points(media: object, caption: str) -> float:
-    data = getattr(media, "data", b"")
-    return 1 + 4 * measure_png(data, caption).quality
+def _points(candidate: Candidate, caption: str) -> float:
+    assert candidate.media is not None  # it has been judged
+    return 1 + 4 * measure_png(candidate.media.data, caption).quality
 
 
 def _tie_rate(groups: Sequence[Group]) -> float:
     """Share of the verdicts that are ties, as a stand-in for that between equals."""
-    verdicts = [duel.preference for group in groups for duel in group.duels if _is_told(duel)]
+    verdicts = [duel.preference for group in groups for duel in group.duels]
     return sum(one == "tie" for one in verdicts) / len(verdicts)
-
-
-def _is_told(duel: Duel) -> bool:
-    return duel.error is None
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from factory.judging.specification import (
     find,
     published,
 )
-from factory.judging.verdicts import VerdictTree, expected_score
+from factory.judging.verdicts import AnswerTree, expected_score
 from schemas.rows import Task
 
 # A made-up vocabulary: Image 0, 1 1, 2 2, is 3, better 4, Both 5, equal 6.
@@ -24,7 +24,7 @@ ANSWERS = {"first": [0, 1, 3, 4], "second": [0, 2, 3, 4], "tie": [5, 6]}
 
 
 def test_the_chain_holds_every_branch() -> None:
-    tree = VerdictTree.of(ANSWERS)
+    tree = AnswerTree.of(ANSWERS)
     assert tree.chain == (0,)
     assert tree.tokens == {"first": (0, 1), "second": (0, 2), "tie": (5,)}
 
@@ -33,15 +33,15 @@ def test_probabilities_are_products_along_the_branches() -> None:
     p = np.full((1, 2, 7), 1e-12)
     p[0, 0, 0], p[0, 0, 5], p[0, 0, 6] = 0.6, 0.2, 0.2  # Image, Both, something else
     p[0, 1, 1], p[0, 1, 2] = 0.75, 0.25  # 1, 2
-    found = VerdictTree.of(ANSWERS).probabilities(np.log(p))
+    found = AnswerTree.of(ANSWERS).probabilities([np.log(p)])
     # 0.6 * 0.75, 0.6 * 0.25 and 0.2, renormalised over their sum of 0.8
     assert found[0] == pytest.approx([0.5625, 0.1875, 0.25])
 
 
 def test_single_token_answers_need_no_chain() -> None:
-    tree = VerdictTree.of({"first": [1], "second": [2], "tie": [5]})
+    tree = AnswerTree.of({"first": [1], "second": [2], "tie": [5]})
     assert tree.chain == ()
-    even = tree.probabilities(np.zeros((2, 1, 7)))
+    even = tree.probabilities([np.zeros((2, 1, 7))])
     assert even == pytest.approx(np.full((2, 3), 1 / 3))
 
 
@@ -50,33 +50,92 @@ def test_single_token_answers_need_no_chain() -> None:
     [
         {"first": [1], "second": [1, 2], "tie": [5]},  # one begins the other
         {"first": [1], "second": [1], "tie": [5]},
+        {"first": [], "second": [1], "tie": [5]},
     ],
 )
 def test_answers_that_cannot_be_told_apart_are_refused(answers: dict[str, list[int]]) -> None:
     with pytest.raises(SpecificationError):
-        VerdictTree.of(answers)  # type: ignore[arg-type]
+        AnswerTree.of(answers)
+    if answers["second"] == [1]:
+        with pytest.raises(SpecificationError):
+            AnswerTree.of(answers, may_begin_another=True)
 
 
 def test_answers_may_branch_late() -> None:
     answers = {"first": [0, 1], "second": [0, 2, 7], "tie": [0, 2, 8]}
-    tree = VerdictTree.of(answers)  # type: ignore[arg-type]
+    tree = AnswerTree.of(answers)
     assert tree.chain == (0, 2)
     assert tree.tokens == {"first": (0, 1), "second": (0, 2, 7), "tie": (0, 2, 8)}
 
 
-def test_the_expected_score_uses_the_scales_tokens_alone() -> None:
-    logits = np.full((1, 10), -50.0)
-    logits[0, 2], logits[0, 4] = np.log(0.25), np.log(0.75)
-    logits[0, 9] = 100.0  # a token that is no score must not count
-    mean, spread = expected_score(logits, [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+def spelt(numbers: range, lead: tuple[int, ...] = ()) -> dict[float, list[int]]:
+    """Numbers digit by digit, digit d as token d, after the tokens of a label."""
+    return {number: [*lead, *map(int, str(number))] for number in numbers}
+
+
+def test_one_is_told_from_ten_by_what_comes_next() -> None:
+    """Digits 0 to 9; token 10 is anything else. One chain, ("1",), holds both branches."""
+    tree = AnswerTree.of(spelt(range(1, 11)), may_begin_another=True)
+    assert tree.chain == (1,)
+    assert tree.ends == {1: (0,)}
+    p = np.full((1, 2, 11), 1e-12)
+    p[0, 0, 1], p[0, 0, 9], p[0, 0, 10] = 0.6, 0.3, 0.1
+    p[0, 1, 0], p[0, 1, 5], p[0, 1, 10] = 0.7, 0.1, 0.2  # 10; 15 is off the scale; 1 and the end
+    found = dict(zip(tree.tokens, tree.probabilities([np.log(p)])[0], strict=True))
+    assert found[10] == pytest.approx(0.6 * 0.7 / 0.9)
+    assert found[1] == pytest.approx(0.6 * 0.3 / 0.9)
+    assert found[9] == pytest.approx(0.3 / 0.9)
+
+
+@pytest.mark.parametrize("lead", [(), (11, 12)])
+def test_a_scale_of_many_digits_against_sampling_its_model(lead: tuple[int, ...]) -> None:
+    """0 to 100 under a made-up model in which each token depends on all tokens before it."""
+    tree = AnswerTree.of(spelt(range(101), lead), may_begin_another=True)
+    assert len(tree.chains) == 9
+    assert (*lead, 1, 0) in tree.chains
+
+    def log_p(prefix: tuple[int, ...]) -> np.ndarray:
+        rng = np.random.default_rng([97, *prefix])
+        return np.log(rng.dirichlet(np.ones(13)))
+
+    logits = [
+        np.stack([log_p(chain[:size]) for size in range(len(chain) + 1)])[None]
+        for chain in tree.chains
+    ]
+    found = dict(zip(tree.tokens, tree.probabilities(logits)[0], strict=True))
+    assert sum(found.values()) == pytest.approx(1)
+
+    def exact(number: int) -> float:
+        """All ways to write the number and then something that does not go on to another."""
+        ids = (*lead, *map(int, str(number)))
+        p = np.exp(sum(log_p(ids[:at])[token] for at, token in enumerate(ids)))
+        longer = {10 * number + digit for digit in range(10)} if number else set()
+        goes_on = [one % 10 for one in longer if one <= 100]
+        return float(p * (1 - np.exp(log_p(ids))[goes_on].sum()))
+
+    total = sum(exact(number) for number in range(101))
+    for number in range(101):
+        assert found[number] == pytest.approx(exact(number) / total)
+
+
+def test_the_expected_score_is_a_mean_and_its_spread() -> None:
+    p = np.array([[0.0, 0.25, 0.0, 0.75, 0.0]])
+    mean, spread = expected_score(p, [1, 2, 3, 4, 5])
     assert mean[0] == pytest.approx(0.25 * 2 + 0.75 * 4)
     assert spread[0] == pytest.approx(np.sqrt(0.25 * 1.5**2 + 0.75 * 0.5**2))
 
 
+def test_tokens_that_are_no_score_do_not_count() -> None:
+    logits = np.full((1, 1, 10), -50.0)
+    logits[0, 0, 2], logits[0, 0, 4] = np.log(0.25), np.log(0.75)
+    logits[0, 0, 9] = 20.0
+    tree = AnswerTree.of({value: [value] for value in range(1, 6)})
+    assert expected_score(tree.probabilities([logits]), range(1, 6))[0][0] == pytest.approx(3.5)
+
+
 def test_ten_is_more_than_nine() -> None:
     """Scores are numbers: `max(["9", "10"])` of a published script is "9"."""
-    logits = np.log(np.array([[0.2, 0.8]]))
-    mean, _ = expected_score(logits, [0, 1], [9, 10])
+    mean, _ = expected_score(np.array([[0.2, 0.8]]), [9, 10])
     assert mean[0] == pytest.approx(9.8)
 
 
