@@ -29,7 +29,6 @@ class PlantedJudge:
     judge: whose scores are taken for the truth.
     likings: attribute -> points for one unit of it.
     words: word -> points for any picture whose caption has it.
-    marks: what is added for a picture that `has_mark`.
     position: points that the side shown first gains in a duel.
     item_sd: error about a candidate that all edits of it share, in points.
     score_sd: noise of a score that belongs to one picture alone, in points.
@@ -37,14 +36,13 @@ class PlantedJudge:
     logits_per_point: log-odds of a duel for one point.
     p_tie: share of ties in any duel.
     seed: two judges of the same seed make the same mistakes.
-    measure, has_mark: how media is looked at for the biases.
+    measure: how media is looked at for the biases.
     origin: which candidate a candidate is an edit of; itself where it is none.
     """
 
     judge: Judge
     likings: Mapping[str, float] = field(default_factory=dict, hash=False)
     words: Mapping[str, float] = field(default_factory=dict, hash=False)
-    marks: float = 0.0
     position: float = 0.0
     item_sd: float = 0.15
     score_sd: float = 0.05
@@ -53,7 +51,6 @@ class PlantedJudge:
     p_tie: float = 0.1
     seed: int = 0
     measure: Callable[[Media], Mapping[str, float]] = lambda media: attributes(decode(media.data))
-    has_mark: Callable[[Candidate], bool] = lambda candidate: False
     origin: Callable[[Candidate], str] = lambda candidate: candidate.candidate_id
     name: str = NAME
 
@@ -103,7 +100,6 @@ class PlantedSitting:
         value += sum(
             points for word, points in self.judge.words.items() if word in self.text.split()
         )
-        value += self.judge.marks * self.judge.has_mark(candidate)
         return replace(told, value=value)
 
     def _duel(self, first: int, second: int) -> Duel:

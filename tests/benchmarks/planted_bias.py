@@ -13,7 +13,7 @@ inherited: the bias is planted in simulated annotators, and the judge is a logis
     the same biased annotators, which is the harder case: beyond them the judge has no excess.
 
 A size is what the bias adds for one standard deviation of the attribute within a prompt (or for the
-first slot, the word, the text), in standard deviations of true quality within a prompt: 0.2, 0.5
+first slot, for the word), in standard deviations of true quality within a prompt: 0.2, 0.5
 and 0.8 (Cohen's small, medium and large).
 
 found: share of runs in which the planted bias is flagged, with its sign.
@@ -21,8 +21,8 @@ false alarms: share of clean judges of which anything at all is flagged.
 removed: share of the judge's slope beyond the truth, on candidates of prompts that were not
     audited, that the correction takes away; of position, of the lean to the first slot of single
     verdicts that averaging both orders takes away.
-accuracy: on pairs of those prompts whose sides differ by less than a quarter of a standard
-    deviation in the planted attribute (of clean judges: all pairs), after minus before.
+accuracy cost: before minus after the correction, on pairs of those prompts whose sides differ by
+    less than a quarter of a standard deviation in the planted attribute (of clean judges: all).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from factory.bias.correction import Correction
-from factory.bias.edits import EDITS, Edit, edit_candidate, edit_pixels
+from factory.bias.edits import Edit, edit_candidate, edit_pixels
 from factory.bias.estimate import attribute_sds, bias_profile
 from factory.bias.observation import (
     Attributes,
@@ -68,7 +68,7 @@ from factory.sandbox.world import caption, sample_scene
 from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score, seed_of
 
 SIZES = {"small": 0.2, "medium": 0.5, "large": 0.8}
-INJECTED = ("position", *ATTRIBUTES, "word", "overlay text")
+INJECTED = ("position", *ATTRIBUTES, "word")
 INHERITED = ATTRIBUTES
 CLEAN = "none"
 PROBED = (*ATTRIBUTES, "overlay text")
@@ -167,13 +167,10 @@ class Scale:
 
     sds: of each attribute.
     points: of true quality, on the judge's scale.
-    text: points that the oracle takes from a picture for the text across it, on average; a judge
-        that is biased for text gives more than that.
     """
 
     sds: Mapping[str, float]
     points: float
-    text: float
 
     @classmethod
     def of(cls, pool: Sequence[Group]) -> Scale:
@@ -182,24 +179,12 @@ class Scale:
             np.var([4 * quality(one, group.prompt) for one in group.candidates], ddof=1)
             for group in pool
         ]
-        text = EDITS["overlay text"]
-        written = [
-            quality(one, group.prompt) - quality(version, group.prompt)
-            for group in pool
-            for one in group.candidates[:1]
-            if (version := edited(one, text, text.doses[-1])) is not None
-        ]
-        sds = attribute_sds(seen, (), ATTRIBUTES)
-        return cls(sds, float(np.sqrt(np.mean(spread))), 4 * float(np.mean(written)))
+        return cls(attribute_sds(seen, (), ATTRIBUTES), float(np.sqrt(np.mean(spread))))
 
 
 def origin(candidate: Candidate) -> str:
     """The candidate that this one is an edit of: its id with the name of the edit after it."""
     return " ".join(candidate.candidate_id.split(" ")[:2])
-
-
-def has_text(candidate: Candidate) -> bool:
-    return "overlay text" in candidate.candidate_id
 
 
 def injected_judge(kind: str, size: float, scale: Scale, seed: int) -> PlantedJudge:
@@ -211,8 +196,6 @@ def injected_judge(kind: str, size: float, scale: Scale, seed: int) -> PlantedJu
         return replace(clean, position=points)
     if kind == "word":
         return replace(clean, words={"blue": points})
-    if kind == "overlay text":
-        return replace(clean, marks=points + scale.text, has_mark=has_text)
     if kind in scale.sds:
         return replace(clean, likings={kind: points / scale.sds[kind]})
     return clean
