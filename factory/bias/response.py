@@ -12,9 +12,9 @@ several attributes at once (a brighter picture is often less saturated), which t
 apart. Fitting on edits and never on the pairs themselves is what keeps true quality out of the
 slopes: good pictures may well be brighter than bad ones.
 
-Now and then an edit makes a judge misread what is depicted, and jump. Shifts are drawn in to three
-robust standard deviations around the median of their edit and dose, so that a few jumps, which go
-either way, do not drown the slopes.
+Now and then an edit makes a judge misread what is depicted, and jump. Residuals are drawn in to
+three robust standard deviations around the median of their edit and dose, so that a few jumps,
+which go either way, do not drown the slopes.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from schemas.rows import seed_of
 
 SCORES, DUELS = "slope of scores", "slope of duels"
 _SPREADS = 3.0
+_ROUNDS = 10
 _MAD_TO_SD = 1.4826  # of a normal distribution
 
 
@@ -198,8 +199,8 @@ class _Rows:
                 for one in read
             ]
         ).reshape(len(read), len(names) + len(kinds))
-        y = _drawn_in(
-            np.array([response.of(one) for one in read]), [(one.name, one.dose) for one in read]
+        y = _without_jumps(
+            x, np.array([response.of(one) for one in read]), [(one.name, one.dose) for one in read]
         )
         products = (x[:, :, None] * x[:, None, :]).reshape(len(read), x.shape[1] ** 2)
         terms = np.concatenate([products, x * y[:, None]], axis=1)
@@ -223,19 +224,29 @@ class _Rows:
         return solve
 
 
-def _drawn_in(values: Array, cells: Sequence[tuple[str, float]]) -> Array:
-    """Values drawn in to `_SPREADS` robust standard deviations around their cell's median.
+def _without_jumps(x: Array, y: Array, cells: Sequence[tuple[str, float]]) -> Array:
+    """Shifts whose residuals are drawn in, as pseudo-values of Huber's (1981) estimate.
 
-    A cell whose median absolute deviation is zero is left as it is.
+    Residuals and not shifts: what the slopes explain may be large. The spread is that of a cell, an
+    edit at a dose; a cell whose median absolute deviation is zero is left as it is.
+
+    Args:
+        x: columns of the regression, [n, K].
+        y: shifts, [n].
+        cells: of each row, length n.
     """
-    found = values.copy()
-    for cell in set(cells):
-        inside = np.array([one == cell for one in cells])
-        middle = float(np.median(values[inside]))
-        spread = _MAD_TO_SD * float(np.median(np.abs(values[inside] - middle)))
-        if spread > 0:
-            low, high = middle - _SPREADS * spread, middle + _SPREADS * spread
-            found[inside] = np.clip(values[inside], low, high)
+    members = [np.array([one == cell for one in cells]) for cell in dict.fromkeys(cells)]
+    found = y
+    for _ in range(_ROUNDS):
+        explained = x @ np.linalg.lstsq(x, found, rcond=None)[0]
+        residuals = y - explained
+        for inside in members:
+            middle = float(np.median(residuals[inside]))
+            spread = _MAD_TO_SD * float(np.median(np.abs(residuals[inside] - middle)))
+            if spread > 0:
+                reach = _SPREADS * spread
+                residuals[inside] = np.clip(residuals[inside], middle - reach, middle + reach)
+        found = explained + residuals
     return found
 
 
