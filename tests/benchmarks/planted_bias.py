@@ -228,6 +228,8 @@ class LinearJudge:
 
 @dataclass(frozen=True)
 class LinearSitting:
+    """Scores in points, and duels as sure of themselves as those of a `PlantedJudge`."""
+
     judge: LinearJudge
     candidates: Sequence[Candidate]
     logits: np.ndarray
@@ -242,7 +244,8 @@ class LinearSitting:
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
         found = []
         for i, j in matches:
-            p = float(expit(self.logits[i] - self.logits[j]))
+            lead = (self.logits[i] - self.logits[j]) / self.judge.logits_per_point
+            p = float(expit(PlantedJudge.logits_per_point * lead))
             ids = self.candidates[i].candidate_id, self.candidates[j].candidate_id
             found.append(Duel(*ids, self.judge.name, 0.9 * p, 0.9 * (1 - p), 0.1))
         return found
