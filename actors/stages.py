@@ -7,7 +7,8 @@ written into the row (`error`), so that one bad row never takes its block along.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pyarrow as pa
 import torch
@@ -16,11 +17,14 @@ from actors.generators import DiffusersGenerator, candidate_seeds
 from actors.judges import TransformersJudge
 from actors.judges.endpoint import EndpointJudge
 from actors.tally import TallyHandle
+from factory.criteria import CriteriaJudge
+from factory.judging.calibrated import CalibratedJudge
+from factory.judging.calibration import Calibration, CalibrationError
 from factory.protocols import Generator, Judge
 from factory.ranking import Strategy
 from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.recipe import EndpointSpec, GeneratorSpec
+from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec
 from schemas.rows import Candidate, Duel, Group, Score
 
 #: Names the sandbox oracle where a judge is asked for.
@@ -48,13 +52,25 @@ class JudgeRef:
     precision: str = "fp32"
     max_batch: int = 64
     specification: str | None = None
+    is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
+    criteria: Criteria = field(default_factory=Criteria)
 
     def load(self) -> Judge:
+        judge = self._load()
+        return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
+
+    def _load(self) -> Judge:
         if self.path == ORACLE:
             return OracleJudge()
-        return TransformersJudge(
+        judge = TransformersJudge(
             self.path, self.address, self.precision, self.max_batch, self.specification
         )
+        if not self.is_calibrated:
+            return judge
+        calibration = Calibration.load(Path(self.path))
+        if calibration is None:
+            raise CalibrationError(f"{self.path}: this judge was not calibrated")
+        return CalibratedJudge(judge, calibration)
 
 
 @dataclass(frozen=True)

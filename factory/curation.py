@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from factory.bias.correction import Correction
+from factory.criteria import weigh
 from factory.filters import Objection, judge_pair
 from factory.pairing import Pairing, invalid_pair, why_no_pair
 from factory.ranking import Strategy
+from schemas.recipe import Criteria
 from schemas.rows import Group, Pair
 
 
@@ -24,12 +26,14 @@ class Curator:
     strategy: Strategy
     objections: tuple[Objection, ...]
     pairing: Pairing = field(default_factory=Pairing)
+    criteria: Criteria = field(default_factory=Criteria)
     correction: Correction = field(default_factory=Correction)
 
     def __call__(self, group: Group) -> list[Pair]:
         if group.error is not None:
             return [invalid_pair(group, why_no_pair(group))]
-        judged, group = group, self.correction(group)
+        judged = weigh(group, self.criteria)
+        group = self.correction(judged)
         order = self.strategy.order(group.scores, group.duels)
         pairs = [
             judge_pair(self._with_margin_before(pair, judged), self.objections)

@@ -39,11 +39,16 @@ def run(
 ) -> int:
     """Read the recipe and do the work; a fault in recipe or inputs ends in one clear message."""
     given = arguments.parse_args(argv)
+    return guarded(lambda: work(load(given.recipe, given.overrides), given))
+
+
+def guarded(work: Callable[[], None]) -> int:
+    """Do the work of a job; a fault in what it was given ends in one clear message."""
     # Before anything heavy is loaded: a number of threads is read once, when a library starts.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        work(load(given.recipe, given.overrides), given)
+        work()
     except RecipeError as error:
         return _fail(error)
     except ValueError as error:

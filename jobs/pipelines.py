@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from factory.ranking import Strategy
@@ -87,13 +88,13 @@ def run_pipeline(
         rows = rows.map_batches(
             Generate,
             fn_constructor_args=(generators, num_candidates, recipe.seed, tally),
-            **_wiring(settings.generators, settings.groups_per_block),
+            **stage_wiring(settings.generators, settings.groups_per_block),
         )
         if judges:
             rows = rows.map_batches(
                 Judging,
                 fn_constructor_args=(judges, strategy, tally),
-                **_wiring(settings.judges, settings.groups_per_block),
+                **stage_wiring(settings.judges, settings.groups_per_block),
             )
         rows.write_parquet(str(directory), mode=ray.data.SaveMode.APPEND)
     finally:
@@ -106,7 +107,8 @@ def run_pipeline(
     )
 
 
-def _wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
+def stage_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
+    """The arguments of `map_batches` for a stage of Arrow tables on a pool of actors."""
     import ray.data
 
     return {
@@ -135,6 +137,12 @@ def data_files(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("_"))
 
 
+def row_batches(path: Path, batch_size: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, a few at a time, for files that need not fit in memory."""
+    # By default pyarrow keeps all that it has read of a file until the last row of it.
+    yield from pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=batch_size)
+
+
 def read_table(directory: Path, schema: pa.Schema) -> pa.Table:
     """A whole data set as one table, for sets that fit in memory."""
     tables = [pq.read_table(path, schema=schema) for path in data_files(directory)]
@@ -147,6 +155,31 @@ def read_groups(directory: Path) -> list[Group]:
     return sorted(groups, key=lambda group: group.prompt.prompt_id)
 
 
+def stream(
+    directory: Path, columns: Sequence[str] | None = None, batch_size: int = 1024
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a data set, file by file and a few at a time, for sets of any size."""
+    for path in data_files(directory):
+        yield from pq.ParquetFile(path).iter_batches(batch_size, columns=columns)
+
+
+def find_rows(directory: Path, column: str, wanted: Collection[str], schema: pa.Schema) -> pa.Table:
+    """The few rows of a data set whose `column` is one of `wanted`; only row groups that hold one
+    of them are read whole.
+    """
+    found = []
+    values = pa.array(sorted(wanted), pa.string())
+    for path in data_files(directory):
+        file = pq.ParquetFile(path)
+        for index in range(file.num_row_groups):
+            column_of = file.read_row_group(index, columns=[column]).column(column)
+            rows = pc.is_in(column_of, values)
+            if pc.any(rows).as_py():
+                for batch in file.iter_batches(256, row_groups=[index], columns=schema.names):
+                    found.append(batch.filter(pc.is_in(batch.column(column), values)))
+    return pa.Table.from_batches(found, schema) if found else schema.empty_table()
+
+
 def digest_dataset(directory: Path) -> str:
     """Hash of a data set's rows."""
-    return digest_rows(pq.read_table(path) for path in data_files(directory))
+    return digest_rows(stream(directory))

@@ -12,8 +12,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.plots import forests, line
-from jobs.results import Decision, Estimate, Finding
+from factory.survey import Slice
+from jobs.plots import forests, line, reliability
+from jobs.results import Decision, Estimate, Finding, HumanAudit, JudgeReport
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 #: The kinds of bias in the order of the page: kind, title, and how to read its figures.
@@ -192,7 +193,9 @@ class ReportData:
     stages: in the order of the loop.
     num_kept, num_rejected, num_invalid: pairs by verdict.
     reasons: (objection, number of pairs), most frequent first; a pair may have several.
+    slices: verdicts and objections for each value of each tag.
     examples: kept pairs, then a group for each reason.
+    human_audit: what people said of a sample of the kept pairs; None where nobody was asked.
     profile: the judge's biases.
     judge: address of the judge that the profile is about.
     gains: win rates of the challenger, one for each judge that compared.
@@ -201,6 +204,7 @@ class ReportData:
     curves: of the trainings of this round.
     lineage: the tree, as text; empty where nothing was made yet.
     recipe_yaml: the resolved recipe.
+    agreement: how the judge agrees with held-out labels; None where it was not measured.
     """
 
     recipe: str
@@ -215,7 +219,9 @@ class ReportData:
     num_rejected: int
     num_invalid: int
     reasons: tuple[tuple[str, int], ...]
+    slices: tuple[Slice, ...]
     examples: tuple[ExampleGroup, ...]
+    human_audit: HumanAudit | None
     profile: tuple[Estimate, ...]
     judge: str
     gains: tuple[Estimate, ...]
@@ -224,6 +230,7 @@ class ReportData:
     curves: tuple[Curve, ...]
     lineage: str
     recipe_yaml: str
+    agreement: JudgeReport | None = None
 
 
 def render(data: ReportData) -> str:
@@ -241,7 +248,13 @@ def render(data: ReportData) -> str:
         number=number, plain=plain, interval=interval, duration=duration, moment=moment
     )
     template = environment.get_template(_TEMPLATE.name)
-    return template.render(data=data, bias_kinds=BIAS_KINDS, forests=forests, line=line)
+    return template.render(
+        data=data,
+        bias_kinds=BIAS_KINDS,
+        forests=forests,
+        line=line,
+        reliability=reliability,
+    )
 
 
 def number(value: float | None, width: float | None = None) -> str:

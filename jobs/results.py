@@ -3,6 +3,9 @@
     curves.json      train_judge, align   a list of points {"step": 10, "loss": 0.31, ...}
     profile.json     audit                Profile
     evaluation.json  evaluate             Evaluation
+    slices.json      curate               Slice, ... (pairs by verdict and objection)
+    human_audit.json human_audit          HumanAudit
+    agreement.json   train_judge, evaluate_judge   JudgeReport
     findings.json    train_judge          Finding, ... (of the judge's gates, passed or not)
                      evaluate             Decision
 
@@ -21,10 +24,16 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from factory import gates
+from factory.survey import Slice
+
 PROFILE = "profile.json"
 EVALUATION = "evaluation.json"
+SLICES = "slices.json"
+HUMAN_AUDIT = "human_audit.json"
 FINDINGS = "findings.json"
 CURVES = "curves.json"
+AGREEMENT = "agreement.json"
 GRID = "grid.png"
 
 Read = TypeVar("Read")
@@ -101,6 +110,47 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class ReliabilityBin:
+    """Pairs of like confidence: what the judge claims of them, and how many are right."""
+
+    confidence: float
+    share_right: float
+    low: float | None
+    high: float | None
+    num: int
+
+
+@dataclass(frozen=True)
+class JudgeSlice:
+    """A judge on one slice of labels.
+
+    name: "all", a task, or "tag: value".
+    estimates: the figures, each with its interval and the labels that it rests on.
+    claimed: reliability of the judge's own probabilities.
+    calibrated: of the calibrated ones; empty where the judge has no calibration for it.
+    """
+
+    name: str
+    estimates: tuple[Estimate, ...]
+    claimed: tuple[ReliabilityBin, ...] = ()
+    calibrated: tuple[ReliabilityBin, ...] = ()
+
+
+@dataclass(frozen=True)
+class JudgeReport:
+    """How a judge agrees with labels.
+
+    judge: its address.
+    labels: what it was measured on.
+    slices: "all" first.
+    """
+
+    judge: str
+    labels: str
+    slices: tuple[JudgeSlice, ...]
+
+
+@dataclass(frozen=True)
 class Finding:
     """What one gate saw.
 
@@ -121,6 +171,20 @@ class Finding:
     high: float | None = None
     message: str = ""
 
+    @classmethod
+    def of(cls, found: gates.Finding, subject: str) -> Finding:
+        """A gate's finding about the model at an address."""
+        return cls(
+            gate=found.name,
+            subject=subject,
+            is_passed=found.passed,
+            threshold=found.threshold,
+            value=found.value,
+            low=found.low,
+            high=found.high,
+            message=found.text,
+        )
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -132,7 +196,36 @@ class Decision:
     findings: tuple[Finding, ...]
 
 
-def write(path: Path, result: Profile | Evaluation | Decision | tuple[Finding, ...]) -> None:
+@dataclass(frozen=True)
+class HumanAudit:
+    """What people said of the audit sample.
+
+    pairs: the address of the data set that was sampled.
+    people: the annotators, as they named themselves.
+    num_sampled, num_answered: pairs of the sample, and those with an answer.
+    num_unclear: answers "cannot tell"; they are in no figure.
+    estimates: precision, over all and by slice, agreements, and seconds for each answer if the
+        sheets tell.
+    """
+
+    pairs: str
+    people: tuple[str, ...]
+    num_sampled: int
+    num_answered: int
+    num_unclear: int
+    estimates: tuple[Estimate, ...]
+
+
+def write(
+    path: Path,
+    result: Profile
+    | Evaluation
+    | HumanAudit
+    | Decision
+    | JudgeReport
+    | tuple[Finding, ...]
+    | tuple[Slice, ...],
+) -> None:
     """Write a result; NaN and infinities become null."""
     plain = _without_nan(
         [asdict(one) for one in result] if isinstance(result, tuple) else asdict(result)

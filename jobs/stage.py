@@ -20,7 +20,7 @@ from jobs import results
 from jobs.promotion import publish
 from jobs.ray_session import check_cpus
 from jobs.tracking import StageRun, Tracker
-from jobs.workspace import MAKERS, InputError, Round, check_writable
+from jobs.workspace import InputError, Round, check_writable, maker
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import Recipe
@@ -87,7 +87,7 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
     if made is not None and (directory / _RECORDED).exists():
         print(f"{address}: complete already ({_counts(made.counts)})", flush=True)
         return made
-    with tracker.stage(at.number, MAKERS[stage.kind], wanted) as run:
+    with tracker.stage(at.number, maker(stage.kind), wanted) as run:
         if made is None:
             run.log_params(settings)
             made = _make(stage, at, wanted, parents, settings, run)

@@ -64,7 +64,7 @@ class Round:
         if found is None:
             raise InputError(
                 f"{self.directory(kind)}: {self.address(kind)} is not complete; "
-                f"run `python -m jobs.{MAKERS[kind]}` with the same recipe first"
+                f"run `python -m jobs.{maker(kind)}` with the same recipe first"
             )
         return found
 
@@ -73,7 +73,7 @@ class Round:
         return Parent(kind, found.address, found.digest)
 
 
-#: The job that makes each kind of artifact.
+#: The job that makes each kind of artifact of the loop.
 MAKERS = {
     "labels": "label",
     "judge": "train_judge",
@@ -83,6 +83,13 @@ MAKERS = {
     "generator": "align",
     "evaluation": "evaluate",
 }
+#: The same for what stands beside the loop: nothing in it waits for these.
+BESIDE = {"human_audit": "human_audit"}
+
+
+def maker(kind: str) -> str:
+    """The job that makes a kind of artifact."""
+    return {**MAKERS, **BESIDE}[kind]
 
 
 @dataclass(frozen=True)

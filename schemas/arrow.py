@@ -22,6 +22,7 @@ from schemas.rows import (
     Group,
     Label,
     Media,
+    Opinion,
     Pair,
     Prompt,
     Score,
@@ -54,6 +55,10 @@ SCORE = pa.struct(
         ("value", pa.float64()),
         ("spread", pa.float64()),
         ("error", pa.string()),
+        (
+            "breakdown",
+            pa.list_(pa.struct([("criterion", pa.string()), ("points", pa.float64())])),
+        ),
     ]
 )
 DUEL = pa.struct(
@@ -153,6 +158,20 @@ PROBES = pa.schema(
         ("changes", pa.list_(pa.struct([("key", pa.string()), ("value", pa.float64())]))),
     ]
 )
+OPINIONS = pa.schema(
+    [
+        ("label_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("task", pa.string()),
+        ("tags", _TAGS),
+        ("judge", pa.string()),
+        ("preference", pa.string()),
+        ("points", pa.int32()),
+        ("scores", pa.list_(SCORE)),
+        ("duels", pa.list_(DUEL)),
+        ("error", pa.string()),
+    ]
+)
 #: Columns that only questions about media need; a table without them is read as if they were null.
 OPTIONAL = ("prompt_media", "first_answer", "second_answer")
 
@@ -202,20 +221,28 @@ def _media_from_row(row: Row | None) -> Media | None:
     return Media(row["bytes"], row["width"], row["height"], row["num_frames"], row["fps"])
 
 
+def _tags_to_row(tags: Mapping[str, str]) -> list[Row]:
+    return [{"key": key, "value": value} for key, value in sorted(tags.items())]
+
+
 def _prompt_to_row(prompt: Prompt) -> dict[str, Any]:
     return {
         "prompt_id": prompt.prompt_id,
         "prompt": prompt.text,
         "task": prompt.task,
-        "tags": [{"key": key, "value": value} for key, value in sorted(prompt.tags.items())],
+        "tags": _tags_to_row(prompt.tags),
         "prompt_media": _media_to_row(prompt.media),
     }
 
 
 def _prompt_from_row(row: Row) -> Prompt:
-    tags = {tag["key"]: tag["value"] for tag in row["tags"] or ()}
     media = _media_from_row(row.get("prompt_media"))
-    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags, media)
+    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags_from_rows(row["tags"]), media)
+
+
+def tags_from_rows(rows: Iterable[Row] | None) -> dict[str, str]:
+    """A prompt's tags, from the value of their column."""
+    return {tag["key"]: tag["value"] for tag in rows or ()}
 
 
 def _candidate_to_row(candidate: Candidate) -> Row:
@@ -229,6 +256,23 @@ def _candidate_from_row(row: Row) -> Candidate:
 def _number(value: float | None) -> float:
     """Null, which some engines write for NaN, read back as NaN."""
     return math.nan if value is None else value
+
+
+def _score_to_row(score: Score) -> Row:
+    parts = [{"criterion": name, "points": points} for name, points in score.breakdown.items()]
+    return {**vars(score), "breakdown": parts}
+
+
+def _score_from_row(row: Row) -> Score:
+    return Score(
+        row["candidate_id"],
+        row["judge"],
+        _number(row["value"]),
+        _number(row["spread"]),
+        row["error"],
+        # Tables that were written before there were criteria have none.
+        {one["criterion"]: _number(one["points"]) for one in row.get("breakdown") or ()},
+    )
 
 
 def prompts_to_table(prompts: Iterable[Prompt]) -> pa.Table:
@@ -247,7 +291,7 @@ def groups_to_table(groups: Iterable[Group]) -> pa.Table:
         {
             **_prompt_to_row(group.prompt),
             "candidates": [_candidate_to_row(candidate) for candidate in group.candidates],
-            "scores": [vars(score) for score in group.scores],
+            "scores": [_score_to_row(score) for score in group.scores],
             "duels": [vars(duel) for duel in group.duels],
             "error": group.error,
         }
@@ -262,11 +306,8 @@ def groups_from_table(table: pa.Table) -> list[Group]:
         Group(
             _prompt_from_row(row),
             tuple(_candidate_from_row(one) for one in row["candidates"]),
-            tuple(
-                Score(**{**one, "value": _number(one["value"]), "spread": _number(one["spread"])})
-                for one in row["scores"] or ()
-            ),
-            tuple(Duel(**one) for one in row["duels"] or ()),
+            tuple(_score_from_row(one) for one in row["scores"] or ()),
+            tuple(_duel_from_row(one) for one in row["duels"] or ()),
             row["error"],
         )
         for row in table.to_pylist()
@@ -350,7 +391,40 @@ def labels_from_table(table: pa.Table) -> list[Label]:
     return labels
 
 
-def digest_rows(tables: Iterable[pa.Table]) -> str:
+def opinions_to_table(opinions: Iterable[Opinion]) -> pa.Table:
+    """Opinions as a table of schema `OPINIONS`."""
+    rows = [
+        {
+            **vars(opinion),
+            "tags": _tags_to_row(opinion.tags),
+            "scores": [_score_to_row(score) for score in opinion.scores],
+            "duels": [vars(duel) for duel in opinion.duels],
+        }
+        for opinion in opinions
+    ]
+    return pa.Table.from_pylist(rows, schema=OPINIONS)
+
+
+def opinions_from_table(table: pa.Table) -> list[Opinion]:
+    """The rows of a table of schema `OPINIONS`."""
+    return [
+        Opinion(
+            **{
+                **row,
+                "tags": tags_from_rows(row["tags"]),
+                "scores": tuple(_score_from_row(one) for one in row["scores"] or ()),
+                "duels": tuple(_duel_from_row(one) for one in row["duels"] or ()),
+            }
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def _duel_from_row(row: Row) -> Duel:
+    return Duel(**{**row, **{p: _number(row[p]) for p in ("p_first", "p_second", "p_tie")}})
+
+
+def digest_rows(tables: Iterable[pa.Table | pa.RecordBatch]) -> str:
     """A hash of a table's rows, whatever their order and however they are split into files.
 
     Rows are hashed one by one and the hashes added, so writers may finish in any order.

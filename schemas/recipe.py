@@ -117,12 +117,27 @@ class AnnotatorSpec(Section):
 class Labels(Section):
     """Human labels for the judge: files, or simulated annotators where there are no people."""
 
-    path: str | None = Field(None, description="Parquet of label rows; else they are simulated")
+    path: str | None = Field(None, description="label rows (file or data set); else simulated")
     prompts: str | None = Field(None, description="prompts whose candidates are labelled")
     num_candidates: Positive = Field(4, description="candidates drawn for each prompt")
     pairs_per_prompt: Positive = Field(3, description="labelled pairs for each prompt")
     heldout_share: Share = Field(0.2, description="share of prompts kept for measuring the judge")
     annotators: list[AnnotatorSpec] = Field(default_factory=lambda: [AnnotatorSpec(name="ann")])
+
+
+class Calibrate(Section):
+    """Calibration of the judge on a part of the held-out labels; the other part reports on it."""
+
+    method: Literal["temperature", "isotonic"] = Field(
+        "temperature", description="of the maps; isotonic needs some hundreds of labels a task"
+    )
+    fit_share: Share = Field(
+        0.5, description="share of held-out prompts that it is fitted on; 0 for no calibration"
+    )
+    target_precision: Share = Field(
+        0.9, description="share of right verdicts, below which the judge is to abstain"
+    )
+    num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
 
 
 class TrainJudge(Training):
@@ -133,6 +148,44 @@ class TrainJudge(Training):
     order_consistency: float = Field(
         0.0, ge=0, description="weight of the penalty on verdicts that depend on the order shown"
     )
+    calibration: Calibrate = Calibrate()
+
+
+class Criterion(Section):
+    """One dimension of quality, or its variant for the prompts with some tags."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9 _-]*$", description="of the dimension")
+    text: str = Field(
+        min_length=1, description="sentence put to the judge after the prompt, for this score"
+    )
+    weight: float = Field(1.0, ge=0, description="in the weighted mean of all scores")
+    where: dict[str, str] = Field(
+        default_factory=dict, description="tags that a prompt must have, such as region: north"
+    )
+
+
+class Criteria(Section):
+    """What else counts beside the judge's overall score; see factory/criteria.py."""
+
+    overall_weight: float = Field(1.0, ge=0, description="of the judge's overall score")
+    named: list[Criterion] = Field(
+        default_factory=list,
+        description="criteria; of those with one name the one with the most fitting tags counts",
+    )
+
+    @model_validator(mode="after")
+    def _are_told_apart(self) -> Criteria:
+        seen = set()
+        for one in self.named:
+            if one.name == "overall":
+                raise ValueError("'overall' is the judge's own score; call the criterion otherwise")
+            variant = (one.name, frozenset(one.where.items()))
+            if variant in seen:
+                raise ValueError(f"{one.name!r} is there twice with the same 'where'")
+            seen.add(variant)
+            if self.overall_weight + one.weight == 0:
+                raise ValueError(f"{one.name!r} and overall_weight are both 0: nothing would count")
+        return self
 
 
 class Produce(Section):
@@ -143,6 +196,9 @@ class Produce(Section):
     groups_per_block: Positive = Field(8, description="prompts in one Ray Data block")
     generators: Pool = Pool()
     judges: Pool = Pool()
+    is_calibrated: bool = Field(
+        False, description="judge by calibrated scores and verdicts instead of the judge's own"
+    )
 
 
 class Rank(Section):
@@ -181,6 +237,61 @@ class Objections(Section):
     min_hash_distance: float = Field(
         0.02, ge=0, le=1, description="least perceptual distance of the sides"
     )
+    min_confidence: Share = Field(
+        0.6, description="least probability that the chosen side is better, by margin and by duel"
+    )
+    max_answer_similarity: Share = Field(
+        0.95, description="greatest similarity of two answers (runs of three characters)"
+    )
+    min_entropy: float = Field(
+        0.1, ge=0, le=6, description="least entropy of a picture's lightness, in bits"
+    )
+    min_pair_distance: float = Field(
+        0.02,
+        ge=0,
+        le=0.1,
+        description="least perceptual distance, of either side, to a pair already kept; 0: any",
+    )
+    max_per_slice: dict[str, Positive] = Field(
+        default_factory=dict, description="most kept pairs for each value of a tag, by the tag"
+    )
+    evaluation_prompts: list[str] = Field(
+        default_factory=list,
+        description="files of prompts that no pair may have, besides evaluate.prompts",
+    )
+    evaluation_gram: Positive = Field(
+        13, description="words in a run by which overlap with evaluation prompts is seen"
+    )
+    max_evaluation_overlap: Share = Field(
+        0.8, description="greatest share of a prompt's runs found in evaluation prompts; 1: any"
+    )
+    safety_classifier: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="package.module:function that makes a classifier of unsafe content; none: off",
+    )
+    max_p_unsafe: Share = Field(0.5, description="greatest probability of being unsafe")
+
+
+class AuditSample(Section):
+    """Which kept pairs people are asked to look at; `jobs.human_audit` reads their answers."""
+
+    size: int = Field(300, ge=0, description="pairs; 0 draws none")
+    slice_by: str | None = Field(
+        None, description="tag whose values share the sample by the square root of their numbers"
+    )
+    even_share: float = Field(
+        0.5, gt=0, le=1, description="share of the sample that ignores how doubtful a pair is"
+    )
+
+
+class HumanAudit(Section):
+    """What people said of the audit sample."""
+
+    sheets: list[str] = Field(
+        default_factory=list, description="filled sheets, CSV or JSON Lines, one or more a person"
+    )
+    num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
 
 
 class Twins(Section):
@@ -270,6 +381,7 @@ class Curate(Section):
     )
     objections: Objections = Objections()
     correct: Correct = Correct()
+    audit_sample: AuditSample = AuditSample()
 
     @model_validator(mode="after")
     def _margins_are_known(self) -> Curate:
@@ -399,9 +511,11 @@ class Recipe(Section):
     judge: JudgeSpec
     labels: Labels
     train_judge: TrainJudge
+    criteria: Criteria = Criteria()
     produce: Produce
     audit: Audit = Audit()
     curate: Curate = Curate()
+    human_audit: HumanAudit = HumanAudit()
     align: Align
     evaluate: Evaluate
     gates: Gates = Gates()
@@ -410,6 +524,15 @@ class Recipe(Section):
     def _labels_come_from_somewhere(self) -> Recipe:
         if self.labels.path is None and self.labels.prompts is None:
             raise ValueError("labels: give 'path' (label rows) or 'prompts' (to simulate labels)")
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_is_fitted_where_it_is_used(self) -> Recipe:
+        if self.produce.is_calibrated and self.train_judge.calibration.fit_share == 0:
+            raise ValueError(
+                "produce.is_calibrated: there is no calibration with "
+                "train_judge.calibration.fit_share: 0"
+            )
         return self
 
 

@@ -85,12 +85,17 @@ class Candidate:
     error: str | None = None
 
 
+#: In the breakdown of a score, what the judge says of the whole.
+OVERALL = "overall"
+
+
 @dataclass(frozen=True)
 class Score:
     """A pointwise judgement: the expected value over the scale's tokens, and its spread.
 
     An `error` means that the candidate could not be scored; `value` is then NaN and must not be
-    read as a low score.
+    read as a low score. Where a recipe names criteria, `breakdown` holds the points by criterion
+    and `OVERALL`, and `value` is their weighted mean.
     """
 
     candidate_id: str
@@ -98,6 +103,7 @@ class Score:
     value: float
     spread: float
     error: str | None = None
+    breakdown: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -214,3 +220,23 @@ class Label:
         if self.second is not None or self.second_answer is not None:
             sides.append(Candidate("1", "label", 0, self.second, self.second_answer))
         return tuple(sides)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a judge makes of one label: numbers alone, from which any figure can be measured again.
+
+    The sides are candidates "0" and "1", as in `Label.sides`. An `error` means that the judge could
+    not take the label in at all; a side that it could not read is an error of its scores and duels.
+    """
+
+    label_id: str
+    prompt_id: str
+    task: Task
+    tags: dict[str, str]
+    judge: str
+    preference: Preference | None  # what the label says of two sides
+    points: int | None  # or of one
+    scores: tuple[Score, ...] = ()
+    duels: tuple[Duel, ...] = ()
+    error: str | None = None

@@ -11,6 +11,7 @@ is the judge's. What the correction would leave of each figure stands beside it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory import gates
+from factory.agreement import meeting
 from factory.bias.correction import Correction, with_corrected
 from factory.bias.estimate import bias_profile
 from factory.bias.figure import Figure, Relevance
@@ -32,8 +34,9 @@ from factory.bias.observation import (
 )
 from factory.bias.probes import Probe, Prober, Twins, sample_prompts
 from factory.bias.profile import BiasProfile
+from factory.ranking import is_scored
 from jobs import results
-from jobs.judging import judge_heldout_labels, judge_ref
+from jobs.judging import heldout_labels, heldout_opinions, judge_ref
 from jobs.pipelines import data_files
 from jobs.results import Estimate, Profile
 from jobs.stage import Outcome, Plan
@@ -179,16 +182,18 @@ def _observe_groups(directory: Path) -> Iterator[Observation]:
 
 
 def _observe_labels(at: Round) -> tuple[list[LabelObservation], list[PointObservation]]:
-    labels, opinions = judge_heldout_labels(at)
-    pairs = [label for label in labels if label.preference is not None]
-    seen = (
-        observe_label(label, opinion.matchup)
-        for label, opinion in zip(pairs, opinions.pairs, strict=True)
-    )
-    tags = {label.prompt.prompt_id: label.prompt.tags for label in labels}
+    opinions = heldout_opinions(at)
+    met = {one.label_id: meeting(one) for one in opinions}
+    seen = (observe_label(label, met.get(label.label_id)) for label in heldout_labels(at))
     points = [
-        PointObservation(prompt_id, given, scored, tags[prompt_id])
-        for prompt_id, given, scored in opinions.points
+        PointObservation(
+            one.prompt_id,
+            float(one.points),
+            one.scores[0].value if one.scores and is_scored(one.scores[0]) else math.nan,
+            one.tags,
+        )
+        for one in opinions
+        if one.points is not None
     ]
     return [one for one in seen if one is not None], points
 

@@ -1,15 +1,19 @@
 """Groups to pairs: order, pair up, object, and write every pair with its verdict.
 
+    groups -> pairs with objections -> objections across the data set -> pairs -> audit sample
+
 No model runs here, so thresholds can change and curation can run again in seconds. Rejected pairs
-are written with their reasons; nothing is dropped.
+are written with their reasons; nothing is dropped. Rows stream through Ray Data. What must be
+decided over all of them at once (pairs like one already kept, quotas, the audit sample) is decided
+from a few numbers of each pair, in this process; the pairs then stream once more to get it.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +25,75 @@ from factory.bias.balance import to_reject
 from factory.bias.observation import measure_candidate
 from factory.curation import Curator
 from factory.filters import objections_of
+from factory.filters.across import Signatures, signature
 from factory.pairing import pairing_of
+from factory.prompts import read_prompts
 from factory.ranking import strategy_of
-from jobs.pipelines import data_files, digest_dataset, read_table
+from factory.survey import Survey
+from jobs import results
+from jobs.auditing import write_sample
+from jobs.pipelines import data_files, digest_dataset, stream
 from jobs.stage import Outcome, Plan
 from jobs.stages.audit import correction_of, read_profile
 from jobs.tracking import StageRun
 from jobs.workspace import Round
-from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table
-from schemas.manifest import Parent
-from schemas.rows import Pair
+from schemas import recipe
+from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table, tags_from_rows
+from schemas.manifest import Parent, digest_file
+from schemas.rows import Pair, Prompt
 
-_PAIRS_AT_ONCE = 256
+_DRAFT = "_draft"
+_GROUPS_AT_ONCE = 256
+#: What a draft holds beside the columns of a pair: see `factory.filters.across.Signature`.
+_SIGNATURE = pa.schema([("signature_chosen", pa.uint64()), ("signature_rejected", pa.uint64())])
 
 
 @dataclass(frozen=True)
 class CurateTable:
-    """Reads a table of groups; writes a table of their pairs, at least one for each group."""
+    """Reads a table of groups; writes a table of their pairs, at least one for each group, with the
+    signatures of those that are kept.
+    """
 
     curator: Curator
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return pairs_to_table(
-            pair for group in groups_from_table(table) for pair in self.curator(group)
-        )
+        pairs = [pair for group in groups_from_table(table) for pair in self.curator(group)]
+        signed = [signature(pair) if pair.verdict == "kept" else None for pair in pairs]
+        found = pairs_to_table(pairs)
+        for name, side in zip(_SIGNATURE.names, ("chosen", "rejected"), strict=True):
+            values = [None if one is None else getattr(one, side) for one in signed]
+            found = found.append_column(name, pa.array(values, pa.uint64()))
+        return found
+
+
+@dataclass(frozen=True)
+class Amend:
+    """Reads a draft; writes pairs, with one more objection to those that are named.
+
+    objections: by pair id.
+    """
+
+    objections: Mapping[str, str]
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        table = table.select(PAIRS.names)
+        ids = table.column("pair_id").to_pylist()
+        if not any(one in self.objections for one in ids):
+            return table
+        verdicts = [
+            "rejected" if one in self.objections else verdict
+            for one, verdict in zip(ids, table.column("verdict").to_pylist(), strict=True)
+        ]
+        objections = [
+            [*(given or ()), *([self.objections[one]] if one in self.objections else [])]
+            for one, given in zip(ids, table.column("objections").to_pylist(), strict=True)
+        ]
+        for name, values in (("verdict", verdicts), ("objections", objections)):
+            column = PAIRS.field(name)
+            table = table.set_column(
+                PAIRS.get_field_index(name), column, [pa.array(values, column.type)]
+            )
+        return table
 
 
 class Curate:
@@ -54,95 +103,154 @@ class Curate:
     resumes = False
 
     def plan(self, at: Round) -> Plan:
+        objections_of(at.recipe.curate.objections, _evaluation_prompts(at))
         return Plan("every group", "1 curator", 1.0)
 
     def settings(self, at: Round) -> dict[str, Any]:
-        return at.recipe.curate.model_dump()
+        recipe = at.recipe
+        return {
+            "seed": recipe.seed,
+            **recipe.curate.model_dump(),
+            "criteria": recipe.criteria.model_dump(),
+        }
 
     def parents(self, at: Round) -> list[Parent]:
-        return [at.parent("groups"), at.parent("profile")]
+        evaluation = [
+            Parent("evaluation prompts", path, digest_file(Path(path)))
+            for path in _evaluation_files(at)
+        ]
+        return [at.parent("groups"), at.parent("profile"), *evaluation]
 
     def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
-        import ray.data
-
         curate = at.recipe.curate
         curator = Curator(
             strategy_of(curate.rank),
-            objections_of(curate.objections),
+            objections_of(curate.objections, _evaluation_prompts(at)),
             pairing_of(curate),
+            at.recipe.criteria,
             correction_of(at),
         )
-        groups = at.directory("groups")
-        rows = ray.data.read_parquet([str(path) for path in sorted(groups.glob("[!_]*.parquet"))])
-        rows = rows.map_batches(CurateTable(curator), batch_format="pyarrow", batch_size=256)
-        rows.write_parquet(str(directory))
-        if curate.correct.max_lean is not None:
-            balance(directory, read_profile(at).sds, curate.correct.max_lean)
-        pairs = pairs_from_table(read_table(directory, PAIRS))
-        return Outcome(count_pairs(pairs), count_reasons(pairs), digest=digest_dataset(directory))
+        max_lean = curate.correct.max_lean
+        balance = None if max_lean is None else Balance(read_profile(at).sds, max_lean)
+        run_curation(at.directory("groups"), directory, curator, curate.objections, balance)
+        survey = survey_pairs(directory)
+        results.write(directory / results.SLICES, survey.slices())
+        num = write_sample(directory, curate.audit_sample, at.recipe.seed)
+        if num:
+            print(f"{at.address('pairs')}: {num} pairs for people to look at", flush=True)
+        return Outcome(
+            {**survey.counts(), "audit_sample": num},
+            {
+                f"objection_{reason.replace(' ', '_')}": float(num)
+                for reason, num in sorted(survey.reasons.items())
+            },
+            digest=digest_dataset(directory),
+        )
 
 
-def balance(directory: Path, sds: Mapping[str, float], limit: float) -> None:
-    """Reject kept pairs until chosen sides lead by no more than `limit` in any attribute.
+@dataclass(frozen=True)
+class Balance:
+    """Objects to kept pairs until chosen sides lead by no more than a limit in any attribute.
 
-    Two passes over the files, one batch in memory at a time: the first only takes numbers along.
-
-    Args:
-        directory: of the pairs, written and without a manifest yet.
-        sds: one standard deviation of each attribute.
-        limit: of the mean lead, in standard deviations.
+    sds: one standard deviation of each attribute.
+    limit: of the mean lead, in standard deviations.
     """
-    names = [name for name, sd in sds.items() if sd > 0]
-    ids, leads = [], []
-    for path in data_files(directory):
-        for pair in _pairs_of(path):
-            if pair.verdict == "kept":
-                chosen, rejected = (measure_candidate(one) for one in (pair.chosen, pair.rejected))
-                ids.append(pair.pair_id)
-                leads.append(
-                    [
-                        (chosen.get(name, math.nan) - rejected.get(name, math.nan)) / sds[name]
-                        for name in names
-                    ]
-                )
-    lead_of = np.array(leads).reshape(len(ids), len(names))
-    gone = {ids[at]: lead_of[at] for at in np.flatnonzero(to_reject(lead_of, limit))}
-    for path in data_files(directory):
-        pairs = [_unbalanced(pair, gone, names, limit) for pair in _pairs_of(path)]
-        pq.write_table(pairs_to_table(pairs), path)
+
+    sds: Mapping[str, float]
+    limit: float
+
+    def __call__(self, draft: Path, raised: Mapping[str, str]) -> dict[str, str]:
+        """One objection for each pair that is too much, by pair id.
+
+        Args:
+            draft: directory of pairs; only numbers of each are kept in memory.
+            raised: objections by pair id that are raised already.
+        """
+        names = [name for name, sd in self.sds.items() if sd > 0]
+        ids, leads = [], []
+        for path in data_files(draft):
+            for batch in pq.ParquetFile(path).iter_batches(batch_size=_GROUPS_AT_ONCE):
+                for pair in pairs_from_table(batch):
+                    if pair.verdict == "kept" and pair.pair_id not in raised:
+                        ids.append(pair.pair_id)
+                        leads.append(self._leads(pair, names))
+        table = np.array(leads).reshape(len(ids), len(names))
+        return {
+            ids[at]: self._reason(names, table[at])
+            for at in np.flatnonzero(to_reject(table, self.limit))
+        }
+
+    def _leads(self, pair: Pair, names: Sequence[str]) -> list[float]:
+        chosen, rejected = (measure_candidate(one) for one in (pair.chosen, pair.rejected))
+        return [
+            (chosen.get(name, math.nan) - rejected.get(name, math.nan)) / self.sds[name]
+            for name in names
+        ]
+
+    def _reason(self, names: Sequence[str], leads: Sequence[float]) -> str:
+        lead, name = max(zip(leads, names, strict=True), key=lambda one: abs(one[0]))
+        return (
+            f"imbalance: the chosen side leads by {lead:.2g} sd of {name}, and chosen sides as a "
+            f"whole by more than {self.limit:g}"
+        )
 
 
-def _pairs_of(path: Path) -> Iterator[Pair]:
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=_PAIRS_AT_ONCE):
-        yield from pairs_from_table(batch)
+def run_curation(
+    groups: Path,
+    directory: Path,
+    curator: Curator,
+    objections: recipe.Objections,
+    balance: Balance | None = None,
+) -> None:
+    """Curate a data set of groups into `directory`, with the objections that need all of it."""
+    import ray.data
 
-
-def _unbalanced(
-    pair: Pair, gone: Mapping[str, Sequence[float]], names: Sequence[str], limit: float
-) -> Pair:
-    """The pair, rejected where the balance asks for it."""
-    if pair.pair_id not in gone:
-        return pair
-    lead, name = max(zip(gone[pair.pair_id], names, strict=True), key=lambda one: abs(one[0]))
-    reason = (
-        f"imbalance: the chosen side leads by {lead:.2g} sd of {name}, and chosen sides as a "
-        f"whole by more than {limit:g}"
+    draft = directory / _DRAFT
+    rows = ray.data.read_parquet([str(path) for path in data_files(groups)])
+    rows = rows.map_batches(
+        CurateTable(curator), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
     )
-    return replace(pair, verdict="rejected", objections=(*pair.objections, reason))
+    rows.write_parquet(str(draft))
+    raised = dict(_gather(draft, objections).objections())
+    if balance is not None:
+        raised |= balance(draft, raised)
+    rows = ray.data.read_parquet([str(path) for path in data_files(draft)])
+    rows = rows.map_batches(Amend(raised), batch_format="pyarrow", batch_size=None)
+    rows.write_parquet(str(directory), mode=ray.data.SaveMode.APPEND)
+    shutil.rmtree(draft)
 
 
-def count_pairs(pairs: list[Pair]) -> dict[str, int]:
-    """Pairs by verdict."""
-    verdicts = Counter(pair.verdict for pair in pairs)
-    return {"pairs": len(pairs), **{one: verdicts[one] for one in ("kept", "rejected", "invalid")}}
+def _gather(draft: Path, objections: recipe.Objections) -> Signatures:
+    """The signatures of the pairs that are kept so far."""
+    found = Signatures(objections.max_per_slice, objections.min_pair_distance)
+    for batch in stream(draft, ["pair_id", "tags", "verdict", *_SIGNATURE.names]):
+        rows = [row for row in batch.to_pylist() if row["verdict"] == "kept"]
+        found.add(
+            [row["pair_id"] for row in rows],
+            [
+                None if row["signature_chosen"] is None else tuple(map(row.get, _SIGNATURE.names))
+                for row in rows
+            ],
+            [tags_from_rows(row["tags"]) for row in rows],
+        )
+    return found
 
 
-def count_reasons(pairs: list[Pair]) -> dict[str, float]:
-    """How many pairs each objection was raised against; one pair may have several."""
-    reasons = Counter(
-        objection.partition(":")[0] for pair in pairs for objection in pair.objections
-    )
-    return {f"objection_{reason.replace(' ', '_')}": num for reason, num in reasons.items()}
+def survey_pairs(directory: Path) -> Survey:
+    """Count the pairs of a data set by verdict, objection and slice."""
+    survey = Survey()
+    for batch in stream(directory, ["verdict", "objections", "tags"]):
+        for row in batch.to_pylist():
+            survey.add(row["verdict"], row["objections"] or (), tags_from_rows(row["tags"]))
+    return survey
+
+
+def _evaluation_files(at: Round) -> list[str]:
+    return [at.recipe.evaluate.prompts, *at.recipe.curate.objections.evaluation_prompts]
+
+
+def _evaluation_prompts(at: Round) -> dict[str, list[Prompt]]:
+    return {Path(path).name: read_prompts(path) for path in _evaluation_files(at)}
 
 
 STAGE = Curate()

@@ -163,19 +163,7 @@ def decide(
         gates.decide([one for _, one in findings]),
         challenger=new.address,
         champion=old.address,
-        findings=tuple(
-            results.Finding(
-                gate=one.name,
-                subject=subject,
-                is_passed=one.passed,
-                threshold=one.threshold,
-                value=one.value,
-                low=one.low,
-                high=one.high,
-                message=one.text,
-            )
-            for subject, one in findings
-        ),
+        findings=tuple(results.Finding.of(one, subject) for subject, one in findings),
     )
 
 

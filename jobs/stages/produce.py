@@ -7,20 +7,25 @@ A killed run is continued by the same command: groups that were written are not 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from factory.prompts import read_prompts
 from factory.ranking import strategy_of
 from jobs.judging import judge_ref
-from jobs.pipelines import digest_dataset, pool_cpus, pool_gpus, read_groups, run_pipeline
+from jobs.pipelines import digest_dataset, pool_cpus, pool_gpus, run_pipeline, stream
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.workspace import Model, Round, champion, check_model
+from schemas.arrow import groups_from_table
 from schemas.manifest import Parent, digest_file
 from schemas.recipe import Rank
 from schemas.rows import Group
+
+_GROUPS_AT_ONCE = 64  # in memory while they are counted, media included
 
 
 class Produce:
@@ -48,7 +53,10 @@ class Produce:
             "num_candidates": recipe.produce.num_candidates,
             "generator": recipe.generator.model_dump(exclude={"path"}),
             "judge_precision": recipe.judge.precision,
+            "is_calibrated": recipe.produce.is_calibrated,
             "rank": _rank_settings(recipe.curate.rank),
+            # Not their weights, which curation applies afresh.
+            "criteria": [one.model_dump(exclude={"weight"}) for one in recipe.criteria.named],
         }
 
     def parents(self, at: Round) -> list[Parent]:
@@ -67,10 +75,19 @@ class Produce:
             recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=recipe.produce.num_candidates,
-            judges=[judge_ref(at)],
+            judges=[
+                replace(
+                    judge_ref(at, is_calibrated=recipe.produce.is_calibrated),
+                    criteria=recipe.criteria,
+                )
+            ],
             strategy=strategy_of(recipe.curate.rank),
         )
-        counts = count_groups(read_groups(directory))
+        counts = count_groups(
+            group
+            for batch in stream(directory, batch_size=_GROUPS_AT_ONCE)
+            for group in groups_from_table(batch)
+        )
         print(f"{at.address('groups')}: {speed}; {counts['invalid']} invalid", flush=True)
         figures = {
             "rows_per_s": speed.num_rows / speed.seconds,
@@ -92,21 +109,20 @@ def generator_ref(model: Model, at: Round) -> Any:
     return GeneratorRef(model.path, model.address, at.recipe.generator)
 
 
-def count_groups(groups: list[Group]) -> dict[str, int]:
+def count_groups(groups: Iterable[Group]) -> dict[str, int]:
     """Rows and what is in them; a group is invalid where fewer than two candidates have a score."""
-    candidates = [candidate for group in groups for candidate in group.candidates]
-    duels = [duel for group in groups for duel in group.duels]
-    readable = [sum(score.error is None for score in group.scores) for group in groups]
-    return {
-        "groups": len(groups),
-        "candidates": len(candidates),
-        "duels": len(duels),
-        "invalid": sum(
-            group.error is not None or num < 2 for group, num in zip(groups, readable, strict=True)
-        ),
-        "invalid_candidates": sum(candidate.error is not None for candidate in candidates),
-        "invalid_duels": sum(duel.error is not None for duel in duels),
-    }
+    counts = dict.fromkeys(
+        ("groups", "candidates", "duels", "invalid", "invalid_candidates", "invalid_duels"), 0
+    )
+    for group in groups:
+        num_readable = sum(score.error is None for score in group.scores)
+        counts["groups"] += 1
+        counts["candidates"] += len(group.candidates)
+        counts["duels"] += len(group.duels)
+        counts["invalid"] += group.error is not None or num_readable < 2
+        counts["invalid_candidates"] += sum(one.error is not None for one in group.candidates)
+        counts["invalid_duels"] += sum(one.error is not None for one in group.duels)
+    return counts
 
 
 STAGE = Produce()

@@ -7,23 +7,27 @@ whatever a test puts into its queue, and understands nothing.
 import base64
 import json
 import math
+import pickle
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from actors.judges.endpoint import EndpointJudge
+from actors.stages import EndpointRef, Judging
+from actors.tally import TallyHandle
 from factory.clips import encode_clip
 from factory.judging.specification import SpecificationError, find
 from factory.matchups import matchup
 from factory.media import decode, encode_png
+from factory.ranking import Bracket
 from schemas.recipe import EndpointSpec
-from schemas.rows import Candidate, Media, Prompt
+from schemas.rows import Candidate, Group, Media, Prompt
 
 NAME = "unifiedreward-llava-onevision"
 PROMPT = Prompt.of("a red circle {media} {answer}")
@@ -244,6 +248,18 @@ def test_the_key_comes_from_the_environment_and_appears_nowhere(
     score = asking.sit(PROMPT, candidates(255)).scores()[0]
     assert server.headers[0]["Authorization"] == "Bearer sesame"
     assert "sesame" not in f"{score} {asking.spec}"
+
+
+def test_a_stage_of_the_pipeline_asks_it_as_any_judge(server: StubServer) -> None:
+    spec = EndpointSpec(url=server.url, model="m", specification=NAME, name="outside")
+    ref = EndpointRef(spec)
+    stage = Judging([pickle.loads(pickle.dumps(ref))], Bracket(1), cast("TallyHandle", None))
+    judged = stage.judge(Group(PROMPT, tuple(candidates(0, 90, 255))))
+    assert judged.error is None
+    assert {score.judge for score in judged.scores} == {ref.address} == {"outside@0"}
+    met = matchup(judged.duels, "2", "0")
+    assert met is not None
+    assert met.preference == "first"
 
 
 def test_broken_media_are_not_asked_about(server: StubServer) -> None:

@@ -1,8 +1,10 @@
 """Row types: content ids, swapping, and the round trip through Arrow."""
 
 import math
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from schemas import arrow
@@ -12,6 +14,7 @@ from schemas.rows import (
     Group,
     Label,
     Media,
+    Opinion,
     Pair,
     Prompt,
     Score,
@@ -98,6 +101,20 @@ def test_groups_survive_arrow() -> None:
     assert arrow.groups_from_table(arrow.groups_to_table([group, empty])) == [group, empty]
 
 
+def test_scores_from_before_there_were_criteria_are_read(tmp_path: Path) -> None:
+    group = Group(PROMPT, (CANDIDATE,), (Score("c1", "judge@1", 3.5, 0.4),))
+    table = arrow.groups_to_table([group])
+    rows = table.column("scores").to_pylist()
+    old = pa.list_(pa.struct([field for field in arrow.SCORE if field.name != "breakdown"]))
+    for one in (one for row in rows for one in row):
+        del one["breakdown"]
+    at = table.schema.get_field_index("scores")
+    pq.write_table(table.set_column(at, "scores", pa.array(rows, old)), tmp_path / "0.parquet")
+    for schema in (None, arrow.GROUPS):
+        read = pq.read_table(tmp_path / "0.parquet", schema=schema)
+        assert arrow.groups_from_table(read) == [group]
+
+
 def test_an_unreadable_score_stays_nan() -> None:
     group = Group(PROMPT, (CANDIDATE,), (Score("c1", "judge@1", math.nan, math.nan, "broken"),))
     score = arrow.groups_from_table(arrow.groups_to_table([group]))[0].scores[0]
@@ -145,3 +162,18 @@ def test_a_wrong_table_is_refused_by_name() -> None:
     wrong = arrow.PROMPTS.set(1, pa.field("prompt", pa.int64()))
     with pytest.raises(arrow.SchemaError, match="column 'prompt' is int64, not string"):
         arrow.check_schema(wrong, arrow.PROMPTS, "x.parquet")
+
+
+def test_opinions_survive_arrow() -> None:
+    opinion = Opinion(
+        *("l", PROMPT.prompt_id, "image_generation", {"style": "plain"}, "judge@1", "tie", None),
+        scores=(Score("0", "judge@1", 3.5, 0.4),),
+        duels=(Duel("0", "1", "judge@1", 0.7, 0.2, 0.1),),
+    )
+    broken = Opinion(
+        *("m", "p", "video_generation", {}, "judge@1", None, 3), error="RuntimeError: no"
+    )
+    assert arrow.opinions_from_table(arrow.opinions_to_table([opinion, broken])) == [
+        opinion,
+        broken,
+    ]
