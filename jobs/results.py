@@ -58,6 +58,8 @@ class Estimate:
     by: who measured: the address of a judge, or the oracle.
     note: a remark in plain text.
     corrected: the same after the correction, where there is one.
+    kind: which bias it is about, as in `factory.bias.figure`; empty for other figures.
+    is_flagged: whether it shows a bias, with the false discovery rate kept over all figures.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Estimate:
     by: str = ""
     note: str = ""
     corrected: Estimate | None = None
+    kind: str = ""
+    is_flagged: bool = False
 
     @property
     def is_clear(self) -> bool:

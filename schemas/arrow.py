@@ -104,6 +104,7 @@ PAIRS = pa.schema(
         ("is_flipped", pa.bool_()),
         ("verdict", pa.string()),
         ("objections", pa.list_(pa.string())),
+        ("margin_before", pa.float64()),
     ]
 )
 LABELS = pa.schema(
@@ -119,6 +120,42 @@ LABELS = pa.schema(
         ("split", pa.string()),
         ("first_answer", pa.string()),
         ("second_answer", pa.string()),
+    ]
+)
+#: The figures of a bias profile (`factory.bias.figure.Figure`), an interval as three columns.
+FIGURES = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("name", pa.string()),
+        ("measure", pa.string()),
+        ("unit", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("corrected_value", pa.float64()),
+        ("corrected_low", pa.float64()),
+        ("corrected_high", pa.float64()),
+        ("neutral", pa.float64()),
+        ("num", pa.int64()),
+        ("num_invalid", pa.int64()),
+        ("p_value", pa.float64()),
+        ("p_adjusted", pa.float64()),
+        ("is_flagged", pa.bool_()),
+        ("note", pa.string()),
+    ]
+)
+#: What a judge said of edited, blank and swapped media and of twins (`factory.bias.probes.Probe`).
+PROBES = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("candidate_id", pa.string()),
+        ("kind", pa.string()),
+        ("name", pa.string()),
+        ("dose", pa.float64()),
+        ("shift", pa.float64()),
+        ("logit", pa.float64()),
+        ("is_flipped", pa.bool_()),
+        ("changes", pa.list_(pa.struct([("key", pa.string()), ("value", pa.float64())]))),
     ]
 )
 OPINIONS = pa.schema(
@@ -308,6 +345,7 @@ def pairs_from_table(table: pa.Table) -> list[Pair]:
             is_flipped=row["is_flipped"],
             verdict=row["verdict"],
             objections=tuple(row["objections"] or ()),
+            margin_before=row["margin_before"],
         )
         for row in table.to_pylist()
     ]

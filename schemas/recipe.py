@@ -318,12 +318,73 @@ class HumanAudit(Section):
     num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
 
 
+class Twins(Section):
+    """Words that should not matter to a judge, and how to swap them."""
+
+    name: str = Field(description="what the words stand for, as 'gender'")
+    swaps: dict[str, str] = Field(
+        min_length=1, description="word of the first kind: its twin of the second, whole words"
+    )
+
+
 class Audit(Section):
     """How biases are measured."""
 
     num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
-    attributes: list[Literal["brightness", "saturation", "contrast", "sharpness"]] = Field(
-        default=["brightness", "saturation", "contrast", "sharpness"]
+    attributes: list[Literal["brightness", "saturation", "contrast", "sharpness", "length"]] = (
+        Field(default=["brightness", "saturation", "contrast", "sharpness", "length"])
+    )
+    edits: list[
+        Literal[
+            "brightness",
+            "contrast",
+            "saturation",
+            "sharpness",
+            "compression",
+            "resolution",
+            "overlay text",
+            "low motion",
+            "length",
+        ]
+    ] = Field(
+        default=[
+            "brightness",
+            "contrast",
+            "saturation",
+            "sharpness",
+            "compression",
+            "resolution",
+            "overlay text",
+            "low motion",
+            "length",
+        ],
+        description="what is changed in a picture or an answer, where it applies",
+    )
+    num_groups: int = Field(
+        48, ge=0, description="prompts whose candidates are edited; 0: the judge is not probed"
+    )
+    num_candidates: Positive = Field(2, description="candidates of each that are edited")
+    twins: list[Twins] = Field(default_factory=list, description="words that should not matter")
+    false_discovery_rate: float = Field(
+        0.05, gt=0, lt=1, description="share of false alarms among the flagged biases"
+    )
+    min_points: float = Field(
+        0.05, ge=0, description="points per sd of an attribute, or per change, that do not matter"
+    )
+    min_logits: float = Field(0.1, ge=0, description="log-odds of a duel that do not matter")
+    min_share: Share = Field(0.03, description="share of verdicts that does not matter")
+
+
+class Correct(Section):
+    """What is taken out of the judge's statements before pairs are chosen."""
+
+    attributes: bool = Field(True, description="flagged slopes, as the audit fitted them on edits")
+    slices: bool = Field(True, description="confidence that differs between slices of prompts")
+    max_lean: float | None = Field(
+        None,
+        ge=0,
+        description="most by which chosen sides may lead rejected ones in any attribute, on "
+        "average, in sds; pairs are rejected until it holds. null: no limit",
     )
 
 
@@ -343,6 +404,7 @@ class Curate(Section):
         1, description="most pairs of a prompt that share a candidate; null: no limit"
     )
     objections: Objections = Objections()
+    correct: Correct = Correct()
     audit_sample: AuditSample = AuditSample()
 
     @model_validator(mode="after")
@@ -427,6 +489,33 @@ class Gates(Section):
     min_win_rate: Share = Field(0.5, description="generator: lower 95 % bound of the win rate")
     max_attribute_drift: float = Field(
         3.0, gt=0, description="generator: shift of any attribute, in standard deviations of base"
+    )
+    max_position_lean: Share = Field(
+        0.1, description="bias: share above one half of single verdicts for the side shown first"
+    )
+    max_attribute_slope: float = Field(
+        0.3, ge=0, description="bias: points for one sd of an attribute, after correction"
+    )
+    max_attribute_excess: float = Field(
+        0.2, ge=0, description="bias: preference (-1 to 1) beyond people's per sd, corrected"
+    )
+    max_damage_gain: float = Field(
+        0.1, ge=0, description="bias: points that compression or text across a picture may gain"
+    )
+    max_twin_gap: float = Field(
+        0.3, ge=0, description="bias: points that one twin word adds over the other"
+    )
+    max_slice_gap: float = Field(
+        0.3, ge=0, description="bias: points that a slice gets beyond those that people give"
+    )
+    min_selection_ratio: Share = Field(
+        0.8, description="bias: selection of any slice, to that of the slice most selected"
+    )
+    min_media_drop: float = Field(
+        0.1, ge=0, description="bias: points lost without the right media; a judge must look"
+    )
+    max_calibration_error: Share | None = Field(
+        None, description="bias: calibration error on any slice of labels; null: no gate"
     )
 
 

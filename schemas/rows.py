@@ -163,6 +163,7 @@ class Pair:
         a tie counting half (NaN where the two never met).
     is_flipped: whether the two orders of their duel disagree about the winner.
     objections: why the pair is not kept, as "reason: detail"; empty for a kept one.
+    margin_before: the margin before the judge's biases were taken out; None where none were.
     """
 
     pair_id: str
@@ -177,6 +178,7 @@ class Pair:
     is_flipped: bool
     verdict: Verdict
     objections: tuple[str, ...] = ()
+    margin_before: float | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from factory.filters.objection import FilterError, Objection, judge_pair
 from factory.filters.pictures import BrokenMedia, LowEntropy, NearDuplicate
 from factory.filters.registry import objections_of
 from factory.filters.safety import Unsafe
-from factory.filters.verdicts import Disagree, Inconsistent, LowConfidence, ThinMargin
+from factory.filters.verdicts import Disagree, Inconsistent, LowConfidence, Quarantine, ThinMargin
 
 __all__ = [
     "BrokenMedia",
@@ -25,6 +25,7 @@ __all__ = [
     "LowEntropy",
     "NearDuplicate",
     "Objection",
+    "Quarantine",
     "SimilarAnswers",
     "ThinMargin",
     "Unsafe",

@@ -9,7 +9,7 @@ from factory.filters.contamination import Contaminated
 from factory.filters.objection import Objection
 from factory.filters.pictures import BrokenMedia, LowEntropy, NearDuplicate
 from factory.filters.safety import Unsafe, load_classifier
-from factory.filters.verdicts import Disagree, Inconsistent, LowConfidence, ThinMargin
+from factory.filters.verdicts import Disagree, Inconsistent, LowConfidence, Quarantine, ThinMargin
 from schemas import recipe
 from schemas.rows import Prompt
 
@@ -31,6 +31,7 @@ def objections_of(
         Inconsistent(),
         ThinMargin(settings.min_margin),
         LowConfidence(settings.min_confidence),
+        Quarantine(),
         Disagree(),
         SimilarAnswers(settings.max_answer_similarity),
         LowEntropy(settings.min_entropy),

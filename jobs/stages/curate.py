@@ -10,14 +10,19 @@ from a few numbers of each pair, in this process; the pairs then stream once mor
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from factory.bias.balance import to_reject
+from factory.bias.observation import measure_candidate
 from factory.curation import Curator
 from factory.filters import objections_of
 from factory.filters.across import Signatures, signature
@@ -29,12 +34,13 @@ from jobs import results
 from jobs.auditing import write_sample
 from jobs.pipelines import data_files, digest_dataset, stream
 from jobs.stage import Outcome, Plan
+from jobs.stages.audit import correction_of, read_profile
 from jobs.tracking import StageRun
 from jobs.workspace import Round
 from schemas import recipe
-from schemas.arrow import PAIRS, groups_from_table, pairs_to_table, tags_from_rows
+from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table, tags_from_rows
 from schemas.manifest import Parent, digest_file
-from schemas.rows import Prompt
+from schemas.rows import Pair, Prompt
 
 _DRAFT = "_draft"
 _GROUPS_AT_ONCE = 256
@@ -122,8 +128,11 @@ class Curate:
             objections_of(curate.objections, _evaluation_prompts(at)),
             pairing_of(curate),
             at.recipe.criteria,
+            correction_of(at),
         )
-        run_curation(at.directory("groups"), directory, curator, curate.objections)
+        max_lean = curate.correct.max_lean
+        balance = None if max_lean is None else Balance(read_profile(at).sds, max_lean)
+        run_curation(at.directory("groups"), directory, curator, curate.objections, balance)
         survey = survey_pairs(directory)
         results.write(directory / results.SLICES, survey.slices())
         num = write_sample(directory, curate.audit_sample, at.recipe.seed)
@@ -139,8 +148,59 @@ class Curate:
         )
 
 
+@dataclass(frozen=True)
+class Balance:
+    """Objects to kept pairs until chosen sides lead by no more than a limit in any attribute.
+
+    sds: one standard deviation of each attribute.
+    limit: of the mean lead, in standard deviations.
+    """
+
+    sds: Mapping[str, float]
+    limit: float
+
+    def __call__(self, draft: Path, raised: Mapping[str, str]) -> dict[str, str]:
+        """One objection for each pair that is too much, by pair id.
+
+        Args:
+            draft: directory of pairs; only numbers of each are kept in memory.
+            raised: objections by pair id that are raised already.
+        """
+        names = [name for name, sd in self.sds.items() if sd > 0]
+        ids, leads = [], []
+        for path in data_files(draft):
+            for batch in pq.ParquetFile(path).iter_batches(batch_size=_GROUPS_AT_ONCE):
+                for pair in pairs_from_table(batch):
+                    if pair.verdict == "kept" and pair.pair_id not in raised:
+                        ids.append(pair.pair_id)
+                        leads.append(self._leads(pair, names))
+        table = np.array(leads).reshape(len(ids), len(names))
+        return {
+            ids[at]: self._reason(names, table[at])
+            for at in np.flatnonzero(to_reject(table, self.limit))
+        }
+
+    def _leads(self, pair: Pair, names: Sequence[str]) -> list[float]:
+        chosen, rejected = (measure_candidate(one) for one in (pair.chosen, pair.rejected))
+        return [
+            (chosen.get(name, math.nan) - rejected.get(name, math.nan)) / self.sds[name]
+            for name in names
+        ]
+
+    def _reason(self, names: Sequence[str], leads: Sequence[float]) -> str:
+        lead, name = max(zip(leads, names, strict=True), key=lambda one: abs(one[0]))
+        return (
+            f"imbalance: the chosen side leads by {lead:.2g} sd of {name}, and chosen sides as a "
+            f"whole by more than {self.limit:g}"
+        )
+
+
 def run_curation(
-    groups: Path, directory: Path, curator: Curator, objections: recipe.Objections
+    groups: Path,
+    directory: Path,
+    curator: Curator,
+    objections: recipe.Objections,
+    balance: Balance | None = None,
 ) -> None:
     """Curate a data set of groups into `directory`, with the objections that need all of it."""
     import ray.data
@@ -151,7 +211,9 @@ def run_curation(
         CurateTable(curator), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
     )
     rows.write_parquet(str(draft))
-    raised = _gather(draft, objections).objections()
+    raised = dict(_gather(draft, objections).objections())
+    if balance is not None:
+        raised |= balance(draft, raised)
     rows = ray.data.read_parquet([str(path) for path in data_files(draft)])
     rows = rows.map_batches(Amend(raised), batch_format="pyarrow", batch_size=None)
     rows.write_parquet(str(directory), mode=ray.data.SaveMode.APPEND)

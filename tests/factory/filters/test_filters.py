@@ -14,6 +14,7 @@ from factory.filters import (
     LowConfidence,
     LowEntropy,
     NearDuplicate,
+    Quarantine,
     SimilarAnswers,
     ThinMargin,
     Unsafe,
@@ -32,7 +33,7 @@ ALL = objections_of(Objections(min_margin=0.3, min_hash_distance=0.02))
 
 
 def test_a_good_pair_is_kept():
-    assert [one(GOOD) for one in ALL] == [None] * 8
+    assert [one(GOOD) for one in ALL] == [None] * len(ALL)
     assert judge_pair(GOOD, ALL) == GOOD
 
 
@@ -162,6 +163,7 @@ def test_objections_travel_and_come_from_the_recipe():
         Inconsistent(),
         ThinMargin(0.3),
         LowConfidence(0.6),
+        Quarantine(),
         Disagree(),
         SimilarAnswers(0.95),
         LowEntropy(0.1),
@@ -281,3 +283,12 @@ def test_a_classifier_that_cannot_be_loaded_is_an_error_before_any_work():
         objections_of(Objections(safety_classifier="math:no_such_function"))
     with pytest.raises(ValueError, match="safety_classifier"):
         Objections(safety_classifier="os.system('x')")
+
+
+def test_a_verdict_that_turns_under_correction_is_quarantined():
+    turned = replace(GOOD, margin=0.6, margin_before=-0.2)
+    reason = "quarantine: a margin of -0.2 points before the correction of bias, 0.6 after it"
+    assert Quarantine()(turned) == reason
+    assert judge_pair(turned, ALL).verdict == "rejected"
+    for before in (None, 0.9, 0.0, math.nan):
+        assert Quarantine()(replace(GOOD, margin_before=before)) is None
