@@ -2,26 +2,26 @@
 family, as directories.
 """
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
+from tests.group_of_one import group_of_one, worker_environment
 
-@pytest.fixture(scope="module")
-def process_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A group of one, as Ray Train would have made it."""
-    wanted = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
-    before = {key: os.environ.get(key) for key in wanted}
-    os.environ.update(wanted)
-    store = tmp_path_factory.mktemp("group") / "store"
-    torch.distributed.init_process_group("gloo", f"file://{store}", world_size=1, rank=0)
-    yield
-    torch.distributed.destroy_process_group()
-    for key, value in before.items():
-        os.environ.pop(key) if value is None else os.environ.update({key: value})
+
+@pytest.fixture(scope="session")
+def _group() -> Iterator[None]:
+    with group_of_one():
+        yield
+
+
+@pytest.fixture
+def process_group(_group: None) -> Iterator[None]:
+    """A group of one, which all tests share, and its environment, which is the test's own."""
+    with worker_environment():
+        yield
 
 
 def clip_config(tokenizer: Any, width: int) -> Any:

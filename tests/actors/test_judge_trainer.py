@@ -1,8 +1,6 @@
 """A judge of four tasks in the training loop: precision, sharding, micro-batches, adapters."""
 
-import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +22,7 @@ from schemas.recipe import Lora, Training
 from schemas.rows import Candidate, Media, Prompt
 
 BASE = "factory/sandbox/weights/base4"
+pytestmark = pytest.mark.usefixtures("process_group")
 TASKS = ("image_generation", "video_generation", "image_understanding", "video_understanding")
 
 
@@ -51,20 +50,6 @@ def shards() -> dict[str, Shard]:
         ):
             made[f"{task} {kind}"] = Shard([labels_to_table(rows)], "label_id")
     return made
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _process_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A group of one, as Ray Train would have made it."""
-    wanted = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
-    before = {key: os.environ.get(key) for key in wanted}
-    os.environ.update(wanted)
-    store = tmp_path_factory.mktemp("group") / "store"
-    torch.distributed.init_process_group("gloo", f"file://{store}", world_size=1, rank=0)
-    yield
-    torch.distributed.destroy_process_group()
-    for key, value in before.items():
-        os.environ.pop(key) if value is None else os.environ.update({key: value})
 
 
 def train(

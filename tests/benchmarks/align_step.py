@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import random
 import tempfile
 import time
@@ -54,6 +53,7 @@ from factory.sandbox.world import caption, sample_scene
 from schemas.arrow import pairs_to_table
 from schemas.recipe import Answering, Lora, Training
 from schemas.rows import Candidate, Media, Pair, Prompt, Task, seed_of
+from tests.group_of_one import group_of_one, worker_environment
 
 _SEED = 0
 _NUM_PAIRS = 32
@@ -81,8 +81,7 @@ def main() -> None:
     training = Training(
         num_steps=given.num + 1, batch_size=given.batch, learning_rate=1e-5, log_every=1
     )
-    with tempfile.TemporaryDirectory() as directory:
-        _start_process_group(Path(directory))
+    with tempfile.TemporaryDirectory() as directory, worker_environment(), group_of_one():
         _save_pipeline(Path(directory) / "policy")
         if given.of == "pictures":
             policy = str(Path(directory) / "policy")
@@ -100,7 +99,6 @@ def main() -> None:
         modules = [next(side) for side in sides]
         full = _held(case, training)
         small = _held(replace(case, task=replace(case.task, lora=Lora(rank=8))), training)
-    torch.distributed.destroy_process_group()
     apart = max(
         float((one - other).detach().abs().max())
         for one, other in zip(*(module.parameters() for module in modules), strict=True)
@@ -264,13 +262,6 @@ def _save_pipeline(directory: Path) -> None:
         tokenizer,
     )
     pipeline.save_pretrained(directory)
-
-
-def _start_process_group(directory: Path) -> None:
-    """A group of one, as Ray Train would have made it."""
-    os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
-    store = f"file://{directory / 'store'}"
-    torch.distributed.init_process_group("gloo", store, world_size=1, rank=0)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +40,7 @@ from tests.benchmarks.four_tasks import (
     judge_pairs,
     make_labels,
 )
+from tests.group_of_one import group_of_one, worker_environment
 
 _MODALITY = {"image": "video", "video": "image"}
 _KIND = {"generation": "understanding", "understanding": "generation"}
@@ -62,8 +62,7 @@ def main() -> None:
     cases = list(heldout_cases(given.target, given.heldout))
     hits: dict[str, list[float]] = {}
     clusters: list[str] = []
-    with tempfile.TemporaryDirectory() as scratch:
-        _start_process_group(Path(scratch))
+    with tempfile.TemporaryDirectory() as scratch, worker_environment(), group_of_one():
         for name, tasks in arms(given.target).items():
             for seed in range(given.seeds):
                 shares = [f"train_judge.task_shares={json.dumps(dict.fromkeys(tasks, 1.0))}"]
@@ -75,7 +74,6 @@ def main() -> None:
                 hits.setdefault(name, []).extend(found)
                 if name == "alone":
                     clusters += prompts
-        torch.distributed.destroy_process_group()
     figures: dict[str, float] = {}
     alone = hits["alone"]
     print(f"{given.target}: {given.steps} steps, {given.seeds} seeds, {len(alone)} judgements")
@@ -140,13 +138,6 @@ def _agreement(directory: Path, cases: Sequence[Case]) -> tuple[list[float], lis
                 hits.append(float(right))
                 prompts.append(prompt.prompt_id)
     return hits, prompts
-
-
-def _start_process_group(directory: Path) -> None:
-    """A group of one, as Ray Train would have made it."""
-    os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
-    store = f"file://{directory / 'store'}"
-    torch.distributed.init_process_group("gloo", store, world_size=1, rank=0)
 
 
 if __name__ == "__main__":

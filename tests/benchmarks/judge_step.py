@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +39,7 @@ from factory.sandbox.world import caption, sample_scene
 from schemas.arrow import labels_to_table
 from schemas.recipe import Training
 from schemas.rows import Media, Prompt, seed_of
+from tests.group_of_one import group_of_one, worker_environment
 
 _SEED = 0
 _BASE = "factory/sandbox/weights/base"
@@ -56,8 +55,7 @@ def main() -> None:
     training = Training(
         num_steps=given.num + 1, batch_size=given.batch, learning_rate=1e-5, log_every=1
     )
-    with tempfile.TemporaryDirectory() as directory:
-        _start_process_group(Path(directory))
+    with worker_environment(), group_of_one():
         task, rows = _judge()
         sides = [_ours(task, training, rows), _plain(task, training, rows)]
         seconds = [0.0, 0.0]
@@ -67,7 +65,6 @@ def main() -> None:
                 began = time.process_time()
                 losses[index].append(next(side))
                 seconds[index] += (time.process_time() - began) * (step > 0)
-    torch.distributed.destroy_process_group()
     gap = max(abs(one - other) for one, other in zip(*losses, strict=True))
     ours, plain = (1000 * total / given.num for total in seconds)
     print(f"{given.num} steps of {given.batch} rows, ms of CPU a step")
@@ -131,13 +128,6 @@ def _judge() -> tuple[TrainTask, Rows]:
         "points": labels_to_table([one for one in labels if one.points is not None]),
     }
     return task, rows
-
-
-def _start_process_group(directory: Path) -> None:
-    """A group of one, as Ray Train would have made it."""
-    os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
-    store = f"file://{directory / 'store'}"
-    torch.distributed.init_process_group("gloo", store, world_size=1, rank=0)
 
 
 if __name__ == "__main__":
