@@ -6,7 +6,6 @@ file, or in Parquet a `struct<bytes, path>`, as Hugging Face data sets hold pict
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.clips import describe
+from factory.json_lines import read_objects
 from factory.media import MediaError
 from schemas.rows import UNDERSTANDING, Media, Prompt, Task
 
@@ -116,14 +116,7 @@ def _text_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(_lines(path), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise PromptsError(f"{path}: row {number}: not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise PromptsError(f"{path}: row {number}: is {type(row).__name__}, not an object")
-        yield number, row
+    return read_objects(path, enumerate(_lines(path), start=1), PromptsError)
 
 
 def _lines(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -354,37 +354,29 @@ class Twins(Section):
     )
 
 
+#: What is measured of every candidate, where it applies.
+Attribute = Literal["brightness", "saturation", "contrast", "sharpness", "length"]
+#: What can be changed in a candidate.
+Edit = Literal[
+    "brightness",
+    "contrast",
+    "saturation",
+    "sharpness",
+    "compression",
+    "resolution",
+    "overlay text",
+    "low motion",
+    "length",
+]
+
+
 class Audit(Section):
     """How biases are measured."""
 
     num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
-    attributes: list[Literal["brightness", "saturation", "contrast", "sharpness", "length"]] = (
-        Field(default=["brightness", "saturation", "contrast", "sharpness", "length"])
-    )
-    edits: list[
-        Literal[
-            "brightness",
-            "contrast",
-            "saturation",
-            "sharpness",
-            "compression",
-            "resolution",
-            "overlay text",
-            "low motion",
-            "length",
-        ]
-    ] = Field(
-        default=[
-            "brightness",
-            "contrast",
-            "saturation",
-            "sharpness",
-            "compression",
-            "resolution",
-            "overlay text",
-            "low motion",
-            "length",
-        ],
+    attributes: list[Attribute] = Field(default_factory=lambda: list(get_args(Attribute)))
+    edits: list[Edit] = Field(
+        default_factory=lambda: list(get_args(Edit)),
         description="what is changed in a picture or an answer, where it applies",
     )
     num_groups: int = Field(

@@ -41,7 +41,7 @@ def add_adapters(module: nn.Module, lora: Lora, targets: Sequence[str] | str) ->
         try:
             inject_adapter_in_model(config, module, adapter_name=_NAME)
         except ValueError as error:
-            raise ValueError(f"align.lora.targets: {error}") from error
+            raise ValueError(f"lora.targets: {error}") from error
 
 
 @contextmanager

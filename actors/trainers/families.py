@@ -59,8 +59,11 @@ class Family:
     def predict(
         self, model: Model, noisy: Tensor, timesteps: Tensor, condition: Mapping[str, Tensor]
     ) -> Tensor:
-        """The model's prediction, of the shape of `noisy`."""
-        raise NotImplementedError
+        """The model's prediction, of the shape of `noisy`; here as most transformers are called."""
+        predicted: Tensor = model(
+            hidden_states=noisy, timestep=timesteps, return_dict=False, **condition
+        )[0]
+        return predicted
 
     def shift(self, num_steps: int, latents: Tensor) -> dict[str, Any]:
         """How the pipeline calls its scheduler's `set_timesteps` beside the number of steps."""
@@ -137,14 +140,6 @@ class SD3(Family):
             caption, None, None, device=self.device, do_classifier_free_guidance=False
         )
         return {"encoder_hidden_states": embeddings, "pooled_projections": pooled}
-
-    def predict(
-        self, model: Model, noisy: Tensor, timesteps: Tensor, condition: Mapping[str, Tensor]
-    ) -> Tensor:
-        predicted: Tensor = model(
-            hidden_states=noisy, timestep=timesteps, return_dict=False, **condition
-        )[0]
-        return predicted
 
     def shift(self, num_steps: int, latents: Tensor) -> dict[str, Any]:
         config = self.pipeline.scheduler.config
@@ -225,14 +220,6 @@ class Wan(Family):
             device=self.device,
         )
         return {"encoder_hidden_states": embeddings}
-
-    def predict(
-        self, model: Model, noisy: Tensor, timesteps: Tensor, condition: Mapping[str, Tensor]
-    ) -> Tensor:
-        predicted: Tensor = model(
-            hidden_states=noisy, timestep=timesteps, return_dict=False, **condition
-        )[0]
-        return predicted
 
 
 def family_of(pipeline: Any, device: torch.device, guidance_scale: float = 1.0) -> Family:

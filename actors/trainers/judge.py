@@ -50,7 +50,8 @@ _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "out_proj")
 
 @dataclass(frozen=True)
 class LossWeights:
-    """What each loss counts in the sum; those of weight 0 are not computed.
+    """What each loss counts in the sum; one of weight 0 is not computed, but for
+    `answer` and `order`, which are watched in any case.
 
     answer: cross-entropy of the tokens that decide the answer.
     verdict: Bradley-Terry with ties on the margin of first over second.

@@ -11,13 +11,13 @@ judge chose.
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from factory.json_lines import read_objects
 from schemas.rows import Preference
 
 COLUMNS = ("pair_id", "answer", "annotator", "seconds")
@@ -110,13 +110,5 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise SheetError(f"{path}: row {number}: not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise SheetError(f"{path}: row {number}: is {type(row).__name__}, not an object")
-        yield number, row
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    return read_objects(path, ((at, line) for at, line in lines if line.strip()), SheetError)
