@@ -343,7 +343,7 @@ def test_adapters_are_saved_within_the_pipeline_and_beside_it(any_policy, tmp_pa
 
 def test_adapters_on_layers_that_do_not_exist_are_refused(sandbox_pipeline):
     lora = Lora(targets=["no_such_layer"])
-    with pytest.raises(ValueError, match=r"align\.lora\.targets: .*no_such_layer"):
+    with pytest.raises(ValueError, match=r"lora\.targets: .*no_such_layer"):
         DiffusionDPO(sandbox_pipeline, Objective(1.0), lora=lora).build(CPU, torch.float32)
 
 
