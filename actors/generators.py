@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from actors.memory import halving, reason
 from factory.media import encode_png
 from schemas.recipe import GeneratorSpec
 from schemas.rows import Candidate, Media, Prompt, content_id, seed_of
@@ -47,20 +48,28 @@ class DiffusersGenerator:
             for seed in seeds
         ]
         try:
-            pictures = self._draw(prompt.text, seeds)
-        except (RuntimeError, ValueError) as error:
+            pictures = halving(lambda few: self._draw(prompt.text, few), seeds)
+        except Exception as error:
             return [
-                Candidate(one, self.name, seed, error=f"{type(error).__name__}: {error}"[:500])
+                Candidate(one, self.name, seed, error=reason(error))
                 for one, seed in zip(ids, seeds, strict=True)
             ]
-        height, width = pictures.shape[1:3]
         return [
-            Candidate(one, self.name, seed, Media(encode_png(picture), width, height))
+            self._candidate(one, seed, picture)
             for one, seed, picture in zip(ids, seeds, pictures, strict=True)
         ]
 
+    def _candidate(self, candidate_id: str, seed: int, drawn: np.ndarray) -> Candidate:
+        """A candidate of what was drawn: [H, W, 3], 0 to 1."""
+        if not np.isfinite(drawn).all():
+            error = "the pipeline drew pixels that are not finite numbers"
+            return Candidate(candidate_id, self.name, seed, error=error)
+        height, width = drawn.shape[:2]
+        pixels = np.asarray(np.rint(drawn * 255), dtype=np.uint8)
+        return Candidate(candidate_id, self.name, seed, Media(encode_png(pixels), width, height))
+
     def _draw(self, text: str, seeds: Sequence[int]) -> np.ndarray:
-        """uint8 pictures [N, H, W, 3]."""
+        """Pictures [N, H, W, 3], 0 to 1."""
         # Noise is always drawn on the CPU: the same seed then means the same picture on any device.
         noise = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         size = {"width": self.spec.width, "height": self.spec.height}
@@ -72,6 +81,4 @@ class DiffusersGenerator:
             output_type="np",
             **{key: value for key, value in size.items() if value is not None},
         ).images
-        if not np.isfinite(drawn).all():
-            raise ValueError("the pipeline drew pixels that are not finite numbers")
-        return np.asarray(np.rint(drawn * 255), dtype=np.uint8)
+        return np.asarray(drawn)

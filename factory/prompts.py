@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schemas.places import Place
 from schemas.rows import Prompt, Task
 
 _KNOWN_COLUMNS = {"prompt", "prompt_id", "task", "tags"}
@@ -19,7 +21,7 @@ class PromptsError(ValueError):
     """A prompts file that cannot be used; the message names file and row."""
 
 
-def read_prompts(path: str | Path) -> list[Prompt]:
+def read_prompts(path: str | Place) -> list[Prompt]:
     """Read and validate all prompts of a file.
 
     Text files hold one prompt a line. JSON Lines and Parquet rows have `prompt`, and may have
@@ -29,7 +31,8 @@ def read_prompts(path: str | Path) -> list[Prompt]:
         PromptsError: missing or unreadable file, unknown kind of file, no prompts, an empty text,
             a value of the wrong type, an unknown task, a duplicate prompt.
     """
-    path = Path(path)
+    if isinstance(path, str):
+        path = Path(path)
     if not path.is_file():
         raise PromptsError(f"{path}: no such prompts file")
     readers = {".txt": _text_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
@@ -76,12 +79,12 @@ def _prompt(row: dict[str, Any], where: str) -> Prompt:
     return Prompt.of(text.strip(), task, tags)
 
 
-def _text_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _text_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(_lines(path), start=1):
         yield number, {"prompt": line}
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(_lines(path), start=1):
         try:
             row = json.loads(line)
@@ -92,16 +95,16 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Place) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PromptsError(f"{path}: cannot be read as UTF-8 text: {error}") from None
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(BytesIO(path.read_bytes()))
     except (OSError, pa.ArrowException) as error:
         raise PromptsError(f"{path}: cannot be read as Parquet: {error}") from None
     for number, row in enumerate(table.to_pylist(), start=1):

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from actors.storage import configure
 from schemas.recipe import Recipe, RecipeError, load
 
 LAPTOP = Path(__file__).parent / "recipes" / "laptop.yaml"
@@ -43,7 +44,9 @@ def run(
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        work(load(given.recipe, given.overrides), given)
+        recipe = load(given.recipe, given.overrides)
+        configure(recipe.storage)  # before anything connects or starts a process
+        work(recipe, given)
     except RecipeError as error:
         return _fail(error)
     except ValueError as error:
@@ -59,12 +62,18 @@ def _fail(error: Exception) -> int:
     return 2
 
 
-def stage_main(name: str, description: str, argv: Sequence[str] | None = None) -> int:
-    """The `main` of a job that runs one stage of one round."""
+def stage_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """The arguments of a job that runs one stage of one round."""
     arguments = parser(name, description)
     arguments.add_argument(
         "--round", type=int, default=1, metavar="N", help="round of the loop (default: 1)"
     )
+    return arguments
+
+
+def stage_main(name: str, description: str, argv: Sequence[str] | None = None) -> int:
+    """The `main` of a job that runs one stage of one round."""
+    arguments = stage_parser(name, description)
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
         from jobs.loop import run_stages

@@ -16,10 +16,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+
+from schemas.places import Place
 
 PROFILE = "profile.json"
 EVALUATION = "evaluation.json"
@@ -128,7 +129,7 @@ class Decision:
     findings: tuple[Finding, ...]
 
 
-def write(path: Path, result: Profile | Evaluation | Decision | tuple[Finding, ...]) -> None:
+def write(path: Place, result: Profile | Evaluation | Decision | tuple[Finding, ...]) -> None:
     """Write a result; NaN and infinities become null."""
     plain = _without_nan(
         [asdict(one) for one in result] if isinstance(result, tuple) else asdict(result)
@@ -136,7 +137,7 @@ def write(path: Path, result: Profile | Evaluation | Decision | tuple[Finding, .
     path.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read(path: Path, kind: type[Read]) -> Read | None:
+def read(path: Place, kind: type[Read]) -> Read | None:
     """The result in a file, or None where there is no such file.
 
     Raises:
@@ -154,7 +155,7 @@ def read(path: Path, kind: type[Read]) -> Read | None:
         raise ResultError(f"{path}: {error}") from None
 
 
-def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
+def read_curves(path: Place) -> dict[str, list[tuple[int, float]]]:
     """The curves of a training run by metric, as (step, value); empty where there is no file.
 
     Raises:

@@ -1,20 +1,24 @@
 """Where things are: the directory of every artifact, by its address `name@version`.
 
     ROOT/data/labels@1    ROOT/models/judge@1    ROOT/reports/round-1.html    ROOT/mlflow.db
+    ROOT/objects/ab/ab34…    media too large for a table, named by the hash of its bytes
 
-The version of an artifact is the round that made it; `generator@0` is the pipeline that the recipe
-starts from, which stays where it is.
+The root may be a local directory or `s3://bucket/prefix`; the MLflow store is always local or a
+server. The version of an artifact is the round that made it; `generator@0` is the pipeline that the
+recipe starts from, which stays where it is.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
+from actors import storage
+from actors.storage import place
 from jobs import results
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
+from schemas.places import Place
 from schemas.recipe import Recipe
 
 MODEL_KINDS = ("judge", "generator")
@@ -32,8 +36,8 @@ class Round:
     number: int
 
     @property
-    def root(self) -> Path:
-        return Path(self.recipe.root)
+    def root(self) -> Place:
+        return place(self.recipe.root)
 
     def name(self, kind: str) -> str:
         """The name under which a kind of artifact goes: models have names of their own."""
@@ -44,11 +48,11 @@ class Round:
     def address(self, kind: str) -> str:
         return f"{self.name(kind)}@{self.number}"
 
-    def directory(self, kind: str) -> Path:
+    def directory(self, kind: str) -> Place:
         folder = "models" if kind in MODEL_KINDS else "data"
         return self.root / folder / self.address(kind)
 
-    def report(self) -> Path:
+    def report(self) -> Place:
         return self.root / "reports" / f"round-{self.number}.html"
 
     def earlier(self) -> list[Round]:
@@ -94,11 +98,13 @@ class Model:
 
     def parent(self, role: str) -> Parent:
         """The model as a parent of what is made with it."""
-        directory = Path(self.path)
+        directory = place(self.path)
         found = manifest.read(directory) if directory.is_dir() else None
         if found is not None:
             return Parent(role, self.address, found.digest)
-        digest = manifest.digest_files(directory) if directory.is_dir() else self.path
+        digest = self.path  # a hub name
+        if directory.is_dir():
+            digest = manifest.digest_files(storage.local_copy(directory))
         return Parent(role, self.address, digest)
 
 
@@ -121,10 +127,12 @@ def check_model(path: str, marker: str, key: str) -> None:
     Raises:
         InputError: a directory without `marker`, or a local-looking path that does not exist.
     """
-    directory = Path(path)
+    directory = place(path)
     if directory.is_dir():
         if not (directory / marker).is_file():
             raise InputError(f"{key}: {path} is a directory but no model: it has no {marker}")
+    elif storage.is_remote(path):
+        raise InputError(f"{key}: no model at {path}: there is nothing under this address")
     elif path.count("/") != 1 or path.startswith((".", "/", "~")):
         raise InputError(f"{key}: no model at {path!r}: neither a directory nor a hub name")
     elif os.environ.get("HF_HUB_OFFLINE") == "1":
@@ -133,16 +141,13 @@ def check_model(path: str, marker: str, key: str) -> None:
         )
 
 
-def check_writable(root: Path) -> None:
+def check_writable(root: Place) -> None:
     """Refuse an output root that cannot be written.
 
     Raises:
-        InputError: says which existing directory refuses.
+        InputError: says which directory or server refuses.
     """
-    at = root.absolute()
-    while not at.exists():
-        at = at.parent
-    if not at.is_dir():
-        raise InputError(f"root: {root}: {at} is a file, not a directory")
-    if not os.access(at, os.W_OK | os.X_OK):
-        raise InputError(f"root: {root}: {at} is not writable")
+    try:
+        storage.check_writable(root)
+    except storage.StorageError as error:
+        raise InputError(f"root: {error}") from None

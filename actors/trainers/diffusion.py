@@ -23,6 +23,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from actors.storage import local_model
 from actors.trainers.learning import Model
 from factory.losses import diffusion_dpo, squared_error
 from factory.media import decode
@@ -75,12 +76,13 @@ class DiffusionDPOLearner:
         from diffusers import DDPMScheduler, DiffusionPipeline
 
         self.task, self.device, self.dtype = task, device, dtype
-        self.pipeline = DiffusionPipeline.from_pretrained(task.policy, use_safetensors=True)
+        policy, reference = local_model(task.policy), local_model(task.reference or task.policy)
+        self.pipeline = DiffusionPipeline.from_pretrained(policy, use_safetensors=True)
         self.module: nn.Module = self.pipeline.unet.train().requires_grad_(True)
         self.reference = (
             type(self.pipeline.unet)
             .from_pretrained(
-                task.reference or task.policy,
+                reference,
                 subfolder="unet",
                 dtype=dtype,
                 use_safetensors=True,
@@ -131,7 +133,7 @@ class DiffusionDPOLearner:
             media = [row[side]["media"] for side in ("chosen", "rejected")]
             if any(one is None for one in media):
                 raise ValueError(f"pair {key} has a side without a picture")
-            pixels = torch.stack([torch.from_numpy(decode(one["bytes"])) for one in media])
+            pixels = torch.stack([torch.from_numpy(decode(one["image"]["bytes"])) for one in media])
             with torch.no_grad():
                 self._encoded[key] = Encoded(
                     self._latents(pixels).cpu(),

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from actors.judges import PromptFormat
+from actors.storage import local_model
 from actors.trainers.learning import Model
 from factory.judging.specification import JudgeSpecification
 from factory.losses import (
@@ -84,9 +85,10 @@ class JudgeLearner:
 
         self.task = task
         self.device = device
-        self.format = PromptFormat(task.specification, AutoProcessor.from_pretrained(task.base))
+        base = local_model(task.base)
+        self.format = PromptFormat(task.specification, AutoProcessor.from_pretrained(base))
         self._model = AutoModelForImageTextToText.from_pretrained(
-            task.base, dtype=torch.float32, use_safetensors=True
+            base, dtype=torch.float32, use_safetensors=True
         ).to(device)
         self._dtype = dtype
         vision = self._model.config.vision_config

@@ -5,15 +5,15 @@ kept pairs -> Ray Data -> Ray Train + DeepSpeed -> generator@N; the reference is
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from jobs.pipelines import data_files
+from jobs.pipelines import read_dataset
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
 from jobs.workspace import InputError, Round, champion, check_model
 from schemas.manifest import Parent
+from schemas.places import Place
 from schemas.recipe import Recipe
 
 
@@ -42,14 +42,12 @@ class Align:
             )
         return [champion(at).parent("reference"), at.parent("pairs")]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
-        import ray.data
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         from ray.data.expressions import col
 
         from actors.trainers.diffusion import DiffusionDPO
 
-        files = [str(path) for path in data_files(at.directory("pairs"))]
-        kept = ray.data.read_parquet(files).filter(expr=col("verdict") == "kept")
+        kept = read_dataset([at.directory("pairs")]).filter(expr=col("verdict") == "kept")
         task = DiffusionDPO(
             champion(at).path, at.recipe.align.beta, sampler_steps=_sampler_steps(at.recipe)
         )

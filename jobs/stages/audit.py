@@ -11,23 +11,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from factory.bias.estimate import bias_profile
 from factory.bias.observation import LabelObservation, Observation, observe, observe_label
 from factory.bias.profile import BiasProfile
 from jobs import results
 from jobs.judging import judge_heldout_labels
-from jobs.pipelines import data_files
+from jobs.pipelines import read_batches
 from jobs.results import Estimate, Profile
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.workspace import Round
 from schemas.arrow import groups_from_table
 from schemas.manifest import Parent
+from schemas.places import Place
 
 _FULL_PROFILE = "bias.json"
 _GROUPS_AT_ONCE = 64
@@ -49,7 +47,7 @@ class Audit:
     def parents(self, at: Round) -> list[Parent]:
         return [at.parent("groups"), at.parent("judge"), at.parent("labels")]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         settings = at.recipe.audit
         found = bias_profile(
             # Files and their rows come in any order; the bootstrap must not depend on it.
@@ -80,11 +78,10 @@ class Audit:
         return Outcome(counts, {"flip_rate": found.position.flip_rate.value})
 
 
-def _observe_groups(directory: Path) -> Iterator[Observation]:
+def _observe_groups(directory: Place) -> Iterator[Observation]:
     """Groups reduced to numbers a few at a time, so that media never fills the memory."""
-    for path in data_files(directory):
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=_GROUPS_AT_ONCE):
-            yield from map(observe, groups_from_table(batch))
+    for batch in read_batches(directory, _GROUPS_AT_ONCE):
+        yield from map(observe, groups_from_table(batch))
 
 
 def _observe_labels(at: Round) -> list[LabelObservation]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,12 +15,13 @@ import pyarrow as pa
 from factory.curation import Curator
 from factory.filters import objections_of
 from factory.ranking import strategy_of
-from jobs.pipelines import digest_dataset, read_table
+from jobs.pipelines import read_dataset, read_table, write_dataset
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.workspace import Round
 from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table
 from schemas.manifest import Parent
+from schemas.places import Place
 from schemas.rows import Pair
 
 
@@ -52,19 +52,18 @@ class Curate:
     def parents(self, at: Round) -> list[Parent]:
         return [at.parent("groups"), at.parent("profile")]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
-        import ray.data
-
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         curate = at.recipe.curate
         curator = Curator(
             strategy_of(curate.rank), objections_of(curate.objections), curate.pairs_per_prompt
         )
-        groups = at.directory("groups")
-        rows = ray.data.read_parquet([str(path) for path in sorted(groups.glob("[!_]*.parquet"))])
+        rows = read_dataset([at.directory("groups")])
         rows = rows.map_batches(CurateTable(curator), batch_format="pyarrow", batch_size=256)
-        rows.write_parquet(str(directory))
-        pairs = pairs_from_table(read_table(directory, PAIRS))
-        return Outcome(count_pairs(pairs), count_reasons(pairs), digest=digest_dataset(directory))
+        settled = write_dataset(rows, directory, PAIRS, "pair_id", at.recipe)
+        pairs = pairs_from_table(read_table(directory, PAIRS, settled.files))
+        return Outcome(
+            count_pairs(pairs), count_reasons(pairs), digest=settled.digest, files=settled.files
+        )
 
 
 def count_pairs(pairs: list[Pair]) -> dict[str, int]:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import itertools
 import random
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.storage import StorageError, arrow_path, explained, place
 from factory.prompts import read_prompts
 from factory.sandbox.annotators import Annotator
-from jobs.pipelines import pool_cpus, pool_gpus, read_groups, run_pipeline
+from jobs.parts import write_file
+from jobs.pipelines import media_store, pool_cpus, pool_gpus, read_groups, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
 from jobs.stages.produce import generator_ref
@@ -25,6 +26,7 @@ from jobs.tracking import StageRun
 from jobs.workspace import InputError, Round, champion, check_model
 from schemas.arrow import LABELS, SchemaError, check_schema, digest_rows, labels_to_table
 from schemas.manifest import Parent, digest_file
+from schemas.places import Place
 from schemas.recipe import Labels
 from schemas.rows import Group, Label, content_id, seed_of
 
@@ -43,7 +45,7 @@ class MakeLabels:
         if labels.path is not None:
             return Plan(f"{_check_labels(labels.path)} labels of {labels.path}", "no actors", 0)
         assert labels.prompts is not None  # the recipe's own check
-        num = len(read_prompts(labels.prompts))
+        num = len(read_prompts(place(labels.prompts)))
         check_model(at.recipe.generator.path, "model_index.json", "generator.path")
         return Plan(
             f"{num} prompts x {labels.num_candidates} candidates, simulated labels",
@@ -66,30 +68,38 @@ class MakeLabels:
         labels = at.recipe.labels
         path = labels.path or labels.prompts
         assert path is not None  # the recipe's own check
-        file = Parent("labels" if labels.path else "prompts", path, digest_file(Path(path)))
+        file = Parent("labels" if labels.path else "prompts", path, digest_file(place(path)))
         return [file] if labels.path else [file, champion(at).parent("generator")]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         labels = at.recipe.labels
         if labels.path is not None:
-            table = pq.read_table(labels.path).select(LABELS.names)
+            filesystem, path = arrow_path(labels.path)
+            table = pq.read_table(path, filesystem=filesystem).select(LABELS.names).cast(LABELS)
         else:
             table = labels_to_table(self._simulate(at, directory))
-        pq.write_table(table, directory / _FILE, compression="zstd")
+        filesystem, path = arrow_path(directory / _FILE)
+        store = media_store(directory, at.recipe.storage.max_inline_bytes)
+        write_file(
+            iter([store.put_out(table)]),
+            path,
+            filesystem,
+            LABELS,
+            at.recipe.storage.row_group_bytes,
+        )
         counts = {
             "labels": table.num_rows,
             "pairs": table.num_rows - table["preference"].null_count,
             "points": table.num_rows - table["points"].null_count,
         }
-        return Outcome(counts, digest=digest_rows([table]))
+        return Outcome(counts, digest=digest_rows([table]), files=(_FILE,))
 
-    def _simulate(self, at: Round, directory: Path) -> list[Label]:
+    def _simulate(self, at: Round, directory: Place) -> list[Label]:
         labels = at.recipe.labels
         assert labels.prompts is not None
         candidates = directory / _CANDIDATES
-        candidates.mkdir(exist_ok=True)
-        run_pipeline(
-            read_prompts(labels.prompts),
+        _, settled = run_pipeline(
+            read_prompts(place(labels.prompts)),
             candidates,
             at.recipe,
             generators=[generator_ref(champion(at), at)],
@@ -109,7 +119,7 @@ class MakeLabels:
         ]
         return [
             label
-            for group in read_groups(candidates)
+            for group in read_groups(candidates, settled.files)
             for label in simulate_labels(group, annotators, labels, at.recipe.seed)
         ]
 
@@ -170,15 +180,17 @@ def simulate_labels(
 def _check_labels(path: str) -> int:
     """Number of rows of a labels file. Raises InputError where it is none."""
     try:
-        file = pq.ParquetFile(path)
-        check_schema(file.schema_arrow, LABELS, path)
+        filesystem, name = arrow_path(path)
+        with explained(path), filesystem.open_input_file(name) as source:
+            file = pq.ParquetFile(source)
+            check_schema(file.schema_arrow, LABELS, path)
+            return int(file.metadata.num_rows)
     except FileNotFoundError:
         raise InputError(f"labels.path: {path}: no such file") from None
-    except SchemaError as error:
+    except (SchemaError, StorageError) as error:
         raise InputError(f"labels.path: {error}") from None
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"labels.path: {path}: cannot be read as Parquet: {error}") from None
-    return int(file.metadata.num_rows)
 
 
 STAGE = MakeLabels()

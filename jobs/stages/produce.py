@@ -7,19 +7,35 @@ A killed run is continued by the same command: groups that were written are not 
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+
+from actors.storage import place
 from factory.prompts import read_prompts
 from factory.ranking import strategy_of
 from jobs.judging import judge_ref
-from jobs.pipelines import digest_dataset, pool_cpus, pool_gpus, read_groups, run_pipeline
+from jobs.parts import read_parts, settle
+from jobs.pipelines import (
+    Throughput,
+    data_files,
+    make_groups,
+    pool_cpus,
+    pool_gpus,
+    read_batches,
+    run_pipeline,
+)
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
-from jobs.stage import Outcome, Plan
+from jobs.stage import Outcome, Plan, find_complete, remake
 from jobs.tracking import StageRun
 from jobs.workspace import Model, Round, champion, check_model
+from schemas.arrow import GROUPS, IMAGE, groups_from_table, map_media
 from schemas.manifest import Parent, digest_file
+from schemas.places import Place
 from schemas.rows import Group
+
+_ROWS_AT_ONCE = 64
 
 
 class Produce:
@@ -30,7 +46,7 @@ class Produce:
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
-        prompts = read_prompts(recipe.produce.prompts)
+        prompts = read_prompts(place(recipe.produce.prompts))
         check_model(recipe.generator.path, "model_index.json", "generator.path")
         num = recipe.produce.num_candidates
         return Plan(
@@ -53,29 +69,92 @@ class Produce:
     def parents(self, at: Round) -> list[Parent]:
         prompts = at.recipe.produce.prompts
         return [
-            Parent("prompts", prompts, digest_file(Path(prompts))),
+            Parent("prompts", prompts, digest_file(place(prompts))),
             champion(at).parent("generator"),
             at.parent("judge"),
         ]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         recipe = at.recipe
-        speed = run_pipeline(
-            read_prompts(recipe.produce.prompts),
+        speed, settled = run_pipeline(
+            read_prompts(place(recipe.produce.prompts)),
             directory,
             recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=recipe.produce.num_candidates,
             judges=[judge_ref(at)],
             strategy=strategy_of(recipe.curate.rank),
+            count=count_table,
         )
-        counts = count_groups(read_groups(directory))
-        print(f"{at.address('groups')}: {speed}; {counts['invalid']} invalid", flush=True)
-        figures = {
-            "rows_per_s": speed.num_rows / speed.seconds,
-            **{f"busy_{stage}_s": seconds for stage, seconds in speed.busy_s.items()},
-        }
-        return Outcome(counts, figures, digest=digest_dataset(directory))
+        invalid = settled.counts.get("invalid", 0)
+        print(f"{at.address('groups')}: {speed}; {invalid} invalid", flush=True)
+        return Outcome(settled.counts, speed.figures(), digest=settled.digest, files=settled.files)
+
+
+def _failed(at: Round) -> list[Group]:
+    """The groups of a complete data set in which something failed, without their candidates.
+
+    Raises:
+        InputError: it is not complete yet.
+    """
+    at.need("groups")
+    return [
+        replace(group, candidates=(), scores=(), duels=(), error=None, failed_stage=None)
+        for table in read_batches(at.directory("groups"), _ROWS_AT_ONCE)
+        for group in groups_from_table(table)
+        if group.has_failures
+    ]
+
+
+def num_failed(at: Round) -> int:
+    """How many rows `retry_invalid` would make again."""
+    return len(_failed(at))
+
+
+def retry_invalid(at: Round) -> None:
+    """Make again the rows in which something failed, and put them in the place of the old ones.
+
+    The others are neither made nor changed. A killed retry is continued by the next one. What was
+    made of the old rows (pairs and the models trained on them) is not touched, and says so: the
+    digest of its parent has changed.
+
+    Raises:
+        InputError: the data set is not complete yet, or was made with another recipe.
+        LostRaceError: another driver has retried at the same time.
+    """
+    directory, made = at.directory("groups"), at.need("groups")
+    find_complete(STAGE, at)  # refuses another recipe
+    prefix = f"retry-{made.digest}"
+    done = {one for part in read_parts(directory, "prompt_id", prefix) for one in part.ids}
+    left = [
+        replace(group, attempts=group.attempts + 1)
+        for group in _failed(at)
+        if group.prompt.prompt_id not in done
+    ]
+    if not left and not done:
+        print(f"{made.address}: no row has failed; nothing to make again", flush=True)
+        return
+    speed = Throughput()
+    if left:
+        generators, judges = [generator_ref(champion(at), at)], [judge_ref(at)]
+        num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
+        speed = make_groups(
+            left, directory, at.recipe, generators, num, judges, strategy, prefix=prefix
+        )
+    retried = read_parts(directory, "prompt_id", prefix)
+    files = [path.name for path in data_files(directory)]
+    old = [part for part in read_parts(directory, "prompt_id") if part.name in files]
+    settled = settle(
+        [*retried, *old],  # of a row that is in both, the first is taken
+        directory,
+        GROUPS,
+        at.recipe.storage,
+        wanted=[one for part in old for one in part.ids],
+        count=count_table,
+    )
+    remake(made, at, Outcome(settled.counts, {}, digest=settled.digest, files=settled.files))
+    still = settled.counts.get("invalid", 0)
+    print(f"{made.address}: made again: {speed}; {still} still invalid", flush=True)
 
 
 def generator_ref(model: Model, at: Round) -> Any:
@@ -85,18 +164,25 @@ def generator_ref(model: Model, at: Round) -> Any:
     return GeneratorRef(model.path, model.address, at.recipe.generator)
 
 
+def count_table(table: pa.Table) -> dict[str, int]:
+    """`count_groups` of a table, whose large media need not be at hand."""
+    return count_groups(groups_from_table(map_media(table, _without_bytes)))
+
+
+def _without_bytes(images: pa.StructArray) -> pa.StructArray:
+    empty = {"bytes": b"", "path": None}
+    return pa.array([empty if one else None for one in images.is_valid().to_pylist()], IMAGE)
+
+
 def count_groups(groups: list[Group]) -> dict[str, int]:
-    """Rows and what is in them; a group is invalid where fewer than two candidates have a score."""
+    """Rows and what is in them."""
     candidates = [candidate for group in groups for candidate in group.candidates]
     duels = [duel for group in groups for duel in group.duels]
-    readable = [sum(score.error is None for score in group.scores) for group in groups]
     return {
         "groups": len(groups),
         "candidates": len(candidates),
         "duels": len(duels),
-        "invalid": sum(
-            group.error is not None or num < 2 for group, num in zip(groups, readable, strict=True)
-        ),
+        "invalid": sum(group.is_invalid for group in groups),
         "invalid_candidates": sum(candidate.error is not None for candidate in candidates),
         "invalid_duels": sum(duel.error is not None for duel in duels),
     }

@@ -6,20 +6,21 @@ labels of all rounds so far -> Ray Data -> Ray Train + DeepSpeed -> judge -> hel
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
+from actors.storage import local_copy, place
 from factory import gates
 from factory.intervals import Interval
 from factory.judging.specification import DEFAULT, FILE, JudgeSpecification
 from factory.metrics import Accuracy, accuracy, flip_rate, spearman
 from jobs.judging import judge_heldout_labels, labels_so_far
-from jobs.pipelines import data_files
+from jobs.pipelines import read_dataset
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas.manifest import Parent
+from schemas.places import Place
 from schemas.rows import Label
 
 
@@ -50,16 +51,14 @@ class TrainJudge:
         rounds = [*at.earlier(), at]
         return [base.parent("base"), *[one.parent("labels") for one in rounds]]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
-        import ray.data
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         from ray.data.expressions import col
 
         from actors.trainers.judge import JudgeTask
 
         recipe = at.recipe
         folders = [one.directory("labels") for one in (*at.earlier(), at)]
-        rows = ray.data.read_parquet([str(path) for one in folders for path in data_files(one)])
-        rows = rows.filter(expr=col("split") == "train")
+        rows = read_dataset(folders).filter(expr=col("split") == "train")
         task = JudgeTask(
             recipe.judge.path,
             _specification(recipe.judge.path),
@@ -97,8 +96,8 @@ class TrainJudge:
 
 def _specification(base: str) -> JudgeSpecification:
     """How the judge is asked: as its base says where it says so, else as UnifiedReward does."""
-    if (Path(base) / FILE).is_file():
-        return JudgeSpecification.load(Path(base))
+    if (place(base) / FILE).is_file():
+        return JudgeSpecification.load(local_copy(base))
     return DEFAULT
 
 
