@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,8 @@ from schemas.places import Place
 from schemas.rows import Prompt, Task
 
 _KNOWN_COLUMNS = {"prompt", "prompt_id", "task", "tags"}
+#: Longer texts are no prompts but mistakes, or attempts to fill a model's memory.
+MAX_CHARACTERS = 20_000
 
 
 class PromptsError(ValueError):
@@ -28,8 +31,9 @@ def read_prompts(path: str | Place) -> list[Prompt]:
     `task` and `tags` (a mapping of strings); any other column of strings becomes a tag.
 
     Raises:
-        PromptsError: missing or unreadable file, unknown kind of file, no prompts, an empty text,
-            a value of the wrong type, an unknown task, a duplicate prompt.
+        PromptsError: missing or unreadable file, unknown kind of file, no prompts, an empty or
+            huge text, control characters, a value of the wrong type, an unknown task, a duplicate
+            prompt.
     """
     if isinstance(path, str):
         path = Path(path)
@@ -62,6 +66,7 @@ def _prompt(row: dict[str, Any], where: str) -> Prompt:
         raise PromptsError(f"{where}: 'prompt' {found}")
     if not text.strip():
         raise PromptsError(f"{where}: 'prompt' is empty")
+    _check_text(text, f"{where}: 'prompt'")
     task: Any = row.get("task") or "image_generation"
     if task not in get_args(Task):
         raise PromptsError(f"{where}: unknown task {task!r}; known: {', '.join(get_args(Task))}")
@@ -69,14 +74,26 @@ def _prompt(row: dict[str, Any], where: str) -> Prompt:
     given = row.get("tags") or {}
     if isinstance(given, list) and all(isinstance(tag, dict) for tag in given):
         # our own Parquet form
-        given = {tag["key"]: tag["value"] for tag in given}
+        given = {tag.get("key"): tag.get("value") for tag in given}
     if not isinstance(given, dict):
         raise PromptsError(f"{where}: 'tags' is {type(given).__name__}, not a mapping")
     tags.update(given)
     for key, value in tags.items():
-        if not isinstance(value, str):
-            raise PromptsError(f"{where}: tag {key!r} is {type(value).__name__}, not text")
+        if not isinstance(value, str) or not isinstance(key, str):
+            raise PromptsError(f"{where}: tag {key!r:.80} is {type(value).__name__}, not text")
+        _check_text(key, f"{where}: the name of tag {key!r:.80}")
+        _check_text(value, f"{where}: tag {key!r:.80}")
     return Prompt.of(text.strip(), task, tags)
+
+
+def _check_text(text: str, where: str) -> None:
+    """Refuse what no honest prompt holds and what would break what comes later."""
+    if len(text) > MAX_CHARACTERS:
+        raise PromptsError(f"{where} has {len(text)} characters, more than {MAX_CHARACTERS}")
+    for at, one in enumerate(text):
+        # Cc: control characters; Cs: half of a surrogate pair, which has no UTF-8.
+        if one not in "\n\t" and unicodedata.category(one) in ("Cc", "Cs"):
+            raise PromptsError(f"{where} holds the control character U+{ord(one):04X} at {at}")
 
 
 def _text_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -88,7 +105,7 @@ def _json_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(_lines(path), start=1):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PromptsError(f"{path}: row {number}: not JSON: {error}") from None
         if not isinstance(row, dict):
             raise PromptsError(f"{path}: row {number}: is {type(row).__name__}, not an object")
@@ -97,7 +114,9 @@ def _json_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _lines(path: Place) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        # Only line feeds end a line: other separators may stand inside a JSON string.
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
     except (OSError, UnicodeDecodeError) as error:
         raise PromptsError(f"{path}: cannot be read as UTF-8 text: {error}") from None
 
@@ -107,5 +126,9 @@ def _parquet_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
         table = pq.read_table(BytesIO(path.read_bytes()))
     except (OSError, pa.ArrowException) as error:
         raise PromptsError(f"{path}: cannot be read as Parquet: {error}") from None
-    for number, row in enumerate(table.to_pylist(), start=1):
+    for number in range(1, table.num_rows + 1):
+        try:
+            (row,) = table.slice(number - 1, 1).to_pylist()
+        except (ValueError, OverflowError, pa.ArrowException) as error:  # such as invalid UTF-8
+            raise PromptsError(f"{path}: row {number}: cannot be read: {error}") from None
         yield number, {key: value for key, value in row.items() if value is not None}

@@ -106,7 +106,7 @@ def of_bytes(data: bytes, path: object) -> Manifest:
         raw["parents"] = tuple(Parent(**parent) for parent in raw["parents"])
         raw["files"] = None if raw["files"] is None else tuple(map(_file_name, raw["files"]))
         return Manifest(**raw)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ManifestError(f"{path}: not a manifest of this version: {error}") from None
 
 

@@ -8,6 +8,7 @@ Paths are relative to the directory in which the command runs.
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -260,7 +261,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: no such recipe file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys, not {type(raw).__name__}")
@@ -284,7 +285,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
             raise RecipeError(f"{override!r}: {parent!r} is a value, not a section")
     try:
         at[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{override!r}: the value is not valid YAML: {error}") from None
 
 
@@ -295,7 +296,8 @@ def _explain(path: str | Path, error: ValidationError) -> str:
         if fault["type"] == "extra_forbidden":
             lines.append(f"  {key}: unknown key{_known_keys(fault['loc'])}{_no_secrets(key)}")
         else:
-            shown = without_credentials(repr(fault["input"]))
+            # Shortened while it is made: an alias in YAML can stand for a very large value.
+            shown = without_credentials(reprlib.repr(fault["input"]))
             given = "" if fault["type"] == "missing" else f" (given: {shown:.80})"
             lines.append(f"  {key}: {fault['msg']}{given}")
     return "\n".join(lines)
