@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.storage import place, write_whole
-from schemas.arrow import IMAGE, map_media
+from schemas.arrow import IMAGE, map_media, media_arrays
 
 _FOLDER = "objects"
 _NAME = re.compile(r"objects/([0-9a-f]{2})/(\1[0-9a-f]{62})")
@@ -23,6 +23,12 @@ _NAME = re.compile(r"objects/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 
 class MediaReferenceError(ValueError):
     """A reference in a table that leads to no object, to another one, or out of the store."""
+
+
+def _is_away(images: pa.StructArray) -> bool:
+    """Whether some of the media are only referred to."""
+    away = pc.and_(pc.is_null(images.field("bytes")), pc.is_valid(images.field("path")))
+    return bool(pc.any(away).as_py())
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,10 @@ class MediaStore:
 
     def put_out(self, table: pa.Table) -> pa.Table:
         """The table with its large media written as objects and referred to."""
-        return map_media(table, self._put_out)
+        if table.nbytes <= self.max_inline_bytes:
+            return table
+        has_large = any(map(self._is_large, media_arrays(table)))
+        return map_media(table, self._put_out) if has_large else table
 
     def bring_in(self, table: pa.Table) -> pa.Table:
         """The table with the bytes of all its media.
@@ -46,11 +55,16 @@ class MediaStore:
         Raises:
             MediaReferenceError: an object is missing or is not what the table says.
         """
-        return map_media(table, self._bring_in)
+        has_away = any(map(_is_away, media_arrays(table)))
+        return map_media(table, self._bring_in) if has_away else table
+
+    def _is_large(self, images: pa.StructArray) -> bool:
+        return (
+            pc.max(pc.binary_length(images.field("bytes"))).as_py() or 0
+        ) > self.max_inline_bytes
 
     def _put_out(self, images: pa.StructArray) -> pa.StructArray:
-        sizes = pc.binary_length(images.field("bytes"))
-        if not len(images) or (pc.max(sizes).as_py() or 0) <= self.max_inline_bytes:
+        if not self._is_large(images):
             return images
         rows = images.to_pylist()
         for row in rows:
@@ -59,9 +73,7 @@ class MediaStore:
         return pa.array(rows, IMAGE)
 
     def _bring_in(self, images: pa.StructArray) -> pa.StructArray:
-        data, paths = images.field("bytes"), images.field("path")
-        away = pc.and_(pc.is_null(data), pc.is_valid(paths))
-        if not len(images) or not pc.any(away).as_py():
+        if not _is_away(images):
             return images
         rows = images.to_pylist()
         for row in rows:

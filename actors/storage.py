@@ -216,7 +216,7 @@ class S3Path:
 
     def open(self, mode: Literal["rb"]) -> IO[bytes]:
         with explained(self):
-            file = filesystem().open_input_stream(self.path, compression=None)
+            file = filesystem().open_input_file(self.path)
         return io.BufferedReader(file, 1024**2)
 
     def read_bytes(self) -> bytes:

@@ -253,7 +253,7 @@ def write_file(
 
 
 def _write_group(writer: pq.ParquetWriter, tables: list[pa.Table]) -> None:
-    table = pa.concat_tables(tables)
+    table = pa.concat_tables(tables).combine_chunks()  # many small chunks are slow to write
     writer.write_table(table, row_group_size=table.num_rows)
 
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -330,6 +330,25 @@ def map_media(table: pa.Table, change: Callable[[pa.StructArray], pa.StructArray
             chunks = [_map_array(chunk, change) for chunk in table.column(index).chunks]
             table = table.set_column(index, field, pa.chunked_array(chunks, field.type))
     return table
+
+
+def media_arrays(table: pa.Table) -> Iterator[pa.StructArray]:
+    """The arrays of type `IMAGE` of a table, however deep; nothing is copied."""
+    for index, field in enumerate(table.schema):
+        if _has_media(field.type):
+            for chunk in table.column(index).chunks:
+                yield from _media_below(chunk)
+
+
+def _media_below(array: pa.Array) -> Iterator[pa.StructArray]:
+    if array.type.equals(IMAGE):
+        yield array
+    elif pa.types.is_list(array.type):
+        yield from _media_below(array.flatten())
+    else:
+        for index, field in enumerate(array.type):
+            if _has_media(field.type):
+                yield from _media_below(array.field(index))
 
 
 def _has_media(type_: pa.DataType) -> bool:

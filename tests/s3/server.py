@@ -66,10 +66,11 @@ class S3Server:
         data.mkdir()
         self.command = [
             *(binary, "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
-            *("-master.volumeSizeLimitMB=64", "-volume.max=20", "-filer", "-s3"),
+            *("-master.volumeSizeLimitMB=1024", "-volume.max=20", "-filer", "-s3"),
             *(f"-{name}.port={port}" for name, port in zip(names, ports, strict=False)),
             *(f"-{name}.port.grpc={ports[len(names) + i]}" for i, name in enumerate(names)),
             f"-s3.config={config}",
+            *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # else on fixed ports
         ]
         self.process: subprocess.Popen[bytes] | None = None
 

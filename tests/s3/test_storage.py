@@ -158,4 +158,6 @@ def test_large_media_become_objects_and_come_back(s3: S3Path) -> None:
 def test_parquet_is_readable_by_plain_arrow(s3: S3Path) -> None:
     filesystem, path = storage.arrow_path(s3 / "t.parquet")
     pq.write_table(pa.table({"a": [1, 2]}), path, filesystem=filesystem)
+    with (s3 / "t.parquet").open("rb") as file:
+        assert pq.ParquetFile(file).read()["a"].to_pylist() == [1, 2]
     assert pq.read_table(path, filesystem=filesystem)["a"].to_pylist() == [1, 2]
