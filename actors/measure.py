@@ -1,52 +1,57 @@
-"""Measuring a judge on held-out labels: how often it agrees with people, and with itself."""
+"""A stage that asks a judge about labels: from a table of label rows to a table of opinions."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import pyarrow as pa
 
 from actors.stages import JudgeRef, one_thread_per_worker
-from factory.matchups import Matchup, matchup
-from schemas.rows import Candidate, Label, Media, Preference
+from factory.protocols import Judge
+from schemas.arrow import labels_from_table, opinions_to_table
+from schemas.rows import Duel, Label, Opinion, Score
 
 
-@dataclass(frozen=True)
-class Opinion:
-    """The judge's view of one pairwise label, in the order of the label."""
+class JudgeLabels:
+    """Duels the sides of every pairwise label in both orders, and scores single sides.
 
-    prompt_id: str
-    label: Preference
-    matchup: Matchup | None  # None where either side could not be judged
+    Reads label rows; writes a row of opinions for each. With `with_scores`, the sides of pairs are
+    scored as well.
+    """
 
+    def __init__(self, ref: JudgeRef, with_scores: bool = False) -> None:
+        one_thread_per_worker()
+        self.judge = ref.load()
+        self.with_scores = with_scores
 
-@dataclass(frozen=True)
-class Opinions:
-    """The judge's view of all held-out labels. `points` are (given by people, judge's score)."""
-
-    pairs: tuple[Opinion, ...]
-    points: tuple[tuple[str, float, float], ...]  # prompt_id, label, score
-
-
-def judge_labels(ref: JudgeRef, labels: Sequence[Label]) -> Opinions:
-    """Let a judge duel the sides of every pairwise label in both orders, and score the others."""
-    one_thread_per_worker()
-    judge = ref.load()
-    pairs, points = [], []
-    for label in labels:
-        candidates = [_candidate(label.first, 0)]
-        if label.second is not None:
-            candidates.append(_candidate(label.second, 1))
-        sitting = judge.sit(label.prompt, candidates)
-        if label.preference is not None:
-            met = matchup(sitting.duels([(0, 1), (1, 0)]), "0", "1")
-            pairs.append(Opinion(label.prompt.prompt_id, label.preference, met))
-        elif label.points is not None:
-            score = sitting.scores()[0]
-            value = score.value if score.error is None else math.nan
-            points.append((label.prompt.prompt_id, float(label.points), value))
-    return Opinions(tuple(pairs), tuple(points))
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return opinions_to_table(
+            opinion_of(self.judge, label, with_scores=self.with_scores)
+            for label in labels_from_table(table)
+        )
 
 
-def _candidate(media: Media, side: int) -> Candidate:
-    return Candidate(str(side), "label", 0, media)
+def opinion_of(judge: Judge, label: Label, *, with_scores: bool) -> Opinion:
+    """What a judge makes of one label; whatever goes wrong is written into it."""
+    scores: tuple[Score, ...] = ()
+    duels: tuple[Duel, ...] = ()
+    reason: str | None = None
+    is_pair = label.preference is not None
+    try:
+        sitting = judge.sit(label.prompt, label.sides())
+        if is_pair:
+            duels = tuple(sitting.duels([(0, 1), (1, 0)]))
+        if with_scores or not is_pair:
+            scores = tuple(sitting.scores())
+    except (RuntimeError, ValueError) as error:
+        reason = f"{judge.name}: {type(error).__name__}: {error}"[:500]
+    return Opinion(
+        label_id=label.label_id,
+        prompt_id=label.prompt.prompt_id,
+        task=label.prompt.task,
+        tags=label.prompt.tags,
+        judge=judge.name,
+        preference=label.preference,
+        points=label.points,
+        scores=scores,
+        duels=duels,
+        error=reason,
+    )

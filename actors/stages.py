@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import pyarrow as pa
@@ -15,14 +16,17 @@ import torch
 
 from actors.generators import DiffusersGenerator, candidate_seeds
 from actors.judges import TransformersJudge
+from actors.judges.endpoint import EndpointJudge
 from actors.memory import halving, is_out_of_memory, reason
 from actors.storage import local_model
 from actors.tally import StageTally, TallyHandle
+from factory.judging.calibrated import CalibratedJudge
+from factory.judging.calibration import Calibration, CalibrationError
 from factory.protocols import Generator, Judge, Sitting
 from factory.ranking import Strategy
 from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.recipe import GeneratorSpec
+from schemas.recipe import EndpointSpec, GeneratorSpec
 from schemas.rows import Candidate, Duel, Group, Score, content_id
 
 #: Names the sandbox oracle where a judge is asked for.
@@ -63,6 +67,9 @@ class JudgeRef:
     path: str
     address: str
     precision: str = "fp32"
+    max_batch: int = 64
+    specification: str | None = None
+    is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
 
     @property
     def name(self) -> str:
@@ -71,7 +78,34 @@ class JudgeRef:
     def load(self) -> Judge:
         if self.path == ORACLE:
             return OracleJudge()
-        return TransformersJudge(local_model(self.path), self.address, self.precision)
+        path = local_model(self.path)
+        judge = TransformersJudge(
+            path, self.address, self.precision, self.max_batch, self.specification
+        )
+        if not self.is_calibrated:
+            return judge
+        calibration = Calibration.load(Path(path))
+        if calibration is None:
+            raise CalibrationError(f"{self.path}: this judge was not calibrated")
+        return CalibratedJudge(judge, calibration)
+
+
+@dataclass(frozen=True)
+class EndpointRef:
+    """What travels to a worker that is to ask an endpoint. The key does not travel."""
+
+    spec: EndpointSpec
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def address(self) -> str:
+        return f"{self.spec.name}@0"
+
+    def load(self) -> Judge:
+        return EndpointJudge(self.spec)
 
 
 def one_thread_per_worker() -> None:
@@ -136,7 +170,8 @@ class Judging:
     """Adds scores and duels.
 
     Reads `candidates`; adds to `scores` one score for each, and to `duels` those that the ranking
-    strategy asks for, round by round. Where a judge fails, `error` and `failed_stage` say so.
+    strategy asks for: all of one plan together, then the next plan. Where a judge fails, `error`
+    and `failed_stage` say so.
     """
 
     def __init__(

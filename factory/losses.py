@@ -7,8 +7,10 @@ detached here in any case.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -25,6 +27,76 @@ class PreferenceLoss(NamedTuple):
     loss: Tensor
     accuracy: Tensor
     margin: Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One member of the DPO family, the same for pictures, clips and answers.
+
+    With `gain` by how much the policy is better than the reference on one side (in log-probability,
+    or by a smaller error), the implicit reward is beta gain, and m the chosen side's less the
+    rejected one's. The loss of a pair is
+
+        weight [(1 - label_smoothing) f(m) + label_smoothing f(-m)] + sft_weight error
+
+    beta: strength of the pull to the reference.
+    variant: "sigmoid", f(m) = -log sigmoid(m): Rafailov et al. 2023 (arXiv 2305.18290), equation 7.
+        "ipo", f(m) = (m - 1/2)^2: Azar et al. 2023 (arXiv 2310.12036), equation 17, times beta^2.
+        The minimum is the same; without the factor the gradient shrinks as beta grows, and with the
+        betas of thousands that diffusion needs it would be lost in Adam's epsilon.
+    label_smoothing: probability that a label is wrong (conservative DPO, Mitchell 2023).
+    sft_weight: weight of the chosen side's own error, which keeps its likelihood from falling
+        together with the rejected one's (RPO, Pang et al. 2024, arXiv 2404.19733). In units of the
+        loss: beta has no part in it.
+    is_length_normalised: gains of answers are means over their tokens, not sums, so that a long
+        answer gains no more than a short one (LN-DPO; Meng et al. 2024, arXiv 2405.14734).
+    """
+
+    beta: float
+    variant: Literal["sigmoid", "ipo"] = "sigmoid"
+    label_smoothing: float = 0.0
+    sft_weight: float = 0.0
+    is_length_normalised: bool = False
+
+    def __call__(
+        self,
+        gain_chosen: Tensor,
+        gain_rejected: Tensor,
+        error_chosen: Tensor,
+        weights: Tensor | None = None,
+    ) -> PreferenceLoss:
+        """The loss of a batch.
+
+        Args:
+            gain_chosen: [B], with gradient.
+            gain_rejected: [B], with gradient.
+            error_chosen: of the policy on the chosen side, [B].
+            weights: of the pairs, [B]; all one where not given. The mean is over pairs, not over
+                weights: what a pair counts for does not depend on which others share its batch.
+
+        Raises:
+            ValueError: more or less than one number a pair.
+        """
+        margins = self.beta * (gain_chosen - gain_rejected).float()
+        for one in (margins, error_chosen, *([] if weights is None else [weights])):
+            if one.ndim != 1 or one.shape != margins.shape:
+                raise ValueError(f"one number a pair is wanted, not the shape {tuple(one.shape)}")
+        losses = self._of_margin(margins)
+        if self.label_smoothing:
+            losses = losses.lerp(self._of_margin(-margins), self.label_smoothing)
+        if weights is not None:
+            losses = losses * weights.float()
+        loss = losses.mean()
+        if self.sft_weight:
+            loss = loss + self.sft_weight * error_chosen.float().mean()
+        seen = margins.detach()
+        return PreferenceLoss(loss, ((seen.sign() + 1) / 2).mean(), seen.mean())
+
+    def _of_margin(self, margins: Tensor) -> Tensor:
+        """The f of the class's docstring."""
+        if self.variant == "ipo":
+            return (margins - 0.5).pow(2)
+        return -F.logsigmoid(margins)
 
 
 def answer_cross_entropy(
@@ -49,8 +121,10 @@ def answer_cross_entropy(
     return total / (targets != ignore_index).sum().clamp(min=1)
 
 
-def answer_log_probability(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> Tensor:
-    """Log-probability of each row's answer, summed over its tokens: [B].
+def answer_token_log_probabilities(
+    logits: Tensor, targets: Tensor, ignore_index: int = -100
+) -> Tensor:
+    """Log-probability of each token of the answers, zero outside of them: [B, T].
 
     Args:
         logits: [B, T, V]; those at a position predict that position's target.
@@ -58,9 +132,20 @@ def answer_log_probability(logits: Tensor, targets: Tensor, ignore_index: int = 
         ignore_index: marks the positions that are left out.
     """
     asked = targets != ignore_index
-    log_p = F.log_softmax(logits.float(), dim=-1)
-    tokens = log_p.gather(-1, targets.where(asked, 0).unsqueeze(-1)).squeeze(-1)
-    return (tokens * asked).sum(dim=-1)
+    # Row by row in float32: a copy of all logits in float32 would be the largest tensor of a step.
+    rows = []
+    for row, wanted in zip(logits, targets.where(asked, 0), strict=True):
+        picked = row.gather(-1, wanted.unsqueeze(-1)).squeeze(-1).float()
+        rows.append(picked - row.float().logsumexp(dim=-1))
+    return torch.stack(rows) * asked
+
+
+def answer_log_probability(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> Tensor:
+    """Log-probability of each row's answer, summed over its tokens: [B].
+
+    See `answer_token_log_probabilities`.
+    """
+    return answer_token_log_probabilities(logits, targets, ignore_index).sum(dim=-1)
 
 
 def order_consistency(logp_shown: Tensor, logp_swapped: Tensor) -> Tensor:
@@ -88,9 +173,10 @@ def diffusion_dpo(
     error_rejected: Tensor,
     ref_error_chosen: Tensor,
     ref_error_rejected: Tensor,
-    beta: float,
+    objective: Objective,
+    weights: Tensor | None = None,
 ) -> PreferenceLoss:
-    """Diffusion-DPO, Wallace et al. 2023 (arXiv 2311.12908), equation 14.
+    """Diffusion-DPO, Wallace et al. 2023 (arXiv 2311.12908), equation 14, and its variants.
 
         loss = -log sigmoid(-beta [(e_w - e_w_ref) - (e_l - e_l_ref)])
 
@@ -103,24 +189,29 @@ def diffusion_dpo(
         error_rejected: of the policy on the rejected side, [B].
         ref_error_chosen: of the reference, [B].
         ref_error_rejected: of the reference, [B].
-        beta: strength of the pull to the reference.
+        objective: the member of the family.
+        weights: of the pairs, [B].
     """
     gain_chosen = ref_error_chosen.detach() - error_chosen
     gain_rejected = ref_error_rejected.detach() - error_rejected
-    return _preference_loss(beta * (gain_chosen - gain_rejected), label_smoothing=0.0)
+    return objective(gain_chosen, gain_rejected, error_chosen, weights)
 
 
-def dpo(
+def answer_dpo(
     logp_chosen: Tensor,
     logp_rejected: Tensor,
     ref_logp_chosen: Tensor,
     ref_logp_rejected: Tensor,
-    beta: float,
-    label_smoothing: float = 0.0,
+    objective: Objective,
+    num_tokens_chosen: Tensor,
+    num_tokens_rejected: Tensor,
+    weights: Tensor | None = None,
 ) -> PreferenceLoss:
-    """DPO, Rafailov et al. 2023 (arXiv 2305.18290), equation 7.
+    """DPO of answers, Rafailov et al. 2023 (arXiv 2305.18290), equation 7, and its variants.
 
         loss = -log sigmoid(beta [(logp_w - logp_w_ref) - (logp_l - logp_l_ref)])
+
+    The error that `sft_weight` weighs is the chosen answer's cross-entropy, in nats a token.
 
     Args:
         logp_chosen: log-probability of the chosen answer under the policy, summed over the
@@ -128,21 +219,32 @@ def dpo(
         logp_rejected: of the rejected answer, [B].
         ref_logp_chosen: under the reference, [B].
         ref_logp_rejected: under the reference, [B].
-        beta: strength of the pull to the reference.
-        label_smoothing: probability that a label is wrong (conservative DPO, Mitchell 2023).
+        objective: the member of the family.
+        num_tokens_chosen: of each chosen answer, [B].
+        num_tokens_rejected: of each rejected answer, [B].
+        weights: of the pairs, [B].
     """
     gain_chosen = logp_chosen - ref_logp_chosen.detach()
     gain_rejected = logp_rejected - ref_logp_rejected.detach()
-    return _preference_loss(beta * (gain_chosen - gain_rejected), label_smoothing)
+    if objective.is_length_normalised:
+        gain_chosen = gain_chosen / num_tokens_chosen
+        gain_rejected = gain_rejected / num_tokens_rejected
+    return objective(gain_chosen, gain_rejected, -logp_chosen / num_tokens_chosen, weights)
 
 
-def _preference_loss(margins: Tensor, label_smoothing: float) -> PreferenceLoss:
-    """Negative log-likelihood of the preferences [B] under Bradley-Terry."""
-    if margins.ndim != 1:
-        raise ValueError(f"one number a pair is wanted, not the shape {tuple(margins.shape)}")
-    margins = margins.float()
-    losses = -(1 - label_smoothing) * F.logsigmoid(margins)
-    if label_smoothing:
-        losses = losses - label_smoothing * F.logsigmoid(-margins)
-    seen = margins.detach()
-    return PreferenceLoss(losses.mean(), ((seen.sign() + 1) / 2).mean(), seen.mean())
+def kl_of_answers(logp: Tensor, ref_logp: Tensor, num_answers: int) -> Tensor:
+    """An estimate of KL(reference || policy) in nats an answer, from answers that the reference
+    sampled; a scalar, without gradient, never negative.
+
+    The mean over answers of the sum over tokens of exp(g) - 1 - g, g = logp - ref_logp: unbiased
+    where the answers are samples of the reference, and of low variance near it (Schulman 2020,
+    "Approximating KL divergence", k3). The two sides of a pair were picked from such samples by a
+    judge, so it is a curve to watch and no measurement.
+
+    Args:
+        logp: of each token under the policy, zero outside of answers, any shape.
+        ref_logp: of the same tokens under the reference.
+        num_answers: answers in the batch.
+    """
+    gain = (logp - ref_logp).detach().float()
+    return (gain.expm1() - gain).sum() / num_answers

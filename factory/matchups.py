@@ -113,10 +113,10 @@ def matchup(duels: Sequence[Duel], first_id: str, second_id: str) -> Matchup | N
 
 def matchups(duels: Sequence[Duel]) -> list[Matchup]:
     """Every matchup among the duels, each once, in the order of their first appearance."""
-    met: dict[frozenset[str], tuple[str, str]] = {}
+    met: dict[frozenset[str], list[Duel]] = {}
     for duel in duels:
-        met.setdefault(frozenset((duel.first_id, duel.second_id)), (duel.first_id, duel.second_id))
-    found = (matchup(duels, first, second) for first, second in met.values())
+        met.setdefault(frozenset((duel.first_id, duel.second_id)), []).append(duel)
+    found = (matchup(both, both[0].first_id, both[0].second_id) for both in met.values())
     return [one for one in found if one is not None]
 
 

@@ -1,8 +1,8 @@
 """Pictures as bytes and as pixels, and the plain attributes that audits and filters look at.
 
 Everything here is a function of pixels alone. `attributes` are the quantities that judges and
-people are known to be swayed by; `perceptual_hash` finds near-duplicates. Left out: clips, whose
-frames go through the same functions one by one.
+people are known to be swayed by; `perceptual_hash` finds near-duplicates. Left out: clips
+(`factory.clips`), whose frames go through the same functions one by one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BLANK_STEP = 12
 
 
 class MediaError(ValueError):
-    """Bytes that are no picture that can be read."""
+    """Bytes that are no picture or clip that can be read."""
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:

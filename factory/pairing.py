@@ -1,38 +1,98 @@
-"""From an order to pairs: the best candidate is chosen and the worst is rejected, then the second
-best and the second worst, as far as the recipe asks; no candidate is used twice.
+"""From an order to pairs: a mode says which two candidates make the best pair, then the next best,
+and so on; pairs are taken from that list while no candidate is used too often.
 
-A group that has no pair leaves an invalid one in its place, so that every prompt is accounted for
+Margins and their uncertainty travel with the pair. What makes a pair unfit is not decided here. A
+group that has no pair leaves an invalid one in its place, so that every prompt is accounted for
 and a resumed run does not try it again.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 from factory.matchups import matchup
-from factory.ranking import Order, is_scored
+from factory.ranking import Match, Order, is_scored
+from schemas import recipe
 from schemas.rows import Candidate, Group, Pair, content_id
 
+Mode = Literal["best_against_worst", "near_miss", "all_above_margin"]
 
-def best_against_worst(group: Group, order: Order, depth: int = 0) -> Pair | None:
-    """A pair of the order's first and last candidates, for objections to look at.
+
+@dataclass(frozen=True)
+class Pairing:
+    """Pairs of a group, as the recipe's `curate` asks for them.
+
+    mode: `best_against_worst`: the farthest apart in the ranking first; with `max_uses` 1 that is
+        best and worst, second best and second worst, and so on. `near_miss`: the best against the
+        candidate that is just `min_margin` weaker or little more, for pairs that are hard to tell
+        apart. `all_above_margin`: all that are `min_margin` apart, the largest margin first.
+    min_margin: in points; not used by `best_against_worst`.
+    max_pairs: of one prompt; None for as many as there are.
+    max_uses: of one candidate in the pairs of its prompt; None for no limit.
+    """
+
+    mode: Mode = "best_against_worst"
+    min_margin: float = 0.0
+    max_pairs: int | None = 1
+    max_uses: int | None = 1
+
+    def __call__(self, group: Group, order: Order) -> list[Pair]:
+        """The pairs, for objections to look at; none where the order has no two candidates.
+
+        Where no two are far enough apart, best and worst stand for the group, so that its thin
+        margin is on record.
+        """
+        taken = self._take(self._proposals(order))
+        if not taken and len(order.ranking) > 1:
+            taken = [(order.ranking[0], order.ranking[-1])]
+        return [pair_of(group, order, better, worse) for better, worse in taken]
+
+    def _proposals(self, order: Order) -> list[Match]:
+        """(better, worse) by position in the group, in the order in which they are wanted."""
+        ranks = list(itertools.combinations(range(len(order.ranking)), 2))
+        pairs = [(order.ranking[better], order.ranking[worse]) for better, worse in ranks]
+        if self.mode == "best_against_worst":
+            by_distance = sorted(ranks, key=lambda rank: (rank[0] - rank[1], rank[0]))
+            return [(order.ranking[better], order.ranking[worse]) for better, worse in by_distance]
+        apart = [pair for pair in pairs if order.margin(*pair) >= self.min_margin]
+        if self.mode == "near_miss":
+            rank_of = {index: rank for rank, index in enumerate(order.ranking)}
+            return sorted(apart, key=lambda pair: (rank_of[pair[0]], order.margin(*pair)))
+        return sorted(apart, key=lambda pair: -order.margin(*pair))
+
+    def _take(self, proposals: Iterable[Match]) -> list[Match]:
+        uses: Counter[int] = Counter()
+        taken: list[Match] = []
+        for pair in proposals:
+            if self.max_pairs is not None and len(taken) == self.max_pairs:
+                break
+            if self.max_uses is None or all(uses[index] < self.max_uses for index in pair):
+                taken.append(pair)
+                uses.update(pair)
+        return taken
+
+
+def pair_of(group: Group, order: Order, better: int, worse: int) -> Pair:
+    """The pair of two candidates, with what scores, order and their own duel say of it.
 
     Args:
         group: the candidates with scores and duels.
         order: of that group.
-        depth: how many candidates to leave out at either end.
+        better: position in the group of the chosen candidate.
+        worse: position in the group of the rejected candidate.
 
-    Returns:
-        None where the order has no two candidates left; if there is no pair at all, `invalid_pair`
-        records why.
+    Raises:
+        ValueError: the order is of other candidates.
     """
-    if len(order.ranking) < 2 * (depth + 1):
-        return None
-    best, worst = order.ranking[depth], order.ranking[-1 - depth]
-    chosen, rejected = group.candidates[best], group.candidates[worst]
+    chosen, rejected = group.candidates[better], group.candidates[worse]
     if (chosen.candidate_id, rejected.candidate_id) != (
-        order.candidate_ids[best],
-        order.candidate_ids[worst],
+        order.candidate_ids[better],
+        order.candidate_ids[worse],
     ):
         raise ValueError(f"the order is not of the candidates of prompt {group.prompt.prompt_id}")
     points = {score.candidate_id: score.value for score in group.scores if is_scored(score)}
@@ -43,8 +103,8 @@ def best_against_worst(group: Group, order: Order, depth: int = 0) -> Pair | Non
         chosen=chosen,
         rejected=rejected,
         judge=_judge(group),
-        margin=order.margin(best, worst),
-        margin_sd=order.difference_sd(best, worst),
+        margin=order.margin(better, worse),
+        margin_sd=order.difference_sd(better, worse),
         score_margin=points.get(chosen.candidate_id, math.nan)
         - points.get(rejected.candidate_id, math.nan),
         p_chosen=met.p_better if met else math.nan,
@@ -88,6 +148,8 @@ def why_no_pair(group: Group) -> str:
     if group.error is not None:
         return f"no group: {group.error}"
     num_scored = sum(is_scored(score) for score in group.scores)
+    if num_scored > 1:  # published strategies place nobody whose duel has no winner
+        return f"no duel with a winner: {num_scored} of {len(group.candidates)} could be judged"
     errors = [one.error for one in group.candidates if one.error is not None]
     errors += [one.error for one in group.scores if one.error is not None]
     first = f"; first error: {errors[0]}" if errors else ""
@@ -101,3 +163,10 @@ def _pair_id(group: Group, chosen: Candidate, rejected: Candidate) -> str:
 def _judge(group: Group) -> str:
     """Who scored the group. Every candidate has a score, if only one with an error."""
     return group.scores[0].judge if group.scores else ""
+
+
+def pairing_of(curate: recipe.Curate) -> Pairing:
+    """The pairing that a recipe asks for."""
+    return Pairing(
+        curate.pairing, curate.objections.min_margin, curate.pairs_per_prompt, curate.max_uses
+    )

@@ -1,4 +1,8 @@
-"""Prompts files: Parquet, JSON Lines or plain text, validated row by row before any model runs."""
+"""Prompts files: Parquet, JSON Lines or plain text, validated row by row before any model runs.
+
+A question names the picture or clip that it is about: `media` is a path, relative to the prompts
+file, or in Parquet a `struct<bytes, path>`, as Hugging Face data sets hold pictures.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,12 @@ from typing import Any, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from factory.clips import describe
+from factory.media import MediaError
 from schemas.places import Place
-from schemas.rows import Prompt, Task
+from schemas.rows import UNDERSTANDING, Media, Prompt, Task
 
-_KNOWN_COLUMNS = {"prompt", "prompt_id", "task", "tags"}
+_KNOWN_COLUMNS = {"prompt", "prompt_id", "task", "tags", "media", "prompt_media"}
 #: Longer texts are no prompts but mistakes, or attempts to fill a model's memory.
 MAX_CHARACTERS = 20_000
 
@@ -28,12 +34,13 @@ def read_prompts(path: str | Place) -> list[Prompt]:
     """Read and validate all prompts of a file.
 
     Text files hold one prompt a line. JSON Lines and Parquet rows have `prompt`, and may have
-    `task` and `tags` (a mapping of strings); any other column of strings becomes a tag.
+    `task`, `media` (for the two understanding tasks, which must) and `tags` (a mapping of strings);
+    any other column of strings becomes a tag.
 
     Raises:
         PromptsError: missing or unreadable file, unknown kind of file, no prompts, an empty or
             huge text, control characters, a value of the wrong type, an unknown task, a duplicate
-            prompt.
+            prompt, a medium that is missing, broken or out of place.
     """
     if isinstance(path, str):
         path = Path(path)
@@ -46,7 +53,7 @@ def read_prompts(path: str | Place) -> list[Prompt]:
     first_seen: dict[str, int] = {}
     for number, row in readers[path.suffix](path):
         where = f"{path}: row {number}"
-        prompt = _prompt(row, where)
+        prompt = _prompt(row, where, path.parent)
         if prompt.prompt_id in first_seen:
             raise PromptsError(
                 f"{where}: duplicate of row {first_seen[prompt.prompt_id]} ({prompt.text!r:.80}); "
@@ -59,7 +66,7 @@ def read_prompts(path: str | Place) -> list[Prompt]:
     return prompts
 
 
-def _prompt(row: dict[str, Any], where: str) -> Prompt:
+def _prompt(row: dict[str, Any], where: str, folder: Place) -> Prompt:
     text = row.get("prompt")
     if not isinstance(text, str):
         found = "is missing" if text is None else f"is {type(text).__name__}, not text"
@@ -83,7 +90,42 @@ def _prompt(row: dict[str, Any], where: str) -> Prompt:
             raise PromptsError(f"{where}: tag {key!r:.80} is {type(value).__name__}, not text")
         _check_text(key, f"{where}: the name of tag {key!r:.80}")
         _check_text(value, f"{where}: tag {key!r:.80}")
-    return Prompt.of(text.strip(), task, tags)
+    return Prompt.of(text.strip(), task, tags, _media(row, task, where, folder))
+
+
+def _media(row: dict[str, Any], task: Task, where: str, folder: Place) -> Media | None:
+    """What a question is about; None for a caption."""
+    given = row.get("media") or row.get("prompt_media")
+    if task not in UNDERSTANDING:
+        if given is not None:
+            raise PromptsError(f"{where}: a prompt of {task} has no 'media'; remove it")
+        return None
+    if given is None:
+        raise PromptsError(f"{where}: 'media' is missing: {task} asks about a picture or clip")
+    data: Any = None
+    if isinstance(given, dict):
+        given = given.get("image") or given  # our own Parquet form keeps the size beside it
+        data, given = (
+            (given.get("bytes"), given.get("path"))
+            if isinstance(given, dict)
+            else (
+                None,
+                given,
+            )
+        )
+    if data is None:
+        if not isinstance(given, str):
+            raise PromptsError(f"{where}: 'media' is {type(given).__name__}, not a path or bytes")
+        try:
+            data = (folder / given).read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+            raise PromptsError(f"{where}: 'media' cannot be read: {error}") from None
+    if not isinstance(data, bytes):
+        raise PromptsError(f"{where}: 'media' holds {type(data).__name__}, not bytes")
+    try:
+        return describe(data)
+    except MediaError as error:
+        raise PromptsError(f"{where}: 'media': {error}") from None
 
 
 def _check_text(text: str, where: str) -> None:

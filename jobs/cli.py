@@ -40,13 +40,22 @@ def run(
 ) -> int:
     """Read the recipe and do the work; a fault in recipe or inputs ends in one clear message."""
     given = arguments.parse_args(argv)
+
+    def configured() -> None:
+        recipe = load(given.recipe, given.overrides)
+        configure(recipe.storage)  # before anything connects or starts a process
+        work(recipe, given)
+
+    return guarded(configured)
+
+
+def guarded(work: Callable[[], None]) -> int:
+    """Do the work of a job; a fault in what it was given ends in one clear message."""
     # Before anything heavy is loaded: a number of threads is read once, when a library starts.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        recipe = load(given.recipe, given.overrides)
-        configure(recipe.storage)  # before anything connects or starts a process
-        work(recipe, given)
+        work()
     except RecipeError as error:
         return _fail(error)
     except ValueError as error:

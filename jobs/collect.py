@@ -96,6 +96,7 @@ def collect(at: Round) -> ReportData:
         grid=_grid(at, evaluation),
         curves=tuple(_curves(at)),
         lineage=lineage.as_text(lineage.trace(at.root, last.address)) if last else "",
+        agreement=results.read(at.directory("judge") / results.AGREEMENT, results.JudgeReport),
         recipe_yaml=yaml.safe_dump(public_settings(at.recipe), sort_keys=False, allow_unicode=True),
     )
 

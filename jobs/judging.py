@@ -1,38 +1,177 @@
-"""The round's judge, and what it makes of the held-out labels on a worker of its pool."""
+"""What a judge makes of labels, wired: label rows -> JudgeLabels (actor pool) -> opinions.
+
+Labels hold media and are streamed; opinions are numbers and come back as a list.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
-from jobs.pipelines import read_table
-from jobs.workspace import Round
-from schemas.arrow import LABELS, labels_from_table
-from schemas.rows import Label
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
-if TYPE_CHECKING:
-    from actors.measure import Opinions
+from actors.storage import arrow_path, place
+from jobs.pipelines import data_files, media_store, stage_wiring
+from jobs.workspace import InputError, Round
+from schemas import manifest
+from schemas.arrow import (
+    LABELS,
+    OPINIONS,
+    check_schema,
+    labels_from_table,
+    opinions_from_table,
+    opinions_to_table,
+)
+from schemas.places import Place
+from schemas.recipe import Pool
+from schemas.rows import Label, Opinion
+
+#: Beside the judge's weights: what it makes of the labels held out.
+OPINIONS_FILE = "opinions.parquet"
+Split = Literal["train", "heldout"]
+
+_LABELS_AT_ONCE = 64  # rows hold media
+_LABELS_PER_BLOCK = 256
 
 
-def judge_ref(at: Round) -> Any:
+def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
     """The round's judge, to be loaded by a worker."""
     from actors.stages import JudgeRef
 
-    return JudgeRef(str(at.directory("judge")), at.address("judge"), at.recipe.judge.precision)
+    spec = at.recipe.judge
+    return JudgeRef(
+        str(at.directory("judge")),
+        at.address("judge"),
+        spec.precision,
+        spec.max_batch,
+        is_calibrated=is_calibrated,
+    )
 
 
-def labels_so_far(at: Round) -> list[Label]:
-    """The labels of this round and all before it."""
-    folders = [one.directory("labels") for one in (*at.earlier(), at)]
-    return [label for folder in folders for label in labels_from_table(read_table(folder, LABELS))]
+def label_files(path: str) -> list[Place]:
+    """The Parquet files of label rows: one file, or those of a complete data set.
+
+    Raises:
+        InputError: there are none.
+    """
+    found = place(path)
+    if found.is_file():
+        return [found]
+    if not found.is_dir():
+        raise InputError(f"labels.path: {path}: no such file")
+    files = data_files(found)
+    if manifest.read(found) is None or not files:
+        raise InputError(f"labels.path: {path}: is no complete data set: it has no manifest")
+    return files
 
 
-def judge_heldout_labels(at: Round) -> tuple[list[Label], Opinions]:
-    """The held-out labels so far, and what the round's judge makes of each."""
-    import ray
+def label_files_so_far(at: Round) -> list[Place]:
+    """The label files of this round and all before it."""
+    return [path for one in (*at.earlier(), at) for path in data_files(one.directory("labels"))]
 
-    from actors.measure import judge_labels
 
-    heldout = [label for label in labels_so_far(at) if label.split == "heldout"]
-    pool = at.recipe.produce.judges
-    measure = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)(judge_labels)
-    return heldout, ray.get(measure.remote(judge_ref(at), heldout))
+def label_batches(files: Sequence[Place], split: Split | None = None) -> Iterator[pa.RecordBatch]:
+    """Label rows in the order of their files, a few at a time."""
+    # By default pyarrow keeps all that it has read of a file until the last row of it.
+    options = ds.ParquetFragmentScanOptions(pre_buffer=False)
+    parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
+    sources = [arrow_path(path) for path in files]
+    scanner = ds.dataset(
+        [path for _, path in sources],
+        schema=LABELS,
+        format=parquet,
+        filesystem=sources[0][0] if sources else None,
+    ).scanner(
+        filter=None if split is None else ds.field("split") == split,
+        batch_size=_LABELS_AT_ONCE,
+        batch_readahead=1,
+        fragment_readahead=1,
+    )
+    if not files:
+        return
+    store = media_store(files[0].parent)  # data sets of one root share their objects
+    for batch in scanner.to_batches():
+        yield from store.bring_in(pa.Table.from_batches([batch])).to_batches()
+
+
+def heldout_labels(at: Round) -> Iterator[Label]:
+    """The held-out labels so far."""
+    for batch in label_batches(label_files_so_far(at), "heldout"):
+        yield from labels_from_table(batch)
+
+
+def heldout_opinions(at: Round) -> list[Opinion]:
+    """What the round's judge makes of the held-out labels so far, as `train_judge` asked it."""
+    return read_opinions(at.directory("judge") / OPINIONS_FILE)
+
+
+def judge_labels(
+    ref: Any,
+    files: Sequence[Place],
+    pool: Pool,
+    split: Split | None = None,
+    *,
+    with_scores: bool = False,
+) -> list[Opinion]:
+    """Let a pool of judges look at labels, in the order of their ids.
+
+    Args:
+        ref: `actors.stages.JudgeRef`.
+        files: Parquet of label rows.
+        pool: the actors.
+        split: of the labels; all of them where None.
+        with_scores: score the sides of pairs as well.
+    """
+    import ray.data
+    from ray.data.expressions import col
+
+    from actors.measure import JudgeLabels
+
+    sources = [arrow_path(path) for path in files]
+    num_rows = sum(pq.read_metadata(path, filesystem=fs).num_rows for fs, path in sources)
+    rows = ray.data.read_parquet(
+        [path for _, path in sources],
+        filesystem=sources[0][0],
+        override_num_blocks=max(math.ceil(num_rows / _LABELS_PER_BLOCK), 1),
+    )
+    if split is not None:
+        rows = rows.filter(expr=col("split") == split)
+    rows = rows.map_batches(
+        media_store(files[0].parent).bring_in,
+        batch_format="pyarrow",
+        batch_size=None,
+        zero_copy_batch=True,
+    )
+    rows = rows.map_batches(
+        JudgeLabels,
+        fn_constructor_args=(ref, with_scores),
+        **stage_wiring(pool, _LABELS_AT_ONCE),
+    )
+    tables = rows.iter_batches(batch_size=None, batch_format="pyarrow")
+    # A batch that holds no row may come without its columns.
+    found = [one for table in tables if table.num_rows for one in opinions_from_table(table)]
+    return sorted(found, key=lambda one: one.label_id)
+
+
+def write_opinions(path: Place, opinions: Sequence[Opinion]) -> None:
+    """Write opinions, from which every figure can be measured again."""
+    filesystem, name = arrow_path(path)
+    pq.write_table(opinions_to_table(opinions), name, filesystem=filesystem, compression="zstd")
+
+
+def read_opinions(path: Place) -> list[Opinion]:
+    """Read opinions.
+
+    Raises:
+        InputError: there is no such file.
+        SchemaError: it holds something else.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `python -m jobs.train_judge` writes it")
+    filesystem, name = arrow_path(path)
+    table = pq.read_table(name, filesystem=filesystem)
+    check_schema(table.schema, OPINIONS, str(path))
+    return opinions_from_table(table)

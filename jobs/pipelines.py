@@ -167,13 +167,13 @@ def make_groups(
         rows = rows.map_batches(
             Generate,
             fn_constructor_args=(generators, num_candidates, recipe.seed, tally),
-            **_wiring(settings.generators, settings.groups_per_block),
+            **stage_wiring(settings.generators, settings.groups_per_block),
         )
         if judges:
             rows = rows.map_batches(
                 Judging,
                 fn_constructor_args=(judges, strategy, tally),
-                **_wiring(settings.judges, settings.groups_per_block),
+                **stage_wiring(settings.judges, settings.groups_per_block),
             )
         write_parts(rows, directory, recipe, prefix)
     except Exception as error:
@@ -256,7 +256,8 @@ def media_store(directory: Place, max_inline_bytes: int = 0) -> MediaStore:
     return MediaStore(str(root), max_inline_bytes)
 
 
-def _wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
+def stage_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
+    """The arguments of `map_batches` for a stage of Arrow tables on a pool of actors."""
     import ray.data
 
     return {
@@ -310,9 +311,15 @@ def read_batches(directory: Place, num_rows: int) -> Iterator[pa.Table]:
     """A whole data set, a few rows at a time, media included."""
     store = media_store(directory)
     for path in data_files(directory):
-        with path.open("rb") as file:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=num_rows):
-                yield store.bring_in(pa.Table.from_batches([batch]))
+        for batch in row_batches(path, num_rows):
+            yield store.bring_in(pa.Table.from_batches([batch]))
+
+
+def row_batches(path: Place, batch_size: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, a few at a time, for files that need not fit in memory."""
+    with path.open("rb") as file:
+        # By default pyarrow keeps all that it has read of a file until the last row of it.
+        yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=batch_size)
 
 
 def read_table(directory: Place, schema: pa.Schema, files: Sequence[str] | None = None) -> pa.Table:
@@ -326,9 +333,9 @@ def read_table(directory: Place, schema: pa.Schema, files: Sequence[str] | None 
     tables = []
     for path in paths:
         filesystem, name = arrow_path(path)
-        table = pq.read_table(name, filesystem=filesystem)
-        check_schema(table.schema, schema, str(path))
-        tables.append(store.bring_in(table.select(schema.names)))
+        check_schema(pq.read_schema(name, filesystem=filesystem), schema, str(path))
+        table = pq.read_table(name, filesystem=filesystem, schema=schema)
+        tables.append(store.bring_in(table))
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.results import Estimate
+from jobs.results import Estimate, ReliabilityBin
 
 FOREST_WIDTH = 300
 CURVE_WIDTH, CURVE_HEIGHT = 300, 110
+RELIABILITY_SIDE = 150
 _PAD = 10
 _MAX_POINTS = 300
 
@@ -151,3 +152,40 @@ def line(curve: Sequence[tuple[int, float]]) -> Line:
         last_y=places[-1][1],
         is_averaged=per_bucket > 1,
     )
+
+
+@dataclass(frozen=True)
+class Dot:
+    """Pairs of like confidence: claimed to the right, right upwards, in SVG units."""
+
+    x: float
+    y: float
+    y_low: float  # ends of the interval; the dot itself where there is none
+    y_high: float
+    radius: float  # its area grows with the number of pairs
+    bin: ReliabilityBin
+
+
+def reliability(bins: Sequence[ReliabilityBin]) -> list[Dot]:
+    """A reliability plot on a square of `RELIABILITY_SIDE`: confidence from one half to one
+    against the share right from none to all.
+
+    A calibrated judge lies on the line from the middle of the left side to the upper right corner.
+    """
+    inner = RELIABILITY_SIDE - 2 * _PAD
+    most = max((one.num for one in bins), default=1)
+
+    def y(share: float) -> float:
+        return round(RELIABILITY_SIDE - _PAD - share * inner, 1)
+
+    return [
+        Dot(
+            x=round(_PAD + (one.confidence - 0.5) * 2 * inner, 1),
+            y=y(one.share_right),
+            y_low=y(one.share_right if one.low is None else one.low),
+            y_high=y(one.share_right if one.high is None else one.high),
+            radius=round(2 + 4 * math.sqrt(one.num / most), 1),
+            bin=one,
+        )
+        for one in bins
+    ]

@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.plots import forests, line
-from jobs.results import Decision, Estimate, Finding
+from jobs.plots import forests, line, reliability
+from jobs.results import Decision, Estimate, Finding, JudgeReport
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -180,6 +180,7 @@ class ReportData:
     curves: of the trainings of this round.
     lineage: the tree, as text; empty where nothing was made yet.
     recipe_yaml: the resolved recipe.
+    agreement: how the judge agrees with held-out labels; None where it was not measured.
     """
 
     recipe: str
@@ -203,6 +204,7 @@ class ReportData:
     curves: tuple[Curve, ...]
     lineage: str
     recipe_yaml: str
+    agreement: JudgeReport | None = None
 
 
 def render(data: ReportData) -> str:
@@ -220,7 +222,7 @@ def render(data: ReportData) -> str:
         number=number, plain=plain, interval=interval, duration=duration, moment=moment
     )
     template = environment.get_template(_TEMPLATE.name)
-    return template.render(data=data, forests=forests, line=line)
+    return template.render(data=data, forests=forests, line=line, reliability=reliability)
 
 
 def number(value: float | None, width: float | None = None) -> str:

@@ -3,6 +3,7 @@
     curves.json      train_judge, align   a list of points {"step": 10, "loss": 0.31, ...}
     profile.json     audit                Profile
     evaluation.json  evaluate             Evaluation
+    agreement.json   train_judge, evaluate_judge   JudgeReport
     findings.json    train_judge          Finding, ... (of the judge's gates, passed or not)
                      evaluate             Decision
 
@@ -20,12 +21,14 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from factory import gates
 from schemas.places import Place
 
 PROFILE = "profile.json"
 EVALUATION = "evaluation.json"
 FINDINGS = "findings.json"
 CURVES = "curves.json"
+AGREEMENT = "agreement.json"
 GRID = "grid.png"
 
 Read = TypeVar("Read")
@@ -98,6 +101,47 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class ReliabilityBin:
+    """Pairs of like confidence: what the judge claims of them, and how many are right."""
+
+    confidence: float
+    share_right: float
+    low: float | None
+    high: float | None
+    num: int
+
+
+@dataclass(frozen=True)
+class JudgeSlice:
+    """A judge on one slice of labels.
+
+    name: "all", a task, or "tag: value".
+    estimates: the figures, each with its interval and the labels that it rests on.
+    claimed: reliability of the judge's own probabilities.
+    calibrated: of the calibrated ones; empty where the judge has no calibration for it.
+    """
+
+    name: str
+    estimates: tuple[Estimate, ...]
+    claimed: tuple[ReliabilityBin, ...] = ()
+    calibrated: tuple[ReliabilityBin, ...] = ()
+
+
+@dataclass(frozen=True)
+class JudgeReport:
+    """How a judge agrees with labels.
+
+    judge: its address.
+    labels: what it was measured on.
+    slices: "all" first.
+    """
+
+    judge: str
+    labels: str
+    slices: tuple[JudgeSlice, ...]
+
+
+@dataclass(frozen=True)
 class Finding:
     """What one gate saw.
 
@@ -118,6 +162,20 @@ class Finding:
     high: float | None = None
     message: str = ""
 
+    @classmethod
+    def of(cls, found: gates.Finding, subject: str) -> Finding:
+        """A gate's finding about the model at an address."""
+        return cls(
+            gate=found.name,
+            subject=subject,
+            is_passed=found.passed,
+            threshold=found.threshold,
+            value=found.value,
+            low=found.low,
+            high=found.high,
+            message=found.text,
+        )
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -129,7 +187,9 @@ class Decision:
     findings: tuple[Finding, ...]
 
 
-def write(path: Place, result: Profile | Evaluation | Decision | tuple[Finding, ...]) -> None:
+def write(
+    path: Place, result: Profile | Evaluation | Decision | JudgeReport | tuple[Finding, ...]
+) -> None:
     """Write a result; NaN and infinities become null."""
     plain = _without_nan(
         [asdict(one) for one in result] if isinstance(result, tuple) else asdict(result)

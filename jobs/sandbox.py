@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 #: The shipped prompts files: name -> number of prompts. No prompt is in two of them.
-PROMPTS = {"heldout": 240, "label": 220, "produce": 400, "sweep": 360}
+PROMPTS = {"heldout": 240, "label": 220, "produce": 610, "sweep": 360}
 
 #: Captions of which the base sees drawn pictures, and as many of which it sees generated ones.
 GALLERY = 3000

@@ -23,7 +23,7 @@ from jobs import parts, results
 from jobs.promotion import publish
 from jobs.ray_session import check_cpus
 from jobs.tracking import StageRun, Tracker
-from jobs.workspace import MAKERS, InputError, Round, check_writable
+from jobs.workspace import MAKERS, InputError, Round, check_writable, complete, lost_race
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
@@ -57,10 +57,6 @@ class Outcome:
     files: tuple[str, ...] | None = None
 
 
-class LostRaceError(InputError):
-    """Another driver has completed the same artifact first."""
-
-
 class Stage(Protocol):
     """One stage of the loop."""
 
@@ -89,10 +85,10 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
         LostRaceError: another driver was faster.
     """
     directory = at.directory(stage.kind)
-    complete = find_complete(stage, at)
-    if complete is not None:
-        print(f"{complete.address}: complete already ({_counts(complete.counts)})", flush=True)
-        return complete
+    found = find_complete(stage, at)
+    if found is not None:
+        print(f"{found.address}: complete already ({_counts(found.counts)})", flush=True)
+        return found
     parents, settings = stage.parents(at), stage.settings(at)
     wanted = manifest.fingerprint(stage.kind, settings, parents)
     made = manifest.read(directory)
@@ -168,7 +164,7 @@ def remake(made: Manifest, at: Round, outcome: Outcome) -> Manifest:
             directory / manifest.FILE, manifest.to_bytes(made), manifest.to_bytes(again)
         )
     except FileExistsError:
-        raise LostRaceError(_lost(directory, made.address)) from None
+        raise lost_race(directory, made.address) from None
     (directory / _RECORDED).unlink(missing_ok=True)
     if again.files is not None:
         parts.clear(directory, again.files)
@@ -194,7 +190,7 @@ def _make(
         if manifest.read(directory) is None:
             raise
         # Whoever completed it has cleared away what this driver was still at work on.
-        raise LostRaceError(_lost(directory, address)) from error
+        raise lost_race(directory, address) from error
     seconds = round(time.monotonic() - began, 1)
     if outcome.curves:
         (directory / results.CURVES).write_text(json.dumps(list(outcome.curves)))
@@ -211,10 +207,7 @@ def _make(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         writer=_writer(),
     )
-    try:
-        storage.write_new(directory / manifest.FILE, manifest.to_bytes(made))
-    except FileExistsError:
-        raise LostRaceError(_lost(directory, address)) from None
+    complete(directory, made)
     (directory / _STARTED).unlink(missing_ok=True)
     print(f"{address}: complete in {seconds:.0f} s ({_counts(made.counts)})", flush=True)
     return made
@@ -246,15 +239,6 @@ def _begin(
 def _writer() -> str:
     """Names this driver: no two are alike."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-
-
-def _lost(directory: Place, address: str) -> str:
-    first = manifest.read(directory)
-    who = first.writer if first is not None else "unknown"
-    return (
-        f"{directory}: another driver ({who}) completed {address} first; its manifest stands, and "
-        "what this one made is left out. Run the same command again to go on from there."
-    )
 
 
 def _contradiction(

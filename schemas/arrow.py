@@ -17,7 +17,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.rows import Candidate, Duel, Group, Label, Media, Pair, Prompt, Score
+from schemas.rows import (
+    UNDERSTANDING,
+    Candidate,
+    Duel,
+    Group,
+    Label,
+    Media,
+    Opinion,
+    Pair,
+    Prompt,
+    Score,
+)
 
 #: Exactly what Hugging Face stores a picture as; with one more field it would not be recognised.
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -61,7 +72,13 @@ DUEL = pa.struct(
     ]
 )
 PROMPTS = pa.schema(
-    [("prompt_id", pa.string()), ("prompt", pa.string()), ("task", pa.string()), ("tags", _TAGS)]
+    [
+        ("prompt_id", pa.string()),
+        ("prompt", pa.string()),
+        ("task", pa.string()),
+        ("tags", _TAGS),
+        ("prompt_media", MEDIA),
+    ]
 )
 GROUPS = pa.schema(
     [
@@ -101,8 +118,26 @@ LABELS = pa.schema(
         ("points", pa.int32()),
         ("justification", pa.string()),
         ("split", pa.string()),
+        ("first_answer", pa.string()),
+        ("second_answer", pa.string()),
     ]
 )
+OPINIONS = pa.schema(
+    [
+        ("label_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("task", pa.string()),
+        ("tags", _TAGS),
+        ("judge", pa.string()),
+        ("preference", pa.string()),
+        ("points", pa.int32()),
+        ("scores", pa.list_(SCORE)),
+        ("duels", pa.list_(DUEL)),
+        ("error", pa.string()),
+    ]
+)
+#: Columns that only questions about media need; a table without them is read as if they were null.
+OPTIONAL = ("prompt_media", "first_answer", "second_answer")
 
 
 def _features(type_: pa.DataType) -> Any:
@@ -135,12 +170,16 @@ class SchemaError(ValueError):
 def check_schema(found: pa.Schema, wanted: pa.Schema, where: str) -> None:
     """Refuse a table whose columns are not those of `wanted`; more columns are welcome.
 
+    `OPTIONAL` columns may be missing; `pq.read_table(path, schema=wanted)` fills them with nulls.
+
     Raises:
         SchemaError: names `where`, the column, and both types.
     """
     for column in wanted:
         index = found.get_field_index(column.name)
         if index < 0:
+            if column.name in OPTIONAL:
+                continue
             raise SchemaError(f"{where}: column {column.name!r} is missing")
         if not found.field(index).type.equals(column.type):
             raise SchemaError(
@@ -172,18 +211,24 @@ def _media_from_row(row: Row | None) -> Media | None:
     return Media(data, row["width"], row["height"], row["num_frames"], row["fps"])
 
 
+def _tags_to_row(tags: Mapping[str, str]) -> list[Row]:
+    return [{"key": key, "value": value} for key, value in sorted(tags.items())]
+
+
 def _prompt_to_row(prompt: Prompt) -> dict[str, Any]:
     return {
         "prompt_id": prompt.prompt_id,
         "prompt": prompt.text,
         "task": prompt.task,
-        "tags": [{"key": key, "value": value} for key, value in sorted(prompt.tags.items())],
+        "tags": _tags_to_row(prompt.tags),
+        "prompt_media": _media_to_row(prompt.media),
     }
 
 
 def _prompt_from_row(row: Row) -> Prompt:
     tags = {tag["key"]: tag["value"] for tag in row["tags"] or ()}
-    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags)
+    media = _media_from_row(row.get("prompt_media"))
+    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags, media)
 
 
 def _candidate_to_row(candidate: Candidate) -> Row:
@@ -232,11 +277,8 @@ def groups_from_table(table: pa.Table) -> list[Group]:
         Group(
             _prompt_from_row(row),
             tuple(_candidate_from_row(one) for one in row["candidates"]),
-            tuple(
-                Score(**{**one, "value": _number(one["value"]), "spread": _number(one["spread"])})
-                for one in row["scores"] or ()
-            ),
-            tuple(Duel(**one) for one in row["duels"] or ()),
+            tuple(_score_from_row(one) for one in row["scores"] or ()),
+            tuple(_duel_from_row(one) for one in row["duels"] or ()),
             row["error"],
             row["failed_stage"],
             row["attempts"],
@@ -299,20 +341,23 @@ def labels_from_table(table: pa.Table) -> list[Label]:
     """The rows of a table of schema `LABELS`."""
     labels = []
     for row in table.to_pylist():
-        first = _media_from_row(row["first"])
-        if first is None:
-            raise SchemaError(f"label {row['label_id']}: column 'first' is empty")
+        prompt = _prompt_from_row(row)
+        side = "first_answer" if prompt.task in UNDERSTANDING else "first"
+        if row.get(side) is None:
+            raise SchemaError(f"label {row['label_id']}: column {side!r} is empty")
         labels.append(
             Label(
                 label_id=row["label_id"],
-                prompt=_prompt_from_row(row),
+                prompt=prompt,
                 annotator=row["annotator"],
-                first=first,
+                first=_media_from_row(row["first"]),
                 second=_media_from_row(row["second"]),
                 preference=row["preference"],
                 points=row["points"],
                 justification=row["justification"] or "",
                 split=row["split"],
+                first_answer=row.get("first_answer"),
+                second_answer=row.get("second_answer"),
             )
         )
     return labels
@@ -376,6 +421,43 @@ def _map_array(array: pa.Array, change: Callable[[pa.StructArray], pa.StructArra
         mask = array.is_null() if array.null_count else None
         return pa.StructArray.from_arrays(parts, fields=fields, mask=mask)
     return array
+
+
+def opinions_to_table(opinions: Iterable[Opinion]) -> pa.Table:
+    """Opinions as a table of schema `OPINIONS`."""
+    rows = [
+        {
+            **vars(opinion),
+            "tags": _tags_to_row(opinion.tags),
+            "scores": [vars(score) for score in opinion.scores],
+            "duels": [vars(duel) for duel in opinion.duels],
+        }
+        for opinion in opinions
+    ]
+    return pa.Table.from_pylist(rows, schema=OPINIONS)
+
+
+def opinions_from_table(table: pa.Table) -> list[Opinion]:
+    """The rows of a table of schema `OPINIONS`."""
+    return [
+        Opinion(
+            **{
+                **row,
+                "tags": {tag["key"]: tag["value"] for tag in row["tags"] or ()},
+                "scores": tuple(_score_from_row(one) for one in row["scores"] or ()),
+                "duels": tuple(_duel_from_row(one) for one in row["duels"] or ()),
+            }
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def _score_from_row(row: Row) -> Score:
+    return Score(**{**row, "value": _number(row["value"]), "spread": _number(row["spread"])})
+
+
+def _duel_from_row(row: Row) -> Duel:
+    return Duel(**{**row, **{p: _number(row[p]) for p in ("p_first", "p_second", "p_tie")}})
 
 
 def digest_rows(tables: Iterable[pa.Table]) -> str:

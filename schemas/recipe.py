@@ -80,6 +80,31 @@ class JudgeSpec(Section):
     path: str = Field(description="local directory or hub name in transformers' format")
     name: str = Field("judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    specification: str | None = Field(
+        None,
+        description="how it is asked: name of a shipped specification, or a JSON file; the model's "
+        "own judge.json where not given",
+    )
+    max_batch: Positive = Field(
+        64, description="most scores or duels in one forward pass; less memory where smaller"
+    )
+
+
+class EndpointSpec(Section):
+    """A judge behind an OpenAI-compatible endpoint; it is asked in text."""
+
+    url: str = Field(pattern=r"^https?://", description="base URL, up to and with /v1")
+    model: str = Field(description="the model's name at the server")
+    specification: str = Field(description="name of a shipped specification, or a JSON file")
+    name: str = Field("endpoint", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    key_variable: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="environment variable that holds the key; the key itself is never in a recipe",
+    )
+    timeout_s: float = Field(60.0, gt=0, description="seconds without a byte of one request")
+    num_retries: int = Field(4, ge=0, description="tries after the first, with growing pauses")
+    concurrency: Positive = Field(8, description="requests at a time of each worker")
 
 
 class AnnotatorSpec(Section):
@@ -97,12 +122,27 @@ class AnnotatorSpec(Section):
 class Labels(Section):
     """Human labels for the judge: files, or simulated annotators where there are no people."""
 
-    path: str | None = Field(None, description="Parquet of label rows; else they are simulated")
+    path: str | None = Field(None, description="label rows (file or data set); else simulated")
     prompts: str | None = Field(None, description="prompts whose candidates are labelled")
     num_candidates: Positive = Field(4, description="candidates drawn for each prompt")
     pairs_per_prompt: Positive = Field(3, description="labelled pairs for each prompt")
     heldout_share: Share = Field(0.2, description="share of prompts kept for measuring the judge")
     annotators: list[AnnotatorSpec] = Field(default_factory=lambda: [AnnotatorSpec(name="ann")])
+
+
+class Calibrate(Section):
+    """Calibration of the judge on a part of the held-out labels; the other part reports on it."""
+
+    method: Literal["temperature", "isotonic"] = Field(
+        "temperature", description="of the maps; isotonic needs some hundreds of labels a task"
+    )
+    fit_share: Share = Field(
+        0.5, description="share of held-out prompts that it is fitted on; 0 for no calibration"
+    )
+    target_precision: Share = Field(
+        0.9, description="share of right verdicts, below which the judge is to abstain"
+    )
+    num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
 
 
 class TrainJudge(Training):
@@ -113,6 +153,7 @@ class TrainJudge(Training):
     order_consistency: float = Field(
         0.0, ge=0, description="weight of the penalty on verdicts that depend on the order shown"
     )
+    calibration: Calibrate = Calibrate()
 
 
 class Produce(Section):
@@ -126,16 +167,38 @@ class Produce(Section):
     )
     generators: Pool = Pool()
     judges: Pool = Pool()
+    is_calibrated: bool = Field(
+        False, description="judge by calibrated scores and verdicts instead of the judge's own"
+    )
 
 
 class Rank(Section):
     """From scores and duels to an order."""
 
-    strategy: Literal["bracket", "pointwise", "random"] = "bracket"
+    strategy: Literal[
+        "bracket", "paper", "pointwise", "pairwise", "ring", "round_robin", "random"
+    ] = "bracket"
     bracket_size: Positive = Field(2, description="candidates in the top and bottom brackets (k)")
+    ring_degree: int = Field(
+        2, ge=2, multiple_of=2, description="opponents of each candidate on the ring; even"
+    )
+    fusion: Literal["least_squares", "davidson"] = Field(
+        "least_squares",
+        description="a matchup is a measurement (its log-odds), or a vote with ties: for judges "
+        "whose verdicts are read from text",
+    )
     score_sd: float = Field(0.5, gt=0, description="noise of a score, in points of the scale")
     duel_sd: float = Field(0.5, gt=0, description="noise of a duel, in points of the scale")
     logits_per_point: float = Field(2.0, gt=0, description="duel log-odds for one point of quality")
+    quality_sd: float | None = Field(
+        None,
+        gt=0,
+        description="spread of one prompt's candidates, in points; given it, margins are free of "
+        "the luck by which the best score is the best",
+    )
+    p_tie: float = Field(
+        0.2, ge=0, lt=1, description="probability of a tie between equals; for davidson"
+    )
 
 
 class Objections(Section):
@@ -160,18 +223,73 @@ class Curate(Section):
     """From groups to pairs."""
 
     rank: Rank = Rank()
-    pairs_per_prompt: Positive = Field(
-        1, description="best against worst, second best against second worst, and so on"
+    pairing: Literal["best_against_worst", "near_miss", "all_above_margin"] = Field(
+        "best_against_worst",
+        description="the farthest apart first; the best against the nearest that is "
+        "objections.min_margin weaker; or all that are so far apart, the largest margin first",
+    )
+    pairs_per_prompt: Positive | None = Field(
+        1, description="most pairs of one prompt (m); null: as many as there are"
+    )
+    max_uses: Positive | None = Field(
+        1, description="most pairs of a prompt that share a candidate; null: no limit"
     )
     objections: Objections = Objections()
 
+    @model_validator(mode="after")
+    def _margins_are_known(self) -> Curate:
+        if self.rank.strategy == "random" and self.pairing != "best_against_worst":
+            raise ValueError(
+                f"pairing: {self.pairing} needs margins, which rank.strategy: random has not"
+            )
+        return self
+
+
+class Lora(Section):
+    """Low-rank adapters, trained in place of all weights. The reference has them off."""
+
+    rank: Positive = Field(16, description="rank of each adapter")
+    alpha: float = Field(16.0, gt=0, description="an adapter's output is scaled by alpha / rank")
+    targets: list[str] = Field(
+        default_factory=list,
+        description="endings of the adapted layers' names; the attention's projections where empty",
+    )
+
 
 class Align(Training):
-    """Diffusion-DPO of the generator."""
+    """DPO of the generator: Diffusion-DPO of a pipeline, DPO of an answering model."""
 
-    beta: float = Field(2000.0, gt=0, description="strength of the pull to the reference")
+    beta: float | None = Field(
+        None,
+        gt=0,
+        description="strength of the pull to the reference; 2000 for diffusion and 0.1 for answers "
+        "where not given",
+    )
+    variant: Literal["sigmoid", "ipo"] = Field("sigmoid", description="loss of a pair's margin")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="probability that a pair is the wrong way round"
+    )
+    sft_weight: float = Field(
+        0.0, ge=0, description="weight of the chosen side's own error (squared, or nats a token)"
+    )
+    is_length_normalised: bool = Field(
+        False, description="answers: log-probabilities are means over tokens, not sums"
+    )
+    weighting: Literal["none", "confidence", "margin"] = Field(
+        "none", description="pairs count by the certainty, or by the size, of their margin"
+    )
+    full_margin: float = Field(
+        2.0, gt=0, description="margin from which a pair counts in full, in points of the scale"
+    )
     timesteps: Literal["all", "sampler"] = Field(
         "all", description="noise levels trained on: all, or those that the generator draws with"
+    )
+    lora: Lora | None = Field(None, description="train adapters; all weights where not given")
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations again in the backward pass: less memory, more time"
+    )
+    cache_gb: float = Field(
+        4.0, ge=0, description="memory of a worker for latents and text embeddings, in GB"
     )
 
 
@@ -182,6 +300,9 @@ class Evaluate(Section):
     images_per_prompt: Positive = Field(1, description="seeds compared for each prompt")
     oracle: Literal["none", "sandbox"] = Field(
         "none", description="also judge by the sandbox oracle; for sandbox captions only"
+    )
+    endpoint: EndpointSpec | None = Field(
+        None, description="also judge by this endpoint, which was not trained on our labels"
     )
     grid_prompts: Positive = Field(8, description="prompts shown in the picture grid")
     num_resamples: Positive = Field(2000, description="bootstrap resamples, clustered by prompt")
@@ -246,6 +367,15 @@ class Recipe(Section):
     def _labels_come_from_somewhere(self) -> Recipe:
         if self.labels.path is None and self.labels.prompts is None:
             raise ValueError("labels: give 'path' (label rows) or 'prompts' (to simulate labels)")
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_is_fitted_where_it_is_used(self) -> Recipe:
+        if self.produce.is_calibrated and self.train_judge.calibration.fit_share == 0:
+            raise ValueError(
+                "produce.is_calibrated: there is no calibration with "
+                "train_judge.calibration.fit_share: 0"
+            )
         return self
 
 

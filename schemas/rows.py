@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Task = Literal["image_generation", "video_generation", "image_understanding", "video_understanding"]
+#: The tasks whose candidates are answers to a question about the prompt's own media.
+UNDERSTANDING: tuple[Task, ...] = ("image_understanding", "video_understanding")
 #: Which of two sides is preferred, in the order in which they were shown.
 Preference = Literal["first", "second", "tie"]
 #: What became of a pair: `invalid` means that it could not be judged, not that it is bad.
@@ -32,25 +34,8 @@ def seed_of(*parts: object) -> int:
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """What a generator is asked for. `tags` (region, style, subject …) travel along for slicing."""
-
-    prompt_id: str
-    text: str
-    task: Task = "image_generation"
-    tags: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls, text: str, task: Task = "image_generation", tags: dict[str, str] | None = None
-    ) -> Prompt:
-        """A prompt with its id; tags are not part of the id, so re-tagging keeps it."""
-        return cls(content_id("prompt", task, text), text, task, dict(tags or {}))
-
-
-@dataclass(frozen=True)
 class Media:
-    """An encoded picture (PNG, WebP) or clip (MP4), never raw pixels."""
+    """An encoded picture (PNG, JPEG, WebP) or clip (MP4), never raw pixels."""
 
     data: bytes
     width: int
@@ -60,8 +45,37 @@ class Media:
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """What a generator is asked for: a caption, or a question about `media`.
+
+    `tags` (region, style, subject …) travel along for slicing.
+    """
+
+    prompt_id: str
+    text: str
+    task: Task = "image_generation"
+    tags: dict[str, str] = field(default_factory=dict)
+    media: Media | None = None  # what a question is about; None for a caption
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        task: Task = "image_generation",
+        tags: dict[str, str] | None = None,
+        media: Media | None = None,
+    ) -> Prompt:
+        """A prompt with its id; tags are not part of the id, so re-tagging keeps it."""
+        about = () if media is None else (hashlib.sha256(media.data).hexdigest(),)
+        return cls(content_id("prompt", task, text, *about), text, task, dict(tags or {}), media)
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """One output of a generator. `error` says why there is none."""
+    """One output of a generator: `media`, or an `answer` to a question about the prompt's media.
+
+    `error` says why there is none.
+    """
 
     candidate_id: str
     generator: str  # name@version
@@ -179,31 +193,60 @@ class Pair:
 
 @dataclass(frozen=True)
 class Label:
-    """What a person, or a simulated annotator, said: a preference, or points for one picture."""
+    """What a person, or a simulated annotator, said: a preference, or points for one side.
+
+    A side is a medium, or an answer where the prompt is a question about its own media.
+    """
 
     label_id: str
     prompt: Prompt
     annotator: str  # "simulated:NAME" where it is not a person
-    first: Media
-    second: Media | None = None  # None for a pointwise label
+    first: Media | None
+    second: Media | None = None
     preference: Preference | None = None
     points: int | None = None
     justification: str = ""
     split: Literal["train", "heldout"] = "train"
+    first_answer: str | None = None
+    second_answer: str | None = None
 
     def swap(self) -> Label:
         """A pairwise label told in the other order; a pointwise label is returned as it is."""
-        if self.second is None or self.preference is None:
+        if self.preference is None:
             return self
         swapped: dict[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
-        return Label(
-            self.label_id,
-            self.prompt,
-            self.annotator,
-            self.second,
-            self.first,
-            swapped[self.preference],
-            self.points,
-            self.justification,
-            self.split,
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            preference=swapped[self.preference],
+            first_answer=self.second_answer,
+            second_answer=self.first_answer,
         )
+
+    def sides(self) -> tuple[Candidate, ...]:
+        """What is compared, as candidates "0" and "1" for a judge; one for a pointwise label."""
+        sides = [Candidate("0", "label", 0, self.first, self.first_answer)]
+        if self.second is not None or self.second_answer is not None:
+            sides.append(Candidate("1", "label", 0, self.second, self.second_answer))
+        return tuple(sides)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a judge makes of one label: numbers alone, from which any figure can be measured again.
+
+    The sides are candidates "0" and "1", as in `Label.sides`. An `error` means that the judge could
+    not take the label in at all; a side that it could not read is an error of its scores and duels.
+    """
+
+    label_id: str
+    prompt_id: str
+    task: Task
+    tags: dict[str, str]
+    judge: str
+    preference: Preference | None  # what the label says of two sides
+    points: int | None  # or of one
+    scores: tuple[Score, ...] = ()
+    duels: tuple[Duel, ...] = ()
+    error: str | None = None

@@ -1,21 +1,25 @@
-"""Diffusion-DPO of a text-to-image pipeline with a UNet (Wallace et al., arXiv 2311.12908).
+"""Diffusion-DPO of a text-to-image or text-to-video pipeline (Wallace et al., arXiv 2311.12908).
 
-Any diffusers pipeline that has `unet`, `vae`, `scheduler` and `encode_prompt` as Stable Diffusion
-1, 2 and XL have them, predicting noise or v. Only the UNet is trained. Both sides of a pair get
-the same noise at the same timestep, and so does the frozen reference.
+Any diffusers pipeline of a family in `families`, predicting noise, v or a flow's velocity. Only its
+UNet or transformer is trained: all of it, beside a frozen copy, or adapters, whose reference is the
+same model with them off. Both sides of a pair get the same noise at the same timestep, and so does
+the reference.
 
 What `beta` multiplies is the difference of *mean* squared errors over all of a latent's elements
 (see `factory.losses.diffusion_dpo`): it stands for the paper's beta T omega, where the weight omega
-of a timestep is constant. The authors' code halves it: their 5000 is 2500 here. In v-prediction the
-error is that of v, whose scale is alike at all timesteps where the noise's would not be.
+of a timestep is constant. The authors' code halves it: their 5000 is 2500 here. In v-prediction and
+in a flow the error is that of v, whose scale is alike at all timesteps where the noise's would not
+be.
 
-Flow matching, video, LoRA and training of text encoders are left out.
+Training of text encoders is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +28,21 @@ import torch
 from torch import Tensor, nn
 
 from actors.storage import local_model
+from actors.trainers.adapters import (
+    adapter_weights,
+    adapters_off,
+    add_adapters,
+    merge_adapters,
+)
+from actors.trainers.cache import Cache
+from actors.trainers.families import TARGETS, Family, family_of
 from actors.trainers.learning import Model
-from factory.losses import diffusion_dpo, squared_error
+from actors.trainers.noising import Noising, check_prediction, noising
+from factory.clips import decode_clip
+from factory.losses import Objective, diffusion_dpo, squared_error
 from factory.media import decode
+from factory.weighting import ALIKE, Weighting
+from schemas.recipe import Lora
 
 
 @dataclass(frozen=True)
@@ -34,16 +50,26 @@ class DiffusionDPO:
     """Rows of `schemas.arrow.PAIRS` -> an aligned pipeline.
 
     policy: directory or hub name of the pipeline that is trained.
-    beta: strength of the pull to the reference; see the file's head.
+    objective: the member of the DPO family; see the file's head for what beta means.
+    weighting: how much each pair counts.
     reference: the pipeline that the policy is held to: what it was before the run, if not given.
     sampler_steps: for few-step models (Turbo), the number of denoising steps they draw with: only
         the sampler's own timesteps are then trained on. All timesteps where not given.
+    guidance_scale: with which it draws, for models that are told of it (LCM, Flux).
+    lora: the adapters; all weights are trained where not given.
+    gradient_checkpointing: compute activations again in the backward pass.
+    cache_gb: memory for latents and text embeddings.
     """
 
     policy: str
-    beta: float
+    objective: Objective
+    weighting: Weighting = ALIKE
     reference: str | None = None
     sampler_steps: int | None = None
+    guidance_scale: float = 1.0
+    lora: Lora | None = None
+    gradient_checkpointing: bool = False
+    cache_gb: float = 4.0
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -57,117 +83,104 @@ class DiffusionDPO:
         return DiffusionDPOLearner(self, device, dtype)
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A pair as the UNet sees it, on the CPU.
-
-    latents: chosen and rejected, [2, C, H, W].
-    condition: what the UNet takes beside latents and timestep, each [1, ...].
-    """
-
-    latents: Tensor
-    condition: dict[str, Tensor]
-
-
 class DiffusionDPOLearner:
-    """The policy's pipeline and the reference's UNet on one worker."""
+    """The policy's pipeline and its reference on one worker."""
 
     def __init__(self, task: DiffusionDPO, device: torch.device, dtype: torch.dtype) -> None:
-        from diffusers import DDPMScheduler, DiffusionPipeline
+        from diffusers import DiffusionPipeline
 
         self.task, self.device, self.dtype = task, device, dtype
-        policy, reference = local_model(task.policy), local_model(task.reference or task.policy)
+        policy = local_model(task.policy)
         self.pipeline = DiffusionPipeline.from_pretrained(policy, use_safetensors=True)
-        self.module: nn.Module = self.pipeline.unet.train().requires_grad_(True)
-        self.reference = (
-            type(self.pipeline.unet)
-            .from_pretrained(
-                reference,
-                subfolder="unet",
-                dtype=dtype,
-                use_safetensors=True,
-            )
-            .to(device)
-            .eval()
-            .requires_grad_(False)
-        )
+        try:
+            self.family: Family = family_of(self.pipeline, device, task.guidance_scale)
+            check_prediction(self.pipeline.scheduler)
+        except ValueError as error:
+            raise ValueError(f"{task.policy}: {error}") from error
+        self.module: nn.Module = self.family.module.train().requires_grad_(True)
+        self.reference: nn.Module | None = None
+        if task.lora is not None:
+            if task.reference is not None:
+                raise ValueError("with adapters the reference is the policy without them")
+            add_adapters(self.module, task.lora, TARGETS)
+        else:
+            self.reference = self._load_reference()
+        if task.gradient_checkpointing:
+            self.module.enable_gradient_checkpointing()
         for part in self._frozen_parts():
             part.to(device).eval().requires_grad_(False)  # float32: fp16 and bf16 break some VAEs
-        # The noise schedule of the pipeline, whichever sampler it draws with.
-        self.schedule = DDPMScheduler.from_config(self.pipeline.scheduler.config)
-        self.prediction = self.schedule.config.prediction_type
-        if self.prediction not in ("epsilon", "v_prediction"):
-            raise ValueError(f"{task.policy} predicts {self.prediction!r}: not noise and not v")
-        self.timesteps = torch.arange(self.schedule.config.num_train_timesteps)
-        if task.sampler_steps is not None:
-            self.pipeline.scheduler.set_timesteps(task.sampler_steps)
-            self.timesteps = self.pipeline.scheduler.timesteps.cpu().round().long()
-        self._encoded: dict[str, Encoded] = {}
+        self._noising: Noising | None = None
+        self._cache = Cache(int(task.cache_gb * 1e9))
+
+    def _load_reference(self) -> nn.Module:
+        reference: nn.Module = type(self.module).from_pretrained(
+            local_model(self.task.reference or self.task.policy),
+            subfolder=self.family.part,
+            dtype=self.dtype,
+            use_safetensors=True,
+        )
+        return reference.to(self.device).eval().requires_grad_(False)
 
     def _frozen_parts(self) -> list[nn.Module]:
         parts = self.pipeline.components.values()
         return [one for one in parts if isinstance(one, nn.Module) and one is not self.module]
 
+    def noising(self, latents: Tensor) -> Noising:
+        """The levels of noise, of which some schedulers have others for larger pictures; all pairs
+        of a run are of one size.
+        """
+        if self._noising is None:
+            scheduler, steps = self.pipeline.scheduler, self.task.sampler_steps
+            shift = self.family.shift(steps or scheduler.config.num_train_timesteps, latents)
+            self._noising = noising(scheduler, steps, **shift)
+        return self._noising
+
     # ------------------------------------------------------------------------------------- rows
 
     def collate(self, rows: Mapping[str, pa.Table]) -> dict[str, Tensor]:
-        """Pairs as latents [2B, C, H, W], all chosen before all rejected, and conditions."""
-        pairs = [self._encode(row) for row in rows["pairs"].to_pylist()]
-        sides = torch.stack([pair.latents for pair in pairs], dim=1)  # 2 B C H W
-        names = pairs[0].condition
+        """Pairs as latents [2B, ...], all chosen before all rejected, with their conditions, and
+        the pairs' weights [B].
+        """
+        table = rows["pairs"].to_pylist()
+        pairs = [self._cache.get(row["pair_id"], partial(self._encode, row)) for row in table]
         batch = {
-            name: torch.cat([pair.condition[name] for pair in pairs]).repeat(
-                2, *[1] * (pairs[0].condition[name].ndim - 1)
+            name: torch.cat([pair[name] for pair in pairs]).repeat(
+                2, *[1] * (pairs[0][name].ndim - 1)
             )
-            for name in names
+            for name in pairs[0]
+            if name != "latents"
         }
+        sides = torch.stack([pair["latents"] for pair in pairs], dim=1)  # 2 B ...
         batch["latents"] = sides.flatten(0, 1)
+        weights = [self.task.weighting(row["margin"], row["margin_sd"]) for row in table]
+        batch["weights"] = torch.tensor(weights)
         return {name: value.to(self.device) for name, value in batch.items()}
 
-    def _encode(self, row: Mapping[str, Any]) -> Encoded:
-        """A pair's latents and condition. Made once and kept: autoencoder and text encoders do not
-        change. Each pair by itself, so that what it becomes does not depend on its batch.
+    @torch.no_grad()
+    def _encode(self, row: Mapping[str, Any]) -> dict[str, Tensor]:
+        """A pair's latents [2, ...] and its condition. Autoencoder and text encoders do not change,
+        so it is made once; each pair by itself, so that it does not depend on its batch.
         """
         key = row["pair_id"]
-        if key not in self._encoded:
-            media = [row[side]["media"] for side in ("chosen", "rejected")]
-            if any(one is None for one in media):
-                raise ValueError(f"pair {key} has a side without a picture")
-            pixels = torch.stack([torch.from_numpy(decode(one["image"]["bytes"])) for one in media])
-            with torch.no_grad():
-                self._encoded[key] = Encoded(
-                    self._latents(pixels).cpu(),
-                    {
-                        name: value.to("cpu", self.dtype)
-                        for name, value in self._condition(row["prompt"], pixels.shape[1:3]).items()
-                    },
-                )
-        return self._encoded[key]
-
-    def _latents(self, pixels: Tensor) -> Tensor:
-        """uint8 pixels [B, H, W, 3] -> scaled latents [B, C, H', W'], the mode of the posterior."""
-        vae = self.pipeline.vae
-        scaled = pixels.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        latents = vae.encode(scaled).latent_dist.mode()
-        return (latents - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor
-
-    def _condition(self, caption: str, size: torch.Size) -> dict[str, Tensor]:
-        """The caption (and for SDXL the picture's size) as the pipeline encodes it."""
-        pipeline = self.pipeline
-        embeddings = pipeline.encode_prompt(
-            caption, device=self.device, num_images_per_prompt=1, do_classifier_free_guidance=False
-        )
-        condition = {"encoder_hidden_states": embeddings[0]}
-        if self.module.config.addition_embed_type == "text_time":
-            condition["text_embeds"] = embeddings[2]
-            condition["time_ids"] = pipeline._get_add_time_ids(
-                tuple(size),
-                (0, 0),
-                tuple(size),
-                embeddings[0].dtype,
-                pipeline.text_encoder_2.config.projection_dim,
+        sides = [_frames(row[side]["media"], key) for side in ("chosen", "rejected")]
+        if sides[0].shape != sides[1].shape:
+            shapes = " and ".join(str(tuple(side.shape)) for side in sides)
+            raise ValueError(f"pair {key} has sides of different sizes: {shapes}")
+        frames = torch.stack(sides)
+        if (frames.shape[1] > 1) != self.family.is_video:
+            raise ValueError(
+                f"pair {key} has sides of {frames.shape[1]} frame(s), but {self.task.policy} "
+                f"draws {'clips' if self.family.is_video else 'pictures'}"
             )
-        return condition
+        try:
+            latents = self.family.latents(frames)
+        except ValueError as error:
+            raise ValueError(f"pair {key}: {error}") from error
+        condition = self.family.condition(row["prompt"], frames)
+        return {
+            "latents": latents,
+            **{name: value.to(self.dtype) for name, value in condition.items()},
+        }
 
     # ------------------------------------------------------------------------------------- loss
 
@@ -177,47 +190,68 @@ class DiffusionDPOLearner:
         accuracy, margin: of the implicit reward.
         shift_chosen, shift_rejected: by how much the policy is worse than the reference on each
             side. DPO is content when both grow, if only the second grows faster; a user is not.
-        drift: mean squared difference of the two predictions.
+        kl: mean squared difference of the two predictions, to which the divergence of the policy's
+            sampling from the reference's is in proportion: times beta, it is in units of `margin`.
         """
-        latents = batch["latents"]
-        num = len(latents) // 2
+        condition = dict(batch)
+        latents, weights = condition.pop("latents"), condition.pop("weights")
+        levels, num = self.noising(latents), len(weights)
         # Drawn on the CPU: a seed then means the same noise on any device. One draw for both sides.
-        noise = torch.randn(num, *latents.shape[1:]).to(self.device).repeat(2, 1, 1, 1)
-        drawn = self.timesteps[torch.randint(len(self.timesteps), (num,))]
-        timesteps = drawn.to(self.device).repeat(2)
-        noisy = self.schedule.add_noise(latents, noise, timesteps)
-        target = noise
-        if self.prediction == "v_prediction":
-            target = self.schedule.get_velocity(latents, noise, timesteps)
-        inputs = _unet_inputs(batch, noisy.to(self.dtype), timesteps)
-        with torch.no_grad():
-            by_reference = self.reference(**inputs)[0]
-        predicted = model(**inputs)[0]
-        chosen, rejected = squared_error(predicted, target).split(num)
-        ref_chosen, ref_rejected = squared_error(by_reference, target).split(num)
-        found = diffusion_dpo(chosen, rejected, ref_chosen, ref_rejected, self.task.beta)
+        noise = torch.cat(2 * [torch.randn(num, *latents.shape[1:])]).to(self.device)
+        level = torch.randint(len(levels.timesteps), (num,)).repeat(2)
+        noisy = levels.noisy(latents, noise, level).to(self.dtype)
+        target = levels.target(latents, noise, level)
+        timesteps = levels.timesteps[level].to(self.device)
+
+        def errors(one: Model) -> tuple[Tensor, Tensor]:
+            predicted = self.family.predict(one, noisy, timesteps, condition)
+            return predicted, squared_error(predicted, target)
+
+        is_adapted = self.reference is None
+        with torch.no_grad(), adapters_off(self.module) if is_adapted else nullcontext():
+            by_reference, ref_error = errors(self.reference or model)
+        predicted, error = errors(model)
+        (chosen, rejected), (ref_chosen, ref_rejected) = error.split(num), ref_error.split(num)
+        found = diffusion_dpo(
+            chosen, rejected, ref_chosen, ref_rejected, self.task.objective, weights
+        )
         with torch.no_grad():
             scalars = {
                 "accuracy": found.accuracy,
                 "margin": found.margin,
                 "shift_chosen": (chosen - ref_chosen).mean(),
                 "shift_rejected": (rejected - ref_rejected).mean(),
-                "drift": squared_error(predicted, by_reference).mean(),
+                "kl": squared_error(predicted, by_reference).mean(),
             }
         return found.loss, scalars
 
     def save(self, directory: Path) -> None:
-        """The whole pipeline, with the trained UNet, for `DiffusionPipeline.from_pretrained`."""
-        self.pipeline.to("cpu").save_pretrained(directory, safe_serialization=True)
+        """The whole pipeline for `DiffusionPipeline.from_pretrained`, with adapters added to its
+        weights; these lie in `lora` too, for `load_lora_weights` on top of the policy.
+        """
+        self.pipeline.to("cpu")
+        if self.task.lora is not None:
+            weights, config = adapter_weights(self.module)
+            part = self.family.part
+            self.pipeline.save_lora_weights(
+                directory / "lora",
+                **{f"{part}_lora_layers": weights, f"{part}_lora_adapter_metadata": config},
+            )
+            merge_adapters(self.module)
+        self.pipeline.save_pretrained(directory, safe_serialization=True)
 
 
-def _unet_inputs(batch: Mapping[str, Tensor], noisy: Tensor, timesteps: Tensor) -> dict[str, Any]:
-    inputs: dict[str, Any] = {
-        "sample": noisy,
-        "timestep": timesteps,
-        "encoder_hidden_states": batch["encoder_hidden_states"],
-        "return_dict": False,
-    }
-    if "time_ids" in batch:
-        inputs["added_cond_kwargs"] = {key: batch[key] for key in ("text_embeds", "time_ids")}
-    return inputs
+def _frames(media: Mapping[str, Any] | None, key: str) -> Tensor:
+    """A side's frames, uint8 [T, H, W, 3]; a picture has one.
+
+    Raises:
+        ValueError: there is no medium, or it cannot be read.
+    """
+    if media is None:
+        raise ValueError(f"pair {key} has a side without a picture or clip")
+    try:
+        if media["num_frames"] > 1:
+            return torch.from_numpy(decode_clip(media["image"]["bytes"], media["num_frames"]))
+        return torch.from_numpy(decode(media["image"]["bytes"]))[None]
+    except ValueError as error:
+        raise ValueError(f"pair {key}: {error}") from error

@@ -80,8 +80,8 @@ def observe(group: Group, measure: Measure = measure_media) -> Observation:
 def observe_label(
     label: Label, matchup: Matchup | None = None, measure: Measure = measure_media
 ) -> LabelObservation | None:
-    """Reduce a pairwise label to numbers; None for a pointwise one."""
-    if label.preference is None or label.second is None:
+    """Reduce a pairwise label to numbers; None for a pointwise one, and for answers."""
+    if label.preference is None or label.first is None or label.second is None:
         return None
     return LabelObservation(
         label.prompt.prompt_id,

@@ -1,22 +1,39 @@
 """Judge specifications: how a task is put to a judge, how it answers, and on which scale.
 
 A label format belongs to a checkpoint, never to a constant, so the specification is saved beside
-the weights (`judge.json`) and travels with them. `{media}` stands for the model's own image
-placeholder, `{prompt}` for the caption. The layout puts a read-out ("final score :") after *each*
-medium: the pairwise prompt passes through the state from which the pointwise score is read before
-it asks for the verdict, which small judges need in order to learn to compare.
+the weights (`judge.json`) and travels with them. One input form serves four tasks. A template has
+these slots, each at most once a side, sides in the order shown:
+
+- `{media}`: the model's placeholders of a picture, or of a clip's `num_frames` frames.
+- `{prompt}`: the caption, or the question.
+- `{answer}`: the answer judged, in the two understanding tasks, whose medium belongs to the prompt.
+
+The default layout puts a read-out ("final score :") after *each* side: the pairwise prompt passes
+through the state from which the pointwise score is read before it asks for the verdict, which small
+judges need in order to learn to compare.
+
+`published` holds specifications of checkpoints that others trained. Their label formats are those
+checkpoints'; the words of the instructions are ours.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal, get_args
 
-from schemas.rows import Preference, Task
+from schemas.rows import UNDERSTANDING, Preference, Task
 
 FILE = "judge.json"
+PUBLISHED = Path(__file__).with_name("published")
+
+#: How a judge's answer is read: in one forward pass, or from text that it generates.
+Reading = Literal["logits", "text"]
+
+_SLOT = re.compile(r"\{(\w*)\}")
 
 
 class SpecificationError(ValueError):
@@ -24,26 +41,55 @@ class SpecificationError(ValueError):
 
 
 @dataclass(frozen=True)
+class Dimension:
+    """One line of a pointwise answer that rates one side of quality: its label and bounds."""
+
+    label: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class TaskSpecification:
     """One task's instruction, label format and scale.
 
-    pointwise: prompt for one medium; the next token is a number of the scale.
-    pairwise: prompt for two media, with two `{media}` in the order shown.
-    scale: the numbers that a score can be, each a single token.
+    pointwise: prompt for one side. Read by logits, the next token begins a number of the scale,
+        after `score` up to its slot.
+    pairwise: prompt for two sides, in the order shown.
+    scale: the numbers that a score can be, rising. Read from text, any number from the first to
+        the last, decimals too.
     answers: the sentence that stands for each verdict.
+    reading: how the checkpoint is read.
+    num_frames: frames of a clip that the judge is shown; 1 for pictures.
+    score: the label format of a score; `{score}` is the number.
+    dimensions: lines that come before the score where the checkpoint writes them.
+    max_tokens: length limit of an answer that is read from text.
     """
 
     pointwise: str
     pairwise: str
-    scale: tuple[int, ...]
+    scale: tuple[float, ...]
     answers: Mapping[Preference, str]
+    reading: Reading = "logits"
+    num_frames: int = 1
+    score: str = "{score}"
+    dimensions: tuple[Dimension, ...] = ()
+    max_tokens: int = 256
 
 
 @dataclass(frozen=True)
 class JudgeSpecification:
-    """How each task is put to one judge."""
+    """How each task is put to one judge.
+
+    is_chat: prompts are a user's turn of the model's own chat template; else they are plain text.
+    """
 
     tasks: Mapping[Task, TaskSpecification]
+    is_chat: bool = False
+
+    def __post_init__(self) -> None:
+        for name, task in self.tasks.items():
+            _check(name, task)
 
     def task(self, task: Task) -> TaskSpecification:
         """The specification of one task.
@@ -63,42 +109,136 @@ class JudgeSpecification:
         (directory / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
-    def load(cls, directory: Path) -> JudgeSpecification:
-        """Read `judge.json`.
+    def load(cls, path: Path) -> JudgeSpecification:
+        """Read a specification: a JSON file, or the `judge.json` of a model directory.
 
         Raises:
             SpecificationError: missing or unreadable.
         """
-        path = directory / FILE
+        if path.suffix != ".json":
+            path = path / FILE
         try:
             raw = json.loads(path.read_text())
             tasks: dict[Task, TaskSpecification] = {
-                task: TaskSpecification(**{**fields, "scale": tuple(fields["scale"])})
-                for task, fields in raw["tasks"].items()
+                task: _task(fields) for task, fields in raw["tasks"].items()
             }
+            return cls(tasks, bool(raw.get("is_chat", False)))
         except FileNotFoundError:
             raise SpecificationError(
-                f"{path}: missing; a judge is a model directory with a {FILE} in it"
+                f"{path}: missing; a judge is a model directory with a {FILE} in it, "
+                f"or names its specification (shipped: {', '.join(published())})"
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except SpecificationError as error:
+            raise SpecificationError(f"{path}: {error}") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpecificationError(f"{path}: not a judge specification: {error}") from None
-        return cls(tasks)
 
 
-_ONE = "image {number} : {{media}} caption : {{prompt}} . final score :"
+def published() -> list[str]:
+    """Names of the specifications that are shipped."""
+    return sorted(path.stem for path in PUBLISHED.glob("*.json"))
 
-#: The label format of UnifiedReward for image generation, with a read-out after each picture.
+
+def find(model: str, specification: str | None = None) -> JudgeSpecification:
+    """The specification of a judge.
+
+    Args:
+        model: the model's directory or hub name; its `judge.json` counts where nothing else is
+            named.
+        specification: name of a shipped one, or path of a JSON file.
+
+    Raises:
+        SpecificationError: missing or unreadable.
+    """
+    if specification is None:
+        return JudgeSpecification.load(Path(model) / FILE)
+    if specification in published():
+        return JudgeSpecification.load(PUBLISHED / f"{specification}.json")
+    return JudgeSpecification.load(Path(specification))
+
+
+def _task(fields: dict[str, Any]) -> TaskSpecification:
+    dimensions = tuple(Dimension(**one) for one in fields.get("dimensions", ()))
+    return TaskSpecification(
+        **{**fields, "scale": tuple(fields["scale"]), "dimensions": dimensions}
+    )
+
+
+def _check(name: str, task: TaskSpecification) -> None:
+    """Refuse what could not be asked or read."""
+    if name not in get_args(Task):
+        raise SpecificationError(f"unknown task {name!r}; known: {', '.join(get_args(Task))}")
+    is_answer = name in UNDERSTANDING
+    for kind, num in (("pointwise", 1), ("pairwise", 2)):
+        slots = _SLOT.findall(getattr(task, kind))
+        unknown = set(slots) - {"media", "prompt", "answer"}
+        if unknown:
+            raise SpecificationError(f"{name}.{kind}: unknown slot {{{min(unknown)}}}")
+        wanted = {"media": 1 if is_answer else num, "answer": num if is_answer else 0}
+        for slot, count in wanted.items():
+            if slots.count(slot) != count:
+                raise SpecificationError(
+                    f"{name}.{kind}: needs {{{slot}}} {count} time(s), has {slots.count(slot)}"
+                )
+        if "prompt" not in slots:
+            raise SpecificationError(f"{name}.{kind}: has no {{prompt}}")
+    if len(task.scale) < 2 or list(task.scale) != sorted(set(task.scale)):
+        raise SpecificationError(f"{name}.scale: needs two numbers or more, rising")
+    if set(task.answers) != set(get_args(Preference)):
+        raise SpecificationError(f"{name}.answers: needs {', '.join(get_args(Preference))}")
+    if task.reading not in get_args(Reading):
+        raise SpecificationError(f"{name}.reading: {task.reading!r} is neither logits nor text")
+    if task.score.count("{score}") != 1:
+        raise SpecificationError(f"{name}.score: needs {{score}} once")
+    if task.num_frames < 1:
+        raise SpecificationError(f"{name}.num_frames: {task.num_frames} is less than one")
+
+
+def _generation(medium: str, num_frames: int) -> TaskSpecification:
+    """The default for pictures or clips: caption and read-out after each."""
+    one, two = (
+        f"{medium} {number} : {{media}} caption : {{prompt}} . final score :" for number in (1, 2)
+    )
+    name = medium.capitalize()
+    return TaskSpecification(
+        pointwise=one,
+        pairwise=f"{one} {two} overall judgment :",
+        scale=(1, 2, 3, 4, 5),
+        answers={
+            "first": f"{name} 1 is better than {name} 2 .",
+            "second": f"{name} 2 is better than {name} 1 .",
+            "tie": f"Both {medium}s are equally good .",
+        },
+        num_frames=num_frames,
+    )
+
+
+def _understanding(medium: str, num_frames: int) -> TaskSpecification:
+    """The default for answers: the medium and the question once, a read-out after each answer."""
+    asked = f"{medium} : {{media}} question : {{prompt}}"
+    one, two = (f"answer {number} : {{answer}} . final score :" for number in (1, 2))
+    return TaskSpecification(
+        pointwise=f"{asked} {one}",
+        pairwise=f"{asked} {one} {two} overall judgment :",
+        scale=(1, 2, 3, 4, 5),
+        answers={
+            "first": "Answer 1 is better than Answer 2 .",
+            "second": "Answer 2 is better than Answer 1 .",
+            "tie": "Both answers are equally good .",
+        },
+        num_frames=num_frames,
+    )
+
+
+#: Frames of a clip that a judge is shown where its specification does not say otherwise.
+NUM_FRAMES = 4
+
+#: UnifiedReward's label formats on a scale of one token a number, a read-out after each side.
 DEFAULT = JudgeSpecification(
     {
-        "image_generation": TaskSpecification(
-            pointwise=_ONE.format(number=1),
-            pairwise=f"{_ONE.format(number=1)} {_ONE.format(number=2)} overall judgment :",
-            scale=(1, 2, 3, 4, 5),
-            answers={
-                "first": "Image 1 is better than Image 2 .",
-                "second": "Image 2 is better than Image 1 .",
-                "tie": "Both images are equally good .",
-            },
-        )
+        "image_generation": _generation("image", 1),
+        "video_generation": _generation("video", NUM_FRAMES),
+        "image_understanding": _understanding("image", 1),
+        "video_understanding": _understanding("video", NUM_FRAMES),
     }
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from factory.weighting import Weighting
 from jobs.pipelines import read_dataset
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
@@ -15,6 +16,8 @@ from jobs.workspace import InputError, Round, champion, check_model
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Recipe
+
+_BETA = 2000.0  # where the recipe gives none
 
 
 class Align:
@@ -46,10 +49,24 @@ class Align:
         from ray.data.expressions import col
 
         from actors.trainers.diffusion import DiffusionDPO
+        from factory.losses import Objective
 
         kept = read_dataset([at.directory("pairs")]).filter(expr=col("verdict") == "kept")
+        settings = at.recipe.align
         task = DiffusionDPO(
-            champion(at).path, at.recipe.align.beta, sampler_steps=_sampler_steps(at.recipe)
+            champion(at).path,
+            Objective(
+                _BETA if settings.beta is None else settings.beta,
+                settings.variant,
+                settings.label_smoothing,
+                settings.sft_weight,
+            ),
+            Weighting(settings.weighting, settings.full_margin),
+            sampler_steps=_sampler_steps(at.recipe),
+            guidance_scale=at.recipe.generator.guidance_scale,
+            lora=settings.lora,
+            gradient_checkpointing=settings.gradient_checkpointing,
+            cache_gb=settings.cache_gb,
         )
         curves = run_fit(task, at.recipe.align, {"pairs": kept}, at, "generator", directory)
         last = curves[-1]

@@ -13,11 +13,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from factory.agreement import meeting
 from factory.bias.estimate import bias_profile
 from factory.bias.observation import LabelObservation, Observation, observe, observe_label
 from factory.bias.profile import BiasProfile
 from jobs import results
-from jobs.judging import judge_heldout_labels
+from jobs.judging import heldout_labels, heldout_opinions
 from jobs.pipelines import read_batches
 from jobs.results import Estimate, Profile
 from jobs.stage import Outcome, Plan
@@ -38,8 +39,7 @@ class Audit:
     resumes = False
 
     def plan(self, at: Round) -> Plan:
-        pool = at.recipe.produce.judges
-        return Plan("every group and held-out label", "1 judge", pool.num_cpus, pool.num_gpus)
+        return Plan("every group and held-out label", "no actors", 0)
 
     def settings(self, at: Round) -> dict[str, Any]:
         return {"seed": at.recipe.seed, **at.recipe.audit.model_dump()}
@@ -85,12 +85,8 @@ def _observe_groups(directory: Place) -> Iterator[Observation]:
 
 
 def _observe_labels(at: Round) -> list[LabelObservation]:
-    labels, opinions = judge_heldout_labels(at)
-    pairs = [label for label in labels if label.preference is not None]
-    seen = (
-        observe_label(label, opinion.matchup)
-        for label, opinion in zip(pairs, opinions.pairs, strict=True)
-    )
+    met = {one.label_id: meeting(one) for one in heldout_opinions(at)}
+    seen = (observe_label(label, met.get(label.label_id)) for label in heldout_labels(at))
     return [one for one in seen if one is not None]
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from factory.curation import Curator
 from factory.filters import objections_of
+from factory.pairing import pairing_of
 from factory.ranking import strategy_of
 from jobs.pipelines import read_dataset, read_table, write_dataset
 from jobs.stage import Outcome, Plan
@@ -55,7 +56,7 @@ class Curate:
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         curate = at.recipe.curate
         curator = Curator(
-            strategy_of(curate.rank), objections_of(curate.objections), curate.pairs_per_prompt
+            strategy_of(curate.rank), objections_of(curate.objections), pairing_of(curate)
         )
         rows = read_dataset([at.directory("groups")])
         rows = rows.map_batches(CurateTable(curator), batch_format="pyarrow", batch_size=256)

@@ -3,11 +3,13 @@
     held-out prompts -> both draw from the same noise -> judged in both orders -> win rates
 
 Where the recipe has the sandbox oracle, the gate looks at the oracle's win rate: the challenger was
-not trained on it. Otherwise it looks at the round's own judge, which is the weaker evidence.
+not trained on it. So it does with a judge behind an endpoint where there is no oracle. Otherwise it
+looks at the round's own judge, which is the weaker evidence.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +17,7 @@ from actors.storage import place
 from factory import contest, gates, media
 from factory.grids import picture_grid
 from factory.intervals import Interval, clustered_bootstrap
+from factory.judging.specification import SpecificationError, find
 from factory.metrics import attribute_drift, win_rate
 from factory.prompts import read_prompts
 from jobs import results
@@ -28,6 +31,7 @@ from jobs.tracking import StageRun
 from jobs.workspace import InputError, Model, Round, champion, check_model
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
+from schemas.recipe import EndpointSpec
 from schemas.rows import Candidate, Group
 
 
@@ -50,6 +54,8 @@ class Evaluate:
                 )
         if recipe.evaluate.oracle == "sandbox":
             _check_captions(recipe.evaluate.prompts, [prompt.text for prompt in heldout])
+        if recipe.evaluate.endpoint is not None:
+            _check_endpoint(recipe.evaluate.endpoint)
         return Plan(
             f"{len(heldout)} held-out prompts x 2 x {recipe.evaluate.images_per_prompt}",
             f"{recipe.produce.generators.size} generator(s), {recipe.produce.judges.size} judge(s)",
@@ -76,13 +82,15 @@ class Evaluate:
         ]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
-        from actors.stages import ORACLE, JudgeRef
+        from actors.stages import ORACLE, EndpointRef, JudgeRef
         from factory.sandbox.oracle_judge import NAME
 
         settings = at.recipe.evaluate
         old = champion(at)
         new = Model(str(at.directory("generator")), at.need("generator").address)
-        judges = [judge_ref(at)]
+        judges: list[JudgeRef | EndpointRef] = [judge_ref(at)]
+        if settings.endpoint is not None:
+            judges.append(EndpointRef(settings.endpoint))
         if settings.oracle == "sandbox":
             judges.append(JudgeRef(ORACLE, NAME))
         speed, settled = run_pipeline(
@@ -110,7 +118,8 @@ class Evaluate:
             grid_columns=(old.address, new.address),
         )
         results.write(directory / results.EVALUATION, evaluation)
-        won = gains[judges[-1].address][0]  # the oracle's, where there is one
+        # The oracle's, where there is one; else the endpoint's; else the judge's own.
+        won = gains[judges[-1].address][0]
         decision = decide(won, drift, old, new, at)
         results.write(directory / results.FINDINGS, decision)
         _say(decision, evaluation, at)
@@ -140,19 +149,7 @@ def decide(won: Estimate, drift: dict[str, float], old: Model, new: Model, at: R
         gates.decide(findings),
         challenger=new.address,
         champion=old.address,
-        findings=tuple(
-            results.Finding(
-                gate=one.name,
-                subject=new.address,
-                is_passed=one.passed,
-                threshold=one.threshold,
-                value=one.value,
-                low=one.low,
-                high=one.high,
-                message=one.text,
-            )
-            for one in findings
-        ),
+        findings=tuple(results.Finding.of(one, new.address) for one in findings),
     )
 
 
@@ -224,6 +221,16 @@ def _say(decision: Decision, evaluation: Evaluation, at: Round) -> None:
         if not finding.is_passed:
             print(f"gate {finding.gate}: {finding.message}", flush=True)
     print(f"decision: {decision.decision} {decision.challenger}", flush=True)
+
+
+def _check_endpoint(spec: EndpointSpec) -> None:
+    """An endpoint needs a specification and its key before anything runs. Raises InputError."""
+    try:
+        find("", spec.specification).task("image_generation")
+    except SpecificationError as error:
+        raise InputError(f"evaluate.endpoint: {error}") from None
+    if spec.key_variable is not None and not os.environ.get(spec.key_variable):
+        raise InputError(f"evaluate.endpoint: the environment has no {spec.key_variable}")
 
 
 def _check_captions(path: str, texts: Sequence[str]) -> None:

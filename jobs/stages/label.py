@@ -1,4 +1,4 @@
-"""Human labels for the judge: read from a file, or given by simulated annotators.
+"""Human labels for the judge: read from label rows, or given by simulated annotators.
 
 Without people, as in the sandbox, the champion draws candidates for the label prompts and
 *simulated* annotators, who see the oracle's measurement through noise, errors and planted biases,
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ import pyarrow.parquet as pq
 from actors.storage import StorageError, arrow_path, explained, place
 from factory.prompts import read_prompts
 from factory.sandbox.annotators import Annotator
+from jobs.judging import label_batches, label_files
 from jobs.parts import write_file
 from jobs.pipelines import media_store, pool_cpus, pool_gpus, read_groups, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
@@ -24,7 +27,15 @@ from jobs.stage import Outcome, Plan
 from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Round, champion, check_model
-from schemas.arrow import LABELS, SchemaError, check_schema, digest_rows, labels_to_table
+from schemas import manifest
+from schemas.arrow import (
+    LABELS,
+    SchemaError,
+    add_up_rows,
+    check_schema,
+    digest_text,
+    labels_to_table,
+)
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import Labels
@@ -68,31 +79,38 @@ class MakeLabels:
         labels = at.recipe.labels
         path = labels.path or labels.prompts
         assert path is not None  # the recipe's own check
-        file = Parent("labels" if labels.path else "prompts", path, digest_file(place(path)))
-        return [file] if labels.path else [file, champion(at).parent("generator")]
+        if labels.path is not None:
+            return [_source(path)]
+        file = Parent("prompts", path, digest_file(place(path)))
+        return [file, champion(at).parent("generator")]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         labels = at.recipe.labels
         if labels.path is not None:
-            filesystem, path = arrow_path(labels.path)
-            table = pq.read_table(path, filesystem=filesystem).select(LABELS.names).cast(LABELS)
+            batches = label_batches(label_files(labels.path))
         else:
-            table = labels_to_table(self._simulate(at, directory))
+            batches = iter(labels_to_table(self._simulate(at, directory)).to_batches())
+        layout = at.recipe.storage
+        store = media_store(directory, layout.max_inline_bytes)
+        counts = Counter[str]()
+        sums: list[int] = []
+
+        def looked_at() -> Iterator[pa.Table]:
+            for batch in batches:
+                counts["labels"] += batch.num_rows
+                counts["pairs"] += batch.num_rows - batch["preference"].null_count
+                counts["points"] += batch.num_rows - batch["points"].null_count
+                table = pa.Table.from_batches([batch]).cast(LABELS)
+                sums.append(add_up_rows(table))
+                yield store.put_out(table)
+
         filesystem, path = arrow_path(directory / _FILE)
-        store = media_store(directory, at.recipe.storage.max_inline_bytes)
-        write_file(
-            iter([store.put_out(table)]),
-            path,
-            filesystem,
-            LABELS,
-            at.recipe.storage.row_group_bytes,
+        write_file(looked_at(), path, filesystem, LABELS, layout.row_group_bytes)
+        return Outcome(
+            {key: counts[key] for key in ("labels", "pairs", "points")},
+            digest=digest_text(sums),
+            files=(_FILE,),
         )
-        counts = {
-            "labels": table.num_rows,
-            "pairs": table.num_rows - table["preference"].null_count,
-            "points": table.num_rows - table["points"].null_count,
-        }
-        return Outcome(counts, digest=digest_rows([table]), files=(_FILE,))
 
     def _simulate(self, at: Round, directory: Place) -> list[Label]:
         labels = at.recipe.labels
@@ -105,23 +123,27 @@ class MakeLabels:
             generators=[generator_ref(champion(at), at)],
             num_candidates=labels.num_candidates,
         )
-        annotators = [
-            Annotator(
-                name=spec.name,
-                noise=spec.noise,
-                error_rate=spec.error_rate,
-                tie_width=spec.tie_width,
-                biases={str(name): weight for name, weight in spec.biases.items()},
-                # Each makes mistakes of their own.
-                seed=seed_of("annotator", spec.name, at.recipe.seed),
-            )
-            for spec in labels.annotators
-        ]
+        annotators = annotators_of(labels, at.recipe.seed)
         return [
             label
             for group in read_groups(candidates, settled.files)
             for label in simulate_labels(group, annotators, labels, at.recipe.seed)
         ]
+
+
+def annotators_of(labels: Labels, seed: int) -> list[Annotator]:
+    """The recipe's simulated annotators; each makes mistakes of their own."""
+    return [
+        Annotator(
+            name=spec.name,
+            noise=spec.noise,
+            error_rate=spec.error_rate,
+            tie_width=spec.tie_width,
+            biases={str(name): weight for name, weight in spec.biases.items()},
+            seed=seed_of("annotator", spec.name, seed),
+        )
+        for spec in labels.annotators
+    ]
 
 
 def simulate_labels(
@@ -177,20 +199,33 @@ def simulate_labels(
     return made
 
 
+def _source(path: str) -> Parent:
+    """The label rows that come from outside: a data set by its digest, a file by its bytes."""
+    directory = place(path)
+    found = manifest.read(directory) if directory.is_dir() else None
+    return Parent("labels", path, found.digest if found else digest_file(directory))
+
+
 def _check_labels(path: str) -> int:
-    """Number of rows of a labels file. Raises InputError where it is none."""
-    try:
-        filesystem, name = arrow_path(path)
-        with explained(path), filesystem.open_input_file(name) as source:
-            file = pq.ParquetFile(source)
-            check_schema(file.schema_arrow, LABELS, path)
-            return int(file.metadata.num_rows)
-    except FileNotFoundError:
-        raise InputError(f"labels.path: {path}: no such file") from None
-    except (SchemaError, StorageError) as error:
-        raise InputError(f"labels.path: {error}") from None
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"labels.path: {path}: cannot be read as Parquet: {error}") from None
+    """Number of rows of label files. Raises InputError where they are none."""
+    num_rows = 0
+    for one in label_files(path):
+        filesystem, name = arrow_path(one)
+        try:
+            with explained(one), filesystem.open_input_file(name) as source:
+                file = pq.ParquetFile(source)
+                check_schema(file.schema_arrow, LABELS, str(one))
+                num_rows += file.metadata.num_rows
+        except SchemaError as error:
+            raise InputError(
+                f"labels.path: {error}; `python -m jobs.import_labels` makes label rows of the "
+                "formats in which labels are published"
+            ) from None
+        except StorageError as error:
+            raise InputError(f"labels.path: {one}: cannot be read as Parquet: {error}") from None
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"labels.path: {one}: cannot be read as Parquet: {error}") from None
+    return num_rows
 
 
 STAGE = MakeLabels()

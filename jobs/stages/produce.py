@@ -33,6 +33,7 @@ from jobs.workspace import Model, Round, champion, check_model
 from schemas.arrow import GROUPS, IMAGE, groups_from_table, map_media
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
+from schemas.recipe import Rank
 from schemas.rows import Group
 
 _ROWS_AT_ONCE = 64
@@ -63,7 +64,8 @@ class Produce:
             "num_candidates": recipe.produce.num_candidates,
             "generator": recipe.generator.model_dump(exclude={"path"}),
             "judge_precision": recipe.judge.precision,
-            "rank": recipe.curate.rank.model_dump(include={"strategy", "bracket_size"}),
+            "is_calibrated": recipe.produce.is_calibrated,
+            "rank": _rank_settings(recipe.curate.rank),
         }
 
     def parents(self, at: Round) -> list[Parent]:
@@ -82,7 +84,7 @@ class Produce:
             recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=recipe.produce.num_candidates,
-            judges=[judge_ref(at)],
+            judges=[judge_ref(at, is_calibrated=recipe.produce.is_calibrated)],
             strategy=strategy_of(recipe.curate.rank),
             count=count_table,
         )
@@ -136,7 +138,8 @@ def retry_invalid(at: Round) -> None:
         return
     speed = Throughput()
     if left:
-        generators, judges = [generator_ref(champion(at), at)], [judge_ref(at)]
+        generators = [generator_ref(champion(at), at)]
+        judges = [judge_ref(at, is_calibrated=at.recipe.produce.is_calibrated)]
         num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
         speed = make_groups(
             left, directory, at.recipe, generators, num, judges, strategy, prefix=prefix
@@ -155,6 +158,12 @@ def retry_invalid(at: Round) -> None:
     remake(made, at, Outcome(settled.counts, {}, digest=settled.digest, files=settled.files))
     still = settled.counts.get("invalid", 0)
     print(f"{made.address}: made again: {speed}; {still} still invalid", flush=True)
+
+
+def _rank_settings(rank: Rank) -> dict[str, Any]:
+    """What decides which duels are played."""
+    sizes = {"bracket": {"bracket_size"}, "ring": {"ring_degree"}}
+    return rank.model_dump(include={"strategy", *sizes.get(rank.strategy, ())})
 
 
 def generator_ref(model: Model, at: Round) -> Any:

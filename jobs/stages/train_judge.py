@@ -1,27 +1,52 @@
 """Fine-tunes the judge from its base on human labels, and measures it on those held out.
 
-labels of all rounds so far -> Ray Data -> Ray Train + DeepSpeed -> judge -> held-out labels
+    labels of all rounds so far -> Ray Data -> Ray Train + DeepSpeed -> judge -> held-out labels
+
+What the judge makes of the held-out labels is kept beside its weights (`opinions.parquet`). Its
+calibration is fitted on one part of their prompts, and the report is about the other part.
 """
 
 from __future__ import annotations
 
-import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from actors.storage import local_copy, place
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actors.storage import arrow_path, local_model, place, working_directory
 from factory import gates
-from factory.intervals import Interval
-from factory.judging.specification import DEFAULT, FILE, JudgeSpecification
-from factory.metrics import Accuracy, accuracy, flip_rate, spearman
-from jobs.judging import judge_heldout_labels, labels_so_far
+from factory.agreement import measure
+from factory.judging.calibration import Calibration
+from factory.judging.fitting import fit, part
+from factory.judging.specification import (
+    DEFAULT,
+    FILE,
+    JudgeSpecification,
+    SpecificationError,
+    find,
+)
+from jobs import results
+from jobs.agreement import AFTER, as_text, estimate_of, report
+from jobs.judging import (
+    OPINIONS_FILE,
+    judge_labels,
+    judge_ref,
+    label_files_so_far,
+    write_opinions,
+)
 from jobs.pipelines import read_dataset
+from jobs.results import Finding, JudgeReport
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas.manifest import Parent
 from schemas.places import Place
-from schemas.rows import Label
+from schemas.recipe import Calibrate, JudgeSpec
+from schemas.rows import Opinion, Task
 
 
 class JudgeGateError(InputError):
@@ -36,11 +61,17 @@ class TrainJudge:
 
     def plan(self, at: Round) -> Plan:
         check_model(at.recipe.judge.path, "config.json", "judge.path")
+        try:
+            _specification(at.recipe.judge)
+        except SpecificationError as error:
+            raise InputError(f"judge.specification: {error}") from None
         return fit_plan("labels so far", at.recipe.train_judge)
 
     def settings(self, at: Round) -> dict[str, Any]:
         recipe = at.recipe
+        asked = recipe.judge.specification
         return {
+            **({} if asked is None else {"specification": asked}),
             "seed": recipe.seed,
             "train_judge": recipe.train_judge.model_dump(),
             "gates": recipe.gates.model_dump(include={"min_judge_accuracy", "max_flip_rate"}),
@@ -57,11 +88,13 @@ class TrainJudge:
         from actors.trainers.judge import JudgeTask
 
         recipe = at.recipe
-        folders = [one.directory("labels") for one in (*at.earlier(), at)]
-        rows = read_dataset(folders).filter(expr=col("split") == "train")
+        files = label_files_so_far(at)
+        _check_points(files, _specification(recipe.judge))
+        rows = read_dataset([one.directory("labels") for one in (*at.earlier(), at)])
+        rows = rows.filter(expr=col("split") == "train")
         task = JudgeTask(
             recipe.judge.path,
-            _specification(recipe.judge.path),
+            _specification(recipe.judge),
             recipe.train_judge.pair_share,
             recipe.train_judge.label_smoothing,
             recipe.train_judge.order_consistency,
@@ -73,69 +106,131 @@ class TrainJudge:
         datasets = {name: datasets[name] for name in task.shares}
         curves = run_fit(task, recipe.train_judge, datasets, at, "judge", directory)
 
-        _, opinions = judge_heldout_labels(at)
-        found, flips, correlation = _measure(opinions, recipe.seed)
-        print(
-            f"{at.address('judge')}: accuracy without ties {found.without_ties.value:.3f} "
-            f"[{found.without_ties.low:.3f}, {found.without_ties.high:.3f}], flip rate "
-            f"{flips.value:.3f}, score correlation {correlation:.3f} on held-out labels",
-            flush=True,
+        ref, pool = judge_ref(at), recipe.produce.judges
+        opinions = judge_labels(ref, files, pool, "heldout")
+        write_opinions(directory / OPINIONS_FILE, opinions)
+        calibration, rest = _calibrate(opinions, recipe.train_judge.calibration)
+        if calibration is not None:
+            with working_directory(directory) as local:
+                calibration.save(local)
+        made = report(
+            rest,
+            at.address("judge"),
+            "held-out labels",
+            calibration,
+            num_resamples=recipe.train_judge.calibration.num_resamples,
+            seed=recipe.seed,
         )
-        failed = [
-            finding.text
-            for finding in gates.judge_gates(found.without_ties, flips, recipe.gates)
-            if not finding.passed
-        ]
+        results.write(directory / results.AGREEMENT, made)
+        print(as_text(made), flush=True)
+        run.log_artifact(directory / results.AGREEMENT)
+        findings = _hold_against_gates(opinions, at)
+        results.write(directory / results.FINDINGS, findings)
+        failed = [finding.message for finding in findings if not finding.is_passed]
         if failed:
             raise JudgeGateError(
                 f"{at.address('judge')} fails its gate: {'; '.join(failed)}. "
                 "Give it more or cleaner labels, or train it longer."
             )
-        return Outcome(_count(labels_so_far(at)), _figures(found, flips, correlation), curves)
+        return Outcome(_count(files), _figures(made, findings), curves)
 
 
-def _specification(base: str) -> JudgeSpecification:
-    """How the judge is asked: as its base says where it says so, else as UnifiedReward does."""
-    if (place(base) / FILE).is_file():
-        return JudgeSpecification.load(local_copy(base))
-    return DEFAULT
+def _calibrate(
+    opinions: Sequence[Opinion], settings: Calibrate
+) -> tuple[Calibration | None, list[Opinion]]:
+    """The calibration, and the opinions that it did not see: those are reported on."""
+    if settings.fit_share == 0:
+        return None, list(opinions)
+    parts: dict[str, list[Opinion]] = {"fit": [], "report": []}
+    for one in opinions:
+        parts[part(one, settings.fit_share)].append(one)
+    fitted = fit(parts["fit"], settings.method, settings.target_precision)
+    return fitted, parts["report"]
 
 
-def _measure(opinions: Any, seed: int) -> tuple[Accuracy, Interval, float]:
-    """Accuracy, flip rate and score correlation from the judge's view of held-out labels."""
-    nan = (math.nan,) * 3
-    p = [
-        (one.matchup.p_first, one.matchup.p_second, one.matchup.p_tie) if one.matchup else nan
-        for one in opinions.pairs
-    ]
-    clusters = [one.prompt_id for one in opinions.pairs]
-    found = accuracy(p, [one.label for one in opinions.pairs], clusters, seed=seed)
-    met = [one for one in opinions.pairs if one.matchup is not None]
-    flips = flip_rate(
-        [one.matchup.is_flipped for one in met], [one.prompt_id for one in met], seed=seed
-    )
-    given, scored = ([point[at] for point in opinions.points] for at in (1, 2))
-    return found, flips, spearman(given, scored)
+def _hold_against_gates(opinions: Sequence[Opinion], at: Round) -> tuple[Finding, ...]:
+    """The gates look at all held-out labels: nothing that they ask for was fitted on any."""
+    found = measure(opinions, seed=at.recipe.seed)
+    gate = gates.judge_gates(found.accuracy.without_ties, found.flips, at.recipe.gates)
+    return tuple(Finding.of(one, at.address("judge")) for one in gate)
 
 
-def _count(labels: list[Label]) -> dict[str, int]:
-    return {
-        "labels": len(labels),
-        "train": sum(label.split == "train" for label in labels),
-        "heldout": sum(label.split == "heldout" for label in labels),
-    }
+def _check_points(files: Sequence[Place], specification: JudgeSpecification) -> None:
+    """Refuse points that the judge cannot say, before it is trained on them.
+
+    Raises:
+        InputError: names the file, the task and the points.
+    """
+    for path in files:
+        table = _columns(path, ["task", "points"])
+        for task, group in _points(table).items():
+            asked = specification.task(task)
+            scale = asked.scale
+            # A judge that writes its score may write any number in between.
+            is_known = (
+                scale.__contains__
+                if asked.reading == "logits"
+                else lambda points, scale=scale: scale[0] <= points <= scale[-1]
+            )
+            outside = [points for points in group if not is_known(points)]
+            if outside:
+                raise InputError(
+                    f"{path}: {len(outside)} label(s) of {task} have points off the judge's scale "
+                    f"of {scale[0]:g} to {scale[-1]:g}, such as {outside[0]}; import them with "
+                    f"`--scale {scale[0]:g}:{scale[-1]:g}`"
+                )
 
 
-def _figures(found: Accuracy, flips: Interval, correlation: float) -> dict[str, float]:
+def _points(table: pa.Table) -> dict[Task, list[int]]:
+    found: dict[Task, list[int]] = {}
+    for row in table.filter(pc.field("points").is_valid()).to_pylist():
+        found.setdefault(row["task"], []).append(row["points"])
+    return found
+
+
+def _specification(judge: JudgeSpec) -> JudgeSpecification:
+    """How the judge is asked: as the recipe says, else as its base does, else as UnifiedReward."""
+    if judge.specification is None and not (place(judge.path) / FILE).is_file():
+        return DEFAULT
+    return find(local_model(judge.path), judge.specification)
+
+
+def _columns(path: Place, columns: list[str]) -> pa.Table:
+    filesystem, name = arrow_path(path)
+    return pq.read_table(name, columns=columns, filesystem=filesystem)
+
+
+def _count(files: Sequence[Place]) -> dict[str, int]:
+    """Labels by split; the media stay where they are."""
+    splits = [split for path in files for split in _columns(path, ["split"])["split"]]
+    found = Counter(one.as_py() for one in splits)
+    return {"labels": found.total(), "train": found["train"], "heldout": found["heldout"]}
+
+
+def _figures(made: JudgeReport, findings: Sequence[Finding]) -> dict[str, float]:
+    """What goes into the manifest: the gates' figures, and the report's in brief."""
     figures = {
-        "accuracy_without_ties": found.without_ties.value,
-        "accuracy_without_ties_low": found.without_ties.low,
-        "accuracy_with_ties": found.with_ties.value,
-        "invalid_rate": found.invalid_rate,
-        "flip_rate": flips.value,
-        "score_spearman": correlation,
+        "accuracy_without_ties": findings[0].value,
+        "accuracy_without_ties_low": findings[0].low,
+        "flip_rate": findings[1].value,
     }
-    return {name: value for name, value in figures.items() if math.isfinite(value)}
+    for name in _IN_BRIEF:
+        found = estimate_of(made, name)
+        figures[name.replace(" ", "_")] = found.value if found else None
+    return {name: value for name, value in figures.items() if value is not None}
 
+
+#: Figures of the report that the manifest repeats, for MLflow and the page of the round.
+_IN_BRIEF = (
+    "accuracy with ties",
+    "invalid rate",
+    "score correlation",
+    "calibration error",
+    "calibration error" + AFTER,
+    "Brier score",
+    "Brier score" + AFTER,
+    "precision where heard",
+    "coverage where heard",
+)
 
 STAGE = TrainJudge()

@@ -10,9 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from actors.trainers.adapters import merge_adapters
 from actors.trainers.diffusion import DiffusionDPO
+from factory.clips import encode_clip
+from factory.losses import Objective
 from schemas.arrow import pairs_to_table
-from schemas.recipe import Training
+from schemas.recipe import Lora, Training
 from schemas.rows import Candidate, Media, Pair, Prompt
 
 CPU = torch.device("cpu")
@@ -51,82 +54,29 @@ def pairs(num: int = 8) -> pa.Table:
     )
 
 
-@pytest.fixture(scope="session")
-def sandbox_pipeline(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An untrained pipeline of the sandbox: Stable Diffusion with v-prediction."""
-    from factory.sandbox import generator
-    from factory.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
-
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer(MAX_PROMPT_TOKENS, closed=True)
-    directory = tmp_path_factory.mktemp("pipeline") / "sandbox"
-    generator.assemble(
-        generator.build_autoencoder(),
-        generator.build_text_encoder(tokenizer),
-        generator.build_unet(),
-        tokenizer,
-    ).save_pretrained(directory)
-    return str(directory)
-
-
-@pytest.fixture(scope="session")
-def xl_pipeline(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An untrained SDXL pipeline: two text encoders, size conditions, noise prediction, Euler."""
-    from diffusers import (
-        EulerAncestralDiscreteScheduler,
-        StableDiffusionXLPipeline,
-        UNet2DConditionModel,
-    )
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    from factory.sandbox import generator
-    from factory.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
-
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer(MAX_PROMPT_TOKENS, closed=True)
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=MAX_PROMPT_TOKENS,
-        projection_dim=16,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    unet = UNet2DConditionModel(
-        sample_size=16,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=32,
-        attention_head_dim=4,
-        norm_num_groups=4,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=8 * 6 + 16,
-    )
-    directory = tmp_path_factory.mktemp("pipeline") / "xl"
-    StableDiffusionXLPipeline(
-        vae=generator.build_autoencoder(),
-        text_encoder=CLIPTextModel(text),
-        text_encoder_2=CLIPTextModelWithProjection(text),
-        tokenizer=tokenizer,
-        tokenizer_2=tokenizer,
-        unet=unet,
-        scheduler=EulerAncestralDiscreteScheduler(timestep_spacing="trailing"),
-        force_zeros_for_empty_prompt=False,
-        add_watermarker=False,
-    ).save_pretrained(directory)
-    return str(directory)
-
-
 @pytest.fixture(params=["sandbox_pipeline", "xl_pipeline"])
 def policy(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["sandbox_pipeline", "sd3_pipeline", "flux_pipeline", "wan_pipeline"])
+def any_policy(request: pytest.FixtureRequest) -> str:
+    """One of each family."""
+    return request.getfixturevalue(request.param)
+
+
+def clip(colour: tuple[int, int, int], num_frames: int = 5, side: int = 32) -> Media:
+    frames = np.full((num_frames, side, side, 3), colour, dtype=np.uint8)
+    return Media(encode_clip(frames, 8.0), side, side, num_frames, 8.0)
+
+
+def rows_for(policy: str, num: int = 4) -> pa.Table:
+    """Red is preferred to blue, in pictures or clips."""
+    make = clip if "wan" in policy else picture
+    return pairs_to_table(
+        pair(number, make((200, 7 * number, 9)), make((9, 7 * number, 200)))
+        for number in range(num)
+    )
 
 
 def perturb(module: torch.nn.Module) -> None:
@@ -137,11 +87,11 @@ def perturb(module: torch.nn.Module) -> None:
 
 
 def test_before_the_first_step_nothing_is_preferred(policy):
-    learner = DiffusionDPO(policy, beta=100.0).build(CPU, torch.float32)
+    learner = DiffusionDPO(policy, Objective(100.0)).build(CPU, torch.float32)
     loss, scalars = learner.loss(learner.module, learner.collate({"pairs": pairs(4)}))
     assert loss.item() == pytest.approx(math.log(2))
     assert scalars["accuracy"] == 0.5
-    for name in ("margin", "drift", "shift_chosen", "shift_rejected"):
+    for name in ("margin", "kl", "shift_chosen", "shift_rejected"):
         assert scalars[name] == 0.0
     loss.backward()
     assert any(one.grad.abs().max() > 0 for one in learner.module.parameters())
@@ -149,7 +99,7 @@ def test_before_the_first_step_nothing_is_preferred(policy):
 
 
 def test_the_loss_matches_an_independent_one(policy):
-    task = DiffusionDPO(policy, beta=50.0)
+    task = DiffusionDPO(policy, Objective(50.0))
     learner = task.build(CPU, torch.float32)
     perturb(learner.module)
     batch = learner.collate({"pairs": pairs(3)})
@@ -159,12 +109,12 @@ def test_the_loss_matches_an_independent_one(policy):
     torch.manual_seed(5)
     noise = torch.randn(3, 4, 16, 16)
     times = torch.randint(1000, (3,))
-    alphas = learner.schedule.alphas_cumprod[times].view(3, 1, 1, 1)
+    alphas = learner.noising(batch["latents"]).schedule.alphas_cumprod[times].view(3, 1, 1, 1)
     errors = {}
     for side, start in (("chosen", 0), ("rejected", 3)):
         clean = batch["latents"][start : start + 3]
         noisy = alphas.sqrt() * clean + (1 - alphas).sqrt() * noise
-        is_v = learner.prediction == "v_prediction"
+        is_v = learner.pipeline.scheduler.config.prediction_type == "v_prediction"
         target = alphas.sqrt() * noise - (1 - alphas).sqrt() * clean if is_v else noise
         for who, unet in (("policy", learner.module), ("reference", learner.reference)):
             kwargs = {"encoder_hidden_states": batch["encoder_hidden_states"][:3]}
@@ -175,18 +125,18 @@ def test_the_loss_matches_an_independent_one(policy):
             error = (unet(noisy, times, **kwargs).sample - target).pow(2)
             errors[who, side] = error.mean(dim=(1, 2, 3))
     gap = {who: errors[who, "chosen"] - errors[who, "rejected"] for who in ("policy", "reference")}
-    margins = -task.beta * (gap["policy"] - gap["reference"])
+    margins = -task.objective.beta * (gap["policy"] - gap["reference"])
     expected = torch.log1p(torch.exp(-margins)).mean()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(scalars["margin"], margins.mean(), rtol=1e-3, atol=1e-5)
-    assert scalars["drift"] > 0
+    assert scalars["kl"] > 0
 
 
 def test_a_pair_becomes_the_same_in_any_batch_and_is_encoded_once(sandbox_pipeline):
-    learner = DiffusionDPO(sandbox_pipeline, beta=1.0).build(CPU, torch.float32)
+    learner = DiffusionDPO(sandbox_pipeline, Objective(1.0)).build(CPU, torch.float32)
     table = pairs(4)
     together = learner.collate({"pairs": table})
-    other = DiffusionDPO(sandbox_pipeline, beta=1.0).build(CPU, torch.float32)
+    other = DiffusionDPO(sandbox_pipeline, Objective(1.0)).build(CPU, torch.float32)
     alone = other.collate({"pairs": table.slice(2, 1)})
     assert torch.equal(alone["latents"], together["latents"][[2, 6]])
     assert torch.equal(alone["encoder_hidden_states"], together["encoder_hidden_states"][[2, 6]])
@@ -196,12 +146,13 @@ def test_a_pair_becomes_the_same_in_any_batch_and_is_encoded_once(sandbox_pipeli
 
 
 def test_few_step_models_train_on_the_samplers_own_timesteps(xl_pipeline):
-    learner = DiffusionDPO(xl_pipeline, beta=1.0, sampler_steps=4).build(CPU, torch.float32)
-    assert learner.timesteps.tolist() == [999, 749, 499, 249]
+    learner = DiffusionDPO(xl_pipeline, Objective(1.0), sampler_steps=4).build(CPU, torch.float32)
+    levels = learner.noising(torch.zeros(2, 4, 16, 16))
+    assert levels.timesteps.tolist() == [999, 749, 499, 249]
 
 
 def test_a_side_without_a_picture_is_named(sandbox_pipeline):
-    learner = DiffusionDPO(sandbox_pipeline, beta=1.0).build(CPU, torch.float32)
+    learner = DiffusionDPO(sandbox_pipeline, Objective(1.0)).build(CPU, torch.float32)
     table = pairs_to_table([pair(7, picture((1, 2, 3)), None)])
     with pytest.raises(ValueError, match="pair-07 has a side without a picture"):
         learner.collate({"pairs": table})
@@ -214,7 +165,7 @@ def test_other_predictions_are_refused(sandbox_pipeline, tmp_path):
     pipeline.scheduler.register_to_config(prediction_type="sample")
     pipeline.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="'sample'"):
-        DiffusionDPO(str(tmp_path), beta=1.0).build(CPU, torch.float32)
+        DiffusionDPO(str(tmp_path), Objective(1.0)).build(CPU, torch.float32)
 
 
 def draw(directory: str | Path) -> np.ndarray:
@@ -228,7 +179,7 @@ def draw(directory: str | Path) -> np.ndarray:
 
 
 def test_a_saved_pipeline_loads_without_our_code(policy, tmp_path):
-    learner = DiffusionDPO(policy, beta=1.0).build(CPU, torch.float32)
+    learner = DiffusionDPO(policy, Objective(1.0)).build(CPU, torch.float32)
     learner.save(tmp_path / "same")
     assert np.array_equal(draw(tmp_path / "same"), draw(policy))
     perturb(learner.module)
@@ -237,10 +188,184 @@ def test_a_saved_pipeline_loads_without_our_code(policy, tmp_path):
     assert not list(tmp_path.rglob("*.bin"))
 
 
+def test_a_flows_loss_matches_an_independent_one(sd3_pipeline):
+    task = DiffusionDPO(sd3_pipeline, Objective(20.0, "ipo", label_smoothing=0.1, sft_weight=0.3))
+    learner = task.build(CPU, torch.float32)
+    perturb(learner.module)
+    batch = learner.collate({"pairs": pairs(3)})
+    torch.manual_seed(5)
+    loss, _ = learner.loss(learner.module, batch)
+
+    torch.manual_seed(5)
+    noise = torch.randn(3, 4, 16, 16)
+    even = torch.linspace(1.0, 0.001 * 3 / 1.002, 1000)  # the scheduler shifts from its own end on
+    sigma = (3 * even / (1 + 2 * even))[torch.randint(1000, (3,))].view(3, 1, 1, 1)
+    gain = {}
+    for side, start in (("chosen", 0), ("rejected", 3)):
+        clean = batch["latents"][start : start + 3]
+        errors = [
+            (
+                one(
+                    (1 - sigma) * clean + sigma * noise,
+                    encoder_hidden_states=batch["encoder_hidden_states"][:3],
+                    pooled_projections=batch["pooled_projections"][:3],
+                    timestep=1000 * sigma.flatten(),
+                ).sample
+                - (noise - clean)
+            )
+            .pow(2)
+            .mean(dim=(1, 2, 3))
+            for one in (learner.module, learner.reference)
+        ]
+        gain[side] = errors[1] - errors[0]
+        if side == "chosen":
+            error_chosen = errors[0].mean()
+    margin = 20.0 * (gain["chosen"] - gain["rejected"])
+    expected = (0.9 * (margin - 0.5) ** 2 + 0.1 * (-margin - 0.5) ** 2).mean() + 0.3 * error_chosen
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_clip_has_one_error_over_all_its_dimensions(wan_pipeline):
+    """A published script averages dimensions 1 to 3 of five: one sigmoid a column of pixels."""
+    task = DiffusionDPO(wan_pipeline, Objective(30.0))
+    learner = task.build(CPU, torch.float32)
+    perturb(learner.module)
+    batch = learner.collate({"pairs": rows_for("wan", 2)})
+    assert batch["latents"].shape == (4, 4, 2, 4, 4)  # 2B C T' H' W'
+    torch.manual_seed(5)
+    loss, _ = learner.loss(learner.module, batch)
+
+    torch.manual_seed(5)
+    noise = torch.randn(2, 4, 2, 4, 4).repeat(2, 1, 1, 1, 1)
+    levels = learner.noising(batch["latents"])
+    level = torch.randint(len(levels.sigmas), (2,)).repeat(2)
+    sigma = levels.sigmas[level].view(4, 1, 1, 1, 1)
+    inputs = {
+        "hidden_states": (1 - sigma) * batch["latents"] + sigma * noise,
+        "timestep": levels.timesteps[level],
+        "encoder_hidden_states": batch["encoder_hidden_states"],
+    }
+    error = [
+        (one(**inputs).sample - noise + batch["latents"]).pow(2).mean(dim=(1, 2, 3, 4))
+        for one in (learner.module, learner.reference)
+    ]
+    gain = error[1] - error[0]
+    expected = torch.log1p(torch.exp(-30.0 * (gain[:2] - gain[2:]))).mean()
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_pairs_count_by_their_weight(sandbox_pipeline):
+    from dataclasses import replace
+
+    from factory.weighting import Weighting
+
+    table = pairs_to_table(
+        [
+            replace(pair(0, picture((200, 0, 0)), picture((0, 0, 200))), margin=0.5),
+            replace(pair(1, picture((200, 9, 0)), picture((0, 9, 200))), margin=7.0),
+        ]
+    )
+    by_margin = Weighting("margin", full_margin=2.0)
+    learner = DiffusionDPO(sandbox_pipeline, Objective(1.0), by_margin).build(CPU, torch.float32)
+    batch = learner.collate({"pairs": table})
+    assert batch["weights"].tolist() == [0.25, 1.0]
+    loss, _ = learner.loss(learner.module, batch)  # policy and reference alike: log 2 a pair
+    assert loss.item() == pytest.approx(math.log(2) * 1.25 / 2)
+
+
+# ------------------------------------------------------------------------------------- adapters
+
+
+def trained(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: one for name, one in module.named_parameters() if one.requires_grad}
+
+
+def test_with_adapters_the_reference_is_the_same_model_without_them(any_policy):
+    table = rows_for(any_policy)
+    whole = DiffusionDPO(any_policy, Objective(50.0)).build(CPU, torch.float32)
+    lora = Lora(rank=2, alpha=8.0)
+    task = DiffusionDPO(any_policy, Objective(50.0), lora=lora, gradient_checkpointing=True)
+    learner = task.build(CPU, torch.float32)
+    assert learner.reference is None
+    assert all("lora_" in name for name in trained(learner.module))
+    losses = []
+    for one in (learner, whole):
+        torch.manual_seed(3)
+        losses.append(one.loss(one.module, one.collate({"pairs": table}))[0].item())
+    assert losses == [pytest.approx(math.log(2))] * 2
+
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for one in trained(learner.module).values():
+            one.add_(0.05 * torch.randn_like(one))
+    before = {name: one.clone() for name, one in learner.module.named_parameters()}
+    torch.manual_seed(3)
+    loss, scalars = learner.loss(learner.module, learner.collate({"pairs": table}))
+    assert scalars["kl"] > 0
+    loss.backward()
+    grads = {name: one.grad for name, one in learner.module.named_parameters()}
+    assert all((grad is not None) == ("lora_" in name) for name, grad in grads.items())
+    assert all(torch.equal(one, before[name]) for name, one in learner.module.named_parameters())
+
+    # The merged model beside a copy of the policy gives the same loss.
+    merge_adapters(learner.module)
+    assert not any("lora" in name for name, _ in learner.module.named_parameters())
+    whole.module.load_state_dict(learner.module.state_dict())
+    torch.manual_seed(3)
+    merged, _ = whole.loss(whole.module, whole.collate({"pairs": table}))
+    assert merged.item() == pytest.approx(loss.item(), rel=1e-4)
+
+
+def test_adapters_are_saved_within_the_pipeline_and_beside_it(any_policy, tmp_path):
+    """Both are loaded by stock diffusers alone, and are the same model."""
+    from diffusers import DiffusionPipeline
+
+    lora = Lora(rank=2, alpha=8.0)
+    learner = DiffusionDPO(any_policy, Objective(50.0), lora=lora).build(CPU, torch.float32)
+    part = learner.family.part
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for one in trained(learner.module).values():
+            one.add_(0.05 * torch.randn_like(one))
+    learner.save(tmp_path)
+    merged = getattr(DiffusionPipeline.from_pretrained(tmp_path, use_safetensors=True), part)
+    on_top = DiffusionPipeline.from_pretrained(any_policy, use_safetensors=True)
+    plain = {name: one.clone() for name, one in getattr(on_top, part).state_dict().items()}
+    on_top.load_lora_weights(tmp_path / "lora")
+    on_top.fuse_lora(components=[part])
+    on_top.unload_lora_weights()
+    found = merged.state_dict()
+    assert set(found) == set(plain)
+    for name, one in getattr(on_top, part).state_dict().items():
+        torch.testing.assert_close(found[name], one, rtol=1e-5, atol=1e-6)
+    assert any(not torch.equal(found[name], plain[name]) for name in plain)
+
+
+def test_adapters_on_layers_that_do_not_exist_are_refused(sandbox_pipeline):
+    lora = Lora(targets=["no_such_layer"])
+    with pytest.raises(ValueError, match=r"align\.lora\.targets: .*no_such_layer"):
+        DiffusionDPO(sandbox_pipeline, Objective(1.0), lora=lora).build(CPU, torch.float32)
+
+
+def test_media_that_do_not_fit_the_pipeline_are_named(sandbox_pipeline, wan_pipeline):
+    still, moving = picture((1, 2, 3)), clip((1, 2, 3))
+    for policy, sides, fault in (
+        (wan_pipeline, (still, still), r"pair-01 has sides of 1 frame.*draws clips"),
+        (wan_pipeline, (clip((1, 2, 3), 6),) * 2, "pair-01: 6 frames"),
+        (sandbox_pipeline, (moving, moving), r"pair-01 has sides of 5 frame.*draws pictures"),
+        (sandbox_pipeline, (still, picture((1, 2, 3), 64)), "pair-01 has sides of different sizes"),
+        (sandbox_pipeline, (still, Media(b"no", 1, 1)), "pair pair-01: cannot read a picture"),
+    ):
+        learner = DiffusionDPO(policy, Objective(1.0)).build(CPU, torch.float32)
+        table = pairs_to_table([pair(1, *sides)])
+        with pytest.raises(ValueError, match=fault):
+            learner.collate({"pairs": table})
+
+
 @pytest.mark.gpu
 def test_a_bf16_step_on_a_gpu(policy):
     device = torch.device("cuda")
-    learner = DiffusionDPO(policy, beta=100.0).build(device, torch.bfloat16)
+    learner = DiffusionDPO(policy, Objective(100.0)).build(device, torch.bfloat16)
     learner.module.to(device, torch.bfloat16)
     loss, _ = learner.loss(learner.module, learner.collate({"pairs": pairs(4)}))
     assert loss.item() == pytest.approx(math.log(2))
@@ -253,7 +378,7 @@ def test_alignment_end_to_end(local_ray, sandbox_pipeline, tmp_path):
     from actors.trainers.engine import fit
 
     training = Training(num_steps=12, batch_size=8, learning_rate=1e-3, log_every=4)
-    task = DiffusionDPO(sandbox_pipeline, beta=50.0)
+    task = DiffusionDPO(sandbox_pipeline, Objective(50.0))
     result = fit(
         task,
         training,
@@ -267,5 +392,5 @@ def test_alignment_end_to_end(local_ray, sandbox_pipeline, tmp_path):
     assert last["loss"] < first["loss"]
     assert last["accuracy"] > 0.6
     assert last["margin"] > 0
-    assert last["drift"] > 0
+    assert last["kl"] > 0
     assert not np.array_equal(draw(result.directory), draw(sandbox_pipeline))

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from factory.matchups import matchups
 from factory.prompts import read_prompts
-from factory.ranking import Bracket
+from factory.ranking import RoundRobin
 from factory.sandbox.oracle import measure_png, prefer
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
 from jobs import cli, results
@@ -66,7 +66,7 @@ def _judge(at: Round) -> dict[str, float]:
             generators=[generator_ref(champion(at), at)],
             num_candidates=_NUM_CANDIDATES,
             judges=[judge_ref(at), JudgeRef(ORACLE, ORACLE_NAME)],
-            strategy=Bracket(_NUM_CANDIDATES),  # a bracket of all is a round robin
+            strategy=RoundRobin(),
         )
     agreed, flipped = [], []
     for group in read_groups(directory, settled.files):

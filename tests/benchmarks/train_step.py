@@ -32,6 +32,7 @@ from actors.trainers.batches import Batches, Shard
 from actors.trainers.diffusion import DiffusionDPO
 from actors.trainers.loop import Plan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine, learning_rate
+from factory.losses import Objective
 from factory.sandbox import generator
 from factory.sandbox.drawing import draw
 from factory.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
@@ -56,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         _start_process_group(Path(directory))
         _save_pipeline(Path(directory) / "policy")
-        task = DiffusionDPO(str(Path(directory) / "policy"), beta=1000.0)
+        task = DiffusionDPO(str(Path(directory) / "policy"), Objective(1000.0))
         sides = [_ours(task, training), _plain(task, training)]
         seconds = [0.0, 0.0]
         for step in range(training.num_steps):

@@ -2,11 +2,12 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from factory.ranking import Match, Strategy
 from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id
 
 JUDGE = "judge@1"
@@ -88,3 +89,19 @@ def candidates_of(prompt: Prompt, num: int) -> tuple[Candidate, ...]:
     return tuple(
         Candidate(content_id(prompt.prompt_id, index), "generator@1", index) for index in range(num)
     )
+
+
+def play(
+    strategy: Strategy,
+    scores: Sequence[Score],
+    answer: Callable[[list[Match]], Sequence[Duel]],
+) -> tuple[list[Duel], list[list[Match]]]:
+    """Play a strategy to its end, as the judge actor does: all duels, and the matches by plan."""
+    duels: list[Duel] = []
+    plans: list[list[Match]] = []
+    while matches := strategy.plan(scores, duels):
+        plans.append(matches)
+        if len(plans) > 10:
+            raise AssertionError(f"{strategy} does not come to an end")
+        duels += answer(matches)
+    return duels, plans

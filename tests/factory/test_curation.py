@@ -10,6 +10,7 @@ from PIL import Image
 from factory.contest import Versus, results
 from factory.curation import Curator
 from factory.filters import objections_of
+from factory.pairing import Pairing
 from factory.ranking import Bracket
 from schemas.recipe import Objections
 from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score
@@ -52,7 +53,8 @@ def test_the_best_is_chosen_and_the_worst_rejected() -> None:
 
 
 def test_more_pairs_of_a_prompt_use_no_candidate_twice() -> None:
-    curator = Curator(Bracket(2), objections_of(Objections(min_margin=0.5)), pairs_per_prompt=3)
+    objections = objections_of(Objections(min_margin=0.5))
+    curator = Curator(Bracket(2), objections, Pairing(max_pairs=3))
     pairs = curator(group([3.0, 4.0, 1.5, 2.5, 1.0]))
     sides = [(pair.chosen.candidate_id, pair.rejected.candidate_id) for pair in pairs]
     assert sides == [("c1", "c4"), ("c0", "c2")]  # the fifth has no partner
@@ -65,6 +67,17 @@ def test_a_thin_margin_is_rejected_with_its_reason() -> None:
     (pair,) = CURATOR(group([3.0, 3.1, 2.9]))
     assert pair.verdict == "rejected"
     assert [one.partition(":")[0] for one in pair.objections] == ["thin margin"]
+
+
+def test_no_pair_above_the_margin_leaves_a_thin_one_on_record() -> None:
+    objections = objections_of(Objections(min_margin=0.5))
+    for mode in ("near_miss", "all_above_margin"):
+        curator = Curator(Bracket(2), objections, Pairing(mode, 0.5, None))
+        (pair,) = curator(group([3.0, 3.1, 2.9]))
+        assert (pair.chosen.candidate_id, pair.rejected.candidate_id) == ("c1", "c2")
+        assert pair.verdict == "rejected"
+        assert [one.partition(":")[0] for one in pair.objections] == ["thin margin"]
+        assert pair.margin_sd > 0
 
 
 def test_a_failed_group_is_invalid_and_not_rejected() -> None:

@@ -5,10 +5,13 @@ import pytest
 import torch
 
 from factory.losses import (
+    Objective,
     answer_cross_entropy,
+    answer_dpo,
     answer_log_probability,
+    answer_token_log_probabilities,
     diffusion_dpo,
-    dpo,
+    kl_of_answers,
     order_consistency,
     squared_error,
 )
@@ -20,6 +23,12 @@ def softplus(x):
 
 def columns(num, seed, scale=1.0):
     return np.random.default_rng(seed).normal(size=(4, num)) * scale
+
+
+def dpo(*rows, beta=0.1, weights=None, lengths=None, **knobs):
+    """`answer_dpo` of answers of one token each, or of `lengths`."""
+    one = torch.ones_like(rows[0]).detach()
+    return answer_dpo(*rows, Objective(beta, **knobs), *(lengths or (one, one)), weights)
 
 
 def tensors(rows, dtype=torch.float32):
@@ -112,7 +121,7 @@ def test_squared_error_refuses_to_broadcast():
 def test_preference_losses_refuse_errors_that_were_not_reduced():
     columns_left = torch.zeros(2, 8)
     with pytest.raises(ValueError, match="one number a pair"):
-        diffusion_dpo(columns_left, columns_left, columns_left, columns_left, 1.0)
+        diffusion_dpo(columns_left, columns_left, columns_left, columns_left, Objective(1.0))
 
 
 # ------------------------------------------------------------------------------------ preference
@@ -122,7 +131,7 @@ def test_preference_losses_refuse_errors_that_were_not_reduced():
 def test_diffusion_dpo_is_equation_14(beta):
     chosen, rejected, ref_chosen, ref_rejected = np.abs(columns(16, 2, 1 / beta))
     inside = -beta * ((chosen - ref_chosen) - (rejected - ref_rejected))
-    found = diffusion_dpo(*tensors((chosen, rejected, ref_chosen, ref_rejected)), beta)
+    found = diffusion_dpo(*tensors((chosen, rejected, ref_chosen, ref_rejected)), Objective(beta))
     assert found.loss.item() == pytest.approx(softplus(-inside).mean(), rel=1e-5)
     assert found.accuracy.item() == pytest.approx((inside > 0).mean())
     assert found.margin.item() == pytest.approx(inside.mean(), rel=1e-4)
@@ -132,7 +141,9 @@ def test_diffusion_dpo_is_equation_14(beta):
 def test_dpo_is_equation_7(smoothing):
     chosen, rejected, ref_chosen, ref_rejected = columns(16, 3, 20.0)
     inside = 0.1 * ((chosen - ref_chosen) - (rejected - ref_rejected))
-    found = dpo(*tensors((chosen, rejected, ref_chosen, ref_rejected)), 0.1, smoothing)
+    found = dpo(
+        *tensors((chosen, rejected, ref_chosen, ref_rejected)), beta=0.1, label_smoothing=smoothing
+    )
     wanted = (1 - smoothing) * softplus(-inside) + smoothing * softplus(inside)
     assert found.loss.item() == pytest.approx(wanted.mean(), rel=1e-5)
     assert found.accuracy.item() == pytest.approx((inside > 0).mean())
@@ -141,7 +152,7 @@ def test_dpo_is_equation_7(smoothing):
 
 def test_diffusion_dpo_lowers_the_chosen_error_and_raises_the_rejected_one():
     rows = tensors(np.abs(columns(4, 4)))
-    diffusion_dpo(*rows, beta=1.5).loss.backward()
+    diffusion_dpo(*rows, Objective(1.5)).loss.backward()
     assert (rows[0].grad > 0).all()
     assert (rows[1].grad < 0).all()
     assert rows[2].grad is None
@@ -168,7 +179,7 @@ def test_the_gradient_fades_where_the_pair_is_learnt():
 def test_policy_and_reference_alike_start_at_log_2_and_half():
     same = torch.rand(8)
     for found in (
-        diffusion_dpo(same, same * 2, same, same * 2, beta=5000.0),
+        diffusion_dpo(same, same * 2, same, same * 2, Objective(5000.0)),
         dpo(same, same * 2, same, same * 2, beta=0.1),
     ):
         assert found.loss.item() == pytest.approx(np.log(2))
@@ -178,7 +189,132 @@ def test_policy_and_reference_alike_start_at_log_2_and_half():
 def test_extreme_margins_stay_finite():
     huge = torch.tensor([1e4], requires_grad=True)
     zero = torch.zeros(1)
-    found = diffusion_dpo(huge, zero, zero, zero, beta=5000.0)
+    found = diffusion_dpo(huge, zero, zero, zero, Objective(5000.0))
     found.loss.backward()
     assert found.loss.item() == pytest.approx(5e7)
     assert torch.isfinite(huge.grad).all()
+
+
+# ------------------------------------------------------------------------- the rest of the family
+
+
+def preference_loss_as_published(pi_w, pi_l, ref_w, ref_l, beta, variant, smoothing):
+    """The loss of each pair as the papers print it, in numpy float64."""
+    h = (pi_w - pi_l) - (ref_w - ref_l)
+    if variant == "ipo":
+        loss, flipped = (h - 1 / (2 * beta)) ** 2, (-h - 1 / (2 * beta)) ** 2
+    else:
+        loss, flipped = -np.log(1 / (1 + np.exp(-beta * h))), -np.log(1 / (1 + np.exp(beta * h)))
+    return (1 - smoothing) * loss + smoothing * flipped
+
+
+@pytest.mark.parametrize("variant", ["sigmoid", "ipo"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_every_variant_is_as_published_and_the_same_for_answers_and_errors(variant, smoothing):
+    pi_w, pi_l, ref_w, ref_l = columns(16, 6, 3.0)
+    wanted = preference_loss_as_published(pi_w, pi_l, ref_w, ref_l, 0.1, variant, smoothing).mean()
+    if variant == "ipo":
+        wanted *= 0.1**2  # ours is in units of the reward
+    objective = Objective(0.1, variant, label_smoothing=smoothing)
+    one = torch.ones(16)
+    answers = answer_dpo(*tensors((pi_w, pi_l, ref_w, ref_l)), objective, one, one)
+    errors = diffusion_dpo(*tensors((-pi_w, -pi_l, -ref_w, -ref_l)), objective)
+    for found in (answers, errors):
+        assert found.loss.item() == pytest.approx(wanted, abs=1e-6)
+
+
+def test_ipo_is_content_at_half_a_unit_of_reward_and_pulls_back_beyond_it():
+    zero = torch.zeros(3)
+    gain = torch.tensor([0.0, 5.0, 9.0], requires_grad=True)  # beta 0.1: content at 5
+    dpo(gain, zero, zero, zero, beta=0.1, variant="ipo").loss.backward()
+    assert gain.grad[0] < 0
+    assert gain.grad[1].item() == pytest.approx(0.0, abs=1e-7)
+    assert gain.grad[2] > 0
+
+
+def test_smoothed_labels_are_content_where_the_odds_are_those_of_the_label():
+    """Minimum of -(1-e) log s(m) - e log s(-m): s(m) = 1 - e."""
+    zero = torch.zeros(1)
+    at_odds = torch.tensor([np.log(0.9 / 0.1)], requires_grad=True)
+    dpo(at_odds, zero, zero, zero, beta=1.0, label_smoothing=0.1).loss.backward()
+    assert at_odds.grad.item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_weight_scales_its_pair_alone():
+    rows = columns(4, 7)
+    weights = torch.tensor([1.0, 0.0, 0.5, 0.25])
+    each = [dpo(*(torch.tensor([row[i]]) for row in rows)).loss.item() for i in range(4)]
+    found = dpo(*(torch.tensor(row) for row in rows), weights=weights)
+    assert found.loss.item() == pytest.approx(np.dot(weights.numpy(), each) / 4, rel=1e-6)
+    whole = dpo(*(torch.tensor(row) for row in rows))
+    assert (found.accuracy, found.margin) == (whole.accuracy, whole.margin)
+
+
+def test_the_chosen_sides_own_error_is_added_outside_of_beta_and_weights():
+    chosen, rejected, ref_chosen, ref_rejected = np.abs(columns(8, 8))
+    rows = tensors((chosen, rejected, ref_chosen, ref_rejected))
+    weights = torch.rand(8)
+    plain = diffusion_dpo(*rows, Objective(3.0), weights).loss.item()
+    found = diffusion_dpo(*rows, Objective(3.0, sft_weight=0.7), weights).loss.item()
+    assert found - plain == pytest.approx(0.7 * chosen.mean(), rel=1e-5)
+    lengths = (torch.full((8,), 4.0), torch.full((8,), 2.0))
+    plain = dpo(*rows, lengths=lengths).loss.item()
+    found = dpo(*rows, lengths=lengths, sft_weight=0.7).loss.item()
+    assert found - plain == pytest.approx(-0.7 * chosen.mean() / 4, rel=1e-5)
+
+
+def test_length_normalised_answers_gain_the_same_a_token():
+    zero = torch.zeros(1)
+    gain = torch.tensor([-1.0])
+    lengths = (torch.tensor([5.0]), torch.tensor([2.0]))
+    found = dpo(5 * gain, 2 * gain, zero, zero, lengths=lengths, is_length_normalised=True)
+    assert found.margin.item() == 0.0
+    found = dpo(5 * gain, 4 * gain, zero, zero, lengths=lengths, is_length_normalised=True, beta=2)
+    assert found.margin.item() == pytest.approx(2 * (-1 + 2))
+
+
+def test_token_log_probabilities_are_exact_in_half_precision_logits_too():
+    logits = torch.randn(2, 5, 300).bfloat16()
+    targets = torch.randint(0, 300, (2, 5))
+    targets[0, :2] = -100
+    found = answer_token_log_probabilities(logits, targets)
+    wanted = logits.double().log_softmax(-1).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
+    wanted[targets == -100] = 0.0
+    assert found.dtype == torch.float32
+    assert found.numpy() == pytest.approx(wanted.numpy(), abs=1e-5)
+
+
+def test_the_kl_estimate_averages_to_the_kl():
+    """Expectation over the reference's tokens, summed exactly: one token, then two alike."""
+    rng = np.random.default_rng(9)
+    ref, policy = (np.log(p / p.sum()) for p in rng.random((2, 6)))
+    kl = float((np.exp(ref) * (ref - policy)).sum())
+    terms = [
+        kl_of_answers(torch.tensor([p]), torch.tensor([r]), 1).item()
+        for p, r in zip(policy, ref, strict=True)
+    ]
+    assert np.dot(np.exp(ref), terms) == pytest.approx(kl, rel=1e-5)
+    assert min(terms) >= 0
+    assert kl_of_answers(torch.tensor(ref), torch.tensor(ref), 1).item() == 0.0
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 2, 8, 6), (3, 4, 8, 6)])
+def test_a_clip_has_one_preference_and_not_one_a_column(shape):
+    """A published script's mean leaves the width: its sigmoid is taken column by column."""
+    rng = np.random.default_rng(10)
+    chosen, rejected, ref_chosen, ref_rejected = rng.normal(size=(4, *shape))
+    target = np.zeros(shape)
+    errors = [
+        squared_error(torch.tensor(one), torch.tensor(target))
+        for one in (chosen, rejected, ref_chosen, ref_rejected)
+    ]
+    found = diffusion_dpo(*errors, Objective(5.0)).loss.item()
+    axes = tuple(range(1, len(shape)))
+    gap = [(one**2).mean(axis=axes) for one in (chosen, rejected, ref_chosen, ref_rejected)]
+    inside = -5.0 * ((gap[0] - gap[2]) - (gap[1] - gap[3]))
+    assert found == pytest.approx(softplus(-inside).mean(), rel=1e-5)
+    by_column = [
+        (one**2).mean(axis=axes[:-1]) for one in (chosen, rejected, ref_chosen, ref_rejected)
+    ]
+    defect = softplus(5.0 * ((by_column[0] - by_column[2]) - (by_column[1] - by_column[3]))).mean()
+    assert abs(defect - found) > 1e-3

@@ -1,11 +1,17 @@
+import itertools
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from factory.pairing import best_against_worst, invalid_pair, why_no_pair
+from factory.pairing import Pairing, invalid_pair, pairing_of, why_no_pair
+from factory.pairing import pair_of as make_pair
 from factory.ranking import Bracket, Noise, Pointwise, RandomPairs, fuse
+from schemas.recipe import Curate
 from schemas.rows import Group, Prompt, content_id
 from tests.factory.simulated import (
     JUDGE,
@@ -28,7 +34,8 @@ def group(scores, duels=(), candidates=CANDIDATES):
 
 def pair_of(judged, strategy=None):
     strategy = strategy or Bracket(2, NOISE)
-    return best_against_worst(judged, strategy.order(judged.scores, judged.duels))
+    pairs = Pairing()(judged, strategy.order(judged.scores, judged.duels))
+    return pairs[0] if pairs else None
 
 
 def test_best_against_worst_with_all_that_an_auditor_asks_for():
@@ -122,4 +129,111 @@ def test_why_no_pair_names_the_error_of_the_group_first():
 def test_an_order_of_other_candidates_is_refused():
     order = fuse([score("x", 1.0), score("y", 2.0)], [], NOISE)
     with pytest.raises(ValueError, match="not of the candidates"):
-        best_against_worst(group([score(A, 1), score(B, 2)]), order)
+        make_pair(group([score(A, 1), score(B, 2)]), order, 0, 1)
+
+
+# ----------------------------------------------------------------------------------------- modes
+
+EIGHT = candidates_of(PROMPT, 8)
+NUMBER = {one.candidate_id: number for number, one in enumerate(EIGHT)}
+
+
+def sides(values, pairing, strategy=None):
+    """The pairs of candidates with these scores, as (chosen, rejected) numbers, and the pairs."""
+    scores = [score(one.candidate_id, value) for one, value in zip(EIGHT, values, strict=False)]
+    judged = group(scores, (), EIGHT[: len(values)])
+    strategy = strategy or Pointwise(NOISE)
+    pairs = pairing(judged, strategy.order(judged.scores, judged.duels))
+    return [
+        (NUMBER[pair.chosen.candidate_id], NUMBER[pair.rejected.candidate_id]) for pair in pairs
+    ], pairs
+
+
+def test_best_against_worst_goes_inwards():
+    values = [3.0, 4.0, 1.5, 2.5, 1.0]
+    assert sides(values, Pairing(max_pairs=None))[0] == [(1, 4), (0, 2)]  # the fifth sits out
+    assert sides(values, Pairing(max_pairs=1))[0] == [(1, 4)]
+    # Twice each: the farthest apart in the ranking that still have a use left.
+    assert sides(values, Pairing(max_pairs=4, max_uses=2))[0] == [(1, 4), (1, 2), (0, 4), (0, 2)]
+
+
+def test_a_near_miss_is_the_nearest_that_is_weak_enough():
+    values = [4.0, 3.8, 3.4, 3.3, 1.0]
+    near, (pair,) = sides(values, Pairing("near_miss", min_margin=0.5))
+    assert near == [(0, 2)]
+    assert pair.margin == pytest.approx(0.6)
+    assert pair.margin_sd == pytest.approx(0.5 * math.sqrt(2))
+    assert sides(values, Pairing("near_miss", 0.0))[0] == [(0, 1)]
+    assert sides(values, Pairing("near_miss", 0.65))[0] == [(0, 3)]
+    # More of them: the next best against its own, or the same again where that is allowed.
+    assert sides(values, Pairing("near_miss", 0.45, None))[0] == [(0, 2), (1, 3)]
+    assert sides(values, Pairing("near_miss", 0.45, 2, max_uses=2))[0] == [(0, 2), (0, 3)]
+
+
+def test_all_above_the_margin_are_the_largest_margins_first():
+    values = [4.0, 1.0, 3.0, 3.7]
+    everything = Pairing("all_above_margin", 0.9, None, None)
+    assert sides(values, everything)[0] == [(0, 1), (3, 1), (2, 1), (0, 2)]
+    assert sides(values, replace(everything, max_pairs=2))[0] == [(0, 1), (3, 1)]
+    assert sides(values, replace(everything, max_uses=1))[0] == [(0, 1)]
+    assert sides(values, replace(everything, max_uses=2))[0] == [(0, 1), (3, 1), (0, 2)]
+
+
+def test_an_order_without_margins_has_pairs_by_rank_only():
+    values = [4.0, 1.0, 3.0, 3.7]
+    assert len(sides(values, Pairing(max_pairs=None), RandomPairs())[0]) == 2
+    # Nothing is known to be above a margin: best and worst stand for the group.
+    pairs = sides(values, Pairing("all_above_margin", 0.1, None), RandomPairs())[1]
+    assert [math.isnan(pair.margin) for pair in pairs] == [True]
+
+
+@given(
+    st.lists(st.one_of(st.just(math.nan), st.integers(1, 5)), min_size=0, max_size=8),
+    st.sampled_from(["best_against_worst", "near_miss", "all_above_margin"]),
+    st.sampled_from([0.0, 0.5, 2.0]),
+    st.sampled_from([1, 3, None]),
+    st.sampled_from([1, 2, None]),
+)
+@settings(deadline=None)
+def test_what_holds_in_every_mode(values, mode, min_margin, max_pairs, max_uses):
+    taken, pairs = sides(values, Pairing(mode, min_margin, max_pairs, max_uses))
+    readable = [index for index, value in enumerate(values) if not math.isnan(value)]
+    assert bool(taken) == (len(readable) > 1)
+    assert len(taken) == len({frozenset(pair) for pair in taken})
+    assert max_pairs is None or len(taken) <= max_pairs
+    uses = Counter(index for pair in taken for index in pair)
+    assert max_uses is None or max(uses.values(), default=0) <= max_uses
+    for (better, worse), pair in zip(taken, pairs, strict=True):
+        assert better != worse
+        assert values[better] >= values[worse]
+        assert pair.margin == pytest.approx(values[better] - values[worse])
+        assert pair.margin_sd > 0
+    if mode != "best_against_worst" and len(pairs) > 1:
+        assert all(pair.margin >= min_margin for pair in pairs)
+    if (mode, max_pairs, max_uses) == ("all_above_margin", None, None) and len(readable) > 1:
+        gaps = [abs(values[i] - values[j]) for i, j in itertools.combinations(readable, 2)]
+        assert len(pairs) == max(1, sum(gap >= min_margin for gap in gaps))
+
+
+@given(st.permutations(range(6)), st.sampled_from(["near_miss", "all_above_margin"]))
+@settings(deadline=None)
+def test_the_place_in_the_group_decides_no_pair(permutation, mode):
+    values = [4, 4, 3, 3, 2, 2]
+    scores = [score(EIGHT[index].candidate_id, value) for index, value in enumerate(values)]
+    wanted = group(scores, (), EIGHT[:6])
+    moved = group([scores[i] for i in permutation], (), tuple(EIGHT[i] for i in permutation))
+    ids = [
+        [pair.pair_id for pair in Pairing(mode, 0.5, 3)(one, Pointwise().order(one.scores, ()))]
+        for one in (wanted, moved)
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_the_recipe_names_the_pairing():
+    curate = Curate(
+        pairing="near_miss", pairs_per_prompt=None, max_uses=2, objections={"min_margin": 0.4}
+    )
+    assert pairing_of(curate) == Pairing("near_miss", 0.4, None, 2)
+    assert pairing_of(Curate(pairs_per_prompt=3)) == Pairing("best_against_worst", 0.3, 3, 1)
+    with pytest.raises(ValueError, match=r"needs margins, which rank\.strategy: random has not"):
+        Curate(pairing="near_miss", rank={"strategy": "random"})

@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from factory.clips import encode_clip
+from factory.media import encode_png
 from factory.prompts import PromptsError, read_prompts
 from schemas.arrow import prompts_to_table
 
@@ -69,3 +72,44 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(PromptsError, match=message):
             read_prompts(tmp_path / name)
+
+
+def test_a_question_names_its_picture_or_clip(tmp_path: Path) -> None:
+    picture = np.full((8, 6, 3), 200, np.uint8)
+    (tmp_path / "p.png").write_bytes(encode_png(picture))
+    (tmp_path / "c.mp4").write_bytes(encode_clip(np.stack([picture] * 3), 3))
+    path = tmp_path / "questions.jsonl"
+    rows = [
+        {"prompt": "what ?", "task": "image_understanding", "media": "p.png"},
+        {"prompt": "what ?", "task": "video_understanding", "media": "c.mp4"},
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    first, second = read_prompts(path)
+    assert first.media is not None
+    assert second.media is not None
+    assert (first.media.width, first.media.height, first.media.num_frames) == (6, 8, 1)
+    assert second.media.num_frames == 3
+    ours = tmp_path / "ours.parquet"
+    pq.write_table(prompts_to_table([first, second]), ours)
+    assert read_prompts(ours) == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"task": "image_understanding"}, "'media' is missing"),
+        ({"task": "image_understanding", "media": "absent.png"}, "cannot be read"),
+        ({"task": "image_understanding", "media": 7}, "not a path"),
+        ({"task": "video_understanding", "media": "broken.mp4"}, "cannot read"),
+        ({"media": "broken.mp4"}, "has no 'media'"),
+    ],
+)
+def test_a_question_without_readable_media_is_refused(
+    tmp_path: Path, row: dict[str, object], message: str
+) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x20ftypisom broken")
+    path = tmp_path / "questions.jsonl"
+    path.write_text(json.dumps({"prompt": "what ?", **row}))
+    with pytest.raises(PromptsError, match=message) as caught:
+        read_prompts(path)
+    assert "questions.jsonl: row 1" in str(caught.value)

@@ -11,7 +11,16 @@ import pytest
 from PIL import Image
 
 from jobs import results
-from jobs.results import Decision, Estimate, Evaluation, Finding, Profile
+from jobs.results import (
+    Decision,
+    Estimate,
+    Evaluation,
+    Finding,
+    JudgeReport,
+    JudgeSlice,
+    Profile,
+    ReliabilityBin,
+)
 from jobs.workspace import Round
 from schemas import arrow, manifest
 from schemas.manifest import Manifest, Parent
@@ -118,11 +127,33 @@ def finished(recipe: Recipe) -> Round:
         ],
     )
     passed = Finding("max_flip_rate", "judge@1", True, 0.2, 0.11)
+    agreement = JudgeReport(
+        *("judge@1", "held-out labels <b>"),
+        (
+            JudgeSlice(
+                "all",
+                (
+                    Estimate(
+                        "accuracy without ties", 0.81, 0.72, 0.9, None, "share", 90, 3, "judge@1"
+                    ),
+                ),
+                (
+                    ReliabilityBin(0.62, 0.4, 0.2, 0.6, 10),
+                    ReliabilityBin(0.93, 0.8, None, None, 80),
+                ),
+                (ReliabilityBin(0.8, 0.79, 0.7, 0.88, 90),),
+            ),
+        ),
+    )
     judge = make(
         "judge",
         [labels],
         {"steps": 100},
-        lambda to: [curve(to), results.write(to / results.FINDINGS, (passed,))],
+        lambda to: [
+            curve(to),
+            results.write(to / results.FINDINGS, (passed,)),
+            results.write(to / results.AGREEMENT, agreement),
+        ],
     )
     base = Parent("generator", "generator@0", "2222")
     grouped = make(

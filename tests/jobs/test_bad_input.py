@@ -49,6 +49,17 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str)
         ("generator.path=factory/sandbox", "generator.path: factory/sandbox is a directory but no"),
         ("judge.path=./absent", "judge.path: no model at './absent'"),
         ("judge.path=someone/some-vlm", "HF_HUB_OFFLINE=1 forbids the hub"),
+        ("judge.specification=absent.json", "judge.specification: absent.json: missing"),
+        (
+            "evaluate.endpoint={url: 'http://h/v1', model: m, specification: x}",
+            "evaluate.endpoint: x/judge.json: missing",
+        ),
+        (
+            "evaluate.endpoint={url: 'http://h/v1', model: m, "
+            "specification: unifiedreward-qwen2.5-vl, key_variable: NO_SUCH_KEY}",
+            "evaluate.endpoint: the environment has no NO_SUCH_KEY",
+        ),
+        ("evaluate.endpoint={url: 'ftp://h', model: m, specification: x}", "evaluate.endpoint.url"),
         ("num_cpus=3", "num_cpus: jobs.label needs 5 logical CPUs, the recipe gives 3"),
         ("produce.generators.size=9", "make the pools smaller"),
         ("labels.path=absent.parquet", "labels.path: absent.parquet: no such file"),
@@ -129,7 +140,7 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(
     plan = capsys.readouterr().out
     for stage in loop.STAGES:
         assert f"  {stage} " in plan
-    assert "400 prompts x 8 candidates" in plan
+    assert "610 prompts x 8 candidates" in plan
     assert not (tmp_path / "out").exists()
 
 

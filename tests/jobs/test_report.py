@@ -17,7 +17,7 @@ from schemas import manifest
 from schemas.manifest import ManifestError
 
 VOID = {"meta", "img", "link", "br", "hr", "input", "col"}
-SECTIONS = ["stages", "pairs", "bias", "gains", "grid", "curves", "lineage", "recipe"]
+SECTIONS = ["stages", "judge", "pairs", "bias", "gains", "grid", "curves", "lineage", "recipe"]
 
 
 class Page(HTMLParser):
@@ -142,6 +142,9 @@ def test_every_section_is_there(page):
         "not measured",
         "by heldout-judge@1",
         "judge@1 · loss",
+        "judge@1 on held-out labels <b>.",
+        "0.81 [0.72, 0.90]",
+        "as claimed",
         "├─ generator: generator@1",
         "prompts: prompts/train.txt 3333 (given)",
         "1 min 15 s",
@@ -195,6 +198,20 @@ def test_examples_of_each_kind(data):
 
 
 # ------------------------------------------------------------------------- what is not there
+
+
+def test_reliability_lies_on_the_diagonal_of_a_calibrated_judge():
+    side, pad = plots.RELIABILITY_SIDE, 10
+    bins = [
+        results.ReliabilityBin(c, c, c - 0.1, None, n) for c, n in ((0.5, 9), (0.75, 36), (1, 1))
+    ]
+    half, middle, sure = plots.reliability(bins)
+    assert (half.x, half.y) == (pad, side / 2)
+    assert (sure.x, sure.y) == (side - pad, pad)
+    assert (middle.x, middle.y) == (side / 2, (half.y + sure.y) / 2)
+    assert half.y_low > half.y == half.y_high  # y grows downwards; an unknown end is the dot
+    assert middle.radius > half.radius > sure.radius
+    assert plots.reliability([]) == []
 
 
 def test_an_empty_round_has_a_page(recipe):

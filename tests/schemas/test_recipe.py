@@ -34,6 +34,8 @@ def test_overrides_reach_any_depth_and_keep_their_type() -> None:
         ("produce.num_candidates=1", r"produce\.num_candidates: .*greater than or equal to 2"),
         ("align.beta=.nan", r"align\.beta: .*finite"),
         ("gates.min_win_rate=1.5", r"gates\.min_win_rate: .*less than or equal to 1"),
+        ("curate.rank.ring_degree=3", r"curate\.rank\.ring_degree: .*multiple of 2"),
+        ("curate.rank.p_tie=1", r"curate\.rank\.p_tie: .*less than 1"),
         ("name=Bad/Name", "name: .*match pattern"),
         ("train_judge.zero_stage=4", r"train_judge\.zero_stage: "),
         ("labels.prompts=null", "labels: give 'path'"),

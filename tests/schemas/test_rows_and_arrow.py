@@ -12,6 +12,7 @@ from schemas.rows import (
     Group,
     Label,
     Media,
+    Opinion,
     Pair,
     Prompt,
     Score,
@@ -58,6 +59,31 @@ def test_swapping_a_label_keeps_who_was_preferred() -> None:
     assert (swapped.first, swapped.second, swapped.preference) == (other, MEDIA, "second")
     points = Label("p", PROMPT, "ann", MEDIA, points=4)
     assert points.swap() == points
+
+
+def test_a_question_belongs_to_its_media_and_its_sides_are_answers() -> None:
+    question = Prompt.of("what colour ?", "image_understanding", media=MEDIA)
+    assert question.prompt_id != Prompt.of("what colour ?", "image_understanding").prompt_id
+    assert Prompt.of(question.text, question.task, media=MEDIA) == question
+    pair = Label("l", question, "ann", None, None, "first", first_answer="red", second_answer="no")
+    points = Label("p", question, "ann", None, points=4, first_answer="red")
+    assert arrow.labels_from_table(arrow.labels_to_table([pair, points])) == [pair, points]
+    assert [side.answer for side in pair.sides()] == ["red", "no"]
+    assert [side.answer for side in pair.swap().sides()] == ["no", "red"]
+    assert pair.swap().preference == "second"
+    assert [side.answer for side in points.sides()] == ["red"]
+    group = Group(question, (Candidate("c", "vlm@0", 1, answer="red"),))
+    assert arrow.groups_from_table(arrow.groups_to_table([group])) == [group]
+    empty = arrow.labels_to_table([Label("l", question, "ann", MEDIA, points=3)])
+    with pytest.raises(arrow.SchemaError, match="first_answer"):
+        arrow.labels_from_table(empty)
+
+
+def test_a_table_from_before_there_were_questions_is_still_read() -> None:
+    label = Label("l", PROMPT, "ann", MEDIA, points=3)
+    old = arrow.labels_to_table([label]).drop_columns(list(arrow.OPTIONAL))
+    arrow.check_schema(old.schema, arrow.LABELS, "labels.parquet")
+    assert arrow.labels_from_table(old) == [label]
 
 
 def test_groups_survive_arrow() -> None:
@@ -120,6 +146,21 @@ def test_a_wrong_table_is_refused_by_name() -> None:
     wrong = arrow.PROMPTS.set(1, pa.field("prompt", pa.int64()))
     with pytest.raises(arrow.SchemaError, match="column 'prompt' is int64, not string"):
         arrow.check_schema(wrong, arrow.PROMPTS, "x.parquet")
+
+
+def test_opinions_survive_arrow() -> None:
+    opinion = Opinion(
+        *("l", PROMPT.prompt_id, "image_generation", {"style": "plain"}, "judge@1", "tie", None),
+        scores=(Score("0", "judge@1", 3.5, 0.4),),
+        duels=(Duel("0", "1", "judge@1", 0.7, 0.2, 0.1),),
+    )
+    broken = Opinion(
+        *("m", "p", "video_generation", {}, "judge@1", None, 3), error="RuntimeError: no"
+    )
+    assert arrow.opinions_from_table(arrow.opinions_to_table([opinion, broken])) == [
+        opinion,
+        broken,
+    ]
 
 
 def test_media_is_found_and_changed_however_deep_and_in_slices() -> None:

@@ -1,0 +1,268 @@
+"""Media into visual tokens, once each: one class for each family of vision-language models.
+
+Pictures and frames go through the image processor alone. The stock video processors need
+torchvision, and all that they add is to sample frames and to resize them; sampling is done by time
+in `factory.clips`. A picture is shown whole, as these families show several pictures in one prompt:
+the tiles that LLaVA-OneVision adds for a picture on its own are left out, so that its score and its
+duels see the same tokens.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from actors.judges.looks import Look
+from factory.judging.specification import SpecificationError
+
+#: Frames in one pass of the vision tower.
+_FRAMES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One medium as the language model gets it.
+
+    ids: the tokens that stand for it in a prompt; K of them are placeholders.
+    features: visual tokens, [K, D].
+    grid: its patches in time, height and width, where positions depend on them.
+    seconds: time from one patch to the next.
+    """
+
+    ids: tuple[int, ...]
+    features: Tensor
+    grid: Tensor | None = None
+    seconds: float = 0.0
+
+
+class Eyes(Protocol):
+    """The vision side of one family of models."""
+
+    @property
+    def placeholders(self) -> tuple[int, ...]:
+        """Tokens whose embeddings the visual tokens replace."""
+
+    def encode(self, looks: Sequence[Look], is_video: bool) -> list[Seen]:
+        """Visual tokens of each medium."""
+
+    def positions(self, ids: Sequence[int], media: Sequence[Seen]) -> Tensor:
+        """Position ids of a prompt: [axes, T]; one axis for text, three where space counts."""
+
+
+class LlavaEyes:
+    """LLaVA: equally many tokens for each picture, and for each frame of a clip."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self.model = model
+        self.processor = processor
+        self.image = int(processor.image_token_id)
+
+    @property
+    def placeholders(self) -> tuple[int, ...]:
+        return (self.image,)
+
+    def encode(self, looks: Sequence[Look], is_video: bool) -> list[Seen]:
+        frames = pictures(looks)
+        features: list[Tensor] = []
+        for start in range(0, len(frames), _FRAMES_AT_ONCE):
+            pixels = self.processor.image_processor(
+                frames[start : start + _FRAMES_AT_ONCE], return_tensors="pt"
+            )["pixel_values"].to(self.model.device, self.model.dtype)
+            features += self.model.get_image_features(pixel_values=pixels).pooler_output
+        seen, left = [], iter(features)
+        for look in looks:
+            tokens = torch.cat(list(itertools.islice(left, len(look.frames))))
+            seen.append(Seen((self.image,) * len(tokens), tokens))
+        return seen
+
+    def positions(self, ids: Sequence[int], media: Sequence[Seen]) -> Tensor:
+        return torch.arange(len(ids))[None]
+
+
+class LlavaOnevisionEyes(LlavaEyes):
+    """LLaVA-OneVision: a row's end after each picture; the frames of a clip pooled two by two."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__(model, processor)
+        self.video = int(model.config.video_token_id)
+
+    @property
+    def placeholders(self) -> tuple[int, ...]:
+        return (self.image, self.video)
+
+    def encode(self, looks: Sequence[Look], is_video: bool) -> list[Seen]:
+        if is_video:
+            return [self._clip(look) for look in looks]
+        pixels, sizes = self._pixels(pictures(looks))
+        features = self.model.get_image_features(
+            pixel_values=pixels,
+            image_sizes=sizes,
+            # Two or more pictures in a prompt are shown whole, without tiles.
+            batch_num_images=torch.tensor([max(2, len(looks))]),
+        ).pooler_output
+        return [Seen((self.image,) * len(one), one) for one in features]
+
+    def _clip(self, look: Look) -> Seen:
+        pixels, _ = self._pixels(pictures([look]))
+        features = self.model.get_video_features(
+            pixel_values_videos=pixels.transpose(0, 1)  # [1, T, C, H, W]
+        ).pooler_output[0]
+        return Seen((self.video,) * len(features), features)
+
+    def _pixels(self, frames: list[Image.Image]) -> tuple[Tensor, Tensor]:
+        """Pixels of whole pictures [M, 1, C, H, W] and their sizes [M, 2]."""
+        num = len(frames)
+        batch = frames if num > 1 else frames * 2  # one alone would be tiled
+        made = self.processor.image_processor([batch], return_tensors="pt")
+        pixels = made["pixel_values"][:num].to(self.model.device, self.model.dtype)
+        return pixels, made["image_sizes"][:num]
+
+
+class QwenEyes:
+    """Qwen2-VL and Qwen2.5-VL: as many tokens as a picture has patches, with positions in space."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        config = model.config
+        self.model = model
+        self.processor = processor
+        self.image, self.video = int(config.image_token_id), int(config.video_token_id)
+        self.start, self.end = int(config.vision_start_token_id), int(config.vision_end_token_id)
+        vision = config.vision_config
+        self.depth = int(vision.temporal_patch_size)
+        self.merged = int(vision.spatial_merge_size) ** 2
+
+    @property
+    def placeholders(self) -> tuple[int, ...]:
+        return (self.image, self.video)
+
+    def encode(self, looks: Sequence[Look], is_video: bool) -> list[Seen]:
+        made = [self._patches(look, is_video) for look in looks]
+        features: list[Tensor] = []
+        for start in range(0, len(made), _FRAMES_AT_ONCE):
+            some = made[start : start + _FRAMES_AT_ONCE]
+            features += self.model.get_image_features(
+                pixel_values=torch.cat([patches for patches, _ in some]).to(self.model.device),
+                image_grid_thw=torch.stack([grid for _, grid in some]).to(self.model.device),
+            ).pooler_output
+        token = self.video if is_video else self.image
+        return [
+            Seen(
+                (self.start, *(token,) * len(one), self.end),
+                one,
+                grid,
+                seconds=look.seconds * self.depth,
+            )
+            for look, one, (_, grid) in zip(looks, features, made, strict=True)
+        ]
+
+    def _patches(self, look: Look, is_video: bool) -> tuple[Tensor, Tensor]:
+        """Patches [T H W, C depth P P] and their grid (T, H, W).
+
+        The image processor repeats a picture `depth` times in time. A clip's patches hold `depth`
+        frames each; its last frame is repeated where they do not come out even.
+        """
+        frames = pictures([look])
+        if is_video:
+            frames += [frames[-1]] * (-len(frames) % self.depth)
+        made = self.processor.image_processor(frames, return_tensors="pt")
+        patches, grids = made["pixel_values"], made["image_grid_thw"]
+        if not is_video:
+            return patches, grids[0]
+        _, height, width = grids[0].tolist()
+        num = len(frames) // self.depth
+        channels = 3
+        # [T, depth of frames, H W, C, depth of repeats, P P] -> the frames take the repeats' place
+        split = patches.reshape(num, self.depth, height * width, channels, self.depth, -1)
+        woven = split[:, :, :, :, 0].permute(0, 2, 3, 1, 4)
+        return woven.reshape(num * height * width, -1), torch.tensor([num, height, width])
+
+    def positions(self, ids: Sequence[int], media: Sequence[Seen]) -> Tensor:
+        if not media:
+            return torch.arange(len(ids))[None].expand(3, -1)
+        kinds = torch.tensor([(one == self.image) + 2 * (one == self.video) for one in ids])
+        is_video = self.video in media[0].ids
+        grids = torch.stack([one.grid for one in media if one.grid is not None])
+        given: dict[str, Any] = {"image_grid_thw": grids}
+        if is_video:
+            given = {
+                "video_grid_thw": grids,
+                "second_per_grid_ts": torch.tensor([one.seconds for one in media]),
+            }
+        positions, _ = self.model.model.get_rope_index(
+            input_ids=torch.tensor([list(ids)]), mm_token_type_ids=kinds[None], **given
+        )
+        return torch.as_tensor(positions[:, 0])
+
+
+_FAMILIES: dict[str, Any] = {
+    "llava": LlavaEyes,
+    "llava_onevision": LlavaOnevisionEyes,
+    "qwen2_vl": QwenEyes,
+    "qwen2_5_vl": QwenEyes,
+}
+
+
+def check_family(path: str) -> None:
+    """Refuse a model of a family that no class here knows, before its weights are loaded.
+
+    Raises:
+        SpecificationError: says what to do instead.
+    """
+    try:
+        kind = json.loads((Path(path) / "config.json").read_text())["model_type"]
+    except (OSError, ValueError, KeyError) as error:
+        raise SpecificationError(f"{path}: no transformers model: {error!r}") from None
+    if kind not in _FAMILIES:
+        raise SpecificationError(
+            f"{path}: a judge of model type {kind!r} cannot be read; known: "
+            f"{', '.join(_FAMILIES)}. Convert it to one of these formats, or serve it behind an "
+            "OpenAI-compatible endpoint"
+        )
+
+
+def eyes_of(model: Any, processor: Any) -> Eyes:
+    """The vision side of a loaded model."""
+    eyes: Eyes = _FAMILIES[model.config.model_type](model, processor)
+    return eyes
+
+
+def pictures(looks: Sequence[Look]) -> list[Image.Image]:
+    """All frames of all media, one after the other."""
+    return [Image.fromarray(frame) for look in looks for frame in look.frames]
+
+
+def load_processor(path: str, config: Any) -> Any:
+    """Tokenizer and image processor of a model: what judging needs of its stock processor.
+
+    The stock processors of LLaVA-OneVision and Qwen2.5-VL cannot be built without torchvision, for
+    the sake of their video half. The image half falls back to Pillow.
+
+    Raises:
+        SpecificationError: a part cannot be loaded; says what to install where that is why.
+    """
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    try:
+        image_processor = AutoImageProcessor.from_pretrained(path)
+    except (ImportError, ValueError, OSError) as error:
+        needs = "torchvision" in str(error).lower()
+        hint = "; pip install torchvision, built for the torch that is installed" if needs else ""
+        raise SpecificationError(f"{path}: no image processor: {error}{hint}") from error
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    template = Path(path) / "chat_template.jinja"
+    if tokenizer.chat_template is None and template.is_file():
+        tokenizer.chat_template = template.read_text(encoding="utf-8")
+    # LLaVA calls it `image_token_index` in older files.
+    image = getattr(config, "image_token_id", None) or config.image_token_index
+    return SimpleNamespace(
+        tokenizer=tokenizer, image_processor=image_processor, image_token_id=image
+    )

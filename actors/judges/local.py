@@ -1,0 +1,169 @@
+"""A transformers vision-language reward model as a judge.
+
+Each medium goes through the vision tower once; a candidate's score and all its duels reuse its
+visual tokens, and prompts that begin alike share that beginning (`decoder`). All scores of a prompt
+are one batch, and so are all duels of one plan, split only where `max_batch` (for memory) asks for
+it: what a batch holds depends on the prompt alone, never on which other prompts share the worker,
+so the same rows give the same bits on the same machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from actors.judges.decoder import Decoder
+from actors.judges.eyes import Seen, check_family, eyes_of, load_processor
+from actors.judges.looks import Look
+from actors.judges.prompts import Medium, PromptFormat, Text
+from actors.judges.sitting import Found, Match, ReadSitting
+from factory.judging.specification import JudgeSpecification, find
+from factory.judging.verdicts import AnswerTree, expected_score
+from schemas.rows import Candidate, Prompt
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+#: What is fetched of a hub repository: no code, no pickled weights.
+_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
+
+
+class TransformersJudge:
+    """A LLaVA, LLaVA-OneVision or Qwen2.5-VL judge: weights, processor and specification.
+
+    num_forwards, num_batches: scores and duels asked for so far, and the passes of the language
+        model that they took.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        name: str,
+        precision: str = "fp32",
+        max_batch: int = 64,
+        specification: JudgeSpecification | str | None = None,
+    ) -> None:
+        """Load a judge.
+
+        Args:
+            path: a model directory or a hub name.
+            name: `name@version`.
+            precision: fp32, fp16 or bf16.
+            max_batch: most prompts in one forward pass.
+            specification: one, or the name of a shipped one or a JSON file; the model's own
+                `judge.json` where not given.
+
+        Raises:
+            SpecificationError: no specification, or a model that cannot be read by it.
+        """
+        from transformers import AutoModelForImageTextToText
+
+        path = local_directory(path)
+        check_family(path)
+        if not isinstance(specification, JudgeSpecification):
+            specification = find(path, specification)
+        self.name = name
+        self.max_batch = max_batch
+        self.num_forwards = self.num_batches = 0
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = AutoModelForImageTextToText.from_pretrained(
+            path, dtype=_DTYPES[precision], use_safetensors=True
+        )
+        self.model.eval().requires_grad_(False).to(self.device)
+        self.format = PromptFormat(specification, load_processor(path, self.model.config))
+        self.eyes = eyes_of(self.model, self.format.processor)
+
+    def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> TransformersSitting:
+        return TransformersSitting(self, prompt, candidates)
+
+    @torch.inference_mode()
+    def encode(self, looks: Sequence[Look], is_video: bool = False) -> list[Seen]:
+        """Visual tokens of each medium."""
+        return self.eyes.encode(looks, is_video)
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """Tokens that end an answer."""
+        config = self.model.generation_config.eos_token_id
+        given = config if isinstance(config, list) else [config]
+        own = self.format.tokenizer.eos_token_id
+        return tuple(one for one in (*given, own) if one is not None)
+
+
+class TransformersSitting(ReadSitting):
+    """One prompt's candidates before a `TransformersJudge`."""
+
+    def __init__(
+        self, judge: TransformersJudge, prompt: Prompt, candidates: Sequence[Candidate]
+    ) -> None:
+        task = judge.format.specification.task(prompt.task)
+        super().__init__(judge.name, task, prompt, candidates)
+        self.judge = judge
+        is_video = prompt.task.startswith("video")
+        seen = judge.encode(self.looks, is_video) if self.looks else []
+        self._media = [Medium(index, one.ids) for index, one in enumerate(seen)]
+        self.decoder = Decoder(judge.model, judge.eyes, seen, judge.max_batch)
+
+    def point(self, index: int) -> Text:
+        """The pointwise prompt of a candidate."""
+        looks, answers = self.shown([index])
+        return self.judge.format.point(self.task, self.prompt.text, self._media[looks[0]], *answers)
+
+    def pair(self, match: Match) -> Text:
+        """The pairwise prompt of two candidates, in the order shown."""
+        looks, answers = self.shown(match)
+        media = [self._media[look] for look in looks]
+        return self.judge.format.pair(self.task, self.prompt.text, media, answers)
+
+    def read_scores(self, indices: Sequence[int]) -> list[Found]:
+        with self._counted(indices):
+            return self._read_scores([self.point(index) for index in indices])
+
+    def read_duels(self, matches: Sequence[Match]) -> list[Found]:
+        with self._counted(matches):
+            return self._read_duels([self.pair(match) for match in matches])
+
+    def _read_scores(self, texts: Sequence[Text]) -> list[Found]:
+        if self.task.reading == "text":
+            return [self.score_in(*written) for written in self._write(texts)]
+        p = self._probabilities(self.judge.format.score_tree(self.task), texts)
+        means, spreads = expected_score(p, self.task.scale)
+        return [
+            ((mean, sd), None) for mean, sd in zip(means.tolist(), spreads.tolist(), strict=True)
+        ]
+
+    def _read_duels(self, texts: Sequence[Text]) -> list[Found]:
+        if self.task.reading == "text":
+            return [self.verdict_in(*written) for written in self._write(texts)]
+        p = self._probabilities(self.judge.format.verdict_tree(self.task), texts)
+        return [(tuple(one), None) for one in p.tolist()]
+
+    @contextmanager
+    def _counted(self, asked: Sequence[object]) -> Iterator[None]:
+        before = self.decoder.num_passes
+        yield
+        self.judge.num_forwards += len(asked)
+        self.judge.num_batches += self.decoder.num_passes - before
+
+    def _probabilities(
+        self, tree: AnswerTree[Any], texts: Sequence[Text]
+    ) -> npt.NDArray[np.float64]:
+        return tree.probabilities([self.decoder.logits(texts, chain) for chain in tree.chains])
+
+    def _write(self, texts: Sequence[Text]) -> list[tuple[str, bool]]:
+        """What the model writes after each prompt, and whether the length limit cut it."""
+        written = self.decoder.generate(texts, self.task.max_tokens, self.judge.stops)
+        return [(self.judge.format.read(ids), is_cut) for ids, is_cut in written]
+
+
+def local_directory(path: str) -> str:
+    """A model's directory: the path itself, or where a hub repository has been fetched to."""
+    if Path(path).is_dir():
+        return path
+    from huggingface_hub import snapshot_download
+
+    return str(snapshot_download(path, allow_patterns=_FILES))

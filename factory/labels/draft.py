@@ -1,0 +1,105 @@
+"""A label as its source tells it, before it has an id, a split and points on our scale."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.rows import Label, Media, Preference, Prompt, content_id, seed_of
+
+#: The lowest and the highest number of points.
+Scale = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a source says about one side, or about two.
+
+    prompt: with the tags by which results can be sliced.
+    annotator: SOURCE, or SOURCE:WHO where the source tells annotators apart; "model:SOURCE" where
+        a model and no person judged.
+    first, second: the media of a generation task.
+    first_answer, second_answer: the answers of an understanding task.
+    preference: for two sides.
+    rating: for one side, on `scale`.
+    scale: of the source.
+    """
+
+    prompt: Prompt
+    annotator: str
+    first: Media | None = None
+    second: Media | None = None
+    first_answer: str | None = None
+    second_answer: str | None = None
+    preference: Preference | None = None
+    rating: float | None = None
+    scale: Scale | None = None
+    justification: str = ""
+
+    def swap(self) -> Draft:
+        """The same pair told in the other order."""
+        other: dict[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
+        return Draft(
+            self.prompt,
+            self.annotator,
+            self.second,
+            self.first,
+            self.second_answer,
+            self.first_answer,
+            other[self.preference] if self.preference else None,
+            self.rating,
+            self.scale,
+            self.justification,
+        )
+
+
+def finish(draft: Draft, place: str, heldout_share: float, scale: Scale | None = None) -> Label:
+    """The label of a draft.
+
+    Args:
+        draft: what the source says.
+        place: names the draft within its data set; ids depend on it, so that two annotators who
+            say the same of the same pair stay two labels.
+        heldout_share: of prompts. Rows of one caption, or about one picture, share a split.
+        scale: of the judge; ratings are mapped to it linearly and rounded, half up. Without one
+            they are rounded on the source's own scale.
+    """
+    medium = draft.prompt.media
+    subject = hashlib.sha256(medium.data).hexdigest() if medium else draft.prompt.prompt_id
+    is_heldout = seed_of("split", subject) / 2**63 < heldout_share
+    points = None
+    if draft.rating is not None:
+        points = _points(draft.rating, draft.scale, scale)
+    split: Literal["train", "heldout"] = "heldout" if is_heldout else "train"
+    return Label(
+        label_id=content_id("imported", place, draft.prompt.prompt_id, draft.annotator),
+        prompt=draft.prompt,
+        annotator=draft.annotator,
+        first=draft.first,
+        second=draft.second,
+        preference=draft.preference,
+        points=points,
+        justification=draft.justification,
+        split=split,
+        first_answer=draft.first_answer,
+        second_answer=draft.second_answer,
+    )
+
+
+def _points(rating: float, given: Scale | None, wanted: Scale | None) -> int:
+    if given is not None and wanted is not None:
+        share = (rating - given[0]) / (given[1] - given[0])
+        rating = wanted[0] + share * (wanted[1] - wanted[0])
+    # Half up at every point: Python's round sends 2.5 to 2 and 3.5 to 4. The small addition
+    # undoes what the mapping lost to binary fractions.
+    return math.floor(rating + 0.5 + 1e-9)
+
+
+def shuffled(draft: Draft, *key: object) -> Draft:
+    """The draft or its swap, by a coin that depends on the key alone.
+
+    For sources that always name the better side first: a judge must not learn the place.
+    """
+    return draft.swap() if seed_of("side", *key) % 2 else draft

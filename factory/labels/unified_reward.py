@@ -1,0 +1,28 @@
+"""The fine-tuning form of UnifiedReward (Wang et al. 2025), which is LLaVA's: `conversations` from
+a human and a judge, and `images`. All four tasks, pairs and points, on UnifiedReward's scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from factory.labels import conversation
+from factory.labels.draft import Draft
+from factory.labels.record import Record
+
+NAME = "unified-reward"
+_FORM = conversation.Form(
+    NAME,
+    NAME,
+    {
+        "image_generation": (1, 5),
+        "video_generation": (1, 10),
+        "image_understanding": (0, 100),
+        "video_understanding": (1, 5),
+    },
+)
+
+
+def parse(record: Record) -> Iterator[Draft]:
+    """The one label of a conversation."""
+    return conversation.parse(record, _FORM)

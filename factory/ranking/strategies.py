@@ -1,0 +1,174 @@
+"""Strategies: which duels to play, always in both orders, and the order that comes of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from factory.ranking.fusion import fuse
+from factory.ranking.order import Match, Noise, Order, Strategy, is_scored
+from factory.ranking.published import Pairwise, Paper
+from schemas import recipe
+from schemas.rows import Duel, Score, content_id
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Duels where they matter: among the top k, among the bottom k, then best against worst.
+
+    All in both orders, so N candidates cost N + 2k(k - 1) + 2 forward passes: 16 for N = 10, k = 2.
+    With fewer than 2k candidates the brackets overlap and no match is played twice. Two plans, so
+    three batches with the scores.
+
+    The final confirms and does not choose: were it ranked by, a finalist that loses would leave a
+    pair that had never met. It counts in the strengths, so a final that contradicts the order shows
+    as a thin or negative margin.
+    """
+
+    k: int = 2
+    noise: Noise = field(default_factory=Noise)
+
+    def plan(self, scores: Sequence[Score], duels: Sequence[Duel]) -> list[Match]:
+        missing = _unplayed(scores, duels, self._brackets(scores))
+        if missing:
+            return missing
+        ranking = self.order(scores, duels).ranking
+        final = [(ranking[0], ranking[-1])] if len(ranking) > 1 else []
+        return _unplayed(scores, duels, final)
+
+    def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
+        brackets = {_ids(scores, match) for match in self._brackets(scores)}
+        within = [duel for duel in duels if frozenset((duel.first_id, duel.second_id)) in brackets]
+        ranking = fuse(scores, within, self.noise).ranking
+        return replace(fuse(scores, duels, self.noise), ranking=ranking)
+
+    def _brackets(self, scores: Sequence[Score]) -> list[Match]:
+        """The matches of the first round, once each, the higher score first."""
+        by_score = _by_score(scores)
+        matches = [
+            match
+            for bracket in (by_score[: self.k], by_score[-self.k :])
+            for match in itertools.combinations(bracket, 2)
+        ]
+        return list(dict.fromkeys(matches))
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Every candidate meets its `degree` neighbours by score, on a ring that joins best and worst.
+
+    N candidates cost N + degree x N forward passes: 30 for N = 10 and degree 2. One plan.
+    """
+
+    degree: int = 2
+    noise: Noise = field(default_factory=Noise)
+
+    def plan(self, scores: Sequence[Score], duels: Sequence[Duel]) -> list[Match]:
+        by_score = _by_score(scores)
+        neighbours = [
+            (by_score[at], by_score[(at + step) % len(by_score)])
+            for step in range(1, self.degree // 2 + 1)
+            for at in range(len(by_score))
+        ]
+        return _unplayed(scores, duels, neighbours)
+
+    def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
+        return fuse(scores, duels, self.noise)
+
+
+@dataclass(frozen=True)
+class RoundRobin:
+    """Every candidate meets every other: N + N(N - 1) forward passes, 90 of them duels for N = 10.
+
+    The most that duels can say, as a yardstick and for small N. One plan.
+    """
+
+    noise: Noise = field(default_factory=Noise)
+
+    def plan(self, scores: Sequence[Score], duels: Sequence[Duel]) -> list[Match]:
+        return _unplayed(scores, duels, itertools.combinations(_by_score(scores), 2))
+
+    def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
+        return fuse(scores, duels, self.noise)
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """Scores alone: the cheapest order, and a baseline."""
+
+    noise: Noise = field(default_factory=Noise)
+
+    def plan(self, scores: Sequence[Score], duels: Sequence[Duel]) -> list[Match]:
+        return []
+
+    def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
+        return fuse(scores, (), self.noise)
+
+
+@dataclass(frozen=True)
+class RandomPairs:
+    """An order without any judgement, for the baseline; a function of the candidates' ids alone.
+
+    Its strengths are NaN: it makes no claim about quality, so no pair of it has a thin margin.
+    """
+
+    def plan(self, scores: Sequence[Score], duels: Sequence[Duel]) -> list[Match]:
+        return []
+
+    def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
+        ids = tuple(score.candidate_id for score in scores)
+        valid = [index for index, score in enumerate(scores) if is_scored(score)]
+        ranking = sorted(valid, key=lambda index: content_id("random order", ids[index]))
+        unknown = (math.nan,) * len(ids)
+        return Order(ids, tuple(ranking), unknown, (unknown,) * len(ids))
+
+
+def _by_score(scores: Sequence[Score]) -> list[int]:
+    """Indices of the readable scores, highest first; equal ones by id."""
+    valid = [index for index, score in enumerate(scores) if is_scored(score)]
+    return sorted(valid, key=lambda index: (-scores[index].value, scores[index].candidate_id))
+
+
+def _unplayed(
+    scores: Sequence[Score], duels: Sequence[Duel], matches: Iterable[Match]
+) -> list[Match]:
+    """Both orders of those matches that have not been played, each match once.
+
+    An unreadable duel counts as played: asking again gives the same answer.
+    """
+    seen = {frozenset((duel.first_id, duel.second_id)) for duel in duels}
+    found = []
+    for i, j in matches:
+        ids = _ids(scores, (i, j))
+        if i != j and ids not in seen:
+            seen.add(ids)
+            found += [(i, j), (j, i)]
+    return found
+
+
+def _ids(scores: Sequence[Score], match: Match) -> frozenset[str]:
+    return frozenset(scores[index].candidate_id for index in match)
+
+
+def strategy_of(rank: recipe.Rank) -> Strategy:
+    """The strategy that a recipe asks for."""
+    noise = Noise(
+        rank.score_sd,
+        rank.duel_sd,
+        rank.logits_per_point,
+        math.inf if rank.quality_sd is None else rank.quality_sd,
+        rank.fusion,
+        rank.p_tie,
+    )
+    strategies: dict[str, Strategy] = {
+        "bracket": Bracket(rank.bracket_size, noise),
+        "paper": Paper(noise),
+        "pointwise": Pointwise(noise),
+        "pairwise": Pairwise(noise),
+        "ring": Ring(rank.ring_degree, noise),
+        "round_robin": RoundRobin(noise),
+        "random": RandomPairs(),
+    }
+    return strategies[rank.strategy]

@@ -1,0 +1,213 @@
+"""From a judge's opinions to the report on it: figures by slice, and what they look like in words.
+
+`train_judge` reports on the held-out labels that calibration was not fitted on, `evaluate_judge` on
+benchmarks; both say the same figures in the same form.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from factory.agreement import (
+    FIGURES,
+    Agreement,
+    Bin,
+    heard,
+    macro_accuracy,
+    measure,
+    reliability,
+    slices,
+)
+from factory.intervals import Interval
+from factory.judging.calibration import Calibration
+from jobs.results import Estimate, JudgeReport, JudgeSlice, ReliabilityBin
+from schemas.rows import Opinion
+
+ALL = "all"
+MACRO = "macro accuracy without ties"
+#: Ends the names of figures of calibrated probabilities.
+AFTER = " after calibration"
+_OF_PROBABILITIES = ("calibration error", "Brier score")
+
+
+def report(
+    opinions: Sequence[Opinion],
+    judge: str,
+    labels: str,
+    calibration: Calibration | None = None,
+    *,
+    tags: Sequence[str] = (),
+    macro_tag: str | None = None,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> JudgeReport:
+    """Measure a judge on all opinions, on each task, and on each value of some tags.
+
+    Args:
+        opinions: what is reported on.
+        judge: its address.
+        labels: what the opinions are about, in words.
+        calibration: adds calibrated figures beside the claimed ones, and abstention; those are
+            measured without the prompts that it was fitted on.
+        tags: slice by these too.
+        macro_tag: the macro accuracy is the mean over its values; over tasks where None.
+        num_resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    groups: dict[str, Sequence[Opinion]] = {ALL: opinions}
+    by_task = slices(opinions)
+    if len(by_task) > 1:
+        groups |= by_task
+    for tag in tags:
+        groups |= {f"{tag}: {name}": group for name, group in slices(opinions, tag).items()}
+    boot = {"num_resamples": num_resamples, "seed": seed}
+    made = {name: _slice(name, group, judge, calibration, boot) for name, group in groups.items()}
+    parts = by_task if macro_tag is None else slices(opinions, macro_tag)
+    macro = macro_accuracy(parts, **boot)
+    note = f"mean of {len(parts)} {'tasks' if macro_tag is None else macro_tag}"
+    first = made[ALL]
+    made[ALL] = JudgeSlice(
+        first.name,
+        (*first.estimates, _estimate(MACRO, macro, judge, note=note)),
+        first.claimed,
+        first.calibrated,
+    )
+    return JudgeReport(judge, labels, tuple(made.values()))
+
+
+def _slice(
+    name: str,
+    opinions: Sequence[Opinion],
+    judge: str,
+    calibration: Calibration | None,
+    boot: Mapping[str, int],
+) -> JudgeSlice:
+    claimed = measure(opinions, None, **boot)
+    estimates = _estimates(claimed, judge)
+    if calibration is None:
+        return JudgeSlice(name, estimates, _bins(reliability(opinions, None, **boot)))
+    unseen = [one for one in opinions if one.prompt_id not in calibration.fitted_on]
+    mapped = measure(unseen, calibration, **boot)
+    rule = heard(unseen, calibration, **boot)
+    num_pairs, num_invalid = _pairs(mapped)
+    return JudgeSlice(
+        name,
+        (
+            *estimates,
+            *(
+                _estimate(
+                    figure + AFTER,
+                    FIGURES[figure](mapped),
+                    judge,
+                    num_pairs,
+                    num_invalid,
+                    _by_chance(mapped) if figure == "calibration error" else "",
+                )
+                for figure in _OF_PROBABILITIES
+            ),
+            _estimate("precision where heard", rule.precision, judge, rule.num, num_invalid),
+            _estimate("coverage where heard", rule.coverage, judge, num_pairs, num_invalid),
+        ),
+        _bins(reliability(opinions, None, **boot)),
+        _bins(reliability(unseen, calibration, **boot)),
+    )
+
+
+def _estimates(found: Agreement, judge: str) -> tuple[Estimate, ...]:
+    """The figures that there is something to say of."""
+    num_pairs, num_invalid = _pairs(found)
+    num_scored = found.score_ties.num_labels
+    num_unscored = found.accuracy.num_labels - num_scored
+    rests = {
+        "accuracy without ties": (found.num_decided, num_invalid),
+        "score accuracy without ties": (found.num_score_decided, num_unscored),
+        "score accuracy with ties by threshold": (num_scored, num_unscored),
+        "score accuracy with ties by threshold, cross-fitted": (num_scored, num_unscored),
+        "score correlation": (
+            found.num_points - found.num_invalid_points,
+            found.num_invalid_points,
+        ),
+    }
+    notes = {
+        "accuracy with ties by threshold": _up_to(found.ties.threshold, "logits"),
+        "score accuracy with ties by threshold": _up_to(found.score_ties.threshold, "points"),
+        "calibration error": _by_chance(found),
+    }
+    made = [
+        _estimate(
+            name,
+            pick(found),
+            judge,
+            *rests.get(name, (num_pairs, num_invalid)),
+            notes.get(name, ""),
+        )
+        for name, pick in FIGURES.items()
+        if math.isfinite(pick(found).value)
+    ]
+    if num_pairs + num_invalid:
+        rate = Interval(found.accuracy.invalid_rate)
+        made.append(_estimate("invalid rate", rate, judge, num_pairs + num_invalid))
+    return tuple(made)
+
+
+def _up_to(threshold: float, unit: str) -> str:
+    return f"ties up to {threshold:.3g} {unit}" if threshold >= 0 else "no ties"
+
+
+def _by_chance(found: Agreement) -> str:
+    return f"{found.error_by_chance:.3f} by chance alone"
+
+
+def _pairs(found: Agreement) -> tuple[int, int]:
+    """Readable pairs, and unreadable ones."""
+    num = found.accuracy.num_labels
+    return found.ties.num_labels, num - found.ties.num_labels
+
+
+def _estimate(
+    name: str, found: Interval, judge: str, num: int | None = None, invalid: int = 0, note: str = ""
+) -> Estimate:
+    """An estimate of the report; NaN, of which there is nothing to say, is null."""
+    value, low, high = (
+        one if math.isfinite(one) else None for one in (found.value, found.low, found.high)
+    )
+    unit = "correlation" if "correlation" in name else "share"
+    return Estimate(name, value, low, high, None, unit, num, invalid, judge, note)
+
+
+def _bins(bins: Sequence[Bin]) -> tuple[ReliabilityBin, ...]:
+    return tuple(
+        ReliabilityBin(
+            one.confidence,
+            one.share_right.value,
+            one.share_right.low if math.isfinite(one.share_right.low) else None,
+            one.share_right.high if math.isfinite(one.share_right.high) else None,
+            one.num,
+        )
+        for one in bins
+    )
+
+
+def estimate_of(made: JudgeReport, name: str, of: str = ALL) -> Estimate | None:
+    """One estimate of one slice."""
+    for one in made.slices:
+        if one.name == of:
+            return next((found for found in one.estimates if found.name == name), None)
+    return None
+
+
+def as_text(made: JudgeReport) -> str:
+    """The report as lines, a figure each."""
+    lines = [f"{made.judge} on {made.labels}"]
+    for one in made.slices:
+        lines.append(f"  {one.name}")
+        for found in one.estimates:
+            if found.value is None:
+                continue
+            interval = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
+            rests = "" if found.num is None else f" over {found.num}"
+            invalid = f", {found.num_invalid} invalid" if found.num_invalid else ""
+            note = f" ({found.note})" if found.note else ""
+            lines.append(f"    {found.name:<50} {found.value:.3f}{interval}{rests}{invalid}{note}")
+    return "\n".join(lines)

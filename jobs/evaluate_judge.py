@@ -1,0 +1,90 @@
+"""A judge on a benchmark, or on held-out labels of your own: accuracy, ties, calibration, by slice.
+
+    python -m jobs.evaluate_judge --file data/pick-a-pic@1
+    python -m jobs.evaluate_judge --format genai-bench --file image.parquet --judge my/judge
+
+Every pair is shown in both orders, and both sides are scored. Two accuracies with ties are told:
+of the verdicts, where a tie must be said, and by threshold, where sides count as tied whose scores
+(or log-odds) differ by little: the "tau" of GenAI-Bench and VideoGen-RewardBench (`factory/ties.py`
+defines it). "Without ties" is their "diff". The judge's own calibration, where it has one, is shown
+beside what it claims. Opinions, report and manifest go to ROOT/data/benchmark-FORMAT@ROUND.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from actors.storage import is_remote
+from factory.labels.registry import FORMATS
+from jobs import cli
+from schemas.recipe import Recipe
+
+#: Label rows of ours; of them only those held out are measured.
+OWN = "labels"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate the judge."""
+    arguments = cli.parser("evaluate_judge", __doc__ or "")
+    arguments.formatter_class = argparse.RawDescriptionHelpFormatter
+    arguments.add_argument(
+        "--format",
+        choices=(OWN, *FORMATS),
+        default=OWN,
+        metavar="FORMAT",
+        help=f"{OWN} (label rows, the default), {', '.join(FORMATS)}",
+    )
+    arguments.add_argument(
+        "--file",
+        action="append",
+        required=True,
+        metavar="PATH",
+        help="of the benchmark; may be given several times",
+    )
+    arguments.add_argument(
+        "--media", type=Path, metavar="DIRECTORY", help="where the media lie that rows name"
+    )
+    arguments.add_argument(
+        "--judge",
+        metavar="MODEL",
+        help="directory or hub name, asked as judge.specification says, or 'endpoint' for "
+        "evaluate.endpoint (default: the round's judge)",
+    )
+    arguments.add_argument(
+        "--round", type=int, default=1, metavar="N", help="whose judge it is (default: 1)"
+    )
+    arguments.add_argument(
+        "--slice", action="append", default=[], metavar="TAG", help="report on each of its values"
+    )
+    arguments.add_argument(
+        "--out", type=Path, metavar="DIRECTORY", help="other than the default; NAME@VERSION"
+    )
+
+    def work(recipe: Recipe, given: argparse.Namespace) -> None:
+        from jobs.benchmarking import Benchmark, evaluate_judge, print_plan
+        from jobs.workspace import InputError, Round
+
+        at = Round(recipe, given.round)
+        benchmark = Benchmark(
+            FORMATS.get(given.format),
+            tuple(given.file),
+            given.media,
+            given.judge,
+            tuple(given.slice),
+        )
+        if given.out is None and is_remote(recipe.root):
+            raise InputError("--out: give a local directory; the root of the recipe is on S3")
+        out = given.out or Path(recipe.root, "data", f"benchmark-{given.format}@{given.round}")
+        if given.dry_run:
+            print_plan(benchmark, at, out)
+        else:
+            evaluate_judge(benchmark, at, out)
+
+    return cli.run(arguments, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""Foreign label files to label rows in Parquet, as a stream: what is in memory is a few rows.
+
+    files -> records -> drafts (factory.labels) -> labels -> part-00000.parquet, …, manifest.json
+
+A row that cannot be used stops the import, or is written to `_invalid.jsonl` with its reason and
+counted; it is never dropped in silence. Media are read from below one directory and from nowhere
+else: a row may not name a path outside of it, and nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import itertools
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from factory.labels.draft import Scale, finish
+from factory.labels.record import LabelError, Record
+from factory.labels.registry import Format
+from factory.labels.streams import StreamError, objects, together
+from jobs.lineage import ADDRESS
+from jobs.pipelines import data_files, row_batches
+from jobs.workspace import InputError, check_writable, complete
+from schemas import manifest
+from schemas.arrow import digest_rows, labels_to_table
+from schemas.manifest import Manifest, Parent
+from schemas.rows import Label, Media
+
+INVALID = "_invalid.jsonl"
+_STARTED = ".importing"
+_ROWS_AT_ONCE = 16  # of a Parquet file; rows hold media
+_CHARACTERS_AT_ONCE = 1 << 20
+_PART_ROWS, _PART_BYTES = 4096, 64 * 1024**2
+_DRY_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Import:
+    """What to import, and how.
+
+    format: of all files.
+    files: Parquet, JSON, JSON Lines or CSV.
+    media: directory below which rows may name media; beside each file where None.
+    heldout_share: of prompts.
+    scale: of the points that come out; the source's own where None.
+    keep_going: mark rows that cannot be used, and go on.
+    """
+
+    format: Format
+    files: tuple[Path, ...]
+    media: Path | None = None
+    heldout_share: float = 0.2
+    scale: Scale | None = None
+    keep_going: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """What the result depends on, the files apart."""
+        return {
+            "format": self.format.name,
+            "media": None if self.media is None else str(self.media),
+            "heldout_share": self.heldout_share,
+            "scale": None if self.scale is None else list(self.scale),
+            "keep_going": self.keep_going,
+        }
+
+
+def import_labels(request: Import, directory: Path) -> Manifest:
+    """Import, or return the manifest of the import that was finished already.
+
+    Raises:
+        InputError: a missing file, or another import under this address.
+        LabelError, StreamError: a row that cannot be used; names file, row and key.
+    """
+    _check_files(request, directory)
+    parents = [Parent("source", str(path), manifest.digest_file(path)) for path in request.files]
+    fingerprint = manifest.fingerprint("labels", request.settings(), parents)
+    made = manifest.read(directory)
+    if made is not None:
+        if made.fingerprint != fingerprint:
+            raise InputError(_contradiction(directory, made, request))
+        print(f"{made.address}: complete already ({_say(made.counts)})", flush=True)
+        return made
+    _begin(directory)
+    counts = Counter[str]()
+    _write_parts(_labels(request, directory, counts), directory, counts)
+    made = Manifest(
+        address=directory.name,
+        kind="labels",
+        fingerprint=fingerprint,
+        digest=digest_rows(
+            pa.Table.from_batches([batch])
+            for path in data_files(directory)
+            for batch in row_batches(path, _ROWS_AT_ONCE)
+        ),
+        parents=tuple(parents),
+        settings=request.settings(),
+        counts={name: counts[name] for name in _COUNTED},
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    if not counts["labels"]:
+        raise InputError(f"{', '.join(map(str, request.files))}: no row gives a label")
+    complete(directory, made)
+    (directory / _STARTED).unlink()
+    print(f"{made.address}: complete ({_say(made.counts)})", flush=True)
+    return made
+
+
+_COUNTED = ("rows", "labels", "pairs", "points", "train", "heldout", "invalid")
+
+
+def check(request: Import, directory: Path) -> None:
+    """Read a few rows of each file and say what becomes of them. Writes nothing."""
+    _check_files(request, directory)
+    for path in request.files:
+        num_labels = 0
+        groups = together(itertools.islice(_rows(path), _DRY_ROWS), request.format.group_by)
+        for group in groups:
+            num_labels += len(_group_labels(request, path, group))
+        print(f"{path}: {num_labels} label(s) of the first rows -> {directory}", flush=True)
+
+
+def _labels(request: Import, directory: Path, counts: Counter[str]) -> Iterator[Label]:
+    for path in request.files:
+        try:
+            for group in together(_rows(path), request.format.group_by):
+                counts["rows"] += len(group)
+                try:
+                    yield from _group_labels(request, path, group)
+                except LabelError as error:
+                    if not request.keep_going:
+                        raise LabelError(
+                            f"{error}; --keep-going marks such rows and goes on"
+                        ) from None
+                    counts["invalid"] += len(group)
+                    _mark(directory, path, group, error)
+        except StreamError as error:
+            raise StreamError(f"{path}: {error}") from None
+
+
+def _group_labels(request: Import, path: Path, group: list[tuple[int, Any]]) -> list[Label]:
+    """The labels of rows that belong together: all of them, or an error."""
+    read = _MediaFolder(request.media or path.parent)
+    records = [Record(row, f"{path}: row {number}", read) for number, row in group]
+    place = f"{request.format.name}:{path.name}:{group[0][0]}"
+    return [
+        finish(draft, f"{place}:{index}", request.heldout_share, request.scale)
+        for index, draft in enumerate(request.format.parse(records))
+    ]
+
+
+def _mark(directory: Path, path: Path, group: list[tuple[int, Any]], error: LabelError) -> None:
+    with (directory / INVALID).open("a", encoding="utf-8") as file:
+        for number, _ in group:
+            line = {"file": str(path), "row": number, "reason": str(error)}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True)
+class _MediaFolder:
+    """Reads media below one directory. Paths come from data: they may not lead out of it."""
+
+    root: Path
+
+    def __call__(self, name: str) -> bytes:
+        root = self.root.resolve()
+        path = (root / name).resolve()
+        if not path.is_relative_to(root):
+            raise OSError(errno.EACCES, f"lies outside of the media directory {self.root}")
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise OSError(errno.ENOENT, f"no such file below {self.root} (see --media)") from None
+
+
+# ------------------------------------------------------------------------------------- reading
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """The rows of a file with their numbers, from 1."""
+    reader = _READERS[path.suffix]
+    try:
+        yield from enumerate(reader(path), start=1)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    except csv.Error as error:
+        raise InputError(f"{path}: not a table of comma-separated values: {error}") from None
+
+
+def _parquet(path: Path) -> Iterator[Any]:
+    for batch in row_batches(path, _ROWS_AT_ONCE):
+        yield from batch.to_pylist()
+
+
+def _json(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8-sig") as file:
+        yield from objects(iter(lambda: file.read(_CHARACTERS_AT_ONCE), ""))
+
+
+def _csv(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield from csv.DictReader(file, strict=True)
+
+
+_READERS = {".parquet": _parquet, ".json": _json, ".jsonl": _json, ".csv": _csv}
+
+
+# ------------------------------------------------------------------------------------- writing
+
+
+def _write_parts(labels: Iterator[Label], directory: Path, counts: Counter[str]) -> None:
+    part: list[Label] = []
+    size = 0
+    number = itertools.count()
+    for label in labels:
+        part.append(label)
+        size += sum(len(one.data) for one in _media(label))
+        if len(part) >= _PART_ROWS or size >= _PART_BYTES:
+            _write_part(part, directory, next(number), counts)
+            part, size = [], 0
+    if part:
+        _write_part(part, directory, next(number), counts)
+
+
+def _write_part(part: list[Label], directory: Path, number: int, counts: Counter[str]) -> None:
+    # Small row groups: a reader of a few rows need not unpack a part's media.
+    path = directory / f"part-{number:05}.parquet"
+    pq.write_table(labels_to_table(part), path, row_group_size=256)
+    counts["labels"] += len(part)
+    for label in part:
+        counts["points" if label.preference is None else "pairs"] += 1
+        counts[label.split] += 1
+
+
+def _media(label: Label) -> list[Media]:
+    found = (label.prompt.media, label.first, label.second)
+    return [one for one in found if one is not None]
+
+
+def _check_files(request: Import, directory: Path) -> None:
+    if not ADDRESS.fullmatch(directory.name):
+        raise InputError(f"--out: {directory}: a data set is a directory named NAME@VERSION")
+    check_writable(directory)
+    for path in request.files:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        if path.suffix not in _READERS:
+            raise InputError(f"{path}: is not one of {', '.join(_READERS)}")
+    if request.media is not None and not request.media.is_dir():
+        raise InputError(f"--media: {request.media}: no such directory")
+
+
+def _begin(directory: Path) -> None:
+    """An empty directory. What a killed import left is removed; anything else is left alone."""
+    if directory.exists() and any(directory.iterdir()):
+        if not (directory / _STARTED).exists():
+            raise InputError(f"--out: {directory}: holds files that are no import; choose another")
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / _STARTED).write_text(f"{os.getpid()}\n")
+
+
+def _contradiction(directory: Path, made: Manifest, request: Import) -> str:
+    lines = manifest.differences(made.settings, request.settings()) or ["its files have changed"]
+    return (
+        f"--out: {directory} holds another import:\n"
+        + "\n".join(f"  {line}" for line in lines)
+        + "\nChoose another directory, or remove that one to import again."
+    )
+
+
+def _say(counts: dict[str, int]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in counts.items() if value)

@@ -1,0 +1,60 @@
+"""Fitting on opinions: kept where it pays on other prompts, and left alone where it does not."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from factory.agreement import measure
+from factory.judging.fitting import fit, part
+from schemas.rows import Duel, Opinion
+
+
+def opinions(num, sharpness, seed=0, task="image_generation"):
+    """A judge whose log-odds are `sharpness` times those of the labels, one pair a prompt."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for n in range(num):
+        true = float(rng.normal()) * 1.5
+        said = "first" if rng.random() < expit(true) else "second"
+        p = float(expit(true * sharpness))
+        duels = (Duel("0", "1", "j", p, 1 - p, 0.0), Duel("1", "0", "j", 1 - p, p, 0.0))
+        found.append(Opinion(f"l{n}", f"{seed}-{n}", task, {}, "j", said, None, (), duels))
+    return found
+
+
+@pytest.mark.parametrize("method", ["temperature", "isotonic"])
+def test_an_overconfident_judge_is_mapped_and_better_for_it_elsewhere(method):
+    calibration = fit(opinions(300, 4.0), method, 0.9)
+    assert calibration.tasks["image_generation"].pairs is not None
+    fresh = opinions(1000, 4.0, seed=1)
+    before, after = measure(fresh, None, 50), measure(fresh, calibration, 50)
+    assert before.calibration_error.value > 0.12
+    assert after.calibration_error.value < 0.06
+
+
+@pytest.mark.parametrize("num", [30, 100])
+def test_an_honest_judge_is_nearly_always_left_alone(num):
+    """With few labels a fitted temperature would differ from one by chance alone."""
+    mapped = [
+        fit(opinions(num, 1.0, seed), "temperature", 0.9).tasks["image_generation"].pairs
+        is not None
+        for seed in range(20)
+    ]
+    assert sum(mapped) <= 2
+
+
+def test_tasks_are_fitted_apart():
+    rows = opinions(300, 4.0) + opinions(300, 1.0, 5, "video_generation")
+    tasks = fit(rows, "temperature", 0.9).tasks
+    assert tasks["image_generation"].pairs is not None
+    assert tasks["video_generation"].pairs is None
+    assert tasks["video_generation"].num_pairs == 300
+
+
+def test_prompts_are_halved_for_good():
+    rows = opinions(2000, 1.0)
+    fitted = [part(one, 0.5) == "fit" for one in rows]
+    assert 900 < sum(fitted) < 1100
+    assert fitted == [part(one, 0.5) == "fit" for one in rows]
+    assert not any(part(one, 0.0) == "fit" for one in rows)
+    assert fit(rows[:10], "temperature", 0.9).fitted_on == {one.prompt_id for one in rows[:10]}

@@ -1,0 +1,147 @@
+"""The figures of a judge, counted by hand from opinions."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from factory.agreement import FIGURES, macro_accuracy, measure, meeting, reliability, slices
+from factory.judging.calibration import Calibration, TaskCalibration, Temperature
+from schemas.rows import Duel, Opinion, Score
+
+
+def opinion(n, p_first, preference, p_tie=0.0, scores=(), tags=None, task="image_generation"):
+    """A judge without position bias: both orders say the same. None: unreadable."""
+    if p_first is None:
+        duels = tuple(Duel(a, b, "j", *[math.nan] * 3, "broken media") for a, b in ("01", "10"))
+    else:
+        ahead = Duel("0", "1", "j", p_first, 1 - p_first - p_tie, p_tie)
+        back = Duel("1", "0", "j", ahead.p_second, ahead.p_first, p_tie)
+        duels = (ahead, back)
+    found = tuple(Score(str(side), "j", value, 0.5) for side, value in enumerate(scores))
+    return Opinion(f"l{n}", f"p{n}", task, tags or {}, "j", preference, None, found, duels)
+
+
+def point(n, score, points, error=None):
+    found = (Score("0", "j", score, 0.5, error),)
+    return Opinion(f"s{n}", f"p{n}", "image_generation", {}, "j", None, points, found)
+
+
+def test_pairs_are_counted_and_the_unreadable_stand_beside():
+    found = measure(
+        [
+            opinion(1, 0.9, "first"),
+            opinion(2, 0.8, "second"),
+            opinion(3, 0.3, "tie", p_tie=0.4),
+            opinion(4, None, "first"),
+        ]
+    )
+    assert found.accuracy.without_ties.value == 0.5
+    assert found.accuracy.with_ties.value == pytest.approx(2 / 3)
+    assert found.accuracy.invalid_rate == 0.25
+    assert found.accuracy.num_labels == 4
+    assert found.ties.num_labels == 3
+    assert found.ties.accuracy.value == pytest.approx(2 / 3)
+    assert found.flips.value == 0.0
+    # (0.1² + 0.8² + 0²) / 3: where the tie counts half, the third claims one half exactly
+    assert found.brier.value == pytest.approx((0.01 + 0.64 + 0.0) / 3, abs=1e-6)
+
+
+def test_the_calibration_error_is_told_from_the_side_preferred():
+    """Ten pairs claimed at 0.8, seven of them right: 0.1 off, in whichever order they stand."""
+    rows = [opinion(n, 0.8, "first" if n < 7 else "second") for n in range(10)]
+    swapped = [opinion(n, 0.2, "second" if n < 7 else "first") for n in range(10)]
+    for case in (rows, swapped, rows[:5] + swapped[5:]):
+        assert measure(case).calibration_error.value == pytest.approx(0.1)
+    (one,) = reliability(rows)
+    assert (one.num, one.share_right.value) == (10, pytest.approx(0.7))
+    assert one.confidence == pytest.approx(0.8)
+    assert one.share_right.low < 0.7 < one.share_right.high
+
+
+def test_the_error_by_chance_is_what_a_calibrated_judge_shows():
+    rng = np.random.default_rng(5)
+    errors, floors = [], []
+    for _ in range(60):
+        p = rng.uniform(0.5, 1, 150)
+        said = np.where(rng.random(150) < p, "first", "second")
+        rows = [opinion(n, *row) for n, row in enumerate(zip(p, said.tolist(), strict=True))]
+        found = measure(rows, num_resamples=2)
+        errors.append(found.calibration_error.value)
+        floors.append(found.error_by_chance)
+    assert np.mean(floors) == pytest.approx(np.mean(errors), rel=0.1)
+    assert np.mean(floors) > 0.04  # with 150 labels, 0.05 is no miscalibration
+
+
+def test_calibrated_figures_are_those_of_the_mapped_probabilities():
+    rows = [opinion(n, 0.9, "first" if n < 7 else "second") for n in range(10)]
+    temperature = math.log(9) / math.log(7 / 3)  # sends 0.9 to 0.7
+    calibration = Calibration({"image_generation": TaskCalibration(Temperature(temperature))})
+    assert measure(rows).calibration_error.value == pytest.approx(0.2)
+    assert measure(rows, calibration).calibration_error.value == pytest.approx(0, abs=1e-6)
+    assert measure(rows, calibration).brier.value == pytest.approx(0.21)
+    assert measure(rows, calibration).accuracy == measure(rows).accuracy
+
+
+def test_scores_alone_are_measured_too():
+    rows = [
+        opinion(1, 0.9, "first", scores=(4.0, 2.0)),
+        opinion(2, 0.9, "first", scores=(2.0, 4.0)),
+        opinion(3, 0.9, "tie", scores=(3.0, 3.5)),
+        opinion(4, 0.9, "second", scores=(3.0, math.nan)),
+    ]
+    found = measure(rows)
+    assert found.score_accuracy.value == 0.5
+    assert found.score_ties.num_labels == 3
+    assert (found.score_ties.accuracy.value, found.score_ties.threshold) == (
+        pytest.approx(2 / 3),
+        0.5,
+    )
+
+
+def test_points_are_compared_by_rank():
+    scores, points = [1.0, 2.0, 3.0, 2.5, 4.0], [1, 3, 2, 3, 5]
+    rows = [point(n, *row) for n, row in enumerate(zip(scores, points, strict=True))]
+    found = measure([*rows, point(9, math.nan, 3, "broken media")])
+    assert found.correlation.value == pytest.approx(spearmanr(scores, points).statistic)
+    assert (found.num_points, found.num_invalid_points) == (6, 1)
+    assert math.isnan(measure(rows[:1]).correlation.value)
+
+
+def test_macro_is_the_mean_of_slices_and_not_of_labels():
+    rows = [opinion(n, 0.9, "first", tags={"category": "a"}) for n in range(8)]
+    rows += [opinion(n, 0.9, "second", tags={"category": "b"}) for n in range(8, 10)]
+    groups = slices(rows, "category")
+    assert {name: len(group) for name, group in groups.items()} == {"a": 8, "b": 2}
+    assert measure(rows).accuracy.without_ties.value == 0.8
+    assert macro_accuracy(groups).value == 0.5
+    assert list(slices(rows)) == ["image_generation"]
+
+
+def test_no_opinions_are_no_figures():
+    found = measure([])
+    assert all(math.isnan(pick(found).value) for pick in FIGURES.values())
+    assert reliability([]) == []
+    assert math.isnan(macro_accuracy({}).value)
+
+
+def test_intervals_are_clustered_by_prompt():
+    """Ten copies of one prompt's pair are no ten pairs."""
+    rng = np.random.default_rng(0)
+    said = ["first" if one else "second" for one in rng.random(20) < 0.7]
+    once = [opinion(n, 0.8, label) for n, label in enumerate(said)]
+    copies = once * 10
+    one, ten = measure(once), measure(copies)
+    for name, pick in FIGURES.items():
+        if pick(one).high > pick(one).low and "cross" not in name:
+            wide, same = pick(one), pick(ten)
+            assert same.high - same.low > 0.7 * (wide.high - wide.low), name
+
+
+def test_a_meeting_needs_both_orders():
+    whole = opinion(1, 0.9, "first")
+    assert meeting(whole) is not None
+    half = Opinion("l", "p", "image_generation", {}, "j", "first", None, (), whole.duels[:1])
+    assert meeting(half) is None
+    assert measure([half]).accuracy.invalid_rate == 1.0
