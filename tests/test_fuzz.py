@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from actors.media_store import MediaReferenceError, MediaStore
 from actors.storage import StorageError, place
-from factory.judging.specification import SpecificationError
-from factory.judging.verdicts import VerdictTree
+from factory.judging.specification import DEFAULT, SpecificationError
+from factory.judging.text import UnreadableError, parse_score, parse_verdict
+from factory.judging.verdicts import AnswerTree
 from factory.media import MediaError, decode, encode_png
 from factory.prompts import MAX_CHARACTERS, PromptsError, read_prompts
 from schemas import manifest
@@ -272,13 +273,47 @@ def test_verdicts_of_any_answers(
     """Three answers either cannot be told apart, and are refused, or have probabilities."""
     answers: dict[Preference, list[int]] = {"first": first, "second": second, "tie": tie}
     try:
-        tree = VerdictTree.of(answers)
+        tree = AnswerTree.of(answers)
     except SpecificationError:
         return
-    logits = np.random.default_rng(seed).normal(0, 50, (2, len(tree.chain) + 1, 4))
-    p = tree.probabilities(logits)
+    rng = np.random.default_rng(seed)
+    p = tree.probabilities([rng.normal(0, 50, (2, len(one) + 1, 4)) for one in tree.chains])
     assert np.allclose(p.sum(axis=1), 1)
     assert (p >= 0).all()
+
+
+WORDS = st.sampled_from(
+    [
+        "Image 1 is better than Image 2.",
+        "image 2",
+        "is better",
+        "both",
+        "tie",
+        "not",
+        "3.75",
+        "1e9",
+        "Final Score:",
+        "\x00",
+        "\n",
+        "/",
+        "-",
+        "٣",
+        "NaN",
+        "A",
+        "the first answer",
+    ]
+)
+
+
+@FUZZ
+@given(text=st.text(max_size=60) | st.lists(WORDS, max_size=8).map(" ".join), is_cut=st.booleans())
+def test_answers_of_any_text(text: str, is_cut: bool) -> None:
+    """A verdict and a score on the scale, or a reason why not; never another error."""
+    for task in DEFAULT.tasks.values():
+        with contextlib.suppress(UnreadableError):
+            assert parse_verdict(text, task.answers, is_cut=is_cut) in task.answers
+        with contextlib.suppress(UnreadableError):
+            assert task.scale[0] <= parse_score(text, task, is_cut=is_cut) <= task.scale[-1]
 
 
 # ------------------------------------------------------------------------- manifests and addresses
