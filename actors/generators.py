@@ -1,8 +1,8 @@
-"""A diffusers text-to-image pipeline as a generator.
+"""What makes candidates: a diffusers pipeline of pictures or clips, or a model that answers.
 
-A prompt's candidates are one batch, and each candidate's starting noise comes from its own seed, so
-what a candidate looks like depends on its prompt, its seeds and the settings alone: not on the
-worker, nor on what else was drawn before it.
+A prompt's candidates are one batch, and each candidate's chance comes from its own seed (starting
+noise, or the draw of each token), so what a candidate is depends on its prompt, its seeds and the
+settings alone: not on the worker, nor on what else was made before it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from actors.asking import QuestionFormat
 from actors.memory import halving, reason
+from factory.clips import encode_clip
+from factory.kinds import generator_kind
 from factory.media import encode_png
-from schemas.recipe import GeneratorSpec
+from factory.protocols import Generator
+from schemas.recipe import Answering, GeneratorSpec
 from schemas.rows import Candidate, Media, Prompt, content_id, seed_of
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -28,8 +33,33 @@ def candidate_seeds(prompt: Prompt, generator: str, seed: int, num: int) -> list
     return [seed_of(prompt.prompt_id, generator, seed, index) for index in range(num)]
 
 
+def load_generator(path: str, name: str, spec: GeneratorSpec) -> Generator:
+    """The generator at `path`, of whichever kind it is.
+
+    Raises:
+        ValueError: no generator is there.
+    """
+    if generator_kind(path, spec) == "answering":
+        return AnswerGenerator(path, name, spec)
+    return DiffusersGenerator(path, name, spec)
+
+
+def _ids(name: str, spec: GeneratorSpec, prompt: Prompt, seeds: Sequence[int]) -> list[str]:
+    return [
+        content_id("candidate", prompt.prompt_id, name, spec.model_dump(), seed) for seed in seeds
+    ]
+
+
+def _failed(
+    ids: Sequence[str], name: str, seeds: Sequence[int], error: Exception
+) -> list[Candidate]:
+    """All of a prompt's candidates, none of which came about."""
+    why = reason(error)
+    return [Candidate(one, name, seed, error=why) for one, seed in zip(ids, seeds, strict=True)]
+
+
 class DiffusersGenerator:
-    """Loads any diffusers text-to-image pipeline from safetensors."""
+    """Loads any diffusers text-to-image or text-to-video pipeline from safetensors."""
 
     def __init__(self, path: str, name: str, spec: GeneratorSpec) -> None:
         from diffusers import DiffusionPipeline
@@ -43,42 +73,131 @@ class DiffusersGenerator:
         self.pipeline.set_progress_bar_config(disable=True)
 
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        ids = [
-            content_id("candidate", prompt.prompt_id, self.name, self.spec.model_dump(), seed)
-            for seed in seeds
-        ]
+        ids = _ids(self.name, self.spec, prompt, seeds)
         try:
-            pictures = halving(lambda few: self._draw(prompt.text, few), seeds)
-        except Exception as error:
+            drawn = halving(lambda few: self._draw(prompt.text, few), seeds)
             return [
-                Candidate(one, self.name, seed, error=reason(error))
-                for one, seed in zip(ids, seeds, strict=True)
+                self._candidate(one, seed, pixels)
+                for one, seed, pixels in zip(ids, seeds, drawn, strict=True)
             ]
-        return [
-            self._candidate(one, seed, picture)
-            for one, seed, picture in zip(ids, seeds, pictures, strict=True)
-        ]
+        except Exception as error:
+            return _failed(ids, self.name, seeds, error)
 
     def _candidate(self, candidate_id: str, seed: int, drawn: np.ndarray) -> Candidate:
-        """A candidate of what was drawn: [H, W, 3], 0 to 1."""
+        """A candidate of what was drawn: a picture [H, W, 3] or a clip [T, H, W, 3], 0 to 1."""
         if not np.isfinite(drawn).all():
             error = "the pipeline drew pixels that are not finite numbers"
             return Candidate(candidate_id, self.name, seed, error=error)
-        height, width = drawn.shape[:2]
         pixels = np.asarray(np.rint(drawn * 255), dtype=np.uint8)
-        return Candidate(candidate_id, self.name, seed, Media(encode_png(pixels), width, height))
+        height, width = pixels.shape[-3:-1]
+        if pixels.ndim == 3:
+            medium = Media(encode_png(pixels), width, height)
+        else:
+            clip = encode_clip(pixels, self.spec.fps)
+            medium = Media(clip, width, height, len(pixels), self.spec.fps)
+        return Candidate(candidate_id, self.name, seed, medium)
 
     def _draw(self, text: str, seeds: Sequence[int]) -> np.ndarray:
-        """Pictures [N, H, W, 3], 0 to 1."""
+        """Pictures [N, H, W, 3], or clips [N, T, H, W, 3], 0 to 1."""
         # Noise is always drawn on the CPU: the same seed then means the same picture on any device.
         noise = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        size = {"width": self.spec.width, "height": self.spec.height}
-        drawn = self.pipeline(
+        size = {
+            "width": self.spec.width,
+            "height": self.spec.height,
+            "num_frames": self.spec.num_frames,
+        }
+        output = self.pipeline(
             [text] * len(seeds),
             generator=noise,
             num_inference_steps=self.spec.num_inference_steps,
             guidance_scale=self.spec.guidance_scale,
             output_type="np",
             **{key: value for key, value in size.items() if value is not None},
-        ).images
-        return np.asarray(drawn)
+        )
+        return np.asarray(output.frames if "frames" in output else output.images)
+
+
+class AnswerGenerator:
+    """Loads any transformers image-text-to-text model from safetensors; candidates are answers."""
+
+    def __init__(self, path: str, name: str, spec: GeneratorSpec) -> None:
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        self.name = name
+        self.spec = spec
+        self.asking = spec.answering or Answering()
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.format = QuestionFormat(AutoProcessor.from_pretrained(path), self.asking)
+        self.model = AutoModelForImageTextToText.from_pretrained(
+            path, dtype=_DTYPES[spec.precision], use_safetensors=True
+        )
+        self.model.eval().requires_grad_(False).to(self.device)
+
+    def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        ids = _ids(self.name, self.spec, prompt, seeds)
+        try:
+            media = prompt.media
+            if media is None:
+                raise ValueError("the prompt is a question about no picture or clip")
+            answers = halving(lambda few: self._answer(prompt.text, media, few), seeds)
+        except Exception as error:
+            return _failed(ids, self.name, seeds, error)
+        return [
+            Candidate(one, self.name, seed, answer=answer, error=self._fault(answer))
+            for one, seed, answer in zip(ids, seeds, answers, strict=True)
+        ]
+
+    def _fault(self, answer: str | None) -> str | None:
+        """A cut answer would teach an end that the model did not give it."""
+        if answer is None:
+            return f"the answer does not end within {self.asking.max_new_tokens} tokens"
+        return None if answer else "the answer is empty"
+
+    @torch.inference_mode()
+    def _answer(self, text: str, media: Media, seeds: Sequence[int]) -> list[str | None]:
+        """One answer for each seed; None where it came to no end."""
+        question = {
+            name: value.to(
+                self.device, self.model.dtype if value.is_floating_point() else value.dtype
+            )
+            for name, value in self.format.question(text, media.data, media.num_frames).items()
+        }
+        made = self.model.generate(
+            **question,
+            logits_processor=[SeededSampling(seeds, self.asking.temperature, self.asking.top_p)],
+            do_sample=True,  # among the one token that is left by then; it lets a question repeat
+            num_return_sequences=len(seeds),
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            repetition_penalty=1.0,
+            max_new_tokens=self.asking.max_new_tokens,
+            eos_token_id=self.format.end_id,
+            pad_token_id=self.format.end_id,
+        )
+        start = question["input_ids"].shape[1]
+        return [self.format.read(row) for row in made[:, start:].tolist()]
+
+
+class SeededSampling:
+    """Draws each row's next token by the row's own seed, and leaves no other possible.
+
+    transformers draws a whole batch from one stream, so a row's answer would depend on the rows
+    beside it.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float, top_p: float) -> None:
+        # On the CPU: the same seed then means the same draws on any device.
+        self._streams = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        self._temperature, self._top_p = temperature, top_p
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        p = (scores.float() / self._temperature).softmax(-1).cpu()  # B V
+        ranked, order = p.sort(dim=-1, descending=True)
+        # A token stays as long as those above it leave something of top_p: the first always does.
+        ranked[ranked.cumsum(-1) - ranked >= self._top_p] = 0.0
+        left = torch.full_like(scores, -torch.inf)
+        for row, stream in enumerate(self._streams):
+            drawn = torch.multinomial(ranked[row], 1, generator=stream)
+            left[row, order[row, drawn].to(left.device)] = 0.0
+        return left

@@ -1,13 +1,16 @@
-"""A stage that asks a judge about labels: from a table of label rows to a table of opinions."""
+"""Asking a judge: about labels, from a table of rows to a table of opinions, and by probes."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from actors.stages import JudgeRef, one_thread_per_worker
+from factory.bias.probes import Probe, Prober, Sample
 from factory.protocols import Judge
 from schemas.arrow import labels_from_table, opinions_to_table
-from schemas.rows import Duel, Label, Opinion, Score
+from schemas.rows import Duel, Group, Label, Opinion, Score
 
 
 class JudgeLabels:
@@ -55,3 +58,18 @@ def opinion_of(judge: Judge, label: Label, *, with_scores: bool) -> Opinion:
         duels=duels,
         error=reason,
     )
+
+
+def probe_groups(
+    ref: JudgeRef, groups: Sequence[tuple[Group, Group | None]], sample: Sample, prober: Prober
+) -> list[Probe]:
+    """Put a sample's probes to a judge; each group comes with another to borrow media from."""
+    one_thread_per_worker()
+    judge = ref.load()
+    found: list[Probe] = []
+    for group, other in groups:
+        if group.prompt.prompt_id in sample.media:
+            found += prober.media(judge, group, other)
+        if group.prompt.prompt_id in sample.words:
+            found += prober.words(judge, group)
+    return found

@@ -7,26 +7,27 @@ written into the row (`error`), so that one bad row never takes its block along.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import pyarrow as pa
 import torch
 
-from actors.generators import DiffusersGenerator, candidate_seeds
+from actors.generators import candidate_seeds, load_generator
 from actors.judges import TransformersJudge
 from actors.judges.endpoint import EndpointJudge
 from actors.memory import halving, is_out_of_memory, reason
 from actors.storage import local_model
 from actors.tally import StageTally, TallyHandle
+from factory.criteria import CriteriaJudge
 from factory.judging.calibrated import CalibratedJudge
 from factory.judging.calibration import Calibration, CalibrationError
 from factory.protocols import Generator, Judge, Sitting
 from factory.ranking import Strategy
 from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.recipe import EndpointSpec, GeneratorSpec
+from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec
 from schemas.rows import Candidate, Duel, Group, Score, content_id
 
 #: Names the sandbox oracle where a judge is asked for.
@@ -57,7 +58,7 @@ class GeneratorRef:
         return self.spec.name
 
     def load(self) -> Generator:
-        return DiffusersGenerator(local_model(self.path), self.address, self.spec)
+        return load_generator(local_model(self.path), self.address, self.spec)
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,17 @@ class JudgeRef:
     max_batch: int = 64
     specification: str | None = None
     is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
+    criteria: Criteria = field(default_factory=Criteria)
 
     @property
     def name(self) -> str:
         return self.address.partition("@")[0]
 
     def load(self) -> Judge:
+        judge = self._load()
+        return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
+
+    def _load(self) -> Judge:
         if self.path == ORACLE:
             return OracleJudge()
         path = local_model(self.path)

@@ -1,29 +1,51 @@
 """From a judged group to pairs with verdicts. No model runs here.
 
-group -> order -> pairs -> objections -> verdicts
+group -> correction of bias -> order -> pairs -> objections -> verdicts
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from factory.bias.correction import Correction
+from factory.criteria import weigh
 from factory.filters import Objection, judge_pair
 from factory.pairing import Pairing, invalid_pair, why_no_pair
 from factory.ranking import Strategy
+from schemas.recipe import Criteria
 from schemas.rows import Group, Pair
 
 
 @dataclass(frozen=True)
 class Curator:
-    """Turns each group into pairs, at least one: kept, rejected with reasons, or invalid."""
+    """Turns each group into pairs, at least one: kept, rejected with reasons, or invalid.
+
+    correction: what is taken out of the judge's statements first.
+    """
 
     strategy: Strategy
     objections: tuple[Objection, ...]
     pairing: Pairing = field(default_factory=Pairing)
+    criteria: Criteria = field(default_factory=Criteria)
+    correction: Correction = field(default_factory=Correction)
 
     def __call__(self, group: Group) -> list[Pair]:
         if group.error is not None:
             return [invalid_pair(group, why_no_pair(group))]
+        judged = weigh(group, self.criteria)
+        group = self.correction(judged)
         order = self.strategy.order(group.scores, group.duels)
-        pairs = [judge_pair(pair, self.objections) for pair in self.pairing(group, order)]
+        pairs = [
+            judge_pair(self._with_margin_before(pair, judged), self.objections)
+            for pair in self.pairing(group, order)
+        ]
         return pairs or [invalid_pair(group, why_no_pair(group))]
+
+    def _with_margin_before(self, pair: Pair, judged: Group) -> Pair:
+        """The pair with the margin that the uncorrected statements give its two sides."""
+        if not self.correction.is_needed:
+            return pair
+        order = self.strategy.order(judged.scores, judged.duels)
+        sides = (pair.chosen.candidate_id, pair.rejected.candidate_id)
+        chosen, rejected = (order.candidate_ids.index(one) for one in sides)
+        return replace(pair, margin_before=order.margin(chosen, rejected))

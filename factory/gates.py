@@ -7,10 +7,12 @@ could not be measured does not pass.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from factory.bias.figure import Figure
+from factory.bias.response import SCORES
 from factory.intervals import Interval
 from schemas import recipe
 
@@ -91,6 +93,104 @@ def generator_gates(
             for name, shift in drift.items()
         ),
     )
+
+
+def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding, ...]:
+    """May a generator be promoted that was aligned on what this judge preferred?
+
+    A profile has many figures, and some are beyond any threshold by chance. So a gate is breached
+    where the whole 95 % interval is beyond it. What counts is what the correction leaves: the
+    corrected figure, where there is one. A limit on single verdicts of one order is the exception,
+    since averaging both orders would hide a judge that only looks at places.
+
+    Args:
+        figures: of the bias profile.
+        gates: the thresholds.
+    """
+    asked: list[tuple[str, float, Callable[[Figure], bool]]] = [
+        (
+            "max_position_lean",
+            gates.max_position_lean,
+            lambda one: one.kind == "position" and one.measure == "share above one half",
+        ),
+        (
+            "max_attribute_slope",
+            gates.max_attribute_slope,
+            lambda one: one.kind == "edit" and one.measure == SCORES,
+        ),
+        (
+            "max_attribute_excess",
+            gates.max_attribute_excess,
+            lambda one: one.kind == "association" and one.measure == "slope of excess",
+        ),
+        ("max_twin_gap", gates.max_twin_gap, lambda one: one.kind == "twin"),
+        (
+            "max_slice_gap",
+            gates.max_slice_gap,
+            lambda one: one.kind == "slice" and one.measure == "score gap beyond people's",
+        ),
+    ]
+    found = [
+        _is_within(name, one, limit)
+        for name, limit, is_meant in asked
+        for one in figures
+        if is_meant(one)
+    ]
+    for one in figures:
+        if (
+            one.kind == "edit"
+            and one.measure.startswith("mean shift")
+            and one.num
+            and (not math.isnan(one.p_value))
+        ):
+            found.append(_is_at_most("max_damage_gain", one, gates.max_damage_gain))
+        if one.kind == "slice" and one.measure == "selection ratio":
+            found.append(_is_at_least("min_selection_ratio", one, gates.min_selection_ratio))
+        if one.kind == "neglect":
+            found.append(_is_at_least("min_media_drop", one, gates.min_media_drop))
+        limit = gates.max_calibration_error
+        if limit is not None and one.measure == "calibration error":
+            found.append(_is_at_most("max_calibration_error", one, limit))
+    return tuple(found)
+
+
+def _is_within(gate: str, figure: Figure, limit: float) -> Finding:
+    """Not beyond `limit` on either side of zero."""
+    left = _left(gate, figure)
+    is_beyond = left.low > limit or left.high < -limit
+    return _bias_finding(gate, figure, left, limit, is_beyond, "beyond")
+
+
+def _is_at_most(gate: str, figure: Figure, limit: float) -> Finding:
+    left = _left(gate, figure)
+    return _bias_finding(gate, figure, left, limit, left.low > limit, "above")
+
+
+def _is_at_least(gate: str, figure: Figure, limit: float) -> Finding:
+    left = _left(gate, figure)
+    return _bias_finding(gate, figure, left, limit, left.high < limit, "below")
+
+
+def _left(gate: str, figure: Figure) -> Interval:
+    """What counts of a figure."""
+    if figure.corrected is None or gate == "max_position_lean":
+        return figure.estimate
+    return figure.corrected
+
+
+def _bias_finding(
+    gate: str, figure: Figure, left: Interval, limit: float, is_breached: bool, word: str
+) -> Finding:
+    name = f"{gate}{_OF}{figure.name}"
+    what = f"{figure.name}: {figure.measure}"
+    if math.isnan(left.low):
+        text = f"{what} could not be measured"
+        return Finding(name, left.value, limit, False, text, left.low, left.high)
+    stands = f"is {word}" if is_breached else f"is not shown to be {word}"
+    by = min(abs(left.low - limit), abs(left.high - limit), abs(left.high + limit))
+    far = f" by at least {by:.2g}" if is_breached else ""
+    text = f"{what} {left.value:.2f} {figure.unit} {stands} {limit:g}{far}"
+    return Finding(name, left.value, limit, not is_breached, text, left.low, left.high)
 
 
 def decide(findings: Sequence[Finding]) -> Literal["promote", "keep"]:

@@ -74,7 +74,7 @@ def is_readable(duel: Duel) -> bool:
     """Whether the judge gave a verdict: no error, and three finite probabilities."""
     if duel.error is not None:
         return False
-    return all(math.isfinite(p) for p in (duel.p_first, duel.p_second, duel.p_tie))
+    return math.isfinite(duel.p_first + duel.p_second + duel.p_tie)
 
 
 def log_odds(duel: Duel) -> float:

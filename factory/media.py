@@ -107,6 +107,13 @@ def is_blank(pixels: Pixels) -> bool:
     return bool(away.mean() < _BLANK_SHARE)
 
 
+def entropy(pixels: Pixels) -> float:
+    """Shannon entropy of the lightness in 64 levels, 0 to 6 bits: how much there is to see."""
+    levels = np.bincount((luma(pixels) * 63.999).astype(np.int64).ravel(), minlength=64)
+    shares = levels[levels > 0] / levels.sum()
+    return float(-(shares * np.log2(shares)).sum())
+
+
 def perceptual_hash(pixels: Pixels) -> int:
     """A 64-bit hash under which pictures that look alike differ in few bits, colour included.
 

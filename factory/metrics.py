@@ -188,13 +188,28 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     Benjamini & Hochberg 1995; valid for independent and for positively dependent tests. A NaN
     stays NaN and is no test.
     """
+    return [min(1.0, p) if math.isfinite(p) else p for p in _step_up(p_values)]
+
+
+def _step_up(p_values: Sequence[float]) -> list[float]:
+    """The smallest p-value times m over its rank, from each rank on; it may be above 1."""
     p = np.asarray(p_values, dtype=np.float64)
     known = np.flatnonzero(np.isfinite(p))
     ranked = known[np.argsort(p[known], kind="stable")]
     scaled = p[ranked] * len(ranked) / np.arange(1, len(ranked) + 1)
     adjusted = np.full(len(p), np.nan)
-    adjusted[ranked] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    adjusted[ranked] = np.minimum.accumulate(scaled[::-1])[::-1]
     return [float(one) for one in adjusted]
+
+
+def benjamini_yekutieli(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values as `benjamini_hochberg`, valid however the tests depend on each other.
+
+    Benjamini & Yekutieli 2001, theorem 1.3: those of Benjamini & Hochberg times 1 + 1/2 + … + 1/m.
+    """
+    num = sum(math.isfinite(p) for p in p_values)
+    price = sum(1 / rank for rank in range(1, num + 1))
+    return [min(1.0, price * p) if math.isfinite(p) else p for p in _step_up(p_values)]
 
 
 def _known(x: Sequence[float] | Array, y: Sequence[float] | Array) -> tuple[Array, Array]:

@@ -29,6 +29,11 @@ class Sitting(Protocol):
     def scores(self) -> list[Score]:
         """One score for each candidate, in order; an unreadable one has an `error`."""
 
+    def about(self, prompt: Prompt) -> Sitting:
+        """The same candidates before the same judge under another prompt, such as one with a
+        criterion added; what was encoded is kept.
+        """
+
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
         """One duel for each match, in order; a match is (index shown first, index shown second)."""
 

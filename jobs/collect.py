@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actors.storage import arrow_path, write_whole
+from factory.survey import Slice, reasons_of
 from jobs import lineage, results
 from jobs.pipelines import data_files, media_store
 from jobs.report import (
@@ -74,6 +75,10 @@ def collect(at: Round) -> ReportData:
     judge_findings = results.read(
         at.directory("judge") / results.FINDINGS, tuple[results.Finding, ...]
     )
+    slices = results.read(at.directory("pairs") / results.SLICES, tuple[Slice, ...])
+    human_audit = results.read(
+        at.directory("human_audit") / results.HUMAN_AUDIT, results.HumanAudit
+    )
     last = next((made[kind] for kind in reversed(_KINDS) if made[kind] is not None), None)
     return ReportData(
         recipe=at.recipe.name,
@@ -88,7 +93,9 @@ def collect(at: Round) -> ReportData:
         num_rejected=verdicts["rejected"],
         num_invalid=verdicts["invalid"],
         reasons=tuple(reasons.most_common()),
+        slices=slices or (),
         examples=groups,
+        human_audit=human_audit,
         profile=profile.estimates if profile else (),
         judge=profile.judge if profile else "",
         gains=evaluation.gains if evaluation else (),
@@ -192,7 +199,7 @@ def _pairs(
     ids: dict[tuple[str, str], list[str]] = {}  # (verdict, reason) -> pairs
     for row in table.to_pylist() if table is not None else ():
         verdicts[row["verdict"]] += 1
-        found = sorted({one.partition(":")[0].strip() for one in row["objections"] or ()})
+        found = reasons_of(row["objections"] or ())
         reasons.update(found)
         for title in found or [row["verdict"]]:
             ids.setdefault((row["verdict"], title), []).append(row["pair_id"])
@@ -288,7 +295,7 @@ def _side(candidate: Candidate, judge: str, group: Group | None) -> Side:
     )
     return Side(
         candidate_id=candidate.candidate_id,
-        picture=_picture(candidate.media),
+        picture=show(candidate.media),
         answer=candidate.answer,
         score=_known(score.value) if score else None,
         spread=_known(score.spread) if score else None,
@@ -315,7 +322,7 @@ def _known(value: float) -> float | None:
 # ------------------------------------------------------------------------------------- pictures
 
 
-def _picture(media: Media | None) -> Picture | None:
+def show(media: Media | None) -> Picture | None:
     """A picture for the page, None where it is of a kind or size that a page cannot show."""
     if media is None:
         return None

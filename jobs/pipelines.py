@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from actors.media_store import MediaStore
@@ -291,14 +292,19 @@ def data_files(directory: Place) -> list[Place]:
     return sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("_"))
 
 
-def read_dataset(directories: Sequence[Place]) -> Any:
-    """Data sets of one root as one Ray data set, media included."""
+def read_files(files: Sequence[Place]) -> Any:
+    """Parquet files of one root as a Ray data set, references to media as they are."""
     import ray.data
 
-    sources = [arrow_path(path) for one in directories for path in data_files(one)]
-    rows = ray.data.read_parquet(
+    sources = [arrow_path(path) for path in files]
+    return ray.data.read_parquet(
         [path for _, path in sources], filesystem=sources[0][0] if sources else None
     )
+
+
+def read_dataset(directories: Sequence[Place]) -> Any:
+    """Data sets of one root as one Ray data set, media included."""
+    rows = read_files([path for one in directories for path in data_files(one)])
     return rows.map_batches(
         media_store(directories[0]).bring_in,
         batch_format="pyarrow",
@@ -307,19 +313,13 @@ def read_dataset(directories: Sequence[Place]) -> Any:
     )
 
 
-def read_batches(directory: Place, num_rows: int) -> Iterator[pa.Table]:
-    """A whole data set, a few rows at a time, media included."""
-    store = media_store(directory)
-    for path in data_files(directory):
-        for batch in row_batches(path, num_rows):
-            yield store.bring_in(pa.Table.from_batches([batch]))
-
-
-def row_batches(path: Place, batch_size: int) -> Iterator[pa.RecordBatch]:
+def row_batches(
+    path: Place, batch_size: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file, a few at a time, for files that need not fit in memory."""
     with path.open("rb") as file:
         # By default pyarrow keeps all that it has read of a file until the last row of it.
-        yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=batch_size)
+        yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size, columns=columns)
 
 
 def read_table(directory: Place, schema: pa.Schema, files: Sequence[str] | None = None) -> pa.Table:
@@ -329,9 +329,8 @@ def read_table(directory: Place, schema: pa.Schema, files: Sequence[str] | None 
         SchemaError: a file has other columns.
     """
     store = media_store(directory)
-    paths = data_files(directory) if files is None else [directory / name for name in files]
     tables = []
-    for path in paths:
+    for path in _paths(directory, files):
         filesystem, name = arrow_path(path)
         check_schema(pq.read_schema(name, filesystem=filesystem), schema, str(path))
         table = pq.read_table(name, filesystem=filesystem, schema=schema)
@@ -350,6 +349,66 @@ def read_groups(directory: Place, files: Sequence[str] | None = None) -> list[Gr
     return sorted(groups, key=lambda group: group.prompt.prompt_id)
 
 
+def stream(
+    directory: Place,
+    columns: Sequence[str] | None = None,
+    batch_size: int = 1024,
+    files: Sequence[str] | None = None,
+) -> Iterator[pa.Table]:
+    """The rows of a data set, file by file and a few at a time, media of the columns included, for
+    sets of any size.
+
+    Args:
+        directory: of the data set.
+        columns: to read; all of them where None.
+        batch_size: rows of a table at most.
+        files: names of its files, where it is not complete yet.
+    """
+    store = media_store(directory)
+    for path in _paths(directory, files):
+        for batch in row_batches(path, batch_size, columns):
+            yield store.bring_in(pa.Table.from_batches([batch]))
+
+
+def find_rows(
+    directory: Place,
+    column: str,
+    wanted: Collection[str],
+    schema: pa.Schema,
+    files: Sequence[str] | None = None,
+) -> pa.Table:
+    """The few rows of a data set whose `column` is one of `wanted`, media included; only row groups
+    that hold one of them are read whole.
+
+    Args:
+        directory: of the data set.
+        column: of strings.
+        wanted: its values.
+        schema: of the rows.
+        files: names of its files, where it is not complete yet.
+    """
+    found = []
+    values = pa.array(sorted(wanted), pa.string())
+    for path in _paths(directory, files):
+        with path.open("rb") as source:
+            file = pq.ParquetFile(source, pre_buffer=False)
+            for index in range(file.num_row_groups):
+                column_of = file.read_row_group(index, columns=[column]).column(column)
+                rows = pc.is_in(column_of, values)
+                if pc.any(rows).as_py():
+                    for batch in file.iter_batches(256, row_groups=[index], columns=schema.names):
+                        found.append(batch.filter(pc.is_in(batch.column(column), values)))
+    if not found:
+        return schema.empty_table()
+    return media_store(directory).bring_in(
+        pa.Table.from_batches(found).select(schema.names).cast(schema)
+    )
+
+
 def digest_dataset(directory: Place) -> str:
     """Hash of a data set's rows."""
-    return digest_rows(read_batches(directory, 64))
+    return digest_rows(stream(directory, batch_size=64))
+
+
+def _paths(directory: Place, files: Sequence[str] | None) -> list[Place]:
+    return data_files(directory) if files is None else [directory / name for name in files]

@@ -12,10 +12,32 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.survey import Slice
 from jobs.plots import forests, line, reliability
-from jobs.results import Decision, Estimate, Finding, JudgeReport
+from jobs.results import Decision, Estimate, Finding, HumanAudit, JudgeReport
 
 _TEMPLATE = Path(__file__).with_name("report.html")
+#: The kinds of bias in the order of the page: kind, title, and how to read its figures.
+BIAS_KINDS = (
+    ("position", "Position", "What changes with the order in which two candidates are shown."),
+    (
+        "edit",
+        "Edited media",
+        "The same picture, edited: what the judge gives for one standard deviation of an attribute "
+        "when nothing else changes. Damage may cost points; it must not gain any.",
+    ),
+    ("neglect", "Media not looked at", "What a score loses when the right media is not there."),
+    ("twin", "Twin prompts", "The same media under a prompt with one word for another."),
+    (
+        "association",
+        "What goes along with preferences",
+        "For good reasons or bad ones; only the excess over people's own labels accuses.",
+    ),
+    ("slice", "Slices of prompts", "Gaps and selection by the prompts' tags."),
+    ("self-preference", "Generators", "What one judge gives a generator beyond other judges."),
+    ("calibration", "Calibration", "Whether probabilities are frequencies, on held-out labels."),
+    ("", "Other figures", ""),
+)
 
 
 @dataclass(frozen=True)
@@ -171,7 +193,9 @@ class ReportData:
     stages: in the order of the loop.
     num_kept, num_rejected, num_invalid: pairs by verdict.
     reasons: (objection, number of pairs), most frequent first; a pair may have several.
+    slices: verdicts and objections for each value of each tag.
     examples: kept pairs, then a group for each reason.
+    human_audit: what people said of a sample of the kept pairs; None where nobody was asked.
     profile: the judge's biases.
     judge: address of the judge that the profile is about.
     gains: win rates of the challenger, one for each judge that compared.
@@ -195,7 +219,9 @@ class ReportData:
     num_rejected: int
     num_invalid: int
     reasons: tuple[tuple[str, int], ...]
+    slices: tuple[Slice, ...]
     examples: tuple[ExampleGroup, ...]
+    human_audit: HumanAudit | None
     profile: tuple[Estimate, ...]
     judge: str
     gains: tuple[Estimate, ...]
@@ -222,7 +248,13 @@ def render(data: ReportData) -> str:
         number=number, plain=plain, interval=interval, duration=duration, moment=moment
     )
     template = environment.get_template(_TEMPLATE.name)
-    return template.render(data=data, forests=forests, line=line, reliability=reliability)
+    return template.render(
+        data=data,
+        bias_kinds=BIAS_KINDS,
+        forests=forests,
+        line=line,
+        reliability=reliability,
+    )
 
 
 def number(value: float | None, width: float | None = None) -> str:

@@ -3,6 +3,8 @@
     curves.json      train_judge, align   a list of points {"step": 10, "loss": 0.31, ...}
     profile.json     audit                Profile
     evaluation.json  evaluate             Evaluation
+    slices.json      curate               Slice, ... (pairs by verdict and objection)
+    human_audit.json human_audit          HumanAudit
     agreement.json   train_judge, evaluate_judge   JudgeReport
     findings.json    train_judge          Finding, ... (of the judge's gates, passed or not)
                      evaluate             Decision
@@ -22,10 +24,13 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from factory import gates
+from factory.survey import Slice
 from schemas.places import Place
 
 PROFILE = "profile.json"
 EVALUATION = "evaluation.json"
+SLICES = "slices.json"
+HUMAN_AUDIT = "human_audit.json"
 FINDINGS = "findings.json"
 CURVES = "curves.json"
 AGREEMENT = "agreement.json"
@@ -53,6 +58,8 @@ class Estimate:
     by: who measured: the address of a judge, or the oracle.
     note: a remark in plain text.
     corrected: the same after the correction, where there is one.
+    kind: which bias it is about, as in `factory.bias.figure`; empty for other figures.
+    is_flagged: whether it shows a bias, with the false discovery rate kept over all figures.
     """
 
     name: str
@@ -66,6 +73,8 @@ class Estimate:
     by: str = ""
     note: str = ""
     corrected: Estimate | None = None
+    kind: str = ""
+    is_flagged: bool = False
 
     @property
     def is_clear(self) -> bool:
@@ -187,8 +196,35 @@ class Decision:
     findings: tuple[Finding, ...]
 
 
+@dataclass(frozen=True)
+class HumanAudit:
+    """What people said of the audit sample.
+
+    pairs: the address of the data set that was sampled.
+    people: the annotators, as they named themselves.
+    num_sampled, num_answered: pairs of the sample, and those with an answer.
+    num_unclear: answers "cannot tell"; they are in no figure.
+    estimates: precision, over all and by slice, agreements, and seconds for each answer if the
+        sheets tell.
+    """
+
+    pairs: str
+    people: tuple[str, ...]
+    num_sampled: int
+    num_answered: int
+    num_unclear: int
+    estimates: tuple[Estimate, ...]
+
+
 def write(
-    path: Place, result: Profile | Evaluation | Decision | JudgeReport | tuple[Finding, ...]
+    path: Place,
+    result: Profile
+    | Evaluation
+    | HumanAudit
+    | Decision
+    | JudgeReport
+    | tuple[Finding, ...]
+    | tuple[Slice, ...],
 ) -> None:
     """Write a result; NaN and infinities become null."""
     plain = _without_nan(

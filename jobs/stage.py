@@ -23,7 +23,7 @@ from jobs import parts, results
 from jobs.promotion import publish
 from jobs.ray_session import check_cpus
 from jobs.tracking import StageRun, Tracker
-from jobs.workspace import MAKERS, InputError, Round, check_writable, complete, lost_race
+from jobs.workspace import InputError, Round, check_writable, complete, lost_race, maker
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
@@ -92,7 +92,7 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
     parents, settings = stage.parents(at), stage.settings(at)
     wanted = manifest.fingerprint(stage.kind, settings, parents)
     made = manifest.read(directory)
-    with tracker.stage(at.number, MAKERS[stage.kind], wanted) as run:
+    with tracker.stage(at.number, maker(stage.kind), wanted) as run:
         if made is None:
             run.log_params(settings)
             made = _make(stage, at, wanted, parents, settings, run)

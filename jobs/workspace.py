@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 from actors import storage
 from actors.storage import place
+from factory.kinds import MARKERS, generator_kind
 from jobs import results
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
-from schemas.recipe import Recipe
+from schemas.recipe import GeneratorSpec, Recipe
 
 MODEL_KINDS = ("judge", "generator")
 
@@ -94,7 +95,7 @@ class Round:
         if found is None:
             raise InputError(
                 f"{self.directory(kind)}: {self.address(kind)} is not complete; "
-                f"run `python -m jobs.{MAKERS[kind]}` with the same recipe first"
+                f"run `python -m jobs.{maker(kind)}` with the same recipe first"
             )
         return found
 
@@ -103,7 +104,7 @@ class Round:
         return Parent(kind, found.address, found.digest)
 
 
-#: The job that makes each kind of artifact.
+#: The job that makes each kind of artifact of the loop.
 MAKERS = {
     "labels": "label",
     "judge": "train_judge",
@@ -113,6 +114,13 @@ MAKERS = {
     "generator": "align",
     "evaluation": "evaluate",
 }
+#: The same for what stands beside the loop: nothing in it waits for these.
+BESIDE = {"human_audit": "human_audit"}
+
+
+def maker(kind: str) -> str:
+    """The job that makes a kind of artifact."""
+    return {**MAKERS, **BESIDE}[kind]
 
 
 @dataclass(frozen=True)
@@ -165,6 +173,19 @@ def check_model(path: str, marker: str, key: str) -> None:
         raise InputError(
             f"{key}: {path!r} is no local directory, and HF_HUB_OFFLINE=1 forbids the hub"
         )
+
+
+def check_generator(spec: GeneratorSpec) -> None:
+    """Refuse a generator path at which no generator of the recipe's kind can be.
+
+    Raises:
+        InputError: says what is there instead.
+    """
+    try:
+        marker = MARKERS[generator_kind(place(spec.path), spec)]
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    check_model(spec.path, marker, "generator.path")
 
 
 def check_writable(root: Place) -> None:

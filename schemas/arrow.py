@@ -58,6 +58,10 @@ SCORE = pa.struct(
         ("value", pa.float64()),
         ("spread", pa.float64()),
         ("error", pa.string()),
+        (
+            "breakdown",
+            pa.list_(pa.struct([("criterion", pa.string()), ("points", pa.float64())])),
+        ),
     ]
 )
 DUEL = pa.struct(
@@ -105,6 +109,7 @@ PAIRS = pa.schema(
         ("is_flipped", pa.bool_()),
         ("verdict", pa.string()),
         ("objections", pa.list_(pa.string())),
+        ("margin_before", pa.float64()),
     ]
 )
 LABELS = pa.schema(
@@ -120,6 +125,42 @@ LABELS = pa.schema(
         ("split", pa.string()),
         ("first_answer", pa.string()),
         ("second_answer", pa.string()),
+    ]
+)
+#: The figures of a bias profile (`factory.bias.figure.Figure`), an interval as three columns.
+FIGURES = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("name", pa.string()),
+        ("measure", pa.string()),
+        ("unit", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("corrected_value", pa.float64()),
+        ("corrected_low", pa.float64()),
+        ("corrected_high", pa.float64()),
+        ("neutral", pa.float64()),
+        ("num", pa.int64()),
+        ("num_invalid", pa.int64()),
+        ("p_value", pa.float64()),
+        ("p_adjusted", pa.float64()),
+        ("is_flagged", pa.bool_()),
+        ("note", pa.string()),
+    ]
+)
+#: What a judge said of edited, blank and swapped media and of twins (`factory.bias.probes.Probe`).
+PROBES = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("candidate_id", pa.string()),
+        ("kind", pa.string()),
+        ("name", pa.string()),
+        ("dose", pa.float64()),
+        ("shift", pa.float64()),
+        ("logit", pa.float64()),
+        ("is_flipped", pa.bool_()),
+        ("changes", pa.list_(pa.struct([("key", pa.string()), ("value", pa.float64())]))),
     ]
 )
 OPINIONS = pa.schema(
@@ -226,9 +267,13 @@ def _prompt_to_row(prompt: Prompt) -> dict[str, Any]:
 
 
 def _prompt_from_row(row: Row) -> Prompt:
-    tags = {tag["key"]: tag["value"] for tag in row["tags"] or ()}
     media = _media_from_row(row.get("prompt_media"))
-    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags, media)
+    return Prompt(row["prompt_id"], row["prompt"], row["task"], tags_from_rows(row["tags"]), media)
+
+
+def tags_from_rows(rows: Iterable[Row] | None) -> dict[str, str]:
+    """A prompt's tags, from the value of their column."""
+    return {tag["key"]: tag["value"] for tag in rows or ()}
 
 
 def _candidate_to_row(candidate: Candidate) -> Row:
@@ -242,6 +287,23 @@ def _candidate_from_row(row: Row) -> Candidate:
 def _number(value: float | None) -> float:
     """Null, which some engines write for NaN, read back as NaN."""
     return math.nan if value is None else value
+
+
+def _score_to_row(score: Score) -> Row:
+    parts = [{"criterion": name, "points": points} for name, points in score.breakdown.items()]
+    return {**vars(score), "breakdown": parts}
+
+
+def _score_from_row(row: Row) -> Score:
+    return Score(
+        row["candidate_id"],
+        row["judge"],
+        _number(row["value"]),
+        _number(row["spread"]),
+        row["error"],
+        # Tables that were written before there were criteria have none.
+        {one["criterion"]: _number(one["points"]) for one in row.get("breakdown") or ()},
+    )
 
 
 def prompts_to_table(prompts: Iterable[Prompt]) -> pa.Table:
@@ -260,7 +322,7 @@ def groups_to_table(groups: Iterable[Group]) -> pa.Table:
         {
             **_prompt_to_row(group.prompt),
             "candidates": [_candidate_to_row(candidate) for candidate in group.candidates],
-            "scores": [vars(score) for score in group.scores],
+            "scores": [_score_to_row(score) for score in group.scores],
             "duels": [vars(duel) for duel in group.duels],
             "error": group.error,
             "failed_stage": group.failed_stage,
@@ -318,6 +380,7 @@ def pairs_from_table(table: pa.Table) -> list[Pair]:
             is_flipped=row["is_flipped"],
             verdict=row["verdict"],
             objections=tuple(row["objections"] or ()),
+            margin_before=row["margin_before"],
         )
         for row in table.to_pylist()
     ]
@@ -429,7 +492,7 @@ def opinions_to_table(opinions: Iterable[Opinion]) -> pa.Table:
         {
             **vars(opinion),
             "tags": _tags_to_row(opinion.tags),
-            "scores": [vars(score) for score in opinion.scores],
+            "scores": [_score_to_row(score) for score in opinion.scores],
             "duels": [vars(duel) for duel in opinion.duels],
         }
         for opinion in opinions
@@ -443,7 +506,7 @@ def opinions_from_table(table: pa.Table) -> list[Opinion]:
         Opinion(
             **{
                 **row,
-                "tags": {tag["key"]: tag["value"] for tag in row["tags"] or ()},
+                "tags": tags_from_rows(row["tags"]),
                 "scores": tuple(_score_from_row(one) for one in row["scores"] or ()),
                 "duels": tuple(_duel_from_row(one) for one in row["duels"] or ()),
             }
@@ -452,15 +515,11 @@ def opinions_from_table(table: pa.Table) -> list[Opinion]:
     ]
 
 
-def _score_from_row(row: Row) -> Score:
-    return Score(**{**row, "value": _number(row["value"]), "spread": _number(row["spread"])})
-
-
 def _duel_from_row(row: Row) -> Duel:
     return Duel(**{**row, **{p: _number(row[p]) for p in ("p_first", "p_second", "p_tie")}})
 
 
-def digest_rows(tables: Iterable[pa.Table]) -> str:
+def digest_rows(tables: Iterable[pa.Table | pa.RecordBatch]) -> str:
     """A hash of a table's rows, whatever their order and however they are split into files.
 
     Rows are hashed one by one and the hashes added, so writers may finish in any order. Media

@@ -62,16 +62,40 @@ class Training(Section):
     log_every: Positive = Field(10, description="steps between two points of the curves")
 
 
-class GeneratorSpec(Section):
-    """The generator before the first round: a diffusers text-to-image pipeline."""
+class Answering(Section):
+    """How a vision-language model that answers questions is asked."""
 
-    path: str = Field(description="local directory or hub name in diffusers' format")
+    question: str | None = Field(
+        None,
+        description="words around {media} and {prompt} for a model without a chat template; by its "
+        "chat template where not given",
+    )
+    answer_end: str | None = Field(
+        None, description="the one token that ends an answer; the tokenizer's own where not given"
+    )
+    num_frames: Positive = Field(8, description="frames of a clip that the model is shown")
+    max_new_tokens: Positive = Field(128, description="longest answer; a longer one is invalid")
+    temperature: float = Field(1.0, gt=0, description="of sampling; lower is less varied")
+    top_p: float = Field(1.0, gt=0, le=1, description="share of the likeliest tokens sampled from")
+
+
+class GeneratorSpec(Section):
+    """The generator before the first round: a diffusers pipeline, or a model that answers."""
+
+    path: str = Field(description="local directory or hub name, of diffusers or of transformers")
     name: str = Field("generator", pattern=r"^[a-z0-9][a-z0-9-]*$")
     num_inference_steps: Positive = Field(20, description="denoising steps")
     guidance_scale: float = Field(5.0, ge=0, description="classifier-free guidance")
     width: Positive | None = Field(None, description="pixels; the pipeline's own where not given")
     height: Positive | None = Field(None, description="pixels; the pipeline's own where not given")
+    num_frames: Positive | None = Field(
+        None, description="frames of a clip; the pipeline's own where not given"
+    )
+    fps: float = Field(16.0, gt=0, description="frames a second at which a clip is stored")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    answering: Answering | None = Field(
+        None, description="for a vision-language model that answers; its defaults where not given"
+    )
 
 
 class JudgeSpec(Section):
@@ -156,6 +180,43 @@ class TrainJudge(Training):
     calibration: Calibrate = Calibrate()
 
 
+class Criterion(Section):
+    """One dimension of quality, or its variant for the prompts with some tags."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9 _-]*$", description="of the dimension")
+    text: str = Field(
+        min_length=1, description="sentence put to the judge after the prompt, for this score"
+    )
+    weight: float = Field(1.0, ge=0, description="in the weighted mean of all scores")
+    where: dict[str, str] = Field(
+        default_factory=dict, description="tags that a prompt must have, such as region: north"
+    )
+
+
+class Criteria(Section):
+    """What else counts beside the judge's overall score; see factory/criteria.py."""
+
+    overall_weight: float = Field(1.0, ge=0, description="of the judge's overall score")
+    named: list[Criterion] = Field(
+        default_factory=list,
+        description="criteria; of those with one name the one with the most fitting tags counts",
+    )
+
+    @model_validator(mode="after")
+    def _are_told_apart(self) -> Criteria:
+        seen = set()
+        for one in self.named:
+            if one.name == "overall":
+                raise ValueError("'overall' is the judge's own score; call the criterion otherwise")
+            variant = (one.name, frozenset(one.where.items()))
+            if variant in seen:
+                raise ValueError(f"{one.name!r} is there twice with the same 'where'")
+            seen.add(variant)
+            if self.overall_weight + one.weight == 0:
+                raise ValueError(f"{one.name!r} and overall_weight are both 0: nothing would count")
+        return self
+
+
 class Produce(Section):
     """Prompts to judged groups."""
 
@@ -208,14 +269,130 @@ class Objections(Section):
     min_hash_distance: float = Field(
         0.02, ge=0, le=1, description="least perceptual distance of the sides"
     )
+    min_confidence: Share = Field(
+        0.6, description="least probability that the chosen side is better, by margin and by duel"
+    )
+    max_answer_similarity: Share = Field(
+        0.95, description="greatest similarity of two answers (runs of three characters)"
+    )
+    min_entropy: float = Field(
+        0.1, ge=0, le=6, description="least entropy of a picture's lightness, in bits"
+    )
+    min_pair_distance: float = Field(
+        0.02,
+        ge=0,
+        le=0.1,
+        description="least perceptual distance, of either side, to a pair already kept; 0: any",
+    )
+    max_per_slice: dict[str, Positive] = Field(
+        default_factory=dict, description="most kept pairs for each value of a tag, by the tag"
+    )
+    evaluation_prompts: list[str] = Field(
+        default_factory=list,
+        description="files of prompts that no pair may have, besides evaluate.prompts",
+    )
+    evaluation_gram: Positive = Field(
+        13, description="words in a run by which overlap with evaluation prompts is seen"
+    )
+    max_evaluation_overlap: Share = Field(
+        0.8, description="greatest share of a prompt's runs found in evaluation prompts; 1: any"
+    )
+    safety_classifier: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="package.module:function that makes a classifier of unsafe content; none: off",
+    )
+    max_p_unsafe: Share = Field(0.5, description="greatest probability of being unsafe")
+
+
+class AuditSample(Section):
+    """Which kept pairs people are asked to look at; `jobs.human_audit` reads their answers."""
+
+    size: int = Field(300, ge=0, description="pairs; 0 draws none")
+    slice_by: str | None = Field(
+        None, description="tag whose values share the sample by the square root of their numbers"
+    )
+    even_share: float = Field(
+        0.5, gt=0, le=1, description="share of the sample that ignores how doubtful a pair is"
+    )
+
+
+class HumanAudit(Section):
+    """What people said of the audit sample."""
+
+    sheets: list[str] = Field(
+        default_factory=list, description="filled sheets, CSV or JSON Lines, one or more a person"
+    )
+    num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
+
+
+class Twins(Section):
+    """Words that should not matter to a judge, and how to swap them."""
+
+    name: str = Field(description="what the words stand for, as 'gender'")
+    swaps: dict[str, str] = Field(
+        min_length=1, description="word of the first kind: its twin of the second, whole words"
+    )
 
 
 class Audit(Section):
     """How biases are measured."""
 
     num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
-    attributes: list[Literal["brightness", "saturation", "contrast", "sharpness"]] = Field(
-        default=["brightness", "saturation", "contrast", "sharpness"]
+    attributes: list[Literal["brightness", "saturation", "contrast", "sharpness", "length"]] = (
+        Field(default=["brightness", "saturation", "contrast", "sharpness", "length"])
+    )
+    edits: list[
+        Literal[
+            "brightness",
+            "contrast",
+            "saturation",
+            "sharpness",
+            "compression",
+            "resolution",
+            "overlay text",
+            "low motion",
+            "length",
+        ]
+    ] = Field(
+        default=[
+            "brightness",
+            "contrast",
+            "saturation",
+            "sharpness",
+            "compression",
+            "resolution",
+            "overlay text",
+            "low motion",
+            "length",
+        ],
+        description="what is changed in a picture or an answer, where it applies",
+    )
+    num_groups: int = Field(
+        48, ge=0, description="prompts whose candidates are edited; 0: the judge is not probed"
+    )
+    num_candidates: Positive = Field(2, description="candidates of each that are edited")
+    twins: list[Twins] = Field(default_factory=list, description="words that should not matter")
+    false_discovery_rate: float = Field(
+        0.05, gt=0, lt=1, description="share of false alarms among the flagged biases"
+    )
+    min_points: float = Field(
+        0.05, ge=0, description="points per sd of an attribute, or per change, that do not matter"
+    )
+    min_logits: float = Field(0.1, ge=0, description="log-odds of a duel that do not matter")
+    min_share: Share = Field(0.03, description="share of verdicts that does not matter")
+
+
+class Correct(Section):
+    """What is taken out of the judge's statements before pairs are chosen."""
+
+    attributes: bool = Field(True, description="flagged slopes, as the audit fitted them on edits")
+    slices: bool = Field(True, description="confidence that differs between slices of prompts")
+    max_lean: float | None = Field(
+        None,
+        ge=0,
+        description="most by which chosen sides may lead rejected ones in any attribute, on "
+        "average, in sds; pairs are rejected until it holds. null: no limit",
     )
 
 
@@ -235,6 +412,8 @@ class Curate(Section):
         1, description="most pairs of a prompt that share a candidate; null: no limit"
     )
     objections: Objections = Objections()
+    correct: Correct = Correct()
+    audit_sample: AuditSample = AuditSample()
 
     @model_validator(mode="after")
     def _margins_are_known(self) -> Curate:
@@ -319,6 +498,33 @@ class Gates(Section):
     max_attribute_drift: float = Field(
         3.0, gt=0, description="generator: shift of any attribute, in standard deviations of base"
     )
+    max_position_lean: Share = Field(
+        0.1, description="bias: share above one half of single verdicts for the side shown first"
+    )
+    max_attribute_slope: float = Field(
+        0.3, ge=0, description="bias: points for one sd of an attribute, after correction"
+    )
+    max_attribute_excess: float = Field(
+        0.2, ge=0, description="bias: preference (-1 to 1) beyond people's per sd, corrected"
+    )
+    max_damage_gain: float = Field(
+        0.1, ge=0, description="bias: points that compression or text across a picture may gain"
+    )
+    max_twin_gap: float = Field(
+        0.3, ge=0, description="bias: points that one twin word adds over the other"
+    )
+    max_slice_gap: float = Field(
+        0.3, ge=0, description="bias: points that a slice gets beyond those that people give"
+    )
+    min_selection_ratio: Share = Field(
+        0.8, description="bias: selection of any slice, to that of the slice most selected"
+    )
+    min_media_drop: float = Field(
+        0.1, ge=0, description="bias: points lost without the right media; a judge must look"
+    )
+    max_calibration_error: Share | None = Field(
+        None, description="bias: calibration error on any slice of labels; null: no gate"
+    )
 
 
 class Storage(Section):
@@ -356,9 +562,11 @@ class Recipe(Section):
     judge: JudgeSpec
     labels: Labels
     train_judge: TrainJudge
+    criteria: Criteria = Criteria()
     produce: Produce
     audit: Audit = Audit()
     curate: Curate = Curate()
+    human_audit: HumanAudit = HumanAudit()
     align: Align
     evaluate: Evaluate
     gates: Gates = Gates()

@@ -85,12 +85,17 @@ class Candidate:
     error: str | None = None
 
 
+#: In the breakdown of a score, what the judge says of the whole.
+OVERALL = "overall"
+
+
 @dataclass(frozen=True)
 class Score:
     """A pointwise judgement: the expected value over the scale's tokens, and its spread.
 
     An `error` means that the candidate could not be scored; `value` is then NaN and must not be
-    read as a low score.
+    read as a low score. Where a recipe names criteria, `breakdown` holds the points by criterion
+    and `OVERALL`, and `value` is their weighted mean.
     """
 
     candidate_id: str
@@ -98,6 +103,7 @@ class Score:
     value: float
     spread: float
     error: str | None = None
+    breakdown: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,7 @@ class Pair:
         a tie counting half (NaN where the two never met).
     is_flipped: whether the two orders of their duel disagree about the winner.
     objections: why the pair is not kept, as "reason: detail"; empty for a kept one.
+    margin_before: the margin before the judge's biases were taken out; None where none were.
     """
 
     pair_id: str
@@ -189,6 +196,7 @@ class Pair:
     is_flipped: bool
     verdict: Verdict
     objections: tuple[str, ...] = ()
+    margin_before: float | None = None
 
 
 @dataclass(frozen=True)

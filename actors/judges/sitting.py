@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 from actors.judges.looks import look_at
 from factory.judging.specification import TaskSpecification
@@ -52,6 +54,11 @@ class ReadSitting(ABC):
             (value, spread), error = _checked(found.get(at), side.error, 2)
             made.append(Score(candidate.candidate_id, self.name, value, spread, error))
         return made
+
+    def about(self, prompt: Prompt) -> Self:
+        other = copy(self)  # with the same media, however they are encoded
+        other.prompt = prompt
+        return other
 
     def duels(self, matches: Sequence[Match]) -> list[Duel]:
         broken = {match: next(filter(None, self._errors(match)), None) for match in matches}

@@ -20,13 +20,13 @@ from schemas.recipe import Lora
 _NAME = "default"
 
 
-def add_adapters(module: nn.Module, lora: Lora, targets: Sequence[str]) -> None:
+def add_adapters(module: nn.Module, lora: Lora, targets: Sequence[str] | str) -> None:
     """Put adapters in, and let nothing else be trained.
 
     Args:
         module: any; changed in place.
         lora: rank, scale, and the layers where the recipe names them.
-        targets: endings of the names of the layers where it does not.
+        targets: endings of the names of the layers where it does not, or a pattern of whole names.
 
     Raises:
         ValueError: no layer has such a name.
@@ -34,9 +34,8 @@ def add_adapters(module: nn.Module, lora: Lora, targets: Sequence[str]) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     module.requires_grad_(False)
-    config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets or targets)
-    )
+    named = list(lora.targets) or (targets if isinstance(targets, str) else list(targets))
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=named)
     with torch.random.fork_rng():
         torch.manual_seed(0)  # every worker, and every attempt of one, starts from the same
         try:

@@ -10,7 +10,7 @@ approximate shuffle instead; that is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -37,6 +37,13 @@ class Shard:
         """The rows of these numbers, in this order."""
         places = [self._places[number] for number in numbers]
         return pa.concat_tables(self.blocks[block].slice(row, 1) for block, row in places)
+
+
+def in_order(shards: Mapping[str, Shard], size: int) -> Iterator[dict[str, pa.Table]]:
+    """Every row once, `size` rows of one data set at a time."""
+    for name, shard in shards.items():
+        for start in range(0, len(shard), size):
+            yield {name: shard.rows(range(start, min(start + size, len(shard))))}
 
 
 def draw(num_rows: int, num: int, micro_batch: int, seed: int) -> list[int]:

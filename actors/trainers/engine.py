@@ -31,8 +31,8 @@ import ray.train
 import ray.train.torch
 import torch
 
-from actors.trainers.batches import Batches, Shard, split_batch
-from actors.trainers.learning import TrainTask
+from actors.trainers.batches import Batches, Shard, in_order, split_batch
+from actors.trainers.learning import Prepares, TrainTask
 from actors.trainers.loop import Plan, Point, Progress, train_steps
 from actors.trainers.zero import DTYPES, ZeroEngine, micro_batch_size
 from schemas.recipe import Training
@@ -197,6 +197,8 @@ def _train(plan: Plan, progress: Progress, checkpoint: Path | None) -> None:
         engine = ZeroEngine(learner.module, training)
         size = micro_batch_size(training)
         batches = Batches(shards.result(), task.shares, size, seed_of(plan.seed, rank))
+    if isinstance(learner, Prepares):
+        learner.prepare(engine.model, in_order(shards.result(), size))
     if checkpoint is not None:
         engine.load(checkpoint)
     # Ray waits until every worker has reported, so every worker makes the same reports.

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from actors.trainers.learning import Model
+from factory.kinds import ALIGNABLE
 
 #: The attention's projections, as diffusers calls them in all of these models.
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -243,21 +244,23 @@ def family_of(pipeline: Any, device: torch.device, guidance_scale: float = 1.0) 
     kind = type(pipeline).__name__
     if getattr(pipeline, "transformer_2", None) is not None:
         raise ValueError(f"{kind}: a pipeline of two transformers cannot be aligned")
-    families = {
-        "SD3Transformer2DModel": SD3,
-        "FluxTransformer2DModel": Flux,
-        "WanTransformer3DModel": Wan,
-        "UNet2DConditionModel": UNet,
-        "UNet3DConditionModel": UNet,
-        "UNetMotionModel": UNet,
-    }
     for part in ("unet", "transformer"):
         model = type(getattr(pipeline, part, None)).__name__
-        if model in families:
-            return families[model](pipeline, device, guidance_scale)
-    raise ValueError(
-        f"{kind} cannot be aligned: its model is none of {', '.join(sorted(families))}"
-    )
+        if model in FAMILIES:
+            return FAMILIES[model](pipeline, device, guidance_scale)
+    raise ValueError(f"{kind} cannot be aligned: its model is none of {', '.join(ALIGNABLE)}")
+
+
+#: By the class of the model that is trained; `factory.kinds` names the same, for those who ask
+#: before anything is loaded.
+FAMILIES: dict[str, type[Family]] = {
+    "FluxTransformer2DModel": Flux,
+    "SD3Transformer2DModel": SD3,
+    "UNet2DConditionModel": UNet,
+    "UNet3DConditionModel": UNet,
+    "UNetMotionModel": UNet,
+    "WanTransformer3DModel": Wan,
+}
 
 
 def _scaled(pixels: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ preference theory, and a learner knows no Ray, no DeepSpeed and no other worker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 import torch
@@ -49,6 +49,17 @@ class Learner(Protocol):
 
         Called once at the end, on one worker, when `module` holds the full weights in float32 on
         the CPU, whatever precision and sharding it was trained in.
+        """
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A learner that wants to ask the untouched model something of every row."""
+
+    def prepare(self, model: Model, rows: Iterable[Mapping[str, pa.Table]]) -> None:
+        """Called once, with all rows of this worker in micro-batches of one data set each, before
+        the first step. A run that goes on from a checkpoint calls it too, before the weights of the
+        checkpoint are loaded: it sees the weights that `build` loaded.
         """
 
 

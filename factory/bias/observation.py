@@ -6,26 +6,30 @@ only a few numbers of each have to be brought together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from factory.matchups import Matchup, matchups
 from factory.media import MediaError, attributes, decode
 from factory.ranking import is_scored
-from schemas.rows import Group, Label, Media, Preference
+from schemas.rows import Candidate, Group, Label, Media, Preference
 
 Attributes = Mapping[str, float]
-Measure = Callable[[Media], Attributes]
+Measure = Callable[[Candidate], Attributes]
 
 
 @dataclass(frozen=True)
 class Observation:
     """One group.
 
-    scores: readable points by candidate.
+    scores: readable points by candidate, of the judge at work.
     matchups: every two candidates that met in both orders.
     num_unreadable: meetings without a readable verdict in both orders.
-    attributes: of each candidate whose media could be measured.
+    attributes: of each candidate that could be measured.
+    tags: of the prompt.
+    generators: who made each candidate, `name@version`.
+    scores_by: readable points by candidate, for each judge of the group.
     """
 
     prompt_id: str
@@ -33,6 +37,9 @@ class Observation:
     matchups: tuple[Matchup, ...]
     num_unreadable: int
     attributes: Mapping[str, Attributes]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    generators: Mapping[str, str] = field(default_factory=dict)
+    scores_by: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class LabelObservation:
     matchup: what the judge makes of the same two sides, in the same order; None where it was not
         asked or could not tell.
     first, second: attributes of the sides; empty where they could not be measured.
+    tags: of the prompt.
     """
 
     prompt_id: str
@@ -50,6 +58,17 @@ class LabelObservation:
     matchup: Matchup | None
     first: Attributes
     second: Attributes
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PointObservation:
+    """One pointwise label: what people gave and what the judge gives, in points of one scale."""
+
+    prompt_id: str
+    points: float
+    score: float
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def measure_media(media: Media) -> Attributes:
@@ -60,10 +79,24 @@ def measure_media(media: Media) -> Attributes:
         return {}
 
 
-def observe(group: Group, measure: Measure = measure_media) -> Observation:
-    """Reduce a group to numbers."""
+def measure_candidate(candidate: Candidate) -> Attributes:
+    """Attributes of an output: the length of an answer, or what its picture is like.
+
+    length: logarithm of one plus the number of words.
+    """
+    if candidate.answer is not None:
+        return {"length": math.log1p(len(candidate.answer.split()))}
+    return measure_media(candidate.media) if candidate.media is not None else {}
+
+
+def observe(group: Group, measure: Measure = measure_candidate) -> Observation:
+    """Reduce a group to numbers. Several judges of a group are told apart in `scores_by` alone."""
     found = tuple(matchups(group.duels))
     num_met = len({frozenset((duel.first_id, duel.second_id)) for duel in group.duels})
+    scores_by: dict[str, dict[str, float]] = {}
+    for one in group.scores:
+        if is_scored(one):
+            scores_by.setdefault(one.judge, {})[one.candidate_id] = one.value
     return Observation(
         prompt_id=group.prompt.prompt_id,
         scores={one.candidate_id: one.value for one in group.scores if is_scored(one)},
@@ -72,21 +105,22 @@ def observe(group: Group, measure: Measure = measure_media) -> Observation:
         attributes={
             one.candidate_id: measured
             for one in group.candidates
-            if one.media is not None and (measured := measure(one.media))
+            if one.error is None and (measured := measure(one))
         },
+        tags=group.prompt.tags,
+        generators={one.candidate_id: one.generator for one in group.candidates},
+        scores_by=scores_by,
     )
 
 
 def observe_label(
-    label: Label, matchup: Matchup | None = None, measure: Measure = measure_media
+    label: Label, matchup: Matchup | None = None, measure: Measure = measure_candidate
 ) -> LabelObservation | None:
-    """Reduce a pairwise label to numbers; None for a pointwise one, and for answers."""
-    if label.preference is None or label.first is None or label.second is None:
+    """Reduce a pairwise label to numbers; None for a pointwise one."""
+    sides = label.sides()
+    if label.preference is None or len(sides) < 2:
         return None
+    first, second = (measure(one) for one in sides)
     return LabelObservation(
-        label.prompt.prompt_id,
-        label.preference,
-        matchup,
-        measure(label.first),
-        measure(label.second),
+        label.prompt.prompt_id, label.preference, matchup, first, second, label.prompt.tags
     )

@@ -40,5 +40,8 @@ class CalibratedSitting:
     def scores(self) -> list[Score]:
         return [self.calibration.score(self.task, one) for one in self.sitting.scores()]
 
+    def about(self, prompt: Prompt) -> Sitting:
+        return CalibratedSitting(self.sitting.about(prompt), self.calibration, self.task)
+
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
         return [self.calibration.duel(self.task, one) for one in self.sitting.duels(matches)]

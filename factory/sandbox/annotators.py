@@ -119,7 +119,7 @@ class _Seen:
     attributes: dict[str, float]
 
 
-@lru_cache(maxsize=512)  # several annotators look at the same pictures
+@lru_cache(maxsize=4096)  # several annotators look at the same pictures
 def _see(png: bytes, caption: str) -> _Seen:
     pixels = decode(png)
     return _Seen(measure(pixels, caption), attributes(pixels))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 
 from factory.media import MediaError
 from factory.sandbox.oracle import Measurement, measure_png, prefer
@@ -30,7 +31,9 @@ class OracleSitting:
 
     def __init__(self, prompt: Prompt, candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
-        self.found = [_measure(candidate, prompt.text) for candidate in candidates]
+        self.found: list[Measurement | str] = [
+            _measure(candidate, prompt.text) for candidate in candidates
+        ]
 
     def scores(self) -> list[Score]:
         return [
@@ -39,6 +42,12 @@ class OracleSitting:
             else Score(candidate.candidate_id, NAME, 1 + 4 * found.quality, 0.0)
             for candidate, found in zip(self.candidates, self.found, strict=True)
         ]
+
+    def about(self, prompt: Prompt) -> OracleSitting:
+        """A sitting that can tell nothing: the oracle measures captions and knows no criteria."""
+        other = copy(self)
+        other.found = ["the oracle measures captions and knows no criteria"] * len(self.found)
+        return other
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
         return [self._duel(first, second) for first, second in matches]

@@ -1,23 +1,30 @@
-"""Diffusion-DPO of the champion on the round's kept pairs: the challenger.
+"""DPO of the champion on the round's kept pairs: the challenger.
 
 kept pairs -> Ray Data -> Ray Train + DeepSpeed -> generator@N; the reference is the champion
+
+A diffusers pipeline is trained by Diffusion-DPO on pairs of pictures or clips, a vision-language
+model by DPO on pairs of answers; which of the two the generator is, its directory says.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from actors.storage import place
+from factory.kinds import TASKS, check_alignable, generator_kind
 from factory.weighting import Weighting
-from jobs.pipelines import read_dataset
+from jobs.pipelines import read_dataset, stream
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
-from jobs.workspace import InputError, Round, champion, check_model
+from jobs.workspace import InputError, Round, champion, check_generator
 from schemas.manifest import Parent
 from schemas.places import Place
-from schemas.recipe import Recipe
+from schemas.recipe import Answering, Recipe
 
-_BETA = 2000.0  # where the recipe gives none
+#: What `align.beta` is where the recipe does not say.
+_DIFFUSION_BETA = 2000.0
+_ANSWERS_BETA = 0.1
 
 
 class Align:
@@ -27,7 +34,12 @@ class Align:
     resumes = True
 
     def plan(self, at: Round) -> Plan:
-        check_model(at.recipe.generator.path, "model_index.json", "generator.path")
+        spec = at.recipe.generator
+        check_generator(spec)
+        try:
+            check_alignable(place(spec.path), spec, at.recipe.align)
+        except ValueError as error:
+            raise InputError(str(error)) from error
         return fit_plan("kept pairs", at.recipe.align)
 
     def settings(self, at: Round) -> dict[str, Any]:
@@ -46,32 +58,70 @@ class Align:
         return [champion(at).parent("reference"), at.parent("pairs")]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
-        from ray.data.expressions import col
-
-        from actors.trainers.diffusion import DiffusionDPO
-        from factory.losses import Objective
-
-        kept = read_dataset([at.directory("pairs")]).filter(expr=col("verdict") == "kept")
-        settings = at.recipe.align
-        task = DiffusionDPO(
-            champion(at).path,
-            Objective(
-                _BETA if settings.beta is None else settings.beta,
-                settings.variant,
-                settings.label_smoothing,
-                settings.sft_weight,
-            ),
-            Weighting(settings.weighting, settings.full_margin),
-            sampler_steps=_sampler_steps(at.recipe),
-            guidance_scale=at.recipe.generator.guidance_scale,
-            lora=settings.lora,
-            gradient_checkpointing=settings.gradient_checkpointing,
-            cache_gb=settings.cache_gb,
-        )
+        model, pairs = champion(at), at.directory("pairs")
+        tasks = TASKS[generator_kind(place(model.path), at.recipe.generator)]
+        num_pairs = count_kept(pairs, tasks)
+        if num_pairs == 0:
+            raise InputError(
+                f"{at.address('pairs')} has no kept pair of the tasks of {model.address} "
+                f"({', '.join(tasks)})"
+            )
+        task, kept = trainer(model.path, at.recipe), kept_pairs(pairs, tasks)
         curves = run_fit(task, at.recipe.align, {"pairs": kept}, at, "generator", directory)
         last = curves[-1]
         figures = {f"last_{name}": value for name, value in last.items() if name != "step"}
-        return Outcome({"pairs": at.need("pairs").counts["kept"]}, figures, curves)
+        return Outcome({"pairs": num_pairs}, figures, curves)
+
+
+def trainer(policy: str, recipe: Recipe) -> Any:
+    """What is trained, as it travels to the workers."""
+    from factory.losses import Objective
+
+    align, spec = recipe.align, recipe.generator
+    is_answering = generator_kind(place(policy), spec) == "answering"
+    default = _ANSWERS_BETA if is_answering else _DIFFUSION_BETA
+    objective = Objective(
+        default if align.beta is None else align.beta,
+        align.variant,
+        align.label_smoothing,
+        align.sft_weight,
+        align.is_length_normalised,
+    )
+    common: dict[str, Any] = {
+        "policy": policy,
+        "objective": objective,
+        "weighting": Weighting(align.weighting, align.full_margin),
+        "lora": align.lora,
+        "gradient_checkpointing": align.gradient_checkpointing,
+        "cache_gb": align.cache_gb,
+    }
+    if is_answering:
+        from actors.trainers.answers import AnswerDPO
+
+        return AnswerDPO(asking=spec.answering or Answering(), **common)
+    from actors.trainers.diffusion import DiffusionDPO
+
+    return DiffusionDPO(
+        sampler_steps=_sampler_steps(recipe), guidance_scale=spec.guidance_scale, **common
+    )
+
+
+def kept_pairs(pairs: Place, tasks: tuple[str, ...]) -> Any:
+    """The kept pairs of these tasks as a Ray data set."""
+    from ray.data.expressions import col
+
+    return read_dataset([pairs]).filter(
+        expr=(col("verdict") == "kept") & col("task").is_in(list(tasks))
+    )
+
+
+def count_kept(pairs: Place, tasks: tuple[str, ...]) -> int:
+    """How many rows `kept_pairs` has."""
+    return sum(
+        row["verdict"] == "kept" and row["task"] in tasks
+        for table in stream(pairs, ["verdict", "task"])
+        for row in table.to_pylist()
+    )
 
 
 def _sampler_steps(recipe: Recipe) -> int | None:

@@ -1,34 +1,54 @@
 """Measures the judge's biases before any pair is chosen by it.
 
-    groups and held-out labels -> numbers of each prompt -> bias profile with intervals
+    groups and held-out labels -> numbers of each prompt -> bias profile
+    some groups -> edited, blank, swapped media, twin prompts -> judge -> bias profile
 
-Position: how often a verdict changes with the order shown. Association: how the judge's margins
-lean to brighter, more saturated, more contrasted or sharper sides; where people labelled the same
-pairs, what exceeds their own leaning is the judge's.
+What only goes along with brightness is told apart from what is caused by it: the judge is asked
+again about edited media, and where people labelled the same pairs, what exceeds their own leaning
+is the judge's. What the correction would leave of each figure stands beside it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.storage import arrow_path
+from factory import gates
 from factory.agreement import meeting
+from factory.bias.correction import Correction, with_corrected
 from factory.bias.estimate import bias_profile
-from factory.bias.observation import LabelObservation, Observation, observe, observe_label
+from factory.bias.figure import Figure, Relevance
+from factory.bias.observation import (
+    LabelObservation,
+    Observation,
+    PointObservation,
+    observe,
+    observe_label,
+)
+from factory.bias.probes import Probe, Prober, Twins, sample_prompts
 from factory.bias.profile import BiasProfile
+from factory.ranking import is_scored
 from jobs import results
-from jobs.judging import heldout_labels, heldout_opinions
-from jobs.pipelines import read_batches
+from jobs.judging import heldout_labels, heldout_opinions, judge_ref
+from jobs.pipelines import stream
 from jobs.results import Estimate, Profile
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
-from jobs.workspace import Round
-from schemas.arrow import groups_from_table
+from jobs.workspace import InputError, Round
+from schemas.arrow import FIGURES, PROBES, groups_from_table
 from schemas.manifest import Parent
 from schemas.places import Place
+from schemas.rows import Group, Prompt
 
-_FULL_PROFILE = "bias.json"
+PROFILE = "bias.json"
+_TABLE, _PROBES = "bias.parquet", "_probes.parquet"
 _GROUPS_AT_ONCE = 64
 
 
@@ -39,59 +59,221 @@ class Audit:
     resumes = False
 
     def plan(self, at: Round) -> Plan:
-        return Plan("every group and held-out label", "no actors", 0)
+        audit, pool = at.recipe.audit, at.recipe.produce.judges
+        return Plan(
+            f"every group and held-out label, {audit.num_groups} groups probed",
+            f"{pool.size} judge(s)",
+            pool.size * pool.num_cpus,
+            pool.size * pool.num_gpus,
+        )
 
     def settings(self, at: Round) -> dict[str, Any]:
-        return {"seed": at.recipe.seed, **at.recipe.audit.model_dump()}
+        recipe = at.recipe
+        correct = recipe.curate.correct.model_dump(include={"attributes", "slices"})
+        return {"seed": recipe.seed, **recipe.audit.model_dump(), "correct": correct}
 
     def parents(self, at: Round) -> list[Parent]:
         return [at.parent("groups"), at.parent("judge"), at.parent("labels")]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
-        settings = at.recipe.audit
-        found = bias_profile(
-            # Files and their rows come in any order; the bootstrap must not depend on it.
-            sorted(_observe_groups(at.directory("groups")), key=lambda one: one.prompt_id),
-            _observe_labels(at),
-            settings.attributes,
-            settings.num_resamples,
-            at.recipe.seed,
-        )
-        (directory / _FULL_PROFILE).write_text(json.dumps(found.to_dict(), indent=2) + "\n")
+        # Files and their rows come in any order; the bootstrap must not depend on it.
+        seen = sorted(_observe_groups(at.directory("groups")), key=lambda one: one.prompt_id)
+        labels, points = _observe_labels(at)
+        probes = _probe(at)
+        profile = profile_of(at, seen, labels, points, probes)
+        _write(profile, probes, directory)
         judge = at.address("judge")
-        results.write(directory / results.PROFILE, Profile(judge, _estimates(found, judge)))
+        results.write(directory / results.PROFILE, Profile(judge, estimates(profile, judge)))
         run.log_artifact(directory / results.PROFILE)
-        flagged = [one for one in found.associations if one.is_flagged]
-        for one in flagged:
-            print(
-                f"{judge}: {one.source} lean with {one.attribute}: {one.slope.value:+.3f} "
-                f"[{one.slope.low:+.3f}, {one.slope.high:+.3f}]",
-                flush=True,
+        run.log_artifact(directory / _TABLE)
+        for one in profile.flagged():
+            print(f"{judge}: bias: {_say(one)}", flush=True)
+        for finding in gates.bias_gates(profile.figures, at.recipe.gates):
+            if not finding.passed:
+                print(f"{judge}: gate {finding.name}: {finding.text}", flush=True)
+        return Outcome(_counts(profile, probes), _figures(profile))
+
+
+def profile_of(
+    at: Round,
+    seen: Sequence[Observation],
+    labels: Sequence[LabelObservation],
+    points: Sequence[PointObservation],
+    probes: Sequence[Probe],
+) -> BiasProfile:
+    """The profile, each figure with what the recipe's correction leaves of it."""
+    audit, correct = at.recipe.audit, at.recipe.curate.correct
+    relevance = Relevance(audit.min_points, audit.min_logits, audit.min_share)
+    profile = bias_profile(
+        seen,
+        labels,
+        points,
+        probes,
+        audit.attributes,
+        relevance,
+        audit.false_discovery_rate,
+        audit.num_resamples,
+        at.recipe.seed,
+    )
+    correction = Correction.of(profile, attributes=correct.attributes, slices=correct.slices)
+    return with_corrected(
+        profile, correction, seen, labels, probes, relevance, audit.num_resamples, at.recipe.seed
+    )
+
+
+def read_profile(at: Round) -> BiasProfile:
+    """The full profile of a round.
+
+    Raises:
+        InputError: it is missing or cannot be read.
+    """
+    path = at.directory("profile") / PROFILE
+    try:
+        return BiasProfile.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: not a bias profile ({error!r}); remove {at.directory('profile')} and run "
+            "`python -m jobs.audit` again"
+        ) from None
+
+
+def correction_of(at: Round) -> Correction:
+    """The correction that the recipe asks for, from the round's profile."""
+    correct = at.recipe.curate.correct
+    if not (correct.attributes or correct.slices):
+        return Correction()
+    return Correction.of(read_profile(at), attributes=correct.attributes, slices=correct.slices)
+
+
+def estimates(profile: BiasProfile, judge: str) -> tuple[Estimate, ...]:
+    """The figures as the report shows them."""
+    found = []
+    for one in profile.figures:
+        after = one.corrected
+        note = f"flagged: adjusted p {one.p_adjusted:.2g}" if one.is_flagged else ""
+        found.append(
+            Estimate(
+                f"{one.name}: {one.measure}",
+                one.estimate.value,
+                one.estimate.low,
+                one.estimate.high,
+                one.neutral,
+                one.unit,
+                one.num,
+                one.num_invalid,
+                judge,
+                "; ".join(text for text in (note, one.note) if text),
+                None if after is None else Estimate(one.name, after.value, after.low, after.high),
+                one.kind,
+                one.is_flagged,
             )
-        counts = {
-            "groups": found.num_prompts,
-            "matchups": found.position.num_matchups,
-            "invalid_matchups": found.position.num_unreadable,
-            "labels": found.num_labels,
-            "flagged": len(flagged),
-        }
-        return Outcome(counts, {"flip_rate": found.position.flip_rate.value})
+        )
+    return tuple(found)
+
+
+def _groups(directory: Place) -> Iterator[Group]:
+    """Groups a few at a time, so that media never fills the memory."""
+    for table in stream(directory, batch_size=_GROUPS_AT_ONCE):
+        yield from groups_from_table(table)
 
 
 def _observe_groups(directory: Place) -> Iterator[Observation]:
-    """Groups reduced to numbers a few at a time, so that media never fills the memory."""
-    for batch in read_batches(directory, _GROUPS_AT_ONCE):
-        yield from map(observe, groups_from_table(batch))
+    yield from map(observe, _groups(directory))
 
 
-def _observe_labels(at: Round) -> list[LabelObservation]:
-    met = {one.label_id: meeting(one) for one in heldout_opinions(at)}
+def _observe_labels(at: Round) -> tuple[list[LabelObservation], list[PointObservation]]:
+    opinions = heldout_opinions(at)
+    met = {one.label_id: meeting(one) for one in opinions}
     seen = (observe_label(label, met.get(label.label_id)) for label in heldout_labels(at))
-    return [one for one in seen if one is not None]
+    points = [
+        PointObservation(
+            one.prompt_id,
+            float(one.points),
+            one.scores[0].value if one.scores and is_scored(one.scores[0]) else math.nan,
+            one.tags,
+        )
+        for one in opinions
+        if one.points is not None
+    ]
+    return [one for one in seen if one is not None], points
 
 
-def _estimates(found: BiasProfile, judge: str) -> tuple[Estimate, ...]:
-    return tuple(Estimate(**row, by=judge) for row in found.describe())
+def _probe(at: Round) -> list[Probe]:
+    """Put the probes to the judge, on as many workers as its pool has."""
+    import ray
+
+    from actors.measure import probe_groups
+
+    audit, pool = at.recipe.audit, at.recipe.produce.judges
+    if audit.num_groups == 0:
+        return []
+    twins = tuple(Twins(one.name, one.swaps) for one in audit.twins)
+    directory = at.directory("groups")
+    texts = [(one.prompt_id, one.text) for one in _prompts(directory)]
+    sample = sample_prompts(texts, audit.num_groups, twins)
+    chosen = sample.media | sample.words
+    groups = [one for one in _groups(directory) if one.prompt.prompt_id in chosen]
+    groups.sort(key=lambda one: one.prompt.prompt_id)
+    asked = [(one, groups[at - 1] if len(groups) > 1 else None) for at, one in enumerate(groups)]
+    prober = Prober(tuple(audit.edits), audit.num_candidates, twins)
+    work = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)(probe_groups)
+    parts = [asked[start :: pool.size] for start in range(pool.size)]
+    done = ray.get([work.remote(judge_ref(at), part, sample, prober) for part in parts if part])
+    return sorted(
+        (probe for part in done for probe in part),
+        key=lambda one: (one.prompt_id, one.candidate_id, one.kind, one.name, one.dose),
+    )
+
+
+def _prompts(directory: Place) -> Iterator[Prompt]:
+    for table in stream(directory, ["prompt_id", "prompt"]):
+        for row in table.to_pylist():
+            yield Prompt(row["prompt_id"], row["prompt"])
+
+
+def _write(profile: BiasProfile, probes: Sequence[Probe], directory: Place) -> None:
+    (directory / PROFILE).write_text(json.dumps(profile.to_dict(), indent=2) + "\n")
+    _write_table(pa.Table.from_pylist(profile.rows(), schema=FIGURES), directory / _TABLE)
+    rows = [
+        {
+            **asdict(one),
+            "changes": [{"key": key, "value": value} for key, value in one.changes.items()],
+        }
+        for one in probes
+    ]
+    _write_table(pa.Table.from_pylist(rows, schema=PROBES), directory / _PROBES)
+
+
+def _write_table(table: pa.Table, path: Place) -> None:
+    filesystem, name = arrow_path(path)
+    pq.write_table(table, name, filesystem=filesystem)
+
+
+def _say(figure: Figure) -> str:
+    told = figure.estimate
+    after = "" if figure.corrected is None else f", {figure.corrected.value:+.3f} after correction"
+    return (
+        f"{figure.name}: {figure.measure} {told.value:+.3f} [{told.low:+.3f}, {told.high:+.3f}] "
+        f"{figure.unit}{after}"
+    )
+
+
+def _counts(profile: BiasProfile, probes: Sequence[Probe]) -> dict[str, int]:
+    place = profile.find("position", "first slot", "share above one half")
+    return {
+        "groups": profile.num_prompts,
+        "matchups": place.num if place else 0,
+        "invalid_matchups": place.num_invalid if place else 0,
+        "labels": profile.num_labels,
+        "probes": profile.num_probes,
+        "invalid_probes": sum(one.shift != one.shift for one in probes),  # NaN
+        "flagged": len(profile.flagged()),
+    }
+
+
+def _figures(profile: BiasProfile) -> dict[str, float]:
+    flips = profile.find("position", "order shown", "flip rate")
+    return {"flip_rate": flips.estimate.value} if flips else {}
 
 
 STAGE = Audit()

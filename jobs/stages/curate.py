@@ -1,41 +1,100 @@
 """Groups to pairs: order, pair up, object, and write every pair with its verdict.
 
+    groups -> pairs with objections -> objections across the data set -> pairs -> audit sample
+
 No model runs here, so thresholds can change and curation can run again in seconds. Rejected pairs
-are written with their reasons; nothing is dropped.
+are written with their reasons; nothing is dropped. Rows stream through Ray Data. What must be
+decided over all of them at once (pairs like one already kept, quotas, the audit sample) is decided
+from a few numbers of each pair, in this process; the pairs then stream once more to get it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from actors.storage import place
+from factory.bias.balance import to_reject
+from factory.bias.observation import measure_candidate
 from factory.curation import Curator
 from factory.filters import objections_of
+from factory.filters.across import Signatures, signature
 from factory.pairing import pairing_of
+from factory.prompts import read_prompts
 from factory.ranking import strategy_of
-from jobs.pipelines import read_dataset, read_table, write_dataset
+from factory.survey import Survey
+from jobs import results
+from jobs.auditing import write_sample
+from jobs.parts import Settled
+from jobs.pipelines import read_dataset, read_files, stream, write_dataset, write_parts
 from jobs.stage import Outcome, Plan
+from jobs.stages.audit import correction_of, read_profile
 from jobs.tracking import StageRun
 from jobs.workspace import Round
-from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table
-from schemas.manifest import Parent
+from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table, tags_from_rows
+from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.rows import Pair
+from schemas.recipe import Objections, Recipe
+from schemas.rows import Pair, Prompt
+
+_DRAFT = "_draft"
+_GROUPS_AT_ONCE = 256
+#: What a draft holds beside the columns of a pair: see `factory.filters.across.Signature`.
+_SIGNATURE = pa.schema([("signature_chosen", pa.uint64()), ("signature_rejected", pa.uint64())])
 
 
 @dataclass(frozen=True)
 class CurateTable:
-    """Reads a table of groups; writes a table of their pairs, at least one for each group."""
+    """Reads a table of groups; writes a table of their pairs, at least one for each group, with the
+    signatures of those that are kept.
+    """
 
     curator: Curator
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return pairs_to_table(
-            pair for group in groups_from_table(table) for pair in self.curator(group)
-        )
+        pairs = [pair for group in groups_from_table(table) for pair in self.curator(group)]
+        signed = [signature(pair) if pair.verdict == "kept" else None for pair in pairs]
+        found = pairs_to_table(pairs)
+        for name, side in zip(_SIGNATURE.names, ("chosen", "rejected"), strict=True):
+            values = [None if one is None else getattr(one, side) for one in signed]
+            found = found.append_column(name, pa.array(values, pa.uint64()))
+        return found
+
+
+@dataclass(frozen=True)
+class Amend:
+    """Reads a draft; writes pairs, with one more objection to those that are named.
+
+    objections: by pair id.
+    """
+
+    objections: Mapping[str, str]
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        table = table.select(PAIRS.names)
+        ids = table.column("pair_id").to_pylist()
+        if not any(one in self.objections for one in ids):
+            return table
+        verdicts = [
+            "rejected" if one in self.objections else verdict
+            for one, verdict in zip(ids, table.column("verdict").to_pylist(), strict=True)
+        ]
+        objections = [
+            [*(given or ()), *([self.objections[one]] if one in self.objections else [])]
+            for one, given in zip(ids, table.column("objections").to_pylist(), strict=True)
+        ]
+        for name, values in (("verdict", verdicts), ("objections", objections)):
+            column = PAIRS.field(name)
+            table = table.set_column(
+                PAIRS.get_field_index(name), column, [pa.array(values, column.type)]
+            )
+        return table
 
 
 class Curate:
@@ -45,40 +104,169 @@ class Curate:
     resumes = False
 
     def plan(self, at: Round) -> Plan:
+        objections_of(at.recipe.curate.objections, _evaluation_prompts(at))
         return Plan("every group", "1 curator", 1.0)
 
     def settings(self, at: Round) -> dict[str, Any]:
-        return at.recipe.curate.model_dump()
+        recipe = at.recipe
+        return {
+            "seed": recipe.seed,
+            **recipe.curate.model_dump(),
+            "criteria": recipe.criteria.model_dump(),
+        }
 
     def parents(self, at: Round) -> list[Parent]:
-        return [at.parent("groups"), at.parent("profile")]
+        evaluation = [
+            Parent("evaluation prompts", path, digest_file(place(path)))
+            for path in _evaluation_files(at)
+        ]
+        return [at.parent("groups"), at.parent("profile"), *evaluation]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         curate = at.recipe.curate
         curator = Curator(
-            strategy_of(curate.rank), objections_of(curate.objections), pairing_of(curate)
+            strategy_of(curate.rank),
+            objections_of(curate.objections, _evaluation_prompts(at)),
+            pairing_of(curate),
+            at.recipe.criteria,
+            correction_of(at),
         )
-        rows = read_dataset([at.directory("groups")])
-        rows = rows.map_batches(CurateTable(curator), batch_format="pyarrow", batch_size=256)
-        settled = write_dataset(rows, directory, PAIRS, "pair_id", at.recipe)
-        pairs = pairs_from_table(read_table(directory, PAIRS, settled.files))
+        max_lean = curate.correct.max_lean
+        balance = None if max_lean is None else Balance(read_profile(at).sds, max_lean)
+        settled = run_curation(
+            at.directory("groups"), directory, curator, curate.objections, at.recipe, balance
+        )
+        survey = survey_pairs(directory, settled.files)
+        results.write(directory / results.SLICES, survey.slices())
+        num = write_sample(directory, curate.audit_sample, at.recipe.seed, settled.files)
+        if num:
+            print(f"{at.address('pairs')}: {num} pairs for people to look at", flush=True)
         return Outcome(
-            count_pairs(pairs), count_reasons(pairs), digest=settled.digest, files=settled.files
+            {**survey.counts(), "audit_sample": num},
+            {
+                f"objection_{reason.replace(' ', '_')}": float(num)
+                for reason, num in sorted(survey.reasons.items())
+            },
+            digest=settled.digest,
+            files=settled.files,
         )
 
 
-def count_pairs(pairs: list[Pair]) -> dict[str, int]:
-    """Pairs by verdict."""
-    verdicts = Counter(pair.verdict for pair in pairs)
-    return {"pairs": len(pairs), **{one: verdicts[one] for one in ("kept", "rejected", "invalid")}}
+@dataclass(frozen=True)
+class Balance:
+    """Objects to kept pairs until chosen sides lead by no more than a limit in any attribute.
+
+    sds: one standard deviation of each attribute.
+    limit: of the mean lead, in standard deviations.
+    """
+
+    sds: Mapping[str, float]
+    limit: float
+
+    def __call__(
+        self, directory: Place, raised: Mapping[str, str], files: Sequence[str] | None = None
+    ) -> dict[str, str]:
+        """One objection for each pair that is too much, by pair id.
+
+        Args:
+            directory: of pairs; only numbers of each are kept in memory.
+            raised: objections by pair id that are raised already.
+            files: names of the pairs' files, where they are not the data set yet.
+        """
+        names = [name for name, sd in self.sds.items() if sd > 0]
+        ids, leads = [], []
+        for batch in stream(directory, PAIRS.names, _GROUPS_AT_ONCE, files):
+            for pair in pairs_from_table(batch):
+                if pair.verdict == "kept" and pair.pair_id not in raised:
+                    ids.append(pair.pair_id)
+                    leads.append(self._leads(pair, names))
+        table = np.array(leads).reshape(len(ids), len(names))
+        return {
+            ids[at]: self._reason(names, table[at])
+            for at in np.flatnonzero(to_reject(table, self.limit))
+        }
+
+    def _leads(self, pair: Pair, names: Sequence[str]) -> list[float]:
+        chosen, rejected = (measure_candidate(one) for one in (pair.chosen, pair.rejected))
+        return [
+            (chosen.get(name, math.nan) - rejected.get(name, math.nan)) / self.sds[name]
+            for name in names
+        ]
+
+    def _reason(self, names: Sequence[str], leads: Sequence[float]) -> str:
+        lead, name = max(zip(leads, names, strict=True), key=lambda one: abs(one[0]))
+        return (
+            f"imbalance: the chosen side leads by {lead:.2g} sd of {name}, and chosen sides as a "
+            f"whole by more than {self.limit:g}"
+        )
 
 
-def count_reasons(pairs: list[Pair]) -> dict[str, float]:
-    """How many pairs each objection was raised against; one pair may have several."""
-    reasons = Counter(
-        objection.partition(":")[0] for pair in pairs for objection in pair.objections
+def run_curation(
+    groups: Place,
+    directory: Place,
+    curator: Curator,
+    objections: Objections,
+    recipe: Recipe,
+    balance: Balance | None = None,
+) -> Settled:
+    """Curate a data set of groups into `directory`, with the objections that need all of it."""
+    # Drivers that race each have a draft of their own; one that a killed driver left is cleared
+    # with all else that the manifest does not name.
+    prefix = f"{_DRAFT}-{uuid.uuid4().hex}"
+    rows = read_dataset([groups])
+    rows = rows.map_batches(
+        CurateTable(curator), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
     )
-    return {f"objection_{reason.replace(' ', '_')}": num for reason, num in reasons.items()}
+    write_parts(rows, directory, recipe, prefix)
+    draft = sorted(path.name for path in directory.glob(f"{prefix}-*.parquet"))
+    raised = dict(_gather(directory, draft, objections).objections())
+    if balance is not None:
+        raised |= balance(directory, raised, draft)
+    rows = read_files([directory / name for name in draft])
+    rows = rows.map_batches(Amend(raised), batch_format="pyarrow", batch_size=None)
+    settled = write_dataset(rows, directory, PAIRS, "pair_id", recipe)
+    for name in draft:
+        (directory / name).unlink(missing_ok=True)
+    return settled
+
+
+def _gather(directory: Place, draft: Sequence[str], objections: Objections) -> Signatures:
+    """The signatures of the pairs that are kept so far."""
+    found = Signatures(objections.max_per_slice, objections.min_pair_distance)
+    columns = ["pair_id", "tags", "verdict", *_SIGNATURE.names]
+    for table in stream(directory, columns, files=draft):
+        rows = [row for row in table.to_pylist() if row["verdict"] == "kept"]
+        found.add(
+            [row["pair_id"] for row in rows],
+            [
+                None if row["signature_chosen"] is None else tuple(map(row.get, _SIGNATURE.names))
+                for row in rows
+            ],
+            [tags_from_rows(row["tags"]) for row in rows],
+        )
+    return found
+
+
+def survey_pairs(directory: Place, files: Sequence[str] | None = None) -> Survey:
+    """Count the pairs of a data set by verdict, objection and slice.
+
+    Args:
+        directory: of the data set.
+        files: names of its files, where it is not complete yet.
+    """
+    survey = Survey()
+    for table in stream(directory, ["verdict", "objections", "tags"], files=files):
+        for row in table.to_pylist():
+            survey.add(row["verdict"], row["objections"] or (), tags_from_rows(row["tags"]))
+    return survey
+
+
+def _evaluation_files(at: Round) -> list[str]:
+    return [at.recipe.evaluate.prompts, *at.recipe.curate.objections.evaluation_prompts]
+
+
+def _evaluation_prompts(at: Round) -> dict[str, list[Prompt]]:
+    return {place(path).name: read_prompts(place(path)) for path in _evaluation_files(at)}
 
 
 STAGE = Curate()

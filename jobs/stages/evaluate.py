@@ -15,6 +15,7 @@ from typing import Any
 
 from actors.storage import place
 from factory import contest, gates, media
+from factory.bias.profile import BiasProfile
 from factory.grids import picture_grid
 from factory.intervals import Interval, clustered_bootstrap
 from factory.judging.specification import SpecificationError, find
@@ -26,6 +27,7 @@ from jobs.pipelines import pool_cpus, pool_gpus, read_groups, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.results import Decision, Estimate, Evaluation
 from jobs.stage import Outcome, Plan
+from jobs.stages.audit import read_profile
 from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Model, Round, champion, check_model
@@ -79,6 +81,7 @@ class Evaluate:
             champion(at).parent("champion"),
             at.parent("generator"),
             at.parent("judge"),
+            at.parent("profile"),
         ]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
@@ -120,7 +123,7 @@ class Evaluate:
         results.write(directory / results.EVALUATION, evaluation)
         # The oracle's, where there is one; else the endpoint's; else the judge's own.
         won = gains[judges[-1].address][0]
-        decision = decide(won, drift, old, new, at)
+        decision = decide(won, drift, read_profile(at), old, new, at)
         results.write(directory / results.FINDINGS, decision)
         _say(decision, evaluation, at)
         figures = {
@@ -136,20 +139,32 @@ class Evaluate:
         return Outcome(counts, figures, digest=settled.digest, files=settled.files)
 
 
-def decide(won: Estimate, drift: dict[str, float], old: Model, new: Model, at: Round) -> Decision:
-    """Hold the challenger against the gates of the recipe."""
+def decide(
+    won: Estimate,
+    drift: dict[str, float],
+    profile: BiasProfile,
+    old: Model,
+    new: Model,
+    at: Round,
+) -> Decision:
+    """Hold the challenger, and the judge that made its pairs, against the gates of the recipe."""
     nan = float("nan")
     interval = Interval(
         nan if won.value is None else won.value,
         nan if won.low is None else won.low,
         nan if won.high is None else won.high,
     )
-    findings = gates.generator_gates(interval, drift, at.recipe.gates)
+    findings = [
+        (new.address, one) for one in gates.generator_gates(interval, drift, at.recipe.gates)
+    ]
+    findings += [
+        (at.address("judge"), one) for one in gates.bias_gates(profile.figures, at.recipe.gates)
+    ]
     return Decision(
-        gates.decide(findings),
+        gates.decide([one for _, one in findings]),
         challenger=new.address,
         champion=old.address,
-        findings=tuple(results.Finding.of(one, new.address) for one in findings),
+        findings=tuple(results.Finding.of(one, subject) for subject, one in findings),
     )
 
 

@@ -7,6 +7,7 @@ A killed run is continued by the same command: groups that were written are not 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -23,13 +24,13 @@ from jobs.pipelines import (
     make_groups,
     pool_cpus,
     pool_gpus,
-    read_batches,
     run_pipeline,
+    stream,
 )
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan, find_complete, remake
 from jobs.tracking import StageRun
-from jobs.workspace import Model, Round, champion, check_model
+from jobs.workspace import Model, Round, champion, check_generator
 from schemas.arrow import GROUPS, IMAGE, groups_from_table, map_media
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
@@ -48,7 +49,7 @@ class Produce:
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
         prompts = read_prompts(place(recipe.produce.prompts))
-        check_model(recipe.generator.path, "model_index.json", "generator.path")
+        check_generator(recipe.generator)
         num = recipe.produce.num_candidates
         return Plan(
             f"{len(prompts)} prompts x {num} candidates",
@@ -66,6 +67,8 @@ class Produce:
             "judge_precision": recipe.judge.precision,
             "is_calibrated": recipe.produce.is_calibrated,
             "rank": _rank_settings(recipe.curate.rank),
+            # Not their weights, which curation applies afresh.
+            "criteria": [one.model_dump(exclude={"weight"}) for one in recipe.criteria.named],
         }
 
     def parents(self, at: Round) -> list[Parent]:
@@ -84,13 +87,19 @@ class Produce:
             recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=recipe.produce.num_candidates,
-            judges=[judge_ref(at, is_calibrated=recipe.produce.is_calibrated)],
+            judges=[_judge(at)],
             strategy=strategy_of(recipe.curate.rank),
             count=count_table,
         )
         invalid = settled.counts.get("invalid", 0)
         print(f"{at.address('groups')}: {speed}; {invalid} invalid", flush=True)
         return Outcome(settled.counts, speed.figures(), digest=settled.digest, files=settled.files)
+
+
+def _judge(at: Round) -> Any:
+    """The round's judge, asked for the recipe's criteria."""
+    judge = judge_ref(at, is_calibrated=at.recipe.produce.is_calibrated)
+    return replace(judge, criteria=at.recipe.criteria)
 
 
 def _failed(at: Round) -> list[Group]:
@@ -102,7 +111,7 @@ def _failed(at: Round) -> list[Group]:
     at.need("groups")
     return [
         replace(group, candidates=(), scores=(), duels=(), error=None, failed_stage=None)
-        for table in read_batches(at.directory("groups"), _ROWS_AT_ONCE)
+        for table in stream(at.directory("groups"), batch_size=_ROWS_AT_ONCE)
         for group in groups_from_table(table)
         if group.has_failures
     ]
@@ -139,10 +148,9 @@ def retry_invalid(at: Round) -> None:
     speed = Throughput()
     if left:
         generators = [generator_ref(champion(at), at)]
-        judges = [judge_ref(at, is_calibrated=at.recipe.produce.is_calibrated)]
         num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
         speed = make_groups(
-            left, directory, at.recipe, generators, num, judges, strategy, prefix=prefix
+            left, directory, at.recipe, generators, num, [_judge(at)], strategy, prefix=prefix
         )
     retried = read_parts(directory, "prompt_id", prefix)
     files = [path.name for path in data_files(directory)]
@@ -183,18 +191,19 @@ def _without_bytes(images: pa.StructArray) -> pa.StructArray:
     return pa.array([empty if one else None for one in images.is_valid().to_pylist()], IMAGE)
 
 
-def count_groups(groups: list[Group]) -> dict[str, int]:
-    """Rows and what is in them."""
-    candidates = [candidate for group in groups for candidate in group.candidates]
-    duels = [duel for group in groups for duel in group.duels]
-    return {
-        "groups": len(groups),
-        "candidates": len(candidates),
-        "duels": len(duels),
-        "invalid": sum(group.is_invalid for group in groups),
-        "invalid_candidates": sum(candidate.error is not None for candidate in candidates),
-        "invalid_duels": sum(duel.error is not None for duel in duels),
-    }
+def count_groups(groups: Iterable[Group]) -> dict[str, int]:
+    """Rows and what is in them; a group is invalid where fewer than two candidates have a score."""
+    counts = dict.fromkeys(
+        ("groups", "candidates", "duels", "invalid", "invalid_candidates", "invalid_duels"), 0
+    )
+    for group in groups:
+        counts["groups"] += 1
+        counts["candidates"] += len(group.candidates)
+        counts["duels"] += len(group.duels)
+        counts["invalid"] += group.is_invalid
+        counts["invalid_candidates"] += sum(one.error is not None for one in group.candidates)
+        counts["invalid_duels"] += sum(one.error is not None for one in group.duels)
+    return counts
 
 
 STAGE = Produce()

@@ -1,13 +1,27 @@
-"""Small untrained pipelines in diffusers' own classes, one of each family, as directories."""
+"""A process group of one, and small untrained pipelines in diffusers' own classes, one of each
+family, as directories.
+"""
 
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
-#: Fixtures of pipelines that draw pictures, and of those that draw clips.
-PICTURES = ("sandbox_pipeline", "xl_pipeline", "sd3_pipeline", "flux_pipeline")
-CLIPS = ("wan_pipeline", "motion_pipeline")
+
+@pytest.fixture(scope="module")
+def process_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A group of one, as Ray Train would have made it."""
+    wanted = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    before = {key: os.environ.get(key) for key in wanted}
+    os.environ.update(wanted)
+    store = tmp_path_factory.mktemp("group") / "store"
+    torch.distributed.init_process_group("gloo", f"file://{store}", world_size=1, rank=0)
+    yield
+    torch.distributed.destroy_process_group()
+    for key, value in before.items():
+        os.environ.pop(key) if value is None else os.environ.update({key: value})
 
 
 def clip_config(tokenizer: Any, width: int) -> Any:

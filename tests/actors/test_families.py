@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from actors.trainers.families import family_of
+from actors.generators import load_generator
+from actors.trainers.families import FAMILIES, family_of
 from actors.trainers.noising import Diffusion, Flow, noising
+from factory.clips import decode_clip
+from factory.kinds import ALIGNABLE
+from schemas.recipe import GeneratorSpec
+from schemas.rows import Prompt
 
 CPU = torch.device("cpu")
 PICTURES = ("sandbox_pipeline", "xl_pipeline", "lcm_pipeline", "sd3_pipeline", "flux_pipeline")
@@ -144,8 +149,28 @@ def test_clips_of_a_length_that_the_autoencoder_would_cut_are_refused(wan_pipeli
         family.latents(torch.zeros(2, 6, 32, 32, 3, dtype=torch.uint8))
 
 
+def test_what_is_refused_before_anything_is_loaded_is_what_no_family_takes():
+    assert tuple(sorted(FAMILIES)) == ALIGNABLE
+
+
 def test_unknown_families_are_refused(wan_pipeline):
     pipeline = load(wan_pipeline)
     pipeline.transformer = torch.nn.Linear(1, 1)
     with pytest.raises(ValueError, match="WanPipeline cannot be aligned"):
         family_of(pipeline, CPU)
+
+
+def test_clips_are_drawn_by_seed_and_stored_as_clips(wan_pipeline):
+    spec = GeneratorSpec(
+        path=wan_pipeline,
+        num_inference_steps=2,
+        guidance_scale=1.0,
+        **{"width": 32, "height": 32, "num_frames": FRAMES, "fps": 8.0},
+    )
+    generator = load_generator(wan_pipeline, "generator@0", spec)
+    prompt = Prompt.of("a red circle moving left", "video_generation")
+    first, second = generator.generate(prompt, [5, 6])
+    assert (first.error, first.media.num_frames, first.media.fps) == (None, FRAMES, 8.0)
+    assert decode_clip(first.media.data, FRAMES).shape == (FRAMES, 32, 32, 3)
+    assert first.media != second.media
+    assert generator.generate(prompt, [5, 6])[1] == second

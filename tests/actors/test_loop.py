@@ -1,7 +1,5 @@
 """The training loop without Ray: batches, rates, DeepSpeed in one process, resuming."""
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,20 +137,6 @@ class LineTask:
         return learner
 
 
-@pytest.fixture(scope="module")
-def _process_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A group of one, as Ray Train would have made it."""
-    wanted = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
-    before = {key: os.environ.get(key) for key in wanted}
-    os.environ.update(wanted)
-    store = tmp_path_factory.mktemp("group") / "store"
-    torch.distributed.init_process_group("gloo", f"file://{store}", world_size=1, rank=0)
-    yield
-    torch.distributed.destroy_process_group()
-    for key, value in before.items():
-        os.environ.pop(key) if value is None else os.environ.update({key: value})
-
-
 def run(
     plan_training: Training,
     progress: Progress | None = None,
@@ -205,7 +189,7 @@ def plain(plan_training: Training, seed: int = 0):
     return list((average.module if decay else learner.module).parameters())
 
 
-@pytest.mark.usefixtures("_process_group")
+@pytest.mark.usefixtures("process_group")
 @pytest.mark.parametrize("ema_decay", [0.0, 0.8])
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
 def test_a_run_matches_plain_pytorch_at_every_stage(zero_stage, ema_decay):
@@ -220,7 +204,7 @@ def test_a_run_matches_plain_pytorch_at_every_stage(zero_stage, ema_decay):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.usefixtures("_process_group")
+@pytest.mark.usefixtures("process_group")
 def test_micro_batches_add_up_to_a_batch():
     task = LineTask(noise=0.0)
     _, whole = run(training(), task=task)
@@ -230,7 +214,7 @@ def test_micro_batches_add_up_to_a_batch():
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.usefixtures("_process_group")
+@pytest.mark.usefixtures("process_group")
 def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     (first, one), (second, other) = run(training()), run(training())
     assert first.points == second.points
@@ -239,7 +223,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     assert third.points != first.points
 
 
-@pytest.mark.usefixtures("_process_group")
+@pytest.mark.usefixtures("process_group")
 @pytest.mark.parametrize(("zero_stage", "ema_decay"), [(0, 0.0), (0, 0.8), (2, 0.8)])
 def test_a_resumed_run_is_the_undisturbed_run(zero_stage, ema_decay, tmp_path):
     plan = training(zero_stage=zero_stage, ema_decay=ema_decay)
@@ -252,7 +236,7 @@ def test_a_resumed_run_is_the_undisturbed_run(zero_stage, ema_decay, tmp_path):
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(weights, wanted, strict=True))
 
 
-@pytest.mark.usefixtures("_process_group")
+@pytest.mark.usefixtures("process_group")
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
 def test_a_bf16_run_keeps_changes_that_bf16_cannot_tell_apart(zero_stage):
     plan = training(precision="bf16", zero_stage=zero_stage, learning_rate=1e-6, num_steps=4)
@@ -264,7 +248,7 @@ def test_a_bf16_run_keeps_changes_that_bf16_cannot_tell_apart(zero_stage):
         assert moved.min() > 1e-8 if before.requires_grad else moved.max() == 0
 
 
-@pytest.mark.usefixtures("_process_group")
+@pytest.mark.usefixtures("process_group")
 def test_a_run_that_diverges_stops():
     with pytest.raises(FloatingPointError, match="diverged"):
         run(training(learning_rate=1e30, gradient_clipping=1e30))

@@ -81,6 +81,12 @@ def test_each_picture_is_encoded_once(
     sitting.scores()
     sitting.duels([(0, 1), (1, 0), (0, 2)])
     assert encoded == [3]
+    criterion = replace(PROMPT, text=f"{PROMPT.text}\nlook at the colours")
+    about = sitting.about(criterion)
+    assert [one.candidate_id for one in about.scores()] == [c.candidate_id for c in candidates]
+    assert about.scores() != sitting.scores()
+    assert sitting.prompt == PROMPT
+    assert encoded == [3]
 
 
 def test_scores_and_duels_are_probabilities_on_the_scale(

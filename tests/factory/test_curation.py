@@ -66,7 +66,10 @@ def test_more_pairs_of_a_prompt_use_no_candidate_twice() -> None:
 def test_a_thin_margin_is_rejected_with_its_reason() -> None:
     (pair,) = CURATOR(group([3.0, 3.1, 2.9]))
     assert pair.verdict == "rejected"
-    assert [one.partition(":")[0] for one in pair.objections] == ["thin margin"]
+    assert [one.partition(":")[0] for one in pair.objections] == [
+        "thin margin",
+        "low confidence",
+    ]
 
 
 def test_no_pair_above_the_margin_leaves_a_thin_one_on_record() -> None:
@@ -76,7 +79,7 @@ def test_no_pair_above_the_margin_leaves_a_thin_one_on_record() -> None:
         (pair,) = curator(group([3.0, 3.1, 2.9]))
         assert (pair.chosen.candidate_id, pair.rejected.candidate_id) == ("c1", "c2")
         assert pair.verdict == "rejected"
-        assert [one.partition(":")[0] for one in pair.objections] == ["thin margin"]
+        assert pair.objections[0].startswith("thin margin: ")
         assert pair.margin_sd > 0
 
 

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from factory.gates import decide, generator_gates, judge_gates
+from factory.bias.figure import Figure
+from factory.gates import bias_gates, decide, generator_gates, judge_gates
 from factory.intervals import Interval
 from schemas.recipe import Gates
 
@@ -70,3 +71,93 @@ def test_what_was_not_measured_does_not_pass():
     (won,) = generator_gates(Interval(0.9), {}, GATES)  # one prompt: no interval
     assert (won.passed, won.text) == (False, "win rate could not be measured")
     assert decide([]) == "keep"
+
+
+# ------------------------------------------------------------------------------------------ bias
+
+
+def slope(value, low, high, corrected=None):
+    return Figure(
+        "edit",
+        "brightness",
+        "slope of scores",
+        "points per sd",
+        Interval(value, low, high),
+        100,
+        corrected=corrected,
+    )
+
+
+def breaches(*figures, **gates):
+    return [one for one in bias_gates(figures, Gates(**gates)) if not one.passed]
+
+
+def test_a_breach_names_the_attribute_and_says_by_how_much():
+    (found,) = breaches(slope(0.52, 0.41, 0.63), max_attribute_slope=0.3)
+    assert found.name == "max_attribute_slope:brightness"
+    assert found.text == (
+        "brightness: slope of scores 0.52 points per sd is beyond 0.3 by at least 0.11"
+    )
+    assert (found.value, found.low, found.high, found.threshold) == (0.52, 0.41, 0.63, 0.3)
+    (dark,) = breaches(slope(-0.52, -0.63, -0.41), max_attribute_slope=0.3)
+    assert dark.text.endswith("is beyond 0.3 by at least 0.11")
+    assert decide([found]) == "keep"
+
+
+def test_what_may_be_chance_is_no_breach():
+    (found,) = bias_gates([slope(0.35, 0.25, 0.45)], Gates(max_attribute_slope=0.3))
+    assert found.passed
+    assert "is not shown to be beyond 0.3" in found.text
+
+
+def test_what_the_correction_leaves_counts():
+    corrected = Interval(0.02, -0.05, 0.09)
+    assert not breaches(slope(0.52, 0.41, 0.63, corrected), max_attribute_slope=0.3)
+    lean = Figure(
+        "position",
+        "first slot",
+        "share above one half",
+        "share of verdicts",
+        Interval(0.2, 0.15, 0.25),
+        100,
+        corrected=Interval(0.0, 0.0, 0.0),
+    )
+    # Averaging both orders would hide a judge that looks at places alone.
+    (found,) = breaches(lean, max_position_lean=0.1)
+    assert found.name == "max_position_lean:first slot"
+
+
+@pytest.mark.parametrize(
+    ("kind", "measure", "interval", "gates"),
+    [
+        ("association", "slope of excess", (0.3, 0.25, 0.4), {"max_attribute_excess": 0.2}),
+        ("twin", "second word for the first", (-0.5, -0.6, -0.4), {"max_twin_gap": 0.3}),
+        ("slice", "score gap beyond people's", (0.5, 0.4, 0.6), {"max_slice_gap": 0.3}),
+        ("slice", "selection ratio", (0.6, 0.5, 0.7), {"min_selection_ratio": 0.8}),
+        ("neglect", "drop of scores", (0.0, -0.02, 0.02), {"min_media_drop": 0.1}),
+        ("calibration", "calibration error", (0.3, 0.2, 0.4), {"max_calibration_error": 0.1}),
+    ],
+)
+def test_every_gate_can_be_breached(kind, measure, interval, gates):
+    figure = Figure(kind, "it", measure, "unit", Interval(*interval), 100)
+    (found,) = breaches(figure, **gates)
+    assert found.name == f"{next(iter(gates))}:it"
+
+
+def test_a_damage_that_gains_points_is_a_breach_and_one_that_costs_them_is_none():
+    for gain, num in ((0.4, 1), (-0.4, 0)):
+        interval = Interval(gain, gain - 0.1, gain + 0.1)
+        measure = "mean shift of scores at dose 1"
+        figure = Figure("edit", "overlay text", measure, "points", interval, 100, p_value=0.5)
+        assert len(breaches(figure, max_damage_gain=0.1)) == num
+
+
+def test_a_bias_that_could_not_be_measured_does_not_pass():
+    (found,) = breaches(slope(math.nan, math.nan, math.nan))
+    assert found.text == "brightness: slope of scores could not be measured"
+
+
+def test_a_figure_without_a_gate_is_no_finding():
+    told = Figure("association", "brightness", "slope of scores", "", Interval(9, 8, 10), 100)
+    error = Figure("calibration", "all", "calibration error", "", Interval(0.9, 0.8, 1), 100)
+    assert bias_gates([told, error], Gates()) == ()

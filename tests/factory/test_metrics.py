@@ -10,6 +10,7 @@ from factory.metrics import (
     accuracy,
     attribute_drift,
     benjamini_hochberg,
+    benjamini_yekutieli,
     brier,
     diversity,
     expected_calibration_error,
@@ -185,6 +186,8 @@ def test_diversity_is_the_mean_share_of_differing_bits():
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_adjusted_p_values_agree_with_scipy(p_values):
     assert benjamini_hochberg(p_values) == pytest.approx(false_discovery_control(p_values))
+    by = false_discovery_control(p_values, method="by")
+    assert benjamini_yekutieli(p_values) == pytest.approx(by)
 
 
 def test_what_could_not_be_tested_is_no_test():
@@ -192,3 +195,6 @@ def test_what_could_not_be_tested_is_no_test():
     assert [found[0], found[2]] == pytest.approx([0.02, 0.02])
     assert math.isnan(found[1])
     assert benjamini_hochberg([]) == []
+    found = benjamini_yekutieli([0.02, math.nan, 0.01])  # two tests: 1 + 1/2 times as much
+    assert [found[0], found[2]] == pytest.approx([0.03, 0.03])
+    assert math.isnan(found[1])

@@ -278,11 +278,11 @@ def test_a_wrong_field_is_named(finished):
 
 def test_a_broken_picture_is_shown_as_none(finished, data):
     """Broken media is a reason to reject a pair, so the page of such pairs must survive it."""
-    from jobs.collect import _picture
+    from jobs.collect import show
     from schemas.rows import Media
 
     for broken in (b"", b"nonsense", b"\x89PNG\r\n\x1a\n", b"RIFF0000WEBP"):
-        assert _picture(Media(broken, 32, 32)) is None
+        assert show(Media(broken, 32, 32)) is None
 
 
 # ----------------------------------------------------------------------------------- numbers

@@ -161,3 +161,14 @@ def test_parquet_is_readable_by_plain_arrow(s3: S3Path) -> None:
     with (s3 / "t.parquet").open("rb") as file:
         assert pq.ParquetFile(file).read()["a"].to_pylist() == [1, 2]
     assert pq.read_table(path, filesystem=filesystem)["a"].to_pylist() == [1, 2]
+
+
+def test_readers_by_fsspec_hear_the_same_environment(s3: S3Path) -> None:
+    import fsspec
+
+    filesystem, path = storage.arrow_path(s3 / "d/rows.parquet")
+    pq.write_table(pa.table({"a": [1, 2]}), path, filesystem=filesystem)
+    s3fs, _ = fsspec.url_to_fs(str(s3), skip_instance_cache=True)
+    assert s3fs.ls(str(s3 / "d")) == [path]
+    with s3fs.open(path, "rb") as file:
+        assert pq.read_table(file)["a"].to_pylist() == [1, 2]

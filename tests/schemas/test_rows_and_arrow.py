@@ -1,8 +1,10 @@
 """Row types: content ids, swapping, and the round trip through Arrow."""
 
 import math
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from schemas import arrow
@@ -97,6 +99,20 @@ def test_groups_survive_arrow() -> None:
     )
     empty = Group(Prompt.of("another"), ())
     assert arrow.groups_from_table(arrow.groups_to_table([group, empty])) == [group, empty]
+
+
+def test_scores_from_before_there_were_criteria_are_read(tmp_path: Path) -> None:
+    group = Group(PROMPT, (CANDIDATE,), (Score("c1", "judge@1", 3.5, 0.4),))
+    table = arrow.groups_to_table([group])
+    rows = table.column("scores").to_pylist()
+    old = pa.list_(pa.struct([field for field in arrow.SCORE if field.name != "breakdown"]))
+    for one in (one for row in rows for one in row):
+        del one["breakdown"]
+    at = table.schema.get_field_index("scores")
+    pq.write_table(table.set_column(at, "scores", pa.array(rows, old)), tmp_path / "0.parquet")
+    for schema in (None, arrow.GROUPS):
+        read = pq.read_table(tmp_path / "0.parquet", schema=schema)
+        assert arrow.groups_from_table(read) == [group]
 
 
 def test_an_unreadable_score_stays_nan() -> None:

@@ -2,14 +2,17 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from factory.bias.estimate import bias_profile
 from factory.bias.observation import LabelObservation, Observation
 from factory.bias.profile import BiasProfile
 from factory.matchups import matchup, matchups
+from schemas.arrow import FIGURES
 from tests.factory.simulated import SimulatedJudge, duel
 
 NAMES = ("brightness", "saturation", "contrast", "sharpness")
@@ -36,42 +39,51 @@ def observations(judge, num_prompts=60, num_candidates=5, merit=None):
 
 
 def association(profile, attribute, source):
-    return next(
-        one for one in profile.associations if (one.attribute, one.source) == (attribute, source)
-    )
+    found = profile.find("association", attribute, f"slope of {source}")
+    assert found is not None
+    return found
+
+
+def position(profile):
+    """The flip rate, the lean to the first slot, and its log-odds."""
+    flips, lean, shift = [one for one in profile.figures if one.kind == "position"]
+    return flips, lean, shift
 
 
 def profile_of(seed, labels=(), num_resamples=200, **judge):
     noisy = SimulatedJudge(np.random.default_rng(seed), score_sd=0.3, duel_sd=0.3, **judge)
-    return bias_profile(observations(noisy), labels, NAMES, num_resamples)
+    return bias_profile(observations(noisy), labels, names=NAMES, num_resamples=num_resamples)
 
 
 # -------------------------------------------------------------------------------------- position
 
 
 def test_an_injected_position_bias_is_found_at_its_size():
-    position = profile_of(0, position=1.0).position
-    assert position.logit_shift.value == pytest.approx(1.0, abs=0.08)  # some are clipped
-    assert position.first_slot_excess.low > 0
+    flip_rate, lean, shift = position(profile_of(0, position=1.0))
+    assert shift.estimate.value == pytest.approx(1.0, abs=0.08)  # some are clipped
+    assert lean.estimate.low > 0
+    assert lean.is_flagged
     # A verdict flips where the true log-odds are smaller than the shift.
     flips = np.abs(2 * np.random.default_rng(1).normal(0, math.sqrt(2 + 0.09), 100000)) < 1.0
-    assert position.flip_rate.low < flips.mean() < position.flip_rate.high
+    assert flip_rate.estimate.low < flips.mean() < flip_rate.estimate.high
     # Each flip gives both verdicts to the first slot.
-    assert position.first_slot_excess.value == pytest.approx(position.flip_rate.value / 2)
-    assert position.num_matchups == 60 * 10
+    assert lean.estimate.value == pytest.approx(flip_rate.estimate.value / 2)
+    assert lean.num == 60 * 10
 
 
 def test_a_bias_for_the_second_slot_has_the_other_sign():
-    position = profile_of(0, position=-1.0).position
-    assert position.first_slot_excess.high < 0
-    assert position.logit_shift.value == pytest.approx(-1.0, abs=0.08)
+    _, lean, shift = position(profile_of(0, position=-1.0))
+    assert lean.estimate.high < 0
+    assert lean.is_flagged
+    assert shift.estimate.value == pytest.approx(-1.0, abs=0.08)
 
 
 def test_a_fair_judge_has_no_position_bias():
-    position = profile_of(0).position
-    assert position.flip_rate.value == 0
-    assert position.first_slot_excess.value == 0
-    assert position.logit_shift.value == pytest.approx(0, abs=1e-9)
+    flip_rate, lean, shift = position(profile_of(0))
+    assert flip_rate.estimate.value == 0
+    assert lean.estimate.value == 0
+    assert not lean.is_flagged
+    assert shift.estimate.value == pytest.approx(0, abs=1e-9)
 
 
 def test_noise_between_the_orders_is_flips_without_a_slot():
@@ -80,10 +92,11 @@ def test_noise_between_the_orders_is_flips_without_a_slot():
     for number in range(150):
         duels = [duel(a, b, rng.normal()) for a, b in (("a", "b"), ("b", "a"))]
         rows.append(Observation(str(number), {}, tuple(matchups(duels)), 1, {}))
-    position = bias_profile(rows, names=NAMES).position
-    assert position.flip_rate.value == pytest.approx(0.5, abs=0.12)
-    assert not position.first_slot_excess.excludes(0)
-    assert (position.num_matchups, position.num_unreadable) == (150, 150)
+    flip_rate, lean, _ = position(bias_profile(rows, names=NAMES))
+    assert flip_rate.estimate.value == pytest.approx(0.5, abs=0.12)
+    assert not lean.estimate.excludes(0)
+    assert not lean.is_flagged
+    assert (lean.num, lean.num_invalid) == (150, 150)
 
 
 # ------------------------------------------------------------------------------------ attributes
@@ -94,25 +107,22 @@ def test_an_injected_liking_is_found_at_its_size():
     profile = profile_of(4, likings={"brightness": 4.0}, position=0.5)
     by_scores = association(profile, "brightness", "scores")
     by_duels = association(profile, "brightness", "duels")
-    assert by_scores.slope.low < 0.4 < by_scores.slope.high
-    assert by_duels.slope.low < 0.8 < by_duels.slope.high  # two logits for a point
-    assert by_scores.slope.high - by_scores.slope.low < 0.4
-    assert by_scores.is_flagged
-    assert by_duels.is_flagged
-    assert profile.sds["brightness"] == pytest.approx(0.1, abs=0.01)
+    assert by_scores.estimate.low < 0.4 < by_scores.estimate.high
+    assert by_duels.estimate.low < 0.8 < by_duels.estimate.high  # two logits for a point
+    assert by_scores.estimate.high - by_scores.estimate.low < 0.4
+    flagged = [one.kind for one in profile.flagged()]
+    assert flagged == ["position"]  # people may like bright pictures too
+    assert profile.sds["brightness"] == pytest.approx(0.1, abs=0.015)
 
 
-def test_clean_judges_are_seldom_accused():
-    num_runs = 40
-    alarms = {"duels": 0, "scores": 0}
-    for seed in range(num_runs):
-        profile = profile_of(100 + seed, num_resamples=2)
-        for source in alarms:
-            alarms[source] += any(
-                one.is_flagged for one in profile.associations if one.source == source
-            )
-    # 2 of 40 are expected; 7 or more happen once in three hundred times.
-    assert max(alarms.values()) < 7
+def test_the_unit_is_the_spread_within_a_prompt():
+    """Prompts that ask for a white or a black background must not set it."""
+    rows = [
+        Observation(str(at), {}, (), 0, {i: {"brightness": at + x} for i, x in enumerate((-1, 1))})
+        for at in (0.0, 100.0)
+    ]
+    (sd,) = bias_profile(rows, names=("brightness",), num_resamples=2).sds.values()
+    assert sd == pytest.approx(math.sqrt(2))
 
 
 def label_observations(rng, liking, merit, num_prompts=300, per_prompt=3):
@@ -135,41 +145,37 @@ def label_observations(rng, liking, merit, num_prompts=300, per_prompt=3):
 
 def test_what_people_value_too_is_no_excess():
     labels = label_observations(np.random.default_rng(5), liking=0.0, merit=8.0)
-    profile = bias_profile([], labels, NAMES, num_resamples=200)
-    assert association(profile, "brightness", "people").is_flagged
+    profile = bias_profile([], labels, names=NAMES, num_resamples=200)
+    assert association(profile, "brightness", "people").estimate.low > 0
     assert not association(profile, "brightness", "excess").is_flagged
     assert profile.num_labels == 900
 
 
 def test_a_liking_beyond_people_s_is_an_excess():
     labels = label_observations(np.random.default_rng(6), liking=8.0, merit=4.0)
-    profile = bias_profile([], labels, NAMES, num_resamples=200)
+    profile = bias_profile([], labels, names=NAMES, num_resamples=200)
     people = association(profile, "brightness", "people")
     excess = association(profile, "brightness", "excess")
     assert excess.is_flagged
-    assert excess.slope.low > 0
-    assert people.slope.value > 0
-    flagged = [one.attribute for one in profile.associations if one.is_flagged]
-    assert flagged == ["brightness", "brightness"]
+    assert excess.estimate.low > 0
+    assert people.estimate.value > 0
+    assert [one.name for one in profile.flagged()] == ["brightness"]
 
 
-def test_a_judge_that_says_what_people_say_has_no_excess():
-    dark, bright = dict.fromkeys(NAMES, 0.2), dict.fromkeys(NAMES, 0.8)
-    sure = matchup([duel("0", "1", 9), duel("1", "0", -9)], "0", "1")
+def test_an_over_confident_judge_has_no_excess_of_what_people_value():
     labels = [
-        LabelObservation("p", "first", sure, bright, dark),
-        LabelObservation("q", "first", sure, bright, dark),
+        replace(one, matchup=replace(one.matchup, logit=3 * one.matchup.logit))
+        for one in label_observations(np.random.default_rng(10), liking=0.0, merit=6.0)
     ]
-    profile = bias_profile([], labels, NAMES, num_resamples=10)
-    assert association(profile, "brightness", "people").slope.value == pytest.approx(0.5)
-    excess = association(profile, "brightness", "excess").slope.value
-    assert excess == pytest.approx(0, abs=0.01)  # the judge's log-odds are clipped
+    profile = bias_profile([], labels, names=NAMES, num_resamples=50)
+    assert profile.temperatures[""] == pytest.approx(1 / 3, rel=0.15)
+    assert not profile.flagged()
 
 
 def test_an_attribute_that_people_value_and_the_judge_overlooks_is_a_negative_excess():
     labels = label_observations(np.random.default_rng(7), liking=-8.0, merit=8.0)
-    profile = bias_profile([], labels, NAMES, num_resamples=200)
-    assert association(profile, "brightness", "excess").slope.high < 0
+    profile = bias_profile([], labels, names=NAMES, num_resamples=200)
+    assert association(profile, "brightness", "excess").estimate.high < 0
 
 
 def test_labels_without_a_judge_have_no_excess():
@@ -177,8 +183,9 @@ def test_labels_without_a_judge_have_no_excess():
         LabelObservation(str(i), "tie", None, look(rng), look(rng))
         for i, rng in enumerate(map(np.random.default_rng, range(20)))
     ]
-    profile = bias_profile([], labels, NAMES, num_resamples=50)
-    assert {one.source for one in profile.associations} == {"people"}
+    profile = bias_profile([], labels, names=NAMES, num_resamples=50)
+    associations = {one.measure for one in profile.figures if one.kind == "association"}
+    assert associations == {"slope of people"}
 
 
 def test_candidates_that_could_not_be_measured_are_left_out():
@@ -189,7 +196,31 @@ def test_candidates_that_could_not_be_measured_are_left_out():
     part = Observation(whole.prompt_id, whole.scores, whole.matchups, 0, missing)
     profile = bias_profile([part], names=NAMES, num_resamples=10)
     assert association(profile, "contrast", "scores").num == 6  # of 4 candidates
-    assert profile.position.num_matchups == 10
+    assert position(profile)[0].num == 10
+
+
+def test_how_often_the_longer_answer_wins():
+    """Two of three longer answers win, and one is a tie; pictures have no length."""
+    logits = {"p": 2.0, "q": -2.0, "r": 2.0}
+    rows = [
+        Observation(
+            prompt,
+            {},
+            (matchup([duel("a", "b", logit), duel("b", "a", -logit)], "a", "b"),),
+            0,
+            {"a": {"length": 2.0 if logit > 0 else 1.0}, "b": {"length": 1.5}},
+        )
+        for prompt, logit in logits.items()
+    ]
+    level = matchup([duel("a", "b", 0), duel("b", "a", 0)], "a", "b")
+    rows.append(replace(rows[0], prompt_id="s", matchups=(level,)))
+    rows[2] = replace(rows[2], attributes={"a": {"length": 1.0}, "b": {"length": 1.5}})
+    profile = bias_profile(rows, names=("length",), num_resamples=20)
+    found = profile.find("association", "length", "longer answer wins")
+    assert found.estimate.value == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+    assert found.neutral == 0.5
+    plain = bias_profile(observations(SimulatedJudge(np.random.default_rng(0))), num_resamples=2)
+    assert plain.find("association", "length", "longer answer wins") is None
 
 
 # ----------------------------------------------------------------------------------------- forms
@@ -199,39 +230,29 @@ def test_a_profile_travels_as_json():
     labels = label_observations(np.random.default_rng(9), 1.0, 1.0, num_prompts=10)
     profile = profile_of(9, labels, num_resamples=20, position=0.3)
     text = json.dumps(profile.to_dict(), allow_nan=False)
-    assert BiasProfile.from_dict(json.loads(text)) == profile
+    again = BiasProfile.from_dict(json.loads(text))
+    assert again.to_dict() == profile.to_dict()
+    assert again.flagged() == profile.flagged()
+    assert again.figures[0].estimate == profile.figures[0].estimate
 
 
 def test_a_profile_of_nothing_travels_too():
     profile = bias_profile([], names=NAMES)
     plain = json.loads(json.dumps(profile.to_dict(), allow_nan=False))
-    assert plain["position"]["flip_rate"] == {"value": None, "low": None, "high": None}
+    assert plain["figures"][0]["estimate"] == {"value": None, "low": None, "high": None}
     again = BiasProfile.from_dict(plain)
-    assert math.isnan(again.position.flip_rate.value)
+    assert math.isnan(again.figures[0].estimate.value)
+    assert not again.flagged()
     assert again.to_dict() == plain
-    assert again.describe()[0]["value"] is None
+    assert again.rows()[0]["value"] is None
 
 
-def test_the_rows_of_a_report():
-    rows = profile_of(4, likings={"brightness": 4.0}).describe()
-    assert [row["name"] for row in rows[:4]] == [
-        "flip rate",
-        "first slot",
-        "first slot, log-odds",
-        "brightness, duels",
-    ]
-    assert len(rows) == 3 + 2 * len(NAMES)
-    assert rows[3]["note"].startswith("flagged: correlation 0.")
-    assert rows[3]["unit"] == "log-odds per sd"
-    assert rows[3]["low"] < rows[3]["value"] < rows[3]["high"]
-    assert set(rows[0]) == {
-        "name",
-        "value",
-        "low",
-        "high",
-        "neutral",
-        "unit",
-        "num",
-        "num_invalid",
-        "note",
-    }
+def test_a_profile_is_one_table():
+    profile = profile_of(4, position=1.0)
+    table = pa.Table.from_pylist(profile.rows(), schema=FIGURES)
+    assert table.num_rows == 3 + 2 * len(NAMES)
+    row = table.slice(1, 1).to_pylist()[0]
+    assert (row["kind"], row["name"], row["is_flagged"]) == ("position", "first slot", True)
+    assert row["low"] < row["value"] < row["high"]
+    assert row["corrected_value"] is None
+    assert set(profile.rows()[0]) == set(FIGURES.names)

@@ -1,0 +1,141 @@
+"""Questions about media, and their answers, in one answering model's terms.
+
+The model's own processor makes the tensors: by its chat template where it has one, else around the
+recipe's words. A clip is shown as frames, evenly over its time, each as a picture: any model that
+takes several pictures can then see it, and no video processor is needed. Left out: dialogues of
+several turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from factory.clips import decode_clip
+from factory.media import decode
+from schemas.recipe import Answering
+
+
+class QuestionFormat:
+    """How questions are put to one model, and what ends its answers."""
+
+    def __init__(self, processor: Any, spec: Answering) -> None:
+        """Read what the processor offers.
+
+        Raises:
+            ValueError: no chat template and no `question` in the recipe, or an end of more than one
+                token.
+        """
+        self.processor, self.spec = processor, spec
+        self.tokenizer = processor.tokenizer
+        self.is_chat = spec.question is None
+        if self.is_chat and not getattr(processor, "chat_template", None):
+            raise ValueError(
+                "the model has no chat template: say in generator.answering.question how it is "
+                "asked, as 'image : {media} question : {prompt} answer :'"
+            )
+        self.end_id = self._end()
+        self._reserved = {*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()}
+
+    def _end(self) -> int:
+        if self.spec.answer_end is None:
+            return int(self.tokenizer.eos_token_id)
+        ids = self.tokenizer(self.spec.answer_end, add_special_tokens=False).input_ids
+        if len(ids) != 1:
+            raise ValueError(
+                f"generator.answering.answer_end: {self.spec.answer_end!r} is {len(ids)} tokens to "
+                "this model, not one"
+            )
+        return int(ids[0])
+
+    def question(self, text: str, media: bytes, num_frames: int) -> dict[str, Tensor]:
+        """What the model takes for a question, a batch of one, up to where its answer begins.
+
+        Args:
+            text: the question. The model's special tokens are taken out of it: no question can
+                forge a picture or the end of a turn.
+            media: encoded picture or clip.
+            num_frames: of the medium; 1 for a picture.
+
+        Raises:
+            MediaError: the medium cannot be read.
+        """
+        pictures = self._pictures(media, num_frames)
+        text = self._harmless(text)
+        if self.is_chat:
+            content = [{"type": "image", "image": one} for one in pictures]
+            made = self.processor.apply_chat_template(
+                [{"role": "user", "content": [*content, {"type": "text", "text": text}]}],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+            )
+        else:
+            before, media_slot, after = str(self.spec.question).partition("{media}")
+            shown = self.processor.image_token * len(pictures) if media_slot else ""
+            asked = (before + shown + after).replace("{prompt}", text)
+            made = self.processor(images=pictures, text=[asked], return_tensors="pt")
+        return dict(made)
+
+    def answer_ids(self, answer: str) -> list[int]:
+        """Token ids of an answer and of its end."""
+        ids = self.tokenizer(self._harmless(answer), add_special_tokens=False).input_ids
+        return [*ids, self.end_id]
+
+    def read(self, ids: list[int]) -> str | None:
+        """What generated tokens say up to the end; None where they do not come to one."""
+        if self.end_id not in ids:
+            return None
+        said = ids[: ids.index(self.end_id)]
+        return str(self.tokenizer.decode(said, skip_special_tokens=True)).strip()
+
+    def _pictures(self, media: bytes, num_frames: int) -> list[Image.Image]:
+        if num_frames == 1:
+            return [Image.fromarray(decode(media))]
+        return [Image.fromarray(frame) for frame in decode_clip(media, self.spec.num_frames)]
+
+    def _harmless(self, text: str) -> str:
+        left = text
+        while found := [token for token in self._reserved if token in left]:
+            for token in found:
+                left = left.replace(token, "")
+        return left
+
+
+def with_answer(question: Mapping[str, Tensor], answer: list[int]) -> dict[str, Tensor]:
+    """A question's tensors with the answer's tokens behind it: attended to, and of no special kind.
+
+    Tensors of one entry a token are known by their shape, so any model's are carried along.
+    """
+    ids = question["input_ids"]
+    longer = {}
+    for name, value in question.items():
+        if value.shape == ids.shape:
+            if name == "input_ids":
+                more = torch.tensor([answer], dtype=value.dtype)
+            else:
+                more = value.new_full((1, len(answer)), int(name == "attention_mask"))
+            value = torch.cat([value, more], dim=1)
+        longer[name] = value
+    return longer
+
+
+def join(rows: list[dict[str, Tensor]], pad: int) -> dict[str, Tensor]:
+    """Batches of one as one batch, padded on the right; media one after the other."""
+    length = max(row["input_ids"].shape[1] for row in rows)
+    joined = {}
+    for name, first in rows[0].items():
+        values = [row[name] for row in rows]
+        if first.shape == rows[0]["input_ids"].shape:
+            fill = pad if name == "input_ids" else 0
+            values = [
+                torch.nn.functional.pad(value, (0, length - value.shape[1]), value=fill)
+                for value in values
+            ]
+        joined[name] = torch.cat(values)
+    return joined

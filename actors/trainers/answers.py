@@ -1,0 +1,239 @@
+"""DPO of a vision-language model that answers questions about pictures and clips.
+
+    question and medium -> chosen answer, rejected answer -> log-probabilities of their tokens alone
+
+What the reference says is computed once for each pair, before the first step, by the untouched
+model itself: no second copy of the weights, and no second forward pass in a step. Dropout is off,
+so that policy and reference differ by nothing but training.
+
+Left out: sharing a question's computation between its two answers, and dialogues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from actors.asking import QuestionFormat, join, with_answer
+from actors.storage import local_model
+from actors.trainers.adapters import add_adapters, merge_adapters, save_adapters
+from actors.trainers.cache import Cache
+from actors.trainers.learning import Model
+from factory.losses import (
+    Objective,
+    answer_dpo,
+    answer_token_log_probabilities,
+    kl_of_answers,
+)
+from factory.weighting import ALIKE, Weighting
+from schemas.recipe import Answering, Lora
+
+_IGNORED = -100
+_SIDES = ("chosen", "rejected")
+#: The attention's projections in the language model; the vision tower keeps its own.
+_TARGETS = r"(?!.*(vision|visual)).*\.(q|k|v|o)_proj"
+
+
+@dataclass(frozen=True)
+class AnswerDPO:
+    """Rows of `schemas.arrow.PAIRS` whose sides are answers -> an aligned vision-language model.
+
+    policy: directory or hub name of a transformers image-text-to-text model.
+    objective: the member of the DPO family.
+    asking: how questions are put to it.
+    weighting: how much each pair counts.
+    lora: the adapters; all weights are trained where not given.
+    gradient_checkpointing: compute activations again in the backward pass.
+    cache_gb: memory for the tensors of questions.
+    """
+
+    policy: str
+    objective: Objective
+    asking: Answering
+    weighting: Weighting = ALIKE
+    lora: Lora | None = None
+    gradient_checkpointing: bool = False
+    cache_gb: float = 4.0
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        return {"pairs": 1.0}
+
+    @property
+    def key(self) -> str:
+        return "pair_id"
+
+    def build(self, device: torch.device, dtype: torch.dtype) -> AnswerDPOLearner:
+        return AnswerDPOLearner(self, device, dtype)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """2B texts, padded on the right, all chosen before all rejected.
+
+    inputs: what the model takes: ids, mask [2B, T], media.
+    targets: [2B, K], the token that each of the last K positions should predict; -100 outside of
+        answers. K reaches back to the first answer's beginning.
+    ref_logp: [2B, K], of these tokens under the reference; zero outside of answers.
+    weights: of the pairs, [B].
+    """
+
+    inputs: dict[str, Tensor]
+    targets: Tensor
+    ref_logp: Tensor
+    weights: Tensor
+
+
+class AnswerDPOLearner:
+    """The policy on one worker, and what it said before the first step."""
+
+    def __init__(self, task: AnswerDPO, device: torch.device, dtype: torch.dtype) -> None:
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        self.task, self.device, self.dtype = task, device, dtype
+        policy = local_model(task.policy)
+        self.format = QuestionFormat(AutoProcessor.from_pretrained(policy), task.asking)
+        self._model: Any = AutoModelForImageTextToText.from_pretrained(
+            policy, dtype=torch.float32, use_safetensors=True
+        ).to(device)
+        if task.lora is not None:
+            add_adapters(self._model, task.lora, _TARGETS)
+        if task.gradient_checkpointing:
+            self._model.gradient_checkpointing_enable({"use_reentrant": False})
+        for one in self._model.modules():
+            if isinstance(one, nn.Dropout):
+                one.p = 0.0
+            elif hasattr(one, "attention_dropout"):
+                one.attention_dropout = 0.0
+        self._cache = Cache(int(task.cache_gb * 1e9))
+        self._ref_logp: dict[tuple[str, str], Tensor] = {}
+
+    @property
+    def module(self) -> nn.Module:
+        module: nn.Module = self._model
+        return module
+
+    # ------------------------------------------------------------------------------------- rows
+
+    @torch.no_grad()
+    def prepare(self, model: Model, rows: Iterable[Mapping[str, pa.Table]]) -> None:
+        for part in rows:
+            table = part["pairs"].to_pylist()
+            inputs, targets = self._tensors(table)
+            found = self._log_probabilities(model, inputs, targets).cpu()
+            keys = [(row["pair_id"], side) for side in _SIDES for row in table]
+            for key, logp, asked in zip(keys, found, targets.cpu() != _IGNORED, strict=True):
+                self._ref_logp[key] = logp[asked].clone()
+
+    def collate(self, rows: Mapping[str, pa.Table]) -> Batch:
+        table = rows["pairs"].to_pylist()
+        inputs, targets = self._tensors(table)
+        known = [self._ref_logp[row["pair_id"], side] for side in _SIDES for row in table]
+        ref_logp = torch.zeros(targets.shape)
+        ref_logp[targets.cpu() != _IGNORED] = torch.cat(known)  # row by row, as the mask reads
+        weights = [self.task.weighting(row["margin"], row["margin_sd"]) for row in table]
+        return Batch(
+            inputs,
+            targets,
+            ref_logp.to(self.device),
+            torch.tensor(weights, device=self.device),
+        )
+
+    def _tensors(self, table: list[dict[str, Any]]) -> tuple[dict[str, Tensor], Tensor]:
+        """What the model takes, and the targets of its last positions."""
+        texts, answers, starts = [], [], []
+        questions = [self._cache.get(row["pair_id"], partial(self._question, row)) for row in table]
+        for side in _SIDES:
+            for row, question in zip(table, questions, strict=True):
+                answer = row[side]["answer"]
+                if answer is None:
+                    raise ValueError(f"pair {row['pair_id']} has a side without an answer")
+                answers.append(self.format.answer_ids(answer))
+                starts.append(question["input_ids"].shape[1])
+                texts.append(with_answer(question, answers[-1]))
+        joined = join(texts, self._pad)
+        # The token before each answer token predicts it, so targets are one place ahead.
+        first, length = min(starts) - 1, joined["input_ids"].shape[1]
+        targets = torch.full((len(texts), length - first), _IGNORED)
+        for row_targets, start, answer in zip(targets, starts, answers, strict=True):
+            begin = start - 1 - first
+            row_targets[begin : begin + len(answer)] = torch.tensor(answer)
+        inputs = {
+            name: value.to(self.device, self.dtype if value.is_floating_point() else value.dtype)
+            for name, value in joined.items()
+        }
+        return inputs, targets.to(self.device)
+
+    def _question(self, row: Mapping[str, Any]) -> dict[str, Tensor]:
+        """A pair's question as tensors; made once and kept."""
+        media = row.get("prompt_media")
+        if media is None:
+            raise ValueError(f"pair {row['pair_id']} has a question about no picture or clip")
+        try:
+            return self.format.question(row["prompt"], media["image"]["bytes"], media["num_frames"])
+        except ValueError as error:
+            raise ValueError(f"pair {row['pair_id']}: {error}") from error
+
+    @property
+    def _pad(self) -> int:
+        pad = self.format.tokenizer.pad_token_id
+        return self.format.end_id if pad is None else int(pad)
+
+    # ------------------------------------------------------------------------------------- loss
+
+    def _log_probabilities(
+        self, model: Model, inputs: Mapping[str, Tensor], targets: Tensor
+    ) -> Tensor:
+        """Of each answer token, zero elsewhere: [2B, K]."""
+        output = model(**inputs, logits_to_keep=targets.shape[1], use_cache=False)
+        return answer_token_log_probabilities(output.logits, targets)
+
+    def loss(self, model: Model, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The loss, and what to watch:
+
+        accuracy, margin: of the implicit reward.
+        shift_chosen, shift_rejected: by how many nats an answer is less likely to the policy than
+            to the reference. DPO is content when both grow, if only the second grows faster.
+        kl: estimate of the divergence from the reference, in nats an answer.
+        """
+        tokens = self._log_probabilities(model, batch.inputs, batch.targets)
+        logp, ref_logp = tokens.sum(dim=1), batch.ref_logp.sum(dim=1)
+        num_tokens = (batch.targets != _IGNORED).sum(dim=1)
+        num_chosen, num_rejected = num_tokens.chunk(2)
+        chosen, rejected = logp.chunk(2)
+        ref_chosen, ref_rejected = ref_logp.chunk(2)
+        found = answer_dpo(
+            chosen,
+            rejected,
+            ref_chosen,
+            ref_rejected,
+            self.task.objective,
+            num_chosen,
+            num_rejected,
+            batch.weights,
+        )
+        scalars = {
+            "accuracy": found.accuracy,
+            "margin": found.margin,
+            "shift_chosen": (ref_chosen - chosen).detach().mean(),
+            "shift_rejected": (ref_rejected - rejected).detach().mean(),
+            "kl": kl_of_answers(tokens, batch.ref_logp, len(logp)),
+        }
+        return found.loss, scalars
+
+    def save(self, directory: Path) -> None:
+        """Model and processor for `from_pretrained`, with adapters added to the weights; these lie
+        in `lora` too, for peft on top of the policy.
+        """
+        if self.task.lora is not None:
+            save_adapters(self._model, directory / "lora", self.task.policy)
+            merge_adapters(self._model)
+        self._model.save_pretrained(directory)
+        self.format.processor.save_pretrained(directory)

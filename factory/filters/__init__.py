@@ -1,0 +1,34 @@
+"""Objections: why a pair is not kept.
+
+Each block looks at one pair and returns None or "reason: detail". The reasons are counted in
+manifests and reports, so their spelling stays. What could not be measured (NaN, no media) is no
+objection: a block objects to what it knows. `verdicts` holds what the judge's own statements say
+against a pair, `pictures` and `answers` what the two sides do, `contamination` what the prompt
+does, `safety` a classifier of the user's own. `across` is different: it needs the whole data set.
+"""
+
+from factory.filters.answers import SimilarAnswers
+from factory.filters.contamination import Contaminated
+from factory.filters.objection import FilterError, Objection, judge_pair
+from factory.filters.pictures import BrokenMedia, LowEntropy, NearDuplicate
+from factory.filters.registry import objections_of
+from factory.filters.safety import Unsafe
+from factory.filters.verdicts import Disagree, Inconsistent, LowConfidence, Quarantine, ThinMargin
+
+__all__ = [
+    "BrokenMedia",
+    "Contaminated",
+    "Disagree",
+    "FilterError",
+    "Inconsistent",
+    "LowConfidence",
+    "LowEntropy",
+    "NearDuplicate",
+    "Objection",
+    "Quarantine",
+    "SimilarAnswers",
+    "ThinMargin",
+    "Unsafe",
+    "judge_pair",
+    "objections_of",
+]

@@ -1,0 +1,46 @@
+"""What an objection is, and how all of them together give a pair its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from schemas.rows import Pair
+
+#: How the objection to media that shows nothing begins.
+BROKEN = "broken media:"
+
+
+class FilterError(ValueError):
+    """An objection that cannot be raised as the recipe asks; the message says what to do."""
+
+
+class Objection(Protocol):
+    """A reason not to keep a pair."""
+
+    @property
+    def needs_media(self) -> bool:
+        """Whether it is skipped for a pair whose media is broken."""
+
+    def __call__(self, pair: Pair) -> str | None:
+        """The objection as "reason: detail", or None."""
+
+
+def judge_pair(pair: Pair, objections: Sequence[Objection]) -> Pair:
+    """The pair with its verdict and every objection to it; an invalid pair stays as it is.
+
+    Objections that do not need media are raised first, broken media among them; where it is found,
+    those that need media are skipped.
+    """
+    if pair.verdict == "invalid":
+        return pair
+    raised = [
+        reason for one in objections if not one.needs_media and (reason := one(pair)) is not None
+    ]
+    if not any(reason.startswith(BROKEN) for reason in raised):
+        raised += [
+            reason for one in objections if one.needs_media and (reason := one(pair)) is not None
+        ]
+    raised.sort(key=lambda reason: not reason.startswith(BROKEN))
+    return replace(pair, verdict="rejected" if raised else "kept", objections=tuple(raised))

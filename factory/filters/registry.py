@@ -1,0 +1,47 @@
+"""The objections that a recipe asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from factory.filters.answers import SimilarAnswers
+from factory.filters.contamination import Contaminated
+from factory.filters.objection import Objection
+from factory.filters.pictures import BrokenMedia, LowEntropy, NearDuplicate
+from factory.filters.safety import Unsafe, load_classifier
+from factory.filters.verdicts import Disagree, Inconsistent, LowConfidence, Quarantine, ThinMargin
+from schemas import recipe
+from schemas.rows import Prompt
+
+
+def objections_of(
+    settings: recipe.Objections, evaluation: Mapping[str, Iterable[Prompt]] | None = None
+) -> tuple[Objection, ...]:
+    """The objections to single pairs that a recipe asks for, in the order in which they are raised.
+
+    Args:
+        settings: the thresholds.
+        evaluation: the prompts of each evaluation set by its name.
+
+    Raises:
+        FilterError: the safety classifier cannot be loaded.
+    """
+    found: list[Objection] = [
+        BrokenMedia(),
+        Inconsistent(),
+        ThinMargin(settings.min_margin),
+        LowConfidence(settings.min_confidence),
+        Quarantine(),
+        Disagree(),
+        SimilarAnswers(settings.max_answer_similarity),
+        LowEntropy(settings.min_entropy),
+        NearDuplicate(settings.min_hash_distance),
+    ]
+    if evaluation:
+        found.append(
+            Contaminated.of(evaluation, settings.evaluation_gram, settings.max_evaluation_overlap)
+        )
+    if settings.safety_classifier is not None:
+        load_classifier(settings.safety_classifier)  # here, where the user still sees the error
+        found.append(Unsafe(settings.safety_classifier, settings.max_p_unsafe))
+    return tuple(found)

@@ -1,0 +1,102 @@
+"""Objections to what the judge said: statements that contradict each other or say too little."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from schemas.rows import Pair
+
+
+@dataclass(frozen=True)
+class Inconsistent:
+    """The verdict of the two sides' duel depends on which is shown first."""
+
+    needs_media = False
+
+    def __call__(self, pair: Pair) -> str | None:
+        if not pair.is_flipped:
+            return None
+        return "inconsistent: the duel's verdict changes with the order shown"
+
+
+@dataclass(frozen=True)
+class ThinMargin:
+    """The chosen side is not stronger by enough points."""
+
+    min_margin: float
+
+    needs_media = False
+
+    def __call__(self, pair: Pair) -> str | None:
+        if not pair.margin < self.min_margin:  # a baseline without margins has NaN
+            return None
+        return f"thin margin: {pair.margin:.3g} points, {self.min_margin:g} wanted"
+
+
+@dataclass(frozen=True)
+class LowConfidence:
+    """The judge is not sure enough that the chosen side is the better one.
+
+    min_confidence: least probability, by the margin and its spread and by the duel, whichever is
+        less sure.
+    """
+
+    min_confidence: float
+
+    needs_media = False
+
+    def __call__(self, pair: Pair) -> str | None:
+        sure = confidence(pair)
+        if not sure < self.min_confidence:
+            return None
+        return f"low confidence: {sure:.2f}, {self.min_confidence:g} wanted"
+
+
+def confidence(pair: Pair) -> float:
+    """Probability that the chosen side is the better one, by the judge's least sure statement.
+
+    One statement is the margin, normal with `margin_sd`; the other is the duel of the two sides.
+    NaN where the judge made neither.
+    """
+    said = [pair.p_chosen]
+    if pair.margin_sd > 0:
+        said.append(0.5 * math.erfc(-pair.margin / pair.margin_sd / math.sqrt(2)))
+    return min((one for one in said if not math.isnan(one)), default=math.nan)
+
+
+@dataclass(frozen=True)
+class Disagree:
+    """Order, duel and scores do not all name the same side as the better one."""
+
+    needs_media = False
+
+    def __call__(self, pair: Pair) -> str | None:
+        says = {
+            "order": pair.margin,
+            "duel": pair.p_chosen - 0.5,
+            "scores": pair.score_margin,
+        }
+        against = [name for name, lead in says.items() if lead < 0]
+        in_favour = [name for name, lead in says.items() if lead > 0]
+        if not against or not in_favour:
+            return None
+        return (
+            f"disagreement: {' and '.join(in_favour)} for the chosen side, "
+            f"{' and '.join(against)} for the rejected one"
+        )
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """The pair's verdict turns when the judge's biases are taken out: a person should look."""
+
+    needs_media = False
+
+    def __call__(self, pair: Pair) -> str | None:
+        if pair.margin_before is None or not pair.margin_before * pair.margin < 0:
+            return None
+        return (
+            f"quarantine: a margin of {pair.margin_before:.3g} points before the correction of "
+            f"bias, {pair.margin:.3g} after it"
+        )

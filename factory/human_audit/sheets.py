@@ -1,0 +1,124 @@
+"""Filled sheets: what people answered about the pairs of an audit sample, as CSV or JSON Lines.
+
+    pair_id,answer,annotator,seconds
+    0f3a…,first,ann,4.2
+
+`answer` is first, second, tie or unclear ("cannot tell"); a row without one was not looked at.
+`seconds`, how long the look took, may be empty or missing. Nothing in a sheet says which side the
+judge chose.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.places import Place
+from schemas.rows import Preference
+
+COLUMNS = ("pair_id", "answer", "annotator", "seconds")
+_PREFERENCES: dict[str, Preference | None] = {
+    "first": "first",
+    "second": "second",
+    "tie": "tie",
+    "unclear": None,
+}
+
+
+class SheetError(ValueError):
+    """A sheet that cannot be used; the message names file, row and column."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one person said of one pair, in the order in which the sides were shown.
+
+    preference: None for "cannot tell".
+    seconds: that the look took; NaN where it was not measured.
+    """
+
+    pair_id: str
+    annotator: str
+    preference: Preference | None
+    seconds: float = math.nan
+
+
+def read_sheet(path: str | Place, pair_ids: Collection[str]) -> list[Answer]:
+    """The answers of a sheet; rows without an answer are left out.
+
+    Args:
+        path: `.csv` or `.jsonl`.
+        pair_ids: of the sample.
+
+    Raises:
+        SheetError: missing or unreadable file, unknown kind of file, missing column, unknown pair
+            or answer, no annotator, a person who answers twice, seconds that are no number.
+    """
+    if isinstance(path, str):
+        path = Path(path)
+    readers = {".csv": _csv_rows, ".jsonl": _json_rows}
+    if path.suffix not in readers:
+        raise SheetError(f"{path}: a sheet is {' or '.join(readers)}, not {path.suffix!r}")
+    found: dict[tuple[str, str], Answer] = {}
+    try:
+        for number, row in readers[path.suffix](path):
+            answer = _answer(row, f"{path}: row {number}", pair_ids)
+            if answer is None:
+                continue
+            if (answer.pair_id, answer.annotator) in found:
+                raise SheetError(
+                    f"{path}: row {number}: {answer.annotator!r} has answered pair "
+                    f"{answer.pair_id} already; leave one of the two answers"
+                )
+            found[answer.pair_id, answer.annotator] = answer
+    except FileNotFoundError:
+        raise SheetError(f"{path}: no such sheet") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SheetError(f"{path}: cannot be read: {error}") from None
+    return list(found.values())
+
+
+def _answer(row: dict[str, Any], where: str, pair_ids: Collection[str]) -> Answer | None:
+    given = str(row.get("answer") or "").strip().lower()
+    if not given:
+        return None
+    pair_id, annotator = (str(row.get(key) or "").strip() for key in ("pair_id", "annotator"))
+    if pair_id not in pair_ids:
+        raise SheetError(f"{where}: pair_id: {pair_id!r:.40} is not in the audit sample")
+    if given not in _PREFERENCES:
+        raise SheetError(f"{where}: answer: {given!r:.40} is none of {', '.join(_PREFERENCES)}")
+    if not annotator:
+        raise SheetError(f"{where}: annotator: is empty; say who answered")
+    try:
+        seconds = float(row.get("seconds") or math.nan)
+    except (TypeError, ValueError):
+        raise SheetError(f"{where}: seconds: {row['seconds']!r:.40} is not a number") from None
+    return Answer(pair_id, annotator, _PREFERENCES[given], seconds)
+
+
+def _csv_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
+    # utf-8-sig: spreadsheet programs put a mark before the first column's name.
+    rows = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
+    missing = [name for name in COLUMNS[:3] if name not in (rows.fieldnames or ())]
+    if missing:
+        raise SheetError(f"{path}: column {missing[0]!r} is missing")
+    yield from enumerate(rows, start=2)
+
+
+def _json_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise SheetError(f"{path}: row {number}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise SheetError(f"{path}: row {number}: is {type(row).__name__}, not an object")
+        yield number, row

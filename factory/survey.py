@@ -1,0 +1,81 @@
+"""What is counted over all pairs of a data set, in one pass and in any order.
+
+Numbers by verdict, and by objection, for the whole set and for each value of each tag. A tag with
+very many values (an author, a file name) is no slice: it is given up as soon as that shows, so the
+memory stays the same however many pairs there are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+VERDICTS = ("kept", "rejected", "invalid")
+_MAX_VALUES = 50  # of a tag that is a slice
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The pairs with one value of one tag.
+
+    num_pairs: of every verdict.
+    verdicts: pairs by verdict.
+    reasons: pairs by objection; a pair may have several.
+    """
+
+    tag: str
+    value: str
+    num_pairs: int
+    verdicts: Mapping[str, int]
+    reasons: Mapping[str, int]
+
+
+def reasons_of(objections: Iterable[str]) -> list[str]:
+    """The reasons of objections, each once: what stands before the colon."""
+    return sorted({one.partition(":")[0].strip() for one in objections})
+
+
+@dataclass
+class Survey:
+    """Counts that grow with each pair."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    _slices: dict[str, dict[str, tuple[Counter[str], Counter[str]]]] = field(default_factory=dict)
+    _too_many: set[str] = field(default_factory=set)
+
+    def add(self, verdict: str, objections: Sequence[str], tags: Mapping[str, str]) -> None:
+        """Count one pair."""
+        reasons = reasons_of(objections)
+        self.verdicts[verdict] += 1
+        self.reasons.update(reasons)
+        for tag, value in tags.items():
+            if tag in self._too_many:
+                continue
+            values = self._slices.setdefault(tag, {})
+            if value not in values and len(values) == _MAX_VALUES:
+                self._too_many.add(tag)
+                del self._slices[tag]
+                continue
+            verdicts, own = values.setdefault(value, (Counter(), Counter()))
+            verdicts[verdict] += 1
+            own.update(reasons)
+
+    def counts(self) -> dict[str, int]:
+        """Pairs by verdict, and all of them."""
+        return {"pairs": self.verdicts.total(), **{one: self.verdicts[one] for one in VERDICTS}}
+
+    def slices(self) -> tuple[Slice, ...]:
+        """Every slice, by tag and value."""
+        return tuple(
+            Slice(
+                tag,
+                value,
+                verdicts.total(),
+                {one: verdicts[one] for one in VERDICTS},
+                dict(sorted(reasons.items())),
+            )
+            for tag, values in sorted(self._slices.items())
+            for value, (verdicts, reasons) in sorted(values.items())
+        )

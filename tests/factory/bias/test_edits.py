@@ -1,0 +1,125 @@
+"""Edits move what they say they move, by their dose, and nothing else that can be left alone."""
+
+import numpy as np
+import pytest
+
+from factory.bias.edits import (
+    EDITS,
+    blank,
+    edit_answer,
+    edit_candidate,
+    edit_frames,
+    edit_pixels,
+)
+from factory.media import ATTRIBUTES, attributes, decode, encode_png, is_blank
+from schemas.rows import Candidate, Media
+
+STILLS = [name for name, edit in EDITS.items() if edit.needs == "picture"]
+
+
+def picture(seed=0, side=48):
+    """Soft patches of muted colours: nothing clips."""
+    cells = np.random.default_rng(seed).integers(80, 176, (6, 6, 3), dtype=np.uint8)
+    return cells.repeat(side // 6, axis=0).repeat(side // 6, axis=1)
+
+
+def candidate(pixels=None, **changes):
+    pixels = picture() if pixels is None else pixels
+    media = Media(encode_png(pixels), pixels.shape[1], pixels.shape[0])
+    return Candidate("c", "generator@1", 0, media, **changes)
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_an_attribute_rises_with_the_dose(name):
+    values = [attributes(edit_pixels(picture(), name, dose))[name] for dose in EDITS[name].doses]
+    before = attributes(picture())[name]
+    assert values == sorted(values)
+    assert values[1] < before < values[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("brightness", ("contrast", "sharpness")),
+        ("contrast", ("brightness",)),
+        ("saturation", ("brightness", "contrast", "sharpness")),
+        ("sharpness", ("brightness",)),
+    ],
+)
+def test_an_edit_leaves_other_attributes_alone(name, kept):
+    before, after = attributes(picture()), attributes(edit_pixels(picture(), name, 1.0))
+    for other in kept:
+        assert after[other] == pytest.approx(before[other], rel=0.02)
+
+
+@pytest.mark.parametrize("name", STILLS)
+def test_an_edit_is_a_function_of_pixels_and_dose(name):
+    pixels = picture(1)
+    for dose in EDITS[name].doses:
+        edited = edit_pixels(pixels, name, dose)
+        assert edited.shape == pixels.shape
+        assert edited.dtype == np.uint8
+        assert (edited == edit_pixels(pixels, name, dose)).all()
+        assert (edited != pixels).any()
+    assert (pixels == picture(1)).all()
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "sharpness"])
+def test_no_dose_is_no_edit(name):
+    assert np.abs(edit_pixels(picture(), name, 0.0).astype(int) - picture()).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["compression", "resolution", "overlay text"])
+def test_a_larger_dose_damages_more(name):
+    pixels = np.random.default_rng(2).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    damage = [
+        np.square(edit_pixels(pixels, name, dose).astype(float) - pixels).mean()
+        for dose in EDITS[name].doses
+    ]
+    assert 0 < damage[0] < damage[1]
+
+
+def test_low_motion_stills_a_clip_by_its_dose():
+    frames = np.stack([picture(seed) for seed in range(4)])
+
+    def motion(clip):
+        return np.abs(np.diff(clip.astype(float), axis=0)).mean()
+
+    half, still = (edit_frames(frames, "low motion", dose) for dose in (0.5, 1.0))
+    assert motion(still) == 0
+    assert motion(half) == pytest.approx(motion(frames) / 2, rel=0.02)
+    brighter = edit_frames(frames, "brightness", 1.0)
+    assert (brighter[2] == edit_pixels(frames[2], "brightness", 1.0)).all()
+
+
+def test_an_answer_is_made_longer_or_shorter():
+    answer = "A dog runs. It is brown."
+    assert edit_answer(answer, -1) == "A dog runs."
+    assert edit_answer("a brown dog runs", -1) == "a brown"
+    assert len(edit_answer(answer, 2)) > len(edit_answer(answer, 1)) > len(answer)
+    assert edit_answer(answer, 2).startswith(answer)
+
+
+def test_an_edit_applies_to_what_it_is_for():
+    still, spoken = candidate(), candidate(answer="a dog")
+    moving = Candidate("c", "g@1", 0, Media(still.media.data, 48, 48, num_frames=8, fps=4.0))
+    failed = Candidate("c", "g@1", 0, error="out of memory")
+    edited = edit_candidate(still, EDITS["brightness"], 1.0)
+    assert (decode(edited.media.data) == edit_pixels(picture(), "brightness", 1.0)).all()
+    assert edited.candidate_id == "c brightness +1"
+    assert edit_candidate(spoken, EDITS["length"], 1.0).answer != "a dog"
+    for one, name in (
+        (spoken, "brightness"),  # its picture belongs to the question
+        (still, "length"),
+        (still, "low motion"),
+        (moving, "brightness"),
+        (failed, "brightness"),
+    ):
+        assert edit_candidate(one, EDITS[name], 1.0) is None
+
+
+def test_blank_media_shows_nothing():
+    grey = blank(candidate().media)
+    assert is_blank(decode(grey.data))
+    assert (grey.width, grey.height) == (48, 48)
+    assert blank(Media(b"clip", 48, 48, num_frames=8, fps=4.0)) is None

@@ -1,0 +1,294 @@
+import math
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from factory.clips import encode_clip
+from factory.filters import (
+    BrokenMedia,
+    Disagree,
+    FilterError,
+    Inconsistent,
+    LowConfidence,
+    LowEntropy,
+    NearDuplicate,
+    Quarantine,
+    SimilarAnswers,
+    ThinMargin,
+    Unsafe,
+    judge_pair,
+    objections_of,
+    pictures,
+)
+from factory.filters.verdicts import confidence
+from factory.media import entropy
+from factory.pairing import invalid_pair
+from schemas.recipe import Objections
+from schemas.rows import Group, Media
+from tests.factory.some_pairs import GOOD, answers, media, picture, side, swapped
+
+ALL = objections_of(Objections(min_margin=0.3, min_hash_distance=0.02))
+
+
+def test_a_good_pair_is_kept():
+    assert [one(GOOD) for one in ALL] == [None] * len(ALL)
+    assert judge_pair(GOOD, ALL) == GOOD
+
+
+def test_every_objection_is_written_down_in_a_fixed_order():
+    bad = replace(GOOD, margin=0.1, is_flipped=True, p_chosen=0.4)
+    judged = judge_pair(replace(bad, rejected=replace(bad.chosen, candidate_id="b")), ALL)
+    assert judged.verdict == "rejected"
+    reasons = [one.partition(":")[0] for one in judged.objections]
+    assert reasons == [
+        "inconsistent",
+        "thin margin",
+        "low confidence",
+        "disagreement",
+        "near-duplicate",
+    ]
+    assert all(": " in one for one in judged.objections)
+
+
+def test_judging_again_replaces_the_verdict():
+    rejected = judge_pair(replace(GOOD, margin=0.1), ALL)
+    assert rejected.verdict == "rejected"
+    assert judge_pair(replace(rejected, margin=1.0), ALL) == GOOD
+
+
+def test_an_invalid_pair_stays_as_it_is():
+    record = invalid_pair(Group(GOOD.prompt, ()), "no group: out of memory")
+    assert judge_pair(record, ALL) is record
+
+
+def test_inconsistent():
+    assert Inconsistent()(GOOD) is None
+    assert "order" in Inconsistent()(replace(GOOD, is_flipped=True))
+
+
+@pytest.mark.parametrize(
+    ("margin", "is_thin"),
+    [(0.3, False), (0.299, True), (0.0, True), (-2.0, True), (math.nan, False)],
+)
+def test_thin_margin(margin, is_thin):
+    objection = ThinMargin(0.3)(replace(GOOD, margin=margin))
+    assert (objection is not None) == is_thin
+
+
+@pytest.mark.parametrize(
+    ("margin", "p_chosen", "score_margin", "wanted"),
+    [
+        (1.0, 0.8, 0.5, None),
+        (1.0, 0.5, 0.0, None),
+        (1.0, math.nan, math.nan, None),
+        (math.nan, math.nan, -1.0, None),  # the random baseline claims nothing
+        (1.0, 0.4, 0.5, "order and scores for the chosen side, duel for the rejected one"),
+        (1.0, 0.6, -0.5, "order and duel for the chosen side, scores for the rejected one"),
+        (1.0, 0.4, -0.5, "order for the chosen side, duel and scores for the rejected one"),
+    ],
+)
+def test_disagree(margin, p_chosen, score_margin, wanted):
+    objection = Disagree()(
+        replace(GOOD, margin=margin, p_chosen=p_chosen, score_margin=score_margin)
+    )
+    assert objection == (None if wanted is None else f"disagreement: {wanted}")
+
+
+def test_near_duplicate_is_a_share_of_the_bits():
+    lighter = np.clip(picture(1).astype(int) + 1, 0, 255).astype(np.uint8)
+    assert NearDuplicate(0.05)(side(GOOD, media=media(lighter))) is not None
+    same = side(GOOD, media=GOOD.chosen.media)
+    assert NearDuplicate(0.02)(same) == "near-duplicate: distance 0, 0.02 wanted"
+    assert NearDuplicate(0.0)(same) is None
+    # Unrelated pictures differ in about half of the bits, and never in all of them.
+    assert NearDuplicate(0.2)(GOOD) is None
+    assert NearDuplicate(1.0)(GOOD) is not None
+
+
+def test_answers_are_compared_as_text():
+    assert judge_pair(answers("two cats", "one cat"), ALL).verdict == "kept"
+    same = answers("two cats", "two cats")
+    assert judge_pair(same, ALL).objections == ("near-duplicate: both answers are the same",)
+    long = "the picture shows two cats on a red sofa, one of them asleep, in the light of a lamp"
+    near = answers(long, long.replace("sofa, one", "sofa: one").replace("lamp", "lamps"))
+    assert SimilarAnswers(0.95)(near) is not None
+    assert SimilarAnswers(0.95)(swapped(near)) == SimilarAnswers(0.95)(near)
+    assert SimilarAnswers(0.95)(answers(long, long.replace("two cats", "a dog"))) is None
+    assert SimilarAnswers(1.0)(near) is None
+    assert SimilarAnswers(0.9)(GOOD) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({"media": Media(b"not a picture", 8, 8)}, "cannot read"),
+        ({"media": Media(GOOD.chosen.media.data[:60], 32, 32)}, "cannot read"),
+        ({"media": media(np.zeros((16, 16, 3), dtype=np.uint8))}, "blank"),
+        ({"media": None}, "no media"),
+        ({"error": "out of memory"}, "out of memory"),
+    ],
+)
+def test_broken_media_stops_what_needs_pixels(changes, detail):
+    for pair, name in (
+        (side(GOOD, **changes), "rejected"),
+        (replace(GOOD, chosen=replace(GOOD.chosen, **changes)), "chosen"),
+    ):
+        judged = judge_pair(replace(pair, margin=0.0), ALL[::-1])
+        assert judged.verdict == "rejected"
+        assert [one.partition(":")[0] for one in judged.objections] == [
+            "broken media",
+            "low confidence",
+            "thin margin",
+        ]
+        assert judged.objections[0].startswith(f"broken media: {name}: ")
+        assert detail in judged.objections[0]
+
+
+def test_each_side_is_decoded_once(monkeypatch):
+    decoded = []
+    real = pictures.decode
+    monkeypatch.setattr(pictures, "decode", lambda data: decoded.append(data) or real(data))
+    pictures._pixels.cache_clear()
+    pictures._hash.cache_clear()
+    judge_pair(GOOD, ALL)
+    assert decoded == [GOOD.chosen.media.data, GOOD.rejected.media.data]
+
+
+def test_objections_travel_and_come_from_the_recipe():
+    assert pickle.loads(pickle.dumps(ALL)) == ALL
+    assert (
+        BrokenMedia(),
+        Inconsistent(),
+        ThinMargin(0.3),
+        LowConfidence(0.6),
+        Quarantine(),
+        Disagree(),
+        SimilarAnswers(0.95),
+        LowEntropy(0.1),
+        NearDuplicate(0.02),
+    ) == ALL
+
+
+@pytest.mark.parametrize(
+    ("margin", "margin_sd", "p_chosen", "wanted"),
+    [
+        (1.0, 1.0, math.nan, 0.8413),  # the normal distribution at one standard deviation
+        (1.0, 1.0, 0.7, 0.7),  # the duel is less sure
+        (0.2, 1.0, 0.9, 0.5793),  # the margin is
+        (-1.0, 1.0, 0.9, 0.1587),
+        (math.nan, math.nan, 0.9, 0.9),
+        (math.nan, math.nan, math.nan, math.nan),
+    ],
+)
+def test_confidence_is_the_least_sure_statement(margin, margin_sd, p_chosen, wanted):
+    pair = replace(GOOD, margin=margin, margin_sd=margin_sd, p_chosen=p_chosen)
+    assert confidence(pair) == pytest.approx(wanted, abs=1e-4, nan_ok=True)
+    objection = LowConfidence(0.75)(pair)
+    assert (objection is not None) == (wanted < 0.75)
+
+
+def test_low_entropy_is_told_from_a_picture_with_something_in_it():
+    ramp = np.linspace(100, 116, 32).astype(np.uint8)[:, None, None].repeat(32, 1).repeat(3, 2)
+    faint = side(GOOD, media=media(ramp))
+    assert entropy(ramp) < 3 < entropy(picture(1))
+    assert LowEntropy(3.0)(faint).startswith("low entropy: rejected: ")
+    assert LowEntropy(3.0)(swapped(faint)).startswith("low entropy: chosen: ")
+    assert LowEntropy(3.0)(GOOD) is None
+    assert LowEntropy(3.0)(answers("two cats", "one cat")) is None
+
+
+def clip(seeds):
+    data = encode_clip(np.stack([picture(seed) for seed in seeds]), 4.0)
+    return Media(data, 32, 32, len(seeds), 4.0)
+
+
+def test_clips_are_looked_at_by_four_of_their_frames():
+    moving, other = clip([1, 2, 3, 4]), clip([1, 2, 5, 6])
+    pair = side(replace(GOOD, chosen=replace(GOOD.chosen, media=moving)), media=other)
+    assert judge_pair(pair, ALL).verdict == "kept"
+    assert NearDuplicate(0.02)(side(pair, media=moving)) is not None
+    assert BrokenMedia()(side(pair, media=replace(moving, data=moving.data[:200]))) is not None
+    black = encode_clip(np.zeros((4, 32, 32, 3), dtype=np.uint8), 4.0)
+    assert BrokenMedia()(side(pair, media=Media(black, 32, 32, 4, 4.0))) == (
+        "broken media: rejected: blank"
+    )
+
+
+def test_entropy_in_closed_form():
+    flat = np.full((8, 8, 3), 70, dtype=np.uint8)
+    halves = flat.copy()
+    halves[:4] = 200
+    quarters = halves.copy()
+    quarters[:2], quarters[4:6] = 0, 255
+    assert [entropy(one) for one in (flat, halves, quarters)] == pytest.approx([0.0, 1.0, 2.0])
+
+
+# ------------------------------------------------------------------------------------- safety
+
+
+class StubClassifier:
+    """Calls unsafe what was drawn from seed 13, and cannot classify seed 14."""
+
+    def __call__(self, prompt, candidate):
+        if candidate.seed == 14:
+            raise ValueError("no face found")
+        return 0.9 if candidate.seed == 13 else 0.1
+
+
+def make_stub():
+    return StubClassifier()
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """The name of the stub's maker, as a recipe would give that of an installed package."""
+    import sys
+    import types
+
+    module = types.ModuleType("stub_safety")
+    module.make = make_stub
+    monkeypatch.setitem(sys.modules, "stub_safety", module)
+    return "stub_safety:make"
+
+
+@pytest.mark.parametrize(
+    ("seed", "wanted"),
+    [
+        (0, None),
+        (13, "unsafe: rejected: probability 0.90, 0.5 allowed"),
+        (14, "unsafe: rejected: could not be classified: no face found"),
+    ],
+)
+def test_the_users_own_classifier_is_asked_about_both_sides(stub, seed, wanted):
+    unsafe = Unsafe(stub, 0.5)
+    pair = side(GOOD, seed=seed)
+    assert unsafe(pair) == wanted
+    other = unsafe(swapped(pair))
+    assert other == (None if wanted is None else wanted.replace("rejected", "chosen"))
+
+
+def test_no_classifier_is_asked_unless_the_recipe_names_one(stub):
+    assert not any(isinstance(one, Unsafe) for one in ALL)
+    found = objections_of(Objections(safety_classifier=stub, max_p_unsafe=0.95))
+    assert found[-1] == Unsafe(stub, 0.95)
+    assert judge_pair(side(GOOD, seed=13), found).verdict == "kept"
+
+
+def test_a_classifier_that_cannot_be_loaded_is_an_error_before_any_work():
+    with pytest.raises(FilterError, match=r"'no\.such\.package:make': cannot be loaded"):
+        objections_of(Objections(safety_classifier="no.such.package:make"))
+    with pytest.raises(FilterError, match="cannot be loaded"):
+        objections_of(Objections(safety_classifier="math:no_such_function"))
+    with pytest.raises(ValueError, match="safety_classifier"):
+        Objections(safety_classifier="os.system('x')")
+
+
+def test_a_verdict_that_turns_under_correction_is_quarantined():
+    turned = replace(GOOD, margin=0.6, margin_before=-0.2)
+    reason = "quarantine: a margin of -0.2 points before the correction of bias, 0.6 after it"
+    assert Quarantine()(turned) == reason
+    assert judge_pair(turned, ALL).verdict == "rejected"
+    for before in (None, 0.9, 0.0, math.nan):
+        assert Quarantine()(replace(GOOD, margin_before=before)) is None

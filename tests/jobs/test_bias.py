@@ -1,0 +1,134 @@
+"""The audit's outputs, the balance of a set of pairs, and a promotion that a bias stops."""
+
+import io
+import json
+import math
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from factory.bias.correction import Correction
+from factory.bias.figure import Figure
+from factory.bias.probes import Probe
+from factory.bias.profile import BiasProfile
+from factory.intervals import Interval
+from jobs.report import BIAS_KINDS
+from jobs.results import Estimate
+from jobs.stages import audit, curate, evaluate
+from jobs.workspace import InputError, Model, Round
+from schemas.arrow import FIGURES, PROBES, pairs_to_table
+from schemas.rows import Candidate, Media, Pair, Prompt
+
+BIASED = Figure(
+    "edit",
+    "brightness",
+    "slope of scores",
+    "points per sd",
+    Interval(0.8, 0.7, 0.9),
+    96,
+    p_value=1e-9,
+    p_adjusted=1e-8,
+    is_flagged=True,
+)
+PROFILE = BiasProfile((BIASED,), {"brightness": 0.1}, {"": 1.0}, 40, 0, 1)
+PROBE = Probe("p", "c", "edit", "brightness", 1.0, 0.4, math.nan, None, {"brightness": 0.1})
+
+
+def write_profile(at: Round, profile: BiasProfile = PROFILE) -> None:
+    directory = at.directory("profile")
+    directory.mkdir(parents=True, exist_ok=True)
+    audit._write(profile, [PROBE], directory)
+
+
+@pytest.fixture
+def at(recipe) -> Round:
+    return Round(recipe, 1)
+
+
+def test_a_profile_is_read_back_and_gives_the_correction(at):
+    write_profile(at)
+    assert audit.read_profile(at).flagged() == (BIASED,)
+    assert audit.correction_of(at) == Correction({"brightness": pytest.approx(8.0)}, {}, {})
+    table = pq.read_table(at.directory("profile") / "bias.parquet")
+    assert table.schema.equals(FIGURES)
+    assert table.column("value").to_pylist() == [0.8]
+    probes = pq.read_table(at.directory("profile") / "_probes.parquet")
+    assert probes.schema.equals(PROBES)
+    assert probes.column("is_flipped").to_pylist() == [None]
+
+
+def test_a_recipe_that_corrects_nothing_needs_no_profile(at):
+    plain = at.recipe.model_copy(
+        update={
+            "curate": at.recipe.curate.model_copy(
+                update={
+                    "correct": at.recipe.curate.correct.model_copy(
+                        update={"attributes": False, "slices": False}
+                    )
+                }
+            )
+        }
+    )
+    assert audit.correction_of(Round(plain, 1)) == Correction()
+
+
+def test_a_broken_profile_says_what_to_do(at):
+    write_profile(at)
+    (at.directory("profile") / "bias.json").write_text(json.dumps({"position": {}}))
+    with pytest.raises(InputError, match=r"bias\.json: not a bias profile .* jobs\.audit"):
+        audit.read_profile(at)
+
+
+def test_the_report_knows_every_kind_and_says_what_is_flagged():
+    (shown,) = audit.estimates(PROFILE, "judge@1")
+    assert shown.kind in [kind for kind, _, _ in BIAS_KINDS]
+    assert shown.name == "brightness: slope of scores"
+    assert shown.note == "flagged: adjusted p 1e-08"
+    assert shown.is_flagged
+
+
+def test_a_breached_bias_gate_stops_a_promotion(at):
+    won = Estimate("win rate", 0.8, 0.7, 0.9, 0.5)
+    models = Model("x", "generator@0"), Model("y", "generator@1")
+    decided = evaluate.decide(won, {}, PROFILE, *models, at)
+    assert decided.decision == "keep"
+    (breach,) = (one for one in decided.findings if not one.is_passed)
+    assert (breach.gate, breach.subject) == ("max_attribute_slope:brightness", "judge@1")
+    assert "is beyond 0.3 by at least 0.4" in breach.message
+    clean = BiasProfile((), {}, {}, 40, 0, 1)
+    assert evaluate.decide(won, {}, clean, *models, at).decision == "promote"
+
+
+# --------------------------------------------------------------------------------------- balance
+
+
+def picture(level: int) -> Media:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), (level,) * 3).save(buffer, "PNG")
+    return Media(buffer.getvalue(), 8, 8)
+
+
+def pair(number: int, chosen: int, rejected: int, verdict: str = "kept") -> Pair:
+    sides = [
+        Candidate(f"{number} {level}", "g@1", 0, picture(level)) for level in (chosen, rejected)
+    ]
+    return Pair(
+        *(f"pair-{number:02d}", Prompt.of(f"prompt {number}"), *sides, "judge@1"),
+        *(1.0, 0.2, 1.0, 0.7, False),
+        verdict=verdict,
+    )
+
+
+def test_pairs_are_rejected_until_the_set_is_balanced(tmp_path):
+    bright, dark = 200, 60
+    pairs = [pair(n, bright, dark) for n in range(12)] + [pair(n, dark, bright) for n in (20, 21)]
+    pairs += [pair(30, bright, dark, "rejected"), pair(31, 100, 100)]
+    for part, rows in enumerate((pairs[:9], pairs[9:])):
+        pq.write_table(pairs_to_table(rows), tmp_path / f"{part}.parquet")
+    balance = curate.Balance({"brightness": 0.1, "flat": 0.0}, limit=0.5)
+    gone = balance(tmp_path, {"pair-20": "near-duplicate of another pair"})
+    assert all(reason.startswith("imbalance: the chosen side leads") for reason in gone.values())
+    # Leads of 5.5 sd: 1 bright side against the 1 dark one that is left is level, 2 would not be.
+    assert len(gone) == 11
+    assert set(gone) < {one.pair_id for one in pairs[:12]}  # never one that is rejected already
