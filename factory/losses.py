@@ -7,6 +7,7 @@ detached here in any case.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -155,6 +156,47 @@ def order_consistency(logp_shown: Tensor, logp_swapped: Tensor) -> Tensor:
     order, both [B]. The label is the same, so nothing else than the order can make them differ.
     """
     return (logp_shown - logp_swapped).pow(2).mean()
+
+
+def bradley_terry_with_ties(margin: Tensor, outcomes: Tensor, tie_odds: float) -> Tensor:
+    """Mean negative log-likelihood of preferences under Rao & Kupper 1967, equation 2.1; a scalar.
+
+    With m the margin and k >= 1 the tie parameter
+
+        P(first) = e^m / (e^m + k),  P(second) = e^-m / (e^-m + k),  P(tie) = the rest
+
+    so that at m = 0 a tie has the probability (k - 1) / (k + 1). k = 1 is Bradley-Terry, under
+    which a tie is impossible; VideoReward (arXiv 2501.13918) uses 5.
+
+    Args:
+        margin: log-odds of first over second, [B].
+        outcomes: 0 where first is preferred, 1 second, 2 for a tie, [B].
+        tie_odds: k, above 1.
+    """
+    if not tie_odds > 1:
+        raise ValueError(f"the tie parameter is above 1, not {tie_odds}")
+    margin = margin.float()
+    log_k = math.log(tie_odds)
+    first, second = F.logsigmoid(margin - log_k), F.logsigmoid(-margin - log_k)
+    tie = math.log(tie_odds**2 - 1) + first + second
+    log_p = torch.stack([first, second, tie], dim=-1)
+    return -log_p.gather(-1, outcomes[:, None]).mean()
+
+
+def score_regression(log_p: Tensor, scale: Tensor, points: Tensor) -> Tensor:
+    """Mean squared error of the expected score, as a share of the scale's length; a scalar.
+
+    Args:
+        log_p: log-probabilities of the scale's numbers, [B, S]; -inf where a row has fewer.
+        scale: the numbers, [B, S]; NaN there.
+        points: what people gave, [B].
+    """
+    scale = scale.float()
+    known = ~scale.isnan()
+    expected = (log_p.float().exp() * scale.nan_to_num()).sum(dim=-1)
+    highest = scale.masked_fill(~known, -math.inf).amax(dim=-1)
+    lowest = scale.masked_fill(~known, math.inf).amin(dim=-1)
+    return ((expected - points.float()) / (highest - lowest)).pow(2).mean()
 
 
 def squared_error(prediction: Tensor, target: Tensor) -> Tensor:

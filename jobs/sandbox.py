@@ -2,10 +2,11 @@
 
     python -m jobs.sandbox prompts   --out jobs/recipes/prompts
     python -m jobs.sandbox generator --out factory/sandbox/weights/generator   (about 50 minutes)
-    python -m jobs.sandbox base      --out factory/sandbox/weights/base        (about 90 minutes)
+    python -m jobs.sandbox base      --out factory/sandbox/weights/base4       (about 90 minutes)
 
-The base looks at pictures of the generator, so that one is made first. Times are of one CPU core.
-Training saves as it goes, so a stopped run leaves a model that loads.
+The base looks at pictures of the generator, so that one is made first. It knows four tasks; what
+lies in `weights/base` is an earlier one that knows pictures only (docs/decisions/0003 and 0011).
+Times are of one CPU core. Training saves as it goes, so a stopped run leaves a model that loads.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 #: The shipped prompts files: name -> number of prompts. No prompt is in two of them.
 PROMPTS = {"heldout": 240, "label": 220, "produce": 610, "sweep": 360}
 
-#: Captions of which the base sees drawn pictures, and as many of which it sees generated ones.
+#: Captions of which the base sees drawn pictures, as many of which it sees generated ones, and
+#: half as many of which it sees clips.
 GALLERY = 3000
 #: Where the generator lies from which the gallery comes.
 GENERATOR = "factory/sandbox/weights/generator"
@@ -80,6 +82,7 @@ def _train_generator(out: Path, seed: int, num_steps: int) -> None:
 def _pretrain_base(out: Path, seed: int, num_steps: int, start_from: str | None) -> None:
     import torch
 
+    from factory.sandbox import gallery
     from factory.sandbox.base_vlm import SPECIFICATION, pretrain_base
 
     torch.set_num_threads(1)
@@ -89,8 +92,12 @@ def _pretrain_base(out: Path, seed: int, num_steps: int, start_from: str | None)
         processor.save_pretrained(out)
         SPECIFICATION.save(out)
 
-    gallery = _gallery(seed)
-    save(*pretrain_base(gallery, num_steps, 24, seed, _log, _save_copy(save), 500, start_from))
+    images = _gallery(seed)
+    clips = list(gallery.drawn_clips(GALLERY // 2, seed + 2))
+    _log(f"gallery: {len(clips)} series of clips drawn")
+    save(
+        *pretrain_base(images, clips, num_steps, 24, seed, _log, _save_copy(save), 500, start_from)
+    )
 
 
 def _gallery(seed: int) -> list[Any]:

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from schemas.rows import Task
+
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -169,6 +171,17 @@ class Calibrate(Section):
     num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
 
 
+class Lora(Section):
+    """Low-rank adapters, trained in place of all weights. The reference has them off."""
+
+    rank: Positive = Field(16, description="rank of each adapter")
+    alpha: float = Field(16.0, gt=0, description="an adapter's output is scaled by alpha / rank")
+    targets: list[str] = Field(
+        default_factory=list,
+        description="endings of the adapted layers' names; the attention's projections where empty",
+    )
+
+
 class TrainJudge(Training):
     """Fine-tuning of the judge."""
 
@@ -177,6 +190,20 @@ class TrainJudge(Training):
     order_consistency: float = Field(
         0.0, ge=0, description="weight of the penalty on verdicts that depend on the order shown"
     )
+    answer_weight: float = Field(1.0, ge=0, description="weight of the answer's cross-entropy")
+    verdict_weight: float = Field(
+        0.0, ge=0, description="weight of Bradley-Terry with ties on the verdict's margin"
+    )
+    score_weight: float = Field(0.0, ge=0, description="weight of regression on the score")
+    justification_weight: float = Field(
+        0.0, ge=0, description="weight of the justification's cross-entropy, where there is one"
+    )
+    tie_odds: float = Field(5.0, gt=1, description="tie parameter of Bradley-Terry (Rao & Kupper)")
+    task_shares: dict[Task, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="sampling weight of each task in a batch; in proportion to the labels if empty",
+    )
+    lora: Lora | None = Field(None, description="train adapters in place of all weights")
     calibration: Calibrate = Calibrate()
 
 
@@ -422,17 +449,6 @@ class Curate(Section):
                 f"pairing: {self.pairing} needs margins, which rank.strategy: random has not"
             )
         return self
-
-
-class Lora(Section):
-    """Low-rank adapters, trained in place of all weights. The reference has them off."""
-
-    rank: Positive = Field(16, description="rank of each adapter")
-    alpha: float = Field(16.0, gt=0, description="an adapter's output is scaled by alpha / rank")
-    targets: list[str] = Field(
-        default_factory=list,
-        description="endings of the adapted layers' names; the attention's projections where empty",
-    )
 
 
 class Align(Training):

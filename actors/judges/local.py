@@ -25,7 +25,7 @@ from actors.judges.prompts import Medium, PromptFormat, Text
 from actors.judges.sitting import Found, Match, ReadSitting
 from factory.judging.specification import JudgeSpecification, find
 from factory.judging.verdicts import AnswerTree, expected_score
-from schemas.rows import Candidate, Prompt
+from schemas.rows import Candidate, Preference, Prompt
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 #: What is fetched of a hub repository: no code, no pickled weights.
@@ -118,6 +118,27 @@ class TransformersSitting(ReadSitting):
         looks, answers = self.shown(match)
         media = [self._media[look] for look in looks]
         return self.judge.format.pair(self.task, self.prompt.text, media, answers)
+
+    def justify_duel(self, match: Match, preference: Preference) -> str:
+        """Why one of two sides is preferred, as the judge writes it after its answer; empty where
+        the specification asks for no reasons, or a side cannot be judged.
+        """
+        if not self.task.reason or any(self._errors(match)):
+            return ""
+        return self._reason(self.pair(match), self.task.answers[preference])
+
+    def justify_score(self, index: int, value: float) -> str:
+        """Why a side has its score: after the number of the scale that is nearest to `value`."""
+        if not self.task.reason or self.sides[index].error is not None:
+            return ""
+        nearest = min(self.task.scale, key=lambda one: abs(one - value))
+        return self._reason(self.point(index), self.task.score.replace("{score}", f"{nearest:g}"))
+
+    def _reason(self, asked: Text, answer: str) -> str:
+        said = self.judge.format.answer_ids(f"{answer} {self.task.reason}")
+        text = Text((*asked.ids, *said), asked.media, asked.cuts)
+        ((ids, _),) = self.decoder.generate([text], self.task.max_tokens, self.judge.stops)
+        return self.judge.format.read(ids)
 
     def read_scores(self, indices: Sequence[int]) -> list[Found]:
         with self._counted(indices):

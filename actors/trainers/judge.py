@@ -1,56 +1,101 @@
 """Fine-tuning a vision-language model into a judge: what is trained, for the loop in `engine`.
 
-A label becomes the judge's own prompt followed by the tokens that decide its answer, and the loss
-is their cross-entropy. The rest of the sentence ("… is better than Image 2.") says nothing more:
-six tokens of form drown the one or two that a small judge has to learn. A pairwise label is shown
-in both orders at once: first and second are then equally often right, so no position can be learned
-from the labels, and the recipe may ask that the two orders agree (`factory.losses`).
+A label becomes the judge's own prompt followed by the tokens that decide its answer, and their
+cross-entropy is the first loss. The rest of the sentence ("… is better than Image 2.") says nothing
+more: six tokens of form drown the one or two that a small judge has to learn. A pairwise label is
+shown in both orders at once: first and second are then equally often right, so no position can be
+learned from the labels, and the recipe may ask that the two orders agree. Bradley-Terry with ties
+on the verdict's margin, regression on the expected score and the tokens of the justification may be
+added, each with its weight (`factory.losses`).
+
+Labels of several tasks are mixed in every batch, in given shares. Models of the LLaVA class are
+trained here: as many visual tokens for every picture, and a clip is its frames in a row. Others
+would need their own placeholders and positions, which `actors.judges.eyes` has for judging only.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from actors.judges import PromptFormat
+from actors.judges.eyes import pictures
+from actors.judges.looks import Look, look_at
+from actors.judges.prompts import PromptFormat
 from actors.storage import local_model
+from actors.trainers.adapters import add_adapters, merge_adapters
 from actors.trainers.learning import Model
-from factory.judging.specification import JudgeSpecification
+from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
+from factory.judging.verdicts import PREFERENCES, AnswerTree
 from factory.losses import (
     answer_cross_entropy,
     answer_log_probability,
+    bradley_terry_with_ties,
     order_consistency,
+    score_regression,
 )
 from schemas.arrow import labels_from_table
-from schemas.rows import Label
+from schemas.recipe import Lora
+from schemas.rows import Label, Task
 
 _IGNORED = -100
+#: The layers that get adapters where the recipe names none: the attention of eyes and decoder.
+_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "out_proj")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What each loss counts in the sum; those of weight 0 are not computed.
+
+    answer: cross-entropy of the tokens that decide the answer.
+    verdict: Bradley-Terry with ties on the margin of first over second.
+    score: squared error of the expected score, as a share of the scale.
+    order: disagreement of the two orders.
+    justification: cross-entropy of the justification's tokens.
+    """
+
+    answer: float = 1.0
+    verdict: float = 0.0
+    score: float = 0.0
+    order: float = 0.0
+    justification: float = 0.0
 
 
 @dataclass(frozen=True)
 class JudgeTask:
     """Train the model at `base` to answer as `specification` says.
 
-    Reads data sets `pairs` and `points`, both of label rows.
+    Reads data sets of label rows: `pairs` and `points`; or where `task_shares` are given
+    "TASK pairs" and "TASK points" of each task in it.
     """
 
     base: str
     specification: JudgeSpecification
     pair_share: float
     label_smoothing: float = 0.0
-    order_consistency: float = 0.0
+    weights: LossWeights = LossWeights()
+    tie_odds: float = 5.0
+    task_shares: Mapping[Task, float] = field(default_factory=dict)
+    lora: Lora | None = None
 
     @property
     def shares(self) -> Mapping[str, float]:
-        shares = {"pairs": self.pair_share, "points": 1.0 - self.pair_share}
-        return {name: share for name, share in shares.items() if share > 0}
+        kinds = {"pairs": self.pair_share, "points": 1.0 - self.pair_share}
+        if not self.task_shares:
+            return {kind: share for kind, share in kinds.items() if share > 0}
+        total = sum(self.task_shares.values())
+        return {
+            f"{task} {kind}": share * of_task / total
+            for task, of_task in self.task_shares.items()
+            for kind, share in kinds.items()
+            if share * of_task > 0
+        }
 
     @property
     def key(self) -> str:
@@ -61,20 +106,73 @@ class JudgeTask:
 
 
 @dataclass(frozen=True)
+class Example:
+    """One label as the model sees it.
+
+    ids: prompt, then the tokens that decide the answer, or the answer and its justification.
+    targets: what each position should predict to answer; -100 elsewhere.
+    reasons: what each position should predict to justify; -100 elsewhere.
+    options: tokens that make each possible answer, from the position `last` on; verdicts in the
+        order of `PREFERENCES`, scores as in the scale. None where they are not on one chain.
+    last: position of the prompt's last token.
+    """
+
+    ids: list[int]
+    targets: list[int]
+    reasons: list[int]
+    options: list[tuple[int, ...]] | None
+    last: int
+
+
+@dataclass(frozen=True)
+class Options:
+    """The possible answers of B texts, on one chain of at most D tokens each.
+
+    last: [B], the position that predicts the first token.
+    tokens: [B, O, D], padded with -100; an option of nothing else does not exist.
+    """
+
+    last: Tensor
+    tokens: Tensor
+
+    def log_probability(self, logits: Tensor) -> Tensor:
+        """Log-probability of each option from logits [B, T, V], renormalised over them: [B, O]."""
+        depth = torch.arange(self.tokens.shape[-1], device=logits.device)
+        at = (self.last[:, None] + depth).clamp(max=logits.shape[1] - 1)  # B D
+        rows = torch.arange(len(logits), device=logits.device)[:, None]
+        log_p = logits[rows, at].float().log_softmax(dim=-1)  # B D V
+        asked = self.tokens != _IGNORED
+        taken = log_p.gather(-1, self.tokens.where(asked, 0).transpose(1, 2)).transpose(1, 2)
+        total = (taken * asked).sum(dim=-1).masked_fill(~asked.any(dim=-1), float("-inf"))
+        return total.log_softmax(dim=-1)
+
+
+@dataclass(frozen=True)
 class Batch:
     """B texts, padded on the right: P pairs as they are, the same P swapped, then points.
 
     num_pairs: P.
     input_ids, attention_mask: [B, T].
-    targets: [B, T], the token that each position should predict; -100 outside of answers.
-    pixel_values: [M, C, H, W], the pictures in the order of their placeholders.
+    targets, reasons: [B, T], see `Example`.
+    pixel_values: [M, C, H, W], pictures and frames in the order of their placeholders.
+    verdicts: the three verdicts of each of the 2P.
+    outcomes: [2P], index of the labelled verdict in `PREFERENCES`.
+    scores: the numbers of each scale of the Q points.
+    scale: [Q, S], the numbers, NaN where padded.
+    points: [Q].
     """
 
     num_pairs: int
     input_ids: Tensor
     attention_mask: Tensor
     targets: Tensor
+    reasons: Tensor
     pixel_values: Tensor
+    verdicts: Options
+    outcomes: Tensor
+    scores: Options
+    scale: Tensor
+    points: Tensor
 
 
 class JudgeLearner:
@@ -93,85 +191,222 @@ class JudgeLearner:
         self._dtype = dtype
         vision = self._model.config.vision_config
         self._tokens_per_image = (vision.image_size // vision.patch_size) ** 2
+        self._examples: dict[tuple[str, bool], Example] = {}
+        if task.lora is not None:
+            add_adapters(self._model, task.lora, _TARGETS)
 
     @property
     def module(self) -> nn.Module:
         return self._model
 
+    # ------------------------------------------------------------------------------------- rows
+
     def collate(self, rows: Mapping[str, pa.Table]) -> Batch:
         labels = [label for table in rows.values() for label in labels_from_table(table)]
         pairs = [label for label in labels if label.preference is not None]
         points = [label for label in labels if label.preference is None]
-        shown = [*pairs, *(label.swap() for label in pairs), *points]
-        return self._tensors(len(pairs), [self.example(label) for label in shown], _pictures(shown))
+        # A justification speaks of "image 1" and "image 2": it is true in the order written alone.
+        swapped = [label.swap() for label in pairs]
+        shown = [*pairs, *swapped, *points]
+        looks = [_looks(label, self._asked(label).num_frames) for label in shown]
+        examples = [
+            self._kept(label, seen, is_swapped=len(pairs) <= at < 2 * len(pairs))
+            for at, (label, seen) in enumerate(zip(shown, looks, strict=True))
+        ]
+        frames = [frame for seen in looks for frame in pictures(seen)]
+        return self._tensors(shown, len(pairs), examples, frames)
 
-    def example(self, label: Label) -> tuple[list[int], list[int]]:
-        """Token ids of prompt and answer, and the target of each position."""
-        task = self.format.specification.task(label.prompt.task)
+    def _kept(self, label: Label, looks: Sequence[Look], *, is_swapped: bool) -> Example:
+        """The label's tokens, which are made once: they are small, and the same in every epoch."""
+        key = label.label_id, is_swapped
+        if key not in self._examples:
+            self._examples[key] = self.example(label, looks, with_reason=not is_swapped)
+        return self._examples[key]
+
+    def _asked(self, label: Label) -> TaskSpecification:
+        return self.format.specification.task(label.prompt.task)
+
+    def example(self, label: Label, looks: Sequence[Look], *, with_reason: bool = True) -> Example:
+        """A label as token ids and targets; the justification only where it is to be learned."""
+        task, form = self._asked(label), self.format
+        key: Any
+        tree: AnswerTree[Any]
         if label.preference is not None:
-            template = task.pairwise
-            answer_ids = list(self.format.verdict_tree(task).tokens[label.preference])
+            template, key = task.pairwise, label.preference
+            tree = form.verdict_tree(task)
+            sentence = form.answer_ids(task.answers[label.preference])
         else:
-            template = task.pointwise
-            answer_ids = self.format.answer_ids(str(label.points))
-        sizes = [self._tokens_per_image] * (1 if label.second is None else 2)
-        prompt = self.format.prompt_ids(template, label.prompt.text, sizes)
+            template, key = task.pointwise, _on_scale(label, task)
+            tree = form.score_tree(task)
+            sentence = form.answer_ids(task.score.replace("{score}", f"{key:g}"))
+        sizes = [self._tokens_per_image * len(look.frames) for look in looks]
+        answers = [one for one in (label.first_answer, label.second_answer) if one is not None]
+        prompt = form.prompt_ids(template, label.prompt.text, sizes, answers)
+        decides = list(tree.tokens[key])
+        chain = list(tree.chains[0])
+        has_options = len(tree.chains) == 1 and not tree.ends
+        told = self._justification(label, task) if with_reason else []
+        if told and (not has_options or sentence[: len(chain)] == chain):
+            answer = [*sentence, *form.answer_ids(task.reason)]
+        else:
+            # A tie does not pass the second branch, where the other two part: the chain does.
+            told, answer = [], chain if has_options and len(chain) >= len(decides) else decides
+        ids = [*prompt, *answer, *told]
         # The token before each answer token predicts it, so targets are one place ahead.
-        ids = [*prompt, *answer_ids]
-        targets = [_IGNORED] * (len(prompt) - 1) + answer_ids + [_IGNORED]
-        return ids, targets
+        last = len(prompt) - 1
+        targets = [_IGNORED] * len(ids)
+        targets[last : last + len(decides)] = decides
+        reasons = [_IGNORED] * len(ids)
+        if told:
+            reasons[last + len(answer) : last + len(answer) + len(told)] = told
+        options = None
+        if has_options:
+            keys: Sequence[Any] = PREFERENCES if label.preference is not None else task.scale
+            options = [tree.tokens[one] for one in keys]
+        return Example(ids, targets, reasons, options, last)
+
+    def _justification(self, label: Label, task: TaskSpecification) -> list[int]:
+        """Tokens of the justification and the end of the text; none where it is not learned."""
+        if not self.task.weights.justification or not task.reason or not label.justification:
+            return []
+        return [*self.format.answer_ids(label.justification), self.format.tokenizer.eos_token_id]
 
     def _tensors(
         self,
+        labels: Sequence[Label],
         num_pairs: int,
-        examples: Sequence[tuple[list[int], list[int]]],
-        pictures: list[Image.Image],
+        examples: Sequence[Example],
+        frames: list[Image.Image],
     ) -> Batch:
-        shape = (len(examples), max(len(ids) for ids, _ in examples))
+        length = max(len(one.ids) for one in examples)
         pad = self.format.tokenizer.pad_token_id
-        input_ids = torch.full(shape, pad)
-        targets = torch.full(shape, _IGNORED)
-        mask = torch.zeros(shape, dtype=torch.long)
-        for row, (ids, wanted) in enumerate(examples):
-            input_ids[row, : len(ids)] = torch.tensor(ids)
-            targets[row, : len(ids)] = torch.tensor(wanted)
-            mask[row, : len(ids)] = 1
-        pixels = self.format.processor.image_processor(pictures, return_tensors="pt")
+        mask = _padded([[1] * len(one.ids) for one in examples], length, 0)
+        pixels = self.format.processor.image_processor(frames, return_tensors="pt")
+        pairs, points = examples[: 2 * num_pairs], examples[2 * num_pairs :]
+        scales = [self._asked(label).scale for label in labels[2 * num_pairs :]]
+        widest = max(map(len, scales), default=1)
+        padding = [float("nan")] * widest
         return Batch(
             num_pairs,
-            input_ids.to(self.device),
+            _padded([one.ids for one in examples], length, pad).to(self.device),
             mask.to(self.device),
-            targets.to(self.device),
+            _padded([one.targets for one in examples], length, _IGNORED).to(self.device),
+            _padded([one.reasons for one in examples], length, _IGNORED).to(self.device),
             pixels["pixel_values"].to(self.device, self._dtype),
+            self._options(pairs, len(PREFERENCES)),
+            torch.tensor(
+                [PREFERENCES.index(one.preference) for one in labels if one.preference is not None],
+                dtype=torch.long,
+            ).to(self.device),
+            self._options(points, widest),
+            torch.tensor([[*map(float, scale), *padding][:widest] for scale in scales]).to(
+                self.device
+            ),
+            torch.tensor([float(one.points or 0) for one in labels if one.preference is None]).to(
+                self.device
+            ),
         )
 
+    def _options(self, examples: Sequence[Example], num: int) -> Options:
+        """The possible answers of each example, `num` of them at most.
+
+        Raises:
+            SpecificationError: a loss needs them, and they are on several chains of tokens.
+        """
+        given = [example.options or [] for example in examples]
+        if not all(given) and (self.task.weights.score or self.task.weights.verdict):
+            raise SpecificationError(
+                "the losses 'score' and 'verdict' need answers of one token each after what they "
+                "have in common"
+            )
+        depth = max((len(tokens) for options in given for tokens in options), default=1)
+        made = torch.full((len(examples), num, depth), _IGNORED)
+        for row, options in enumerate(given):
+            for option, tokens in enumerate(options):
+                made[row, option, : len(tokens)] = torch.tensor(tokens)
+        last = torch.tensor([example.last for example in examples], dtype=torch.long)
+        return Options(last.to(self.device), made.to(self.device))
+
+    # ------------------------------------------------------------------------------------- loss
+
     def loss(self, model: Model, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The weighted sum, and what to watch: each part, and the share of deciding tokens that
+        are right.
+        """
         logits = model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             pixel_values=batch.pixel_values,
             use_cache=False,
         ).logits
-        loss = answer_cross_entropy(
-            logits, batch.targets, label_smoothing=self.task.label_smoothing
-        )
+        weights = self.task.weights
+        smoothing = self.task.label_smoothing
         asked = batch.targets != _IGNORED
         right = (logits.argmax(-1) == batch.targets)[asked].float().mean()
-        scalars = {"token_accuracy": right.detach()}
+        parts = {"answer": answer_cross_entropy(logits, batch.targets, label_smoothing=smoothing)}
+        num = 2 * batch.num_pairs
         if batch.num_pairs:
-            pairs = slice(0, 2 * batch.num_pairs)
-            shown, swapped = answer_log_probability(logits[pairs], batch.targets[pairs]).chunk(2)
-            gap = order_consistency(shown, swapped)
-            loss = loss + self.task.order_consistency * gap
-            scalars["order_gap"] = gap.detach()
-        return loss, scalars
+            parts |= self._pair_losses(logits[:num], batch)
+        if weights.score and len(batch.points):
+            log_p = batch.scores.log_probability(logits[num:])
+            parts["score"] = score_regression(log_p, batch.scale, batch.points)
+        if weights.justification:
+            parts["justification"] = answer_cross_entropy(logits, batch.reasons)
+        loss = sum(
+            (getattr(weights, name) * part for name, part in parts.items()), logits.new_zeros(())
+        )
+        watched = {
+            "order_gap" if name == "order" else f"loss_{name}": part.detach()
+            for name, part in parts.items()
+        }
+        return loss, {"token_accuracy": right.detach(), **watched}
+
+    def _pair_losses(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        shown, swapped = answer_log_probability(logits, batch.targets[: 2 * batch.num_pairs]).chunk(
+            2
+        )
+        parts = {"order": order_consistency(shown, swapped)}
+        if self.task.weights.verdict:
+            log_p = batch.verdicts.log_probability(logits)
+            margin = log_p[:, 0] - log_p[:, 1]
+            parts["verdict"] = bradley_terry_with_ties(margin, batch.outcomes, self.task.tie_odds)
+        return parts
 
     def save(self, directory: Path) -> None:
+        if self.task.lora is not None:
+            merge_adapters(self._model)
         self._model.save_pretrained(directory)
         self.format.processor.save_pretrained(directory)
         self.task.specification.save(directory)
 
 
-def _pictures(labels: Sequence[Label]) -> list[Image.Image]:
-    media = [one for label in labels for one in (label.first, label.second) if one is not None]
-    return [Image.open(io.BytesIO(one.data)).convert("RGB") for one in media]
+def _looks(label: Label, num_frames: int) -> list[Look]:
+    """The media of a label, decoded.
+
+    Raises:
+        ValueError: one cannot be read.
+    """
+    looks, sides = look_at(label.prompt, label.sides(), num_frames)
+    error = next((side.error for side in sides if side.error), None)
+    if error is not None:
+        raise ValueError(f"label {label.label_id}: {error}")
+    return looks
+
+
+def _on_scale(label: Label, task: TaskSpecification) -> float:
+    """The number of the scale that a label's points are.
+
+    Raises:
+        ValueError: they are on another scale than the judge's.
+    """
+    found = next((value for value in task.scale if value == label.points), None)
+    if found is None:
+        raise ValueError(
+            f"label {label.label_id}: {label.points} points are not on the judge's scale "
+            f"{list(task.scale)} of {label.prompt.task}"
+        )
+    return found
+
+
+def _padded(rows: Sequence[list[int]], length: int, value: int) -> Tensor:
+    return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])

@@ -64,6 +64,8 @@ class TaskSpecification:
     score: the label format of a score; `{score}` is the number.
     dimensions: lines that come before the score where the checkpoint writes them.
     max_tokens: length limit of an answer that is read from text.
+    reason: what is said after an answer to ask for its justification; none is asked for, and none
+        learned, where it is empty.
     """
 
     pointwise: str
@@ -75,6 +77,7 @@ class TaskSpecification:
     score: str = "{score}"
     dimensions: tuple[Dimension, ...] = ()
     max_tokens: int = 256
+    reason: str = ""
 
 
 @dataclass(frozen=True)

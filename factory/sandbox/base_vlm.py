@@ -1,20 +1,22 @@
 """The sandbox base vision-language model: a small LLaVA, pretrained from scratch on drawn scenes.
 
-It learns three things, none of them from a preference: to *describe* a picture, to *answer* a
-question about it, and to *check* a caption against one or two pictures. The first two know what was
-drawn; the third goes by what the oracle sees, element by element (`gallery`). Checking is the dense
-task that makes a judge learnable at this size: after every word of the caption the model predicts
-whether that word is true of the picture, after the caption a grade for how many were wrong, and
-after two pictures which of them is closer. The judge is fine-tuned from this base
-(`jobs.train_judge`), as real judges are from real base models.
+It learns what a verdict is made of, and nothing of it from a preference: to *describe* a picture
+or a clip, to *answer* a question about it, to *check* answers and captions, and to *follow* what
+moves. Describing, answering and following know what was drawn; checking a caption goes by what the
+oracle sees, element by element (`gallery`). Checking is the dense task that makes a judge learnable
+at this size: after every word the model predicts whether that word is true, after the caption how
+clean the picture is and a grade for how many words were wrong, and after two sides which of them is
+closer, and why. The judge is fine-tuned from this base (`jobs.train_judge`), as real judges are
+from real base models.
 
-Left out: clips. The tokenizer knows their words; the base has seen none.
+A clip is its frames in a row, each through the vision tower as a picture.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,37 +33,87 @@ from transformers import (
 )
 
 from factory.judging.specification import DEFAULT, JudgeSpecification, TaskSpecification
-from factory.sandbox.drawing import CONTENT_DEFECTS, Pixels, spoil_scene
-from factory.sandbox.gallery import SIDE, Series, imperfect
+from factory.sandbox.clip_oracle import ClipMeasurement, compare_clip
+from factory.sandbox.drawing import (
+    CONTENT_DEFECTS,
+    Pixels,
+    draw_clip,
+    paths,
+    spoil_motion,
+    spoil_scene,
+)
+from factory.sandbox.gallery import (
+    CLIP_FRAMES,
+    SHOWN_FRAMES,
+    SIDE,
+    ClipSeries,
+    Series,
+    plain,
+    soiled,
+)
 from factory.sandbox.oracle import Measurement, compare
-from factory.sandbox.questions import ask
+from factory.sandbox.questions import ask, check_answer, wrong_facts
+from factory.sandbox.reasons import reasons_between, reasons_of_one, reasons_of_two
 from factory.sandbox.tokenizer import EOS, IMAGE, build_tokenizer
-from factory.sandbox.world import caption, sample_scene
+from factory.sandbox.world import Scene, caption, sample_scene
+from schemas.rows import Preference, Task
 
 PATCH = 8
 TOKENS_PER_IMAGE = (SIDE // PATCH) ** 2
-MAX_CONTEXT = 256
+MAX_CONTEXT = 320
 _WIDTH = 128
 _IGNORED = -100
 #: Share of the checked captions that had an element changed: a caption that no one meant to draw.
 _RESTATED = 0.25
 #: Two pictures whose numbers of wrong elements differ by less are equally close to the caption.
 _CLOSE = 0.5
+#: Share of the checking documents that show one side only, and say what is wrong with it.
+_ALONE = 0.25
+#: What stands before a justification.
+REASON = "reason :"
 
 Log = Callable[[str], None]
+
+
+#: Read-outs at which the model has learned to say where the moving thing is in each frame.
+_FRAMES = " ".join(f"frame {number} :" for number in range(1, SHOWN_FRAMES + 1))
+
+
+def _asked(task: Task, before: str, side: str) -> TaskSpecification:
+    """A specification from what is said before the first side, and a side with # for its number."""
+    one, two = (side.replace("#", number) for number in "12")
+    return replace(
+        DEFAULT.task(task),
+        pointwise=f"{before}{one}",
+        pairwise=f"{before}{one} {two} closer :",
+        reason=REASON,
+    )
 
 
 #: How this base is asked to judge: in the words that it knows from checking, so that fine-tuning on
 #: preferences has to change its taste and not its language. Saved beside the weights.
 SPECIFICATION = JudgeSpecification(
     {
-        "image_generation": TaskSpecification(
-            pointwise="image 1 : {media} caption : {prompt} . check :",
-            pairwise="image 1 : {media} caption : {prompt} . check : "
-            "image 2 : {media} caption : {prompt} . check : closer :",
-            scale=(1, 2, 3, 4, 5),
-            answers=dict(DEFAULT.task("image_generation").answers),
-        )
+        "image_generation": _asked(
+            "image_generation", "", "image # : {media} caption : {prompt} . clean : check :"
+        ),
+        "video_generation": _asked(
+            "video_generation",
+            "",
+            "video # : {media} caption : {prompt} . "
+            + _FRAMES
+            + " direction : dynamic degree : clean : consistency : check :",
+        ),
+        "image_understanding": _asked(
+            "image_understanding",
+            "image : {media} question : {prompt} ",
+            "answer # : {answer} . check :",
+        ),
+        "video_understanding": _asked(
+            "video_understanding",
+            "video : {media} " + _FRAMES + " moving : question : {prompt} ",
+            "answer # : {answer} . check :",
+        ),
     }
 )
 
@@ -135,9 +187,10 @@ class Document:
         self.ids += ids
         self.targets += [_IGNORED] * len(ids)
 
-    def show(self, picture: Pixels) -> None:
-        self.say(IMAGE * TOKENS_PER_IMAGE)
-        self.pictures.append(picture)
+    def show(self, *pictures: Pixels) -> None:
+        """Append a picture, or the frames of a clip."""
+        self.say(IMAGE * TOKENS_PER_IMAGE * len(pictures))
+        self.pictures += pictures
 
     def expect(self, word: str) -> None:
         """The last position so far should predict `word`, whatever text follows it."""
@@ -151,10 +204,8 @@ class Document:
             self.targets.append(_IGNORED)
 
 
-def _check(document: Document, seen: Measurement) -> float:
-    """Append the caption that was measured, expecting a yes or no after each of its elements;
-    returns how many are wrong, half-wrong ones by their share.
-    """
+def _elements(document: Document, seen: Measurement, moved: ClipMeasurement | None) -> None:
+    """Append the caption that was measured, expecting a yes or no after each of its elements."""
     stated = seen.stated
 
     def word(text: str, right: float) -> None:
@@ -176,10 +227,60 @@ def _check(document: Document, seen: Measurement) -> float:
     document.say("on a")
     word(stated.background, seen.background)
     document.say("background")
+    if moved is not None and stated.motion is not None:
+        document.say("moving")
+        word(stated.motion.direction, moved.direction)
+        word(stated.motion.speed, moved.speed)
     word(".", float(seen.num_extra == 0))
+
+
+def _check(document: Document, found: Measurement | ClipMeasurement) -> None:
+    """Append a caption with its checks, then what is asked of the picture or clip as a whole."""
+    if isinstance(found, ClipMeasurement):
+        _elements(document, found.still, found)
+        mover = found.mover
+        if mover is None:
+            _follow(document, None)
+        else:
+            (x, y), (dx, dy) = (mover.blob.x, mover.blob.y), mover.way
+            shares = [(number + 0.5) / SHOWN_FRAMES - 0.5 for number in range(SHOWN_FRAMES)]
+            _follow(document, [(x + share * dx, y + share * dy) for share in shares])
+        _confirm(document, found.direction, found.speed)
+        _rate(document, "clean :", found.clean)
+        _rate(document, "consistency :", found.consistency)
+    else:
+        _elements(document, found, None)
+        _rate(document, "clean :", found.clean)
     document.say("check :")
-    document.expect(str(grade(seen.num_wrong)))
-    return seen.num_wrong
+    document.expect(str(grade(found.num_wrong)))
+
+
+def _follow(document: Document, way: Sequence[tuple[float, float]] | None) -> None:
+    """Append a read-out for each frame, at which the place of what moves is predicted: tenths of
+    the side, across and down; "none" where nothing is followed.
+    """
+    for number in range(SHOWN_FRAMES):
+        x, y = ("none", "none") if way is None else map(_tenth, way[number])
+        document.say(f"frame {number + 1}")
+        document.expect(x)
+        document.say(":")
+        document.expect(y)
+
+
+def _tenth(share: float) -> str:
+    return str(min(9, max(0, int(10 * share))))
+
+
+def _confirm(document: Document, direction: float, speed: float) -> None:
+    """Append whether direction and speed are as stated."""
+    for text, right in (("direction :", direction), ("dynamic degree :", speed)):
+        document.say(text)
+        document.expect("yes" if right >= 0.5 else "no")
+
+
+def _rate(document: Document, text: str, share: float) -> None:
+    document.say(text)
+    document.expect(str(1 + round(4 * share)))
 
 
 def grade(num_wrong: float) -> int:
@@ -188,42 +289,167 @@ def grade(num_wrong: float) -> int:
 
 
 def checking_document(
-    tokenizer: PreTrainedTokenizerFast, gallery: Sequence[Series], rng: random.Random
+    tokenizer: PreTrainedTokenizerFast, gallery: Sequence[Series | ClipSeries], rng: random.Random
 ) -> Document:
-    """Two pictures of one caption, each checked word by word, then which is closer to it."""
+    """Two pictures or clips of one caption, each checked word by word, then which is closer to it
+    and why; or only one of them, and what is wrong with it.
+    """
     series = rng.choice(gallery)
     if rng.random() < 0.5:
         series = series.mirror()
     stated = series.stated
     if rng.random() < _RESTATED:  # another caption for the same pictures
         stated = spoil_scene(stated, rng.choice(CONTENT_DEFECTS), rng)
+        if stated.motion is not None and rng.random() < 0.5:
+            stated = spoil_motion(stated, rng.choice(("direction", "speed")), rng)
+    medium = "image" if isinstance(series, Series) else "video"
     document = Document(tokenizer)
-    wrong = []
-    for number, at in enumerate(rng.sample(range(len(series.pictures)), 2), start=1):
-        document.say(f"image {number} :")
-        document.show(series.pictures[at])
+    found: list[Measurement | ClipMeasurement] = []
+    for number, at in enumerate(rng.sample(range(len(series.sights)), 2), start=1):
+        document.say(f"{medium} {number} :")
+        if isinstance(series, Series):
+            document.show(series.pictures[at])
+            found.append(compare(stated, series.sights[at]))
+        else:
+            document.show(*series.clips[at])
+            found.append(compare_clip(stated, series.sights[at]))
         document.say("caption :")
-        wrong.append(_check(document, compare(stated, series.sights[at])))
+        _check(document, found[-1])
+        if number == 1 and rng.random() < _ALONE:
+            document.say(REASON)
+            document.answer(f"{reasons_of_one(found[0])} {EOS}")
+            return document
     document.say("closer :")
-    if abs(wrong[0] - wrong[1]) < _CLOSE:
+    difference = found[1].num_wrong - found[0].num_wrong
+    closer = _closer(difference, _CLOSE)
+    _conclude(document, medium, closer, reasons_of_two(closer, found[0], found[1], medium))
+    return document
+
+
+def _closer(lead: float, limit: float) -> Preference:
+    return "tie" if abs(lead) < limit else "first" if lead > 0 else "second"
+
+
+def _conclude(document: Document, medium: str, closer: Preference, why: str) -> None:
+    """Append which is better, of which the tokens that decide are predicted, and why."""
+    if closer == "tie":
         document.answer("both")
+        document.say(f"{medium}s are equally good . {REASON}")
     else:
-        document.answer(f"image {1 if wrong[0] < wrong[1] else 2}")
+        better, worse = (1, 2) if closer == "first" else (2, 1)
+        document.answer(f"{medium} {better}")
+        document.say(f"is better than {medium} {worse} . {REASON}")
+    document.answer(f"{why} {EOS}")
+
+
+def answering_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Document:
+    """One drawn picture or clip and questions about it. Two answers to each are checked word by
+    word and graded, then which is closer to the truth, and to the last question why.
+    """
+    document = Document(tokenizer)
+    scene = _show_scene(document, rng)
+    num_questions = rng.randint(1, 3)
+    for number in range(num_questions):
+        question = ask(scene, rng, num_answers=5)
+        document.say(f"question : {question.text}")
+        shares = []
+        given = [rng.choice(question.answers) for _ in range(2)]
+        for side, answer in enumerate(given, start=1):
+            document.say(f"answer {side} :")
+            right = check_answer(scene, question.text, answer.text)
+            for word, is_right in zip(answer.text.split(), right, strict=True):
+                document.say(word)
+                document.expect("yes" if is_right else "no")
+            document.say(".")
+            _rate(document, "check :", answer.correctness)
+            shares.append(answer.correctness)
+        document.say("closer :")
+        closer = _closer(shares[0] - shares[1], 1e-6)
+        faults = [wrong_facts(scene, question.text, answer.text) for answer in given]
+        if number < num_questions - 1:
+            document.answer(
+                "both" if closer == "tie" else f"answer {1 if closer == 'first' else 2}"
+            )
+            document.say(".")
+        else:
+            why = reasons_between(closer, faults[0], faults[1], "answer")
+            _conclude(document, "answer", closer, why)
     return document
 
 
 def telling_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Document:
-    """One drawn picture, a question about it with its right answer, then its description."""
+    """One drawn picture or clip, a question with its right answer, then the description."""
     document = Document(tokenizer)
-    scene = sample_scene(rng)
-    document.say("image :")
-    document.show(imperfect(scene, rng))
+    scene = _show_scene(document, rng)
     question = ask(scene, rng)
     document.say(f"question : {question.text} answer :")
     document.answer(f"{question.answers[0].text} .")
     document.say("describe :")
     document.answer(caption(scene) + " " + EOS)
     return document
+
+
+def motion_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Document:
+    """One drawn clip, where what moves is in every frame, and how it moves: told, or compared with
+    a caption.
+
+    Motion is two words of a checked caption, too few to be learned from those alone: they stayed at
+    chance for as long as all else took. Following a thing can be learned, and motion read from it.
+    """
+    document = Document(tokenizer)
+    scene = sample_scene(rng, moving=True)
+    if len(scene.things) > 1 and rng.random() < 0.5:
+        scene = sample_scene(rng, moving=True)
+    if rng.random() < 0.5:
+        _show_clip(document, rng, scene if rng.random() > 0.1 else replace(scene, motion=None))
+        return document
+    stated, shown = scene, scene
+    right = [1.0, 1.0]
+    if rng.random() < 0.6:
+        defect = rng.choice(("direction", "speed", "still"))
+        shown = spoil_motion(scene, defect, rng)
+        right = {"direction": [0.0, 1.0], "speed": [1.0, 0.0], "still": [0.0, 0.0]}[defect]
+    document.say("video 1 :")
+    way = _draw_followed(document, rng, shown)
+    document.say(f"caption : {caption(stated)} .")
+    _follow(document, way)
+    _confirm(document, *right)
+    return document
+
+
+def _draw_followed(
+    document: Document, rng: random.Random, scene: Scene
+) -> list[tuple[float, float]]:
+    """Show a clip; where its first thing is in each frame that is shown."""
+    seed = rng.getrandbits(32)
+    frames = soiled(draw_clip(scene, random.Random(seed), SIDE, CLIP_FRAMES), rng)
+    way = paths(scene, random.Random(seed), CLIP_FRAMES)[0]
+    shown = range(rng.randrange(2), CLIP_FRAMES, CLIP_FRAMES // SHOWN_FRAMES)
+    document.show(*frames[list(shown)])
+    return [way[index] for index in shown]
+
+
+def _show_clip(document: Document, rng: random.Random, scene: Scene) -> None:
+    """Show a clip and tell what moves: where it is in each frame, its direction and its speed."""
+    document.say("video :")
+    way = _draw_followed(document, rng, scene)
+    _follow(document, way if scene.motion is not None else None)
+    document.say("moving")
+    document.expect(scene.motion.direction if scene.motion else "none")
+    document.say(":")
+    document.expect(scene.motion.speed if scene.motion else "none")
+
+
+def _show_scene(document: Document, rng: random.Random) -> Scene:
+    """Show a random drawn scene, as a clip in half of all cases."""
+    is_clip = rng.random() < 0.5
+    scene = sample_scene(rng, moving=is_clip)
+    if is_clip:
+        _show_clip(document, rng, scene)
+    else:
+        document.say("image :")
+        document.show(plain(scene, rng))
+    return scene
 
 
 def collate(documents: list[Document], pad: int) -> dict[str, Tensor]:
@@ -260,8 +486,13 @@ def answer_loss(
     return F.cross_entropy(logits, targets), right
 
 
+#: Documents of each kind in a step, for a batch size of 24.
+_MIX = {"images": 7, "clips": 8, "motions": 14, "answers": 6, "tellings": 2}
+
+
 def pretrain_base(
-    gallery: Sequence[Series],
+    images: Sequence[Series],
+    clips: Sequence[ClipSeries],
     num_steps: int,
     batch_size: int,
     seed: int,
@@ -269,18 +500,21 @@ def pretrain_base(
     save: Callable[[LlavaForConditionalGeneration, LlavaProcessor], None] | None = None,
     save_every: int = 500,
     start_from: str | None = None,
+    learning_rate: float = 1e-3,
 ) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
-    """Pretrain the base; each step sees `batch_size` documents of either kind.
+    """Pretrain the base.
 
     Args:
-        gallery: pictures to check captions against.
+        images: pictures to check captions against.
+        clips: clips to check captions against.
         num_steps: optimiser steps.
-        batch_size: documents of either kind in a step.
+        batch_size: scales the number of documents of each kind in a step (`_MIX`).
         seed: of weights and documents.
-        log: gets a line every 50 steps.
+        log: gets a line every 50 steps: loss, and share of predicted tokens that are right.
         save: called every `save_every` steps, so that a run that is stopped leaves a model.
         save_every: steps.
         start_from: directory of an earlier base, to go on from; from scratch where not given.
+        learning_rate: at its peak.
     """
     torch.manual_seed(seed)
     rng = random.Random(seed)
@@ -288,30 +522,42 @@ def pretrain_base(
     tokenizer = processor.tokenizer
     model = build_model(tokenizer)
     if start_from is not None:
-        model = LlavaForConditionalGeneration.from_pretrained(start_from, dtype=torch.float32)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 1e-3, total_steps=num_steps, pct_start=0.04
+        earlier = LlavaForConditionalGeneration.from_pretrained(start_from, dtype=torch.float32)
+        model.load_state_dict(earlier.state_dict())
+    makers: dict[str, Callable[[], Document]] = {
+        "images": lambda: checking_document(tokenizer, images, rng),
+        "clips": lambda: checking_document(tokenizer, clips, rng),
+        "motions": lambda: motion_document(tokenizer, rng),
+        "answers": lambda: answering_document(tokenizer, rng),
+        "tellings": lambda: telling_document(tokenizer, rng),
+    }
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.02
     )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=num_steps, pct_start=0.04
+    )
+    sums: dict[str, list[float]] = {kind: [0.0, 0.0] for kind in makers}
     for step in range(num_steps):
         optimizer.zero_grad()
-        shares = []
-        for documents in (
-            [checking_document(tokenizer, gallery, rng) for _ in range(batch_size)],
-            [telling_document(tokenizer, rng) for _ in range(batch_size)],
-        ):
-            loss, right = answer_loss(model, collate(documents, tokenizer.pad_token_id))
+        for kind, make in makers.items():
+            documents = [make() for _ in range(max(1, _MIX[kind] * batch_size // 24))]
+            batch = collate(documents, tokenizer.pad_token_id)
+            loss, right = answer_loss(model, batch)
             loss.backward()
-            shares.append((loss.item(), right.item()))
+            sums[kind] = [sums[kind][0] + loss.item(), sums[kind][1] + right.item()]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if step % 50 == 0:
-            (check, check_right), (tell, tell_right) = shares
+        if (step + 1) % 50 == 0:
             log(
-                f"base step {step} checking {check:.3f} ({check_right:.1%} right) "
-                f"telling {tell:.3f} ({tell_right:.1%} right)"
+                f"base step {step + 1} "
+                + " ".join(
+                    f"{kind} {loss / 50:.3f} ({right / 50:.1%})"
+                    for kind, (loss, right) in sums.items()
+                )
             )
+            sums = {kind: [0.0, 0.0] for kind in makers}
         if save is not None and (step + 1) % save_every == 0:
             save(model, processor)
     return model.eval(), processor

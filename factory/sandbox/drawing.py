@@ -21,6 +21,7 @@ from factory.sandbox.world import (
     DIRECTIONS,
     PLACES,
     RELATIONS,
+    REVERSED,
     SHAPES,
     SIZES,
     SPEEDS,
@@ -99,23 +100,69 @@ def draw(scene: Scene, rng: random.Random, side: int = 32) -> Pixels:
     return _render(*_place(scene, rng), side)
 
 
-def draw_clip(scene: Scene, rng: random.Random, side: int = 32, num_frames: int = 8) -> Pixels:
-    """Draw a moving scene as uint8 frames [T, side, side, 3]; its first thing moves."""
-    if scene.motion is None:
-        raise ValueError("draw_clip needs a scene with a motion")
+def draw_clip(
+    scene: Scene,
+    rng: random.Random,
+    side: int = 32,
+    num_frames: int = 8,
+    defect: str | None = None,
+) -> Pixels:
+    """Draw a scene as uint8 frames [T, side, side, 3]; its first thing moves, if it has a motion.
+
+    A `defect` is one of `TEMPORAL_DEFECTS`: for a few frames in a row a random thing has another
+    colour ("flicker") or shape ("morph") or is gone ("vanish"), or its way is ragged ("jump").
+    """
+    if defect not in (None, *TEMPORAL_DEFECTS):
+        raise ValueError(f"unknown defect {defect!r}; known: {', '.join(TEMPORAL_DEFECTS)}")
     background, placed = _place(scene, rng)
-    step_x, step_y = DIRECTIONS[scene.motion.direction]
-    travel = SPEEDS[scene.motion.speed]
+    step_x = step_y = 0.0
+    if scene.motion is not None:
+        travel = SPEEDS[scene.motion.speed]
+        step_x, step_y = (travel * step for step in DIRECTIONS[scene.motion.direction])
+    at = rng.randrange(len(placed))
+    length = 3 * num_frames // 8
+    begin = rng.randint(0, num_frames - length)
+    fill = _wander(
+        COLOURS[rng.choice([c for c in COLOURS if c != scene.things[at].colour])], rng, 10
+    )
+    shape = rng.choice([one for one in SHAPES if one != placed[at].shape])
     frames = []
     for index in range(num_frames):
         share = index / max(1, num_frames - 1) - 0.5
-        mover = replace(
-            placed[0],
-            x=placed[0].x + step_x * travel * share,
-            y=placed[0].y + step_y * travel * share,
+        shown = list(placed)
+        shown[0] = replace(
+            placed[0], x=placed[0].x + step_x * share, y=placed[0].y + step_y * share
         )
-        frames.append(_render(background, [*placed[1:], mover], side))
+        if defect == "jump":
+            x, y = (value + rng.uniform(-0.12, 0.12) for value in (shown[at].x, shown[at].y))
+            shown[at] = replace(shown[at], x=x, y=y)
+        elif defect == "flicker" and begin <= index < begin + length:
+            shown[at] = replace(shown[at], fill=fill)
+        elif defect == "morph" and begin <= index < begin + length:
+            shown[at] = replace(shown[at], shape=shape)
+        elif defect == "vanish" and begin <= index < begin + length:
+            del shown[at]
+        frames.append(_render(background, shown[::-1], side))  # what moves passes before the rest
     return np.stack(frames)
+
+
+def paths(scene: Scene, rng: random.Random, num_frames: int = 8) -> list[list[tuple[float, float]]]:
+    """Where `draw_clip` draws each thing in every frame, without a defect: centres (x, y) as shares
+    of the side, for a generator in the same state.
+    """
+    _, placed = _place(scene, rng)
+    way = (0.0, 0.0)
+    if scene.motion is not None:
+        x, y = DIRECTIONS[scene.motion.direction]
+        way = x * SPEEDS[scene.motion.speed], y * SPEEDS[scene.motion.speed]
+    shares = [index / max(1, num_frames - 1) - 0.5 for index in range(num_frames)]
+    return [
+        [
+            (one.x + way[0] * share * (at == 0), one.y + way[1] * share * (at == 0))
+            for share in shares
+        ]
+        for at, one in enumerate(placed)
+    ]
 
 
 # --- defects -------------------------------------------------------------------------------------
@@ -124,6 +171,10 @@ def draw_clip(scene: Scene, rng: random.Random, side: int = 32, num_frames: int 
 CONTENT_DEFECTS = ("colour", "shape", "size", "place", "missing", "extra", "background")
 #: Defects of cleanliness change the drawn pixels.
 PIXEL_DEFECTS = ("noise", "blur", "blotch")
+#: Defects of motion change how the scene of a clip moves; the caption stays as it was.
+MOTION_DEFECTS = ("direction", "speed", "still", "mover")
+#: Defects of temporal consistency change a thing for some frames of a clip.
+TEMPORAL_DEFECTS = ("flicker", "morph", "vanish", "jump")
 
 
 def spoil_scene(scene: Scene, defect: str, rng: random.Random) -> Scene:
@@ -165,6 +216,27 @@ def spoil_scene(scene: Scene, defect: str, rng: random.Random) -> Scene:
     else:
         things[at] = replace(thing, colour=other(tuple(COLOURS), thing.colour))
     return replace(scene, things=tuple(things))
+
+
+def spoil_motion(scene: Scene, defect: str, rng: random.Random) -> Scene:
+    """A moving `scene` with one defect of motion: another direction or speed, none at all, or
+    another thing that moves ("mover"; another direction where there is no other thing).
+    """
+    motion = scene.motion
+    if motion is None:
+        return scene
+    if defect == "still":
+        return replace(scene, motion=None)
+    if defect == "speed":
+        speed = rng.choice([one for one in SPEEDS if one != motion.speed])
+        return replace(scene, motion=replace(motion, speed=speed))
+    if defect == "mover" and len(scene.things) > 1:
+        at = rng.randrange(1, len(scene.things))
+        things = [scene.things[at], *scene.things[:at], *scene.things[at + 1 :]]
+        relation = REVERSED[scene.relation] if scene.relation is not None else None
+        return replace(scene, things=tuple(things), relation=relation)
+    direction = rng.choice([one for one in DIRECTIONS if one != motion.direction])
+    return replace(scene, motion=replace(motion, direction=direction))
 
 
 def rebind_scene(scene: Scene, rng: random.Random) -> Scene:

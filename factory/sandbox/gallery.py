@@ -17,12 +17,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from factory.sandbox.clip_oracle import ClipSight, watch
 from factory.sandbox.drawing import (
     CONTENT_DEFECTS,
+    MOTION_DEFECTS,
     PIXEL_DEFECTS,
+    TEMPORAL_DEFECTS,
     Pixels,
     draw,
+    draw_clip,
     rebind_scene,
+    spoil_motion,
     spoil_pixels,
     spoil_scene,
     warp_pixels,
@@ -122,3 +127,95 @@ def imperfect(scene: Scene, rng: random.Random) -> Pixels:
     if rng.random() < 0.5:
         pixels = spoil_pixels(pixels, rng.choice(PIXEL_DEFECTS), rng, dose=rng.uniform(0.1, 0.9))
     return pixels
+
+
+# --- clips ---------------------------------------------------------------------------------------
+
+#: Frames of a drawn clip, and how many of them a judge is shown.
+CLIP_FRAMES, SHOWN_FRAMES = 8, 4
+#: Clips of one caption, of which two at a time are compared.
+CLIPS_EACH = 3
+
+
+@dataclass(frozen=True)
+class ClipSeries:
+    """Clips of one caption.
+
+    stated: the scene of the caption, with its motion.
+    clips: uint8 [SHOWN_FRAMES, 32, 32, 3] each, every other frame of a drawn clip.
+    sights: what can be seen in each.
+    """
+
+    stated: Scene
+    clips: tuple[Pixels, ...]
+    sights: tuple[ClipSight, ...]
+
+    def mirror(self) -> ClipSeries:
+        """The same with left and right exchanged."""
+        return ClipSeries(
+            self.stated.mirror(),
+            tuple(np.ascontiguousarray(one[:, :, ::-1]) for one in self.clips),
+            tuple(one.mirror() for one in self.sights),
+        )
+
+
+def drawn_clips(num_series: int, seed: int) -> Iterator[ClipSeries]:
+    """Series of drawn clips, most of them wrong or imperfect in some way."""
+    rng = random.Random(seed)
+    for _ in range(num_series):
+        stated = sample_scene(rng, moving=True)
+        clips, sights = [], []
+        for _ in range(CLIPS_EACH):
+            frames = imperfect_clip(stated, rng)
+            phase = rng.randrange(2)
+            shown = range(phase, CLIP_FRAMES, CLIP_FRAMES // SHOWN_FRAMES)
+            clips.append(frames[list(shown)])
+            sights.append(watch(clips[-1], [at / (CLIP_FRAMES - 1) for at in shown]))
+        yield ClipSeries(stated, tuple(clips), tuple(sights))
+
+
+def imperfect_clip(stated: Scene, rng: random.Random) -> Pixels:
+    """A clip of `stated`, uint8 [CLIP_FRAMES, 32, 32, 3], often wrong as a generator's are.
+
+    Wrong in what it shows, in how that moves, or in its temporal consistency; then perhaps lumpy,
+    noisy, blurred or blotched, all frames alike.
+    """
+    scene = stated
+    for _ in range(rng.choices((0, 1, 2, 3), weights=(0.4, 0.35, 0.17, 0.08))[0]):
+        if len(scene.things) > 1 and rng.random() < 0.5:
+            scene = rebind_scene(scene, rng)
+        else:
+            scene = spoil_scene(scene, rng.choice(CONTENT_DEFECTS), rng)
+    if rng.random() < 0.5:
+        scene = spoil_motion(scene, rng.choice(MOTION_DEFECTS), rng)
+    defect = rng.choice(TEMPORAL_DEFECTS) if rng.random() < 0.3 else None
+    frames = draw_clip(scene, rng, SIDE, CLIP_FRAMES, defect)
+    if rng.random() < 0.5:
+        dose, seed = rng.uniform(0.2, 1.2), rng.getrandbits(32)
+        frames = np.stack([warp_pixels(one, random.Random(seed), dose) for one in frames])
+    if rng.random() < 0.4:
+        kind, dose, seed = rng.choice(PIXEL_DEFECTS), rng.uniform(0.1, 0.9), rng.getrandbits(32)
+        frames = np.stack([spoil_pixels(one, kind, random.Random(seed), dose) for one in frames])
+    return frames
+
+
+def plain(scene: Scene, rng: random.Random) -> Pixels:
+    """Pixels of `scene` to ask questions about: a little lumpy or soiled, never wrong."""
+    pixels: Pixels = soiled(draw(scene, rng, SIDE)[np.newaxis], rng)[0]
+    return pixels
+
+
+def plain_clip(scene: Scene, rng: random.Random) -> Pixels:
+    """The same of a clip, uint8 [CLIP_FRAMES, 32, 32, 3]."""
+    return soiled(draw_clip(scene, rng, SIDE, CLIP_FRAMES), rng)
+
+
+def soiled(frames: Pixels, rng: random.Random) -> Pixels:
+    """Frames [T, 32, 32, 3] made a little lumpy or noisy in some cases, all alike."""
+    if rng.random() < 0.4:
+        dose, seed = rng.uniform(0.2, 0.7), rng.getrandbits(32)
+        frames = np.stack([warp_pixels(one, random.Random(seed), dose) for one in frames])
+    if rng.random() < 0.3:
+        kind, dose, seed = rng.choice(PIXEL_DEFECTS), rng.uniform(0.1, 0.6), rng.getrandbits(32)
+        frames = np.stack([spoil_pixels(one, kind, random.Random(seed), dose) for one in frames])
+    return frames

@@ -3,7 +3,7 @@
 It plays the part of the truth in the sandbox, so it never asks a model and never knows how a
 picture was made. Every element of the caption gets a score in [0, 1] that is 0 or 1 where the case
 is clear and a ramp between, since pictures drawn by a generator are often half right. Left out:
-motion; the oracle looks at one still.
+motion; `clip_oracle` looks at clips, and comes back here with what stays the same in them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ _ALONG = (-0.10, 0.10)  # how much further than in the other direction
 _KINSHIP = (0.2, 0.5)  # best element at which a blob is the stated thing at all
 
 
-def _ramp(value: float, wrong_right: tuple[float, float]) -> float:
+def ramp(value: float, wrong_right: tuple[float, float]) -> float:
+    """0 at a measured value that is certainly wrong, 1 at one that is certainly right."""
     wrong, right = wrong_right
     return min(1.0, max(0.0, (value - wrong) / (right - wrong)))
 
@@ -159,16 +160,21 @@ def measure(pixels: Pixels, caption_text: str) -> Measurement:
 
 def compare(stated: Scene, sight: Sight) -> Measurement:
     """Measure what is seen in a picture against the scene that its caption states."""
+    return compare_matched(stated, sight)[0]
+
+
+def compare_matched(stated: Scene, sight: Sight) -> tuple[Measurement, list[int | None]]:
+    """As `compare`, and which blob each stated thing was taken for."""
     matching = _match(stated, sight.blobs)
     things = _measure_things(stated, [None if at is None else sight.blobs[at] for at in matching])
     taken = {at for at, thing in zip(matching, things, strict=True) if thing.presence > 0.0}
     extra = [
         blob
         for at, blob in enumerate(sight.blobs)
-        if at not in taken and _ramp(blob.area, _AREA) >= 0.5
+        if at not in taken and ramp(blob.area, _AREA) >= 0.5
     ]
     background = _colour_score(sight.background, stated.background, BACKGROUNDS)
-    return Measurement(stated, things, background, len(extra), sight.clean)
+    return Measurement(stated, things, background, len(extra), sight.clean), matching
 
 
 def measure_png(data: bytes, caption_text: str) -> Measurement:
@@ -234,9 +240,9 @@ def _measure_thing(stated: Thing, blob: Blob, place: float | None = None) -> Thi
     size = _size_score(blob.extent, stated.size)
     if place is None:
         x, y = PLACES[stated.place or "center"]
-        place = _ramp(math.dist((blob.x, blob.y), (x, y)), _DISTANCE)
+        place = ramp(math.dist((blob.x, blob.y), (x, y)), _DISTANCE)
     # A blob that shares nothing with the stated thing is not that thing.
-    presence = _ramp(blob.area, _AREA) * _ramp(max(colour, shape, size, place), _KINSHIP)
+    presence = ramp(blob.area, _AREA) * ramp(max(colour, shape, size, place), _KINSHIP)
     if presence == 0.0:
         return _MISSING
     return ThingMeasure(presence, colour, shape, size, place)
@@ -248,21 +254,21 @@ def _colour_score(
     distances = {name: math.dist(seen, one) for name, one in palette.items()}
     own = distances.pop(stated)
     other = min(distances.values())
-    return _ramp((other - own) / (other + own), _NEARER) * _ramp(own, _OFF_COLOUR)
+    return ramp((other - own) / (other + own), _NEARER) * ramp(own, _OFF_COLOUR)
 
 
 def _shape_score(blob: Blob, stated: str) -> float:
     own = blob.fits[stated]
     other = max(fit for shape, fit in blob.fits.items() if shape != stated)
-    return _ramp(own - other, _FITTER) * _ramp(own, _FIT)
+    return ramp(own - other, _FITTER) * ramp(own, _FIT)
 
 
 def _size_score(extent: float, stated: str) -> float:
     half_way = (SIZES["small"] * SIZES["large"]) ** 0.5
-    is_large = _ramp(extent / half_way, _SIZE_STEP)
+    is_large = ramp(extent / half_way, _SIZE_STEP)
     right = is_large if stated == "large" else 1.0 - is_large
     factor = max(extent / SIZES[stated], SIZES[stated] / extent)
-    return right * _ramp(factor, _SIZE_LIMIT)
+    return right * ramp(factor, _SIZE_LIMIT)
 
 
 def _relation_score(relation: str, first: Blob | None, second: Blob | None) -> float:
@@ -275,4 +281,4 @@ def _relation_score(relation: str, first: Blob | None, second: Blob | None) -> f
         "above": (-below, right),
         "below": (below, right),
     }[relation]
-    return _ramp(along, _APART) * _ramp(along - abs(across), _ALONG)
+    return ramp(along, _APART) * ramp(along - abs(across), _ALONG)

@@ -46,7 +46,8 @@ RELATIONS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "above": ((0.5, 0.25), (0.5, 0.75)),
     "below": ((0.5, 0.75), (0.5, 0.25)),
 }
-_REVERSED = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+#: What a relation is, seen from its second thing.
+REVERSED = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 #: Direction of a moving thing -> unit step (x, y), y downwards.
 DIRECTIONS: dict[str, tuple[int, int]] = {
     "left": (-1, 0),
@@ -263,7 +264,7 @@ def differences(stated: Scene, shown: Scene) -> Differences:
         # "a left of b" is "b right of a": seen from the other thing, a relation turns round.
         relation = shown.relation
         if relation is not None and option[0] == 1:
-            relation = _REVERSED[relation]
+            relation = REVERSED[relation]
         return tuple(wrong(at, slot, relation) for at, slot in enumerate(option))
 
     slots = [*range(len(shown.things)), *[None] * len(stated.things)]

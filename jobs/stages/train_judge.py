@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -45,8 +45,11 @@ from jobs.training import fit_plan, run_fit
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas.manifest import Parent
 from schemas.places import Place
-from schemas.recipe import Calibrate, JudgeSpec
+from schemas.recipe import Calibrate, JudgeSpec, Recipe
 from schemas.rows import Opinion, Task
+
+if TYPE_CHECKING:
+    from actors.trainers.judge import JudgeTask
 
 
 class JudgeGateError(InputError):
@@ -85,25 +88,19 @@ class TrainJudge:
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         from ray.data.expressions import col
 
-        from actors.trainers.judge import JudgeTask
-
         recipe = at.recipe
         files = label_files_so_far(at)
         _check_points(files, _specification(recipe.judge))
         rows = read_dataset([one.directory("labels") for one in (*at.earlier(), at)])
         rows = rows.filter(expr=col("split") == "train")
-        task = JudgeTask(
-            recipe.judge.path,
-            _specification(recipe.judge),
-            recipe.train_judge.pair_share,
-            recipe.train_judge.label_smoothing,
-            recipe.train_judge.order_consistency,
-        )
-        datasets = {
-            "pairs": rows.filter(expr=col("preference").is_not_null()),
-            "points": rows.filter(expr=col("points").is_not_null()),
-        }
-        datasets = {name: datasets[name] for name in task.shares}
+        task = judge_task(recipe)
+        datasets = {}
+        for name in task.shares:
+            *of, kind = name.split()
+            column = "preference" if kind == "pairs" else "points"
+            datasets[name] = rows.filter(expr=col(column).is_not_null())
+            if of:
+                datasets[name] = datasets[name].filter(expr=col("task") == of[0])
         curves = run_fit(task, recipe.train_judge, datasets, at, "judge", directory)
 
         ref, pool = judge_ref(at), recipe.produce.judges
@@ -186,6 +183,29 @@ def _points(table: pa.Table) -> dict[Task, list[int]]:
     for row in table.filter(pc.field("points").is_valid()).to_pylist():
         found.setdefault(row["task"], []).append(row["points"])
     return found
+
+
+def judge_task(recipe: Recipe) -> JudgeTask:
+    """What the recipe says is to be trained."""
+    from actors.trainers.judge import JudgeTask, LossWeights
+
+    section = recipe.train_judge
+    return JudgeTask(
+        recipe.judge.path,
+        _specification(recipe.judge),
+        section.pair_share,
+        section.label_smoothing,
+        LossWeights(
+            section.answer_weight,
+            section.verdict_weight,
+            section.score_weight,
+            section.order_consistency,
+            section.justification_weight,
+        ),
+        section.tie_odds,
+        dict(section.task_shares),
+        section.lora,
+    )
 
 
 def _specification(judge: JudgeSpec) -> JudgeSpecification:

@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -12,13 +13,14 @@ from PIL import Image
 
 from actors.generators import DiffusersGenerator, candidate_seeds
 from actors.judges import PromptFormat, TransformersJudge
+from actors.judges.looks import Look, look_at
 from actors.stages import Judging
 from actors.tally import TallyHandle
-from actors.trainers.judge import JudgeTask
+from actors.trainers.judge import JudgeLearner, JudgeTask, LossWeights
 from factory.judging.specification import DEFAULT
 from factory.ranking import Bracket, Match, Paper, Pointwise, Ring, RoundRobin, Strategy
 from schemas.arrow import labels_to_table
-from schemas.recipe import load
+from schemas.recipe import Lora, load
 from schemas.rows import Candidate, Duel, Group, Label, Media, Prompt, Score
 
 RECIPE = load("jobs/recipes/laptop.yaml")
@@ -207,20 +209,90 @@ def test_four_tasks_have_one_input_form(judge: TransformersJudge) -> None:
     assert words.endswith("answer 2 : blue . final score : overall judgment :")
 
 
+def looks(label: Label) -> list[Look]:
+    return look_at(label.prompt, label.sides(), 1)[0]
+
+
+def learner_of(**settings: object) -> JudgeLearner:
+    task = JudgeTask(RECIPE.judge.path, DEFAULT, 0.5, **settings)  # type: ignore[arg-type]
+    return task.build(torch.device("cpu"), torch.float32)
+
+
 def test_a_label_becomes_prompt_and_the_tokens_that_decide(candidates: list[Candidate]) -> None:
     first, second = (one.media for one in candidates[:2])
     assert first is not None
-    learner = JudgeTask(RECIPE.judge.path, DEFAULT, 0.5).build(torch.device("cpu"), torch.float32)
-    ids, targets = learner.example(Label("l", PROMPT, "ann", first, second, "second"))
+    learner = learner_of()
+    label = Label("l", PROMPT, "ann", first, second, "second")
+    example = learner.example(label, looks(label))
     # of "Image 2 is better than Image 1 ." the tokens that tell it from the other two answers
     answer = learner.format.answer_ids("Image 2")
-    assert ids[-len(answer) :] == answer
-    assert [one for one in targets if one != -100] == answer
+    assert example.ids[-len(answer) :] == answer
+    assert [one for one in example.targets if one != -100] == answer
     # each answer token is predicted from the place before it
-    assert targets[-len(answer) - 1 : -1] == answer
-    assert ids.count(learner.format.processor.image_token_id) == 32
-    ids, targets = learner.example(Label("p", PROMPT, "ann", first, points=4))
-    assert [one for one in targets if one != -100] == learner.format.answer_ids("4")
+    assert example.targets[-len(answer) - 1 : -1] == answer
+    assert example.ids.count(learner.format.processor.image_token_id) == 32
+    label = Label("p", PROMPT, "ann", first, points=4)
+    example = learner.example(label, looks(label))
+    assert [one for one in example.targets if one != -100] == learner.format.answer_ids("4")
+    with pytest.raises(ValueError, match="scale"):
+        learner.example(Label("p", PROMPT, "ann", first, points=7), looks(label))
+
+
+def test_a_justification_is_learned_in_the_order_it_was_written_in(
+    candidates: list[Candidate],
+) -> None:
+    first, second = (one.media for one in candidates[:2])
+    why = "image 2 is better because in image 1 the red circle is missing ."
+    reasoned = {name: replace(task, reason="reason :") for name, task in DEFAULT.tasks.items()}
+    task = JudgeTask(
+        RECIPE.judge.path,
+        replace(DEFAULT, tasks=reasoned),
+        0.5,
+        weights=LossWeights(justification=1.0),
+    )
+    learner = task.build(torch.device("cpu"), torch.float32)
+    label = Label("l", PROMPT, "ann", first, second, "second", justification=why)
+    why_tie = "both are equally good ."
+    tie = replace(label, label_id="t", preference="tie", justification=why_tie)
+    rows = {"pairs": labels_to_table([label, tie])}
+    batch = learner.collate(rows)
+    told = [[one for one in row.tolist() if one != -100] for row in batch.reasons]
+    tokenizer = learner.format.tokenizer
+    assert told == [[*learner.format.answer_ids(why), tokenizer.eos_token_id], [], [], []]
+    words = tokenizer.decode(batch.input_ids[0], skip_special_tokens=True)
+    assert words.strip().endswith(f"image 2 is better than image 1 . reason : {why}")
+    # what is predicted is what follows
+    at = (batch.reasons[0] != -100).nonzero().flatten()
+    assert torch.equal(batch.reasons[0, at], batch.input_ids[0, at + 1])
+    assert learner.loss(learner.module, batch)[1]["loss_justification"] > 0
+
+
+def test_the_options_of_a_row_are_the_judges_own_probabilities(
+    judge: TransformersJudge, candidates: list[Candidate]
+) -> None:
+    """The losses on verdict and score see what a judge would say."""
+    learner = JudgeTask(
+        RECIPE.judge.path, judge.format.specification, 0.5, weights=LossWeights(score=1.0)
+    ).build(torch.device("cpu"), torch.float32)
+    first, second = (one.media for one in candidates[:2])
+    rows = {
+        "pairs": labels_to_table([Label("l", PROMPT, "ann", first, second, "tie")]),
+        "points": labels_to_table([Label("p", PROMPT, "ann", first, points=4)]),
+    }
+    batch = learner.collate(rows)
+    learner.module.eval()
+    with torch.no_grad():
+        logits = learner.module(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            pixel_values=batch.pixel_values,
+        ).logits
+        verdicts = batch.verdicts.log_probability(logits[:2]).exp()
+        score = (batch.scores.log_probability(logits[2:]).exp() * batch.scale).sum()
+    sitting = judge.sit(PROMPT, candidates[:2])
+    for row, duel in zip(verdicts.tolist(), sitting.duels([(0, 1), (1, 0)]), strict=True):
+        assert row == pytest.approx([duel.p_first, duel.p_second, duel.p_tie], abs=1e-4)
+    assert score.item() == pytest.approx(sitting.scores()[0].value, abs=1e-4)
 
 
 def test_pairs_are_learned_in_both_orders(candidates: list[Candidate]) -> None:
@@ -231,18 +303,61 @@ def test_pairs_are_learned_in_both_orders(candidates: list[Candidate]) -> None:
         "points": labels_to_table([Label("p", PROMPT, "ann", first, points=4)]),
     }
     losses = []
-    for weight in (0.0, 2.0):
-        task = JudgeTask(RECIPE.judge.path, DEFAULT, 0.5, order_consistency=weight)
-        learner = task.build(torch.device("cpu"), torch.float32)
+    for weights in (LossWeights(), LossWeights(2.0, 0.5, 3.0, order=2.0)):
+        learner = learner_of(weights=weights)
         batch = learner.collate(rows)
         assert (batch.num_pairs, len(batch.input_ids), len(batch.pixel_values)) == (1, 3, 5)
         assert torch.equal(batch.pixel_values[:2], batch.pixel_values[[3, 2]])
         answers = [[one for one in row.tolist() if one != -100] for row in batch.targets]
         assert answers == [learner.format.answer_ids(one) for one in ("Image 2", "Image 1", "4")]
         losses.append(learner.loss(learner.module, batch))
-    (plain, scalars), (weighted, _) = losses
-    assert scalars["order_gap"] > 0
-    assert weighted.item() == pytest.approx((plain + 2 * scalars["order_gap"]).item(), rel=1e-4)
+    (plain, _), (weighted, parts) = losses
+    assert parts["order_gap"] > 0
+    total = 2 * plain + 2 * parts["order_gap"] + 0.5 * parts["loss_verdict"]
+    assert weighted.item() == pytest.approx((total + 3 * parts["loss_score"]).item(), rel=1e-4)
+
+
+def test_adapters_train_alone_and_are_merged_into_the_saved_model(
+    candidates: list[Candidate], tmp_path: Path
+) -> None:
+    pytest.importorskip("peft")
+    learner = learner_of(lora=Lora(rank=2, alpha=4))
+    trained = [one for one in learner.module.parameters() if one.requires_grad]
+    total = sum(one.numel() for one in learner.module.parameters())
+    assert sum(one.numel() for one in trained) < 0.1 * total
+    first, second = (one.media for one in candidates[:2])
+    rows = {"pairs": labels_to_table([Label("l", PROMPT, "ann", first, second, "second")])}
+    optimizer = torch.optim.SGD(trained, lr=0.1)
+    losses = []
+    for _ in range(3):
+        loss, _ = learner.loss(learner.module, learner.collate(rows))
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]
+    expected = learner.loss(learner.module, learner.collate(rows))[0].item()
+    learner.save(tmp_path)
+    task = JudgeTask(str(tmp_path), DEFAULT, 0.5)
+    again = task.build(torch.device("cpu"), torch.float32)
+    # a plain model, without adapters
+    assert set(again.module.state_dict()) == set(learner_of().module.state_dict())
+    assert again.loss(again.module, again.collate(rows))[0].item() == pytest.approx(
+        expected, abs=1e-4
+    )
+
+
+def test_batches_are_mixed_over_tasks_in_the_shares_asked_for() -> None:
+    shares = {"image_generation": 3.0, "video_understanding": 1.0}
+    task = JudgeTask(RECIPE.judge.path, DEFAULT, 0.75, task_shares=shares)  # type: ignore[arg-type]
+    assert task.shares == pytest.approx(
+        {
+            "image_generation pairs": 0.5625,
+            "image_generation points": 0.1875,
+            "video_understanding pairs": 0.1875,
+            "video_understanding points": 0.0625,
+        }
+    )
 
 
 @pytest.mark.gpu

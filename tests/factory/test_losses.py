@@ -10,9 +10,11 @@ from factory.losses import (
     answer_dpo,
     answer_log_probability,
     answer_token_log_probabilities,
+    bradley_terry_with_ties,
     diffusion_dpo,
     kl_of_answers,
     order_consistency,
+    score_regression,
     squared_error,
 )
 
@@ -74,6 +76,41 @@ def test_order_consistency_is_zero_for_a_judge_without_a_position_bias_and_pulls
     assert shown.grad.tolist() == pytest.approx([0.0, -1.0])
     assert swapped.grad.tolist() == pytest.approx([0.0, 1.0])
     assert order_consistency(shown, shown).item() == 0.0
+
+
+@pytest.mark.parametrize("tie_odds", [1.5, 5.0])
+def test_ties_are_as_probable_as_rao_and_kupper_say(tie_odds):
+    """By the odds of the strengths, not by the logarithms of the implementation."""
+    margins = np.random.default_rng(0).normal(size=9) * 2
+    first = np.exp(margins) / (np.exp(margins) + tie_odds)
+    second = np.exp(-margins) / (np.exp(-margins) + tie_odds)
+    p = np.stack([first, second, 1 - first - second], axis=-1)
+    for outcome in range(3):
+        found = bradley_terry_with_ties(torch.tensor(margins), torch.full((9,), outcome), tie_odds)
+        assert found.item() == pytest.approx(-np.log(p[:, outcome]).mean(), rel=1e-5)
+    with pytest.raises(ValueError, match="above 1"):
+        bradley_terry_with_ties(torch.zeros(1), torch.zeros(1, dtype=torch.long), 1.0)
+
+
+def test_a_tie_pulls_the_margin_to_zero_and_a_win_away_from_it():
+    for margin, outcome, sign in ((2.0, 2, 1), (-2.0, 2, -1), (0.0, 0, -1), (0.0, 1, 1)):
+        value = torch.tensor([margin], requires_grad=True)
+        bradley_terry_with_ties(value, torch.tensor([outcome]), 5.0).backward()
+        assert np.sign(value.grad.item()) == sign
+
+
+def test_score_regression_is_the_squared_error_of_the_mean_on_each_rows_own_scale():
+    p = np.array([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]])
+    scale = np.array([[1.0, 2.0, 3.0], [0.0, 100.0, np.nan]])
+    log_p = torch.tensor(np.log(np.where(p > 0, p, 1.0))).masked_fill(
+        torch.tensor(p == 0), float("-inf")
+    )
+    log_p.requires_grad_(True)
+    found = score_regression(log_p, torch.tensor(scale), torch.tensor([1.0, 80.0]))
+    wanted = (((2.6 - 1) / 2) ** 2 + ((50 - 80) / 100) ** 2) / 2
+    assert found.item() == pytest.approx(wanted, rel=1e-5)
+    found.backward()
+    assert torch.isfinite(log_p.grad).all()
 
 
 def test_cross_entropy_teaches_answer_tokens_alone():

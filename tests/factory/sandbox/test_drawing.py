@@ -7,6 +7,7 @@ from factory.sandbox import world
 from factory.sandbox.drawing import (
     CONTENT_DEFECTS,
     PIXEL_DEFECTS,
+    TEMPORAL_DEFECTS,
     draw,
     draw_clip,
     rebind_scene,
@@ -64,9 +65,20 @@ def test_a_clip_moves_as_it_says(direction, speed):
     assert travelled == pytest.approx(64 * world.SPEEDS[speed], abs=1.5)
 
 
-def test_a_still_scene_is_no_clip():
-    with pytest.raises(ValueError, match="motion"):
-        draw_clip(world.parse(ONE), random.Random(0))
+def test_a_scene_without_motion_stands_still():
+    frames = draw_clip(world.parse(ONE), random.Random(0))
+    assert (frames == frames[0]).all()
+
+
+@pytest.mark.parametrize("defect", TEMPORAL_DEFECTS)
+def test_a_temporal_defect_is_for_a_moment(defect):
+    scene = world.parse(f"{ONE} moving left slowly")
+    clean = draw_clip(scene, random.Random(0))
+    spoiled = draw_clip(scene, random.Random(0), defect=defect)
+    changed = (clean != spoiled).any(axis=(1, 2, 3))
+    assert changed.sum() == 8 if defect == "jump" else changed.sum() == 3
+    with pytest.raises(ValueError, match="unknown defect"):
+        draw_clip(scene, random.Random(0), defect="rain")
 
 
 # -------------------------------------------------------------------------------------- defects

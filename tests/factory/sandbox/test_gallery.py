@@ -1,13 +1,26 @@
 """What the base learns from: pictures and what can be seen in them."""
 
+import random
+
 import numpy as np
 import pytest
 
+from actors.judges.prompts import PromptFormat
 from factory.sandbox import gallery
-from factory.sandbox.base_vlm import build_processor, checking_document, grade, telling_document
-from factory.sandbox.gallery import PICTURES_EACH, Series
+from factory.sandbox.base_vlm import (
+    SPECIFICATION,
+    TOKENS_PER_IMAGE,
+    answering_document,
+    build_processor,
+    checking_document,
+    grade,
+    motion_document,
+    telling_document,
+)
+from factory.sandbox.gallery import PICTURES_EACH, SHOWN_FRAMES, Series
 from factory.sandbox.oracle import compare, measure
-from factory.sandbox.world import caption
+from factory.sandbox.tokenizer import IMAGE
+from factory.sandbox.world import SHAPES, caption
 
 
 @pytest.fixture(scope="module")
@@ -48,30 +61,64 @@ def test_in_a_mirror_the_same_is_right_and_wrong(drawn: list[Series]) -> None:
 
 
 def test_a_checked_caption_has_a_yes_or_no_for_each_element(drawn: list[Series]) -> None:
-    import random
-
     tokenizer = build_processor().tokenizer
     yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
+    clips = list(gallery.drawn_clips(6, seed=3))
     for seed in range(20):
-        document = checking_document(tokenizer, drawn, random.Random(seed))
-        assert len(document.pictures) == 2
+        for shown, num_frames in ((drawn, 1), (clips, SHOWN_FRAMES)):
+            document = checking_document(tokenizer, shown, random.Random(seed))
+            checked, _, _ = " ".join(tokenizer.convert_ids_to_tokens(document.ids)).partition(
+                "closer"
+            )
+            words = checked.partition("reason")[0].split()
+            asked = sum(target in (yes, no) for target in document.targets)
+            sides = words.count("caption")
+            assert len(document.pictures) == sides * num_frames
+            num_things = sum(word in SHAPES for word in words)
+            num_relations = words.count("of") + words.count("above") + words.count("below")
+            num_places = words.count("at") + words.count("in")
+            # size, colour and shape of each thing, its place or the relation, background, extra
+            # things, and of a clip direction and speed, in the caption and after it
+            elements = 3 * num_things + num_places + num_relations + 2 * sides
+            assert asked == elements + 4 * sides * (num_frames > 1)
+            assert "<unk>" not in words
+
+
+def test_a_described_picture_or_clip_ends() -> None:
+    tokenizer = build_processor().tokenizer
+    for seed in range(8):
+        document = telling_document(tokenizer, random.Random(seed))
         words = tokenizer.convert_ids_to_tokens(document.ids)
-        asked = sum(target in (yes, no) for target in document.targets)
-        # size, colour and shape of each thing, its place or the relation, background, extra things
-        things = words.count("caption")
-        num_things = sum(word in ("circle", "square", "triangle", "cross") for word in words)
-        num_relations = words.count("of") + words.count("above") + words.count("below")
-        num_places = words.count("at") + words.count("in")
-        assert asked == 3 * num_things + num_places + num_relations + 2 * things
+        assert words[-1] == "</s>"
+        assert ("video" in words) == (len(document.pictures) == SHOWN_FRAMES)
         assert "<unk>" not in words
 
 
-def test_a_described_picture_ends(drawn: list[Series]) -> None:
-    import random
-
+def test_what_is_learned_of_answers_and_motion_keeps_to_the_vocabulary() -> None:
     tokenizer = build_processor().tokenizer
-    document = telling_document(tokenizer, random.Random(0))
-    words = tokenizer.convert_ids_to_tokens(document.ids)
-    assert words[-1] == "</s>"
-    assert "describe" in words
-    assert "<unk>" not in words
+    for seed in range(20):
+        for document in (
+            answering_document(tokenizer, random.Random(seed)),
+            motion_document(tokenizer, random.Random(seed)),
+        ):
+            words = tokenizer.convert_ids_to_tokens(document.ids)
+            assert "<unk>" not in words
+            assert len(document.targets) == len(words)
+            assert words.count(IMAGE) == TOKENS_PER_IMAGE * len(document.pictures)
+
+
+def test_a_base_is_asked_in_the_words_that_it_has_learned(drawn: list[Series]) -> None:
+    """The specification's prompt and the document that was learned from begin alike."""
+    processor = build_processor()
+    form = PromptFormat(SPECIFICATION, processor)
+    words = processor.tokenizer.convert_ids_to_tokens
+    clips = list(gallery.drawn_clips(2, seed=3))
+    for task, shown, size in (("image_generation", drawn, 16), ("video_generation", clips, 64)):
+        for seed in range(40):
+            document = checking_document(processor.tokenizer, shown, random.Random(seed))
+            learned = " ".join(words(document.ids)).partition("reason")[0]
+            if "closer" in learned:
+                break
+        stated = learned.split("caption : ")[1].partition(" . ")[0]
+        asked = form.prompt_ids(SPECIFICATION.task(task).pairwise, stated, [size, size])
+        assert learned.startswith(" ".join(words(asked)))

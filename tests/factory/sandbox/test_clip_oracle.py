@@ -1,0 +1,113 @@
+"""The oracle for clips against drawn clips whose defects are known."""
+
+import random
+
+import pytest
+
+from factory.sandbox.clip_oracle import (
+    CLIP_TIE,
+    compare_clip,
+    measure_clip,
+    prefer_clip,
+    watch,
+)
+from factory.sandbox.drawing import (
+    CONTENT_DEFECTS,
+    MOTION_DEFECTS,
+    TEMPORAL_DEFECTS,
+    draw_clip,
+    paths,
+    spoil_motion,
+    spoil_scene,
+)
+from factory.sandbox.world import Motion, Scene, Thing, sample_scene
+
+NUM = 24
+
+
+def clips(defect=None):
+    """(stated, frames) of scenes drawn with one defect of any kind."""
+    for seed in range(NUM):
+        rng = random.Random(seed)
+        stated = sample_scene(rng, moving=True)
+        shown = stated
+        if defect in MOTION_DEFECTS:
+            shown = spoil_motion(stated, defect, rng)
+        elif defect in CONTENT_DEFECTS:
+            shown = spoil_scene(stated, defect, rng)
+        temporal = defect if defect in TEMPORAL_DEFECTS else None
+        yield stated, draw_clip(shown, random.Random(seed), defect=temporal)
+
+
+def test_a_clip_as_stated_has_no_fault():
+    for stated, frames in clips():
+        found = measure_clip(frames, stated)
+        assert found.wrong() == []
+        assert found.quality > 0.97
+
+
+@pytest.mark.parametrize("defect", MOTION_DEFECTS)
+def test_wrong_motion_is_seen_and_nothing_else(defect):
+    for stated, frames in clips(defect):
+        found = measure_clip(frames, stated)
+        assert found.still.wrong() == []
+        wrong = found.direction < 0.5, found.speed < 0.5
+        if defect == "speed":
+            assert wrong == (False, True)
+        else:
+            assert wrong[0]
+        assert wrong[1] or defect != "still"
+        assert found.consistency > 0.4
+
+
+@pytest.mark.parametrize("defect", TEMPORAL_DEFECTS)
+def test_what_changes_for_a_moment_is_inconsistent(defect):
+    found = [measure_clip(frames, stated) for stated, frames in clips(defect)]
+    assert sum(one.consistency < 0.5 for one in found) >= 0.75 * NUM
+
+
+@pytest.mark.parametrize("defect", ["colour", "background", "missing"])
+def test_content_is_measured_as_in_a_picture(defect):
+    for stated, frames in clips(defect):
+        assert measure_clip(frames, stated).still.wrong()
+
+
+def test_four_of_eight_frames_say_the_same_when_their_times_are_told():
+    for stated, frames in clips():
+        some = measure_clip(frames[1::2], stated, [at / 7 for at in (1, 3, 5, 7)])
+        assert some.wrong() == []
+
+
+def test_in_a_mirror_left_is_right():
+    for stated, frames in clips("direction"):
+        sight = watch(frames)
+        mirrored = compare_clip(stated.mirror(), sight.mirror())
+        assert mirrored.quality == pytest.approx(compare_clip(stated, sight).quality, abs=1e-6)
+
+
+def test_the_better_clip_is_preferred_and_a_small_lead_is_a_tie():
+    good = [measure_clip(frames, stated) for stated, frames in clips()]
+    bad = [measure_clip(frames, stated) for stated, frames in clips("still")]
+    for one, other in zip(good, bad, strict=True):
+        assert one.quality - other.quality > CLIP_TIE
+        assert prefer_clip(one, other) == "first"
+        assert prefer_clip(other, one) == "second"
+        assert prefer_clip(one, one) == "tie"
+
+
+def test_paths_are_where_things_are_drawn():
+    scene = Scene(
+        (
+            Thing("small", "red", "circle", "top left"),
+            Thing("small", "blue", "square", "bottom right"),
+        ),
+        "white",
+        motion=Motion("right", "fast"),
+    )
+    frames = draw_clip(scene, random.Random(4))
+    for track, way in zip(watch(frames).tracks, paths(scene, random.Random(4)), strict=True):
+        xs, ys = zip(*way, strict=True)
+        assert (track.blob.x, track.blob.y) == pytest.approx(
+            (sum(xs) / len(xs), sum(ys) / len(ys)), abs=0.02
+        )
+        assert track.way == pytest.approx((xs[-1] - xs[0], ys[-1] - ys[0]), abs=0.03)
