@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-BENCHMARKS = $(patsubst %.py,%,$(notdir $(wildcard tests/benchmarks/[a-z]*.py)))
+BENCHMARKS = $(filter-out chaos,$(patsubst %.py,%,$(notdir $(wildcard tests/benchmarks/[a-z]*.py))))
 
 # One thread per process: Ray runs several processes, and torch threads that compete for the same
 # cores are many times slower than one.
@@ -16,7 +16,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench format clean
+.PHONY: help venv demo test check bench chaos format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: $(STAMP) ## run every module in tests/benchmarks
 	@test -n "$(BENCHMARKS)" || { echo "tests/benchmarks has no modules" >&2; exit 1; }
 	@set -e; for name in $(BENCHMARKS); do \
 		echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name; done
+
+chaos: $(STAMP) ## faults against produce and curate (ARGS="--faults 200")
+	$(BIN)/python -m tests.benchmarks.chaos $(ARGS)
 
 format: $(STAMP) ## apply ruff's fixes and formatting
 	$(BIN)/ruff check --fix .

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from actors.asking import QuestionFormat
+from actors.memory import halving, reason
 from factory.clips import encode_clip
 from factory.kinds import generator_kind
 from factory.media import encode_png
@@ -53,8 +54,8 @@ def _failed(
     ids: Sequence[str], name: str, seeds: Sequence[int], error: Exception
 ) -> list[Candidate]:
     """All of a prompt's candidates, none of which came about."""
-    reason = f"{type(error).__name__}: {error}"[:500]
-    return [Candidate(one, name, seed, error=reason) for one, seed in zip(ids, seeds, strict=True)]
+    why = reason(error)
+    return [Candidate(one, name, seed, error=why) for one, seed in zip(ids, seeds, strict=True)]
 
 
 class DiffusersGenerator:
@@ -74,25 +75,30 @@ class DiffusersGenerator:
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
         ids = _ids(self.name, self.spec, prompt, seeds)
         try:
-            drawn = self._draw(prompt.text, seeds)
-            media = [self._encode(pixels) for pixels in drawn]
-        except (RuntimeError, ValueError) as error:
+            drawn = halving(lambda few: self._draw(prompt.text, few), seeds)
+            return [
+                self._candidate(one, seed, pixels)
+                for one, seed, pixels in zip(ids, seeds, drawn, strict=True)
+            ]
+        except Exception as error:
             return _failed(ids, self.name, seeds, error)
-        return [
-            Candidate(one, self.name, seed, medium)
-            for one, seed, medium in zip(ids, seeds, media, strict=True)
-        ]
 
-    def _encode(self, pixels: np.ndarray) -> Media:
-        """A picture [H, W, 3] or a clip [T, H, W, 3]."""
+    def _candidate(self, candidate_id: str, seed: int, drawn: np.ndarray) -> Candidate:
+        """A candidate of what was drawn: a picture [H, W, 3] or a clip [T, H, W, 3], 0 to 1."""
+        if not np.isfinite(drawn).all():
+            error = "the pipeline drew pixels that are not finite numbers"
+            return Candidate(candidate_id, self.name, seed, error=error)
+        pixels = np.asarray(np.rint(drawn * 255), dtype=np.uint8)
         height, width = pixels.shape[-3:-1]
         if pixels.ndim == 3:
-            return Media(encode_png(pixels), width, height)
-        clip = encode_clip(pixels, self.spec.fps)
-        return Media(clip, width, height, len(pixels), self.spec.fps)
+            medium = Media(encode_png(pixels), width, height)
+        else:
+            clip = encode_clip(pixels, self.spec.fps)
+            medium = Media(clip, width, height, len(pixels), self.spec.fps)
+        return Candidate(candidate_id, self.name, seed, medium)
 
     def _draw(self, text: str, seeds: Sequence[int]) -> np.ndarray:
-        """uint8 pictures [N, H, W, 3], or clips [N, T, H, W, 3]."""
+        """Pictures [N, H, W, 3], or clips [N, T, H, W, 3], 0 to 1."""
         # Noise is always drawn on the CPU: the same seed then means the same picture on any device.
         noise = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         size = {
@@ -108,10 +114,7 @@ class DiffusersGenerator:
             output_type="np",
             **{key: value for key, value in size.items() if value is not None},
         )
-        drawn = np.asarray(output.frames if "frames" in output else output.images)
-        if not np.isfinite(drawn).all():
-            raise ValueError("the pipeline drew pixels that are not finite numbers")
-        return np.asarray(np.rint(drawn * 255), dtype=np.uint8)
+        return np.asarray(output.frames if "frames" in output else output.images)
 
 
 class AnswerGenerator:
@@ -133,10 +136,11 @@ class AnswerGenerator:
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
         ids = _ids(self.name, self.spec, prompt, seeds)
         try:
-            if prompt.media is None:
+            media = prompt.media
+            if media is None:
                 raise ValueError("the prompt is a question about no picture or clip")
-            answers = self._answer(prompt.text, prompt.media, seeds)
-        except (RuntimeError, ValueError) as error:
+            answers = halving(lambda few: self._answer(prompt.text, media, few), seeds)
+        except Exception as error:
             return _failed(ids, self.name, seeds, error)
         return [
             Candidate(one, self.name, seed, answer=answer, error=self._fault(answer))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 import torch
@@ -16,19 +17,32 @@ import torch
 from actors.generators import candidate_seeds, load_generator
 from actors.judges import TransformersJudge
 from actors.judges.endpoint import EndpointJudge
-from actors.tally import TallyHandle
+from actors.memory import halving, is_out_of_memory, reason
+from actors.storage import local_model
+from actors.tally import StageTally, TallyHandle
 from factory.criteria import CriteriaJudge
 from factory.judging.calibrated import CalibratedJudge
 from factory.judging.calibration import Calibration, CalibrationError
-from factory.protocols import Generator, Judge
+from factory.protocols import Generator, Judge, Sitting
 from factory.ranking import Strategy
 from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec
-from schemas.rows import Candidate, Duel, Group, Score
+from schemas.rows import Candidate, Duel, Group, Score, content_id
 
 #: Names the sandbox oracle where a judge is asked for.
 ORACLE = "sandbox:oracle"
+
+Model = TypeVar("Model", covariant=True)
+
+
+class ModelRef(Protocol[Model]):
+    """What travels to a worker that is to load a model. `name` is without version."""
+
+    @property
+    def name(self) -> str: ...
+
+    def load(self) -> Model: ...
 
 
 @dataclass(frozen=True)
@@ -39,8 +53,12 @@ class GeneratorRef:
     address: str
     spec: GeneratorSpec
 
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
     def load(self) -> Generator:
-        return load_generator(self.path, self.address, self.spec)
+        return load_generator(local_model(self.path), self.address, self.spec)
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,10 @@ class JudgeRef:
     is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
     criteria: Criteria = field(default_factory=Criteria)
 
+    @property
+    def name(self) -> str:
+        return self.address.partition("@")[0]
+
     def load(self) -> Judge:
         judge = self._load()
         return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
@@ -62,12 +84,13 @@ class JudgeRef:
     def _load(self) -> Judge:
         if self.path == ORACLE:
             return OracleJudge()
+        path = local_model(self.path)
         judge = TransformersJudge(
-            self.path, self.address, self.precision, self.max_batch, self.specification
+            path, self.address, self.precision, self.max_batch, self.specification
         )
         if not self.is_calibrated:
             return judge
-        calibration = Calibration.load(Path(self.path))
+        calibration = Calibration.load(Path(path))
         if calibration is None:
             raise CalibrationError(f"{self.path}: this judge was not calibrated")
         return CalibratedJudge(judge, calibration)
@@ -78,6 +101,10 @@ class EndpointRef:
     """What travels to a worker that is to ask an endpoint. The key does not travel."""
 
     spec: EndpointSpec
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
 
     @property
     def address(self) -> str:
@@ -97,50 +124,64 @@ class Generate:
     """Adds candidates.
 
     Reads prompt columns; adds `num_candidates` outputs of each generator to `candidates`. Seeds
-    come from the generator's name without its version: two versions draw from equal noise.
+    come from the generator's name without its version: two versions draw from equal noise. Where
+    nothing could be drawn, `error` and `failed_stage` say so.
     """
 
     def __init__(
         self,
-        generators: Sequence[GeneratorRef],
+        generators: Sequence[ModelRef[Generator]],
         num_candidates: int,
         seed: int,
         tally: TallyHandle,
     ) -> None:
         one_thread_per_worker()
-        self.generators: list[tuple[str, Generator]] = [
-            (ref.spec.name, ref.load()) for ref in generators
-        ]
+        self.generators = [(ref.name, ref.load()) for ref in generators]
         self.num_candidates = num_candidates
         self.seed = seed
         self.tally = tally
 
     def __call__(self, table: pa.Table) -> pa.Table:
         with self.tally.busy("generate") as done:
-            groups = [self.generate(group) for group in groups_from_table(table)]
+            groups = [self.generate(group, done) for group in groups_from_table(table)]
             done.num_rows = len(groups)
-            done.num_failed = sum(
-                candidate.error is not None for group in groups for candidate in group.candidates
-            )
         return groups_to_table(groups)
 
-    def generate(self, group: Group) -> Group:
+    def generate(self, group: Group, done: StageTally) -> Group:
         candidates: list[Candidate] = list(group.candidates)
         for name, generator in self.generators:
             seeds = candidate_seeds(group.prompt, name, self.seed, self.num_candidates)
-            candidates += generator.generate(group.prompt, seeds)
-        return replace(group, candidates=tuple(candidates))
+            try:
+                with done.model():
+                    candidates += generator.generate(group.prompt, seeds)
+            except Exception as error:
+                candidates += [
+                    Candidate(
+                        content_id("candidate", group.prompt.prompt_id, generator.name, seed),
+                        generator.name,
+                        seed,
+                        error=reason(error),
+                    )
+                    for seed in seeds
+                ]
+        group = replace(group, candidates=tuple(candidates))
+        if any(one.error is None for one in candidates):
+            return group
+        why = next((one.error for one in candidates if one.error), "no candidates")
+        done.fail(group.prompt.prompt_id, why)
+        return replace(group, error=why, failed_stage="generate")
 
 
 class Judging:
     """Adds scores and duels.
 
     Reads `candidates`; adds to `scores` one score for each, and to `duels` those that the ranking
-    strategy asks for: all of one plan together, then the next plan.
+    strategy asks for: all of one plan together, then the next plan. Where a judge fails, `error`
+    and `failed_stage` say so.
     """
 
     def __init__(
-        self, judges: Sequence[JudgeRef | EndpointRef], strategy: Strategy, tally: TallyHandle
+        self, judges: Sequence[ModelRef[Judge]], strategy: Strategy, tally: TallyHandle
     ) -> None:
         one_thread_per_worker()
         self.judges = [ref.load() for ref in judges]
@@ -149,27 +190,52 @@ class Judging:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         with self.tally.busy("judge") as done:
-            groups = [self.judge(group) for group in groups_from_table(table)]
+            groups = [self.judge(group, done) for group in groups_from_table(table)]
             done.num_rows = len(groups)
-            done.num_failed = sum(
-                sum(score.error is not None for score in group.scores)
-                + sum(duel.error is not None for duel in group.duels)
-                for group in groups
-            )
         return groups_to_table(groups)
 
-    def judge(self, group: Group) -> Group:
+    def judge(self, group: Group, done: StageTally) -> Group:
+        if group.error is not None:
+            return group
         all_scores: list[Score] = list(group.scores)
         all_duels: list[Duel] = list(group.duels)
         for judge in self.judges:
             try:
-                sitting = judge.sit(group.prompt, group.candidates)
-                scores, duels = sitting.scores(), list[Duel]()
-                while matches := self.strategy.plan(scores, duels):
-                    duels += sitting.duels(matches)
-            except (RuntimeError, ValueError) as error:
-                reason = f"{judge.name}: {type(error).__name__}: {error}"[:500]
-                return replace(group, error=reason)
+                with done.model():
+                    scores, duels = self._verdicts(judge, group)
+            except Exception as error:
+                why = reason(error, f"{judge.name}: ")
+                done.fail(group.prompt.prompt_id, why)
+                return replace(group, error=why, failed_stage="judge")
             all_scores += scores
             all_duels += duels
-        return replace(group, scores=tuple(all_scores), duels=tuple(all_duels))
+        group = replace(group, scores=tuple(all_scores), duels=tuple(all_duels))
+        if group.is_invalid:
+            errors = (one.error for one in group.scores if one.error)
+            done.fail(group.prompt.prompt_id, next(errors, "fewer than two scores"))
+        return group
+
+    def _verdicts(self, judge: Judge, group: Group) -> tuple[list[Score], list[Duel]]:
+        """One judge's scores and duels; in smaller sittings where memory is too small for one."""
+        prompt, candidates = group.prompt, group.candidates
+        sitting: Sitting | None = None
+        try:
+            sitting = judge.sit(prompt, candidates)
+            scores = sitting.scores()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            sitting = None
+        if sitting is None:
+            scores = halving(lambda few: judge.sit(prompt, few).scores(), candidates)
+
+        def play(matches: Sequence[tuple[int, int]]) -> list[Duel]:
+            if sitting is not None:
+                return sitting.duels(matches)
+            sides = [[candidates[first], candidates[second]] for first, second in matches]
+            return [duel for both in sides for duel in judge.sit(prompt, both).duels([(0, 1)])]
+
+        duels: list[Duel] = []
+        while matches := self.strategy.plan(scores, duels):
+            duels += halving(play, matches)
+        return scores, duels

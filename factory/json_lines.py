@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
+
+from schemas.places import Place
 
 
 def read_objects(
-    path: Path, lines: Iterable[tuple[int, str]], fault: type[ValueError]
+    path: Place, lines: Iterable[tuple[int, str]], fault: type[ValueError]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """The object of each numbered line, with its number.
 
@@ -26,7 +27,7 @@ def read_objects(
     for number, line in lines:
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise fault(f"{path}: row {number}: not JSON: {error}") from None
         if not isinstance(row, dict):
             raise fault(f"{path}: row {number}: is {type(row).__name__}, not an object")

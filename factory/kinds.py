@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from schemas.places import Place
 from schemas.recipe import Align, GeneratorSpec
 from schemas.rows import UNDERSTANDING, Task
 
@@ -32,13 +33,13 @@ ALIGNABLE = (
 )
 
 
-def generator_kind(path: str, spec: GeneratorSpec) -> Kind:
+def generator_kind(path: str | Place, spec: GeneratorSpec) -> Kind:
     """The kind of the model at `path`: the recipe's own, or a later version of it.
 
     Raises:
         ValueError: a directory that holds neither, or another kind than the recipe describes.
     """
-    directory = Path(path)
+    directory = Path(path) if isinstance(path, str) else path
     if not directory.is_dir():
         return "pipeline" if spec.answering is None else "answering"
     for kind, marker in MARKERS.items():
@@ -55,13 +56,14 @@ def generator_kind(path: str, spec: GeneratorSpec) -> Kind:
     )
 
 
-def check_alignable(path: str, spec: GeneratorSpec, align: Align) -> None:
+def check_alignable(path: str | Place, spec: GeneratorSpec, align: Align) -> None:
     """Refuse what the trainers would refuse, as far as small files tell.
 
     Raises:
         ValueError: names the key of the recipe and says what to do.
     """
-    kind, directory = generator_kind(path, spec), Path(path)
+    kind = generator_kind(path, spec)
+    directory = Path(path) if isinstance(path, str) else path
     if kind == "pipeline":
         if align.is_length_normalised:
             raise ValueError("align.is_length_normalised is for answers: a picture has no length")
@@ -78,7 +80,7 @@ def check_alignable(path: str, spec: GeneratorSpec, align: Align) -> None:
         )
 
 
-def _check_parts(path: str, index: dict[str, Any]) -> None:
+def _check_parts(path: str | Place, index: dict[str, Any]) -> None:
     parts = {
         name: entry[1]
         for name, entry in index.items()
@@ -93,7 +95,7 @@ def _check_parts(path: str, index: dict[str, Any]) -> None:
         )
 
 
-def _has_chat_template(directory: Path) -> bool:
+def _has_chat_template(directory: Place) -> bool:
     files = ("chat_template.jinja", "chat_template.json")
     if any((directory / name).is_file() for name in files):
         return True
@@ -101,7 +103,7 @@ def _has_chat_template(directory: Path) -> bool:
     return any(_read(directory / name).get("chat_template") for name in configs)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Place) -> dict[str, Any]:
     """A JSON object; empty where there is no such file.
 
     Raises:

@@ -14,7 +14,9 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from actors.storage import arrow_path, remove, write_whole
 from factory.human_audit.findings import Sampled
 from factory.human_audit.sampling import doubts, draw, inclusion
 from factory.human_audit.sheets import COLUMNS
 from jobs.pipelines import find_rows, stream
 from schemas.arrow import PAIRS, pairs_from_table, tags_from_rows
+from schemas.places import Place
 from schemas.recipe import AuditSample
 from schemas.rows import Pair, seed_of
 
@@ -40,40 +44,54 @@ _DOUBT = ("margin", "margin_sd", "p_chosen", "score_margin", "is_flipped")
 _DRAWN = [("slice", pa.string()), ("p_drawn", pa.float64()), ("is_chosen_first", pa.bool_())]
 
 
-def write_sample(directory: Path, settings: AuditSample, seed: int) -> int:
-    """Draw the audit sample of the pairs in `directory`, write it, and return its size."""
-    found = _draw(directory, settings, seed)
-    if not found:
-        return 0
+def write_sample(
+    directory: Place, settings: AuditSample, seed: int, files: Sequence[str] | None = None
+) -> int:
+    """Draw the audit sample of the pairs in `directory`, write it, and return its size.
+
+    Args:
+        directory: of the data set.
+        settings: of the sample.
+        seed: of the recipe.
+        files: names of the data set's files, where it is not complete yet.
+    """
+    found = _draw(directory, settings, seed, files)
     folder = directory / FOLDER
-    folder.mkdir()
-    table = find_rows(directory, "pair_id", list(found), PAIRS).sort_by("pair_id")
+    if not found:
+        remove(folder)  # a killed run of another recipe may have left one
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    table = find_rows(directory, "pair_id", list(found), PAIRS, files).sort_by("pair_id")
     ids = table.column("pair_id").to_pylist()
     is_first = [seed_of("audit sides", seed, one) % 2 == 0 for one in ids]
     columns = ([found[one][0] for one in ids], [found[one][1] for one in ids], is_first)
     for (name, type_), values in zip(_DRAWN, columns, strict=True):
         table = table.append_column(name, pa.array(values, type_))
-    pq.write_table(table, folder / SAMPLE)
+    filesystem, name = arrow_path(folder / SAMPLE)
+    pq.write_table(table, name, filesystem=filesystem)
     # Not by prompt: two pairs of one prompt should not be looked at in a row.
     shown = sorted(ids, key=lambda one: seed_of("audit order", seed, one))
     pairs = {pair.pair_id: pair for pair in pairs_from_table(table)}
     sides = dict(zip(ids, is_first, strict=True))
     page = render([(pairs[one], sides[one]) for one in shown])
-    (folder / PAGE).write_text(page, encoding="utf-8")
-    with (folder / SHEET).open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(COLUMNS)
-        rows.writerows((one, "", "", "") for one in shown)
+    write_whole(folder / PAGE, page.encode())
+    sheet = io.StringIO(newline="")
+    rows = csv.writer(sheet)
+    rows.writerow(COLUMNS)
+    rows.writerows((one, "", "", "") for one in shown)
+    write_whole(folder / SHEET, sheet.getvalue().encode())
     return len(ids)
 
 
-def _draw(directory: Path, settings: AuditSample, seed: int) -> dict[str, tuple[str, float]]:
+def _draw(
+    directory: Place, settings: AuditSample, seed: int, files: Sequence[str] | None
+) -> dict[str, tuple[str, float]]:
     """Slice and probability of each drawn pair, by its id; a few numbers of each pair are held."""
     ids: list[Any] = []
     doubt: list[Any] = []
     codes: list[Any] = []
     slices: dict[str, int] = {}
-    for batch in stream(directory, ["pair_id", "verdict", "tags", *_DOUBT]):
+    for batch in stream(directory, ["pair_id", "verdict", "tags", *_DOUBT], files=files):
         kept = batch.filter(pc.equal(batch.column("verdict"), "kept"))
         doubt.append(doubts(*(kept.column(name).to_numpy(zero_copy_only=False) for name in _DOUBT)))
         ids.append(
@@ -95,13 +113,15 @@ def _draw(directory: Path, settings: AuditSample, seed: int) -> dict[str, tuple[
     return {f"{int(number[at]):016x}": (names[slice_of[at]], float(p[at])) for at in drawn}
 
 
-def read_sample(directory: Path) -> list[Sampled]:
+def read_sample(directory: Place) -> list[Sampled]:
     """The audit sample of the pairs in `directory`; empty where none was drawn."""
     path = directory / FOLDER / SAMPLE
     if not path.is_file():
         return []
     names = ["pair_id", "prompt_id", "p_drawn", "slice", "is_chosen_first"]
-    return [Sampled(**row) for row in pq.read_table(path, columns=names).to_pylist()]
+    filesystem, name = arrow_path(path)
+    table = pq.read_table(name, columns=names, filesystem=filesystem)
+    return [Sampled(**row) for row in table.to_pylist()]
 
 
 def render(pairs: list[tuple[Pair, bool]]) -> str:

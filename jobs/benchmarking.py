@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from actors.storage import local_copy, place
 from factory.judging.calibration import Calibration
 from factory.labels.registry import Format
 from jobs import importing, results
@@ -28,9 +29,10 @@ from jobs.judging import (
 from jobs.lineage import ADDRESS
 from jobs.ray_session import check_cpus, ray_session
 from jobs.results import JudgeReport
-from jobs.workspace import InputError, Model, Round, check_model, check_writable
+from jobs.workspace import InputError, Model, Round, check_model, check_writable, complete
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
+from schemas.places import Place
 from schemas.rows import Opinion
 
 #: Names the recipe's `evaluate.endpoint` where a judge is asked for.
@@ -92,7 +94,7 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
         opinions,
         judge.address,
         benchmark.name,
-        Calibration.load(Path(judge.path)) if Path(judge.path).is_dir() else None,
+        Calibration.load(local_copy(judge.path)) if place(judge.path).is_dir() else None,
         tags=_tags(benchmark),
         macro_tag=benchmark.format.macro_tag if benchmark.format else None,
         num_resamples=at.recipe.evaluate.num_resamples,
@@ -116,7 +118,7 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
         },
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    manifest.write(out, made)
+    complete(out, made)
     print(as_text(found), flush=True)
     _say_faults(opinions)
     if num_unusable:
@@ -141,7 +143,7 @@ def print_plan(benchmark: Benchmark, at: Round, out: Path) -> None:
 
 def _prepare(
     benchmark: Benchmark, at: Round, out: Path
-) -> tuple[Any, Model, list[Path], list[Parent], dict[str, Any], int]:
+) -> tuple[Any, Model, list[Place], list[Parent], dict[str, Any], int]:
     """The judge, the label rows, what the report is made from, and how many rows are unusable."""
     if not ADDRESS.fullmatch(out.name):
         raise InputError(f"--out: {out}: is to be a directory named NAME@VERSION")

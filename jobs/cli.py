@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from actors.storage import configure
 from schemas.recipe import Recipe, RecipeError, load
 
 LAPTOP = Path(__file__).parent / "recipes" / "laptop.yaml"
@@ -39,7 +40,13 @@ def run(
 ) -> int:
     """Read the recipe and do the work; a fault in recipe or inputs ends in one clear message."""
     given = arguments.parse_args(argv)
-    return guarded(lambda: work(load(given.recipe, given.overrides), given))
+
+    def configured() -> None:
+        recipe = load(given.recipe, given.overrides)
+        configure(recipe.storage)  # before anything connects or starts a process
+        work(recipe, given)
+
+    return guarded(configured)
 
 
 def guarded(work: Callable[[], None]) -> int:
@@ -64,12 +71,18 @@ def _fail(error: Exception) -> int:
     return 2
 
 
-def stage_main(name: str, description: str, argv: Sequence[str] | None = None) -> int:
-    """The `main` of a job that runs one stage of one round."""
+def stage_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """The arguments of a job that runs one stage of one round."""
     arguments = parser(name, description)
     arguments.add_argument(
         "--round", type=int, default=1, metavar="N", help="round of the loop (default: 1)"
     )
+    return arguments
+
+
+def stage_main(name: str, description: str, argv: Sequence[str] | None = None) -> int:
+    """The `main` of a job that runs one stage of one round."""
+    arguments = stage_parser(name, description)
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
         from jobs.loop import run_stages

@@ -10,12 +10,12 @@ import base64
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from actors.storage import arrow_path, write_whole
 from factory.survey import Slice, reasons_of
 from jobs import lineage, results
-from jobs.pipelines import data_files
+from jobs.pipelines import data_files, media_store
 from jobs.report import (
     Curve,
     Example,
@@ -32,6 +32,7 @@ from jobs.tracking import public_settings
 from jobs.workspace import MAKERS, Round
 from schemas import manifest
 from schemas.manifest import Manifest
+from schemas.places import Place
 from schemas.rows import Candidate, Group, Media, Pair
 
 _NUM_KEPT, _NUM_PER_REASON, _MAX_REASONS = 6, 3, 8
@@ -44,7 +45,7 @@ class ReportError(ValueError):
     """An artifact that is there and cannot be read."""
 
 
-def write_report(at: Round) -> Path:
+def write_report(at: Round) -> Place:
     """Write the page of a round and return its path.
 
     Raises:
@@ -52,10 +53,7 @@ def write_report(at: Round) -> Path:
     """
     page = render(collect(at))
     path = at.report()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(page, encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, page.encode())
     return path
 
 
@@ -174,16 +172,17 @@ def _grid(at: Round, evaluation: results.Evaluation | None) -> Grid | None:
 # ------------------------------------------------------------------------------------- Parquet
 
 
-def _table(directory: Path, columns: list[str] | None = None, where: Any = None) -> Any:
+def _table(directory: Place, columns: list[str] | None = None, where: Any = None) -> Any:
     """The rows of a data set, or None where it holds no Parquet file."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    files = [str(path) for path in data_files(directory)]
+    files = [arrow_path(path) for path in data_files(directory)]
     if not files:
         return None
     try:
-        return ds.dataset(files, format="parquet").to_table(columns=columns, filter=where)
+        rows = ds.dataset([path for _, path in files], filesystem=files[0][0], format="parquet")
+        return media_store(directory).bring_in(rows.to_table(columns=columns, filter=where))
     except (OSError, pa.ArrowException) as error:
         raise ReportError(f"{directory}: cannot be read as Parquet: {error}") from None
 
@@ -231,7 +230,7 @@ def _pairs(
     return verdicts, reasons, examples
 
 
-def _read_pairs(directory: Path, pair_ids: Sequence[str]) -> list[Pair]:
+def _read_pairs(directory: Place, pair_ids: Sequence[str]) -> list[Pair]:
     import pyarrow.compute as pc
 
     from schemas import arrow
@@ -343,7 +342,7 @@ def show(media: Media | None) -> Picture | None:
     return Picture(_uri(_mime(smaller) or kind, smaller), False, media.width, media.height)
 
 
-def _size(data: bytes, path: Path) -> tuple[int, int]:
+def _size(data: bytes, path: Place) -> tuple[int, int]:
     import io
 
     from PIL import Image

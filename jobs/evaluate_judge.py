@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from actors.storage import is_remote
 from factory.labels.registry import FORMATS
 from jobs import cli
 from schemas.recipe import Recipe
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
         from jobs.benchmarking import Benchmark, evaluate_judge, print_plan
-        from jobs.workspace import Round
+        from jobs.workspace import InputError, Round
 
         at = Round(recipe, given.round)
         benchmark = Benchmark(
@@ -74,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             given.judge,
             tuple(given.slice),
         )
-        out = given.out or at.root / "data" / f"benchmark-{given.format}@{given.round}"
+        if given.out is None and is_remote(recipe.root):
+            raise InputError("--out: give a local directory; the root of the recipe is on S3")
+        out = given.out or Path(recipe.root, "data", f"benchmark-{given.format}@{given.round}")
         if given.dry_run:
             print_plan(benchmark, at, out)
         else:

@@ -31,7 +31,7 @@ from factory.labels.registry import Format
 from factory.labels.streams import StreamError, objects, together
 from jobs.lineage import ADDRESS
 from jobs.pipelines import data_files, row_batches
-from jobs.workspace import InputError, check_writable
+from jobs.workspace import InputError, check_writable, complete
 from schemas import manifest
 from schemas.arrow import digest_rows, labels_to_table
 from schemas.manifest import Manifest, Parent
@@ -110,7 +110,7 @@ def import_labels(request: Import, directory: Path) -> Manifest:
     )
     if not counts["labels"]:
         raise InputError(f"{', '.join(map(str, request.files))}: no row gives a label")
-    manifest.write(directory, made)
+    complete(directory, made)
     (directory / _STARTED).unlink()
     print(f"{made.address}: complete ({_say(made.counts)})", flush=True)
     return made

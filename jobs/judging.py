@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from jobs.pipelines import data_files, stage_wiring
+from actors.storage import arrow_path, place
+from jobs.pipelines import data_files, media_store, stage_wiring
 from jobs.workspace import InputError, Round
 from schemas import manifest
 from schemas.arrow import (
@@ -25,6 +25,7 @@ from schemas.arrow import (
     opinions_from_table,
     opinions_to_table,
 )
+from schemas.places import Place
 from schemas.recipe import Pool
 from schemas.rows import Label, Opinion
 
@@ -50,13 +51,13 @@ def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
     )
 
 
-def label_files(path: str) -> list[Path]:
+def label_files(path: str) -> list[Place]:
     """The Parquet files of label rows: one file, or those of a complete data set.
 
     Raises:
         InputError: there are none.
     """
-    found = Path(path)
+    found = place(path)
     if found.is_file():
         return [found]
     if not found.is_dir():
@@ -67,23 +68,33 @@ def label_files(path: str) -> list[Path]:
     return files
 
 
-def label_files_so_far(at: Round) -> list[Path]:
+def label_files_so_far(at: Round) -> list[Place]:
     """The label files of this round and all before it."""
     return [path for one in (*at.earlier(), at) for path in data_files(one.directory("labels"))]
 
 
-def label_batches(files: Sequence[Path], split: Split | None = None) -> Iterator[pa.RecordBatch]:
+def label_batches(files: Sequence[Place], split: Split | None = None) -> Iterator[pa.RecordBatch]:
     """Label rows in the order of their files, a few at a time."""
     # By default pyarrow keeps all that it has read of a file until the last row of it.
     options = ds.ParquetFragmentScanOptions(pre_buffer=False)
     parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
-    scanner = ds.dataset([str(path) for path in files], schema=LABELS, format=parquet).scanner(
+    sources = [arrow_path(path) for path in files]
+    scanner = ds.dataset(
+        [path for _, path in sources],
+        schema=LABELS,
+        format=parquet,
+        filesystem=sources[0][0] if sources else None,
+    ).scanner(
         filter=None if split is None else ds.field("split") == split,
         batch_size=_LABELS_AT_ONCE,
         batch_readahead=1,
         fragment_readahead=1,
     )
-    yield from scanner.to_batches()
+    if not files:
+        return
+    store = media_store(files[0].parent)  # data sets of one root share their objects
+    for batch in scanner.to_batches():
+        yield from store.bring_in(pa.Table.from_batches([batch])).to_batches()
 
 
 def heldout_labels(at: Round) -> Iterator[Label]:
@@ -99,7 +110,7 @@ def heldout_opinions(at: Round) -> list[Opinion]:
 
 def judge_labels(
     ref: Any,
-    files: Sequence[Path],
+    files: Sequence[Place],
     pool: Pool,
     split: Split | None = None,
     *,
@@ -119,13 +130,21 @@ def judge_labels(
 
     from actors.measure import JudgeLabels
 
-    num_rows = sum(pq.ParquetFile(path).metadata.num_rows for path in files)
+    sources = [arrow_path(path) for path in files]
+    num_rows = sum(pq.read_metadata(path, filesystem=fs).num_rows for fs, path in sources)
     rows = ray.data.read_parquet(
-        [str(path) for path in files],
+        [path for _, path in sources],
+        filesystem=sources[0][0],
         override_num_blocks=max(math.ceil(num_rows / _LABELS_PER_BLOCK), 1),
     )
     if split is not None:
         rows = rows.filter(expr=col("split") == split)
+    rows = rows.map_batches(
+        media_store(files[0].parent).bring_in,
+        batch_format="pyarrow",
+        batch_size=None,
+        zero_copy_batch=True,
+    )
     rows = rows.map_batches(
         JudgeLabels,
         fn_constructor_args=(ref, with_scores),
@@ -137,12 +156,13 @@ def judge_labels(
     return sorted(found, key=lambda one: one.label_id)
 
 
-def write_opinions(path: Path, opinions: Sequence[Opinion]) -> None:
+def write_opinions(path: Place, opinions: Sequence[Opinion]) -> None:
     """Write opinions, from which every figure can be measured again."""
-    pq.write_table(opinions_to_table(opinions), path, compression="zstd")
+    filesystem, name = arrow_path(path)
+    pq.write_table(opinions_to_table(opinions), name, filesystem=filesystem, compression="zstd")
 
 
-def read_opinions(path: Path) -> list[Opinion]:
+def read_opinions(path: Place) -> list[Opinion]:
     """Read opinions.
 
     Raises:
@@ -151,6 +171,7 @@ def read_opinions(path: Path) -> list[Opinion]:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; `python -m jobs.train_judge` writes it")
-    table = pq.read_table(path)
+    filesystem, name = arrow_path(path)
+    table = pq.read_table(name, filesystem=filesystem)
     check_schema(table.schema, OPINIONS, str(path))
     return opinions_from_table(table)

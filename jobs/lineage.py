@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from schemas import manifest as manifests
 from schemas.manifest import Manifest, ManifestError
+from schemas.places import Place
 
 ADDRESS = re.compile(r"[a-z0-9][a-z0-9-]*@[0-9]+")
 FOLDERS = ("data", "models")
@@ -38,7 +38,7 @@ class Node:
     parents: tuple[Node, ...]
 
 
-def directory_of(root: Path, address: str) -> Path | None:
+def directory_of(root: Place, address: str) -> Place | None:
     """The directory of a complete artifact under `root`, or None where there is none."""
     if ADDRESS.fullmatch(address) is None:  # never a path made of a foreign string
         return None
@@ -49,7 +49,7 @@ def directory_of(root: Path, address: str) -> Path | None:
     return None
 
 
-def find(root: Path, address: str) -> Manifest | None:
+def find(root: Place, address: str) -> Manifest | None:
     """The manifest at an address under `root`, or None where there is no complete artifact.
 
     Raises:
@@ -62,7 +62,7 @@ def find(root: Path, address: str) -> Manifest | None:
     return found
 
 
-def trace(root: Path, address: str) -> Node:
+def trace(root: Place, address: str) -> Node:
     """The artifact at `address` with everything that it was made from.
 
     Raises:
@@ -74,7 +74,7 @@ def trace(root: Path, address: str) -> Node:
     return _node(root, "", address, found.digest, ())
 
 
-def _node(root: Path, role: str, address: str, digest: str, below: tuple[str, ...]) -> Node:
+def _node(root: Place, role: str, address: str, digest: str, below: tuple[str, ...]) -> Node:
     if address in below:
         raise ManifestError(f"{address}: is made from itself, by way of {' <- '.join(below)}")
     found = find(root, address)
@@ -102,7 +102,7 @@ def walk(node: Node) -> Iterator[Node]:
             queue.extend(at.parents)
 
 
-def lineage(root: Path, address: str) -> list[Manifest]:
+def lineage(root: Place, address: str) -> list[Manifest]:
     """The manifests of an artifact and of all that it was made from, nearest first."""
     return [node.manifest for node in walk(trace(root, address)) if node.manifest is not None]
 

@@ -55,7 +55,7 @@ def run_stages(
         InputError: something that a stage needs is missing, or the round does not exist.
         JudgeGateError: the judge is not good enough to go on with.
     """
-    from jobs.stage import print_plan, run_stage
+    from jobs.stage import print_plan, run_stage, say_complete
     from jobs.workspace import InputError, Round
 
     if not 1 <= number <= recipe.num_rounds:
@@ -66,6 +66,8 @@ def run_stages(
         return
     at = Round(recipe, number)
     stages = [import_module(f"jobs.stages.{name}").STAGE for name in names]
+    if say_complete(stages, at):
+        return
     for stage in stages[:1]:  # a missing input is found before Ray starts
         stage.parents(at)
 

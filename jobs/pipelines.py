@@ -1,89 +1,169 @@
 """The two streaming pipelines that load models, wired: drawing candidates, and judging them.
 
-    prompts.parquet -> Generate (actor pool) -> Judging (actor pool) -> groups in Parquet
+    prompts -> Generate (actor pool) -> Judging (actor pool) -> media store -> parts in Parquet
 
-Rows are marked, never dropped, and the prompt's id survives from the read to the write: Ray Data's
-own checkpoint then makes a killed run continue where it was.
+Rows are marked, never dropped. A run that was killed is continued by the same command: the parts
+that it left say which prompts are done (`jobs.parts`), and only the others are read.
 """
 
 from __future__ import annotations
 
 import math
 import time
+import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from actors.media_store import MediaStore
+from actors.storage import arrow_path
 from factory.ranking import Strategy
-from schemas.arrow import GROUPS, digest_rows, groups_from_table, groups_to_table
+from jobs import parts
+from jobs.parts import Settled
+from schemas import manifest
+from schemas.arrow import GROUPS, check_schema, digest_rows, groups_from_table, groups_to_table
+from schemas.places import Place
 from schemas.recipe import Pool, Recipe
 from schemas.rows import Group, Prompt
 
-_INPUT = "_prompts.parquet"
-_CHECKPOINT = "_checkpoint"
+_INPUT = "_prompts"
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Speed of a pipeline run; resumed rows were made by an earlier one and are not counted."""
+    """Speed of a pipeline run; resumed rows were made by an earlier one and are not counted.
 
-    num_rows: int
-    seconds: float
-    busy_s: Mapping[str, float]
+    num_rows: made by this run.
+    seconds: of the run, from the first actor's start to the last row written.
+    steady_s: from the first piece of work to the end of the last.
+    busy_s: working seconds of each stage, over all its actors.
+    bare_rate: rows per second that the models of each stage could do alone, if all its actors had
+        nothing but model calls to make.
+    """
+
+    num_rows: int = 0
+    seconds: float = 0.0
+    steady_s: float = 0.0
+    busy_s: Mapping[str, float] = field(default_factory=dict)
+    bare_rate: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def slowest(self) -> str | None:
+        """The stage whose models hold the others back."""
+        return min(self.bare_rate, key=self.bare_rate.__getitem__, default=None)
+
+    @property
+    def speed_of_light(self) -> float:
+        """Rows per second achieved, as a share of what the slowest stage's bare models could do."""
+        if self.slowest is None or not self.steady_s:
+            return math.nan
+        return self.num_rows / self.steady_s / self.bare_rate[self.slowest]
 
     def __str__(self) -> str:
+        if not self.num_rows:
+            return "no rows were left to make"
         busy = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.busy_s.items())
         rate = self.num_rows / self.seconds if self.seconds else 0.0
-        return f"{self.num_rows} rows in {self.seconds:.1f} s ({rate:.2f} rows/s; busy: {busy})"
+        text = f"{self.num_rows} rows in {self.seconds:.1f} s ({rate:.2f} rows/s; busy: {busy})"
+        if self.slowest is not None:
+            text += (
+                f"; speed of light: {self.speed_of_light:.0%} of the bare models' "
+                f"{self.bare_rate[self.slowest]:.2f} rows/s, held back by {self.slowest!r}"
+            )
+        return text
+
+    def figures(self) -> dict[str, float]:
+        """For manifest and tracking; nothing where no rows were made."""
+        if not self.num_rows:
+            return {}
+        return {
+            "rows_per_s": self.num_rows / self.seconds,
+            "speed_of_light": self.speed_of_light,
+            **{f"busy_{stage}_s": seconds for stage, seconds in self.busy_s.items()},
+            **{f"bare_{stage}_rows_per_s": rate for stage, rate in self.bare_rate.items()},
+        }
 
 
 def run_pipeline(
     prompts: Sequence[Prompt],
-    directory: Path,
+    directory: Place,
     recipe: Recipe,
     *,
     generators: Sequence[Any],
     num_candidates: int,
     judges: Sequence[Any] = (),
     strategy: Strategy | None = None,
-) -> Throughput:
+    count: parts.Count | None = None,
+) -> tuple[Throughput, Settled]:
     """Draw candidates for every prompt, judge them, and write groups to `directory`.
 
     Args:
         prompts: what to draw; their ids must be unique.
-        directory: gets the Parquet files, the checkpoint, and a copy of the prompts.
-        recipe: for pools, block size and seed.
+        directory: gets the Parquet files; those that are there are not made again.
+        recipe: for pools, block size, seed and layout.
         generators: `actors.stages.GeneratorRef`, each of which adds `num_candidates`.
         num_candidates: candidates of each generator for each prompt.
         judges: `actors.stages.JudgeRef`; none leaves the groups unjudged.
         strategy: which duels to play; needed with judges.
+        count: what to count in a table of groups.
+
+    Raises:
+        TooManyFailuresError: more rows failed than the recipe allows.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    done = {one for part in parts.read_parts(directory, "prompt_id") for one in part.ids}
+    left = [prompt for prompt in prompts if prompt.prompt_id not in done]
+    speed = Throughput()
+    if left:
+        groups = [Group(prompt, ()) for prompt in left]
+        speed = make_groups(groups, directory, recipe, generators, num_candidates, judges, strategy)
+    settled = parts.settle(
+        parts.read_parts(directory, "prompt_id"),
+        directory,
+        GROUPS,
+        recipe.storage,
+        wanted=[prompt.prompt_id for prompt in prompts],
+        count=count,
+    )
+    return speed, settled
+
+
+def make_groups(
+    groups: Sequence[Group],
+    directory: Place,
+    recipe: Recipe,
+    generators: Sequence[Any],
+    num_candidates: int,
+    judges: Sequence[Any],
+    strategy: Strategy | None,
+    prefix: str = "part",
+) -> Throughput:
+    """Stream groups without candidates through the models, and write them as parts.
+
+    Raises:
+        TooManyFailuresError: more rows failed than the recipe allows.
     """
     import ray.data
-    from ray.data.checkpoint import CheckpointConfig
 
     from actors.stages import Generate, Judging
-    from actors.tally import TallyHandle
+    from actors.tally import TallyHandle, TooManyFailuresError
 
-    prompts_file = directory / _INPUT
-    pq.write_table(groups_to_table(Group(prompt, ()) for prompt in prompts), prompts_file)
-    tally = TallyHandle()
-    context = ray.data.DataContext.get_current()
-    context.checkpoint_config = CheckpointConfig(
-        id_column="prompt_id",
-        checkpoint_path=str((directory / _CHECKPOINT).absolute()),
-        delete_checkpoint_on_success=False,
-    )
     settings = recipe.produce
+    # Drivers that race must not write over each other's input.
+    todo = directory / f"{_INPUT}-{uuid.uuid4().hex}.parquet"
+    filesystem, path = arrow_path(todo)
+    pq.write_table(groups_to_table(groups), path, filesystem=filesystem)
+    tally = TallyHandle(settings.max_failed_share)
     began = time.monotonic()
     try:
         rows = ray.data.read_parquet(
-            str(prompts_file),
-            override_num_blocks=math.ceil(len(prompts) / settings.groups_per_block),
+            path,
+            filesystem=filesystem,
+            override_num_blocks=math.ceil(len(groups) / settings.groups_per_block),
         )
         rows = rows.map_batches(
             Generate,
@@ -96,15 +176,85 @@ def run_pipeline(
                 fn_constructor_args=(judges, strategy, tally),
                 **stage_wiring(settings.judges, settings.groups_per_block),
             )
-        rows.write_parquet(str(directory), mode=ray.data.SaveMode.APPEND)
+        write_parts(rows, directory, recipe, prefix)
+    except Exception as error:
+        stopped = tally.read_stopped()
+        if stopped is not None:
+            raise TooManyFailuresError(stopped) from error
+        raise
     finally:
-        context.checkpoint_config = None
-    done = tally.read()
+        todo.unlink(missing_ok=True)
+    tallied = tally.read()
+    pools = {"generate": settings.generators, "judge": settings.judges}
     return Throughput(
-        num_rows=done["generate"].num_rows if "generate" in done else 0,
+        num_rows=tallied["generate"].num_rows if "generate" in tallied else 0,
         seconds=time.monotonic() - began,
-        busy_s={stage: one.busy_s for stage, one in done.items()},
+        steady_s=max((one.ended for one in tallied.values()), default=0.0)
+        - min((one.began for one in tallied.values()), default=0.0),
+        busy_s={stage: one.busy_s for stage, one in tallied.items()},
+        bare_rate={
+            stage: one.num_rows * pools[stage].size / one.model_s
+            for stage, one in tallied.items()
+            if one.model_s > 0
+        },
     )
+
+
+def write_parts(rows: Any, directory: Place, recipe: Recipe, prefix: str = "part") -> None:
+    """Write a Ray data set as parts: one file for each block, each whole or not there."""
+    import ray.data
+
+    filesystem, path = arrow_path(directory)
+    rows = rows.map_batches(
+        media_store(directory, recipe.storage.max_inline_bytes).put_out,
+        batch_format="pyarrow",
+        batch_size=None,
+        zero_copy_batch=True,
+        num_cpus=_THIN,
+    )
+    rows.write_parquet(
+        path,
+        filesystem=filesystem,
+        filename_provider=_PartNames(prefix),
+        mode=ray.data.SaveMode.APPEND,
+        ray_remote_args={"num_cpus": _THIN},
+        **parts.WRITER,
+    )
+
+
+def write_dataset(
+    rows: Any, directory: Place, schema: pa.Schema, key: str, recipe: Recipe
+) -> Settled:
+    """Write a Ray data set as a whole data set, beside whatever other drivers left there."""
+    prefix = f"part-{uuid.uuid4().hex}"
+    write_parts(rows, directory, recipe, prefix)
+    mine = parts.read_parts(directory, key, prefix)
+    return parts.settle(mine, directory, schema, recipe.storage)
+
+
+#: Logical CPUs of a task that mostly waits for storage.
+_THIN = 0.5
+
+
+class _PartNames:
+    """Names of parts: no two runs, tasks or retries of other runs share one."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
+        return f"{self.prefix}-{write_uuid}-{task_index:06d}-{{i}}.parquet"
+
+
+def media_store(directory: Place, max_inline_bytes: int = 0) -> MediaStore:
+    """The objects to which a data set's rows refer: those of the root in whose `data` it lies, or
+    its own.
+    """
+    at = directory
+    while at.name and at.name != "data" and at.parent != at:
+        at = at.parent
+    root = at.parent if at.name == "data" else directory
+    return MediaStore(str(root), max_inline_bytes)
 
 
 def stage_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
@@ -132,54 +282,133 @@ def pool_gpus(recipe: Recipe) -> float:
     return sum(pool.size * pool.num_gpus for pool in pools)
 
 
-def data_files(directory: Path) -> list[Path]:
-    """The Parquet files of a data set, without its notes and inputs."""
+def data_files(directory: Place) -> list[Place]:
+    """The Parquet files of a data set: those that its manifest names, or all where there is none;
+    never its notes and inputs.
+    """
+    made = manifest.read(directory)
+    if made is not None and made.files is not None:
+        return [directory / name for name in made.files]
     return sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("_"))
 
 
-def row_batches(path: Path, batch_size: int) -> Iterator[pa.RecordBatch]:
+def read_files(files: Sequence[Place]) -> Any:
+    """Parquet files of one root as a Ray data set, references to media as they are."""
+    import ray.data
+
+    sources = [arrow_path(path) for path in files]
+    return ray.data.read_parquet(
+        [path for _, path in sources], filesystem=sources[0][0] if sources else None
+    )
+
+
+def read_dataset(directories: Sequence[Place]) -> Any:
+    """Data sets of one root as one Ray data set, media included."""
+    rows = read_files([path for one in directories for path in data_files(one)])
+    return rows.map_batches(
+        media_store(directories[0]).bring_in,
+        batch_format="pyarrow",
+        batch_size=None,
+        zero_copy_batch=True,
+    )
+
+
+def row_batches(
+    path: Place, batch_size: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file, a few at a time, for files that need not fit in memory."""
-    # By default pyarrow keeps all that it has read of a file until the last row of it.
-    yield from pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=batch_size)
+    with path.open("rb") as file:
+        # By default pyarrow keeps all that it has read of a file until the last row of it.
+        yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size, columns=columns)
 
 
-def read_table(directory: Path, schema: pa.Schema) -> pa.Table:
-    """A whole data set as one table, for sets that fit in memory."""
-    tables = [pq.read_table(path, schema=schema) for path in data_files(directory)]
+def read_table(directory: Place, schema: pa.Schema, files: Sequence[str] | None = None) -> pa.Table:
+    """A whole data set as one table, media included, for sets that fit in memory.
+
+    Raises:
+        SchemaError: a file has other columns.
+    """
+    store = media_store(directory)
+    tables = []
+    for path in _paths(directory, files):
+        filesystem, name = arrow_path(path)
+        check_schema(pq.read_schema(name, filesystem=filesystem), schema, str(path))
+        table = pq.read_table(name, filesystem=filesystem, schema=schema)
+        tables.append(store.bring_in(table))
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
-def read_groups(directory: Path) -> list[Group]:
-    """All groups of a data set, in the order of their prompts' ids, media included."""
-    groups = groups_from_table(read_table(directory, GROUPS))
+def read_groups(directory: Place, files: Sequence[str] | None = None) -> list[Group]:
+    """All groups of a data set, in the order of their prompts' ids, media included.
+
+    Args:
+        directory: of the data set.
+        files: names of its files, where it is not complete yet.
+    """
+    groups = groups_from_table(read_table(directory, GROUPS, files))
     return sorted(groups, key=lambda group: group.prompt.prompt_id)
 
 
 def stream(
-    directory: Path, columns: Sequence[str] | None = None, batch_size: int = 1024
-) -> Iterator[pa.RecordBatch]:
-    """The rows of a data set, file by file and a few at a time, for sets of any size."""
-    for path in data_files(directory):
-        yield from pq.ParquetFile(path).iter_batches(batch_size, columns=columns)
+    directory: Place,
+    columns: Sequence[str] | None = None,
+    batch_size: int = 1024,
+    files: Sequence[str] | None = None,
+) -> Iterator[pa.Table]:
+    """The rows of a data set, file by file and a few at a time, media of the columns included, for
+    sets of any size.
+
+    Args:
+        directory: of the data set.
+        columns: to read; all of them where None.
+        batch_size: rows of a table at most.
+        files: names of its files, where it is not complete yet.
+    """
+    store = media_store(directory)
+    for path in _paths(directory, files):
+        for batch in row_batches(path, batch_size, columns):
+            yield store.bring_in(pa.Table.from_batches([batch]))
 
 
-def find_rows(directory: Path, column: str, wanted: Collection[str], schema: pa.Schema) -> pa.Table:
-    """The few rows of a data set whose `column` is one of `wanted`; only row groups that hold one
-    of them are read whole.
+def find_rows(
+    directory: Place,
+    column: str,
+    wanted: Collection[str],
+    schema: pa.Schema,
+    files: Sequence[str] | None = None,
+) -> pa.Table:
+    """The few rows of a data set whose `column` is one of `wanted`, media included; only row groups
+    that hold one of them are read whole.
+
+    Args:
+        directory: of the data set.
+        column: of strings.
+        wanted: its values.
+        schema: of the rows.
+        files: names of its files, where it is not complete yet.
     """
     found = []
     values = pa.array(sorted(wanted), pa.string())
-    for path in data_files(directory):
-        file = pq.ParquetFile(path)
-        for index in range(file.num_row_groups):
-            column_of = file.read_row_group(index, columns=[column]).column(column)
-            rows = pc.is_in(column_of, values)
-            if pc.any(rows).as_py():
-                for batch in file.iter_batches(256, row_groups=[index], columns=schema.names):
-                    found.append(batch.filter(pc.is_in(batch.column(column), values)))
-    return pa.Table.from_batches(found, schema) if found else schema.empty_table()
+    for path in _paths(directory, files):
+        with path.open("rb") as source:
+            file = pq.ParquetFile(source, pre_buffer=False)
+            for index in range(file.num_row_groups):
+                column_of = file.read_row_group(index, columns=[column]).column(column)
+                rows = pc.is_in(column_of, values)
+                if pc.any(rows).as_py():
+                    for batch in file.iter_batches(256, row_groups=[index], columns=schema.names):
+                        found.append(batch.filter(pc.is_in(batch.column(column), values)))
+    if not found:
+        return schema.empty_table()
+    return media_store(directory).bring_in(
+        pa.Table.from_batches(found).select(schema.names).cast(schema)
+    )
 
 
-def digest_dataset(directory: Path) -> str:
+def digest_dataset(directory: Place) -> str:
     """Hash of a data set's rows."""
-    return digest_rows(stream(directory))
+    return digest_rows(stream(directory, batch_size=64))
+
+
+def _paths(directory: Place, files: Sequence[str] | None) -> list[Place]:
+    return data_files(directory) if files is None else [directory / name for name in files]

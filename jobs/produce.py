@@ -1,14 +1,48 @@
-"""Draw candidates for every prompt and judge them. `jobs/stages/produce.py` does it."""
+"""Draw candidates for every prompt and judge them. `jobs/stages/produce.py` does it.
 
+With `--retry-invalid`, rows of a complete data set in which something failed are made again, and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
 import sys
 from collections.abc import Sequence
 
 from jobs import cli
+from schemas.recipe import Recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    return cli.stage_main("produce", "Draw candidates for every prompt and judge them.", argv)
+    arguments = cli.stage_parser("produce", "Draw candidates for every prompt and judge them.")
+    arguments.add_argument(
+        "--retry-invalid",
+        action="store_true",
+        help="of a complete data set, make again the rows in which something failed",
+    )
+
+    def work(recipe: Recipe, given: argparse.Namespace) -> None:
+        from jobs.loop import run_stages
+
+        if not given.retry_invalid:
+            run_stages(recipe, given.round, ["produce"], dry_run=given.dry_run)
+            return
+        from jobs.ray_session import ray_session
+        from jobs.stages.produce import num_failed, retry_invalid
+        from jobs.workspace import Round
+
+        at = Round(recipe, given.round)
+        if given.dry_run:
+            print(f"{at.address('groups')}: {num_failed(at)} row(s) to make again")
+            return
+        with ray_session(recipe):
+            retry_invalid(at)
+        # Complete under its new manifest, and recorded like any other.
+        run_stages(recipe, given.round, ["produce"])
+
+    return cli.run(arguments, work, argv)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from actors.storage import shared_environment
 from jobs.workspace import InputError
 from schemas.recipe import Recipe
 
-#: Ray Data's checkpoint filter takes one logical CPU when a run is resumed, and a write task one
-#: more: a pipeline whose pools take everything would wait for itself for ever.
+#: A read task takes one logical CPU and a write task half of one: a pipeline whose pools take
+#: everything would wait for itself for ever.
 PIPELINE_OVERHEAD_CPUS = 2.0
 
 
@@ -40,13 +41,16 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
     import ray.data
 
     owned = not ray.is_initialized()
+    is_local = recipe.address == "local"
     if owned:
         ray.init(
             address=recipe.address,
-            num_cpus=recipe.num_cpus if recipe.address == "local" else None,
-            include_dashboard=False if recipe.address == "local" else None,
+            num_cpus=recipe.num_cpus if is_local else None,
+            include_dashboard=False if is_local else None,
             logging_level=logging.WARNING,
             log_to_driver=False,
+            # A local Ray inherits the environment; workers elsewhere are told, without credentials.
+            runtime_env=None if is_local else {"env_vars": shared_environment()},
         )
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True

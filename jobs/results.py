@@ -19,13 +19,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from factory import gates
 from factory.survey import Slice
+from schemas.places import Place
 
 PROFILE = "profile.json"
 EVALUATION = "evaluation.json"
@@ -217,7 +217,7 @@ class HumanAudit:
 
 
 def write(
-    path: Path,
+    path: Place,
     result: Profile
     | Evaluation
     | HumanAudit
@@ -233,7 +233,7 @@ def write(
     path.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read(path: Path, kind: type[Read]) -> Read | None:
+def read(path: Place, kind: type[Read]) -> Read | None:
     """The result in a file, or None where there is no such file.
 
     Raises:
@@ -251,7 +251,7 @@ def read(path: Path, kind: type[Read]) -> Read | None:
         raise ResultError(f"{path}: {error}") from None
 
 
-def read_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
+def read_curves(path: Place) -> dict[str, list[tuple[int, float]]]:
     """The curves of a training run by metric, as (step, value); empty where there is no file.
 
     Raises:

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from actors.storage import place
 from jobs import cli
-from schemas.recipe import Recipe
+from schemas.recipe import Recipe, without_credentials
 
 
 class ReviewError(ValueError):
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
-        paths = (Path(recipe.root) / "reports").glob("round-*.html")
+        paths = (place(recipe.root) / "reports").glob("round-*.html")
         reports = sorted(paths, key=lambda path: (len(path.name), path.name))  # 2 before 10
         print("\n".join(map(str, reports)) or f"no reports under {recipe.root} yet", flush=True)
         if not given.dry_run:
@@ -43,7 +44,7 @@ def serve(recipe: Recipe, port: int) -> None:
     Raises:
         ReviewError: nothing was tracked yet.
     """
-    from jobs.tracking import tracking_uri, without_credentials
+    from jobs.tracking import tracking_uri
 
     uri = tracking_uri(recipe)
     if uri.startswith(("http://", "https://")):

@@ -1,28 +1,32 @@
 """What every stage has in common: a plan, parents, a fingerprint, and a manifest written last.
 
 A stage makes one artifact of one round. `run_stage` finds it complete and leaves it alone, or makes
-it, and refuses to mix work of two recipes under one address.
+it, and refuses to mix work of two recipes under one address. Of several drivers that make the same
+artifact at once, the one whose manifest comes first has made it, and the others say so.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
+import socket
 import time
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Protocol
 
-from jobs import results
+from actors import storage
+from jobs import parts, results
 from jobs.promotion import publish
 from jobs.ray_session import check_cpus
 from jobs.tracking import StageRun, Tracker
-from jobs.workspace import InputError, Round, check_writable, maker
+from jobs.workspace import InputError, Round, check_writable, complete, lost_race, maker
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
+from schemas.places import Place
 from schemas.recipe import Recipe
 
 #: Notes of this module; hidden, so that no digest sees them.
@@ -42,21 +46,22 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a stage made: rows by verdict, figures measured on it, and a digest where the bytes of
-    the files are not what identifies it (Parquet parts may be split and named in any way).
+    """What a stage made: rows by verdict, figures measured on it, and, for a data set whose Parquet
+    may be split and named in any way, the files that count and a digest of their rows.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
     curves: Sequence[Mapping[str, float]] = ()
     digest: str | None = None
+    files: tuple[str, ...] | None = None
 
 
 class Stage(Protocol):
     """One stage of the loop."""
 
     kind: str  # of the artifact it makes
-    #: Whether a directory left by a killed run is continued instead of begun anew.
+    #: Whether what a killed run left is continued, and must therefore be of the same recipe.
     resumes: bool
 
     def plan(self, at: Round) -> Plan:
@@ -68,7 +73,7 @@ class Stage(Protocol):
     def parents(self, at: Round) -> list[Parent]:
         """What the artifact is made from. Raises InputError where something is missing."""
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         """Make the artifact in `directory`."""
 
 
@@ -77,16 +82,16 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
 
     Raises:
         InputError: a missing input, or work of another recipe under this address.
+        LostRaceError: another driver was faster.
     """
-    directory, address = at.directory(stage.kind), at.address(stage.kind)
+    directory = at.directory(stage.kind)
+    found = find_complete(stage, at)
+    if found is not None:
+        print(f"{found.address}: complete already ({_counts(found.counts)})", flush=True)
+        return found
     parents, settings = stage.parents(at), stage.settings(at)
     wanted = manifest.fingerprint(stage.kind, settings, parents)
     made = manifest.read(directory)
-    if made is not None and made.fingerprint != wanted:
-        raise InputError(_contradiction(address, directory, made.settings, settings))
-    if made is not None and (directory / _RECORDED).exists():
-        print(f"{address}: complete already ({_counts(made.counts)})", flush=True)
-        return made
     with tracker.stage(at.number, maker(stage.kind), wanted) as run:
         if made is None:
             run.log_params(settings)
@@ -96,8 +101,74 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
         run.log_curve(results.read(directory / results.CURVES, list[dict[str, Any]]) or ())
         run.log_dataset(made, directory)
         publish(made, at, tracker, run)
-        (directory / _RECORDED).touch()
+        if made.files is not None:
+            parts.clear(directory, made.files)
+        (directory / _RECORDED).write_bytes(b"")
     return made
+
+
+def find_complete(stage: Stage, at: Round) -> Manifest | None:
+    """The stage's artifact where it is complete and recorded, so that nothing is left to do.
+
+    Raises:
+        InputError: it was made with another recipe, or of other inputs.
+    """
+    directory = at.directory(stage.kind)
+    made = manifest.read(directory)
+    if made is None:
+        return None
+    settings = stage.settings(at)
+    if made.fingerprint != manifest.fingerprint(stage.kind, settings, stage.parents(at)):
+        raise InputError(_contradiction(made.address, directory, made.settings, settings))
+    return made if (directory / _RECORDED).exists() else None
+
+
+def say_complete(stages: Sequence[Stage], at: Round) -> bool:
+    """Whether nothing is left to do for some stages, so that neither Ray nor MLflow is needed; says
+    so where it is so.
+
+    Raises:
+        InputError: one was made with another recipe, or of other inputs.
+    """
+    found = []
+    if not at.report().is_file():
+        return False
+    for stage in stages:
+        made = find_complete(stage, at)
+        if made is None:
+            return False
+        found.append(made)
+    for made in found:
+        print(f"{made.address}: complete already ({_counts(made.counts)})", flush=True)
+    return True
+
+
+def remake(made: Manifest, at: Round, outcome: Outcome) -> Manifest:
+    """Put another content in the place of a complete artifact, whose manifest was `made`.
+
+    Raises:
+        LostRaceError: another driver has changed it in the meantime.
+    """
+    directory = at.directory(made.kind)
+    again = replace(
+        made,
+        digest=outcome.digest or made.digest,
+        counts=dict(outcome.counts),
+        figures={**made.figures, **outcome.figures},
+        files=outcome.files,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        writer=_writer(),
+    )
+    try:
+        storage.replace(
+            directory / manifest.FILE, manifest.to_bytes(made), manifest.to_bytes(again)
+        )
+    except FileExistsError:
+        raise lost_race(directory, made.address) from None
+    (directory / _RECORDED).unlink(missing_ok=True)
+    if again.files is not None:
+        parts.clear(directory, again.files)
+    return again
 
 
 def _make(
@@ -113,7 +184,13 @@ def _make(
     _begin(directory, address, fingerprint, settings, resumes=stage.resumes)
     print(f"{address}: started", flush=True)
     began = time.monotonic()
-    outcome = stage.make(at, directory, run)
+    try:
+        outcome = stage.make(at, directory, run)
+    except Exception as error:
+        if manifest.read(directory) is None:
+            raise
+        # Whoever completed it has cleared away what this driver was still at work on.
+        raise lost_race(directory, address) from error
     seconds = round(time.monotonic() - began, 1)
     if outcome.curves:
         (directory / results.CURVES).write_text(json.dumps(list(outcome.curves)))
@@ -126,42 +203,52 @@ def _make(
         settings=settings,
         counts=dict(outcome.counts),
         figures={**outcome.figures, "seconds": seconds},
+        files=outcome.files,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        writer=_writer(),
     )
-    manifest.write(directory, made)
-    (directory / _STARTED).unlink()
+    complete(directory, made)
+    (directory / _STARTED).unlink(missing_ok=True)
     print(f"{address}: complete in {seconds:.0f} s ({_counts(made.counts)})", flush=True)
     return made
 
 
 def _begin(
-    directory: Path, address: str, fingerprint: str, settings: dict[str, Any], *, resumes: bool
+    directory: Place, address: str, fingerprint: str, settings: dict[str, Any], *, resumes: bool
 ) -> None:
-    """Note what is being made before the first byte of it, so that a resumed run cannot mix two
-    recipes, and clear what a killed run left where the stage does not continue it.
+    """Note what is being made before the first byte of it, so that neither a resumed run nor a
+    driver beside this one can mix two recipes. What a killed run left stays: another driver may
+    be at work on it, and the manifest will not name it.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     note = directory / _STARTED
-    if note.is_file() and resumes:
+    text = json.dumps({"fingerprint": fingerprint, "settings": settings})
+    try:
+        storage.write_new(note, text.encode())
+    except FileExistsError:
         started = json.loads(note.read_text())
         if started["fingerprint"] == fingerprint:
             return
-        raise InputError(
-            _contradiction(f"unfinished {address}", directory, started["settings"], settings)
-        )
-    if directory.exists():
-        shutil.rmtree(directory)
-    directory.mkdir(parents=True)
-    note.write_text(json.dumps({"fingerprint": fingerprint, "settings": settings}))
+        if resumes:
+            raise InputError(
+                _contradiction(f"unfinished {address}", directory, started["settings"], settings)
+            ) from None
+        note.write_text(text)
+
+
+def _writer() -> str:
+    """Names this driver: no two are alike."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 def _contradiction(
-    address: str, directory: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]
+    address: str, directory: Place, found: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> str:
     differences = manifest.differences(found, wanted) or ["its inputs have changed"]
     lines = "\n".join(f"  {line}" for line in differences)
     return (
         f"{directory}: {address} was made with another recipe:\n{lines}\n"
-        "Use another `root`, or remove that directory to make it again."
+        "Use another `root`, or remove what lies there to make it again."
     )
 
 
@@ -176,8 +263,8 @@ def print_plan(recipe: Recipe, names: Sequence[str]) -> None:
     Raises:
         InputError, PromptsError: the first thing found that would stop the stages.
     """
-    check_writable(Path(recipe.root))
     at = Round(recipe, 1)
+    check_writable(at.root)
     print(f"recipe {recipe.name}: {recipe.num_rounds} round(s) in {recipe.root}")
     for name in names:
         stage: Stage = import_module(f"jobs.stages.{name}").STAGE

@@ -26,11 +26,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from actors.storage import StorageError, is_remote, local_copy, place
 from jobs.lineage import directory_of
 from jobs.results import curve_values
 from schemas import manifest as manifests
 from schemas.manifest import Manifest, Parent
-from schemas.recipe import Recipe
+from schemas.places import Place
+from schemas.recipe import Recipe, without_credentials
 
 # MLflow's limits on one request: metrics, and params or tags.
 _METRICS_PER_BATCH = 1000
@@ -40,7 +42,6 @@ _MAX_TAG = 5000  # characters; the store's own limit is 8000
 MAX_COPIED_BYTES = 100 * 1024**2
 
 _NOT_IN_A_KEY = re.compile(r"[^\w\-./: ]")
-_CREDENTIALS = re.compile(r"""(?<=://)[^/@\s"']+@""")
 
 
 class TrackingError(ValueError):
@@ -48,8 +49,11 @@ class TrackingError(ValueError):
 
 
 def tracking_uri(recipe: Recipe) -> str:
-    """Where a recipe is tracked: as it says, or a SQLite file in its root."""
-    return recipe.tracking_uri or f"sqlite:///{Path(recipe.root).absolute() / 'mlflow.db'}"
+    """Where a recipe is tracked: as it says, or a SQLite file in its root; in `runs/NAME` where
+    the root is no local directory, since a database needs one.
+    """
+    local = Path("runs", recipe.name) if is_remote(recipe.root) else Path(recipe.root)
+    return recipe.tracking_uri or f"sqlite:///{local.absolute() / 'mlflow.db'}"
 
 
 def public_settings(recipe: Recipe) -> dict[str, Any]:
@@ -57,11 +61,6 @@ def public_settings(recipe: Recipe) -> dict[str, Any]:
     text = json.dumps(recipe.model_dump(mode="json"))
     plain: dict[str, Any] = json.loads(without_credentials(text))
     return plain
-
-
-def without_credentials(text: str) -> str:
-    """Text in which `scheme://user:password@host` has become `scheme://***@host`."""
-    return _CREDENTIALS.sub("***@", text)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -79,7 +78,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 class StageRun:
     """The run of a stage, or of a whole round: a client and a run id."""
 
-    def __init__(self, client: Any, run_id: str, root: Path) -> None:
+    def __init__(self, client: Any, run_id: str, root: Place) -> None:
         self.client = client
         self.run_id = run_id
         self._root = root
@@ -140,7 +139,7 @@ class StageRun:
         for at in range(0, len(metrics), _METRICS_PER_BATCH):
             self.client.log_batch(self.run_id, metrics=metrics[at : at + _METRICS_PER_BATCH])
 
-    def log_dataset(self, manifest: Manifest, directory: Path) -> None:
+    def log_dataset(self, manifest: Manifest, directory: Place) -> None:
         """Log what the stage made, with its parents, as data sets named by their addresses."""
         made = _dataset_input(manifest.address, manifest.digest, directory, "made")
         self.client.log_inputs(self.run_id, [made, *map(self._parent_input, manifest.parents)])
@@ -148,17 +147,18 @@ class StageRun:
         self.log_artifact(directory / manifests.FILE)
 
     def _parent_input(self, parent: Parent) -> Any:
-        source = directory_of(self._root, parent.address) or Path(parent.address)
-        is_here = source.exists()  # else it is a name whose place only the recipe knows
+        source = directory_of(self._root, parent.address) or _place(parent.address)
+        # A name whose place only the recipe knows is nowhere to be found.
+        is_here = source is not None and source.exists()
         return _dataset_input(
             parent.address, parent.digest, source if is_here else None, parent.role
         )
 
-    def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        self.client.log_artifact(self.run_id, str(path), folder)
+    def log_artifact(self, path: Place, folder: str | None = None) -> None:
+        self.client.log_artifact(self.run_id, str(local_copy(path)), folder)
 
-    def log_artifacts(self, directory: Path, folder: str | None = None) -> None:
-        self.client.log_artifacts(self.run_id, str(directory), folder)
+    def log_artifacts(self, directory: Place, folder: str | None = None) -> None:
+        self.client.log_artifacts(self.run_id, str(local_copy(directory)), folder)
 
     def log_text(self, text: str, file: str) -> None:
         self.client.log_text(self.run_id, text, file)
@@ -174,7 +174,7 @@ class StageRun:
 class Tracker:
     """The experiment of a recipe and its models in the registry."""
 
-    def __init__(self, name: str, root: Path, uri: str | None = None) -> None:
+    def __init__(self, name: str, root: Place, uri: str | None = None) -> None:
         """Open the experiment `name`, and create it where it is not there yet.
 
         Args:
@@ -197,14 +197,16 @@ class Tracker:
 
     @classmethod
     def of(cls, recipe: Recipe) -> Tracker:
-        return cls(recipe.name, Path(recipe.root), tracking_uri(recipe))
+        return cls(recipe.name, place(recipe.root), tracking_uri(recipe))
 
     def _open_experiment(self) -> str:
         found = self.client.get_experiment_by_name(self.name)
         if found is None:
             # A server decides itself where artifacts go; with a bare database nobody else does.
             is_served = self.uri.startswith(("http://", "https://", "databricks"))
-            location = None if is_served else (self.root / "mlartifacts").as_uri()
+            store = Path(self.uri.removeprefix("sqlite:///")).parent
+            near = store if self.uri.startswith("sqlite:///") else Path(str(self.root)).absolute()
+            location = None if is_served else (near / "mlartifacts").as_uri()
             created: str = self.client.create_experiment(self.name, artifact_location=location)
             return created
         if found.lifecycle_stage == "deleted":
@@ -309,7 +311,7 @@ class Tracker:
     def register_model(
         self,
         manifest: Manifest,
-        directory: Path,
+        directory: Place,
         *,
         run: StageRun | None = None,
         alias: str | None = None,
@@ -337,7 +339,9 @@ class Tracker:
         known = self._version(name, address, digest)
         if known is not None:
             return known
-        source = Path(path).absolute().as_uri() if Path(path).is_dir() else path
+        given = _place(path)
+        is_here = given is not None and given.is_dir()
+        source = given.absolute().as_uri() if given is not None and is_here else path
         tags = {
             "factory.address": address,
             "factory.digest": digest,
@@ -349,11 +353,12 @@ class Tracker:
         self,
         name: str,
         manifest: Manifest,
-        directory: Path,
+        directory: Place,
         run: StageRun | None,
         max_copied_bytes: int,
     ) -> str:
-        is_copied = run is not None and _num_bytes(directory) <= max_copied_bytes
+        is_small = not is_remote(directory) and _num_bytes(directory) <= max_copied_bytes
+        is_copied = run is not None and is_small
         source = directory.absolute().as_uri()
         if run is not None and is_copied:
             run.log_artifacts(directory, "model")
@@ -418,7 +423,7 @@ def _finite(metrics: Mapping[str, float | None]) -> dict[str, float]:
     }
 
 
-def _dataset_input(address: str, digest: str, source: Path | None, role: str) -> Any:
+def _dataset_input(address: str, digest: str, source: Place | None, role: str) -> Any:
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.dataset_source_registry import resolve_dataset_source
     from mlflow.data.meta_dataset import MetaDataset
@@ -438,8 +443,17 @@ def _dataset_input(address: str, digest: str, source: Path | None, role: str) ->
     )
 
 
-def _num_bytes(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+def _place(path: str) -> Place | None:
+    """The place that a path names; None for an address of a kind that is not read."""
+    try:
+        return place(path)
+    except StorageError:
+        return None
+
+
+def _num_bytes(directory: Place) -> int:
+    local = Path(str(directory))
+    return sum(path.stat().st_size for path in local.rglob("*") if path.is_file())
 
 
 def _milliseconds() -> int:

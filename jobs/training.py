@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from actors import storage
 from jobs.stage import Plan
 from jobs.workspace import Round
+from schemas.places import Place
 from schemas.recipe import Training
 
 _RUNS = "_training"
@@ -29,7 +30,7 @@ def run_fit(
     datasets: Mapping[str, Any],
     at: Round,
     kind: str,
-    directory: Path,
+    directory: Place,
 ) -> list[dict[str, float]]:
     """Train, write the model to `directory`, and return its curves.
 
@@ -37,13 +38,16 @@ def run_fit(
     """
     from actors.trainers.engine import fit
 
-    result = fit(
-        task,
-        training,
-        datasets,
-        output=directory,
-        run_name=at.address(kind),
-        storage_path=(at.root / _RUNS).absolute(),
-        seed=at.recipe.seed,
-    )
+    filesystem, path = storage.arrow_path(at.root / _RUNS)
+    with storage.working_directory(directory) as output:
+        result = fit(
+            task,
+            training,
+            datasets,
+            output=output,
+            run_name=at.address(kind),
+            storage_path=path,
+            storage_filesystem=filesystem if storage.is_remote(directory) else None,
+            seed=at.recipe.seed,
+        )
     return result.points

@@ -1,21 +1,25 @@
 """Where things are: the directory of every artifact, by its address `name@version`.
 
     ROOT/data/labels@1    ROOT/models/judge@1    ROOT/reports/round-1.html    ROOT/mlflow.db
+    ROOT/objects/ab/ab34…    media too large for a table, named by the hash of its bytes
 
-The version of an artifact is the round that made it; `generator@0` is the pipeline that the recipe
-starts from, which stays where it is.
+The root may be a local directory or `s3://bucket/prefix`; the MLflow store is always local or a
+server. The version of an artifact is the round that made it; `generator@0` is the pipeline that the
+recipe starts from, which stays where it is.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
+from actors import storage
+from actors.storage import place
 from factory.kinds import MARKERS, generator_kind
 from jobs import results
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
+from schemas.places import Place
 from schemas.recipe import GeneratorSpec, Recipe
 
 MODEL_KINDS = ("judge", "generator")
@@ -23,6 +27,32 @@ MODEL_KINDS = ("judge", "generator")
 
 class InputError(ValueError):
     """Something that a stage needs is missing or unusable; the message says what to do."""
+
+
+class LostRaceError(InputError):
+    """Another driver has completed the same artifact first."""
+
+
+def complete(directory: Place, made: Manifest) -> None:
+    """Write the manifest of a finished artifact, where there is none yet.
+
+    Raises:
+        LostRaceError: there is one: of drivers that race for a version, exactly one completes it.
+    """
+    try:
+        storage.write_new(directory / manifest.FILE, manifest.to_bytes(made))
+    except FileExistsError:
+        raise lost_race(directory, made.address) from None
+
+
+def lost_race(directory: Place, address: str) -> LostRaceError:
+    """Says who was faster."""
+    first = manifest.read(directory)
+    who = first.writer if first is not None else "unknown"
+    return LostRaceError(
+        f"{directory}: another driver ({who}) completed {address} first; its manifest stands, and "
+        "what this one made is left out. Run the same command again to go on from there."
+    )
 
 
 @dataclass(frozen=True)
@@ -33,8 +63,8 @@ class Round:
     number: int
 
     @property
-    def root(self) -> Path:
-        return Path(self.recipe.root)
+    def root(self) -> Place:
+        return place(self.recipe.root)
 
     def name(self, kind: str) -> str:
         """The name under which a kind of artifact goes: models have names of their own."""
@@ -45,11 +75,11 @@ class Round:
     def address(self, kind: str) -> str:
         return f"{self.name(kind)}@{self.number}"
 
-    def directory(self, kind: str) -> Path:
+    def directory(self, kind: str) -> Place:
         folder = "models" if kind in MODEL_KINDS else "data"
         return self.root / folder / self.address(kind)
 
-    def report(self) -> Path:
+    def report(self) -> Place:
         return self.root / "reports" / f"round-{self.number}.html"
 
     def earlier(self) -> list[Round]:
@@ -102,11 +132,13 @@ class Model:
 
     def parent(self, role: str) -> Parent:
         """The model as a parent of what is made with it."""
-        directory = Path(self.path)
+        directory = place(self.path)
         found = manifest.read(directory) if directory.is_dir() else None
         if found is not None:
             return Parent(role, self.address, found.digest)
-        digest = manifest.digest_files(directory) if directory.is_dir() else self.path
+        digest = self.path  # a hub name
+        if directory.is_dir():
+            digest = manifest.digest_files(storage.local_copy(directory))
         return Parent(role, self.address, digest)
 
 
@@ -129,10 +161,12 @@ def check_model(path: str, marker: str, key: str) -> None:
     Raises:
         InputError: a directory without `marker`, or a local-looking path that does not exist.
     """
-    directory = Path(path)
+    directory = place(path)
     if directory.is_dir():
         if not (directory / marker).is_file():
             raise InputError(f"{key}: {path} is a directory but no model: it has no {marker}")
+    elif storage.is_remote(path):
+        raise InputError(f"{key}: no model at {path}: there is nothing under this address")
     elif path.count("/") != 1 or path.startswith((".", "/", "~")):
         raise InputError(f"{key}: no model at {path!r}: neither a directory nor a hub name")
     elif os.environ.get("HF_HUB_OFFLINE") == "1":
@@ -148,22 +182,19 @@ def check_generator(spec: GeneratorSpec) -> None:
         InputError: says what is there instead.
     """
     try:
-        marker = MARKERS[generator_kind(spec.path, spec)]
+        marker = MARKERS[generator_kind(place(spec.path), spec)]
     except ValueError as error:
         raise InputError(str(error)) from error
     check_model(spec.path, marker, "generator.path")
 
 
-def check_writable(root: Path) -> None:
+def check_writable(root: Place) -> None:
     """Refuse an output root that cannot be written.
 
     Raises:
-        InputError: says which existing directory refuses.
+        InputError: says which directory or server refuses.
     """
-    at = root.absolute()
-    while not at.exists():
-        at = at.parent
-    if not at.is_dir():
-        raise InputError(f"root: {root}: {at} is a file, not a directory")
-    if not os.access(at, os.W_OK | os.X_OK):
-        raise InputError(f"root: {root}: {at} is not writable")
+    try:
+        storage.check_writable(root)
+    except storage.StorageError as error:
+        raise InputError(f"root: {error}") from None

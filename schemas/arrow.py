@@ -1,8 +1,9 @@
 """Dataclass rows <-> Arrow tables: the only file that knows both.
 
 Media is stored as encoded bytes in `struct<bytes, path>`, the form that Hugging Face readers
-decode, with its size beside it. Nested rows (candidates, scores, duels) are lists of structs, so a
-group stays one row.
+decode, with its size beside it; the schemas carry Hugging Face's own description of the columns.
+Media too large for a table has no bytes there and a `path`, which `map_media` lets a reader fill
+in. Nested rows (candidates, scores, duels) are lists of structs, so a group stays one row.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -28,10 +30,11 @@ from schemas.rows import (
     Score,
 )
 
+#: Exactly what Hugging Face stores a picture as; with one more field it would not be recognised.
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 MEDIA = pa.struct(
     [
-        ("bytes", pa.binary()),
-        ("path", pa.string()),
+        ("image", IMAGE),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("num_frames", pa.int32()),
@@ -88,6 +91,8 @@ GROUPS = pa.schema(
         ("scores", pa.list_(SCORE)),
         ("duels", pa.list_(DUEL)),
         ("error", pa.string()),
+        ("failed_stage", pa.string()),
+        ("attempts", pa.int32()),
     ]
 )
 PAIRS = pa.schema(
@@ -175,6 +180,27 @@ OPINIONS = pa.schema(
 #: Columns that only questions about media need; a table without them is read as if they were null.
 OPTIONAL = ("prompt_media", "first_answer", "second_answer")
 
+
+def _features(type_: pa.DataType) -> Any:
+    """A type in Hugging Face's terms, as `datasets.Features.to_dict` writes it."""
+    if type_.equals(IMAGE):
+        return {"_type": "Image"}
+    if pa.types.is_list(type_):
+        return {"feature": _features(type_.value_type), "_type": "List"}
+    if pa.types.is_struct(type_):
+        return {field.name: _features(field.type) for field in type_}
+    names = {"double": "float64", "float": "float32"}
+    return {"dtype": names.get(str(type_), str(type_)), "_type": "Value"}
+
+
+def _described(schema: pa.Schema) -> pa.Schema:
+    """The schema with the metadata from which Hugging Face readers know its pictures."""
+    features = {field.name: _features(field.type) for field in schema}
+    return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+GROUPS, PAIRS, LABELS = map(_described, (GROUPS, PAIRS, LABELS))
+
 Row = Mapping[str, Any]
 
 
@@ -206,8 +232,7 @@ def _media_to_row(media: Media | None) -> Row | None:
     if media is None:
         return None
     return {
-        "bytes": media.data,
-        "path": None,
+        "image": {"bytes": media.data, "path": None},
         "width": media.width,
         "height": media.height,
         "num_frames": media.num_frames,
@@ -218,7 +243,13 @@ def _media_to_row(media: Media | None) -> Row | None:
 def _media_from_row(row: Row | None) -> Media | None:
     if row is None:
         return None
-    return Media(row["bytes"], row["width"], row["height"], row["num_frames"], row["fps"])
+    data = row["image"]["bytes"]
+    if data is None:
+        raise SchemaError(
+            f"media lies outside the table, at {row['image']['path']!r}: "
+            "read the data set through jobs.pipelines"
+        )
+    return Media(data, row["width"], row["height"], row["num_frames"], row["fps"])
 
 
 def _tags_to_row(tags: Mapping[str, str]) -> list[Row]:
@@ -294,6 +325,8 @@ def groups_to_table(groups: Iterable[Group]) -> pa.Table:
             "scores": [_score_to_row(score) for score in group.scores],
             "duels": [vars(duel) for duel in group.duels],
             "error": group.error,
+            "failed_stage": group.failed_stage,
+            "attempts": group.attempts,
         }
         for group in groups
     ]
@@ -309,6 +342,8 @@ def groups_from_table(table: pa.Table) -> list[Group]:
             tuple(_score_from_row(one) for one in row["scores"] or ()),
             tuple(_duel_from_row(one) for one in row["duels"] or ()),
             row["error"],
+            row["failed_stage"],
+            row["attempts"],
         )
         for row in table.to_pylist()
     ]
@@ -391,6 +426,66 @@ def labels_from_table(table: pa.Table) -> list[Label]:
     return labels
 
 
+def map_media(table: pa.Table, change: Callable[[pa.StructArray], pa.StructArray]) -> pa.Table:
+    """The table with every column of pictures, however deep, replaced by `change` of it.
+
+    Args:
+        table: of any of the schemas.
+        change: from an array of type `IMAGE` to another of the same length.
+    """
+    for index, field in enumerate(table.schema):
+        if _has_media(field.type):
+            chunks = [_map_array(chunk, change) for chunk in table.column(index).chunks]
+            table = table.set_column(index, field, pa.chunked_array(chunks, field.type))
+    return table
+
+
+def media_arrays(table: pa.Table) -> Iterator[pa.StructArray]:
+    """The arrays of type `IMAGE` of a table, however deep; nothing is copied."""
+    for index, field in enumerate(table.schema):
+        if _has_media(field.type):
+            for chunk in table.column(index).chunks:
+                yield from _media_below(chunk)
+
+
+def _media_below(array: pa.Array) -> Iterator[pa.StructArray]:
+    if array.type.equals(IMAGE):
+        yield array
+    elif pa.types.is_list(array.type):
+        yield from _media_below(array.flatten())
+    else:
+        for index, field in enumerate(array.type):
+            if _has_media(field.type):
+                yield from _media_below(array.field(index))
+
+
+def _has_media(type_: pa.DataType) -> bool:
+    if pa.types.is_list(type_):
+        return _has_media(type_.value_type)
+    if pa.types.is_struct(type_):
+        return bool(type_.equals(IMAGE)) or any(_has_media(field.type) for field in type_)
+    return False
+
+
+def _map_array(array: pa.Array, change: Callable[[pa.StructArray], pa.StructArray]) -> pa.Array:
+    if array.type.equals(IMAGE):
+        return change(array)
+    if pa.types.is_list(array.type) and _has_media(array.type):
+        if array.offset:  # of a slice: its offsets would not begin at its values
+            array = pa.concat_arrays([array, array.slice(0, 0)])
+        start, stop = array.offsets[0].as_py(), array.offsets[-1].as_py()
+        values = _map_array(array.values.slice(start, stop - start), change)
+        offsets = pa.array([one - start for one in array.offsets.to_pylist()], pa.int32())
+        mask = array.is_null() if array.null_count else None
+        return pa.ListArray.from_arrays(offsets, values, type=array.type, mask=mask)
+    if pa.types.is_struct(array.type) and _has_media(array.type):
+        fields = list(array.type)
+        parts = [_map_array(array.field(index), change) for index in range(len(fields))]
+        mask = array.is_null() if array.null_count else None
+        return pa.StructArray.from_arrays(parts, fields=fields, mask=mask)
+    return array
+
+
 def opinions_to_table(opinions: Iterable[Opinion]) -> pa.Table:
     """Opinions as a table of schema `OPINIONS`."""
     rows = [
@@ -427,14 +522,29 @@ def _duel_from_row(row: Row) -> Duel:
 def digest_rows(tables: Iterable[pa.Table | pa.RecordBatch]) -> str:
     """A hash of a table's rows, whatever their order and however they are split into files.
 
-    Rows are hashed one by one and the hashes added, so writers may finish in any order.
+    Rows are hashed one by one and the hashes added, so writers may finish in any order. Media
+    counts by its bytes, whether it lies in the table or is referred to by its hash.
     """
+    return digest_text(map(add_up_rows, tables))
+
+
+def add_up_rows(table: pa.Table) -> int:
+    """The sum of the hashes of a table's rows, modulo 2^256: a part of `digest_rows`."""
     total = 0
-    for table in tables:
-        for row in table.to_pylist():
-            text = json.dumps(row, sort_keys=True, default=_digest_bytes)
-            total += int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
-    return f"{total % 2**256:064x}"[:16]
+    for row in table.to_pylist():
+        text = json.dumps(row, sort_keys=True, default=_digest_bytes)
+        text = _REFERENCE.sub(r'"bytes": "\1", "path": null', text)
+        total += int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
+    return total % 2**256
+
+
+def digest_text(sums: Iterable[int]) -> str:
+    """The digest of a whole from the sums of its parts."""
+    return f"{sum(sums) % 2**256:064x}"[:16]
+
+
+#: A reference in the JSON of a row; in text of a row the quotes would be escaped.
+_REFERENCE = re.compile(r'"bytes": null, "path": "objects/[0-9a-f]{2}/([0-9a-f]{64})"')
 
 
 def _digest_bytes(value: object) -> str:

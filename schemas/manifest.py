@@ -1,20 +1,21 @@
 """Manifests: what a data set or model is, from what it was made, and that it is complete.
 
 Everything that the factory makes has an address `name@version` and lives in one directory. Its
-`manifest.json` is written last and moved into place, so its presence means complete. The
-fingerprint is a hash of what the thing was made *from* (its part of the recipe and its parents'
-digests), the digest a hash of what it *is*.
+`manifest.json` is written last and only where there is none yet, so its presence means complete
+and its writer is the only one. It names the Parquet files that count; what else lies there is left
+over. The fingerprint is a hash of what the thing was made *from* (its part of the recipe and its
+parents' digests), the digest a hash of what it *is*.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
+
+from schemas.places import Place
 
 FILE = "manifest.json"
 
@@ -44,7 +45,9 @@ class Manifest:
     settings: dict[str, Any]  # the part of the recipe that it depends on
     counts: dict[str, int] = field(default_factory=dict)  # rows, and rows by verdict
     figures: dict[str, float] = field(default_factory=dict)  # measured on it
+    files: tuple[str, ...] | None = None  # names of its Parquet files; None: all that are there
     created_at: str = ""  # ISO 8601, UTC; not part of fingerprint or digest
+    writer: str = ""  # host:pid:random of the driver that completed it; likewise
 
 
 def fingerprint(kind: str, settings: Mapping[str, Any], parents: Sequence[Parent]) -> str:
@@ -54,32 +57,30 @@ def fingerprint(kind: str, settings: Mapping[str, Any], parents: Sequence[Parent
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def digest_files(directory: Path) -> str:
+def digest_files(directory: Place) -> str:
     """Hash of the names and bytes of all files below `directory`, manifest apart."""
     whole = hashlib.sha256()
+    root = f"{directory}/"
     for path in sorted(directory.rglob("*")):
-        if path.is_file() and path.name != FILE and not path.name.startswith("."):
-            whole.update(str(path.relative_to(directory)).encode() + b"\0")
+        if path.name != FILE and not path.name.startswith(".") and path.is_file():
+            whole.update(str(path).removeprefix(root).encode() + b"\0")
             with path.open("rb") as file:
-                whole.update(hashlib.file_digest(file, "sha256").digest())
+                whole.update(hashlib.file_digest(file, "sha256").digest())  # type: ignore[arg-type]
     return whole.hexdigest()[:16]
 
 
-def digest_file(path: Path) -> str:
+def digest_file(path: Place) -> str:
     """Hash of one file's bytes."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]  # type: ignore[arg-type]
 
 
-def write(directory: Path, manifest: Manifest) -> None:
-    """Write the manifest of a finished artifact, in one atomic step."""
-    target = directory / FILE
-    draft = directory / f".{FILE}.{os.getpid()}"
-    draft.write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n")
-    draft.replace(target)
+def to_bytes(manifest: Manifest) -> bytes:
+    """The contents of `manifest.json`."""
+    return (json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n").encode()
 
 
-def read(directory: Path) -> Manifest | None:
+def read(directory: Place) -> Manifest | None:
     """The manifest of `directory`, or None where there is none: the artifact is not complete.
 
     Raises:
@@ -87,13 +88,33 @@ def read(directory: Path) -> Manifest | None:
     """
     path = directory / FILE
     try:
-        raw = json.loads(path.read_text())
-        raw["parents"] = tuple(Parent(**parent) for parent in raw["parents"])
-        return Manifest(**raw)
+        return of_bytes(path.read_bytes(), path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error}") from None
+
+
+def of_bytes(data: bytes, path: object) -> Manifest:
+    """The manifest in the contents of a file.
+
+    Raises:
+        ManifestError: it is none; names `path`.
+    """
+    try:
+        raw = json.loads(data)
+        raw["parents"] = tuple(Parent(**parent) for parent in raw["parents"])
+        raw["files"] = None if raw["files"] is None else tuple(map(_file_name, raw["files"]))
+        return Manifest(**raw)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ManifestError(f"{path}: not a manifest of this version: {error}") from None
+
+
+def _file_name(name: object) -> str:
+    """A name that cannot lead out of the directory."""
+    if not isinstance(name, str) or "/" in name or name.startswith("."):
+        raise ValueError(f"{name!r} is not the name of a data file")
+    return name
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:

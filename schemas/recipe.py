@@ -7,6 +7,8 @@ Paths are relative to the directory in which the command runs.
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -18,6 +20,9 @@ from schemas.rows import Task
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+_CREDENTIALS = re.compile(r"""(?<=://)[^/@\s"']+@""")
+_SECRET_KEY = re.compile(r"(?i)key|secret|token|password|credential")
 
 
 class RecipeError(ValueError):
@@ -245,6 +250,9 @@ class Produce(Section):
     prompts: str = Field(description="Parquet, JSON Lines or text file of prompts")
     num_candidates: int = Field(8, ge=2, description="candidates for each prompt (N)")
     groups_per_block: Positive = Field(8, description="prompts in one Ray Data block")
+    max_failed_share: Share = Field(
+        0.5, description="share of failed rows in a stage above which a run stops early"
+    )
     generators: Pool = Pool()
     judges: Pool = Pool()
     is_calibrated: bool = Field(
@@ -527,6 +535,24 @@ class Gates(Section):
     )
 
 
+class Storage(Section):
+    """Where `s3://` paths lie, and how data sets are laid out. Credentials are never part of a
+    recipe: they come from the environment or the machine's role.
+    """
+
+    endpoint: str | None = Field(
+        None, pattern=r"^https?://[^/@\s]+$", description="S3 server; AWS, or AWS_ENDPOINT_URL"
+    )
+    region: str | None = Field(None, description="else AWS_REGION, else us-east-1")
+    profile: str | None = Field(None, description="of ~/.aws; else AWS_PROFILE")
+    cache: str | None = Field(None, description="local copies of models; else in ~/.cache")
+    max_inline_bytes: Positive = Field(
+        4 * 1024**2, description="bytes; larger media become objects of their own"
+    )
+    row_group_bytes: Positive = Field(32 * 1024**2, description="bytes of rows in one row group")
+    file_bytes: Positive = Field(256 * 1024**2, description="bytes of one Parquet file")
+
+
 class Recipe(Section):
     """The whole recipe."""
 
@@ -539,6 +565,7 @@ class Recipe(Section):
     tracking_uri: str | None = Field(
         None, description="MLflow; sqlite inside the root where not given"
     )
+    storage: Storage = Storage()
     generator: GeneratorSpec
     judge: JudgeSpec
     labels: Labels
@@ -580,7 +607,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: no such recipe file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys, not {type(raw).__name__}")
@@ -604,7 +631,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
             raise RecipeError(f"{override!r}: {parent!r} is a value, not a section")
     try:
         at[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{override!r}: the value is not valid YAML: {error}") from None
 
 
@@ -613,11 +640,25 @@ def _explain(path: str | Path, error: ValidationError) -> str:
     for fault in error.errors():
         key = ".".join(map(str, fault["loc"])) or "recipe"
         if fault["type"] == "extra_forbidden":
-            lines.append(f"  {key}: unknown key{_known_keys(fault['loc'])}")
+            lines.append(f"  {key}: unknown key{_known_keys(fault['loc'])}{_no_secrets(key)}")
         else:
-            given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r:.80})"
+            # Shortened while it is made: an alias in YAML can stand for a very large value.
+            shown = without_credentials(reprlib.repr(fault["input"]))
+            given = "" if fault["type"] == "missing" else f" (given: {shown:.80})"
             lines.append(f"  {key}: {fault['msg']}{given}")
     return "\n".join(lines)
+
+
+def without_credentials(text: str) -> str:
+    """Text in which `scheme://user:password@host` has become `scheme://***@host`."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+def _no_secrets(key: str) -> str:
+    """A word of advice where an unknown key looks like a credential."""
+    if _SECRET_KEY.search(key) is None:
+        return ""
+    return "; credentials stay in the environment (AWS_PROFILE, AWS_ACCESS_KEY_ID …)"
 
 
 def _known_keys(location: tuple[int | str, ...]) -> str:

@@ -143,13 +143,31 @@ class Duel:
 
 @dataclass(frozen=True)
 class Group:
-    """A prompt with its candidates and every judgement of them: the canonical N-way row."""
+    """A prompt with its candidates and every judgement of them: the canonical N-way row.
+
+    error: why it could not be judged, where it could not; `failed_stage` says in which stage.
+    attempts: how often it was made; more than once where invalid rows were tried again.
+    """
 
     prompt: Prompt
     candidates: tuple[Candidate, ...]
     scores: tuple[Score, ...] = ()
     duels: tuple[Duel, ...] = ()
     error: str | None = None
+    failed_stage: str | None = None  # generate, judge
+    attempts: int = 1
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether fewer than two candidates could be scored, or the group failed as a whole."""
+        return self.error is not None or sum(one.error is None for one in self.scores) < 2
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether anything in it failed, if only one candidate of many."""
+        errors = [one.error for one in self.candidates]
+        errors += [one.error for one in self.scores] + [one.error for one in self.duels]
+        return self.error is not None or any(one is not None for one in errors)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from actors.asking import QuestionFormat, join, with_answer
+from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, merge_adapters, save_adapters
 from actors.trainers.cache import Cache
 from actors.trainers.learning import Model
@@ -97,9 +98,10 @@ class AnswerDPOLearner:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         self.task, self.device, self.dtype = task, device, dtype
-        self.format = QuestionFormat(AutoProcessor.from_pretrained(task.policy), task.asking)
+        policy = local_model(task.policy)
+        self.format = QuestionFormat(AutoProcessor.from_pretrained(policy), task.asking)
         self._model: Any = AutoModelForImageTextToText.from_pretrained(
-            task.policy, dtype=torch.float32, use_safetensors=True
+            policy, dtype=torch.float32, use_safetensors=True
         ).to(device)
         if task.lora is not None:
             add_adapters(self._model, task.lora, _TARGETS)
@@ -175,7 +177,7 @@ class AnswerDPOLearner:
         if media is None:
             raise ValueError(f"pair {row['pair_id']} has a question about no picture or clip")
         try:
-            return self.format.question(row["prompt"], media["bytes"], media["num_frames"])
+            return self.format.question(row["prompt"], media["image"]["bytes"], media["num_frames"])
         except ValueError as error:
             raise ValueError(f"pair {row['pair_id']}: {error}") from error
 

@@ -27,6 +27,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from actors.storage import local_model
 from actors.trainers.adapters import (
     adapter_weights,
     adapters_off,
@@ -89,7 +90,8 @@ class DiffusionDPOLearner:
         from diffusers import DiffusionPipeline
 
         self.task, self.device, self.dtype = task, device, dtype
-        self.pipeline = DiffusionPipeline.from_pretrained(task.policy, use_safetensors=True)
+        policy = local_model(task.policy)
+        self.pipeline = DiffusionPipeline.from_pretrained(policy, use_safetensors=True)
         try:
             self.family: Family = family_of(self.pipeline, device, task.guidance_scale)
             check_prediction(self.pipeline.scheduler)
@@ -112,7 +114,7 @@ class DiffusionDPOLearner:
 
     def _load_reference(self) -> nn.Module:
         reference: nn.Module = type(self.module).from_pretrained(
-            self.task.reference or self.task.policy,
+            local_model(self.task.reference or self.task.policy),
             subfolder=self.family.part,
             dtype=self.dtype,
             use_safetensors=True,
@@ -249,7 +251,7 @@ def _frames(media: Mapping[str, Any] | None, key: str) -> Tensor:
         raise ValueError(f"pair {key} has a side without a picture or clip")
     try:
         if media["num_frames"] > 1:
-            return torch.from_numpy(decode_clip(media["bytes"], media["num_frames"]))
-        return torch.from_numpy(decode(media["bytes"]))[None]
+            return torch.from_numpy(decode_clip(media["image"]["bytes"], media["num_frames"]))
+        return torch.from_numpy(decode(media["image"]["bytes"]))[None]
     except ValueError as error:
         raise ValueError(f"pair {key}: {error}") from error

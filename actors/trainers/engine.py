@@ -64,6 +64,7 @@ def fit(
     output: Path,
     run_name: str,
     storage_path: str | Path,
+    storage_filesystem: Any = None,
     seed: int,
     on_report: Callable[[Point], None] | None = None,
     checkpoint_every: int | None = None,
@@ -79,6 +80,7 @@ def fit(
         run_name: names the run within the storage. Only the same task, training section and seed
             continue a run; whether the rows are the same is the caller's to know.
         storage_path: for checkpoints: a directory that all workers share, or a URI.
+        storage_filesystem: Arrow's, on which that path lies, where it is not the local one.
         seed: of batches, noise and dropout.
         on_report: called with each point as it comes, in Ray Train's controller process: it must
             pickle, and after a restart it sees some points again.
@@ -108,7 +110,8 @@ def fit(
             run_config=ray.train.RunConfig(
                 # Ray continues any run of the same name, so the name tells different work apart.
                 name=f"{run_name}-{content_id(repr(task), training.model_dump(), seed)}",
-                storage_path=_absolute(storage_path),
+                storage_path=storage_path if storage_filesystem else _absolute(storage_path),
+                storage_filesystem=storage_filesystem,
                 failure_config=ray.train.FailureConfig(max_failures=max_failures),
                 checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
                 callbacks=[_Reporter(on_report)] if on_report else [],

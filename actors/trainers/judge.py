@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from actors.judges.eyes import pictures
 from actors.judges.looks import Look, look_at
 from actors.judges.prompts import PromptFormat
+from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, merge_adapters
 from actors.trainers.learning import Model
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
@@ -183,9 +184,10 @@ class JudgeLearner:
 
         self.task = task
         self.device = device
-        self.format = PromptFormat(task.specification, AutoProcessor.from_pretrained(task.base))
+        base = local_model(task.base)
+        self.format = PromptFormat(task.specification, AutoProcessor.from_pretrained(base))
         self._model = AutoModelForImageTextToText.from_pretrained(
-            task.base, dtype=torch.float32, use_safetensors=True
+            base, dtype=torch.float32, use_safetensors=True
         ).to(device)
         self._dtype = dtype
         vision = self._model.config.vision_config

@@ -11,6 +11,7 @@ judge chose.
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.json_lines import read_objects
+from schemas.places import Place
 from schemas.rows import Preference
 
 COLUMNS = ("pair_id", "answer", "annotator", "seconds")
@@ -47,7 +49,7 @@ class Answer:
     seconds: float = math.nan
 
 
-def read_sheet(path: str | Path, pair_ids: Collection[str]) -> list[Answer]:
+def read_sheet(path: str | Place, pair_ids: Collection[str]) -> list[Answer]:
     """The answers of a sheet; rows without an answer are left out.
 
     Args:
@@ -58,7 +60,8 @@ def read_sheet(path: str | Path, pair_ids: Collection[str]) -> list[Answer]:
         SheetError: missing or unreadable file, unknown kind of file, missing column, unknown pair
             or answer, no annotator, a person who answers twice, seconds that are no number.
     """
-    path = Path(path)
+    if isinstance(path, str):
+        path = Path(path)
     readers = {".csv": _csv_rows, ".jsonl": _json_rows}
     if path.suffix not in readers:
         raise SheetError(f"{path}: a sheet is {' or '.join(readers)}, not {path.suffix!r}")
@@ -99,16 +102,15 @@ def _answer(row: dict[str, Any], where: str, pair_ids: Collection[str]) -> Answe
     return Answer(pair_id, annotator, _PREFERENCES[given], seconds)
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
     # utf-8-sig: spreadsheet programs put a mark before the first column's name.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        missing = [name for name in COLUMNS[:3] if name not in (rows.fieldnames or ())]
-        if missing:
-            raise SheetError(f"{path}: column {missing[0]!r} is missing")
-        yield from enumerate(rows, start=2)
+    rows = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
+    missing = [name for name in COLUMNS[:3] if name not in (rows.fieldnames or ())]
+    if missing:
+        raise SheetError(f"{path}: column {missing[0]!r} is missing")
+    yield from enumerate(rows, start=2)
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
     lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
     return read_objects(path, ((at, line) for at, line in lines if line.strip()), SheetError)

@@ -8,17 +8,18 @@ model by DPO on pairs of answers; which of the two the generator is, its directo
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from actors.storage import place
 from factory.kinds import TASKS, check_alignable, generator_kind
 from factory.weighting import Weighting
-from jobs.pipelines import data_files
+from jobs.pipelines import read_dataset, stream
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
 from jobs.workspace import InputError, Round, champion, check_generator
 from schemas.manifest import Parent
+from schemas.places import Place
 from schemas.recipe import Answering, Recipe
 
 #: What `align.beta` is where the recipe does not say.
@@ -36,7 +37,7 @@ class Align:
         spec = at.recipe.generator
         check_generator(spec)
         try:
-            check_alignable(spec.path, spec, at.recipe.align)
+            check_alignable(place(spec.path), spec, at.recipe.align)
         except ValueError as error:
             raise InputError(str(error)) from error
         return fit_plan("kept pairs", at.recipe.align)
@@ -56,16 +57,16 @@ class Align:
             )
         return [champion(at).parent("reference"), at.parent("pairs")]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
-        model, files = champion(at), [str(path) for path in data_files(at.directory("pairs"))]
-        tasks = TASKS[generator_kind(model.path, at.recipe.generator)]
-        num_pairs = count_kept(files, tasks)
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
+        model, pairs = champion(at), at.directory("pairs")
+        tasks = TASKS[generator_kind(place(model.path), at.recipe.generator)]
+        num_pairs = count_kept(pairs, tasks)
         if num_pairs == 0:
             raise InputError(
                 f"{at.address('pairs')} has no kept pair of the tasks of {model.address} "
                 f"({', '.join(tasks)})"
             )
-        task, kept = trainer(model.path, at.recipe), kept_pairs(files, tasks)
+        task, kept = trainer(model.path, at.recipe), kept_pairs(pairs, tasks)
         curves = run_fit(task, at.recipe.align, {"pairs": kept}, at, "generator", directory)
         last = curves[-1]
         figures = {f"last_{name}": value for name, value in last.items() if name != "step"}
@@ -77,7 +78,7 @@ def trainer(policy: str, recipe: Recipe) -> Any:
     from factory.losses import Objective
 
     align, spec = recipe.align, recipe.generator
-    is_answering = generator_kind(policy, spec) == "answering"
+    is_answering = generator_kind(place(policy), spec) == "answering"
     default = _ANSWERS_BETA if is_answering else _DIFFUSION_BETA
     objective = Objective(
         default if align.beta is None else align.beta,
@@ -105,30 +106,22 @@ def trainer(policy: str, recipe: Recipe) -> Any:
     )
 
 
-def kept_pairs(files: list[str], tasks: tuple[str, ...]) -> Any:
+def kept_pairs(pairs: Place, tasks: tuple[str, ...]) -> Any:
     """The kept pairs of these tasks as a Ray data set."""
-    import ray.data
     from ray.data.expressions import col
 
-    return ray.data.read_parquet(files).filter(
+    return read_dataset([pairs]).filter(
         expr=(col("verdict") == "kept") & col("task").is_in(list(tasks))
     )
 
 
-def count_kept(files: list[str], tasks: tuple[str, ...]) -> int:
+def count_kept(pairs: Place, tasks: tuple[str, ...]) -> int:
     """How many rows `kept_pairs` has."""
-    import pyarrow.parquet as pq
-
-    total = 0
-    for file in files:
-        table = pq.read_table(file, columns=["verdict", "task"])
-        total += sum(
-            verdict == "kept" and task in tasks
-            for verdict, task in zip(
-                table["verdict"].to_pylist(), table["task"].to_pylist(), strict=True
-            )
-        )
-    return total
+    return sum(
+        row["verdict"] == "kept" and row["task"] in tasks
+        for table in stream(pairs, ["verdict", "task"])
+        for row in table.to_pylist()
+    )
 
 
 def _sampler_steps(recipe: Recipe) -> int | None:

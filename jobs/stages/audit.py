@@ -14,12 +14,12 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.storage import arrow_path
 from factory import gates
 from factory.agreement import meeting
 from factory.bias.correction import Correction, with_corrected
@@ -37,13 +37,14 @@ from factory.bias.profile import BiasProfile
 from factory.ranking import is_scored
 from jobs import results
 from jobs.judging import heldout_labels, heldout_opinions, judge_ref
-from jobs.pipelines import data_files
+from jobs.pipelines import stream
 from jobs.results import Estimate, Profile
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Round
 from schemas.arrow import FIGURES, PROBES, groups_from_table
 from schemas.manifest import Parent
+from schemas.places import Place
 from schemas.rows import Group, Prompt
 
 PROFILE = "bias.json"
@@ -74,7 +75,7 @@ class Audit:
     def parents(self, at: Round) -> list[Parent]:
         return [at.parent("groups"), at.parent("judge"), at.parent("labels")]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         # Files and their rows come in any order; the bootstrap must not depend on it.
         seen = sorted(_observe_groups(at.directory("groups")), key=lambda one: one.prompt_id)
         labels, points = _observe_labels(at)
@@ -170,14 +171,13 @@ def estimates(profile: BiasProfile, judge: str) -> tuple[Estimate, ...]:
     return tuple(found)
 
 
-def _groups(directory: Path) -> Iterator[Group]:
+def _groups(directory: Place) -> Iterator[Group]:
     """Groups a few at a time, so that media never fills the memory."""
-    for path in data_files(directory):
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=_GROUPS_AT_ONCE):
-            yield from groups_from_table(batch)
+    for table in stream(directory, batch_size=_GROUPS_AT_ONCE):
+        yield from groups_from_table(table)
 
 
-def _observe_groups(directory: Path) -> Iterator[Observation]:
+def _observe_groups(directory: Place) -> Iterator[Observation]:
     yield from map(observe, _groups(directory))
 
 
@@ -225,16 +225,15 @@ def _probe(at: Round) -> list[Probe]:
     )
 
 
-def _prompts(directory: Path) -> Iterator[Prompt]:
-    for path in data_files(directory):
-        table = pq.read_table(path, columns=["prompt_id", "prompt"])
+def _prompts(directory: Place) -> Iterator[Prompt]:
+    for table in stream(directory, ["prompt_id", "prompt"]):
         for row in table.to_pylist():
             yield Prompt(row["prompt_id"], row["prompt"])
 
 
-def _write(profile: BiasProfile, probes: Sequence[Probe], directory: Path) -> None:
+def _write(profile: BiasProfile, probes: Sequence[Probe], directory: Place) -> None:
     (directory / PROFILE).write_text(json.dumps(profile.to_dict(), indent=2) + "\n")
-    pq.write_table(pa.Table.from_pylist(profile.rows(), schema=FIGURES), directory / _TABLE)
+    _write_table(pa.Table.from_pylist(profile.rows(), schema=FIGURES), directory / _TABLE)
     rows = [
         {
             **asdict(one),
@@ -242,7 +241,12 @@ def _write(profile: BiasProfile, probes: Sequence[Probe], directory: Path) -> No
         }
         for one in probes
     ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=PROBES), directory / _PROBES)
+    _write_table(pa.Table.from_pylist(rows, schema=PROBES), directory / _PROBES)
+
+
+def _write_table(table: pa.Table, path: Place) -> None:
+    filesystem, name = arrow_path(path)
+    pq.write_table(table, name, filesystem=filesystem)
 
 
 def _say(figure: Figure) -> str:

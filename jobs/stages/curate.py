@@ -11,16 +11,15 @@ from a few numbers of each pair, in this process; the pairs then stream once mor
 from __future__ import annotations
 
 import math
-import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from actors.storage import place
 from factory.bias.balance import to_reject
 from factory.bias.observation import measure_candidate
 from factory.curation import Curator
@@ -32,14 +31,16 @@ from factory.ranking import strategy_of
 from factory.survey import Survey
 from jobs import results
 from jobs.auditing import write_sample
-from jobs.pipelines import data_files, digest_dataset, stream
+from jobs.parts import Settled
+from jobs.pipelines import read_dataset, read_files, stream, write_dataset, write_parts
 from jobs.stage import Outcome, Plan
 from jobs.stages.audit import correction_of, read_profile
 from jobs.tracking import StageRun
 from jobs.workspace import Round
-from schemas import recipe
 from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table, tags_from_rows
 from schemas.manifest import Parent, digest_file
+from schemas.places import Place
+from schemas.recipe import Objections, Recipe
 from schemas.rows import Pair, Prompt
 
 _DRAFT = "_draft"
@@ -116,12 +117,12 @@ class Curate:
 
     def parents(self, at: Round) -> list[Parent]:
         evaluation = [
-            Parent("evaluation prompts", path, digest_file(Path(path)))
+            Parent("evaluation prompts", path, digest_file(place(path)))
             for path in _evaluation_files(at)
         ]
         return [at.parent("groups"), at.parent("profile"), *evaluation]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         curate = at.recipe.curate
         curator = Curator(
             strategy_of(curate.rank),
@@ -132,10 +133,12 @@ class Curate:
         )
         max_lean = curate.correct.max_lean
         balance = None if max_lean is None else Balance(read_profile(at).sds, max_lean)
-        run_curation(at.directory("groups"), directory, curator, curate.objections, balance)
-        survey = survey_pairs(directory)
+        settled = run_curation(
+            at.directory("groups"), directory, curator, curate.objections, at.recipe, balance
+        )
+        survey = survey_pairs(directory, settled.files)
         results.write(directory / results.SLICES, survey.slices())
-        num = write_sample(directory, curate.audit_sample, at.recipe.seed)
+        num = write_sample(directory, curate.audit_sample, at.recipe.seed, settled.files)
         if num:
             print(f"{at.address('pairs')}: {num} pairs for people to look at", flush=True)
         return Outcome(
@@ -144,7 +147,8 @@ class Curate:
                 f"objection_{reason.replace(' ', '_')}": float(num)
                 for reason, num in sorted(survey.reasons.items())
             },
-            digest=digest_dataset(directory),
+            digest=settled.digest,
+            files=settled.files,
         )
 
 
@@ -159,21 +163,23 @@ class Balance:
     sds: Mapping[str, float]
     limit: float
 
-    def __call__(self, draft: Path, raised: Mapping[str, str]) -> dict[str, str]:
+    def __call__(
+        self, directory: Place, raised: Mapping[str, str], files: Sequence[str] | None = None
+    ) -> dict[str, str]:
         """One objection for each pair that is too much, by pair id.
 
         Args:
-            draft: directory of pairs; only numbers of each are kept in memory.
+            directory: of pairs; only numbers of each are kept in memory.
             raised: objections by pair id that are raised already.
+            files: names of the pairs' files, where they are not the data set yet.
         """
         names = [name for name, sd in self.sds.items() if sd > 0]
         ids, leads = [], []
-        for path in data_files(draft):
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=_GROUPS_AT_ONCE):
-                for pair in pairs_from_table(batch):
-                    if pair.verdict == "kept" and pair.pair_id not in raised:
-                        ids.append(pair.pair_id)
-                        leads.append(self._leads(pair, names))
+        for batch in stream(directory, PAIRS.names, _GROUPS_AT_ONCE, files):
+            for pair in pairs_from_table(batch):
+                if pair.verdict == "kept" and pair.pair_id not in raised:
+                    ids.append(pair.pair_id)
+                    leads.append(self._leads(pair, names))
         table = np.array(leads).reshape(len(ids), len(names))
         return {
             ids[at]: self._reason(names, table[at])
@@ -196,35 +202,40 @@ class Balance:
 
 
 def run_curation(
-    groups: Path,
-    directory: Path,
+    groups: Place,
+    directory: Place,
     curator: Curator,
-    objections: recipe.Objections,
+    objections: Objections,
+    recipe: Recipe,
     balance: Balance | None = None,
-) -> None:
+) -> Settled:
     """Curate a data set of groups into `directory`, with the objections that need all of it."""
-    import ray.data
-
-    draft = directory / _DRAFT
-    rows = ray.data.read_parquet([str(path) for path in data_files(groups)])
+    # Drivers that race each have a draft of their own; one that a killed driver left is cleared
+    # with all else that the manifest does not name.
+    prefix = f"{_DRAFT}-{uuid.uuid4().hex}"
+    rows = read_dataset([groups])
     rows = rows.map_batches(
         CurateTable(curator), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
     )
-    rows.write_parquet(str(draft))
-    raised = dict(_gather(draft, objections).objections())
+    write_parts(rows, directory, recipe, prefix)
+    draft = sorted(path.name for path in directory.glob(f"{prefix}-*.parquet"))
+    raised = dict(_gather(directory, draft, objections).objections())
     if balance is not None:
-        raised |= balance(draft, raised)
-    rows = ray.data.read_parquet([str(path) for path in data_files(draft)])
+        raised |= balance(directory, raised, draft)
+    rows = read_files([directory / name for name in draft])
     rows = rows.map_batches(Amend(raised), batch_format="pyarrow", batch_size=None)
-    rows.write_parquet(str(directory), mode=ray.data.SaveMode.APPEND)
-    shutil.rmtree(draft)
+    settled = write_dataset(rows, directory, PAIRS, "pair_id", recipe)
+    for name in draft:
+        (directory / name).unlink(missing_ok=True)
+    return settled
 
 
-def _gather(draft: Path, objections: recipe.Objections) -> Signatures:
+def _gather(directory: Place, draft: Sequence[str], objections: Objections) -> Signatures:
     """The signatures of the pairs that are kept so far."""
     found = Signatures(objections.max_per_slice, objections.min_pair_distance)
-    for batch in stream(draft, ["pair_id", "tags", "verdict", *_SIGNATURE.names]):
-        rows = [row for row in batch.to_pylist() if row["verdict"] == "kept"]
+    columns = ["pair_id", "tags", "verdict", *_SIGNATURE.names]
+    for table in stream(directory, columns, files=draft):
+        rows = [row for row in table.to_pylist() if row["verdict"] == "kept"]
         found.add(
             [row["pair_id"] for row in rows],
             [
@@ -236,11 +247,16 @@ def _gather(draft: Path, objections: recipe.Objections) -> Signatures:
     return found
 
 
-def survey_pairs(directory: Path) -> Survey:
-    """Count the pairs of a data set by verdict, objection and slice."""
+def survey_pairs(directory: Place, files: Sequence[str] | None = None) -> Survey:
+    """Count the pairs of a data set by verdict, objection and slice.
+
+    Args:
+        directory: of the data set.
+        files: names of its files, where it is not complete yet.
+    """
     survey = Survey()
-    for batch in stream(directory, ["verdict", "objections", "tags"]):
-        for row in batch.to_pylist():
+    for table in stream(directory, ["verdict", "objections", "tags"], files=files):
+        for row in table.to_pylist():
             survey.add(row["verdict"], row["objections"] or (), tags_from_rows(row["tags"]))
     return survey
 
@@ -250,7 +266,7 @@ def _evaluation_files(at: Round) -> list[str]:
 
 
 def _evaluation_prompts(at: Round) -> dict[str, list[Prompt]]:
-    return {Path(path).name: read_prompts(path) for path in _evaluation_files(at)}
+    return {place(path).name: read_prompts(place(path)) for path in _evaluation_files(at)}
 
 
 STAGE = Curate()

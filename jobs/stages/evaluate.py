@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from actors.storage import place
 from factory import contest, gates, media
 from factory.bias.profile import BiasProfile
 from factory.grids import picture_grid
@@ -23,7 +23,7 @@ from factory.metrics import attribute_drift, win_rate
 from factory.prompts import read_prompts
 from jobs import results
 from jobs.judging import judge_ref
-from jobs.pipelines import digest_dataset, pool_cpus, pool_gpus, read_groups, run_pipeline
+from jobs.pipelines import pool_cpus, pool_gpus, read_groups, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.results import Decision, Estimate, Evaluation
 from jobs.stage import Outcome, Plan
@@ -32,6 +32,7 @@ from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Model, Round, champion, check_model
 from schemas.manifest import Parent, digest_file
+from schemas.places import Place
 from schemas.recipe import EndpointSpec
 from schemas.rows import Candidate, Group
 
@@ -44,9 +45,9 @@ class Evaluate:
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
-        heldout = read_prompts(recipe.evaluate.prompts)
+        heldout = read_prompts(place(recipe.evaluate.prompts))
         check_model(recipe.generator.path, "model_index.json", "generator.path")
-        trained_on = {prompt.prompt_id for prompt in read_prompts(recipe.produce.prompts)}
+        trained_on = {prompt.prompt_id for prompt in read_prompts(place(recipe.produce.prompts))}
         for number, prompt in enumerate(heldout, start=1):
             if prompt.prompt_id in trained_on:
                 raise InputError(
@@ -76,14 +77,14 @@ class Evaluate:
     def parents(self, at: Round) -> list[Parent]:
         prompts = at.recipe.evaluate.prompts
         return [
-            Parent("prompts", prompts, digest_file(Path(prompts))),
+            Parent("prompts", prompts, digest_file(place(prompts))),
             champion(at).parent("champion"),
             at.parent("generator"),
             at.parent("judge"),
             at.parent("profile"),
         ]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         from actors.stages import ORACLE, EndpointRef, JudgeRef
         from factory.sandbox.oracle_judge import NAME
 
@@ -95,8 +96,8 @@ class Evaluate:
             judges.append(EndpointRef(settings.endpoint))
         if settings.oracle == "sandbox":
             judges.append(JudgeRef(ORACLE, NAME))
-        speed = run_pipeline(
-            read_prompts(settings.prompts),
+        speed, settled = run_pipeline(
+            read_prompts(place(settings.prompts)),
             directory,
             at.recipe,
             generators=[generator_ref(old, at), generator_ref(new, at)],
@@ -105,7 +106,7 @@ class Evaluate:
             strategy=contest.Versus(settings.images_per_prompt),
         )
         print(f"{at.address('evaluation')}: {speed}", flush=True)
-        groups = read_groups(directory)
+        groups = read_groups(directory, settled.files)
         gains = {ref.address: _gain(groups, ref.address, at) for ref in judges}
         drift = _drift(groups)
         _write_grid(groups[: settings.grid_prompts], directory, run)
@@ -135,7 +136,7 @@ class Evaluate:
             "groups": len(groups),
             "invalid": sum(gain.num_invalid for gain in evaluation.gains if "win" in gain.name),
         }
-        return Outcome(counts, figures, digest=digest_dataset(directory))
+        return Outcome(counts, figures, digest=settled.digest, files=settled.files)
 
 
 def decide(
@@ -210,7 +211,7 @@ def _attributes(candidate: Candidate) -> dict[str, float]:
     return media.attributes(media.decode(candidate.media.data))
 
 
-def _write_grid(groups: Sequence[Group], directory: Path, run: StageRun) -> None:
+def _write_grid(groups: Sequence[Group], directory: Place, run: StageRun) -> None:
     """Champion and challenger side by side, drawn from the same noise."""
     rows = []
     for group in groups:

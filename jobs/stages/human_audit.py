@@ -9,9 +9,9 @@ are added to `human_audit.sheets`; the stage then asks to remove what was found 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from actors.storage import place
 from factory.human_audit.findings import Findings, find
 from factory.human_audit.sheets import Answer, SheetError, read_sheet
 from factory.intervals import Interval
@@ -22,6 +22,7 @@ from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Round
 from schemas.manifest import Parent, digest_file
+from schemas.places import Place
 
 _PEOPLE = "people"
 
@@ -40,7 +41,7 @@ class AuditByPeople:
                 "human_audit.sheets=[ann.csv, ben.csv]"
             )
         for sheet in sheets:
-            if not Path(sheet).is_file():
+            if not place(sheet).is_file():
                 raise SheetError(f"{sheet}: no such sheet")
         return Plan(f"{len(sheets)} sheet(s)", "no actors", 0.0)
 
@@ -51,12 +52,12 @@ class AuditByPeople:
         return [
             at.parent("pairs"),
             *(
-                Parent("sheet", path, digest_file(Path(path)))
+                Parent("sheet", path, digest_file(place(path)))
                 for path in at.recipe.human_audit.sheets
             ),
         ]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         settings = at.recipe.human_audit
         sample = read_sample(at.directory("pairs"))
         if not sample:
@@ -110,7 +111,7 @@ def _read_sheets(paths: list[str], pair_ids: set[str]) -> list[Answer]:
     found: dict[tuple[str, str], str] = {}
     answers = []
     for path in paths:
-        for answer in read_sheet(path, pair_ids):
+        for answer in read_sheet(place(path), pair_ids):
             key = (answer.pair_id, answer.annotator)
             if key in found:
                 raise SheetError(

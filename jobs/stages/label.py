@@ -10,24 +10,34 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.storage import StorageError, arrow_path, explained, place
 from factory.prompts import read_prompts
 from factory.sandbox.annotators import Annotator
 from jobs.judging import label_batches, label_files
-from jobs.pipelines import pool_cpus, pool_gpus, read_groups, run_pipeline
+from jobs.parts import write_file
+from jobs.pipelines import media_store, pool_cpus, pool_gpus, read_groups, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
 from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Round, champion, check_model
 from schemas import manifest
-from schemas.arrow import LABELS, SchemaError, check_schema, digest_rows, labels_to_table
+from schemas.arrow import (
+    LABELS,
+    SchemaError,
+    add_up_rows,
+    check_schema,
+    digest_text,
+    labels_to_table,
+)
 from schemas.manifest import Parent, digest_file
+from schemas.places import Place
 from schemas.recipe import Labels
 from schemas.rows import Group, Label, content_id, seed_of
 
@@ -46,7 +56,7 @@ class MakeLabels:
         if labels.path is not None:
             return Plan(f"{_check_labels(labels.path)} labels of {labels.path}", "no actors", 0)
         assert labels.prompts is not None  # the recipe's own check
-        num = len(read_prompts(labels.prompts))
+        num = len(read_prompts(place(labels.prompts)))
         check_model(at.recipe.generator.path, "model_index.json", "generator.path")
         return Plan(
             f"{num} prompts x {labels.num_candidates} candidates, simulated labels",
@@ -71,34 +81,43 @@ class MakeLabels:
         assert path is not None  # the recipe's own check
         if labels.path is not None:
             return [_source(path)]
-        file = Parent("prompts", path, digest_file(Path(path)))
+        file = Parent("prompts", path, digest_file(place(path)))
         return [file, champion(at).parent("generator")]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         labels = at.recipe.labels
         if labels.path is not None:
             batches = label_batches(label_files(labels.path))
         else:
             batches = iter(labels_to_table(self._simulate(at, directory)).to_batches())
+        layout = at.recipe.storage
+        store = media_store(directory, layout.max_inline_bytes)
         counts = Counter[str]()
-        with pq.ParquetWriter(directory / _FILE, LABELS, compression="zstd") as file:
+        sums: list[int] = []
+
+        def looked_at() -> Iterator[pa.Table]:
             for batch in batches:
-                file.write_batch(batch)
                 counts["labels"] += batch.num_rows
                 counts["pairs"] += batch.num_rows - batch["preference"].null_count
                 counts["points"] += batch.num_rows - batch["points"].null_count
-        digest = digest_rows(
-            pa.Table.from_batches([batch]) for batch in label_batches([directory / _FILE])
-        )
-        return Outcome({key: counts[key] for key in ("labels", "pairs", "points")}, digest=digest)
+                table = pa.Table.from_batches([batch]).cast(LABELS)
+                sums.append(add_up_rows(table))
+                yield store.put_out(table)
 
-    def _simulate(self, at: Round, directory: Path) -> list[Label]:
+        filesystem, path = arrow_path(directory / _FILE)
+        write_file(looked_at(), path, filesystem, LABELS, layout.row_group_bytes)
+        return Outcome(
+            {key: counts[key] for key in ("labels", "pairs", "points")},
+            digest=digest_text(sums),
+            files=(_FILE,),
+        )
+
+    def _simulate(self, at: Round, directory: Place) -> list[Label]:
         labels = at.recipe.labels
         assert labels.prompts is not None
         candidates = directory / _CANDIDATES
-        candidates.mkdir(exist_ok=True)
-        run_pipeline(
-            read_prompts(labels.prompts),
+        _, settled = run_pipeline(
+            read_prompts(place(labels.prompts)),
             candidates,
             at.recipe,
             generators=[generator_ref(champion(at), at)],
@@ -107,7 +126,7 @@ class MakeLabels:
         annotators = annotators_of(labels, at.recipe.seed)
         return [
             label
-            for group in read_groups(candidates)
+            for group in read_groups(candidates, settled.files)
             for label in simulate_labels(group, annotators, labels, at.recipe.seed)
         ]
 
@@ -182,7 +201,7 @@ def simulate_labels(
 
 def _source(path: str) -> Parent:
     """The label rows that come from outside: a data set by its digest, a file by its bytes."""
-    directory = Path(path)
+    directory = place(path)
     found = manifest.read(directory) if directory.is_dir() else None
     return Parent("labels", path, found.digest if found else digest_file(directory))
 
@@ -191,15 +210,19 @@ def _check_labels(path: str) -> int:
     """Number of rows of label files. Raises InputError where they are none."""
     num_rows = 0
     for one in label_files(path):
+        filesystem, name = arrow_path(one)
         try:
-            file = pq.ParquetFile(one)
-            check_schema(file.schema_arrow, LABELS, str(one))
-            num_rows += file.metadata.num_rows
+            with explained(one), filesystem.open_input_file(name) as source:
+                file = pq.ParquetFile(source)
+                check_schema(file.schema_arrow, LABELS, str(one))
+                num_rows += file.metadata.num_rows
         except SchemaError as error:
             raise InputError(
                 f"labels.path: {error}; `python -m jobs.import_labels` makes label rows of the "
                 "formats in which labels are published"
             ) from None
+        except StorageError as error:
+            raise InputError(f"labels.path: {one}: cannot be read as Parquet: {error}") from None
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"labels.path: {one}: cannot be read as Parquet: {error}") from None
     return num_rows

@@ -9,23 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from actors.storage import place
 from factory.prompts import read_prompts
 from factory.ranking import strategy_of
 from jobs.judging import judge_ref
-from jobs.pipelines import digest_dataset, pool_cpus, pool_gpus, run_pipeline, stream
+from jobs.parts import read_parts, settle
+from jobs.pipelines import (
+    Throughput,
+    data_files,
+    make_groups,
+    pool_cpus,
+    pool_gpus,
+    run_pipeline,
+    stream,
+)
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
-from jobs.stage import Outcome, Plan
+from jobs.stage import Outcome, Plan, find_complete, remake
 from jobs.tracking import StageRun
 from jobs.workspace import Model, Round, champion, check_generator
-from schemas.arrow import groups_from_table
+from schemas.arrow import GROUPS, IMAGE, groups_from_table, map_media
 from schemas.manifest import Parent, digest_file
+from schemas.places import Place
 from schemas.recipe import Rank
 from schemas.rows import Group
 
-_GROUPS_AT_ONCE = 64  # in memory while they are counted, media included
+_ROWS_AT_ONCE = 64
 
 
 class Produce:
@@ -36,7 +48,7 @@ class Produce:
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
-        prompts = read_prompts(recipe.produce.prompts)
+        prompts = read_prompts(place(recipe.produce.prompts))
         check_generator(recipe.generator)
         num = recipe.produce.num_candidates
         return Plan(
@@ -62,38 +74,98 @@ class Produce:
     def parents(self, at: Round) -> list[Parent]:
         prompts = at.recipe.produce.prompts
         return [
-            Parent("prompts", prompts, digest_file(Path(prompts))),
+            Parent("prompts", prompts, digest_file(place(prompts))),
             champion(at).parent("generator"),
             at.parent("judge"),
         ]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         recipe = at.recipe
-        speed = run_pipeline(
-            read_prompts(recipe.produce.prompts),
+        speed, settled = run_pipeline(
+            read_prompts(place(recipe.produce.prompts)),
             directory,
             recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=recipe.produce.num_candidates,
-            judges=[
-                replace(
-                    judge_ref(at, is_calibrated=recipe.produce.is_calibrated),
-                    criteria=recipe.criteria,
-                )
-            ],
+            judges=[_judge(at)],
             strategy=strategy_of(recipe.curate.rank),
+            count=count_table,
         )
-        counts = count_groups(
-            group
-            for batch in stream(directory, batch_size=_GROUPS_AT_ONCE)
-            for group in groups_from_table(batch)
+        invalid = settled.counts.get("invalid", 0)
+        print(f"{at.address('groups')}: {speed}; {invalid} invalid", flush=True)
+        return Outcome(settled.counts, speed.figures(), digest=settled.digest, files=settled.files)
+
+
+def _judge(at: Round) -> Any:
+    """The round's judge, asked for the recipe's criteria."""
+    judge = judge_ref(at, is_calibrated=at.recipe.produce.is_calibrated)
+    return replace(judge, criteria=at.recipe.criteria)
+
+
+def _failed(at: Round) -> list[Group]:
+    """The groups of a complete data set in which something failed, without their candidates.
+
+    Raises:
+        InputError: it is not complete yet.
+    """
+    at.need("groups")
+    return [
+        replace(group, candidates=(), scores=(), duels=(), error=None, failed_stage=None)
+        for table in stream(at.directory("groups"), batch_size=_ROWS_AT_ONCE)
+        for group in groups_from_table(table)
+        if group.has_failures
+    ]
+
+
+def num_failed(at: Round) -> int:
+    """How many rows `retry_invalid` would make again."""
+    return len(_failed(at))
+
+
+def retry_invalid(at: Round) -> None:
+    """Make again the rows in which something failed, and put them in the place of the old ones.
+
+    The others are neither made nor changed. A killed retry is continued by the next one. What was
+    made of the old rows (pairs and the models trained on them) is not touched, and says so: the
+    digest of its parent has changed.
+
+    Raises:
+        InputError: the data set is not complete yet, or was made with another recipe.
+        LostRaceError: another driver has retried at the same time.
+    """
+    directory, made = at.directory("groups"), at.need("groups")
+    find_complete(STAGE, at)  # refuses another recipe
+    prefix = f"retry-{made.digest}"
+    done = {one for part in read_parts(directory, "prompt_id", prefix) for one in part.ids}
+    left = [
+        replace(group, attempts=group.attempts + 1)
+        for group in _failed(at)
+        if group.prompt.prompt_id not in done
+    ]
+    if not left and not done:
+        print(f"{made.address}: no row has failed; nothing to make again", flush=True)
+        return
+    speed = Throughput()
+    if left:
+        generators = [generator_ref(champion(at), at)]
+        num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
+        speed = make_groups(
+            left, directory, at.recipe, generators, num, [_judge(at)], strategy, prefix=prefix
         )
-        print(f"{at.address('groups')}: {speed}; {counts['invalid']} invalid", flush=True)
-        figures = {
-            "rows_per_s": speed.num_rows / speed.seconds,
-            **{f"busy_{stage}_s": seconds for stage, seconds in speed.busy_s.items()},
-        }
-        return Outcome(counts, figures, digest=digest_dataset(directory))
+    retried = read_parts(directory, "prompt_id", prefix)
+    files = [path.name for path in data_files(directory)]
+    old = [part for part in read_parts(directory, "prompt_id") if part.name in files]
+    settled = settle(
+        [*retried, *old],  # of a row that is in both, the first is taken
+        directory,
+        GROUPS,
+        at.recipe.storage,
+        wanted=[one for part in old for one in part.ids],
+        count=count_table,
+    )
+    remake(made, at, Outcome(settled.counts, {}, digest=settled.digest, files=settled.files))
+    still = settled.counts.get("invalid", 0)
+    print(f"{made.address}: made again: {speed}; {still} still invalid", flush=True)
 
 
 def _rank_settings(rank: Rank) -> dict[str, Any]:
@@ -109,17 +181,26 @@ def generator_ref(model: Model, at: Round) -> Any:
     return GeneratorRef(model.path, model.address, at.recipe.generator)
 
 
+def count_table(table: pa.Table) -> dict[str, int]:
+    """`count_groups` of a table, whose large media need not be at hand."""
+    return count_groups(groups_from_table(map_media(table, _without_bytes)))
+
+
+def _without_bytes(images: pa.StructArray) -> pa.StructArray:
+    empty = {"bytes": b"", "path": None}
+    return pa.array([empty if one else None for one in images.is_valid().to_pylist()], IMAGE)
+
+
 def count_groups(groups: Iterable[Group]) -> dict[str, int]:
     """Rows and what is in them; a group is invalid where fewer than two candidates have a score."""
     counts = dict.fromkeys(
         ("groups", "candidates", "duels", "invalid", "invalid_candidates", "invalid_duels"), 0
     )
     for group in groups:
-        num_readable = sum(score.error is None for score in group.scores)
         counts["groups"] += 1
         counts["candidates"] += len(group.candidates)
         counts["duels"] += len(group.duels)
-        counts["invalid"] += group.error is not None or num_readable < 2
+        counts["invalid"] += group.is_invalid
         counts["invalid_candidates"] += sum(one.error is not None for one in group.candidates)
         counts["invalid_duels"] += sum(one.error is not None for one in group.duels)
     return counts

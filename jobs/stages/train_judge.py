@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from actors.storage import arrow_path, local_model, place, working_directory
 from factory import gates
 from factory.agreement import measure
 from factory.judging.calibration import Calibration
@@ -37,12 +37,14 @@ from jobs.judging import (
     label_files_so_far,
     write_opinions,
 )
+from jobs.pipelines import read_dataset
 from jobs.results import Finding, JudgeReport
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas.manifest import Parent
+from schemas.places import Place
 from schemas.recipe import Calibrate, JudgeSpec, Recipe
 from schemas.rows import Opinion, Task
 
@@ -83,14 +85,13 @@ class TrainJudge:
         rounds = [*at.earlier(), at]
         return [base.parent("base"), *[one.parent("labels") for one in rounds]]
 
-    def make(self, at: Round, directory: Path, run: StageRun) -> Outcome:
-        import ray.data
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         from ray.data.expressions import col
 
         recipe = at.recipe
         files = label_files_so_far(at)
         _check_points(files, _specification(recipe.judge))
-        rows = ray.data.read_parquet([str(path) for path in files])
+        rows = read_dataset([one.directory("labels") for one in (*at.earlier(), at)])
         rows = rows.filter(expr=col("split") == "train")
         task = judge_task(recipe)
         datasets = {}
@@ -107,7 +108,8 @@ class TrainJudge:
         write_opinions(directory / OPINIONS_FILE, opinions)
         calibration, rest = _calibrate(opinions, recipe.train_judge.calibration)
         if calibration is not None:
-            calibration.save(directory)
+            with working_directory(directory) as local:
+                calibration.save(local)
         made = report(
             rest,
             at.address("judge"),
@@ -150,14 +152,14 @@ def _hold_against_gates(opinions: Sequence[Opinion], at: Round) -> tuple[Finding
     return tuple(Finding.of(one, at.address("judge")) for one in gate)
 
 
-def _check_points(files: Sequence[Path], specification: JudgeSpecification) -> None:
+def _check_points(files: Sequence[Place], specification: JudgeSpecification) -> None:
     """Refuse points that the judge cannot say, before it is trained on them.
 
     Raises:
         InputError: names the file, the task and the points.
     """
     for path in files:
-        table = pq.read_table(path, columns=["task", "points"])
+        table = _columns(path, ["task", "points"])
         for task, group in _points(table).items():
             asked = specification.task(task)
             scale = asked.scale
@@ -208,14 +210,19 @@ def judge_task(recipe: Recipe) -> JudgeTask:
 
 def _specification(judge: JudgeSpec) -> JudgeSpecification:
     """How the judge is asked: as the recipe says, else as its base does, else as UnifiedReward."""
-    if judge.specification is None and not (Path(judge.path) / FILE).is_file():
+    if judge.specification is None and not (place(judge.path) / FILE).is_file():
         return DEFAULT
-    return find(judge.path, judge.specification)
+    return find(local_model(judge.path), judge.specification)
 
 
-def _count(files: Sequence[Path]) -> dict[str, int]:
+def _columns(path: Place, columns: list[str]) -> pa.Table:
+    filesystem, name = arrow_path(path)
+    return pq.read_table(name, columns=columns, filesystem=filesystem)
+
+
+def _count(files: Sequence[Place]) -> dict[str, int]:
     """Labels by split; the media stay where they are."""
-    splits = [split for path in files for split in pq.read_table(path, columns=["split"])["split"]]
+    splits = [split for path in files for split in _columns(path, ["split"])["split"]]
     found = Counter(one.as_py() for one in splits)
     return {"labels": found.total(), "train": found["train"], "heldout": found["heldout"]}
 

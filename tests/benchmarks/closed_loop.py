@@ -59,7 +59,7 @@ def _judge(at: Round) -> dict[str, float]:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     with ray_session(at.recipe):
-        run_pipeline(
+        _, settled = run_pipeline(
             read_prompts(at.recipe.evaluate.prompts),
             directory,
             at.recipe,
@@ -69,7 +69,7 @@ def _judge(at: Round) -> dict[str, float]:
             strategy=RoundRobin(),
         )
     agreed, flipped = [], []
-    for group in read_groups(directory):
+    for group in read_groups(directory, settled.files):
         truth = _preferences(group, ORACLE_NAME)
         for ids, (preference, is_flipped) in _preferences(group, at.address("judge")).items():
             flipped.append(is_flipped)

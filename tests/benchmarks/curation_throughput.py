@@ -7,7 +7,7 @@ Groups of 8 candidates with scores and the duels of a bracket by a *simulated* j
 of its own. Each size is curated by `run_curation`, surveyed, sampled and hashed as the stage does
 it, three pairs a prompt, in a process and a Ray of its own with `--cpus` CPUs.
 
-groups_per_minute: of the largest size, from the first read to the digest, Ray's start apart.
+groups_per_minute: of the largest size, from the first read to the sample, Ray's start apart.
 groups_per_cpu_minute: the same by the processor time of driver and workers; on a machine that has
     other work to do, `cpus` times this is the better measure.
 driver_mb, worker_mb: highest memory of the driver, and of all worker processes together, without
@@ -146,7 +146,6 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
     from factory.pairing import Pairing
     from factory.ranking import Bracket
     from jobs.auditing import write_sample
-    from jobs.pipelines import digest_dataset
     from jobs.ray_session import ray_session
     from jobs.stages.curate import run_curation, survey_pairs
     from schemas.recipe import AuditSample, Objections, load
@@ -161,11 +160,10 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
         before = time.process_time()
         began = time.monotonic()
         curator = Curator(Bracket(2), objections_of(objections), Pairing(max_pairs=3))
-        run_curation(groups, directory, curator, objections)
+        settled = run_curation(groups, directory, curator, objections, recipe)
         streamed = time.monotonic() - began
-        survey = survey_pairs(directory)
-        write_sample(directory, AuditSample(slice_by="region"), 0)
-        digest_dataset(directory)
+        survey = survey_pairs(directory, settled.files)
+        write_sample(directory, AuditSample(slice_by="region"), 0, settled.files)
         seconds = time.monotonic() - began
         memory.stop()
         cpu = sum(memory.cpu.values()) - before

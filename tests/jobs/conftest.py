@@ -106,7 +106,7 @@ def finished(recipe: Recipe) -> Round:
             figures={"seconds": 75.2, "ece": 0.04},
             created_at="2026-01-02T03:04:05+00:00",
         )
-        manifest.write(directory, made)
+        (directory / manifest.FILE).write_bytes(manifest.to_bytes(made))
         return Parent(kind, made.address, made.digest)
 
     def curve(directory: Path) -> None:

@@ -80,10 +80,9 @@ def test_only_kept_pairs_of_the_generators_own_tasks_are_trained_on(local_ray, t
         replace(drawn, pair_id="c", prompt=Prompt.of("what is it ?", "image_understanding")),
         replace(drawn, pair_id="d", verdict="rejected"),
     ]
-    file = str(tmp_path / "pairs.parquet")
-    pq.write_table(pairs_to_table(rows), file)
+    pq.write_table(pairs_to_table(rows), tmp_path / "pairs.parquet")
     for kind, wanted in (("pipeline", ["a", "b"]), ("answering", ["c"])):
         tasks = TASKS[kind]
-        found = [row["pair_id"] for row in kept_pairs([file], tasks).take_all()]
+        found = [row["pair_id"] for row in kept_pairs(tmp_path, tasks).take_all()]
         assert sorted(found) == wanted
-        assert count_kept([file], tasks) == len(wanted)
+        assert count_kept(tmp_path, tasks) == len(wanted)

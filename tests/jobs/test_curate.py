@@ -15,6 +15,7 @@ from factory.ranking import Bracket
 from jobs import results
 from jobs.auditing import FOLDER, PAGE, SAMPLE, SHEET, read_sample, write_sample
 from jobs.collect import collect
+from jobs.parts import clear
 from jobs.pipelines import data_files, digest_dataset, find_rows, read_table, stream
 from jobs.report import render
 from jobs.stages.curate import Amend, CurateTable, run_curation, survey_pairs
@@ -73,7 +74,7 @@ def test_amending_adds_one_objection_and_drops_nothing():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
-def test_files_and_their_order_change_nothing(tmp_path):
+def test_files_and_their_order_change_nothing(tmp_path, recipe):
     digests = []
     evens_first = GROUPS_OF_TEST[::2] + GROUPS_OF_TEST[1::2]
     layouts = [(GROUPS_OF_TEST, 5), (GROUPS_OF_TEST[::-1], 14), (evens_first, 3)]
@@ -81,9 +82,11 @@ def test_files_and_their_order_change_nothing(tmp_path):
         directory = tmp_path / f"pairs-{number}"
         directory.mkdir()
         source = write_groups(tmp_path / f"groups-{number}", groups, per_file)
-        run_curation(source, directory, CURATOR, OBJECTIONS)
+        settled = run_curation(source, directory, CURATOR, OBJECTIONS, recipe)
+        clear(directory, settled.files)
         digests.append(digest_dataset(directory))
-        assert [one.name for one in directory.iterdir() if one.is_dir()] == []  # no draft is left
+        assert digests[-1] == settled.digest
+        assert sorted(one.name for one in directory.iterdir()) == sorted(settled.files)  # no draft
     assert len(set(digests)) == 1
     pairs = pairs_from_table(read_table(directory, PAIRS))
     assert len(pairs) == len(GROUPS_OF_TEST)

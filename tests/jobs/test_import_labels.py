@@ -76,7 +76,7 @@ def test_a_finished_import_is_left_alone_and_a_killed_one_begun_anew(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(manifest, "write", killed)
+        patch.setattr(importing, "complete", killed)
         with pytest.raises(KeyboardInterrupt):
             run("pick-a-pic", source, out=out)
     assert manifest.read(out) is None

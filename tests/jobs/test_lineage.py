@@ -14,7 +14,8 @@ def make(
     directory.mkdir(parents=True, exist_ok=True)
     kind = address.partition("@")[0]
     digest = digest or f"digest-{address}"
-    manifest.write(directory, Manifest(address, kind, "fp", digest, tuple(parents), {}))
+    made = Manifest(address, kind, "fp", digest, tuple(parents), {})
+    (directory / manifest.FILE).write_bytes(manifest.to_bytes(made))
 
 
 def parent(address: str, role: str = "") -> Parent:

@@ -56,7 +56,7 @@ def artifact(root: Path, address: str, folder: str = "data", parents=(), digest=
         tuple(parents),
         {},
     )
-    manifest.write(directory, made)
+    (directory / manifest.FILE).write_bytes(manifest.to_bytes(made))
     return made
 
 

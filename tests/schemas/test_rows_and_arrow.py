@@ -177,3 +177,41 @@ def test_opinions_survive_arrow() -> None:
         opinion,
         broken,
     ]
+
+
+def test_media_is_found_and_changed_however_deep_and_in_slices() -> None:
+    groups = [
+        Group(Prompt.of("none"), ()),
+        Group(Prompt.of("two"), (CANDIDATE, Candidate("x", "g@0", 1, error="no"))),
+        Group(Prompt.of("one"), (Candidate("y", "g@0", 1, Media(b"other", 1, 1)),)),
+    ]
+    whole = arrow.groups_to_table(groups)
+
+    def upper(images: pa.StructArray) -> pa.StructArray:
+        rows = [one and {**one, "bytes": one["bytes"].upper()} for one in images.to_pylist()]
+        return pa.array(rows, arrow.IMAGE)
+
+    for table, wanted in ((whole, [b"\x89PNG", b"other"]), (whole.slice(2), [b"other"])):
+        found = [one for array in arrow.media_arrays(table) for one in array.to_pylist()]
+        assert [one["bytes"] for one in found if one and one["bytes"]] == wanted
+        changed = arrow.groups_from_table(arrow.map_media(table, upper))
+        media = [one.media for group in changed for one in group.candidates if one.media]
+        assert [one.data for one in media] == [data.upper() for data in wanted]
+        assert arrow.map_media(table, lambda images: images).equals(table)
+
+
+def test_the_tables_say_where_their_pictures_are_in_hugging_face_terms() -> None:
+    """As `datasets` writes it; `load_dataset("parquet", …)` decodes exactly this type."""
+    import json
+
+    for schema, path in (
+        (arrow.GROUPS, ("candidates", "feature", "media", "image")),
+        (arrow.PAIRS, ("chosen", "media", "image")),
+        (arrow.LABELS, ("first", "image")),
+    ):
+        found = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        assert list(found) == schema.names
+        for step in path:
+            found = found[step]
+        assert found == {"_type": "Image"}
+    assert pa.struct([("bytes", pa.binary()), ("path", pa.string())]) == arrow.IMAGE

@@ -1,0 +1,58 @@
+"""Going on when memory runs out: the batch is halved until it fits, or one item alone does not.
+
+Also what becomes of an exception when it is written into a row. A half batch gives the same answers
+as a whole one up to the rounding of floating-point sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_MAX_REASON = 500  # characters
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that memory, of a GPU or of the host, was too small."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # What the CPU allocator and some CUDA libraries raise instead.
+    return isinstance(error, RuntimeError) and any(
+        sign in str(error) for sign in ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+    )
+
+
+def halving(
+    work: Callable[[Sequence[Item]], Iterable[Result]], items: Sequence[Item]
+) -> list[Result]:
+    """The results of `work`, in order, done in halves of halves where memory is too small.
+
+    Raises:
+        Exception: of `work`, where it is not about memory or one item alone is too large.
+    """
+    try:
+        return list(work(items))
+    except Exception as error:
+        if len(items) < 2 or not is_out_of_memory(error):
+            raise
+    _free()  # outside of the handler, whose traceback holds the tensors of the failed attempt
+    middle = len(items) // 2
+    return halving(work, items[:middle]) + halving(work, items[middle:])
+
+
+def reason(error: BaseException, before: str = "") -> str:
+    """An exception as one line of printable text for a row's error field."""
+    text = f"{before}{type(error).__name__}: {error}"
+    return "".join(one if one.isprintable() else " " for one in text)[:_MAX_REASON]
+
+
+def _free() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,267 @@
+"""How rows become a data set exactly once.
+
+    write tasks -> parts -> settle -> files that the manifest names
+
+Each write task of Ray Data leaves a part, a Parquet file that is either whole or cannot be opened:
+its footer comes last, and S3 shows an object when it is complete. So the parts that can be opened
+are the record of what is done, whoever wrote them and however it ended; a resumed run reads their
+ids and does the rest. `settle` then looks at every part: it leaves out rows that two runs both
+made, joins small parts to files of a size fit for streaming, and counts and hashes what remains.
+Nothing is deleted before the manifest is there, so drivers that race cannot take each other's
+rows: see docs/decisions/0012.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.storage import arrow_path, explained
+from schemas.arrow import SchemaError, add_up_rows, check_schema, digest_text
+from schemas.places import Place
+from schemas.recipe import Storage
+
+#: How Parquet is written everywhere. Without dictionaries: media never repeats, and zstd finds
+#: what does; statistics of media would be copies of its first bytes.
+WRITER: Mapping[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": False,
+    "write_statistics": False,
+}
+_THREADS = 16
+_ROWS_AT_ONCE = 64
+#: Parts of at least this share of a file's size stay as they are.
+_LARGE_ENOUGH = 0.25
+
+Count = Callable[[pa.Table], Mapping[str, int]]
+
+
+class IncompleteError(ValueError):
+    """Rows that were to be made and are not there."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The rows of a finished data set: its files, its digest, and sums over its rows."""
+
+    files: tuple[str, ...]
+    digest: str
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that can be opened: its name, its size, and the ids of its rows, in order."""
+
+    name: str
+    num_bytes: int
+    ids: tuple[str, ...]
+
+
+def read_parts(directory: Place, key: str, prefix: str = "") -> list[Part]:
+    """The parts of a directory, by name; files that a killed writer left torn are passed over.
+
+    Args:
+        directory: of the data set.
+        key: the column of the rows' ids.
+        prefix: of the parts' names.
+    """
+    names = [one.name for one in directory.glob("*.parquet")]
+    wanted = sorted(one for one in names if one.startswith(prefix) and not one.startswith("_"))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda name: _read_part(directory, name, key), wanted)
+        return [part for part in found if part is not None]
+
+
+def _read_part(directory: Place, name: str, key: str) -> Part | None:
+    filesystem, path = arrow_path(directory / name)
+    with explained(path):
+        try:
+            with filesystem.open_input_file(path) as file:
+                parquet = pq.ParquetFile(file)
+                ids = parquet.read(columns=[key]).column(key).to_pylist()
+                return Part(name, int(file.size()), tuple(ids))
+        except (pa.ArrowInvalid, FileNotFoundError):  # torn, or cleared away by who completed it
+            return None
+
+
+def settle(
+    parts: Sequence[Part],
+    directory: Place,
+    schema: pa.Schema,
+    layout: Storage,
+    *,
+    wanted: Sequence[str] | None = None,
+    count: Count | None = None,
+) -> Settled:
+    """Turn parts into the files of a data set.
+
+    Args:
+        parts: all that there are; a row that is in several is taken from the first.
+        directory: of the data set.
+        schema: that the parts must have.
+        layout: sizes of files and row groups.
+        wanted: the ids that must be there, where that is known; others are left out.
+        count: what to count in a table of rows; the counts are summed.
+
+    Raises:
+        IncompleteError: an id is missing.
+        SchemaError: a part has other columns.
+    """
+    import ray
+
+    keep = _choose(parts, wanted)
+    jobs = [_Job(*one, str(directory), schema, layout, count) for one in _plan(parts, keep, layout)]
+    task = ray.remote(num_cpus=1)(_settle)
+    results = ray.get([task.remote(job) for job in jobs])
+    counts: Counter[str] = Counter()
+    for _, found in results:
+        counts.update(found)
+    return Settled(
+        tuple(job.target or job.sources[0][0] for job in jobs),
+        digest_text(total for total, _ in results),
+        dict(counts),
+    )
+
+
+def _choose(parts: Sequence[Part], wanted: Sequence[str] | None) -> list[list[int]]:
+    """The rows to keep of each part."""
+    left = None if wanted is None else set(wanted)
+    seen: set[str] = set()
+    keep: list[list[int]] = []
+    for part in parts:
+        rows = []
+        for row, one in enumerate(part.ids):
+            if one not in seen and (left is None or one in left):
+                seen.add(one)
+                rows.append(row)
+        keep.append(rows)
+    if left is not None and len(seen) < len(left):
+        missing = sorted(left - seen)
+        raise IncompleteError(
+            f"{len(missing)} of {len(left)} rows are missing, such as {', '.join(missing[:3])}; "
+            "run the same command again"
+        )
+    return keep
+
+
+_Sources = tuple[tuple[str, tuple[int, ...] | None], ...]
+
+
+def _plan(
+    parts: Sequence[Part], keep: Sequence[Sequence[int]], layout: Storage
+) -> Iterator[tuple[_Sources, str | None]]:
+    """What becomes of the parts: (sources, name of the file made of them, or None to keep one)."""
+    small: list[tuple[str, tuple[int, ...] | None]] = []
+    size = 0.0
+    for part, rows in zip(parts, keep, strict=True):
+        if not rows:
+            continue
+        is_whole = len(rows) == len(part.ids)
+        if is_whole and part.num_bytes >= _LARGE_ENOUGH * layout.file_bytes:
+            yield ((part.name, None),), None
+            continue
+        if small and size + part.num_bytes > layout.file_bytes:
+            yield tuple(small), _name(small)
+            small, size = [], 0.0
+        small.append((part.name, None if is_whole else tuple(rows)))
+        size += part.num_bytes * len(rows) / len(part.ids)
+    if len(small) == 1 and small[0][1] is None:
+        yield tuple(small), None
+    elif small:
+        yield tuple(small), _name(small)
+
+
+def _name(sources: Sequence[tuple[str, tuple[int, ...] | None]]) -> str:
+    """A name that says what the file is made of; drivers that see the same parts agree on it."""
+    return f"rows-{hashlib.sha256(repr(sources).encode()).hexdigest()[:16]}.parquet"
+
+
+@dataclass(frozen=True)
+class _Job:
+    sources: _Sources
+    target: str | None
+    directory: str
+    schema: pa.Schema
+    layout: Storage
+    count: Count | None
+
+
+def _settle(job: _Job) -> tuple[int, Mapping[str, int]]:
+    """Read the rows of one file-to-be, write them where it has a name, hash and count them."""
+    total, counts = 0, Counter[str]()
+
+    def look(table: pa.Table) -> pa.Table:
+        nonlocal total
+        total += add_up_rows(table)
+        counts.update(job.count(table) if job.count is not None else {"rows": table.num_rows})
+        return table
+
+    tables = map(look, _rows(job))
+    if job.target is None:
+        for _ in tables:
+            pass
+    else:
+        filesystem, path = arrow_path(f"{job.directory}/{job.target}")
+        write_file(tables, path, filesystem, job.schema, job.layout.row_group_bytes)
+    return total, counts
+
+
+def _rows(job: _Job) -> Iterator[pa.Table]:
+    for name, keep in job.sources:
+        filesystem, path = arrow_path(f"{job.directory}/{name}")
+        with filesystem.open_input_file(path) as file:
+            parquet = pq.ParquetFile(file)
+            check_schema(parquet.schema_arrow, job.schema, path)
+            start = 0
+            for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=job.schema.names):
+                table = pa.Table.from_batches([batch]).select(job.schema.names).cast(job.schema)
+                if keep is not None:
+                    stop = start + table.num_rows
+                    table = table.take([row - start for row in keep if start <= row < stop])
+                start += batch.num_rows
+                if table.num_rows:
+                    yield table
+
+
+def write_file(
+    tables: Iterator[pa.Table], path: str, filesystem: Any, schema: pa.Schema, row_group_bytes: int
+) -> None:
+    """Write one Parquet file with row groups of about so many bytes."""
+    with (
+        filesystem.open_output_stream(path, compression=None) as sink,
+        pq.ParquetWriter(sink, schema, **WRITER) as writer,
+    ):
+        held: list[pa.Table] = []
+        num_bytes = 0
+        for table in tables:
+            held.append(table)
+            num_bytes += table.nbytes
+            if num_bytes >= row_group_bytes:
+                _write_group(writer, held)
+                held, num_bytes = [], 0
+        if held:
+            _write_group(writer, held)
+
+
+def _write_group(writer: pq.ParquetWriter, tables: list[pa.Table]) -> None:
+    table = pa.concat_tables(tables).combine_chunks()  # many small chunks are slow to write
+    writer.write_table(table, row_group_size=table.num_rows)
+
+
+def clear(directory: Place, files: Sequence[str]) -> None:
+    """Delete the Parquet files that a complete data set does not name."""
+    for path in list(directory.glob("*.parquet")):
+        if path.name not in files:
+            path.unlink(missing_ok=True)
+
+
+__all__ = ["IncompleteError", "Part", "SchemaError", "Settled", "clear", "read_parts", "settle"]

@@ -1,0 +1,225 @@
+"""Rows are made exactly once, whatever happens to runs, and a bad row never takes others along."""
+
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from actors.tally import TooManyFailuresError
+from factory.ranking import Bracket
+from jobs import parts
+from jobs.pipelines import Throughput, make_groups, read_groups, run_pipeline
+from jobs.stages.produce import count_table
+from schemas.arrow import GROUPS, groups_to_table
+from schemas.recipe import Recipe, load
+from schemas.rows import Candidate, Group, Media, Prompt, Score
+from tests.stubs import Ref, StubGenerator, StubJudge
+
+pytestmark = pytest.mark.slow  # Ray
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Recipe:
+    return load(
+        "jobs/recipes/laptop.yaml",
+        [
+            f"root={tmp_path}",
+            "produce.groups_per_block=4",
+            "produce.generators={size: 1, num_cpus: 0.5}",
+            "produce.judges={size: 1, num_cpus: 0.5}",
+        ],
+    )
+
+
+def prompts(*texts: str, num: int = 12) -> list[Prompt]:
+    return [*(Prompt.of(text) for text in texts), *(Prompt.of(f"plain {n}") for n in range(num))]
+
+
+def run(what: list[Prompt], directory: Path, recipe: Recipe, **generator: Any) -> Any:
+    return run_pipeline(
+        what,
+        directory,
+        recipe,
+        generators=[Ref(StubGenerator(**generator))],
+        num_candidates=4,
+        judges=[Ref(StubJudge())],
+        strategy=Bracket(1),
+        count=count_table,
+    )
+
+
+def test_a_run_goes_on_where_it_was_and_makes_nothing_twice(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    what, calls = prompts(), tmp_path / "calls"
+    _, whole = run(what, tmp_path / "data" / "whole", small)
+    directory = tmp_path / "data" / "groups@1"
+    # A part of an earlier run, a torn part of a killed writer, and a part of a driver that raced
+    # and made rows that are there already.
+    _, six = run(what[:6], directory, small)
+    torn = (directory / six.files[0]).read_bytes()[:-20]
+    (directory / "part-torn-000000-0.parquet").write_bytes(torn)
+    some = read_groups(directory, six.files)[:3]
+    pq.write_table(groups_to_table(some), directory / "part-raced-000000-0.parquet")
+
+    speed, settled = run(what, directory, small, calls=str(calls))
+    assert speed.num_rows == 6
+    assert sorted(calls.read_text().split()) == sorted(one.prompt_id for one in what[6:])
+    assert settled.digest == whole.digest
+    assert settled.counts == whole.counts
+    groups = read_groups(directory, settled.files)
+    assert [one.prompt.prompt_id for one in groups] == sorted(one.prompt_id for one in what)
+
+    calls.unlink()
+    speed, again = run(what, directory, small, calls=str(calls))
+    assert not calls.exists()
+    assert (speed, again.digest) == (Throughput(), whole.digest)
+
+
+def test_bad_rows_are_written_with_stage_and_error_and_their_block_lives(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    bad = ("raise", "unreadable", "judge fails", "memory", "small judge")
+    what = prompts(*bad, num=11)
+    _, settled = run(what, tmp_path / "data" / "groups@1", small)
+    found = {one.prompt.text: one for one in read_groups(tmp_path / "data/groups@1", settled.files)}
+    assert len(found) == len(what)
+    raised, unreadable, failed = (found[one] for one in bad[:3])
+    assert (raised.failed_stage, raised.error) == ("generate", "KeyError: 'planted\\nfailure'")
+    assert {one.error for one in unreadable.candidates} == {None}
+    assert all("unreadable" in (one.error or "") for one in unreadable.scores)
+    assert unreadable.is_invalid
+    assert failed.failed_stage == "judge"
+    assert failed.error == "stubjudge@1: RuntimeError: planted"
+    assert all(one.media is not None for one in failed.candidates)
+    # What only ran out of memory was done in smaller batches.
+    for text in ("small judge", *(f"plain {n}" for n in range(11))):
+        assert not found[text].has_failures, text
+        assert len(found[text].scores) == 4
+    assert settled.counts["invalid"] == 4  # `memory`: the stub itself does not halve
+    assert found["memory"].failed_stage == "generate"
+
+
+def test_a_run_in_which_too_much_fails_stops_and_says_why(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    what = [Prompt.of(f"raise {n}") for n in range(200)]
+    with pytest.raises(TooManyFailuresError, match=r"rows failed in stage 'generate'.*planted"):
+        run(what, tmp_path / "data" / "groups@1", small)
+    done = parts.read_parts(tmp_path / "data" / "groups@1", "prompt_id")
+    assert 0 < sum(len(part.ids) for part in done) < 200
+
+
+def group(text: str, size: int = 10) -> Group:
+    media = Media(random.Random(text).randbytes(size), 8, 8)  # zstd cannot make it smaller
+    candidates = tuple(Candidate(f"{text}{n}", "g@0", n, media) for n in range(2))
+    scores = tuple(Score(one.candidate_id, "j@1", 1.0, 0.1) for one in candidates)
+    return Group(Prompt.of(text), candidates, scores)
+
+
+def write(directory: Path, name: str, groups: list[Group]) -> None:
+    directory.mkdir(exist_ok=True)
+    pq.write_table(groups_to_table(groups), directory / name, **parts.WRITER)
+
+
+def test_small_parts_are_joined_large_ones_stay_and_doubles_go(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    directory = tmp_path / "d"
+    groups = [group(str(n)) for n in range(8)]
+    write(directory, "a.parquet", groups[:3])
+    write(directory, "b.parquet", groups[2:5])
+    write(directory, "c.parquet", [replace(group("large", 200_000), attempts=2)])
+    write(directory, "d.parquet", groups[:2])
+    write(directory, "e.parquet", groups[5:])
+    found = parts.read_parts(directory, "prompt_id")
+    layout = small.storage.model_copy(update={"file_bytes": 300_000})
+    settled = parts.settle(found, directory, GROUPS, layout)
+    assert "c.parquet" in settled.files
+    assert len(settled.files) == 2
+    parts.clear(directory, settled.files)
+    read = read_groups(directory, settled.files)
+    assert sorted(one.prompt.text for one in read) == sorted([*"01234567", "large"])
+    whole = [*groups, replace(group("large", 200_000), attempts=2)]
+    write(tmp_path / "whole", "x.parquet", whole)
+    again = parts.settle(
+        parts.read_parts(tmp_path / "whole", "prompt_id"), tmp_path / "whole", GROUPS, layout
+    )
+    assert again.digest == settled.digest
+
+
+def test_missing_rows_are_an_error_and_not_a_smaller_data_set(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    write(tmp_path / "d", "a.parquet", [group("1"), group("2")])
+    found = parts.read_parts(tmp_path / "d", "prompt_id")
+    wanted = [Prompt.of(text).prompt_id for text in ("1", "2", "3")]
+    with pytest.raises(parts.IncompleteError, match="1 of 3 rows are missing"):
+        parts.settle(found, tmp_path / "d", GROUPS, small.storage, wanted=wanted)
+    settled = parts.settle(found, tmp_path / "d", GROUPS, small.storage, wanted=wanted[:1])
+    assert [one.prompt.text for one in read_groups(tmp_path / "d", settled.files)] == ["1"]
+
+
+def test_files_have_row_groups_of_the_wanted_size(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    for number in range(8):
+        write(tmp_path / "d", f"{number}.parquet", [group(str(number), 50_000)])
+    layout = small.storage.model_copy(update={"row_group_bytes": 250_000})
+    found = parts.read_parts(tmp_path / "d", "prompt_id")
+    settled = parts.settle(found, tmp_path / "d", GROUPS, layout)
+    (name,) = settled.files
+    file = pq.ParquetFile(tmp_path / "d" / name)
+    assert [file.metadata.row_group(i).num_rows for i in range(3)] == [3, 3, 2]
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+    assert b"huggingface" in file.schema_arrow.metadata
+
+
+def test_large_media_lie_outside_the_table_and_come_back(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    what = prompts(num=4)
+    _, inside = run(what, tmp_path / "a" / "data" / "groups@1", small)
+    outside_recipe = small.model_copy(
+        update={
+            "root": str(tmp_path / "b"),
+            "storage": small.storage.model_copy(update={"max_inline_bytes": 10}),
+        }
+    )
+    directory = tmp_path / "b" / "data" / "groups@1"
+    _, outside = run(what, directory, outside_recipe)
+    assert len(list((tmp_path / "b" / "objects").rglob("*/*"))) == 16
+    assert outside.digest == inside.digest
+    raw = pq.read_table(directory / outside.files[0]).to_pylist()[0]["candidates"][0]["media"]
+    assert raw["image"]["bytes"] is None
+    first = read_groups(directory, outside.files)[0]
+    assert first == read_groups(tmp_path / "a" / "data" / "groups@1", inside.files)[0]
+    shutil.rmtree(tmp_path / "b" / "objects")
+    with pytest.raises(ValueError, match="the media object is missing"):
+        read_groups(directory, outside.files)
+
+
+def test_speed_of_light_names_the_slowest_stage(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    directory = tmp_path / "d"
+    directory.mkdir()
+    groups = [Group(one, ()) for one in prompts(num=16)]
+    speed = make_groups(
+        groups,
+        directory,
+        small,
+        [Ref(StubGenerator(seconds=0.05))],
+        2,
+        [Ref(StubJudge(seconds=0.001))],
+        Bracket(1),
+    )
+    assert speed.slowest == "generate"
+    assert 0 < speed.bare_rate["generate"] <= 20  # rows/s of a model that sleeps for 50 ms
+    assert 0 < speed.speed_of_light < 1
+    assert "speed of light" in str(speed)
+    assert "held back by 'generate'" in str(speed)

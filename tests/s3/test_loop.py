@@ -1,0 +1,92 @@
+"""The whole loop with every path on S3, with the server killed in the middle of it."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from actors.storage import S3Path, place
+from factory.prompts import read_prompts
+from jobs.pipelines import read_groups, read_table
+from jobs.workspace import MAKERS, Round
+from schemas.arrow import PAIRS, pairs_from_table
+from schemas.recipe import load
+from tests.s3.server import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.test_end_to_end import LAPTOP, TIMEOUT_S, finish, kill, shrink, start, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def to_s3(overrides: list[str], at: S3Path) -> list[str]:
+    """The overrides with their prompts files, and the models, on S3."""
+    moved = []
+    for one in overrides:
+        key, _, value = one.partition("=")
+        if key.endswith(".prompts"):
+            target = at / "prompts" / Path(value).name
+            target.write_bytes(Path(value).read_bytes())
+            one = f"{key}={target}"
+        moved.append(one)
+    return moved
+
+
+def test_the_loop_survives_the_death_of_its_server(
+    s3: S3Path, server: S3Server, tmp_path: Path
+) -> None:
+    recipe = load(LAPTOP)
+    from actors.storage import working_directory
+
+    for name, path in (("generator", recipe.generator.path), ("base", recipe.judge.path)):
+        with working_directory(s3 / "given" / name) as local:
+            subprocess.run(["cp", "-r", f"{path}/.", str(local)], check=True)
+    overrides = [
+        *to_s3(shrink(tmp_path), s3),
+        f"generator.path={s3 / 'given' / 'generator'}",
+        f"judge.path={s3 / 'given' / 'base'}",
+        "storage.max_inline_bytes=1500",  # some pictures are larger, some smaller
+        f"tracking_uri=sqlite:///{tmp_path / 'mlflow.db'}",
+    ]
+    root, log = s3 / "run", tmp_path / "log"
+    log.touch()
+    process = start(overrides, root, log)
+    try:
+        wait_for("groups@1: started", process, log)
+        time.sleep(5.0)
+        server.kill()
+        time.sleep(2.0)
+        server.start()
+        if process.wait(TIMEOUT_S) != 0:  # the outage was too long for it: the same command again
+            process = start(overrides, root, log)
+        text = finish(process, log)
+    finally:
+        kill(process)
+
+    at = Round(load(LAPTOP, [*overrides, f"root={root}"]), 1)
+    for kind in MAKERS:
+        assert at.need(kind).address in text
+    wanted = sorted(one.prompt_id for one in read_prompts(place(at.recipe.produce.prompts)))
+    assert [one.prompt.prompt_id for one in read_groups(at.directory("groups"))] == wanted
+    pairs = pairs_from_table(read_table(at.directory("pairs"), PAIRS))
+    assert sorted(pair.prompt.prompt_id for pair in pairs) == sorted(2 * wanted)
+    objects = list((root / "objects").rglob("*"))
+    assert any(one.is_file() for one in objects)
+    assert "win rate" in at.report().read_text()
+    # Nothing that was written or said holds a credential.
+    said = [log.read_bytes(), *(p.read_bytes() for p in root.rglob("*.json"))]
+    said += [at.report().read_bytes(), *(p.read_bytes() for p in tmp_path.rglob("*.db"))]
+    for one in said:
+        assert SECRET_KEY.encode() not in one
+        assert ACCESS_KEY.encode() not in one
+    again = subprocess.run(
+        [sys.executable, "-m", "jobs.produce", "--recipe", LAPTOP, *overrides, f"root={root}"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+        env=os.environ,
+    )
+    assert again.returncode == 0, again.stderr
+    assert "groups@1: complete already" in again.stdout

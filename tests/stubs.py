@@ -1,0 +1,120 @@
+"""A generator and a judge without weights, for tests of what surrounds them. Not models: the
+pictures are a colour that follows from the seed, and the scores follow from the colour.
+
+`faults` plants failures by the text of the prompt, so that a test says which rows go wrong and how.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from factory.media import decode, encode_png
+from schemas.rows import Candidate, Duel, Media, Prompt, Score, content_id
+
+
+@dataclass(frozen=True)
+class StubGenerator:
+    """Draws squares of one colour.
+
+    name: as `name@version`.
+    side: pixels.
+    seconds: that a call takes.
+    calls: a file that gets a line for each prompt drawn.
+    cured: a file whose presence takes the planted failures away.
+    """
+
+    name: str = "stub@0"
+    side: int = 8
+    seconds: float = 0.0
+    calls: str | None = None
+    cured: str | None = None
+
+    def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        if self.calls is not None:
+            with Path(self.calls).open("a") as file:
+                file.write(f"{prompt.prompt_id}\n")
+        if self.seconds:
+            time.sleep(self.seconds)
+        is_sick = self.cured is None or not Path(self.cured).exists()
+        if "raise" in prompt.text and is_sick:
+            raise KeyError("planted\nfailure")
+        if "memory" in prompt.text and len(seeds) > 1 and is_sick:
+            raise MemoryError("planted")
+        return [self._candidate(prompt, seed, is_sick) for seed in seeds]
+
+    def _candidate(self, prompt: Prompt, seed: int, is_sick: bool) -> Candidate:
+        one = content_id("candidate", prompt.prompt_id, self.name, seed)
+        colour = np.frombuffer(bytes.fromhex(one)[:3], dtype=np.uint8)
+        pixels = np.broadcast_to(colour, (self.side, self.side, 3))
+        if self.side > 64:  # noise, so that the size of the file is what a photo's would be
+            noise = np.random.default_rng(seed).integers(0, 255, pixels.shape, dtype=np.uint8)
+            pixels = noise
+        data = encode_png(np.ascontiguousarray(pixels))
+        if "unreadable" in prompt.text and is_sick:
+            data = data[: len(data) // 2]
+        return Candidate(one, self.name, seed, Media(data, self.side, self.side))
+
+
+@dataclass(frozen=True)
+class StubJudge:
+    """Likes red."""
+
+    name: str = "stubjudge@1"
+    seconds: float = 0.0
+
+    def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> "StubSitting":
+        if "judge fails" in prompt.text:
+            raise RuntimeError("planted")
+        if "small judge" in prompt.text and len(candidates) > 2:
+            raise RuntimeError("CUDA out of memory (planted)")
+        if self.seconds:
+            time.sleep(self.seconds)
+        return StubSitting(self, candidates)
+
+
+@dataclass(frozen=True)
+class StubSitting:
+    judge: StubJudge
+    candidates: Sequence[Candidate]
+
+    def scores(self) -> list[Score]:
+        return [self._score(one) for one in self.candidates]
+
+    def _score(self, one: Candidate) -> Score:
+        try:
+            assert one.media is not None
+            value = float(decode(one.media.data)[..., 0].mean()) / 64
+        except (AssertionError, ValueError) as error:
+            nan = float("nan")
+            return Score(one.candidate_id, self.judge.name, nan, nan, f"unreadable: {error}")
+        return Score(one.candidate_id, self.judge.name, value, 0.1)
+
+    def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
+        found = self.scores()
+        duels = []
+        for first, second in matches:
+            p = 0.8 if found[first].value > found[second].value else 0.2
+            ids = (found[first].candidate_id, found[second].candidate_id)
+            duels.append(Duel(*ids, self.judge.name, p, 1 - p, 0.0))
+        return duels
+
+
+@dataclass(frozen=True)
+class Ref:
+    """What travels to a worker."""
+
+    model: StubGenerator | StubJudge = field(default_factory=StubGenerator)
+
+    @property
+    def name(self) -> str:
+        return self.model.name.partition("@")[0]
+
+    @property
+    def address(self) -> str:
+        return self.model.name
+
+    def load(self) -> StubGenerator | StubJudge:
+        return self.model
