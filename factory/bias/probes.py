@@ -104,18 +104,18 @@ class Prober:
             group: whose candidates are probed.
             other: of another prompt, whose media is shown in place of the group's own.
         """
-        shown = _shown(group)
-        chosen = shown[: self.num_candidates]
+        every = shown(group)
+        chosen = every[: self.num_candidates]
         found: list[Probe] = []
         for at, candidate in enumerate(chosen):
-            rival = shown[(at + 1) % len(shown)] if len(shown) > 1 else None
+            rival = every[(at + 1) % len(every)] if len(every) > 1 else None
             for name in self.edits:
                 found += self._edited(judge, group.prompt, candidate, rival, EDITS[name])
         return found + _unseen(judge, group.prompt, chosen, other)
 
     def words(self, judge: Judge, group: Group) -> list[Probe]:
         """The candidates of one group under the twins of its prompt."""
-        chosen = _shown(group)
+        chosen = shown(group)
         return [
             probe for twins in self.twins for probe in _twins(judge, group.prompt, chosen, twins)
         ]
@@ -200,10 +200,10 @@ def sample_prompts(prompts: Iterable[tuple[str, str]], num: int, twins: Sequence
     return Sample(frozenset(prompt_id for prompt_id, _ in order[:num]), frozenset(worded))
 
 
-def _shown(group: Group) -> list[Candidate]:
-    """The candidates that there are, in an order as good as chance."""
-    shown = [one for one in group.candidates if one.error is None]
-    return sorted(shown, key=lambda one: content_id(_DRAW, one.candidate_id))
+def shown(group: Group) -> list[Candidate]:
+    """The candidates that there are, in an order as good as chance: the first are probed."""
+    there = [one for one in group.candidates if one.error is None]
+    return sorted(there, key=lambda one: content_id(_DRAW, one.candidate_id))
 
 
 def _unseen(
