@@ -299,6 +299,11 @@ class Objections(Section):
     min_confidence: Share = Field(
         0.6, description="least probability that the chosen side is better, by margin and by duel"
     )
+    abstain: bool = Field(
+        False,
+        description="reject pairs whose duel is less confident than the judge's calibration asks, "
+        "which is what train_judge.calibration.target_precision needs",
+    )
     max_answer_similarity: Share = Field(
         0.95, description="greatest similarity of two answers (runs of three characters)"
     )
@@ -388,7 +393,10 @@ class Audit(Section):
         description="what is changed in a picture or an answer, where it applies",
     )
     num_groups: int = Field(
-        48, ge=0, description="prompts whose candidates are edited; 0: the judge is not probed"
+        96,
+        ge=0,
+        description="prompts whose candidates are edited; 0: the judge is not probed, and no "
+        "generator that its pairs make is promoted",
     )
     num_candidates: Positive = Field(2, description="candidates of each that are edited")
     twins: list[Twins] = Field(default_factory=list, description="words that should not matter")
@@ -587,11 +595,15 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _calibration_is_fitted_where_it_is_used(self) -> Recipe:
-        if self.produce.is_calibrated and self.train_judge.calibration.fit_share == 0:
-            raise ValueError(
-                "produce.is_calibrated: there is no calibration with "
-                "train_judge.calibration.fit_share: 0"
-            )
+        users = {
+            "produce.is_calibrated": self.produce.is_calibrated,
+            "curate.objections.abstain": self.curate.objections.abstain,
+        }
+        for key, is_used in users.items():
+            if is_used and self.train_judge.calibration.fit_share == 0:
+                raise ValueError(
+                    f"{key}: there is no calibration with train_judge.calibration.fit_share: 0"
+                )
         return self
 
 

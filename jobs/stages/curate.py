@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from actors.storage import place
+from actors.storage import local_copy, place
 from factory.bias.balance import to_reject
 from factory.bias.observation import measure_candidate
 from factory.curation import Curator
 from factory.filters import objections_of
 from factory.filters.across import Signatures, signature
+from factory.judging.calibration import Calibration, CalibrationError
 from factory.pairing import pairing_of
 from factory.prompts import read_prompts
 from factory.ranking import strategy_of
@@ -36,12 +37,12 @@ from jobs.pipelines import read_dataset, read_files, stream, write_dataset, writ
 from jobs.stage import Outcome, Plan
 from jobs.stages.audit import correction_of, read_profile
 from jobs.tracking import StageRun
-from jobs.workspace import Round
+from jobs.workspace import InputError, Round
 from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table, tags_from_rows
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import Objections, Recipe
-from schemas.rows import Pair, Prompt
+from schemas.rows import Pair, Prompt, Task
 
 _DRAFT = "_draft"
 _GROUPS_AT_ONCE = 256
@@ -120,13 +121,14 @@ class Curate:
             Parent("evaluation prompts", path, digest_file(place(path)))
             for path in _evaluation_files(at)
         ]
-        return [at.parent("groups"), at.parent("profile"), *evaluation]
+        judge = [at.parent("judge")] if at.recipe.curate.objections.abstain else []
+        return [at.parent("groups"), at.parent("profile"), *judge, *evaluation]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         curate = at.recipe.curate
         curator = Curator(
             strategy_of(curate.rank),
-            objections_of(curate.objections, _evaluation_prompts(at)),
+            objections_of(curate.objections, _evaluation_prompts(at), _least_confidence(at)),
             pairing_of(curate),
             at.recipe.criteria,
             correction_of(at),
@@ -259,6 +261,36 @@ def survey_pairs(directory: Place, files: Sequence[str] | None = None) -> Survey
         for row in table.to_pylist():
             survey.add(row["verdict"], row["objections"] or (), tags_from_rows(row["tags"]))
     return survey
+
+
+def _least_confidence(at: Round) -> dict[Task, float]:
+    """The confidence of a duel from which the judge is to be heard, where the recipe asks.
+
+    Raises:
+        InputError: the judge has no calibration, or one that cannot be read.
+    """
+    if not at.recipe.curate.objections.abstain:
+        return {}
+    directory = at.directory("judge")
+    try:
+        calibration = Calibration.load(local_copy(directory))
+    except CalibrationError as error:
+        raise InputError(str(error)) from None
+    if calibration is None:
+        raise InputError(
+            f"curate.objections.abstain: {at.address('judge')} has no calibration ({directory}); "
+            "train it with train_judge.calibration.fit_share above 0"
+        )
+    found = calibration.least_confidence(is_calibrated=at.recipe.produce.is_calibrated)
+    if not found:
+        raise InputError(
+            f"curate.objections.abstain: {at.address('judge')} has no abstention ({directory}); "
+            "it had too few held-out pairs to fit one"
+        )
+    for task, least in found.items():
+        told = "never heard" if math.isinf(least) else f"heard from a confidence of {least:.3f}"
+        print(f"{at.address('judge')}: {task}: {told}", flush=True)
+    return found
 
 
 def _evaluation_files(at: Round) -> list[str]:

@@ -158,7 +158,11 @@ def decide(
         (new.address, one) for one in gates.generator_gates(interval, drift, at.recipe.gates)
     ]
     findings += [
-        (at.address("judge"), one) for one in gates.bias_gates(profile.figures, at.recipe.gates)
+        (at.address("judge"), one)
+        for one in (
+            *gates.unprobed_gates(profile.num_probes, at.recipe.gates),
+            *gates.bias_gates(profile.figures, at.recipe.gates),
+        )
     ]
     return Decision(
         gates.decide([one for _, one in findings]),

@@ -13,6 +13,8 @@ from factory.bias.figure import Figure
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.intervals import Interval
+from factory.judging.abstention import Abstention
+from factory.judging.calibration import Calibration, TaskCalibration, Temperature
 from jobs.report import BIAS_KINDS
 from jobs.results import Estimate
 from jobs.stages import audit, curate, evaluate
@@ -98,6 +100,45 @@ def test_a_breached_bias_gate_stops_a_promotion(at):
     assert "is beyond 0.3 by at least 0.4" in breach.message
     clean = BiasProfile((), {}, {}, 40, 0, 1)
     assert evaluate.decide(won, {}, clean, *models, at).decision == "promote"
+
+
+def test_a_judge_that_was_not_probed_promotes_nothing(at):
+    won = Estimate("win rate", 0.8, 0.7, 0.9, 0.5)
+    models = Model("x", "generator@0"), Model("y", "generator@1")
+    decided = evaluate.decide(won, {}, BiasProfile((), {}, {}, 40, 0, 0), *models, at)
+    assert decided.decision == "keep"
+    missing = [one for one in decided.findings if not one.is_passed]
+    assert [one.gate for one in missing] == [
+        "max_attribute_slope",
+        "max_damage_gain",
+        "min_media_drop",
+    ]
+    assert all("not probed (see audit.num_groups)" in one.message for one in missing)
+
+
+def abstaining(at: Round, is_calibrated: bool = False) -> Round:
+    objections = at.recipe.curate.objections.model_copy(update={"abstain": True})
+    curating = at.recipe.curate.model_copy(update={"objections": objections})
+    produce = at.recipe.produce.model_copy(update={"is_calibrated": is_calibrated})
+    return Round(at.recipe.model_copy(update={"curate": curating, "produce": produce}), 1)
+
+
+def test_abstention_is_read_from_the_judge(at):
+    assert curate._least_confidence(at) == {}
+    directory = at.directory("judge")
+    directory.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"judge@1 has no calibration .*fit_share"):
+        curate._least_confidence(abstaining(at))
+    Calibration({"image_generation": TaskCalibration(Temperature(2.0))}).save(directory)
+    with pytest.raises(InputError, match=r"judge@1 has no abstention"):
+        curate._least_confidence(abstaining(at))
+    rule = Abstention(0.9, 0.8, 0.9, 0.8, 0.5, 100, 80.0)
+    fitted = TaskCalibration(Temperature(2.0), abstention=rule)
+    Calibration({"image_generation": fitted}).save(directory)
+    assert curate._least_confidence(abstaining(at)) == {"image_generation": 0.9}
+    assert curate._least_confidence(abstaining(at, is_calibrated=True)) == {
+        "image_generation": pytest.approx(0.75)
+    }
 
 
 # --------------------------------------------------------------------------------------- balance
