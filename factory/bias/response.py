@@ -224,18 +224,18 @@ def _shifts(
 ) -> list[Figure]:
     """Mean shift of the score at the largest doses, and how often a verdict flips there.
 
-    A damage that the judge rewards accuses it; one that it punishes does not.
+    A damage that the judge rewards accuses it; one that it punishes does not. Of a damage each dose
+    is told, since no slope says how the judge responds to it; the largest accuses.
     """
     found = []
-    for dose in sorted({min(one.dose for one in probes), max(one.dose for one in probes)}):
+    doses = {one.dose for one in probes}
+    for dose in sorted(doses if EDITS[name].is_damage else {min(doses), max(doses)}):
         asked = [one for one in probes if one.dose == dose]
         read = [one for one in asked if math.isfinite(one.shift)]
         prompts = [one.prompt_id for one in read]
         shifts = np.array([[one.shift, 1.0] for one in read]).reshape(len(read), 2)
         p_value = math.nan
-        if EDITS[name].is_damage:
-            if dose != EDITS[name].doses[-1]:
-                continue
+        if EDITS[name].is_damage and dose == EDITS[name].doses[-1]:
             p_value = jackknife_of_sums(shifts, prompts, mean_of_sums).p_above(relevance.points)
         found.append(
             Figure(
