@@ -368,7 +368,7 @@ class Twins(Section):
 
 
 #: What is measured of every candidate, where it applies.
-Attribute = Literal["brightness", "saturation", "contrast", "sharpness", "length"]
+Attribute = Literal["brightness", "saturation", "contrast", "sharpness", "motion", "length"]
 #: What can be changed in a candidate.
 Edit = Literal[
     "brightness",
@@ -419,7 +419,12 @@ class Correct(Section):
         None,
         ge=0,
         description="most by which chosen sides may lead rejected ones in any attribute, on "
-        "average, in sds; pairs are rejected until it holds. null: no limit",
+        "average, in sds. null: no limit",
+    )
+    balance: Literal["rejecting", "weighting"] = Field(
+        "rejecting",
+        description="how max_lean is kept: few pairs are rejected, or pairs that lead much count "
+        "for less in training",
     )
 
 

@@ -182,6 +182,7 @@ class Pair:
     is_flipped: whether the two orders of their duel disagree about the winner.
     objections: why the pair is not kept, as "reason: detail"; empty for a kept one.
     margin_before: the margin before the judge's biases were taken out; None where none were.
+    weight: how much it counts in training for the balance of the whole set, 0 to 1.
     """
 
     pair_id: str
@@ -197,6 +198,7 @@ class Pair:
     verdict: Verdict
     objections: tuple[str, ...] = ()
     margin_before: float | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -167,9 +167,30 @@ def test_pairs_are_rejected_until_the_set_is_balanced(tmp_path):
     pairs += [pair(30, bright, dark, "rejected"), pair(31, 100, 100)]
     for part, rows in enumerate((pairs[:9], pairs[9:])):
         pq.write_table(pairs_to_table(rows), tmp_path / f"{part}.parquet")
-    balance = curate.Balance({"brightness": 0.1, "flat": 0.0}, limit=0.5)
-    gone = balance(tmp_path, {"pair-20": "near-duplicate of another pair"})
+    balance = curate.Balance({"brightness": 0.1, "flat": 0.0}, 0.5)
+    gone = balance(tmp_path, {"pair-20": "near-duplicate of another pair"}).objections
     assert all(reason.startswith("imbalance: the chosen side leads") for reason in gone.values())
     # Leads of 5.5 sd: 1 bright side against the 1 dark one that is left is level, 2 would not be.
     assert len(gone) == 11
     assert set(gone) < {one.pair_id for one in pairs[:12]}  # never one that is rejected already
+
+
+def test_pairs_are_weighed_until_the_set_is_balanced(tmp_path):
+    bright, dark = 200, 60
+    pairs = [pair(n, bright, dark) for n in range(9)] + [pair(n, dark, bright) for n in (20, 21)]
+    pairs += [pair(30, bright, dark, "rejected")]
+    pq.write_table(pairs_to_table(pairs), tmp_path / "0.parquet")
+    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, {})
+    # Nine times w against two: (9 w - 2) lead = 0.5 (9 w + 2).
+    assert not amend.objections
+    assert set(amend.weights) == {one.pair_id for one in pairs[:9]}
+    lead = 140 / 255 / 0.1
+    wanted = 2 * (lead + 0.5) / 9 / (lead - 0.5)
+    assert list(amend.weights.values()) == [pytest.approx(wanted, rel=1e-5)] * 9
+    table = amend(pairs_to_table(pairs))
+    assert table.column("weight").to_pylist()[8:] == [pytest.approx(wanted, rel=1e-5), 1, 1, 1]
+    assert table.column("verdict").to_pylist()[:11] == ["kept"] * 11
+    # Without any pair that leads the other way there is no balance.
+    pq.write_table(pairs_to_table(pairs[:9]), tmp_path / "0.parquet")
+    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, {})
+    assert (len(amend.objections), len(amend.weights)) == (9, 0)
