@@ -78,6 +78,7 @@ from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score, seed_of
 SIZES = {"small": 0.2, "medium": 0.5, "large": 0.8}
 INJECTED = ("position", *ATTRIBUTES, "word")
 INHERITED = ATTRIBUTES
+WAYS = {"injected": INJECTED, "inherited": INHERITED}
 CLEAN = "none"
 PROBED = (*ATTRIBUTES, "overlay text")
 NUM_CANDIDATES = 4
@@ -609,6 +610,7 @@ def main() -> None:
     parser.add_argument("--clean", type=int, default=40, help="clean judges of each way")
     parser.add_argument("--prompts", type=int, default=320, help="in the pool")
     parser.add_argument("--probed", type=int, default=96, help="prompts that an audit probes")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     given = parser.parse_args()
     began = time.process_time()
@@ -624,11 +626,11 @@ def main() -> None:
             workers = stack.enter_context(ProcessPoolExecutor(given.jobs, get_context("fork")))
         cells = [
             _cell(workers, way, kind, size, given.runs if size else given.clean, given.probed)
-            for way, kinds in (("injected", INJECTED), ("inherited", INHERITED))
-            for kind, size in [(CLEAN, ""), *itertools.product(kinds, SIZES)]
+            for way in given.ways
+            for kind, size in [(CLEAN, ""), *itertools.product(WAYS[way], SIZES)]
         ]
     figures: dict[str, float] = {}
-    for way in ("injected", "inherited"):
+    for way in given.ways:
         (clean,) = (one for one in cells if one.way == way and one.kind == CLEAN)
         small = [one for one in cells if one.way == way and one.size == "small"]
         plain = [one for one in cells if one.way == way and one.size in ("medium", "large")]
