@@ -20,23 +20,22 @@ from jobs import importing, results
 from jobs.agreement import as_text, report
 from jobs.importing import Import
 from jobs.judging import (
+    ENDPOINT,
     OPINIONS_FILE,
     judge_labels,
-    judge_ref,
     label_files,
+    named_judge,
     write_opinions,
 )
 from jobs.lineage import ADDRESS
 from jobs.ray_session import check_cpus, ray_session
 from jobs.results import JudgeReport
-from jobs.workspace import InputError, Model, Round, check_model, check_writable, complete
+from jobs.workspace import InputError, Model, Round, check_writable, complete
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 from schemas.rows import Opinion
 
-#: Names the recipe's `evaluate.endpoint` where a judge is asked for.
-ENDPOINT = "endpoint"
 _LABELS = "labels@1"  # below the benchmark's directory: the imported rows
 
 
@@ -129,7 +128,7 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
 
 def print_plan(benchmark: Benchmark, at: Round, out: Path) -> None:
     """Check judge, files and resources, and say what will be done. Writes nothing."""
-    _, judge = _judge(benchmark, at)
+    _, judge = named_judge(benchmark.judge, at)
     check_writable(out)
     pool = at.recipe.produce.judges
     check_cpus(pool.size * pool.num_cpus + 1, at.recipe, "jobs.evaluate_judge")
@@ -147,7 +146,7 @@ def _prepare(
     """The judge, the label rows, what the report is made from, and how many rows are unusable."""
     if not ADDRESS.fullmatch(out.name):
         raise InputError(f"--out: {out}: is to be a directory named NAME@VERSION")
-    ref, judge = _judge(benchmark, at)
+    ref, judge = named_judge(benchmark.judge, at)
     pool = at.recipe.produce.judges
     check_cpus(pool.size * pool.num_cpus + 1, at.recipe, "jobs.evaluate_judge")
     num_unusable = 0
@@ -168,28 +167,6 @@ def _prepare(
         "judge": _asked(benchmark, at),
     }
     return ref, judge, files, [judge.parent("judge"), *sources], settings, num_unusable
-
-
-def _judge(benchmark: Benchmark, at: Round) -> tuple[Any, Model]:
-    """What travels to the workers, and what it is called."""
-    from actors.stages import ORACLE, EndpointRef, JudgeRef
-
-    spec = at.recipe.judge
-    if benchmark.judge == ENDPOINT:
-        if at.recipe.evaluate.endpoint is None:
-            raise InputError(f"--judge {ENDPOINT}: the recipe has no evaluate.endpoint")
-        asked = EndpointRef(at.recipe.evaluate.endpoint)
-        return asked, Model(asked.spec.url, asked.address)
-    if benchmark.judge == ORACLE:
-        return JudgeRef(ORACLE, ORACLE), Model(ORACLE, ORACLE)
-    if benchmark.judge is None:
-        at.need("judge")
-        return judge_ref(at), Model(str(at.directory("judge")), at.address("judge"))
-    check_model(benchmark.judge, "config.json", "--judge")
-    ref = JudgeRef(
-        benchmark.judge, benchmark.judge, spec.precision, spec.max_batch, spec.specification
-    )
-    return ref, Model(benchmark.judge, benchmark.judge)
 
 
 def _asked(benchmark: Benchmark, at: Round) -> dict[str, Any] | None:
