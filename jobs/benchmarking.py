@@ -30,6 +30,7 @@ from jobs.judging import (
 from jobs.lineage import ADDRESS
 from jobs.ray_session import check_cpus, ray_session
 from jobs.results import JudgeReport
+from jobs.tracking import Tracker
 from jobs.workspace import InputError, Model, Round, check_writable, complete
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
@@ -118,12 +119,23 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     complete(out, made)
+    _track(made, out, benchmark, at)
     print(as_text(found), flush=True)
     _say_faults(opinions)
     if num_unusable:
         print(f"  {num_unusable} row(s) unusable: {out / _LABELS / importing.INVALID}", flush=True)
     print(f"{made.address}: {out}", flush=True)
     return found
+
+
+def _track(made: Manifest, out: Path, benchmark: Benchmark, at: Round) -> None:
+    """A run of the round in MLflow, with figures, settings and where the rows came from."""
+    tracker = Tracker.of(at.recipe)
+    with tracker.stage(at.number, f"evaluate_judge-{benchmark.name}", made.fingerprint) as run:
+        run.log_params(made.settings)
+        run.log_metrics({**made.counts, **made.figures})
+        run.log_dataset(made, out)
+        run.log_artifact(out / results.AGREEMENT)
 
 
 def print_plan(benchmark: Benchmark, at: Round, out: Path) -> None:
