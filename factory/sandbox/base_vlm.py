@@ -504,7 +504,7 @@ def answer_loss(
 
 
 #: Documents of each kind in a step, for a batch size of 24.
-_MIX = {"images": 7, "clips": 8, "motions": 14, "answers": 6, "tellings": 2}
+_MIX = {"images": 13, "clips": 13, "motions": 4, "answers": 5, "tellings": 1}
 
 
 def pretrain_base(
