@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--start-from", metavar="DIRECTORY", help="base: go on from these weights (default: none)"
     )
+    parser.add_argument(
+        "--learning-rate", type=float, default=1e-3, metavar="RATE", help="base: at its peak"
+    )
     given = parser.parse_args(argv)
     given.out.mkdir(parents=True, exist_ok=True)
     if given.part == "prompts":
@@ -48,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif given.part == "generator":
         _train_generator(given.out, given.seed, given.steps or 3300)
     else:
-        _pretrain_base(given.out, given.seed, given.steps or 8000, given.start_from)
+        steps = given.steps or 8000
+        _pretrain_base(given.out, given.seed, steps, given.start_from, given.learning_rate)
     return 0
 
 
@@ -79,7 +83,9 @@ def _train_generator(out: Path, seed: int, num_steps: int) -> None:
     save(train_generator(num_steps, 1500, 300, 48, seed, _log, _save_copy(save)))
 
 
-def _pretrain_base(out: Path, seed: int, num_steps: int, start_from: str | None) -> None:
+def _pretrain_base(
+    out: Path, seed: int, num_steps: int, start_from: str | None, learning_rate: float
+) -> None:
     import torch
 
     from factory.sandbox import gallery
@@ -96,7 +102,18 @@ def _pretrain_base(out: Path, seed: int, num_steps: int, start_from: str | None)
     clips = list(gallery.drawn_clips(GALLERY // 2, seed + 2))
     _log(f"gallery: {len(clips)} series of clips drawn")
     save(
-        *pretrain_base(images, clips, num_steps, 24, seed, _log, _save_copy(save), 500, start_from)
+        *pretrain_base(
+            images,
+            clips,
+            num_steps,
+            24,
+            seed,
+            _log,
+            _save_copy(save),
+            500,
+            start_from,
+            learning_rate,
+        )
     )
 
 

@@ -11,7 +11,7 @@ import re
 import reprlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -43,6 +43,14 @@ class Pool(Section):
     num_gpus: float = Field(0.0, ge=0, description="GPUs of each actor; fractions share one")
 
 
+class EarlyStopping(Section):
+    """When training ends before its last step: on rows of prompts that are kept out of it."""
+
+    every: Positive = Field(description="steps between two looks at the rows kept out")
+    patience: Positive = Field(3, description="looks without a lower loss, after which it ends")
+    share: float = Field(0.1, gt=0, lt=1, description="share of the prompts that is kept out")
+
+
 class Training(Section):
     """One training run: Ray Train workers, each with a DeepSpeed engine."""
 
@@ -62,6 +70,17 @@ class Training(Section):
     zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
     precision: Literal["fp32", "bf16"] = "fp32"
     log_every: Positive = Field(10, description="steps between two points of the curves")
+    early_stopping: EarlyStopping | None = Field(
+        None, description="stop when rows kept out are learned no better, and keep the best weights"
+    )
+
+    @model_validator(mode="after")
+    def _keeps_one_kind_of_weights(self) -> Self:
+        if self.early_stopping is not None and self.ema_decay:
+            raise ValueError(
+                "early_stopping keeps the best weights and ema_decay their average: choose one"
+            )
+        return self
 
 
 class Answering(Section):

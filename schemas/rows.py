@@ -33,6 +33,11 @@ def seed_of(*parts: object) -> int:
     return int(content_id("seed", *parts), 16) >> 1
 
 
+def draw_of(*parts: object) -> float:
+    """A number in [0, 1) that depends on the given parts alone, to split rows by."""
+    return seed_of(*parts) / 2**63
+
+
 @dataclass(frozen=True)
 class Media:
     """An encoded picture (PNG, JPEG, WebP) or clip (MP4), never raw pixels."""

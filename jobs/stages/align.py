@@ -16,7 +16,7 @@ from factory.weighting import Weighting
 from jobs.pipelines import read_dataset, stream
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
-from jobs.training import fit_plan, run_fit
+from jobs.training import fit_plan, run_fit, stopping
 from jobs.workspace import InputError, Round, champion, check_generator
 from schemas.manifest import Parent
 from schemas.places import Place
@@ -70,7 +70,7 @@ class Align:
         curves = run_fit(task, at.recipe.align, {"pairs": kept}, at, "generator", directory)
         last = curves[-1]
         figures = {f"last_{name}": value for name, value in last.items() if name != "step"}
-        return Outcome({"pairs": num_pairs}, figures, curves)
+        return Outcome({"pairs": num_pairs}, {**figures, **stopping(curves)}, curves)
 
 
 def trainer(policy: str, recipe: Recipe) -> Any:
