@@ -263,14 +263,15 @@ def test_pairs_count_by_their_weight(sandbox_pipeline):
         [
             replace(pair(0, picture((200, 0, 0)), picture((0, 0, 200))), margin=0.5),
             replace(pair(1, picture((200, 9, 0)), picture((0, 9, 200))), margin=7.0),
+            replace(pair(2, picture((200, 0, 9)), picture((9, 0, 200))), margin=7.0, weight=0.5),
         ]
     )
     by_margin = Weighting("margin", full_margin=2.0)
     learner = DiffusionDPO(sandbox_pipeline, Objective(1.0), by_margin).build(CPU, torch.float32)
     batch = learner.collate({"pairs": table})
-    assert batch["weights"].tolist() == [0.25, 1.0]
+    assert batch["weights"].tolist() == [0.25, 1.0, 0.5]
     loss, _ = learner.loss(learner.module, batch)  # policy and reference alike: log 2 a pair
-    assert loss.item() == pytest.approx(math.log(2) * 1.25 / 2)
+    assert loss.item() == pytest.approx(math.log(2) * 1.75 / 3)
 
 
 # ------------------------------------------------------------------------------------- adapters
