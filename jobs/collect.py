@@ -28,6 +28,7 @@ from jobs.report import (
     StageRow,
     render,
 )
+from jobs.summary import rounds_so_far
 from jobs.tracking import public_settings
 from jobs.workspace import MAKERS, Round
 from schemas import manifest
@@ -104,6 +105,7 @@ def collect(at: Round) -> ReportData:
         leads=evaluation.leads if evaluation else (),
         scores=evaluation.scores if evaluation else (),
         diversity=evaluation.diversity if evaluation else (),
+        rounds=tuple(one for one in rounds_so_far(at.recipe) if one.number <= at.number),
         grid=_grid(at, evaluation),
         curves=tuple(_curves(at)),
         lineage=lineage.as_text(lineage.trace(at.root, last.address)) if last else "",

@@ -15,6 +15,7 @@ from pathlib import Path
 from factory.survey import Slice
 from jobs.plots import forests, line, reliability
 from jobs.results import Decision, Estimate, Finding, HumanAudit, JudgeReport
+from jobs.summary import RoundSummary
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 #: The kinds of bias in the order of the page: kind, title, and how to read its figures.
@@ -209,6 +210,7 @@ class ReportData:
     leads: of the judge of the pairs over each other judge.
     scores: mean score of champion and challenger by each judge.
     diversity: of the outputs for one prompt.
+    rounds: all rounds up to this one.
     """
 
     recipe: str
@@ -239,6 +241,7 @@ class ReportData:
     leads: tuple[Estimate, ...] = ()
     scores: tuple[Estimate, ...] = ()
     diversity: tuple[Estimate, ...] = ()
+    rounds: tuple[RoundSummary, ...] = ()
 
 
 def render(data: ReportData) -> str:

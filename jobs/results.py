@@ -6,6 +6,7 @@
     slices.json      curate               Slice, ... (pairs by verdict and objection)
     human_audit.json human_audit          HumanAudit
     agreement.json   train_judge, evaluate_judge   JudgeReport
+    rollbacks/N-K.json rollback           Rollback (in the root)
     findings.json    train_judge          Finding, ... (of the judge's gates, passed or not)
                      evaluate             Decision
 
@@ -206,6 +207,22 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Rollback:
+    """Someone went back to an earlier champion, for the rounds that follow.
+
+    champion: the address that is champion from then on.
+    was: the one before.
+    reason: in words.
+    at: ISO 8601, UTC.
+    """
+
+    champion: str
+    was: str
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True)
 class HumanAudit:
     """What people said of the audit sample.
 
@@ -225,21 +242,29 @@ class HumanAudit:
     estimates: tuple[Estimate, ...]
 
 
-def write(
-    path: Place,
-    result: Profile
+Result = (
+    Profile
     | Evaluation
     | HumanAudit
     | Decision
+    | Rollback
     | JudgeReport
     | tuple[Finding, ...]
-    | tuple[Slice, ...],
-) -> None:
+    | tuple[Slice, ...]
+)
+
+
+def write(path: Place, result: Result) -> None:
     """Write a result; NaN and infinities become null."""
+    path.write_bytes(to_bytes(result))
+
+
+def to_bytes(result: Result) -> bytes:
+    """The contents of a result's file."""
     plain = _without_nan(
         [asdict(one) for one in result] if isinstance(result, tuple) else asdict(result)
     )
-    path.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return (json.dumps(plain, indent=2, allow_nan=False) + "\n").encode()
 
 
 def read(path: Place, kind: type[Read]) -> Read | None:

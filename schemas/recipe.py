@@ -156,6 +156,11 @@ class Labels(Section):
 
     path: str | None = Field(None, description="label rows (file or data set); else simulated")
     prompts: str | None = Field(None, description="prompts whose candidates are labelled")
+    inbox: str | None = Field(
+        None,
+        description="folder into which people put label rows (files or data sets) at any time; "
+        "each round takes in what is new",
+    )
     num_candidates: Positive = Field(4, description="candidates drawn for each prompt")
     pairs_per_prompt: Positive = Field(3, description="labelled pairs for each prompt")
     heldout_share: Share = Field(0.2, description="share of prompts kept for measuring the judge")
@@ -560,6 +565,20 @@ class Gates(Section):
     )
 
 
+class Limits(Section):
+    """When the loop ends before its last round. Looked at before each stage; the work of finished
+    stages counts, over all runs of the loop.
+    """
+
+    max_hours: float | None = Field(None, gt=0, description="hours of all stages together")
+    max_gpu_hours: float | None = Field(
+        None, gt=0, description="GPU hours of all stages together, by the GPUs that they reserve"
+    )
+    max_kept_rounds: Positive | None = Field(
+        None, description="rounds in a row without a promotion"
+    )
+
+
 class Storage(Section):
     """Where `s3://` paths lie, and how data sets are laid out. Credentials are never part of a
     recipe: they come from the environment or the machine's role.
@@ -590,6 +609,7 @@ class Recipe(Section):
     tracking_uri: str | None = Field(
         None, description="MLflow; sqlite inside the root where not given"
     )
+    limits: Limits = Limits()
     storage: Storage = Storage()
     generator: GeneratorSpec
     judge: JudgeSpec
