@@ -15,6 +15,7 @@ from factory.alarms import ALL, Claim
 from factory.bias.figure import Figure
 from factory.bias.response import SCORES
 from factory.intervals import Interval
+from factory.localisation import Change
 from schemas import recipe
 
 #: Added to the name of a gate that looks at several attributes: "max_attribute_drift:sharpness".
@@ -99,6 +100,49 @@ def generator_gates(
         return first, *drifts
     kept = _at_least("min_diversity", "diversity kept", diversity, gates.min_diversity)
     return first, *drifts, kept
+
+
+def local_judge_gates(
+    on_slice: Change, elsewhere: Change, limits: recipe.Localise
+) -> tuple[Finding, ...]:
+    """May a judge that went on learning from one slice's labels stand in for its parent there?
+
+    By the bounds, as for a challenger: it must be shown to be better on the slice, and shown not to
+    have lost more than the limit on the labels that its parent was measured on.
+
+    Args:
+        on_slice: of the accuracy on the slice's held-out labels.
+        elsewhere: of the accuracy on the parent's held-out labels.
+        limits: the thresholds.
+    """
+    gain, loss = on_slice.difference, elsewhere.difference
+    lost = Interval(-loss.value, -loss.high, -loss.low)
+    return (
+        Finding(
+            "min_slice_gain",
+            gain.value,
+            limits.min_slice_gain,
+            gain.low > limits.min_slice_gain,
+            _by_bound("gain on the slice: lower bound", gain.low, limits.min_slice_gain),
+            gain.low,
+            gain.high,
+        ),
+        Finding(
+            "max_overall_loss",
+            lost.value,
+            limits.max_overall_loss,
+            lost.high <= limits.max_overall_loss,
+            _by_bound("loss elsewhere: upper bound", lost.high, limits.max_overall_loss),
+            lost.low,
+            lost.high,
+        ),
+    )
+
+
+def _by_bound(what: str, bound: float, threshold: float) -> str:
+    if math.isnan(bound):
+        return f"{what.partition(':')[0]} could not be measured"
+    return f"{what} {_compare(bound, threshold)}"
 
 
 def hacking_gates(claims: Sequence[Claim], gates: recipe.Gates) -> tuple[Finding, ...]:

@@ -312,15 +312,19 @@ def read_files(files: Sequence[Place]) -> Any:
     )
 
 
-def read_dataset(directories: Sequence[Place]) -> Any:
-    """Data sets of one root as one Ray data set, media included."""
-    rows = read_files([path for one in directories for path in data_files(one)])
-    return rows.map_batches(
-        media_store(directories[0]).bring_in,
+def read_rows(files: Sequence[Place]) -> Any:
+    """Parquet files of one root as a Ray data set, media included."""
+    return read_files(files).map_batches(
+        media_store(files[0].parent).bring_in,
         batch_format="pyarrow",
         batch_size=None,
         zero_copy_batch=True,
     )
+
+
+def read_dataset(directories: Sequence[Place]) -> Any:
+    """Data sets of one root as one Ray data set, media included."""
+    return read_rows([path for one in directories for path in data_files(one)])
 
 
 def row_batches(

@@ -1,6 +1,7 @@
 """The model registry: what is registered when, and where the aliases point.
 
-A judge that passed its gate is champion at once. A trained generator is `challenger` until the
+A judge that passed its gate is champion at once; a local judge is champion of its own line, where
+it passed its gates, and else challenger. A trained generator is `challenger` until the
 round's evaluation decides; the champion before the first promotion is the recipe's own pipeline,
 and `jobs.rollback` makes an earlier one champion again.
 """
@@ -21,14 +22,26 @@ def publish(made: Manifest, at: Round, tracker: Tracker, run: StageRun) -> None:
         tracker.register_model(made, at.directory("generator"), run=run, alias="challenger")
     elif made.kind == "evaluation":
         _move_champion(at, tracker, run)
+    elif made.kind == "local_judge":
+        decision = _decision(at, "local_judge")
+        alias = "champion" if decision.decision == "promote" else "challenger"
+        directory = at.directory("local_judge")
+        line = at.name("local_judge")
+        tracker.register_model(made, directory, run=run, alias=alias, line=line)
+        run.set_tags({"factory.decision": f"{decision.decision} {decision.challenger}"})
+
+
+def _decision(at: Round, kind: str) -> results.Decision:
+    path = at.directory(kind) / results.FINDINGS
+    decision = results.read(path, results.Decision)
+    if decision is None:
+        raise results.ResultError(f"{path}: missing; the stage left no decision")
+    return decision
 
 
 def _move_champion(at: Round, tracker: Tracker, run: StageRun) -> None:
     name = tracker.model_name("generator")
-    path = at.directory("evaluation") / results.FINDINGS
-    decision = results.read(path, results.Decision)
-    if decision is None:
-        raise results.ResultError(f"{path}: missing; the evaluation left no decision")
+    decision = _decision(at, "evaluation")
     if tracker.alias(name, "champion") is None:
         _register_base(at, tracker)
         tracker.set_alias(name, "champion", champion(Round(at.recipe, 1)).address)

@@ -8,7 +8,8 @@
     agreement.json   train_judge, evaluate_judge   JudgeReport
     rollbacks/N-K.json rollback           Rollback (in the root)
     findings.json    train_judge          Finding, ... (of the judge's gates, passed or not)
-                     evaluate             Decision
+                     evaluate, localise   Decision
+    localisation.json localise            Localisation
 
 Each is made of the dataclasses below, written and read field by field. A number that could not be
 measured is null, never NaN, so that any JSON reader can open the files.
@@ -35,6 +36,7 @@ HUMAN_AUDIT = "human_audit.json"
 FINDINGS = "findings.json"
 CURVES = "curves.json"
 AGREEMENT = "agreement.json"
+LOCALISATION = "localisation.json"
 GRID = "grid.png"
 
 Read = TypeVar("Read")
@@ -223,6 +225,21 @@ class Rollback:
 
 
 @dataclass(frozen=True)
+class Localisation:
+    """A judge that went on learning from one slice's labels, beside its parent.
+
+    judge, parent: addresses.
+    slice: where its labels lie.
+    estimates: accuracy and error of both and their change, on the slice and elsewhere.
+    """
+
+    judge: str
+    parent: str
+    slice: str
+    estimates: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True)
 class HumanAudit:
     """What people said of the audit sample.
 
@@ -248,6 +265,7 @@ Result = (
     | HumanAudit
     | Decision
     | Rollback
+    | Localisation
     | JudgeReport
     | tuple[Finding, ...]
     | tuple[Slice, ...]

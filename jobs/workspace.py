@@ -24,7 +24,7 @@ from schemas.places import Place
 from schemas.recipe import GeneratorSpec, Recipe
 from schemas.rows import seed_of
 
-MODEL_KINDS = ("judge", "generator")
+MODEL_KINDS = ("judge", "generator", "local_judge")
 
 
 class InputError(ValueError):
@@ -83,6 +83,8 @@ class Round:
         """The name under which a kind of artifact goes: models have names of their own."""
         if kind == "generator":
             return self.recipe.generator.name
+        if kind == "local_judge" and self.recipe.localise is not None:
+            return self.recipe.localise.name
         return self.recipe.judge.name if kind == "judge" else kind
 
     def address(self, kind: str) -> str:
@@ -128,7 +130,7 @@ MAKERS = {
     "evaluation": "evaluate",
 }
 #: The same for what stands beside the loop: nothing in it waits for these.
-BESIDE = {"human_audit": "human_audit"}
+BESIDE = {"human_audit": "human_audit", "local_judge": "localise"}
 
 
 def maker(kind: str) -> str:

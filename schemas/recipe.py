@@ -218,6 +218,30 @@ class TrainJudge(Training):
     calibration: Calibrate = Calibrate()
 
 
+class Localise(Training):
+    """A judge that goes on learning from the labels of one region, product or team. What is not
+    said here is as in train_judge.
+    """
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*$", description="of the line, as judge-north; not the judge's"
+    )
+    labels: str = Field(description="label rows of the slice (file or data set)")
+    parent: str | None = Field(
+        None, description="judge to continue; the round's own where not given"
+    )
+    replay_share: float = Field(
+        0.5, ge=0, lt=1, description="share of the parent's labels among those trained on"
+    )
+    lora: Lora | None = Field(Lora(), description="train adapters; null for all weights")
+    min_slice_gain: Share = Field(
+        0.0, description="lower 95 % bound of the accuracy gained on the slice's held-out labels"
+    )
+    max_overall_loss: Share = Field(
+        0.05, description="upper 95 % bound of the accuracy lost on the parent's held-out labels"
+    )
+
+
 class Criterion(Section):
     """One dimension of quality, or its variant for the prompts with some tags."""
 
@@ -615,6 +639,7 @@ class Recipe(Section):
     judge: JudgeSpec
     labels: Labels
     train_judge: TrainJudge
+    localise: Localise | None = None
     criteria: Criteria = Criteria()
     produce: Produce
     audit: Audit = Audit()
@@ -628,6 +653,12 @@ class Recipe(Section):
     def _labels_come_from_somewhere(self) -> Recipe:
         if self.labels.path is None and self.labels.prompts is None:
             raise ValueError("labels: give 'path' (label rows) or 'prompts' (to simulate labels)")
+        return self
+
+    @model_validator(mode="after")
+    def _a_local_judge_has_a_name_of_its_own(self) -> Recipe:
+        if self.localise is not None and self.localise.name == self.judge.name:
+            raise ValueError(f"localise.name: {self.judge.name!r} is the judge's own name")
         return self
 
     @model_validator(mode="after")

@@ -134,8 +134,8 @@ class Books:
     def model_name(self, kind):
         return kind
 
-    def register_model(self, made, directory, *, run=None, alias=None):
-        self.aliases[made.kind, alias] = made.address
+    def register_model(self, made, directory, *, run=None, alias=None, line=None):
+        self.aliases[line or made.kind, alias] = made.address
 
     def register_given(self, kind, address, digest, path):
         pass
