@@ -3,6 +3,10 @@
 Without people, as in the sandbox, the champion draws candidates for the label prompts and
 *simulated* annotators, who see the oracle's measurement through noise, errors and planted biases,
 compare and score them. Such labels name their annotator `simulated:NAME`.
+
+People who label while the loop goes on put their label rows into `labels.inbox`. Each round takes
+in what no earlier round has. What lies there when a round starts is up to people, so it is no part
+of the fingerprint; the manifest names it among the parents.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -53,6 +58,8 @@ class MakeLabels:
 
     def plan(self, at: Round) -> Plan:
         labels = at.recipe.labels
+        for path in _inbox(labels.inbox):
+            _check_labels(path, "labels.inbox")
         if labels.path is not None:
             return Plan(f"{_check_labels(labels.path)} labels of {labels.path}", "no actors", 0)
         assert labels.prompts is not None  # the recipe's own check
@@ -71,7 +78,7 @@ class MakeLabels:
             return {}
         return {
             "seed": at.recipe.seed,
-            **labels.model_dump(exclude={"path", "prompts"}),
+            **labels.model_dump(exclude={"path", "prompts", "inbox"}),
             "generator": at.recipe.generator.model_dump(exclude={"path"}),
         }
 
@@ -86,30 +93,44 @@ class MakeLabels:
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         labels = at.recipe.labels
+        inbox = _inbox(labels.inbox)
+        for path in inbox:
+            _check_labels(path, "labels.inbox")
+        given = [file for path in inbox for file in label_files(path)]
         if labels.path is not None:
-            batches = label_batches(label_files(labels.path))
+            own = label_batches(label_files(labels.path))
         else:
-            batches = iter(labels_to_table(self._simulate(at, directory)).to_batches())
+            own = iter(labels_to_table(self._simulate(at, directory)).to_batches())
         layout = at.recipe.storage
         store = media_store(directory, layout.max_inline_bytes)
         counts = Counter[str]()
         sums: list[int] = []
+        known = _known_ids(at)
 
         def looked_at() -> Iterator[pa.Table]:
-            for batch in batches:
-                counts["labels"] += batch.num_rows
-                counts["pairs"] += batch.num_rows - batch["preference"].null_count
-                counts["points"] += batch.num_rows - batch["points"].null_count
-                table = pa.Table.from_batches([batch]).cast(LABELS)
-                sums.append(add_up_rows(table))
-                yield store.put_out(table)
+            # Each file by itself: the objects of its large media lie beside it.
+            inboxes = (batch for file in given for batch in label_batches([file]))
+            for source, batches in (("recipe", own), ("inbox", inboxes)):
+                for batch in batches:
+                    table = _new_rows(pa.Table.from_batches([batch]).cast(LABELS), known)
+                    counts["labels"] += table.num_rows
+                    counts["pairs"] += table.num_rows - table["preference"].null_count
+                    counts["points"] += table.num_rows - table["points"].null_count
+                    counts[source] += table.num_rows
+                    sums.append(add_up_rows(table))
+                    if table.num_rows:
+                        yield store.put_out(table)
 
         filesystem, path = arrow_path(directory / _FILE)
         write_file(looked_at(), path, filesystem, LABELS, layout.row_group_bytes)
+        if labels.inbox is not None:
+            print(f"{at.address('labels')}: {counts['inbox']} labels from the inbox", flush=True)
         return Outcome(
-            {key: counts[key] for key in ("labels", "pairs", "points")},
+            {key: counts[key] for key in ("labels", "pairs", "points")}
+            | ({} if labels.inbox is None else {"inbox": counts["inbox"]}),
             digest=digest_text(sums),
             files=(_FILE,),
+            parents=tuple(replace(_source(path), role="inbox") for path in inbox),
         )
 
     def _simulate(self, at: Round, directory: Place) -> list[Label]:
@@ -122,6 +143,7 @@ class MakeLabels:
             at.recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=labels.num_candidates,
+            seed=at.seed,
         )
         annotators = annotators_of(labels, at.recipe.seed)
         return [
@@ -199,6 +221,46 @@ def simulate_labels(
     return made
 
 
+def _inbox(folder: str | None) -> list[str]:
+    """The label files and data sets that lie in the inbox. A data set without its manifest is still
+    being written and waits for the next round.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if folder is None:
+        return []
+    directory = place(folder)
+    if not directory.is_dir():
+        raise InputError(f"labels.inbox: {folder}: no such directory; make it, people may fill it")
+    entries = [
+        one
+        for one in directory.glob("*")
+        if (one.suffix == ".parquet" if one.is_file() else (one / manifest.FILE).is_file())
+    ]
+    return [str(one) for one in sorted(entries, key=str)]
+
+
+def _known_ids(at: Round) -> set[str]:
+    """The labels that earlier rounds have."""
+    found: set[str] = set()
+    for earlier in at.earlier():
+        for file in label_files(str(earlier.directory("labels"))):
+            filesystem, name = arrow_path(file)
+            table = pq.read_table(name, columns=["label_id"], filesystem=filesystem)
+            found.update(table["label_id"].to_pylist())
+    return found
+
+
+def _new_rows(table: pa.Table, known: set[str]) -> pa.Table:
+    """The rows that were not seen before, which are known from then on."""
+    is_new = []
+    for one in table["label_id"].to_pylist():
+        is_new.append(one not in known)
+        known.add(one)
+    return table if all(is_new) else table.filter(pa.array(is_new, pa.bool_()))
+
+
 def _source(path: str) -> Parent:
     """The label rows that come from outside: a data set by its digest, a file by its bytes."""
     directory = place(path)
@@ -206,7 +268,7 @@ def _source(path: str) -> Parent:
     return Parent("labels", path, found.digest if found else digest_file(directory))
 
 
-def _check_labels(path: str) -> int:
+def _check_labels(path: str, key: str = "labels.path") -> int:
     """Number of rows of label files. Raises InputError where they are none."""
     num_rows = 0
     for one in label_files(path):
@@ -218,13 +280,13 @@ def _check_labels(path: str) -> int:
                 num_rows += file.metadata.num_rows
         except SchemaError as error:
             raise InputError(
-                f"labels.path: {error}; `python -m jobs.import_labels` makes label rows of the "
+                f"{key}: {error}; `python -m jobs.import_labels` makes label rows of the "
                 "formats in which labels are published"
             ) from None
         except StorageError as error:
-            raise InputError(f"labels.path: {one}: cannot be read as Parquet: {error}") from None
+            raise InputError(f"{key}: {one}: cannot be read as Parquet: {error}") from None
         except (OSError, pa.ArrowException) as error:
-            raise InputError(f"labels.path: {one}: cannot be read as Parquet: {error}") from None
+            raise InputError(f"{key}: {one}: cannot be read as Parquet: {error}") from None
     return num_rows
 
 
