@@ -7,12 +7,12 @@ candidate i of one meets candidate i of the other, which was drawn from the same
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from factory.matchups import matchup
 from factory.ranking import Match, Noise, Order, fuse
-from schemas.rows import Duel, Group, Preference, Score
+from schemas.rows import Candidate, Duel, Group, Preference, Score
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,31 @@ class Result:
 
     outcome: "first" where the challenger wins; None where either could not be judged.
     score_gain: challenger's score minus champion's, in points; NaN likewise.
+    tags: of the prompt.
     """
 
     prompt_id: str
     outcome: Preference | None
     score_gain: float
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+def sides(group: Group) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
+    """The champion's and the challenger's candidates of a contest group, twins at equal places."""
+    num = len(group.candidates) // 2
+    return group.candidates[:num], group.candidates[num:]
 
 
 def results(group: Group, judge: str) -> list[Result]:
     """The results of all twins of a contest group by one judge."""
-    num = len(group.candidates) // 2
     duels = [duel for duel in group.duels if duel.judge == judge]
     scores = {score.candidate_id: score.value for score in group.scores if score.judge == judge}
     found = []
-    for champion, challenger in zip(group.candidates[:num], group.candidates[num:], strict=True):
+    for champion, challenger in zip(*sides(group), strict=True):
         met = matchup(duels, challenger.candidate_id, champion.candidate_id)
         outcome = met.preference if met is not None else None
         gain = scores.get(challenger.candidate_id, math.nan) - scores.get(
             champion.candidate_id, math.nan
         )
-        found.append(Result(group.prompt.prompt_id, outcome, gain))
+        found.append(Result(group.prompt.prompt_id, outcome, gain, group.prompt.tags))
     return found

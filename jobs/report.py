@@ -205,6 +205,10 @@ class ReportData:
     lineage: the tree, as text; empty where nothing was made yet.
     recipe_yaml: the resolved recipe.
     agreement: how the judge agrees with held-out labels; None where it was not measured.
+    slices_of_gains: win rates on slices of prompts.
+    leads: of the judge of the pairs over each other judge.
+    scores: mean score of champion and challenger by each judge.
+    diversity: of the outputs for one prompt.
     """
 
     recipe: str
@@ -231,6 +235,10 @@ class ReportData:
     lineage: str
     recipe_yaml: str
     agreement: JudgeReport | None = None
+    slices_of_gains: tuple[Estimate, ...] = ()
+    leads: tuple[Estimate, ...] = ()
+    scores: tuple[Estimate, ...] = ()
+    diversity: tuple[Estimate, ...] = ()
 
 
 def render(data: ReportData) -> str:

@@ -97,8 +97,13 @@ class Evaluation:
     """What `evaluate` measured on held-out prompts.
 
     gains: win rates of the challenger against the champion, one for each judge (`by`).
-    drift: shifts of attributes from champion to challenger.
+    drift: shifts of attributes from champion to challenger, and from the generator that the recipe
+        starts from where that is another one.
     grid_prompts, grid_columns: what the rows and columns of grid.png show, in order.
+    scores: mean score of either, by each judge.
+    leads: of the round's own judge over each other one, in win rates.
+    slices: win rates on slices of prompts.
+    diversity: of the outputs for one prompt; empty where there was one of each model.
     """
 
     challenger: str
@@ -107,6 +112,10 @@ class Evaluation:
     drift: tuple[Estimate, ...] = ()
     grid_prompts: tuple[str, ...] = ()
     grid_columns: tuple[str, ...] = ()
+    scores: tuple[Estimate, ...] = ()
+    leads: tuple[Estimate, ...] = ()
+    slices: tuple[Estimate, ...] = ()
+    diversity: tuple[Estimate, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,12 @@ class JudgeSpec(Section):
     )
 
 
+class HeldOutJudge(JudgeSpec):
+    """A judge that had no part in making the pairs: trained on other labels, or by others."""
+
+    name: str = Field("heldout-judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
+
+
 class EndpointSpec(Section):
     """A judge behind an OpenAI-compatible endpoint; it is asked in text."""
 
@@ -491,6 +497,12 @@ class Evaluate(Section):
     endpoint: EndpointSpec | None = Field(
         None, description="also judge by this endpoint, which was not trained on our labels"
     )
+    heldout_judge: HeldOutJudge | None = Field(
+        None, description="also judge by this model, which had no part in making the pairs"
+    )
+    min_slice_prompts: Positive = Field(
+        20, description="prompts with a tag from which gains are reported and alarms raised"
+    )
     grid_prompts: Positive = Field(8, description="prompts shown in the picture grid")
     num_resamples: Positive = Field(2000, description="bootstrap resamples, clustered by prompt")
 
@@ -504,7 +516,20 @@ class Gates(Section):
     max_flip_rate: Share = Field(0.2, description="judge: verdicts that change with the order")
     min_win_rate: Share = Field(0.5, description="generator: lower 95 % bound of the win rate")
     max_attribute_drift: float = Field(
-        3.0, gt=0, description="generator: shift of any attribute, in standard deviations of base"
+        3.0,
+        gt=0,
+        description="generator: shift of any attribute since the generator that the recipe starts "
+        "from, in standard deviations of its",
+    )
+    min_diversity: Share = Field(
+        0.5,
+        description="generator: diversity of the outputs for one prompt, as a share of the "
+        "champion's; where evaluate.images_per_prompt is at least 2",
+    )
+    max_judge_lead: Share = Field(
+        0.02,
+        description="reward hacking: win rate by the judge of the pairs beyond that by a judge "
+        "that had no part in them, where the second is not up",
     )
     max_position_lean: Share = Field(
         0.1, description="bias: share above one half of single verdicts for the side shown first"
