@@ -103,6 +103,7 @@ def collect(at: Round) -> ReportData:
         slices_of_gains=evaluation.slices if evaluation else (),
         leads=evaluation.leads if evaluation else (),
         scores=evaluation.scores if evaluation else (),
+        errors=evaluation.errors if evaluation else (),
         diversity=evaluation.diversity if evaluation else (),
         grid=_grid(at, evaluation),
         curves=tuple(_curves(at)),

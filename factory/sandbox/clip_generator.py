@@ -1,4 +1,4 @@
-"""The sandbox's generator of clips: a small text-to-video diffusion pipeline in stock diffusers classes.
+"""The sandbox's generator of clips: a small text-to-video pipeline in stock diffusers classes.
 
 An `AnimateDiffPipeline` of 8 frames of 32 px, made from the picture generator: the same autoencoder
 and text encoder, and its UNet with motion modules, in which each place also attends to itself in
@@ -55,9 +55,7 @@ def add_motion(unet: UNet2DConditionModel) -> UNetMotionModel:
     return moving
 
 
-def draw_batch(
-    rng: random.Random, num: int, misfit_share: float = 0.0
-) -> tuple[Tensor, list[str]]:
+def draw_batch(rng: random.Random, num: int, misfit_share: float = 0.0) -> tuple[Tensor, list[str]]:
     """`num` clips as pixels in [-1, 1], B T 3 H W, and their captions.
 
     A `misfit_share` of the clips shows something else than the caption says.
