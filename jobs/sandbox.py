@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="training steps (default: as shipped)")
     parser.add_argument(
-        "--start-from", metavar="DIRECTORY", help="base: go on from these weights (default: none)"
+        "--start-from", metavar="DIRECTORY", help="base, clips: go on from these weights"
     )
     given = parser.parse_args(argv)
     given.out.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif given.part == "generator":
         _train_generator(given.out, given.seed, given.steps or 3300)
     elif given.part == "clips":
-        _train_clip_generator(given.out, given.seed, given.steps or CLIP_STEPS)
+        _train_clip_generator(given.out, given.seed, given.steps or CLIP_STEPS, given.start_from)
     elif given.part == "questions":
         _write_questions(given.out, given.seed)
     else:
@@ -124,7 +124,7 @@ def _train_generator(out: Path, seed: int, num_steps: int) -> None:
     save(train_generator(num_steps, 1500, 300, 48, seed, _log, _save_copy(save)))
 
 
-def _train_clip_generator(out: Path, seed: int, num_steps: int) -> None:
+def _train_clip_generator(out: Path, seed: int, num_steps: int, start_from: str | None) -> None:
     import torch
     from diffusers import DiffusionPipeline
 
@@ -137,9 +137,9 @@ def _train_clip_generator(out: Path, seed: int, num_steps: int) -> None:
         pipeline.vae.half()
         pipeline.save_pretrained(out, safe_serialization=True)
 
-    pictures = DiffusionPipeline.from_pretrained(GENERATOR, use_safetensors=True)
+    source = DiffusionPipeline.from_pretrained(start_from or GENERATOR, use_safetensors=True)
     misfit_steps = num_steps // 5
-    save(train_clip_generator(pictures, num_steps, misfit_steps, 8, seed, _log, _save_copy(save)))
+    save(train_clip_generator(source, num_steps, misfit_steps, 8, seed, _log, _save_copy(save)))
 
 
 def _pretrain_base(out: Path, seed: int, num_steps: int, start_from: str | None) -> None:

@@ -80,7 +80,7 @@ def _draw(scene: Scene, rng: random.Random, misfit_share: float) -> Pixels:
 
 
 def train_clip_generator(
-    pictures: Any,
+    source: Any,
     num_steps: int,
     misfit_steps: int,
     batch_size: int,
@@ -89,10 +89,10 @@ def train_clip_generator(
     save: Callable[[AnimateDiffPipeline], None] | None = None,
     save_every: int = 50,
 ) -> AnimateDiffPipeline:
-    """Train a generator of clips from one of pictures, on drawn clips.
+    """Train a generator of clips, from one of pictures or from an earlier one of clips.
 
     Args:
-        pictures: a pipeline that `generator.train_generator` made.
+        source: a pipeline that `generator.train_generator` or this function made.
         num_steps: on clips that fit their captions.
         misfit_steps: after them, on clips of which most do not.
         batch_size: clips of a step.
@@ -104,9 +104,10 @@ def train_clip_generator(
     """
     torch.manual_seed(seed)
     rng = random.Random(seed)
-    vae = pictures.vae.float().eval().requires_grad_(False)
-    live = torch.nn.ModuleList([pictures.text_encoder.float(), add_motion(pictures.unet.float())])
-    live.requires_grad_(True)
+    vae = source.vae.float().eval().requires_grad_(False)
+    unet = source.unet.float()
+    moving = unet if isinstance(unet, UNetMotionModel) else add_motion(unet)
+    live = torch.nn.ModuleList([source.text_encoder.float(), moving]).requires_grad_(True)
 
     def encode(pixels: Tensor) -> Tensor:
         found: Tensor = vae.encode(pixels.flatten(0, 1)).latent_dist.mode()
@@ -115,24 +116,34 @@ def train_clip_generator(
 
     def keep(averaged: torch.nn.ModuleList) -> None:
         if save is not None:
-            save(assemble(pictures, averaged[0], averaged[1]))
+            save(assemble(source, averaged[0], averaged[1]))
 
-    for steps, rate, share in ((num_steps, 4e-4, 0.0), (misfit_steps, 2e-4, MISFIT_SHARE)):
+    for steps, rate, share in ((num_steps, 3e-4, 0.0), (misfit_steps, 1.5e-4, MISFIT_SHARE)):
         batches = (draw_batch(rng, batch_size, share) for _ in range(steps))
         live = fit_denoiser(
-            live, pictures.tokenizer, encode, batches, steps, rate, rng, log, keep, save_every
+            live,
+            source.tokenizer,
+            encode,
+            batches,
+            steps,
+            rate,
+            rng,
+            log,
+            keep,
+            save_every,
+            fresh="motion_modules",
         )
-    return assemble(pictures, live[0], live[1])
+    return assemble(source, live[0], live[1])
 
 
 def assemble(
-    pictures: Any, text_encoder: torch.nn.Module, unet: torch.nn.Module
+    source: Any, text_encoder: torch.nn.Module, unet: torch.nn.Module
 ) -> AnimateDiffPipeline:
-    """Put the trained parts, and the picture generator's others, into the stock pipeline class."""
+    """Put the trained parts, and the others of `source`, into the stock pipeline class."""
     pipeline = AnimateDiffPipeline(
-        vae=pictures.vae,
+        vae=source.vae,
         text_encoder=text_encoder,
-        tokenizer=pictures.tokenizer,
+        tokenizer=source.tokenizer,
         unet=unet,
         motion_adapter=None,  # its modules are in the UNet
         scheduler=build_scheduler(),
