@@ -29,7 +29,7 @@ PROMPTS = {"heldout": 240, "label": 220, "produce": 610, "sweep": 360}
 #: The same of clips, each of whose captions states a motion.
 CLIP_PROMPTS = {"clips_heldout": 240, "clips_label": 150, "clips_produce": 400}
 #: Files of questions about pictures and clips: name -> number, half of it of either.
-QUESTIONS = {"heldout": 400, "label": 300, "produce": 900}
+QUESTIONS = {"heldout": 300, "label": 240, "produce": 600}
 
 #: Captions of which the base sees drawn pictures, as many of which it sees generated ones, and
 #: half as many of which it sees clips.

@@ -30,6 +30,8 @@ from factory.sandbox.gallery import CLIP_FRAMES, SIDE
 from factory.sandbox.generator import MISFIT_SHARE, Log, build_scheduler, fit_denoiser, misfit
 from factory.sandbox.world import Scene, caption, sample_scene
 
+#: What moves where is settled at the noisier half of the levels: this much more is spent on it.
+_NOISY_SHARE = 0.6
 #: Of the clips that do not fit their caption: in what, and how often each.
 _MISFITS = {"content": 4, "motion": 3, "consistency": 3}
 
@@ -132,6 +134,7 @@ def train_clip_generator(
             keep,
             save_every,
             fresh="motion_modules",
+            noisy_share=_NOISY_SHARE,
         )
     return assemble(source, live[0], live[1])
 

@@ -200,6 +200,7 @@ def fit_denoiser(
     keep: Callable[[torch.nn.ModuleList], None],
     save_every: int,
     fresh: str | None = None,
+    noisy_share: float = 0.0,
 ) -> torch.nn.ModuleList:
     """Train text encoder and UNet to predict v; returns a copy with the averaged weights.
 
@@ -216,6 +217,7 @@ def fit_denoiser(
         save_every: steps.
         fresh: part of the names of weights that begin as nothing beside others that are trained
             already; they learn at `_FRESH_RATE` times the rate.
+        noisy_share: share of a batch that is drawn from the noisier half of all levels alone.
     """
     text_encoder, unet = live.train()
     scheduler = build_scheduler()
@@ -242,7 +244,10 @@ def fit_denoiser(
         if latents.ndim == 5:  # a UNet of clips takes the words of each frame
             words = words.repeat_interleave(latents.shape[2], dim=0)
         noise = torch.randn_like(latents)
-        timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (len(latents),))
+        num_levels = scheduler.config.num_train_timesteps
+        timesteps = torch.randint(0, num_levels, (len(latents),))
+        is_noisy = torch.rand(len(latents)) < noisy_share
+        timesteps[is_noisy] = num_levels // 2 + timesteps[is_noisy] // 2
         noisy = scheduler.add_noise(latents, noise, timesteps)
         target = scheduler.get_velocity(latents, noise, timesteps)
         predicted = unet(noisy, timesteps, words).sample

@@ -1,4 +1,4 @@
-"""Simulated labels of what a generator made: pictures, and sampled answers of which many are alike."""
+"""Simulated labels of what a generator made: sampled answers, of which many are alike."""
 
 from collections import Counter
 

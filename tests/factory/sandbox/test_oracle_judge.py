@@ -1,4 +1,4 @@
-"""The oracle behind the judge's protocol: the truth in all four tasks, and marks where it has none."""
+"""The oracle behind the judge's protocol: the truth in all four tasks, marks where it has none."""
 
 import math
 from dataclasses import replace
