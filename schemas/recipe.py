@@ -91,6 +91,9 @@ class Answering(Section):
         description="words around {media} and {prompt} for a model without a chat template; by its "
         "chat template where not given",
     )
+    clip_question: str | None = Field(
+        None, description="the same for questions about clips; as `question` where not given"
+    )
     answer_end: str | None = Field(
         None, description="the one token that ends an answer; the tokenizer's own where not given"
     )
