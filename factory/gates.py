@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from factory.alarms import ALL, Claim
 from factory.bias.figure import Figure
 from factory.bias.response import SCORES
 from factory.intervals import Interval
+from factory.localisation import Change
 from schemas import recipe
 
 #: Added to the name of a gate that looks at several attributes: "max_attribute_drift:sharpness".
@@ -58,7 +60,10 @@ def judge_gates(
 
 
 def generator_gates(
-    win_rate: Interval, drift: Mapping[str, float], gates: recipe.Gates
+    win_rate: Interval,
+    drift: Mapping[str, Interval],
+    gates: recipe.Gates,
+    diversity: Interval | None = None,
 ) -> tuple[Finding, ...]:
     """May this challenger replace the champion?
 
@@ -69,6 +74,7 @@ def generator_gates(
         win_rate: against the champion on held-out prompts, by a judge that it was not trained on.
         drift: shift of each attribute, in standard deviations of the base.
         gates: the thresholds.
+        diversity: of the challenger, as a share of the champion's; None where not measured.
     """
     wanted = gates.min_win_rate
     is_above = win_rate.low > wanted  # False for NaN
@@ -80,19 +86,110 @@ def generator_gates(
         "min_win_rate", win_rate.value, wanted, is_above, text, win_rate.low, win_rate.high
     )
     limit = gates.max_attribute_drift
+    drifts = [
+        _at_most(
+            f"max_attribute_drift{_OF}{name}",
+            f"{name}'s drift",
+            shift if shift.value >= 0 else Interval(-shift.value, -shift.high, -shift.low),
+            limit,
+            unit=" standard deviations",
+        )
+        for name, shift in drift.items()
+    ]
+    if diversity is None:
+        return first, *drifts
+    kept = _at_least("min_diversity", "diversity kept", diversity, gates.min_diversity)
+    return first, *drifts, kept
+
+
+def local_judge_gates(
+    on_slice: Change, elsewhere: Change, limits: recipe.Localise
+) -> tuple[Finding, ...]:
+    """May a judge that went on learning from one slice's labels stand in for its parent there?
+
+    By the bounds, as for a challenger: it must be shown to be better on the slice, and shown not to
+    have lost more than the limit on the labels that its parent was measured on.
+
+    Args:
+        on_slice: of the accuracy on the slice's held-out labels.
+        elsewhere: of the accuracy on the parent's held-out labels.
+        limits: the thresholds.
+    """
+    gain, loss = on_slice.difference, elsewhere.difference
+    lost = Interval(-loss.value, -loss.high, -loss.low)
     return (
-        first,
-        *(
-            _at_most(
-                f"max_attribute_drift{_OF}{name}",
-                f"{name}'s drift",
-                Interval(abs(shift)),
-                limit,
-                unit=" standard deviations",
-            )
-            for name, shift in drift.items()
+        Finding(
+            "min_slice_gain",
+            gain.value,
+            limits.min_slice_gain,
+            gain.low > limits.min_slice_gain,
+            _by_bound("gain on the slice: lower bound", gain.low, limits.min_slice_gain),
+            gain.low,
+            gain.high,
+        ),
+        Finding(
+            "max_overall_loss",
+            lost.value,
+            limits.max_overall_loss,
+            lost.high <= limits.max_overall_loss,
+            _by_bound("loss elsewhere: upper bound", lost.high, limits.max_overall_loss),
+            lost.low,
+            lost.high,
         ),
     )
+
+
+def _by_bound(what: str, bound: float, threshold: float) -> str:
+    if math.isnan(bound):
+        return f"{what.partition(':')[0]} could not be measured"
+    return f"{what} {_compare(bound, threshold)}"
+
+
+def hacking_gates(claims: Sequence[Claim], gates: recipe.Gates) -> tuple[Finding, ...]:
+    """Has a challenger learned to please its judge rather than people?
+
+    A finding for each figure and witness on all prompts, and one for each slice that raises the
+    alarm. What no witness could tell does not pass; without any witness there is nothing to say.
+
+    Args:
+        claims: of `factory.alarms.hacking_claims`.
+        gates: the thresholds.
+    """
+    return tuple(
+        Finding(
+            f"max_judge_lead{_OF}{one.figure}, {one.slice}",
+            one.lead.value,
+            gates.max_judge_lead,
+            not one.is_hacked and not math.isnan(one.lead.low),
+            _claimed(one),
+            one.lead.low,
+            one.lead.high,
+        )
+        for one in claims
+        if one.slice == ALL or one.is_hacked
+    )
+
+
+def _claimed(claim: Claim) -> str:
+    where = "all prompts" if claim.slice == ALL else claim.slice
+    what = f"{claim.figure} on {where}"
+    if math.isnan(claim.lead.low):
+        return (
+            f"{what} could not be compared: {claim.num_invalid} of "
+            f"{claim.num + claim.num_invalid} twins could not be judged by {claim.judge} or by "
+            f"{claim.witness}"
+        )
+    told = f"{claim.judge} says {_told(claim.by_judge)}, {claim.witness} {_told(claim.by_witness)}"
+    lead = f"a lead of {_told(claim.lead)}"
+    invalid = f"; {claim.num_invalid} twins could not be judged" if claim.num_invalid else ""
+    if claim.is_hacked:
+        p = "" if math.isnan(claim.p_value) else f", adjusted p {claim.p_value:.2g}"
+        return f"reward hacking: {what} is up for its judge alone: {told}, {lead}{p}{invalid}"
+    return f"no reward hacking shown: {what}: {told}, {lead}{invalid}"
+
+
+def _told(found: Interval) -> str:
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding, ...]:

@@ -6,7 +6,6 @@ of every mean, and `Accuracy` carries its rate beside the accuracies.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from factory.intervals import Array, Interval, clustered_bootstrap
+from factory.intervals import Array, Interval, bootstrap_of_sums, clustered_bootstrap, ratio
 from factory.media import hash_distance
 from schemas.rows import Preference
 
@@ -141,45 +140,50 @@ def _ranks(values: Array) -> Array:
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[codes])
 
 
+#: Values with the prompt of each.
+Measured = Sequence[tuple[str, float]]
+
+
 def attribute_drift(
-    base: Mapping[str, Sequence[float]], new: Mapping[str, Sequence[float]]
-) -> dict[str, float]:
+    base: Mapping[str, Measured],
+    new: Mapping[str, Measured],
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Interval]:
     """Shift of each attribute's mean from `base` to `new`, in standard deviations of `base`.
 
-    It is infinite where the base does not vary and the mean has moved.
+    It is infinite where the base does not vary and the mean has moved, and has no interval then.
     """
-    drift = {}
-    for name, before in base.items():
-        old, late = np.asarray(before, dtype=np.float64), np.asarray(new[name], dtype=np.float64)
-        if len(old) < 2 or len(late) == 0:
-            drift[name] = math.nan
-            continue
-        shift, sd = float(late.mean() - old.mean()), float(old.std(ddof=1))
-        if sd > 0:
-            drift[name] = shift / sd
-        else:
-            drift[name] = math.copysign(math.inf, shift) if shift else 0.0
-    return drift
+    return {name: _drift(base[name], new.get(name, ()), num_resamples, seed) for name in base}
+
+
+def _drift(base: Measured, new: Measured, num_resamples: int, seed: int) -> Interval:
+    if len(base) < 2 or not new:
+        return Interval(math.nan)
+    before = np.array([value for _, value in base])
+    after = np.array([value for _, value in new])
+    middle, spread = before.mean(), before.std(ddof=1)  # centred, or the squares lose digits
+    if not spread > 0:
+        shift = float(after.mean() - middle)
+        return Interval(math.copysign(math.inf, shift) if shift else 0.0)
+    terms = np.zeros((len(base) + len(new), 5))
+    terms[: len(base), 0], terms[: len(base), 1] = 1, (before - middle) / spread
+    terms[: len(base), 2] = terms[: len(base), 1] ** 2
+    terms[len(base) :, 3], terms[len(base) :, 4] = 1, (after - middle) / spread
+
+    def shift_in_sds(sums: Array) -> Array:
+        num, mean = sums[:, 0], ratio(sums[:, 1], sums[:, 0])
+        squares = np.maximum(sums[:, 2] - num * mean**2, 0)
+        sd = np.sqrt(ratio(squares, np.maximum(num - 1, 0)))
+        return ratio(ratio(sums[:, 4], sums[:, 3]) - mean, sd)
+
+    prompts = [prompt for prompt, _ in (*base, *new)]
+    return bootstrap_of_sums(terms, prompts, shift_in_sds, num_resamples, seed)
 
 
 def hash_share(first: int, second: int) -> float:
     """Share of the bits in which two perceptual hashes differ, 0 to 1."""
     return hash_distance(first, second) / _HASH_BITS
-
-
-def diversity(hashes: Sequence[Sequence[int]]) -> float:
-    """Mean perceptual distance (`hash_share`) of two candidates of a prompt, averaged over prompts.
-
-    Args:
-        hashes: the perceptual hashes of each prompt's candidates; prompts with fewer than two are
-            left out.
-    """
-    spreads = [
-        _mean([hash_share(one, other) for one, other in itertools.combinations(group, 2)])
-        for group in hashes
-        if len(group) > 1
-    ]
-    return _mean(spreads)
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:

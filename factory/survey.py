@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 VERDICTS = ("kept", "rejected", "invalid")
-_MAX_VALUES = 50  # of a tag that is a slice
+MAX_VALUES = 50  # of a tag that is a slice
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Survey:
             if tag in self._too_many:
                 continue
             values = self._slices.setdefault(tag, {})
-            if value not in values and len(values) == _MAX_VALUES:
+            if value not in values and len(values) == MAX_VALUES:
                 self._too_many.add(tag)
                 del self._slices[tag]
                 continue

@@ -28,6 +28,7 @@ from jobs.report import (
     StageRow,
     render,
 )
+from jobs.summary import rounds_so_far
 from jobs.tracking import public_settings
 from jobs.workspace import MAKERS, Round
 from schemas import manifest
@@ -100,6 +101,12 @@ def collect(at: Round) -> ReportData:
         judge=profile.judge if profile else "",
         gains=evaluation.gains if evaluation else (),
         drift=evaluation.drift if evaluation else (),
+        slices_of_gains=evaluation.slices if evaluation else (),
+        leads=evaluation.leads if evaluation else (),
+        scores=evaluation.scores if evaluation else (),
+        errors=evaluation.errors if evaluation else (),
+        diversity=evaluation.diversity if evaluation else (),
+        rounds=tuple(one for one in rounds_so_far(at.recipe) if one.number <= at.number),
         grid=_grid(at, evaluation),
         curves=tuple(_curves(at)),
         lineage=lineage.as_text(lineage.trace(at.root, last.address)) if last else "",
@@ -138,10 +145,16 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
                 f"{sum(simulated.values()):,} of {sum(annotators.values()):,} labels are "
                 f"simulated ({', '.join(sorted(simulated))}): they are not human judgements."
             )
-    if at.recipe.evaluate.oracle != "none":
+    settings = at.recipe.evaluate
+    if settings.oracle != "none":
         notes.append(
-            f"The {at.recipe.evaluate.oracle} oracle took part in the evaluation: it knows what a "
+            f"The {settings.oracle} oracle took part in the evaluation: it knows what a "
             "caption asks for, which no judge of real pictures does."
+        )
+    witnesses = (settings.oracle != "none", settings.endpoint, settings.heldout_judge)
+    if made["evaluation"] is not None and not any(witnesses):
+        notes.append(
+            "Nobody but the judge of the pairs compared the models: reward hacking cannot be seen."
         )
     missing = [MAKERS[kind] for kind in _KINDS if made[kind] is None]
     if missing:

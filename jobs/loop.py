@@ -3,14 +3,16 @@
     label -> train_judge -> produce -> audit -> curate -> align -> evaluate -> promote or keep
 
 Every stage leaves a complete artifact or none, so a loop that was killed is started again with the
-same command and goes on with the stage in which it died.
+same command and goes on with the stage in which it died. A round draws afresh from the champion of
+its time, which is also what its challenger is held to. The recipe's `limits` are looked at before
+each stage; a summary of all rounds follows each.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from jobs import cli
@@ -31,14 +33,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
-    """Run all rounds, stopping where a judge fails its gate."""
+    """Run all rounds, stopping where a judge fails its gate or a limit of the recipe is reached."""
+    from jobs.limits import reached
     from jobs.stage import print_plan
+    from jobs.summary import as_text, kept_in_a_row
 
     print_plan(recipe, STAGES)
     if dry_run:
         return
     for number in range(1, recipe.num_rounds + 1):
-        run_stages(recipe, number, STAGES, is_planned=True)
+        most = recipe.limits.max_kept_rounds
+        if most is not None and kept_in_a_row(recipe, number) >= most:
+            print(
+                f"ended before round {number}: limits.max_kept_rounds: {most} round(s) in a row "
+                "without a promotion; the summary says why",
+                flush=True,
+            )
+            return
+        ended = run_stages(
+            recipe, number, STAGES, is_planned=True, may_go_on=lambda: reached(recipe)
+        )
+        print(as_text(recipe), flush=True)
+        if ended is not None:
+            print(ended, flush=True)
+            return
 
 
 def run_stages(
@@ -48,8 +66,20 @@ def run_stages(
     *,
     dry_run: bool = False,
     is_planned: bool = False,
-) -> None:
+    may_go_on: Callable[[], str | None] = lambda: None,
+) -> str | None:
     """Run some stages of one round, with one Ray session and one MLflow run around them.
+
+    Args:
+        recipe: of the loop.
+        number: of the round.
+        names: of the stages.
+        dry_run: print the plan and start nothing.
+        is_planned: the plan was printed already.
+        may_go_on: asked before each stage that is not complete; says why the loop is to end there.
+
+    Returns:
+        Why it ended before its last stage; None where it did not.
 
     Raises:
         InputError: something that a stage needs is missing, or the round does not exist.
@@ -57,36 +87,41 @@ def run_stages(
     """
     from jobs.stage import print_plan, run_stage, say_complete
     from jobs.workspace import InputError, Round
+    from schemas import manifest
 
     if not 1 <= number <= recipe.num_rounds:
         raise InputError(f"--round {number}: the recipe has num_rounds: {recipe.num_rounds}")
     if not is_planned:
         print_plan(recipe, names)
     if dry_run:
-        return
+        return None
     at = Round(recipe, number)
     stages = [import_module(f"jobs.stages.{name}").STAGE for name in names]
     if say_complete(stages, at):
-        return
+        return None
     for stage in stages[:1]:  # a missing input is found before Ray starts
         stage.parents(at)
 
     from jobs.collect import write_report
     from jobs.ray_session import ray_session
+    from jobs.summary import write_summary
     from jobs.tracking import Tracker, public_settings
 
     tracker = Tracker.of(recipe)
     with tracker.round(number) as run, ray_session(recipe):
         run.log_params(public_settings(recipe))
         try:
-            for stage in stages:
+            for name, stage in zip(names, stages, strict=True):
+                if manifest.read(at.directory(stage.kind)) is None and (why := may_go_on()):
+                    return f"ended before {name} of round {number}: {why}"
                 run_stage(stage, at, tracker)
         finally:
             # A report of what there is helps most where a round went wrong.
-            report = write_report(at)
-            run.log_artifact(report)
-            run.set_tags({"factory.report": str(report.absolute())})
-            print(f"report: {report}", flush=True)
+            for path in (write_summary(recipe), write_report(at)):
+                run.log_artifact(path)
+            run.set_tags({"factory.report": str(at.report().absolute())})
+            print(f"report: {at.report()}", flush=True)
+    return None
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ def run_pipeline(
     judges: Sequence[Any] = (),
     strategy: Strategy | None = None,
     count: parts.Count | None = None,
+    seed: int | None = None,
 ) -> tuple[Throughput, Settled]:
     """Draw candidates for every prompt, judge them, and write groups to `directory`.
 
@@ -110,6 +111,7 @@ def run_pipeline(
         judges: `actors.stages.JudgeRef`; none leaves the groups unjudged.
         strategy: which duels to play; needed with judges.
         count: what to count in a table of groups.
+        seed: of the candidates; the recipe's where not given.
 
     Raises:
         TooManyFailuresError: more rows failed than the recipe allows.
@@ -120,7 +122,9 @@ def run_pipeline(
     speed = Throughput()
     if left:
         groups = [Group(prompt, ()) for prompt in left]
-        speed = make_groups(groups, directory, recipe, generators, num_candidates, judges, strategy)
+        speed = make_groups(
+            groups, directory, recipe, generators, num_candidates, judges, strategy, seed=seed
+        )
     settled = parts.settle(
         parts.read_parts(directory, "prompt_id"),
         directory,
@@ -141,6 +145,7 @@ def make_groups(
     judges: Sequence[Any],
     strategy: Strategy | None,
     prefix: str = "part",
+    seed: int | None = None,
 ) -> Throughput:
     """Stream groups without candidates through the models, and write them as parts.
 
@@ -167,7 +172,12 @@ def make_groups(
         )
         rows = rows.map_batches(
             Generate,
-            fn_constructor_args=(generators, num_candidates, recipe.seed, tally),
+            fn_constructor_args=(
+                generators,
+                num_candidates,
+                recipe.seed if seed is None else seed,
+                tally,
+            ),
             **stage_wiring(settings.generators, settings.groups_per_block),
         )
         if judges:
@@ -302,15 +312,19 @@ def read_files(files: Sequence[Place]) -> Any:
     )
 
 
-def read_dataset(directories: Sequence[Place]) -> Any:
-    """Data sets of one root as one Ray data set, media included."""
-    rows = read_files([path for one in directories for path in data_files(one)])
-    return rows.map_batches(
-        media_store(directories[0]).bring_in,
+def read_rows(files: Sequence[Place]) -> Any:
+    """Parquet files of one root as a Ray data set, media included."""
+    return read_files(files).map_batches(
+        media_store(files[0].parent).bring_in,
         batch_format="pyarrow",
         batch_size=None,
         zero_copy_batch=True,
     )
+
+
+def read_dataset(directories: Sequence[Place]) -> Any:
+    """Data sets of one root as one Ray data set, media included."""
+    return read_rows([path for one in directories for path in data_files(one)])
 
 
 def row_batches(

@@ -15,6 +15,7 @@ from pathlib import Path
 from factory.survey import Slice
 from jobs.plots import forests, line, reliability
 from jobs.results import Decision, Estimate, Finding, HumanAudit, JudgeReport
+from jobs.summary import RoundSummary
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 #: The kinds of bias in the order of the page: kind, title, and how to read its figures.
@@ -205,6 +206,12 @@ class ReportData:
     lineage: the tree, as text; empty where nothing was made yet.
     recipe_yaml: the resolved recipe.
     agreement: how the judge agrees with held-out labels; None where it was not measured.
+    slices_of_gains: win rates on slices of prompts.
+    leads: of the judge of the pairs over each other judge.
+    scores: mean score of champion and challenger by each judge.
+    errors: how often answers are wrong, by the sandbox oracle.
+    diversity: of the outputs for one prompt.
+    rounds: all rounds up to this one.
     """
 
     recipe: str
@@ -231,6 +238,12 @@ class ReportData:
     lineage: str
     recipe_yaml: str
     agreement: JudgeReport | None = None
+    slices_of_gains: tuple[Estimate, ...] = ()
+    leads: tuple[Estimate, ...] = ()
+    scores: tuple[Estimate, ...] = ()
+    errors: tuple[Estimate, ...] = ()
+    diversity: tuple[Estimate, ...] = ()
+    rounds: tuple[RoundSummary, ...] = ()
 
 
 def render(data: ReportData) -> str:

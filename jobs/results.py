@@ -6,8 +6,10 @@
     slices.json      curate               Slice, ... (pairs by verdict and objection)
     human_audit.json human_audit          HumanAudit
     agreement.json   train_judge, evaluate_judge   JudgeReport
+    rollbacks/N-K.json rollback           Rollback (in the root)
     findings.json    train_judge          Finding, ... (of the judge's gates, passed or not)
-                     evaluate             Decision
+                     evaluate, localise   Decision
+    localisation.json localise            Localisation
 
 Each is made of the dataclasses below, written and read field by field. A number that could not be
 measured is null, never NaN, so that any JSON reader can open the files.
@@ -34,6 +36,7 @@ HUMAN_AUDIT = "human_audit.json"
 FINDINGS = "findings.json"
 CURVES = "curves.json"
 AGREEMENT = "agreement.json"
+LOCALISATION = "localisation.json"
 GRID = "grid.png"
 
 Read = TypeVar("Read")
@@ -97,8 +100,14 @@ class Evaluation:
     """What `evaluate` measured on held-out prompts.
 
     gains: win rates of the challenger against the champion, one for each judge (`by`).
-    drift: shifts of attributes from champion to challenger.
+    drift: shifts of attributes from champion to challenger, and from the generator that the recipe
+        starts from where that is another one.
     grid_prompts, grid_columns: what the rows and columns of grid.png show, in order.
+    scores: mean score of either, by each judge.
+    errors: of answers: error rates by the sandbox oracle, and the share of them that is mended.
+    leads: of the round's own judge over each other one, in win rates.
+    slices: win rates on slices of prompts.
+    diversity: of the outputs for one prompt; empty where there was one of each model.
     """
 
     challenger: str
@@ -107,6 +116,11 @@ class Evaluation:
     drift: tuple[Estimate, ...] = ()
     grid_prompts: tuple[str, ...] = ()
     grid_columns: tuple[str, ...] = ()
+    scores: tuple[Estimate, ...] = ()
+    errors: tuple[Estimate, ...] = ()
+    leads: tuple[Estimate, ...] = ()
+    slices: tuple[Estimate, ...] = ()
+    diversity: tuple[Estimate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,6 +211,37 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Rollback:
+    """Someone went back to an earlier champion, for the rounds that follow.
+
+    champion: the address that is champion from then on.
+    was: the one before.
+    reason: in words.
+    at: ISO 8601, UTC.
+    """
+
+    champion: str
+    was: str
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """A judge that went on learning from one slice's labels, beside its parent.
+
+    judge, parent: addresses.
+    slice: where its labels lie.
+    estimates: accuracy and error of both and their change, on the slice and elsewhere.
+    """
+
+    judge: str
+    parent: str
+    slice: str
+    estimates: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True)
 class HumanAudit:
     """What people said of the audit sample.
 
@@ -216,21 +261,30 @@ class HumanAudit:
     estimates: tuple[Estimate, ...]
 
 
-def write(
-    path: Place,
-    result: Profile
+Result = (
+    Profile
     | Evaluation
     | HumanAudit
     | Decision
+    | Rollback
+    | Localisation
     | JudgeReport
     | tuple[Finding, ...]
-    | tuple[Slice, ...],
-) -> None:
+    | tuple[Slice, ...]
+)
+
+
+def write(path: Place, result: Result) -> None:
     """Write a result; NaN and infinities become null."""
+    path.write_bytes(to_bytes(result))
+
+
+def to_bytes(result: Result) -> bytes:
+    """The contents of a result's file."""
     plain = _without_nan(
         [asdict(one) for one in result] if isinstance(result, tuple) else asdict(result)
     )
-    path.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return (json.dumps(plain, indent=2, allow_nan=False) + "\n").encode()
 
 
 def read(path: Place, kind: type[Read]) -> Read | None:

@@ -48,6 +48,8 @@ class Plan:
 class Outcome:
     """What a stage made: rows by verdict, figures measured on it, and, for a data set whose Parquet
     may be split and named in any way, the files that count and a digest of their rows.
+
+    parents: what else was found while making it, beyond what the stage's fingerprint is made of.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -55,6 +57,7 @@ class Outcome:
     curves: Sequence[Mapping[str, float]] = ()
     digest: str | None = None
     files: tuple[str, ...] | None = None
+    parents: tuple[Parent, ...] = ()
 
 
 class Stage(Protocol):
@@ -199,10 +202,10 @@ def _make(
         kind=stage.kind,
         fingerprint=fingerprint,
         digest=outcome.digest or manifest.digest_files(directory),
-        parents=tuple(parents),
+        parents=(*parents, *outcome.parents),
         settings=settings,
         counts=dict(outcome.counts),
-        figures={**outcome.figures, "seconds": seconds},
+        figures={**outcome.figures, **_cost(stage, at, seconds)},
         files=outcome.files,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         writer=_writer(),
@@ -234,6 +237,12 @@ def _begin(
                 _contradiction(f"unfinished {address}", directory, started["settings"], settings)
             ) from None
         note.write_text(text)
+
+
+def _cost(stage: Stage, at: Round, seconds: float) -> dict[str, float]:
+    """What the artifact took, by which a loop's limits are measured."""
+    gpus = stage.plan(at).gpus
+    return {"seconds": seconds} | ({"gpu_seconds": round(gpus * seconds, 1)} if gpus else {})
 
 
 def _writer() -> str:

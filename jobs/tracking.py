@@ -305,7 +305,7 @@ class Tracker:
             self.client.set_terminated(run.run_id, status)
 
     def model_name(self, kind: str) -> str:
-        """The name under which models of a kind (generator, judge) are registered."""
+        """The name under which models of a kind (generator, judge) or of a line go."""
         return f"{self.name}-{kind}"
 
     def register_model(
@@ -315,14 +315,17 @@ class Tracker:
         *,
         run: StageRun | None = None,
         alias: str | None = None,
+        line: str | None = None,
         max_copied_bytes: int = MAX_COPIED_BYTES,
     ) -> str:
         """Register a model and return its version; one that is registered already is found again.
 
+        It goes under the name of its kind, or of a `line` of its own.
+
         With a run, the files go to its artifacts unless they are larger than `max_copied_bytes`.
         Otherwise the version points to the directory and only the manifest is copied.
         """
-        name = self.model_name(manifest.kind)
+        name = self.model_name(line or manifest.kind)
         known = self._version(name, manifest.address, manifest.digest)
         if known is None:
             known = self._create_version(name, manifest, directory, run, max_copied_bytes)

@@ -2,6 +2,7 @@
 
     ROOT/data/labels@1    ROOT/models/judge@1    ROOT/reports/round-1.html    ROOT/mlflow.db
     ROOT/objects/ab/ab34…    media too large for a table, named by the hash of its bytes
+    ROOT/rollbacks/1-1.json    after round 1, the first time: who is champion from then on
 
 The root may be a local directory or `s3://bucket/prefix`; the MLflow store is always local or a
 server. The version of an artifact is the round that made it; `generator@0` is the pipeline that the
@@ -21,8 +22,9 @@ from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 from schemas.recipe import GeneratorSpec, Recipe
+from schemas.rows import seed_of
 
-MODEL_KINDS = ("judge", "generator")
+MODEL_KINDS = ("judge", "generator", "local_judge")
 
 
 class InputError(ValueError):
@@ -66,10 +68,23 @@ class Round:
     def root(self) -> Place:
         return place(self.recipe.root)
 
+    @property
+    def seed(self) -> int:
+        """Of what is drawn to learn from: each round draws afresh, whoever is champion. Held-out
+        prompts are drawn by the recipe's own seed, so that rounds can be compared.
+        """
+        return (
+            self.recipe.seed
+            if self.number == 1
+            else seed_of("round", self.recipe.seed, self.number)
+        )
+
     def name(self, kind: str) -> str:
         """The name under which a kind of artifact goes: models have names of their own."""
         if kind == "generator":
             return self.recipe.generator.name
+        if kind == "local_judge" and self.recipe.localise is not None:
+            return self.recipe.localise.name
         return self.recipe.judge.name if kind == "judge" else kind
 
     def address(self, kind: str) -> str:
@@ -115,7 +130,7 @@ MAKERS = {
     "evaluation": "evaluate",
 }
 #: The same for what stands beside the loop: nothing in it waits for these.
-BESIDE = {"human_audit": "human_audit"}
+BESIDE = {"human_audit": "human_audit", "local_judge": "localise"}
 
 
 def maker(kind: str) -> str:
@@ -143,16 +158,50 @@ class Model:
 
 
 def champion(at: Round) -> Model:
-    """The generator that a round starts from: the last one that was promoted before it."""
+    """The generator that a round starts from: the last one that was promoted before it, or to which
+    someone went back since.
+    """
     for earlier in reversed(at.earlier()):
         earlier.need("evaluation")
+        back = rollbacks(earlier)
+        if back:
+            return generator(at.recipe, back[-1].champion)
         decision = results.read(
             earlier.directory("evaluation") / results.FINDINGS, results.Decision
         )
         if decision is not None and decision.decision == "promote":
-            return Model(str(earlier.directory("generator")), earlier.address("generator"))
-    spec = at.recipe.generator
-    return Model(spec.path, f"{spec.name}@0")
+            return generator(at.recipe, earlier.address("generator"))
+    return generator(at.recipe, f"{at.recipe.generator.name}@0")
+
+
+def generator(recipe: Recipe, address: str) -> Model:
+    """A version of the recipe's generator.
+
+    Raises:
+        InputError: the address is none of this recipe.
+    """
+    name, _, version = address.partition("@")
+    if name != recipe.generator.name or not version.isdecimal():
+        raise InputError(
+            f"{address!r} is no version of this recipe's generator: it starts from "
+            f"{recipe.generator.name}@0, and round N makes {recipe.generator.name}@N"
+        )
+    if int(version) == 0:
+        return Model(recipe.generator.path, address)
+    return Model(str(Round(recipe, int(version)).directory("generator")), address)
+
+
+def rollbacks(at: Round) -> list[results.Rollback]:
+    """Every rollback after a round and before the next one, in order."""
+    found: list[results.Rollback] = []
+    while (one := results.read(rollback_file(at, len(found) + 1), results.Rollback)) is not None:
+        found.append(one)
+    return found
+
+
+def rollback_file(at: Round, number: int) -> Place:
+    """Where the record of a round's first, second … rollback lies."""
+    return at.root / "rollbacks" / f"{at.number}-{number}.json"
 
 
 def check_model(path: str, marker: str, key: str) -> None:

@@ -91,6 +91,9 @@ class Answering(Section):
         description="words around {media} and {prompt} for a model without a chat template; by its "
         "chat template where not given",
     )
+    clip_question: str | None = Field(
+        None, description="the same for questions about clips; as `question` where not given"
+    )
     answer_end: str | None = Field(
         None, description="the one token that ends an answer; the tokenizer's own where not given"
     )
@@ -135,6 +138,12 @@ class JudgeSpec(Section):
     )
 
 
+class HeldOutJudge(JudgeSpec):
+    """A judge that had no part in making the pairs: trained on other labels, or by others."""
+
+    name: str = Field("heldout-judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
+
+
 class EndpointSpec(Section):
     """A judge behind an OpenAI-compatible endpoint; it is asked in text."""
 
@@ -169,6 +178,11 @@ class Labels(Section):
 
     path: str | None = Field(None, description="label rows (file or data set); else simulated")
     prompts: str | None = Field(None, description="prompts whose candidates are labelled")
+    inbox: str | None = Field(
+        None,
+        description="folder into which people put label rows (files or data sets) at any time; "
+        "each round takes in what is new",
+    )
     num_candidates: Positive = Field(4, description="candidates drawn for each prompt")
     pairs_per_prompt: Positive = Field(3, description="labelled pairs for each prompt")
     heldout_share: Share = Field(0.2, description="share of prompts kept for measuring the judge")
@@ -224,6 +238,30 @@ class TrainJudge(Training):
     )
     lora: Lora | None = Field(None, description="train adapters in place of all weights")
     calibration: Calibrate = Calibrate()
+
+
+class Localise(Training):
+    """A judge that goes on learning from the labels of one region, product or team. What is not
+    said here is as in train_judge.
+    """
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*$", description="of the line, as judge-north; not the judge's"
+    )
+    labels: str = Field(description="label rows of the slice (file or data set)")
+    parent: str | None = Field(
+        None, description="judge to continue; the round's own where not given"
+    )
+    replay_share: float = Field(
+        0.5, ge=0, lt=1, description="share of the parent's labels among those trained on"
+    )
+    lora: Lora | None = Field(Lora(), description="train adapters; null for all weights")
+    min_slice_gain: Share = Field(
+        0.0, description="lower 95 % bound of the accuracy gained on the slice's held-out labels"
+    )
+    max_overall_loss: Share = Field(
+        0.05, description="upper 95 % bound of the accuracy lost on the parent's held-out labels"
+    )
 
 
 class Criterion(Section):
@@ -523,6 +561,12 @@ class Evaluate(Section):
     endpoint: EndpointSpec | None = Field(
         None, description="also judge by this endpoint, which was not trained on our labels"
     )
+    heldout_judge: HeldOutJudge | None = Field(
+        None, description="also judge by this model, which had no part in making the pairs"
+    )
+    min_slice_prompts: Positive = Field(
+        20, description="prompts with a tag from which gains are reported and alarms raised"
+    )
     grid_prompts: Positive = Field(8, description="prompts shown in the picture grid")
     num_resamples: Positive = Field(2000, description="bootstrap resamples, clustered by prompt")
 
@@ -536,7 +580,20 @@ class Gates(Section):
     max_flip_rate: Share = Field(0.2, description="judge: verdicts that change with the order")
     min_win_rate: Share = Field(0.5, description="generator: lower 95 % bound of the win rate")
     max_attribute_drift: float = Field(
-        3.0, gt=0, description="generator: shift of any attribute, in standard deviations of base"
+        3.0,
+        gt=0,
+        description="generator: shift of any attribute since the generator that the recipe starts "
+        "from, in standard deviations of its",
+    )
+    min_diversity: Share = Field(
+        0.5,
+        description="generator: diversity of the outputs for one prompt, as a share of the "
+        "champion's; where evaluate.images_per_prompt is at least 2",
+    )
+    max_judge_lead: Share = Field(
+        0.02,
+        description="reward hacking: win rate by the judge of the pairs beyond that by a judge "
+        "that had no part in them, where the second is not up",
     )
     max_position_lean: Share = Field(
         0.1, description="bias: share above one half of single verdicts for the side shown first"
@@ -564,6 +621,20 @@ class Gates(Section):
     )
     max_calibration_error: Share | None = Field(
         None, description="bias: calibration error on any slice of labels; null: no gate"
+    )
+
+
+class Limits(Section):
+    """When the loop ends before its last round. Looked at before each stage; the work of finished
+    stages counts, over all runs of the loop.
+    """
+
+    max_hours: float | None = Field(None, gt=0, description="hours of all stages together")
+    max_gpu_hours: float | None = Field(
+        None, gt=0, description="GPU hours of all stages together, by the GPUs that they reserve"
+    )
+    max_kept_rounds: Positive | None = Field(
+        None, description="rounds in a row without a promotion"
     )
 
 
@@ -597,11 +668,13 @@ class Recipe(Section):
     tracking_uri: str | None = Field(
         None, description="MLflow; sqlite inside the root where not given"
     )
+    limits: Limits = Limits()
     storage: Storage = Storage()
     generator: GeneratorSpec
     judge: JudgeSpec
     labels: Labels
     train_judge: TrainJudge
+    localise: Localise | None = None
     criteria: Criteria = Criteria()
     produce: Produce
     audit: Audit = Audit()
@@ -615,6 +688,12 @@ class Recipe(Section):
     def _labels_come_from_somewhere(self) -> Recipe:
         if self.labels.path is None and self.labels.prompts is None:
             raise ValueError("labels: give 'path' (label rows) or 'prompts' (to simulate labels)")
+        return self
+
+    @model_validator(mode="after")
+    def _a_local_judge_has_a_name_of_its_own(self) -> Recipe:
+        if self.localise is not None and self.localise.name == self.judge.name:
+            raise ValueError(f"localise.name: {self.judge.name!r} is the judge's own name")
         return self
 
     @model_validator(mode="after")

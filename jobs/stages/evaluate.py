@@ -2,39 +2,44 @@
 
     held-out prompts -> both draw from the same noise -> judged in both orders -> win rates
 
-Where the recipe has the sandbox oracle, the gate looks at the oracle's win rate: the challenger was
-not trained on it. So it does with a judge behind an endpoint where there is no oracle. Otherwise it
-looks at the round's own judge, which is the weaker evidence.
+The gate looks at the win rate by a judge that the challenger was not trained on: the sandbox's
+oracle where the recipe has it, else a held-out judge, else a judge behind an endpoint. Without any
+it looks at the round's own judge, which is the weaker evidence, and nobody can tell whether the
+challenger has only learned to please it (`factory.alarms`).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.storage import place
-from factory import contest, gates, media
+from factory import contest, gates
 from factory.bias.profile import BiasProfile
-from factory.grids import picture_grid
-from factory.intervals import Interval, clustered_bootstrap
+from factory.intervals import Interval
 from factory.judging.specification import SpecificationError, find
-from factory.metrics import attribute_drift, win_rate
 from factory.prompts import read_prompts
+from factory.shift import Outputs
 from jobs import results
+from jobs.comparing import Comparison, compare, grid, outputs
 from jobs.judging import judge_ref
 from jobs.pipelines import pool_cpus, pool_gpus, read_groups, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
-from jobs.results import Decision, Estimate, Evaluation
+from jobs.results import Decision, Evaluation
 from jobs.stage import Outcome, Plan
 from jobs.stages.audit import read_profile
 from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
-from jobs.workspace import InputError, Model, Round, champion, check_model
+from jobs.workspace import InputError, Model, Round, champion, check_generator, check_model
+from schemas import manifest
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import EndpointSpec
-from schemas.rows import Candidate, Group
+from schemas.rows import UNDERSTANDING, Group, Prompt
+
+if TYPE_CHECKING:
+    from actors.stages import EndpointRef, JudgeRef
 
 
 class Evaluate:
@@ -46,7 +51,7 @@ class Evaluate:
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
         heldout = read_prompts(place(recipe.evaluate.prompts))
-        check_model(recipe.generator.path, "model_index.json", "generator.path")
+        check_generator(recipe.generator)
         trained_on = {prompt.prompt_id for prompt in read_prompts(place(recipe.produce.prompts))}
         for number, prompt in enumerate(heldout, start=1):
             if prompt.prompt_id in trained_on:
@@ -55,9 +60,13 @@ class Evaluate:
                     f"{recipe.produce.prompts}: {prompt.text!r:.80}; held-out prompts must be new"
                 )
         if recipe.evaluate.oracle == "sandbox":
-            _check_captions(recipe.evaluate.prompts, [prompt.text for prompt in heldout])
+            _check_sandbox(recipe.evaluate.prompts, heldout)
         if recipe.evaluate.endpoint is not None:
             _check_endpoint(recipe.evaluate.endpoint)
+        if recipe.evaluate.heldout_judge is not None:
+            check_model(
+                recipe.evaluate.heldout_judge.path, "config.json", "evaluate.heldout_judge.path"
+            )
         return Plan(
             f"{len(heldout)} held-out prompts x 2 x {recipe.evaluate.images_per_prompt}",
             f"{recipe.produce.generators.size} generator(s), {recipe.produce.judges.size} judge(s)",
@@ -69,7 +78,9 @@ class Evaluate:
         recipe = at.recipe
         return {
             "seed": recipe.seed,
-            "evaluate": recipe.evaluate.model_dump(exclude={"prompts"}),
+            "evaluate": recipe.evaluate.model_dump(
+                exclude={"prompts": True, "heldout_judge": {"path"}}
+            ),
             "generator": recipe.generator.model_dump(exclude={"path"}),
             "gates": recipe.gates.model_dump(),
         }
@@ -82,20 +93,15 @@ class Evaluate:
             at.parent("generator"),
             at.parent("judge"),
             at.parent("profile"),
+            *_heldout_judge(at),
+            *([Round(at.recipe, 1).parent("evaluation")] if at.number > 1 else []),
         ]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
-        from actors.stages import ORACLE, EndpointRef, JudgeRef
-        from factory.sandbox.oracle_judge import NAME
-
         settings = at.recipe.evaluate
         old = champion(at)
         new = Model(str(at.directory("generator")), at.need("generator").address)
-        judges: list[JudgeRef | EndpointRef] = [judge_ref(at)]
-        if settings.endpoint is not None:
-            judges.append(EndpointRef(settings.endpoint))
-        if settings.oracle == "sandbox":
-            judges.append(JudgeRef(ORACLE, NAME))
+        judges = _judges(at)
         speed, settled = run_pipeline(
             read_prompts(place(settings.prompts)),
             directory,
@@ -107,25 +113,14 @@ class Evaluate:
         )
         print(f"{at.address('evaluation')}: {speed}", flush=True)
         groups = read_groups(directory, settled.files)
-        gains = {ref.address: _gain(groups, ref.address, at) for ref in judges}
-        drift = _drift(groups)
-        _write_grid(groups[: settings.grid_prompts], directory, run)
-        evaluation = Evaluation(
-            challenger=new.address,
-            champion=old.address,
-            gains=tuple(gain for both in gains.values() for gain in both),
-            drift=tuple(
-                Estimate(name, shift, unit="sd of champion") for name, shift in drift.items()
-            ),
-            grid_prompts=tuple(group.prompt.text for group in groups[: settings.grid_prompts]),
-            grid_columns=(old.address, new.address),
-        )
-        results.write(directory / results.EVALUATION, evaluation)
-        # The oracle's, where there is one; else the endpoint's; else the judge's own.
-        won = gains[judges[-1].address][0]
-        decision = decide(won, drift, read_profile(at), old, new, at)
+        names = (old.address, new.address)
+        found = compare(groups, [one.address for one in judges], names, at, _start(at, old))
+        _write_grid(groups[: settings.grid_prompts], names, directory, run)
+        results.write(directory / results.EVALUATION, found.evaluation)
+        decision = decide(found, read_profile(at), old, new, at)
         results.write(directory / results.FINDINGS, decision)
-        _say(decision, evaluation, at)
+        _say(decision, found.evaluation)
+        evaluation = found.evaluation
         figures = {
             f"{gain.name.replace(' ', '_')}_{edge}_{gain.by.partition('@')[0]}": value
             for gain in evaluation.gains
@@ -139,29 +134,80 @@ class Evaluate:
         return Outcome(counts, figures, digest=settled.digest, files=settled.files)
 
 
-def decide(
-    won: Estimate,
-    drift: dict[str, float],
-    profile: BiasProfile,
-    old: Model,
-    new: Model,
-    at: Round,
-) -> Decision:
+def _judges(at: Round) -> list[JudgeRef | EndpointRef]:
+    """Who is asked: the round's own judge first, and the one that decides last."""
+    from actors.stages import ORACLE, EndpointRef, JudgeRef
+    from factory.sandbox.oracle_judge import NAME
+
+    settings = at.recipe.evaluate
+    judges: list[JudgeRef | EndpointRef] = [judge_ref(at)]
+    if settings.endpoint is not None:
+        judges.append(EndpointRef(settings.endpoint))
+    if settings.heldout_judge is not None:
+        one = settings.heldout_judge
+        address = f"{one.name}@0"
+        judges.append(JudgeRef(one.path, address, one.precision, one.max_batch, one.specification))
+    if settings.oracle == "sandbox":
+        judges.append(JudgeRef(ORACLE, NAME))
+    return judges
+
+
+def _heldout_judge(at: Round) -> list[Parent]:
+    """The held-out judge as a parent.
+
+    Raises:
+        InputError: it is the judge of the pairs, or was trained on the same labels.
+    """
+    spec = at.recipe.evaluate.heldout_judge
+    if spec is None:
+        return []
+    found = Model(spec.path, f"{spec.name}@0").parent("heldout judge")
+    own = at.need("judge")
+    made = manifest.read(place(spec.path)) if place(spec.path).is_dir() else None
+    labels = {one.digest for one in own.parents if one.role == "labels"}
+    shared = [one.address for one in (made.parents if made else ()) if one.digest in labels]
+    if found.digest == own.digest or shared:
+        why = f"was trained on {', '.join(shared)}" if shared else f"is {own.address}"
+        raise InputError(
+            f"evaluate.heldout_judge: {spec.path} {why}, as the judge of the pairs was: it "
+            "makes the same mistakes; name another model"
+        )
+    return [found]
+
+
+def _start(at: Round, old: Model) -> tuple[str, Outputs] | None:
+    """What the generator that the recipe starts from drew for the held-out prompts, from the first
+    round's evaluation; None where the champion is that one. Both drew from equal noise.
+    """
+    first = Round(at.recipe, 1)
+    base = champion(first)
+    if at.number == 1 or old.address == base.address:
+        return None
+    return base.address, outputs(read_groups(first.directory("evaluation")))[0]
+
+
+def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: Round) -> Decision:
     """Hold the challenger, and the judge that made its pairs, against the gates of the recipe."""
+    limits, won = at.recipe.gates, found.won
     nan = float("nan")
     interval = Interval(
         nan if won.value is None else won.value,
         nan if won.low is None else won.low,
         nan if won.high is None else won.high,
     )
+    kept = found.diversity.kept if found.diversity is not None else None
     findings = [
-        (new.address, one) for one in gates.generator_gates(interval, drift, at.recipe.gates)
+        (new.address, one)
+        for one in (
+            *gates.generator_gates(interval, found.drift, limits, kept),
+            *gates.hacking_gates(found.claims, limits),
+        )
     ]
     findings += [
         (at.address("judge"), one)
         for one in (
-            *gates.unprobed_gates(profile.num_probes, at.recipe.gates),
-            *gates.bias_gates(profile.figures, at.recipe.gates),
+            *gates.unprobed_gates(profile.num_probes, limits),
+            *gates.bias_gates(profile.figures, limits),
         )
     ]
     return Decision(
@@ -172,63 +218,18 @@ def decide(
     )
 
 
-def _gain(groups: Sequence[Group], judge: str, at: Round) -> tuple[Estimate, Estimate]:
-    """Win rate and score gain of the challenger by one judge."""
-    found = [result for group in groups for result in contest.results(group, judge)]
-    clusters = [result.prompt_id for result in found]
-    num_invalid = sum(result.outcome is None for result in found)
-    num_resamples, seed = at.recipe.evaluate.num_resamples, at.recipe.seed
-    won = win_rate([result.outcome for result in found], clusters, num_resamples, seed)
-    gain = clustered_bootstrap(
-        [result.score_gain for result in found], clusters, num_resamples, seed
-    )
-    num = len(found) - num_invalid
-    return (
-        _estimate("win rate", won, 0.5, "share", num, num_invalid, judge),
-        _estimate("score gain", gain, 0.0, "points", num, num_invalid, judge),
-    )
+def _write_grid(
+    groups: Sequence[Group], names: tuple[str, str], directory: Place, run: StageRun
+) -> None:
+    data = grid(groups, names)
+    if data is not None:
+        path = directory / results.GRID
+        path.write_bytes(data)
+        run.log_artifact(path)
 
 
-def _estimate(
-    name: str, found: Interval, neutral: float, unit: str, num: int, num_invalid: int, by: str
-) -> Estimate:
-    return Estimate(name, found.value, found.low, found.high, neutral, unit, num, num_invalid, by)
-
-
-def _drift(groups: Sequence[Group]) -> dict[str, float]:
-    """Shift of the pictures' attributes from champion to challenger."""
-    sides: tuple[dict[str, list[float]], dict[str, list[float]]] = ({}, {})
-    for group in groups:
-        num = len(group.candidates) // 2
-        for side, candidates in zip(
-            sides, (group.candidates[:num], group.candidates[num:]), strict=True
-        ):
-            for candidate in candidates:
-                for name, value in _attributes(candidate).items():
-                    side.setdefault(name, []).append(value)
-    return attribute_drift(*sides)
-
-
-def _attributes(candidate: Candidate) -> dict[str, float]:
-    if candidate.media is None:
-        return {}
-    return media.attributes(media.decode(candidate.media.data))
-
-
-def _write_grid(groups: Sequence[Group], directory: Place, run: StageRun) -> None:
-    """Champion and challenger side by side, drawn from the same noise."""
-    rows = []
-    for group in groups:
-        twins = (group.candidates[0], group.candidates[len(group.candidates) // 2])
-        rows.append([one.media.data if one.media is not None else None for one in twins])
-    path = directory / results.GRID
-    captions = [group.prompt.text for group in groups]
-    path.write_bytes(picture_grid(rows, ["champion", "challenger"], captions))
-    run.log_artifact(path)
-
-
-def _say(decision: Decision, evaluation: Evaluation, at: Round) -> None:
-    for gain in evaluation.gains:
+def _say(decision: Decision, evaluation: Evaluation) -> None:
+    for gain in (*evaluation.gains, *evaluation.leads, *evaluation.errors):
         if gain.value is not None:
             print(
                 f"{gain.name} of {evaluation.challenger} against {evaluation.champion} "
@@ -236,6 +237,12 @@ def _say(decision: Decision, evaluation: Evaluation, at: Round) -> None:
                 f"{gain.value:.3f} [{gain.low:.3f}, {gain.high:.3f}] over {gain.num} pairs",
                 flush=True,
             )
+    if not evaluation.leads:
+        print(
+            "no judge was asked but the one that made the pairs: reward hacking cannot be seen; "
+            "name one in evaluate.heldout_judge",
+            flush=True,
+        )
     for finding in decision.findings:
         if not finding.is_passed:
             print(f"gate {finding.gate}: {finding.message}", flush=True)
@@ -252,16 +259,23 @@ def _check_endpoint(spec: EndpointSpec) -> None:
         raise InputError(f"evaluate.endpoint: the environment has no {spec.key_variable}")
 
 
-def _check_captions(path: str, texts: Sequence[str]) -> None:
-    """The oracle reads captions of the sandbox's grammar alone. Raises InputError."""
+def _check_sandbox(path: str, prompts: Sequence[Prompt]) -> None:
+    """The oracle knows the sandbox's captions and questions alone. Raises InputError."""
+    from factory.sandbox.four_tasks import SCENE
+    from factory.sandbox.questions import QuestionError, facts
     from factory.sandbox.world import CaptionError, parse
 
-    for number, text in enumerate(texts, start=1):
+    for number, prompt in enumerate(prompts, start=1):
         try:
-            parse(text)
-        except CaptionError as error:
+            if prompt.task not in UNDERSTANDING:
+                parse(prompt.text)
+            elif SCENE not in prompt.tags:
+                raise QuestionError(f"no tag {SCENE!r}, the caption of what is asked about")
+            else:
+                facts(parse(prompt.tags[SCENE]), prompt.text)
+        except (CaptionError, QuestionError) as error:
             raise InputError(
-                f"{path}: row {number}: {error}; evaluate.oracle: sandbox needs its captions"
+                f"{path}: row {number}: {error}; evaluate.oracle: sandbox needs its own prompts"
             ) from None
 
 

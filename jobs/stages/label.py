@@ -2,7 +2,12 @@
 
 Without people, as in the sandbox, the champion draws candidates for the label prompts and
 *simulated* annotators, who see the oracle's measurement through noise, errors and planted biases,
-compare and score them. Such labels name their annotator `simulated:NAME`.
+compare and score them: pictures and clips against captions, answers against the scene that was
+asked about. Such labels name their annotator `simulated:NAME`.
+
+People who label while the loop goes on put their label rows into `labels.inbox`. Each round takes
+in what no earlier round has. What lies there when a round starts is up to people, so it is no part
+of the fingerprint; the manifest names it among the parents.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +25,7 @@ import pyarrow.parquet as pq
 from actors.storage import StorageError, arrow_path, explained, place
 from factory.prompts import read_prompts
 from factory.sandbox.annotators import Annotator
+from factory.sandbox.four_tasks import Side, see
 from jobs.judging import label_batches, label_files
 from jobs.parts import write_file
 from jobs.pipelines import media_store, pool_cpus, pool_gpus, read_groups, run_pipeline
@@ -26,7 +33,7 @@ from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
 from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
-from jobs.workspace import InputError, Round, champion, check_model
+from jobs.workspace import InputError, Round, champion, check_generator
 from schemas import manifest
 from schemas.arrow import (
     LABELS,
@@ -53,11 +60,13 @@ class MakeLabels:
 
     def plan(self, at: Round) -> Plan:
         labels = at.recipe.labels
+        for path in _inbox(labels.inbox):
+            _check_labels(path, "labels.inbox")
         if labels.path is not None:
             return Plan(f"{_check_labels(labels.path)} labels of {labels.path}", "no actors", 0)
         assert labels.prompts is not None  # the recipe's own check
         num = len(read_prompts(place(labels.prompts)))
-        check_model(at.recipe.generator.path, "model_index.json", "generator.path")
+        check_generator(at.recipe.generator)
         return Plan(
             f"{num} prompts x {labels.num_candidates} candidates, simulated labels",
             f"{at.recipe.produce.generators.size} generator(s)",
@@ -71,7 +80,7 @@ class MakeLabels:
             return {}
         return {
             "seed": at.recipe.seed,
-            **labels.model_dump(exclude={"path", "prompts"}),
+            **labels.model_dump(exclude={"path", "prompts", "inbox"}),
             "generator": at.recipe.generator.model_dump(exclude={"path"}),
         }
 
@@ -86,30 +95,44 @@ class MakeLabels:
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         labels = at.recipe.labels
+        inbox = _inbox(labels.inbox)
+        for path in inbox:
+            _check_labels(path, "labels.inbox")
+        given = [file for path in inbox for file in label_files(path)]
         if labels.path is not None:
-            batches = label_batches(label_files(labels.path))
+            own = label_batches(label_files(labels.path))
         else:
-            batches = iter(labels_to_table(self._simulate(at, directory)).to_batches())
+            own = iter(labels_to_table(self._simulate(at, directory)).to_batches())
         layout = at.recipe.storage
         store = media_store(directory, layout.max_inline_bytes)
         counts = Counter[str]()
         sums: list[int] = []
+        known = _known_ids(at)
 
         def looked_at() -> Iterator[pa.Table]:
-            for batch in batches:
-                counts["labels"] += batch.num_rows
-                counts["pairs"] += batch.num_rows - batch["preference"].null_count
-                counts["points"] += batch.num_rows - batch["points"].null_count
-                table = pa.Table.from_batches([batch]).cast(LABELS)
-                sums.append(add_up_rows(table))
-                yield store.put_out(table)
+            # Each file by itself: the objects of its large media lie beside it.
+            inboxes = (batch for file in given for batch in label_batches([file]))
+            for source, batches in (("recipe", own), ("inbox", inboxes)):
+                for batch in batches:
+                    table = _new_rows(pa.Table.from_batches([batch]).cast(LABELS), known)
+                    counts["labels"] += table.num_rows
+                    counts["pairs"] += table.num_rows - table["preference"].null_count
+                    counts["points"] += table.num_rows - table["points"].null_count
+                    counts[source] += table.num_rows
+                    sums.append(add_up_rows(table))
+                    if table.num_rows:
+                        yield store.put_out(table)
 
         filesystem, path = arrow_path(directory / _FILE)
         write_file(looked_at(), path, filesystem, LABELS, layout.row_group_bytes)
+        if labels.inbox is not None:
+            print(f"{at.address('labels')}: {counts['inbox']} labels from the inbox", flush=True)
         return Outcome(
-            {key: counts[key] for key in ("labels", "pairs", "points")},
+            {key: counts[key] for key in ("labels", "pairs", "points")}
+            | ({} if labels.inbox is None else {"inbox": counts["inbox"]}),
             digest=digest_text(sums),
             files=(_FILE,),
+            parents=tuple(replace(_source(path), role="inbox") for path in inbox),
         )
 
     def _simulate(self, at: Round, directory: Place) -> list[Label]:
@@ -122,6 +145,7 @@ class MakeLabels:
             at.recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=labels.num_candidates,
+            seed=at.seed,
         )
         annotators = annotators_of(labels, at.recipe.seed)
         return [
@@ -150,23 +174,22 @@ def simulate_labels(
     group: Group, annotators: list[Annotator], labels: Labels, seed: int
 ) -> list[Label]:
     """Labels of one group by simulated annotators: some of its pairs, and points for each
-    candidate. Which pairs, and who looks at which, depend on the prompt and the seed alone.
+    candidate. Which pairs, and who looks at which, depend on the prompt and the seed alone. Of
+    candidates that are the same, as short answers often are, one is looked at.
     """
     prompt = group.prompt
     rng = random.Random(seed_of("labels", prompt.prompt_id, seed))
     is_heldout = rng.random() < labels.heldout_share
     split: Any = "heldout" if is_heldout else "train"
-    shown = [candidate for candidate in group.candidates if candidate.media is not None]
+    sides = {(one.media, one.answer): one for one in group.candidates if one.error is None}
+    shown = list(sides.values())
+    seen = {one.candidate_id: see(prompt, Side(one.media, one.answer)) for one in shown}
     pairs = list(itertools.permutations(shown, 2))
     made = []
     for first, second in rng.sample(pairs, min(labels.pairs_per_prompt, len(pairs))):
-        assert first.media is not None
-        assert second.media is not None
         annotator = rng.choice(annotators)
         key = content_id("label", first.candidate_id, second.candidate_id, annotator.full_name)
-        preference, why = annotator.label_pair(
-            first.media.data, second.media.data, prompt.text, key
-        )
+        preference, why = annotator.prefer(seen[first.candidate_id], seen[second.candidate_id], key)
         made.append(
             Label(
                 key,
@@ -175,16 +198,16 @@ def simulate_labels(
                 first.media,
                 second.media,
                 preference,
-                None,
-                why,
-                split,
+                justification=why,
+                split=split,
+                first_answer=first.answer,
+                second_answer=second.answer,
             )
         )
     for candidate in shown:
-        assert candidate.media is not None
         annotator = rng.choice(annotators)
         key = content_id("points", candidate.candidate_id, annotator.full_name)
-        points, why = annotator.label_point(candidate.media.data, prompt.text, key)
+        points, why = annotator.rate(seen[candidate.candidate_id], key)
         made.append(
             Label(
                 key,
@@ -194,9 +217,50 @@ def simulate_labels(
                 points=points,
                 justification=why,
                 split=split,
+                first_answer=candidate.answer,
             )
         )
     return made
+
+
+def _inbox(folder: str | None) -> list[str]:
+    """The label files and data sets that lie in the inbox. A data set without its manifest is still
+    being written and waits for the next round.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if folder is None:
+        return []
+    directory = place(folder)
+    if not directory.is_dir():
+        raise InputError(f"labels.inbox: {folder}: no such directory; make it, people may fill it")
+    entries = [
+        one
+        for one in directory.glob("*")
+        if (one.suffix == ".parquet" if one.is_file() else (one / manifest.FILE).is_file())
+    ]
+    return [str(one) for one in sorted(entries, key=str)]
+
+
+def _known_ids(at: Round) -> set[str]:
+    """The labels that earlier rounds have."""
+    found: set[str] = set()
+    for earlier in at.earlier():
+        for file in label_files(str(earlier.directory("labels"))):
+            filesystem, name = arrow_path(file)
+            table = pq.read_table(name, columns=["label_id"], filesystem=filesystem)
+            found.update(table["label_id"].to_pylist())
+    return found
+
+
+def _new_rows(table: pa.Table, known: set[str]) -> pa.Table:
+    """The rows that were not seen before, which are known from then on."""
+    is_new = []
+    for one in table["label_id"].to_pylist():
+        is_new.append(one not in known)
+        known.add(one)
+    return table if all(is_new) else table.filter(pa.array(is_new, pa.bool_()))
 
 
 def _source(path: str) -> Parent:
@@ -206,7 +270,7 @@ def _source(path: str) -> Parent:
     return Parent("labels", path, found.digest if found else digest_file(directory))
 
 
-def _check_labels(path: str) -> int:
+def _check_labels(path: str, key: str = "labels.path") -> int:
     """Number of rows of label files. Raises InputError where they are none."""
     num_rows = 0
     for one in label_files(path):
@@ -218,13 +282,13 @@ def _check_labels(path: str) -> int:
                 num_rows += file.metadata.num_rows
         except SchemaError as error:
             raise InputError(
-                f"labels.path: {error}; `python -m jobs.import_labels` makes label rows of the "
+                f"{key}: {error}; `python -m jobs.import_labels` makes label rows of the "
                 "formats in which labels are published"
             ) from None
         except StorageError as error:
-            raise InputError(f"labels.path: {one}: cannot be read as Parquet: {error}") from None
+            raise InputError(f"{key}: {one}: cannot be read as Parquet: {error}") from None
         except (OSError, pa.ArrowException) as error:
-            raise InputError(f"labels.path: {one}: cannot be read as Parquet: {error}") from None
+            raise InputError(f"{key}: {one}: cannot be read as Parquet: {error}") from None
     return num_rows
 
 

@@ -90,6 +90,7 @@ class Produce:
             judges=[_judge(at)],
             strategy=strategy_of(recipe.curate.rank),
             count=count_table,
+            seed=at.seed,
         )
         invalid = settled.counts.get("invalid", 0)
         print(f"{at.address('groups')}: {speed}; {invalid} invalid", flush=True)
@@ -150,7 +151,15 @@ def retry_invalid(at: Round) -> None:
         generators = [generator_ref(champion(at), at)]
         num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
         speed = make_groups(
-            left, directory, at.recipe, generators, num, [_judge(at)], strategy, prefix=prefix
+            left,
+            directory,
+            at.recipe,
+            generators,
+            num,
+            [_judge(at)],
+            strategy,
+            prefix=prefix,
+            seed=at.seed,
         )
     retried = read_parts(directory, "prompt_id", prefix)
     files = [path.name for path in data_files(directory)]

@@ -65,7 +65,7 @@ class TrainJudge:
     def plan(self, at: Round) -> Plan:
         check_model(at.recipe.judge.path, "config.json", "judge.path")
         try:
-            _specification(at.recipe.judge)
+            specification_of(at.recipe.judge)
         except SpecificationError as error:
             raise InputError(f"judge.specification: {error}") from None
         return fit_plan("labels so far", at.recipe.train_judge)
@@ -90,23 +90,17 @@ class TrainJudge:
 
         recipe = at.recipe
         files = label_files_so_far(at)
-        _check_points(files, _specification(recipe.judge))
+        check_points(files, specification_of(recipe.judge))
         rows = read_dataset([one.directory("labels") for one in (*at.earlier(), at)])
         rows = rows.filter(expr=col("split") == "train")
         task = judge_task(recipe)
-        datasets = {}
-        for name in task.shares:
-            *of, kind = name.split()
-            column = "preference" if kind == "pairs" else "points"
-            datasets[name] = rows.filter(expr=col(column).is_not_null())
-            if of:
-                datasets[name] = datasets[name].filter(expr=col("task") == of[0])
+        datasets = label_datasets(rows, task)
         curves = run_fit(task, recipe.train_judge, datasets, at, "judge", directory)
 
         ref, pool = judge_ref(at), recipe.produce.judges
         opinions = judge_labels(ref, files, pool, "heldout")
         write_opinions(directory / OPINIONS_FILE, opinions)
-        calibration, rest = _calibrate(opinions, recipe.train_judge.calibration)
+        calibration, rest = fit_calibration(opinions, recipe.train_judge.calibration)
         if calibration is not None:
             with working_directory(directory) as local:
                 calibration.save(local)
@@ -132,7 +126,21 @@ class TrainJudge:
         return Outcome(_count(files), {**_figures(made, findings), **stopping(curves)}, curves)
 
 
-def _calibrate(
+def label_datasets(rows: Any, task: JudgeTask) -> dict[str, Any]:
+    """The label rows that a task reads, by the names that it has for them."""
+    from ray.data.expressions import col
+
+    datasets = {}
+    for name in task.shares:
+        *of, kind = name.split()
+        column = "preference" if kind == "pairs" else "points"
+        datasets[name] = rows.filter(expr=col(column).is_not_null())
+        if of:
+            datasets[name] = datasets[name].filter(expr=col("task") == of[0])
+    return datasets
+
+
+def fit_calibration(
     opinions: Sequence[Opinion], settings: Calibrate
 ) -> tuple[Calibration | None, list[Opinion]]:
     """The calibration, and the opinions that it did not see: those are reported on."""
@@ -152,7 +160,7 @@ def _hold_against_gates(opinions: Sequence[Opinion], at: Round) -> tuple[Finding
     return tuple(Finding.of(one, at.address("judge")) for one in gate)
 
 
-def _check_points(files: Sequence[Place], specification: JudgeSpecification) -> None:
+def check_points(files: Sequence[Place], specification: JudgeSpecification) -> None:
     """Refuse points that the judge cannot say, before it is trained on them.
 
     Raises:
@@ -192,7 +200,7 @@ def judge_task(recipe: Recipe) -> JudgeTask:
     section = recipe.train_judge
     return JudgeTask(
         recipe.judge.path,
-        _specification(recipe.judge),
+        specification_of(recipe.judge),
         section.pair_share,
         section.label_smoothing,
         LossWeights(
@@ -208,7 +216,7 @@ def judge_task(recipe: Recipe) -> JudgeTask:
     )
 
 
-def _specification(judge: JudgeSpec) -> JudgeSpecification:
+def specification_of(judge: JudgeSpec) -> JudgeSpecification:
     """How the judge is asked: as the recipe says, else as its base does, else as UnifiedReward."""
     if judge.specification is None and not (place(judge.path) / FILE).is_file():
         return DEFAULT

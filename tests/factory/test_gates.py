@@ -44,7 +44,9 @@ def test_a_figure_on_the_threshold_passes_a_limit():
 
 def test_a_challenger_is_judged_by_the_lower_bound():
     won, *drifts = generator_gates(
-        Interval(0.56, 0.48, 0.64), {"brightness": -0.5, "sharpness": 3.4}, GATES
+        Interval(0.56, 0.48, 0.64),
+        {"brightness": Interval(-0.5, -0.7, -0.2), "sharpness": Interval(3.4, 3.0, 3.8)},
+        GATES,
     )
     assert (won.passed, won.value, won.low, won.high) == (False, 0.56, 0.48, 0.64)
     assert won.text == "win rate's lower bound 0.48 is below 0.50"
@@ -52,19 +54,31 @@ def test_a_challenger_is_judged_by_the_lower_bound():
         ("max_attribute_drift:brightness", True),
         ("max_attribute_drift:sharpness", False),
     ]
+    assert [(one.value, one.low, one.high) for one in drifts] == [(0.5, 0.2, 0.7), (3.4, 3.0, 3.8)]
     assert drifts[1].text == "sharpness's drift 3.40 is above 3.00 standard deviations"
 
 
 def test_a_shift_in_either_direction_is_drift():
     for shift in (-3.4, 3.4, math.inf, -math.inf, math.nan):
-        findings = generator_gates(Interval(0.7, 0.6, 0.8), {"contrast": shift}, GATES)
+        findings = generator_gates(Interval(0.7, 0.6, 0.8), {"contrast": Interval(shift)}, GATES)
         assert decide(findings) == "keep"
-    assert decide(generator_gates(Interval(0.7, 0.6, 0.8), {"contrast": -1.0}, GATES)) == "promote"
+    assert (
+        decide(generator_gates(Interval(0.7, 0.6, 0.8), {"contrast": Interval(-1.0)}, GATES))
+        == "promote"
+    )
 
 
 def test_a_challenger_that_equals_the_champion_is_not_promoted():
     (won,) = generator_gates(Interval(0.5, 0.5, 0.5), {}, GATES)
     assert not won.passed
+
+
+def test_a_challenger_that_draws_one_thing_again_and_again_is_not_promoted():
+    won = Interval(0.7, 0.6, 0.8)
+    *_, kept = generator_gates(won, {}, GATES, Interval(0.3, 0.2, 0.4))
+    assert (kept.name, kept.passed) == ("min_diversity", False)
+    assert kept.text == "diversity kept 0.30 is below 0.50"
+    assert decide(generator_gates(won, {}, GATES, Interval(0.9, 0.8, 1.1))) == "promote"
 
 
 def test_what_was_not_measured_does_not_pass():

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, spearmanr
 
+from factory.intervals import Interval
 from factory.metrics import (
     accuracy,
     attribute_drift,
     benjamini_hochberg,
     benjamini_yekutieli,
     brier,
-    diversity,
     expected_calibration_error,
     flip_rate,
     hash_share,
@@ -152,32 +152,40 @@ def test_spearman_leaves_out_unreadable_scores():
 # ----------------------------------------------------------------------------- drift and variety
 
 
+def of(values):
+    return [(f"p{at}", float(value)) for at, value in enumerate(values)]
+
+
 def test_drift_is_in_standard_deviations_of_the_base():
     rng = np.random.default_rng(3)
-    base = {"brightness": rng.normal(0.5, 0.1, 4000), "contrast": rng.normal(0.2, 0.05, 4000)}
-    new = {"brightness": base["brightness"] + 0.15, "contrast": base["contrast"]}
-    assert attribute_drift(base, new) == pytest.approx(
-        {"brightness": 1.5, "contrast": 0.0}, abs=0.05
-    )
+    bright, flat = rng.normal(0.5, 0.1, 4000), rng.normal(0.2, 0.05, 4000)
+    base = {"brightness": of(bright), "contrast": of(flat)}
+    found = attribute_drift(base, {"brightness": of(bright + 0.15), "contrast": of(flat)})
+    assert found["brightness"].value == pytest.approx(1.5, abs=0.05)
+    assert found["contrast"] == Interval(0.0, 0.0, 0.0)  # of the same prompts, so nothing varies
+    # Of a paired shift only the base's spread is uncertain: 1.5 / sqrt(2 n) is its deviation.
+    width = found["brightness"].high - found["brightness"].low
+    assert width == pytest.approx(2 * 1.96 * 1.5 / math.sqrt(2 * 4000), rel=0.2)
 
 
 def test_drift_of_a_small_base_uses_the_sample_s_standard_deviation():
-    assert attribute_drift({"x": [0.0, 2.0]}, {"x": [2.0]})["x"] == pytest.approx(1 / math.sqrt(2))
+    found = attribute_drift({"x": of([0.0, 2.0])}, {"x": of([2.0])})["x"]
+    assert found.value == pytest.approx(1 / math.sqrt(2))
 
 
 def test_drift_of_what_does_not_vary():
-    base = {"same": [1.0, 1.0], "moved": [1.0, 1.0], "short": [1.0]}
-    found = attribute_drift(base, {"same": [1.0], "moved": [0.0], "short": [2.0]})
-    assert (found["same"], found["moved"]) == (0.0, -math.inf)
-    assert math.isnan(found["short"])
+    base = {"same": of([1.0, 1.0]), "moved": of([1.0, 1.0]), "short": of([1.0]), "gone": of([1, 2])}
+    found = attribute_drift(
+        base, {"same": of([1.0]), "moved": of([0.0]), "short": of([2.0]), "gone": []}
+    )
+    assert (found["same"].value, found["moved"].value) == (0.0, -math.inf)
+    assert math.isnan(found["short"].value)
+    assert math.isnan(found["gone"].value)
 
 
-def test_diversity_is_the_mean_share_of_differing_bits():
-    none, all_bits, half = 0, 2**64 - 1, 2**32 - 1
-    assert hash_share(none, all_bits) == 1.0
-    assert diversity([[none, half, all_bits]]) == pytest.approx((0.5 + 1.0 + 0.5) / 3)
-    assert diversity([[none, none], [none, all_bits], [half]]) == 0.5
-    assert math.isnan(diversity([[1], []]))
+def test_the_distance_of_hashes_is_the_share_of_differing_bits():
+    assert hash_share(0, 2**64 - 1) == 1.0
+    assert hash_share(0, 2**32 - 1) == 0.5
 
 
 # --------------------------------------------------------------------------------- many attributes

@@ -10,7 +10,7 @@ from factory.judging.fitting import part
 from factory.judging.specification import DEFAULT
 from jobs import results
 from jobs.judging import OPINIONS_FILE, heldout_opinions, write_opinions
-from jobs.stages.train_judge import _calibrate, _check_points, _count, _hold_against_gates
+from jobs.stages.train_judge import _count, _hold_against_gates, check_points, fit_calibration
 from jobs.workspace import InputError, Round
 from schemas.arrow import labels_to_table
 from schemas.recipe import Calibrate, Recipe
@@ -46,15 +46,15 @@ def test_points_off_the_judges_scale_are_refused_before_training(tmp_path: Path)
     path = tmp_path / "labels.parquet"
     pq.write_table(labels_to_table(labels), path)
     with pytest.raises(InputError, match=r"1 label\(s\) of image_generation have points off .* 87"):
-        _check_points([path], DEFAULT)
+        check_points([path], DEFAULT)
     pq.write_table(labels_to_table(labels[:2]), path)
-    _check_points([path], DEFAULT)
+    check_points([path], DEFAULT)
     assert _count([path, path]) == {"labels": 4, "train": 4, "heldout": 0}
 
 
 def test_what_is_reported_on_was_not_fitted_on() -> None:
     found = opinions(400)
-    calibration, rest = _calibrate(found, Calibrate())
+    calibration, rest = fit_calibration(found, Calibrate())
     assert calibration is not None
     fitted = calibration.tasks["image_generation"]
     assert fitted.num_pairs + len([one for one in rest if one.preference]) == 400
@@ -63,13 +63,13 @@ def test_what_is_reported_on_was_not_fitted_on() -> None:
     assert fitted.scores is not None
     # Prompts stay whole: a pair and the points of its prompt are on one side.
     assert len(rest) == 2 * len({one.prompt_id for one in rest})
-    other, _ = _calibrate([one for one in found if one not in rest], Calibrate())
+    other, _ = fit_calibration([one for one in found if one not in rest], Calibrate())
     assert other == calibration
 
 
 def test_without_a_share_there_is_no_calibration() -> None:
     found = opinions(10)
-    calibration, rest = _calibrate(found, Calibrate(fit_share=0.0))
+    calibration, rest = fit_calibration(found, Calibrate(fit_share=0.0))
     assert calibration is None
     assert rest == found
 

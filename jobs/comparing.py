@@ -1,0 +1,255 @@
+"""What an evaluation says of its contests: gains by judge and by slice, the judges' leads over each
+other, drift, diversity, and the grid that people look at. Numbers from groups; no model runs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from factory import contest, shift
+from factory.alarms import ALL, Claim, hacking_claims, slices_of
+from factory.clips import decode_clip
+from factory.contest import Result
+from factory.grids import picture_grid
+from factory.intervals import Interval, clustered_bootstrap
+from factory.media import MediaError, encode_png
+from factory.metrics import win_rate
+from factory.shift import Outputs
+from jobs.results import Estimate, Evaluation
+from jobs.workspace import Round
+from schemas.rows import UNDERSTANDING, Candidate, Group
+
+_CLIP_FRAMES = 4  # of a clip in the grid
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Champion against challenger, in numbers.
+
+    won: win rate by the judge that decides: the last of those that were asked.
+    drift: of each attribute since the generator that the recipe starts from.
+    diversity: None where one output a prompt was drawn.
+    claims: the round's own judge held against each other one.
+    evaluation: the same and more, for people.
+    """
+
+    won: Estimate
+    drift: Mapping[str, Interval]
+    diversity: shift.Diversity | None
+    claims: tuple[Claim, ...]
+    evaluation: Evaluation
+
+
+def compare(
+    groups: Sequence[Group],
+    judges: Sequence[str],
+    names: tuple[str, str],
+    at: Round,
+    start: tuple[str, Outputs] | None = None,
+) -> Comparison:
+    """Measure all contests.
+
+    Args:
+        groups: of champion and challenger, as `factory.contest` describes them.
+        judges: addresses: the round's own first, the one that decides last.
+        names: addresses of champion and challenger.
+        at: the round; for settings and seed.
+        start: address and outputs of the generator that the recipe starts from, where that is not
+            the champion.
+    """
+    settings = at.recipe.evaluate
+    boot = {"num_resamples": settings.num_resamples, "seed": at.recipe.seed}
+    told = {
+        judge: [one for group in groups for one in contest.results(group, judge)]
+        for judge in judges
+    }
+    gains = {judge: _gains(found, judge, boot) for judge, found in told.items()}
+    old, new = outputs(groups)
+    since = (names[0], old) if start is None else start
+    drifts = {
+        address: shift.drift(before, new, **boot)
+        for address, before in {names[0]: old, since[0]: since[1]}.items()
+    }
+    varied = shift.diversity(old, new, **boot)
+    own, *witnesses = judges
+    claims = hacking_claims(
+        (own, told[own]),
+        {one: told[one] for one in witnesses},
+        at.recipe.gates.max_judge_lead,
+        settings.min_slice_prompts,
+        **boot,
+    )
+    shown = groups[: settings.grid_prompts]
+    evaluation = Evaluation(
+        challenger=names[1],
+        champion=names[0],
+        gains=tuple(gain for both in gains.values() for gain in both),
+        scores=tuple(_scores(groups, judges, names, boot)),
+        errors=tuple(_errors(groups, judges, names, boot)),
+        leads=tuple(_lead(one) for one in claims if one.slice == ALL),
+        slices=tuple(
+            _won(f"win rate, {name}", [told[judge][row] for row in rows], judge, boot)
+            for judge in dict.fromkeys((judges[-1], own))
+            for name, rows in slices_of(told[judge], settings.min_slice_prompts).items()
+        ),
+        drift=tuple(
+            Estimate(name, found.value, found.low, found.high, 0.0, f"sd of {address}")
+            for address, of in drifts.items()
+            for name, found in of.items()
+        ),
+        diversity=tuple(_diversity(varied, names)),
+        grid_prompts=tuple(group.prompt.text for group in shown),
+        grid_columns=tuple(grid_columns(shown, names)),
+    )
+    return Comparison(gains[judges[-1]][0], drifts[since[0]], varied, tuple(claims), evaluation)
+
+
+def outputs(groups: Sequence[Group]) -> tuple[Outputs, Outputs]:
+    """The champion's and the challenger's outputs by prompt."""
+    both = {group.prompt.prompt_id: contest.sides(group) for group in groups}
+    return (
+        {prompt: old for prompt, (old, _) in both.items()},
+        {prompt: new for prompt, (_, new) in both.items()},
+    )
+
+
+def _gains(
+    found: Sequence[Result], judge: str, boot: Mapping[str, int]
+) -> tuple[Estimate, Estimate]:
+    """Win rate and score gain of the challenger by one judge."""
+    prompts = [one.prompt_id for one in found]
+    gain = clustered_bootstrap([one.score_gain for one in found], prompts, **boot)
+    num = sum(one.score_gain == one.score_gain for one in found)
+    return (
+        _won("win rate", found, judge, boot),
+        estimate("score gain", gain, 0.0, "points", num, len(found) - num, judge),
+    )
+
+
+def _won(name: str, found: Sequence[Result], judge: str, boot: Mapping[str, int]) -> Estimate:
+    prompts = [one.prompt_id for one in found]
+    won = win_rate([one.outcome for one in found], prompts, **boot)
+    num = sum(one.outcome is not None for one in found)
+    return estimate(name, won, 0.5, "share", num, len(found) - num, judge)
+
+
+def _scores(
+    groups: Sequence[Group], judges: Sequence[str], names: tuple[str, str], boot: Mapping[str, int]
+) -> list[Estimate]:
+    """Mean score of each model. Rounds draw from equal noise, so a judge that stays the same can be
+    followed over them.
+    """
+    made = []
+    for judge in judges:
+        for name, outputs_of in zip(names, outputs(groups), strict=True):
+            values, prompts = [], []
+            for group in groups:
+                by = {one.candidate_id: one.value for one in group.scores if one.judge == judge}
+                for candidate in outputs_of[group.prompt.prompt_id]:
+                    values.append(by.get(candidate.candidate_id, float("nan")))
+                    prompts.append(group.prompt.prompt_id)
+            num = sum(one == one for one in values)
+            mean = clustered_bootstrap(values, prompts, **boot)
+            what = f"score of {name}"
+            made.append(estimate(what, mean, None, "points", num, len(values) - num, judge))
+    return made
+
+
+def _errors(
+    groups: Sequence[Group], judges: Sequence[str], names: tuple[str, str], boot: Mapping[str, int]
+) -> list[Estimate]:
+    """Error rates of answers by the sandbox oracle, the one judge that knows what is right."""
+    from factory.sandbox.oracle_judge import FULL, NAME
+
+    if NAME not in judges or not all(one.prompt.task in UNDERSTANDING for one in groups):
+        return []
+    found = contest.errors(groups, NAME, FULL, **boot)
+    num = found.num, found.num_invalid, NAME
+    return [
+        *(
+            estimate(f"error rate of {name}", one, None, "share", *num)
+            for name, one in zip(names, (found.champion, found.challenger), strict=True)
+        ),
+        estimate("errors mended", found.reduction, 0.0, "share of the champion's", *num),
+    ]
+
+
+def _lead(claim: Claim) -> Estimate:
+    return estimate(
+        f"lead in {claim.figure}",
+        claim.lead,
+        0.0,
+        "share of twins",
+        claim.num,
+        claim.num_invalid,
+        f"{claim.judge} over {claim.witness}",
+    )
+
+
+def _diversity(found: shift.Diversity | None, names: tuple[str, str]) -> list[Estimate]:
+    if found is None:
+        return []
+    unit = "mean distance of two outputs"
+    return [
+        *(
+            estimate(f"diversity of {name}", one, None, unit, found.num)
+            for name, one in zip(names, (found.champion, found.challenger), strict=True)
+        ),
+        estimate("diversity kept", found.kept, 1.0, "share of the champion's", found.num),
+    ]
+
+
+def estimate(
+    name: str,
+    found: Interval,
+    neutral: float | None,
+    unit: str,
+    num: int,
+    num_invalid: int = 0,
+    by: str = "",
+) -> Estimate:
+    """An interval as an estimate of the evaluation."""
+    return Estimate(name, found.value, found.low, found.high, neutral, unit, num, num_invalid, by)
+
+
+def grid_columns(groups: Sequence[Group], names: tuple[str, str]) -> list[str]:
+    """Titles of the grid: a column for each side, or one for each frame of each side's clip."""
+    if not any(_is_clip(one) for group in groups for one in group.candidates):
+        return list(names)
+    return [f"{name} {part + 1}/{_CLIP_FRAMES}" for name in names for part in range(_CLIP_FRAMES)]
+
+
+def grid(groups: Sequence[Group], names: tuple[str, str]) -> bytes | None:
+    """Twins side by side, drawn from the same noise, as a PNG; a clip is shown as some of its
+    frames. None where nothing can be drawn, as of answers.
+    """
+    columns = grid_columns(groups, names)
+    width = len(columns) // 2
+    rows = []
+    for group in groups:
+        twins = [side[0] if side else None for side in contest.sides(group)]
+        rows.append([cell for one in twins for cell in _cells(one, width)])
+    if not any(cell for row in rows for cell in row):
+        return None
+    titles = [
+        name.replace(names[0], "champion").replace(names[1], "challenger") for name in columns
+    ]
+    return picture_grid(rows, titles, [group.prompt.text for group in groups])
+
+
+def _is_clip(candidate: Candidate) -> bool:
+    return candidate.media is not None and candidate.media.num_frames > 1
+
+
+def _cells(candidate: Candidate | None, width: int) -> list[bytes | None]:
+    """What is shown of a candidate, in `width` cells."""
+    if candidate is None or candidate.media is None:
+        return [None] * width
+    data = candidate.media.data
+    try:
+        if _is_clip(candidate):
+            return [encode_png(frame) for frame in decode_clip(data, width)]
+    except MediaError:
+        return [None] * width
+    return [data, *[None] * (width - 1)]

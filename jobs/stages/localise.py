@@ -1,0 +1,233 @@
+"""Continues a judge on the labels of one region, product or team: a line with a name of its own.
+
+    the slice's labels + some of the parent's -> Ray Train + DeepSpeed -> LINE@N
+    held-out labels of the slice, and of the parent -> both judges -> promote, or keep the parent
+
+It is trained as `train_judge` trains, from the parent in place of the base and, unless the recipe
+says otherwise, by adapters. Beside the slice's labels it sees some of those that its parent learned
+from, since a judge that sees one taste alone forgets the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from actors.storage import arrow_path, working_directory
+from factory import gates
+from factory.intervals import Interval
+from factory.judging.specification import SpecificationError
+from factory.localisation import Change, accuracy_change, error_change
+from jobs import results
+from jobs.judging import (
+    OPINIONS_FILE,
+    judge_labels,
+    label_files,
+    label_files_so_far,
+    write_opinions,
+)
+from jobs.pipelines import read_rows
+from jobs.results import Decision, Estimate, Finding, Localisation
+from jobs.stage import Outcome, Plan
+from jobs.stages.train_judge import (
+    check_points,
+    fit_calibration,
+    judge_task,
+    label_datasets,
+    specification_of,
+)
+from jobs.summary import told
+from jobs.tracking import StageRun
+from jobs.training import fit_plan, run_fit
+from jobs.workspace import InputError, Model, Round, check_model
+from schemas.manifest import Parent, digest_file
+from schemas.places import Place
+from schemas.recipe import JudgeSpec, Localise, Recipe
+from schemas.rows import Opinion, content_id
+
+
+class LocaliseJudge:
+    """Makes `LINE@N`, of the kind `local_judge`."""
+
+    kind = "local_judge"
+    resumes = True
+
+    def plan(self, at: Round) -> Plan:
+        settings = _settings(at)
+        label_files(settings.labels)
+        if settings.parent is not None:
+            check_model(settings.parent, "config.json", "localise.parent")
+        try:
+            specification_of(_judge(at))
+        except SpecificationError as error:
+            raise InputError(f"judge.specification: {error}") from None
+        return fit_plan(f"labels of {settings.labels}", settings)
+
+    def settings(self, at: Round) -> dict[str, Any]:
+        recipe = at.recipe
+        return {
+            "seed": recipe.seed,
+            "localise": _settings(at).model_dump(exclude={"labels", "parent"}),
+            "train_judge": recipe.train_judge.model_dump(),
+            "specification": recipe.judge.specification,
+        }
+
+    def parents(self, at: Round) -> list[Parent]:
+        files = label_files(_settings(at).labels)
+        return [
+            _parent(at).parent("parent"),
+            *(Parent("slice", str(path), digest_file(path)) for path in files),
+            *(one.parent("labels") for one in (*at.earlier(), at)),
+        ]
+
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
+        settings, parent = _settings(at), _parent(at)
+        local, general = label_files(settings.labels), label_files_so_far(at)
+        check_points(local, specification_of(_judge(at)))
+        task = judge_task(_recipe(at))
+        datasets = label_datasets(_rows(local, general, settings), task)
+        curves = run_fit(task, settings, datasets, at, self.kind, directory)
+
+        pool, address = at.recipe.produce.judges, at.address(self.kind)
+        refs = (_ref(at, parent), _ref(at, Model(str(directory), address)))
+        on_slice = [judge_labels(ref, local, pool, "heldout") for ref in refs]
+        elsewhere = [judge_labels(ref, general, pool, "heldout") for ref in refs]
+        both: list[Opinion] = [*on_slice[1], *elsewhere[1]]
+        write_opinions(directory / OPINIONS_FILE, both)
+        calibration, _ = fit_calibration(both, at.recipe.train_judge.calibration)
+        if calibration is not None:
+            with working_directory(directory) as path:
+                calibration.save(path)
+
+        boot = (at.recipe.train_judge.calibration.num_resamples, at.recipe.seed)
+        gained = accuracy_change(on_slice[0], on_slice[1], *boot)
+        lost = accuracy_change(elsewhere[0], elsewhere[1], *boot)
+        changes = {
+            ("accuracy on the slice", "share"): gained,
+            ("accuracy elsewhere", "share"): lost,
+            ("error on the slice", "points"): error_change(on_slice[0], on_slice[1], *boot),
+            ("error elsewhere", "points"): error_change(elsewhere[0], elsewhere[1], *boot),
+        }
+        found = Localisation(
+            judge=address,
+            parent=parent.address,
+            slice=settings.labels,
+            estimates=tuple(
+                one
+                for (name, unit), change in changes.items()
+                for one in _estimates(name, unit, change, address, parent.address)
+            ),
+        )
+        results.write(directory / results.LOCALISATION, found)
+        run.log_artifact(directory / results.LOCALISATION)
+        findings = gates.local_judge_gates(gained, lost, settings)
+        decision = Decision(
+            gates.decide(findings),
+            challenger=address,
+            champion=parent.address,
+            findings=tuple(Finding.of(one, address) for one in findings),
+        )
+        results.write(directory / results.FINDINGS, decision)
+        _say(found, decision)
+        figures = {
+            f"{one.name.replace(' ', '_')}_{edge}": value
+            for one in found.estimates
+            if one.name.startswith("change")
+            for edge, value in (("value", one.value), ("low", one.low), ("high", one.high))
+            if value is not None
+        }
+        counts = {"slice": gained.num, "elsewhere": lost.num}
+        counts["invalid"] = gained.num_invalid + lost.num_invalid
+        return Outcome(counts, figures, curves)
+
+
+def _settings(at: Round) -> Localise:
+    if at.recipe.localise is None:
+        raise InputError(
+            "localise: the recipe has no such section; it names the line and its labels"
+        )
+    return at.recipe.localise
+
+
+def _parent(at: Round) -> Model:
+    path = _settings(at).parent
+    if path is None:
+        at.need("judge")
+        return Model(str(at.directory("judge")), at.address("judge"))
+    return Model(path, f"{at.recipe.judge.name}@given")
+
+
+def _judge(at: Round) -> JudgeSpec:
+    """The recipe's judge, to be continued from the parent; asked as the base is."""
+    path = _settings(at).parent or (
+        at.recipe.judge.path if not at.directory("judge").is_dir() else str(at.directory("judge"))
+    )
+    return at.recipe.judge.model_copy(update={"path": path})
+
+
+def _recipe(at: Round) -> Recipe:
+    """The recipe as `train_judge` would have it to continue the parent."""
+    train = at.recipe.train_judge.model_copy(update={"lora": _settings(at).lora})
+    return at.recipe.model_copy(update={"judge": _judge(at), "train_judge": train})
+
+
+def _ref(at: Round, model: Model) -> Any:
+    from actors.stages import JudgeRef
+
+    spec = at.recipe.judge
+    return JudgeRef(model.path, model.address, spec.precision, spec.max_batch, spec.specification)
+
+
+def _rows(local: Sequence[Place], general: Sequence[Place], settings: Localise) -> Any:
+    """Training rows of the slice, and as many of the parent's as the recipe asks for: those whose
+    hashes come first, so that every run takes the same.
+    """
+    from ray.data.expressions import col
+
+    rows = read_rows(local).filter(expr=col("split") == "train")
+    ids = _train_ids(local)
+    num = round(len(ids) * settings.replay_share / (1 - settings.replay_share))
+    others = _train_ids(general) - ids
+    replayed = sorted(others, key=lambda one: content_id("replay", one))[:num]
+    if not replayed:
+        return rows
+    return rows.union(read_rows(general).filter(expr=col("label_id").is_in(replayed)))
+
+
+def _train_ids(files: Sequence[Place]) -> set[str]:
+    found: set[str] = set()
+    for path in files:
+        filesystem, name = arrow_path(path)
+        table = pq.read_table(name, columns=["label_id", "split"], filesystem=filesystem)
+        found.update(row["label_id"] for row in table.to_pylist() if row["split"] == "train")
+    return found
+
+
+def _estimates(
+    what: str, unit: str, change: Change, child: str, parent: str
+) -> tuple[Estimate, Estimate, Estimate]:
+    def one_of(name: str, one: Interval, neutral: float | None, by: str) -> Estimate:
+        num, invalid = change.num, change.num_invalid
+        return Estimate(name, one.value, one.low, one.high, neutral, unit, num, invalid, by)
+
+    return (
+        one_of(what, change.parent, None, parent),
+        one_of(what, change.child, None, child),
+        one_of(f"change of {what}", change.difference, 0.0, child),
+    )
+
+
+def _say(found: Localisation, decision: Decision) -> None:
+    for one in found.estimates:
+        if one.num:
+            print(f"{one.name} by {one.by}: {told(one)} {one.unit} over {one.num}", flush=True)
+    for finding in decision.findings:
+        if not finding.is_passed:
+            print(f"gate {finding.gate}: {finding.message}", flush=True)
+    kept = decision.challenger if decision.decision == "promote" else decision.champion
+    print(f"decision: {decision.decision} {decision.challenger}; use {kept} here", flush=True)
+
+
+STAGE = LocaliseJudge()

@@ -1,0 +1,90 @@
+import math
+
+import numpy as np
+import pytest
+
+from factory.clips import encode_clip
+from factory.media import encode_png
+from factory.shift import diversity, drift, look_at
+from schemas.rows import Candidate, Media
+
+
+def picture(level, seed=0, noise=0.0):
+    rng = np.random.default_rng(seed)
+    pixels = np.clip(level + noise * rng.normal(size=(16, 16, 3)), 0, 255).astype(np.uint8)
+    return Candidate(f"{level} {seed}", "g@0", seed, Media(encode_png(pixels), 16, 16))
+
+
+def clip(levels):
+    frames = np.stack([np.full((16, 16, 3), level, np.uint8) for level in levels])
+    return Candidate("c", "g@0", 0, Media(encode_clip(frames, 8.0), 16, 16, len(levels), 8.0))
+
+
+def answer(text, seed=0):
+    return Candidate(f"{text} {seed}", "g@0", seed, answer=text)
+
+
+def test_brighter_pictures_are_seen_with_sign_size_and_interval():
+    rng = np.random.default_rng(1)
+    levels = rng.normal(120, 20, 80)
+    base = {f"p{at}": [picture(level)] for at, level in enumerate(levels)}
+    new = {f"p{at}": [picture(level + 20)] for at, level in enumerate(levels)}
+    found = drift(base, new, num_resamples=300)["brightness"]
+    assert found.value == pytest.approx(20 / levels.std(ddof=1), rel=0.03)
+    assert found.low < found.value < found.high
+    same = drift(base, base, num_resamples=300)
+    assert {one.value for one in same.values()} == {0.0}
+
+
+def test_longer_answers_are_seen():
+    base = {f"p{at}": [answer("red " * (3 + at % 3))] for at in range(30)}
+    new = {f"p{at}": [answer("red " * (9 + at % 3))] for at in range(30)}
+    found = drift(base, new, num_resamples=300)["length"]
+    assert found.low > 2
+
+
+def test_only_prompts_of_both_count():
+    base = {"a": [picture(100)], "b": [picture(120)], "gone": [picture(255)]}
+    new = {"a": [picture(100)], "b": [picture(120)], "other": [picture(0)]}
+    assert drift(base, new)["brightness"].value == 0.0
+
+
+def test_a_clip_is_looked_at_by_its_frames():
+    still, moving = look_at(clip([100] * 8)), look_at(clip([0, 0, 100, 100, 0, 0, 100, 100]))
+    assert still["brightness"] == pytest.approx(100 / 255, abs=0.02)
+    assert still["motion"] == pytest.approx(0, abs=0.01)
+    assert moving["motion"] == pytest.approx(100 / 255, abs=0.05)
+    broken = Candidate("x", "g@0", 0, Media(b"....ftyp....", 16, 16, 8, 8.0))
+    assert look_at(broken) == {}
+
+
+def test_the_same_picture_again_and_again_has_no_diversity():
+    varied = {f"p{at}": [picture(120, seed, 60) for seed in range(3)] for at in range(6)}
+    stuck = {f"p{at}": [picture(120, 0, 60)] * 3 for at in range(6)}
+    found = diversity(varied, stuck)
+    assert found is not None
+    assert found.champion.value > 0.2
+    assert (found.challenger.value, found.kept.value, found.num) == (0.0, 0.0, 6)
+    same = diversity(varied, varied)
+    assert same is not None
+    assert same.kept.value == 1.0
+
+
+def test_diversity_of_answers_is_what_their_texts_do_not_share():
+    told = {"a": [answer("red"), answer("blue")], "b": [answer("red"), answer("red")]}
+    found = diversity(told, told)
+    assert found is not None
+    assert found.champion.value == pytest.approx(0.5)
+
+
+def test_one_output_a_prompt_has_no_diversity_to_speak_of():
+    one = {"a": [picture(1)], "b": [picture(2)]}
+    assert diversity(one, one) is None
+    broken = Candidate("x", "g@0", 0, error="failed")
+    found = diversity({"a": [picture(1), broken]}, {"a": [picture(1), picture(2)]})
+    assert found is None
+
+
+def test_what_was_not_drawn_has_no_drift():
+    failed = {"a": [Candidate("x", "g@0", 0, error="failed")]}
+    assert math.isnan(drift({"a": [picture(1), picture(9)]}, failed)["brightness"].value)
