@@ -15,8 +15,9 @@ from factory.bias.profile import BiasProfile
 from factory.intervals import Interval
 from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
+from jobs.comparing import Comparison
 from jobs.report import BIAS_KINDS
-from jobs.results import Estimate
+from jobs.results import Decision, Estimate, Evaluation
 from jobs.stages import audit, curate, evaluate
 from jobs.workspace import InputError, Model, Round
 from schemas.arrow import FIGURES, PROBES, pairs_to_table
@@ -90,22 +91,25 @@ def test_the_report_knows_every_kind_and_says_what_is_flagged():
     assert shown.is_flagged
 
 
-def test_a_breached_bias_gate_stops_a_promotion(at):
+def better(at: Round, profile: BiasProfile) -> Decision:
+    """The decision on a generator that wins, after a judge with this profile."""
     won = Estimate("win rate", 0.8, 0.7, 0.9, 0.5)
-    models = Model("x", "generator@0"), Model("y", "generator@1")
-    decided = evaluate.decide(won, {}, PROFILE, *models, at)
+    found = Comparison(won, {}, None, (), Evaluation("generator@1", "generator@0", (won,)))
+    return evaluate.decide(found, profile, Model("x", "generator@0"), Model("y", "generator@1"), at)
+
+
+def test_a_breached_bias_gate_stops_a_promotion(at):
+    decided = better(at, PROFILE)
     assert decided.decision == "keep"
     (breach,) = (one for one in decided.findings if not one.is_passed)
     assert (breach.gate, breach.subject) == ("max_attribute_slope:brightness", "judge@1")
     assert "is beyond 0.3 by at least 0.4" in breach.message
     clean = BiasProfile((), {}, {}, 40, 0, 1)
-    assert evaluate.decide(won, {}, clean, *models, at).decision == "promote"
+    assert better(at, clean).decision == "promote"
 
 
 def test_a_judge_that_was_not_probed_promotes_nothing(at):
-    won = Estimate("win rate", 0.8, 0.7, 0.9, 0.5)
-    models = Model("x", "generator@0"), Model("y", "generator@1")
-    decided = evaluate.decide(won, {}, BiasProfile((), {}, {}, 40, 0, 0), *models, at)
+    decided = better(at, BiasProfile((), {}, {}, 40, 0, 0))
     assert decided.decision == "keep"
     missing = [one for one in decided.findings if not one.is_passed]
     assert [one.gate for one in missing] == [
