@@ -76,7 +76,10 @@ class QuestionFormat:
                 return_tensors="pt",
             )
         else:
-            before, media_slot, after = str(self.spec.question).partition("{media}")
+            words = str(self.spec.question)
+            if num_frames > 1 and self.spec.clip_question is not None:
+                words = self.spec.clip_question
+            before, media_slot, after = words.partition("{media}")
             shown = self.processor.image_token * len(pictures) if media_slot else ""
             asked = (before + shown + after).replace("{prompt}", text)
             made = self.processor(images=pictures, text=[asked], return_tensors="pt")

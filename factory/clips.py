@@ -90,6 +90,22 @@ def decode_clip(data: bytes, num_frames: int, max_pixels: int = MAX_PIXELS) -> F
     return np.stack([found[time] for time in wanted])
 
 
+def read_clip(media: Media, most: int) -> Frames:
+    """A clip's frames [T, H, W, 3], evenly over its time and `most` at most.
+
+    Raises:
+        MediaError: as for `decode_clip`.
+    """
+    return decode_clip(media.data, min(media.num_frames, most))
+
+
+def write_clip(frames: Frames, like: Media) -> Media:
+    """A clip of these frames [T, H, W, 3] that lasts as long as another."""
+    height, width = frames.shape[1:3]
+    fps = like.fps * len(frames) / like.num_frames
+    return Media(encode_clip(frames, fps), width, height, len(frames), fps)
+
+
 def sample_times(starts: Sequence[int], end: int, num: int) -> list[int]:
     """Which of the frames that start at `starts` (rising) are shown at the middles of `num` equal
     parts of the time from the first to `end`; whole numbers, so nothing is rounded.

@@ -10,6 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from factory.intervals import Array, Interval, bootstrap_of_sums, mean_of_sums, ratio
 from factory.matchups import matchup
 from factory.ranking import Match, Noise, Order, fuse
 from schemas.rows import Candidate, Duel, Group, Preference, Score
@@ -65,3 +68,48 @@ def results(group: Group, judge: str) -> list[Result]:
         )
         found.append(Result(group.prompt.prompt_id, outcome, gain, group.prompt.tags))
     return found
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How often either model is wrong, by a judge that knows what is right.
+
+    champion, challenger: shares of outputs that are wrong.
+    reduction: by what share of the champion's errors the challenger has fewer.
+    num: twins of which both were judged.
+    num_invalid: of which either was not; they are in no share.
+    """
+
+    champion: Interval
+    challenger: Interval
+    reduction: Interval
+    num: int
+    num_invalid: int
+
+
+def errors(
+    groups: Sequence[Group], judge: str, full: float, num_resamples: int = 1000, seed: int = 0
+) -> Errors:
+    """Count an output as wrong where the judge gives it less than `full` marks."""
+    terms, prompts, num_invalid = [], [], 0
+    for group in groups:
+        scores = {one.candidate_id: one.value for one in group.scores if one.judge == judge}
+        for twins in zip(*sides(group), strict=True):
+            values = [scores.get(one.candidate_id, math.nan) for one in twins]
+            if any(math.isnan(one) for one in values):
+                num_invalid += 1
+                continue
+            terms.append((*(float(one < full) for one in values), 1.0))
+            prompts.append(group.prompt.prompt_id)
+    table = np.array(terms).reshape(len(terms), 3)
+    boot = {"num_resamples": num_resamples, "seed": seed}
+
+    def fewer(sums: Array) -> Array:
+        return 1.0 - ratio(sums[:, 1], sums[:, 0])
+
+    champion, challenger = (
+        bootstrap_of_sums(table[:, [column, 2]], prompts, mean_of_sums, **boot)
+        for column in range(2)
+    )
+    reduction = bootstrap_of_sums(table, prompts, fewer, **boot)
+    return Errors(champion, challenger, reduction, len(terms), num_invalid)

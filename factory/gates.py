@@ -251,6 +251,34 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding,
     return tuple(found)
 
 
+def unprobed_gates(num_probes: int, gates: recipe.Gates) -> tuple[Finding, ...]:
+    """What cannot be said of a judge that was asked nothing about edited, blank or swapped media.
+
+    Such a profile has no figure that could breach these gates, which must not look like passing.
+
+    Args:
+        num_probes: of the bias profile.
+        gates: the thresholds.
+    """
+    if num_probes:
+        return ()
+    nan = math.nan
+    return tuple(
+        Finding(
+            name,
+            nan,
+            limit,
+            False,
+            f"{what} could not be measured: the judge was not probed (see audit.num_groups)",
+        )
+        for name, limit, what in (
+            ("max_attribute_slope", gates.max_attribute_slope, "the response to edits"),
+            ("max_damage_gain", gates.max_damage_gain, "the gain from damage"),
+            ("min_media_drop", gates.min_media_drop, "the drop without the right media"),
+        )
+    )
+
+
 def _is_within(gate: str, figure: Figure, limit: float) -> Finding:
     """Not beyond `limit` on either side of zero."""
     left = _left(gate, figure)

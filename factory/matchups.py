@@ -89,9 +89,10 @@ def matchup(duels: Sequence[Duel], first_id: str, second_id: str) -> Matchup | N
 
     Several duels in the same order (of more than one judge, say) are averaged first.
     """
-    readable = [duel for duel in duels if is_readable(duel)]
-    ahead = [duel for duel in readable if (duel.first_id, duel.second_id) == (first_id, second_id)]
-    back = [duel for duel in readable if (duel.second_id, duel.first_id) == (first_id, second_id)]
+    there, otherwise = (first_id, second_id), (second_id, first_id)
+    ahead = [duel for duel in duels if (duel.first_id, duel.second_id) == there]
+    back = [duel for duel in duels if (duel.first_id, duel.second_id) == otherwise]
+    ahead, back = ([duel for duel in one if is_readable(duel)] for one in (ahead, back))
     if not ahead or not back:
         return None
     shown_first = _blend(ahead)
@@ -128,5 +129,6 @@ def _blend(duels: Sequence[Duel]) -> Duel:
         math.exp(sum(math.log(max(p, _MIN_P)) for p in ps) / len(duels))
         for ps in zip(*((duel.p_first, duel.p_second, duel.p_tie) for duel in duels), strict=True)
     ]
-    p_first, p_second, p_tie = (weight / sum(weights) for weight in weights)
+    total = sum(weights)
+    p_first, p_second, p_tie = (weight / total for weight in weights)
     return Duel(duels[0].first_id, duels[0].second_id, duels[0].judge, p_first, p_second, p_tie)

@@ -73,7 +73,7 @@ def _prompt(row: dict[str, Any], where: str, folder: Place) -> Prompt:
         raise PromptsError(f"{where}: 'prompt' {found}")
     if not text.strip():
         raise PromptsError(f"{where}: 'prompt' is empty")
-    _check_text(text, f"{where}: 'prompt'")
+    check_text(text, f"{where}: 'prompt'")
     task: Any = row.get("task") or "image_generation"
     if task not in get_args(Task):
         raise PromptsError(f"{where}: unknown task {task!r}; known: {', '.join(get_args(Task))}")
@@ -88,8 +88,8 @@ def _prompt(row: dict[str, Any], where: str, folder: Place) -> Prompt:
     for key, value in tags.items():
         if not isinstance(value, str) or not isinstance(key, str):
             raise PromptsError(f"{where}: tag {key!r:.80} is {type(value).__name__}, not text")
-        _check_text(key, f"{where}: the name of tag {key!r:.80}")
-        _check_text(value, f"{where}: tag {key!r:.80}")
+        check_text(key, f"{where}: the name of tag {key!r:.80}")
+        check_text(value, f"{where}: tag {key!r:.80}")
     return Prompt.of(text.strip(), task, tags, _media(row, task, where, folder))
 
 
@@ -128,7 +128,7 @@ def _media(row: dict[str, Any], task: Task, where: str, folder: Place) -> Media 
         raise PromptsError(f"{where}: 'media': {error}") from None
 
 
-def _check_text(text: str, where: str) -> None:
+def check_text(text: str, where: str) -> None:
     """Refuse what no honest prompt holds and what would break what comes later."""
     if len(text) > MAX_CHARACTERS:
         raise PromptsError(f"{where} has {len(text)} characters, more than {MAX_CHARACTERS}")

@@ -7,9 +7,9 @@ by the truth.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from schemas.rows import Candidate, Duel, Prompt, Score
+from schemas.rows import Candidate, Duel, Preference, Prompt, Score
 
 
 class Generator(Protocol):
@@ -36,6 +36,17 @@ class Sitting(Protocol):
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
         """One duel for each match, in order; a match is (index shown first, index shown second)."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A sitting whose judge can say why, as far as its specification asks for reasons."""
+
+    def justify_score(self, index: int, value: float) -> str:
+        """Why a candidate has its score; empty where no reason can be had."""
+
+    def justify_duel(self, match: tuple[int, int], preference: Preference) -> str:
+        """Why one of the two sides, in the order shown, is preferred; empty likewise."""
 
 
 class Judge(Protocol):

@@ -38,16 +38,30 @@ def reasons_of(objections: Iterable[str]) -> list[str]:
 
 @dataclass
 class Survey:
-    """Counts that grow with each pair."""
+    """Counts that grow with each pair.
+
+    weight, square_weight: sums over kept pairs of how much they count, and of its square.
+    """
 
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    weight: float = 0.0
+    square_weight: float = 0.0
     _slices: dict[str, dict[str, tuple[Counter[str], Counter[str]]]] = field(default_factory=dict)
     _too_many: set[str] = field(default_factory=set)
 
-    def add(self, verdict: str, objections: Sequence[str], tags: Mapping[str, str]) -> None:
+    def add(
+        self,
+        verdict: str,
+        objections: Sequence[str],
+        tags: Mapping[str, str],
+        weight: float = 1.0,
+    ) -> None:
         """Count one pair."""
         reasons = reasons_of(objections)
+        if verdict == "kept":
+            self.weight += weight
+            self.square_weight += weight * weight
         self.verdicts[verdict] += 1
         self.reasons.update(reasons)
         for tag, value in tags.items():
@@ -61,6 +75,11 @@ class Survey:
             verdicts, own = values.setdefault(value, (Counter(), Counter()))
             verdicts[verdict] += 1
             own.update(reasons)
+
+    @property
+    def num_effective(self) -> float:
+        """How many pairs that count alike the kept ones are worth (Kish 1965)."""
+        return self.weight**2 / self.square_weight if self.square_weight else 0.0
 
     def counts(self) -> dict[str, int]:
         """Pairs by verdict, and all of them."""

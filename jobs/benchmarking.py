@@ -20,23 +20,23 @@ from jobs import importing, results
 from jobs.agreement import as_text, report
 from jobs.importing import Import
 from jobs.judging import (
+    ENDPOINT,
     OPINIONS_FILE,
     judge_labels,
-    judge_ref,
     label_files,
+    named_judge,
     write_opinions,
 )
 from jobs.lineage import ADDRESS
 from jobs.ray_session import check_cpus, ray_session
 from jobs.results import JudgeReport
-from jobs.workspace import InputError, Model, Round, check_model, check_writable, complete
+from jobs.tracking import Tracker
+from jobs.workspace import InputError, Model, Round, check_writable, complete
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 from schemas.rows import Opinion
 
-#: Names the recipe's `evaluate.endpoint` where a judge is asked for.
-ENDPOINT = "endpoint"
 _LABELS = "labels@1"  # below the benchmark's directory: the imported rows
 
 
@@ -119,6 +119,7 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     complete(out, made)
+    _track(made, out, benchmark, at)
     print(as_text(found), flush=True)
     _say_faults(opinions)
     if num_unusable:
@@ -127,9 +128,19 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
     return found
 
 
+def _track(made: Manifest, out: Path, benchmark: Benchmark, at: Round) -> None:
+    """A run of the round in MLflow, with figures, settings and where the rows came from."""
+    tracker = Tracker.of(at.recipe)
+    with tracker.stage(at.number, f"evaluate_judge-{benchmark.name}", made.fingerprint) as run:
+        run.log_params(made.settings)
+        run.log_metrics({**made.counts, **made.figures})
+        run.log_dataset(made, out)
+        run.log_artifact(out / results.AGREEMENT)
+
+
 def print_plan(benchmark: Benchmark, at: Round, out: Path) -> None:
     """Check judge, files and resources, and say what will be done. Writes nothing."""
-    _, judge = _judge(benchmark, at)
+    _, judge = named_judge(benchmark.judge, at)
     check_writable(out)
     pool = at.recipe.produce.judges
     check_cpus(pool.size * pool.num_cpus + 1, at.recipe, "jobs.evaluate_judge")
@@ -147,7 +158,7 @@ def _prepare(
     """The judge, the label rows, what the report is made from, and how many rows are unusable."""
     if not ADDRESS.fullmatch(out.name):
         raise InputError(f"--out: {out}: is to be a directory named NAME@VERSION")
-    ref, judge = _judge(benchmark, at)
+    ref, judge = named_judge(benchmark.judge, at)
     pool = at.recipe.produce.judges
     check_cpus(pool.size * pool.num_cpus + 1, at.recipe, "jobs.evaluate_judge")
     num_unusable = 0
@@ -168,28 +179,6 @@ def _prepare(
         "judge": _asked(benchmark, at),
     }
     return ref, judge, files, [judge.parent("judge"), *sources], settings, num_unusable
-
-
-def _judge(benchmark: Benchmark, at: Round) -> tuple[Any, Model]:
-    """What travels to the workers, and what it is called."""
-    from actors.stages import ORACLE, EndpointRef, JudgeRef
-
-    spec = at.recipe.judge
-    if benchmark.judge == ENDPOINT:
-        if at.recipe.evaluate.endpoint is None:
-            raise InputError(f"--judge {ENDPOINT}: the recipe has no evaluate.endpoint")
-        asked = EndpointRef(at.recipe.evaluate.endpoint)
-        return asked, Model(asked.spec.url, asked.address)
-    if benchmark.judge == ORACLE:
-        return JudgeRef(ORACLE, ORACLE), Model(ORACLE, ORACLE)
-    if benchmark.judge is None:
-        at.need("judge")
-        return judge_ref(at), Model(str(at.directory("judge")), at.address("judge"))
-    check_model(benchmark.judge, "config.json", "--judge")
-    ref = JudgeRef(
-        benchmark.judge, benchmark.judge, spec.precision, spec.max_batch, spec.specification
-    )
-    return ref, Model(benchmark.judge, benchmark.judge)
 
 
 def _asked(benchmark: Benchmark, at: Round) -> dict[str, Any] | None:

@@ -104,6 +104,7 @@ def collect(at: Round) -> ReportData:
         slices_of_gains=evaluation.slices if evaluation else (),
         leads=evaluation.leads if evaluation else (),
         scores=evaluation.scores if evaluation else (),
+        errors=evaluation.errors if evaluation else (),
         diversity=evaluation.diversity if evaluation else (),
         rounds=tuple(one for one in rounds_so_far(at.recipe) if one.number <= at.number),
         grid=_grid(at, evaluation),

@@ -18,7 +18,7 @@ from factory.metrics import win_rate
 from factory.shift import Outputs
 from jobs.results import Estimate, Evaluation
 from jobs.workspace import Round
-from schemas.rows import Candidate, Group
+from schemas.rows import UNDERSTANDING, Candidate, Group
 
 _CLIP_FRAMES = 4  # of a clip in the grid
 
@@ -86,6 +86,7 @@ def compare(
         champion=names[0],
         gains=tuple(gain for both in gains.values() for gain in both),
         scores=tuple(_scores(groups, judges, names, boot)),
+        errors=tuple(_errors(groups, judges, names, boot)),
         leads=tuple(_lead(one) for one in claims if one.slice == ALL),
         slices=tuple(
             _won(f"win rate, {name}", [told[judge][row] for row in rows], judge, boot)
@@ -153,6 +154,25 @@ def _scores(
             what = f"score of {name}"
             made.append(estimate(what, mean, None, "points", num, len(values) - num, judge))
     return made
+
+
+def _errors(
+    groups: Sequence[Group], judges: Sequence[str], names: tuple[str, str], boot: Mapping[str, int]
+) -> list[Estimate]:
+    """Error rates of answers by the sandbox oracle, the one judge that knows what is right."""
+    from factory.sandbox.oracle_judge import FULL, NAME
+
+    if NAME not in judges or not all(one.prompt.task in UNDERSTANDING for one in groups):
+        return []
+    found = contest.errors(groups, NAME, FULL, **boot)
+    num = found.num, found.num_invalid, NAME
+    return [
+        *(
+            estimate(f"error rate of {name}", one, None, "share", *num)
+            for name, one in zip(names, (found.champion, found.challenger), strict=True)
+        ),
+        estimate("errors mended", found.reduction, 0.0, "share of the champion's", *num),
+    ]
 
 
 def _lead(claim: Claim) -> Estimate:

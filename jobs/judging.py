@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from actors.storage import arrow_path, place
 from jobs.pipelines import data_files, media_store, stage_wiring
-from jobs.workspace import InputError, Round
+from jobs.workspace import InputError, Model, Round, check_model
 from schemas import manifest
 from schemas.arrow import (
     LABELS,
@@ -31,6 +31,8 @@ from schemas.rows import Label, Opinion
 
 #: Beside the judge's weights: what it makes of the labels held out.
 OPINIONS_FILE = "opinions.parquet"
+#: Names the recipe's `evaluate.endpoint` where a judge is asked for.
+ENDPOINT = "endpoint"
 Split = Literal["train", "heldout"]
 
 _LABELS_AT_ONCE = 64  # rows hold media
@@ -49,6 +51,35 @@ def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
         spec.max_batch,
         is_calibrated=is_calibrated,
     )
+
+
+def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
+    """A judge as a command line names it: what travels to the workers, and what it is called.
+
+    Args:
+        name: a directory or hub name, asked as `judge.specification` says, or "endpoint"; the
+            round's judge where None.
+        at: whose judge, and whose endpoint.
+
+    Raises:
+        InputError: there is none.
+    """
+    from actors.stages import ORACLE, EndpointRef, JudgeRef
+
+    spec = at.recipe.judge
+    if name is None:
+        at.need("judge")
+        return judge_ref(at), Model(str(at.directory("judge")), at.address("judge"))
+    if name == ENDPOINT:
+        if at.recipe.evaluate.endpoint is None:
+            raise InputError(f"--judge {ENDPOINT}: the recipe has no evaluate.endpoint")
+        asked = EndpointRef(at.recipe.evaluate.endpoint)
+        return asked, Model(asked.spec.url, asked.address)
+    if name == ORACLE:
+        return JudgeRef(ORACLE, ORACLE), Model(ORACLE, ORACLE)
+    check_model(name, "config.json", "--judge")
+    ref = JudgeRef(name, name, spec.precision, spec.max_batch, spec.specification)
+    return ref, Model(name, name)
 
 
 def label_files(path: str) -> list[Place]:

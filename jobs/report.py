@@ -209,6 +209,7 @@ class ReportData:
     slices_of_gains: win rates on slices of prompts.
     leads: of the judge of the pairs over each other judge.
     scores: mean score of champion and challenger by each judge.
+    errors: how often answers are wrong, by the sandbox oracle.
     diversity: of the outputs for one prompt.
     rounds: all rounds up to this one.
     """
@@ -240,6 +241,7 @@ class ReportData:
     slices_of_gains: tuple[Estimate, ...] = ()
     leads: tuple[Estimate, ...] = ()
     scores: tuple[Estimate, ...] = ()
+    errors: tuple[Estimate, ...] = ()
     diversity: tuple[Estimate, ...] = ()
     rounds: tuple[RoundSummary, ...] = ()
 

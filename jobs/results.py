@@ -104,6 +104,7 @@ class Evaluation:
         starts from where that is another one.
     grid_prompts, grid_columns: what the rows and columns of grid.png show, in order.
     scores: mean score of either, by each judge.
+    errors: of answers: error rates by the sandbox oracle, and the share of them that is mended.
     leads: of the round's own judge over each other one, in win rates.
     slices: win rates on slices of prompts.
     diversity: of the outputs for one prompt; empty where there was one of each model.
@@ -116,6 +117,7 @@ class Evaluation:
     grid_prompts: tuple[str, ...] = ()
     grid_columns: tuple[str, ...] = ()
     scores: tuple[Estimate, ...] = ()
+    errors: tuple[Estimate, ...] = ()
     leads: tuple[Estimate, ...] = ()
     slices: tuple[Estimate, ...] = ()
     diversity: tuple[Estimate, ...] = ()

@@ -1,29 +1,42 @@
-"""Makes what the sandbox ships: its prompts files, its small generator and its base model.
+"""Makes what the sandbox ships: its prompts files, its small generators and its base model.
 
     python -m jobs.sandbox prompts   --out jobs/recipes/prompts
     python -m jobs.sandbox generator --out factory/sandbox/weights/generator   (about 50 minutes)
+    python -m jobs.sandbox clips     --out factory/sandbox/weights/clips       (about 20 minutes)
     python -m jobs.sandbox base      --out factory/sandbox/weights/base4       (about 90 minutes)
+    python -m jobs.sandbox questions --out runs/questions
 
-The base looks at pictures of the generator, so that one is made first. It knows four tasks; what
-lies in `weights/base` is an earlier one that knows pictures only (docs/decisions/0003 and 0011).
+The generator of clips is made from that of pictures, and the base looks at pictures of it, so that
+one comes first. The base knows four tasks; what lies in `weights/base` is an earlier one that knows
+pictures only (docs/decisions/0003 and 0011). `prompts` writes captions of pictures, and of clips;
+`questions` draws pictures and clips to ask about: those files hold media and are not shipped.
 Times are of one CPU core. Training saves as it goes, so a stopped run leaves a model that loads.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from schemas.rows import UNDERSTANDING, seed_of
+
 #: The shipped prompts files: name -> number of prompts. No prompt is in two of them.
 PROMPTS = {"heldout": 240, "label": 220, "produce": 610, "sweep": 360}
+#: The same of clips, each of whose captions states a motion.
+CLIP_PROMPTS = {"clips_heldout": 240, "clips_label": 150, "clips_produce": 400}
+#: Files of questions about pictures and clips: name -> number, half of it of either.
+QUESTIONS = {"heldout": 300, "label": 240, "produce": 600}
 
 #: Captions of which the base sees drawn pictures, as many of which it sees generated ones, and
 #: half as many of which it sees clips.
 GALLERY = 3000
-#: Where the generator lies from which the gallery comes.
+#: Steps on clips that fit their captions, before a fifth as many on such that mostly do not.
+CLIP_STEPS = 520
+#: Where the generator of pictures lies, from which the gallery and the generator of clips come.
 GENERATOR = "factory/sandbox/weights/generator"
 
 
@@ -34,12 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("part", choices=("prompts", "generator", "base"))
+    parser.add_argument("part", choices=("prompts", "generator", "clips", "base", "questions"))
     parser.add_argument("--out", type=Path, required=True, metavar="DIRECTORY")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="training steps (default: as shipped)")
     parser.add_argument(
-        "--start-from", metavar="DIRECTORY", help="base: go on from these weights (default: none)"
+        "--start-from", metavar="DIRECTORY", help="base, clips: go on from these weights"
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, default=1e-3, metavar="RATE", help="base: at its peak"
     )
     given = parser.parse_args(argv)
     given.out.mkdir(parents=True, exist_ok=True)
@@ -47,8 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write_prompts(given.out, given.seed)
     elif given.part == "generator":
         _train_generator(given.out, given.seed, given.steps or 3300)
+    elif given.part == "clips":
+        _train_clip_generator(given.out, given.seed, given.steps or CLIP_STEPS, given.start_from)
+    elif given.part == "questions":
+        _write_questions(given.out, given.seed)
     else:
-        _pretrain_base(given.out, given.seed, given.steps or 8000, given.start_from)
+        steps = given.steps or 8000
+        _pretrain_base(given.out, given.seed, steps, given.start_from, given.learning_rate)
     return 0
 
 
@@ -60,6 +81,34 @@ def _write_prompts(out: Path, seed: int) -> None:
         lines = [next(captions) + "\n" for _ in range(num)]
         (out / f"{name}.txt").write_text("".join(lines))
         print(f"{out / name}.txt: {num} prompts")
+    captions = iter(sample_captions(sum(CLIP_PROMPTS.values()), seed, moving=True))
+    for name, num in CLIP_PROMPTS.items():
+        rows = [{"prompt": next(captions), "task": "video_generation"} for _ in range(num)]
+        (out / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        print(f"{out / name}.jsonl: {num} prompts")
+
+
+def _write_questions(out: Path, seed: int) -> None:
+    for name, num in QUESTIONS.items():
+        write_questions(out / f"{name}.parquet", num, seed_of("questions", name, seed))
+        print(f"{out / name}.parquet: {num} questions")
+
+
+def write_questions(path: Path, num: int, seed: int) -> None:
+    """A prompts file of questions about drawn pictures and about drawn clips, half of either."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from factory.sandbox.four_tasks import SCENE, drawn_cases
+
+    rows = []
+    for task in UNDERSTANDING:
+        for prompt, _ in drawn_cases(task, num // 2, 1, seed):
+            assert prompt.media is not None
+            media = {"bytes": prompt.media.data, "path": None}
+            tags = {SCENE: prompt.tags[SCENE], "about": task.partition("_")[0]}
+            rows.append({"prompt": prompt.text, "task": task, "media": media, **tags})
+    pq.write_table(pa.Table.from_pylist(rows), path)
 
 
 def _train_generator(out: Path, seed: int, num_steps: int) -> None:
@@ -79,7 +128,27 @@ def _train_generator(out: Path, seed: int, num_steps: int) -> None:
     save(train_generator(num_steps, 1500, 300, 48, seed, _log, _save_copy(save)))
 
 
-def _pretrain_base(out: Path, seed: int, num_steps: int, start_from: str | None) -> None:
+def _train_clip_generator(out: Path, seed: int, num_steps: int, start_from: str | None) -> None:
+    import torch
+    from diffusers import DiffusionPipeline
+
+    from factory.sandbox.clip_generator import train_clip_generator
+
+    torch.set_num_threads(1)
+
+    def save(pipeline: Any) -> None:
+        pipeline.unet.half()
+        pipeline.vae.half()
+        pipeline.save_pretrained(out, safe_serialization=True)
+
+    source = DiffusionPipeline.from_pretrained(start_from or GENERATOR, use_safetensors=True)
+    misfit_steps = num_steps // 5
+    save(train_clip_generator(source, num_steps, misfit_steps, 8, seed, _log, _save_copy(save)))
+
+
+def _pretrain_base(
+    out: Path, seed: int, num_steps: int, start_from: str | None, learning_rate: float
+) -> None:
     import torch
 
     from factory.sandbox import gallery
@@ -96,7 +165,18 @@ def _pretrain_base(out: Path, seed: int, num_steps: int, start_from: str | None)
     clips = list(gallery.drawn_clips(GALLERY // 2, seed + 2))
     _log(f"gallery: {len(clips)} series of clips drawn")
     save(
-        *pretrain_base(images, clips, num_steps, 24, seed, _log, _save_copy(save), 500, start_from)
+        *pretrain_base(
+            images,
+            clips,
+            num_steps,
+            24,
+            seed,
+            _log,
+            _save_copy(save),
+            500,
+            start_from,
+            learning_rate,
+        )
     )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import pyarrow as pa
 
 from actors import storage
 from jobs.stage import Plan
 from jobs.workspace import Round
 from schemas.places import Place
 from schemas.recipe import Training
+from schemas.rows import draw_of
 
 _RUNS = "_training"
 
@@ -45,6 +49,11 @@ def run_fit(
     """
     from actors.trainers.engine import fit
 
+    kept_out: dict[str, Any] = {}
+    if training.early_stopping is not None:
+        share = training.early_stopping.share
+        kept_out = {name: _split(rows, share, True) for name, rows in datasets.items()}
+        datasets = {name: _split(rows, share, False) for name, rows in datasets.items()}
     filesystem, path = storage.arrow_path(at.root / _RUNS)
     with storage.working_directory(directory) as output:
         result = fit(
@@ -57,5 +66,28 @@ def run_fit(
             storage_filesystem=filesystem if storage.is_remote(directory) else None,
             seed=at.recipe.seed,
             samples=samples,
+            kept_out=kept_out,
         )
     return result.points
+
+
+def stopping(curves: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Where early stopping found the best weights: "best_step" and its "validation_loss"; nothing
+    for a run without.
+    """
+    looks = [point for point in curves if "validation_loss" in point]
+    if not looks:
+        return {}
+    best = min(looks, key=lambda point: point["validation_loss"])
+    return {"best_step": best["step"], "validation_loss": best["validation_loss"]}
+
+
+def _split(rows: Any, share: float, is_kept_out: bool) -> Any:
+    """The rows whose prompts are kept out of training, or the others."""
+    part = partial(_part, share=share, is_kept_out=is_kept_out)
+    return rows.map_batches(part, batch_size=None, batch_format="pyarrow")
+
+
+def _part(table: pa.Table, share: float, is_kept_out: bool) -> pa.Table:
+    drawn = [draw_of("kept out", one) < share for one in table["prompt_id"].to_pylist()]
+    return table.filter(pa.array([one == is_kept_out for one in drawn], pa.bool_()))

@@ -110,6 +110,7 @@ PAIRS = pa.schema(
         ("verdict", pa.string()),
         ("objections", pa.list_(pa.string())),
         ("margin_before", pa.float64()),
+        ("weight", pa.float64()),
     ]
 )
 LABELS = pa.schema(
@@ -381,6 +382,7 @@ def pairs_from_table(table: pa.Table) -> list[Pair]:
             verdict=row["verdict"],
             objections=tuple(row["objections"] or ()),
             margin_before=row["margin_before"],
+            weight=row["weight"],
         )
         for row in table.to_pylist()
     ]

@@ -11,7 +11,7 @@ import re
 import reprlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -43,6 +43,14 @@ class Pool(Section):
     num_gpus: float = Field(0.0, ge=0, description="GPUs of each actor; fractions share one")
 
 
+class EarlyStopping(Section):
+    """When training ends before its last step: on rows of prompts that are kept out of it."""
+
+    every: Positive = Field(description="steps between two looks at the rows kept out")
+    patience: Positive = Field(3, description="looks without a lower loss, after which it ends")
+    share: float = Field(0.1, gt=0, lt=1, description="share of the prompts that is kept out")
+
+
 class Training(Section):
     """One training run: Ray Train workers, each with a DeepSpeed engine."""
 
@@ -62,6 +70,17 @@ class Training(Section):
     zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
     precision: Literal["fp32", "bf16"] = "fp32"
     log_every: Positive = Field(10, description="steps between two points of the curves")
+    early_stopping: EarlyStopping | None = Field(
+        None, description="stop when rows kept out are learned no better, and keep the best weights"
+    )
+
+    @model_validator(mode="after")
+    def _keeps_one_kind_of_weights(self) -> Self:
+        if self.early_stopping is not None and self.ema_decay:
+            raise ValueError(
+                "early_stopping keeps the best weights and ema_decay their average: choose one"
+            )
+        return self
 
 
 class Answering(Section):
@@ -71,6 +90,9 @@ class Answering(Section):
         None,
         description="words around {media} and {prompt} for a model without a chat template; by its "
         "chat template where not given",
+    )
+    clip_question: str | None = Field(
+        None, description="the same for questions about clips; as `question` where not given"
     )
     answer_end: str | None = Field(
         None, description="the one token that ends an answer; the tokenizer's own where not given"
@@ -334,6 +356,11 @@ class Objections(Section):
     min_confidence: Share = Field(
         0.6, description="least probability that the chosen side is better, by margin and by duel"
     )
+    abstain: bool = Field(
+        False,
+        description="reject pairs whose duel is less confident than the judge's calibration asks, "
+        "which is what train_judge.calibration.target_precision needs",
+    )
     max_answer_similarity: Share = Field(
         0.95, description="greatest similarity of two answers (runs of three characters)"
     )
@@ -398,7 +425,7 @@ class Twins(Section):
 
 
 #: What is measured of every candidate, where it applies.
-Attribute = Literal["brightness", "saturation", "contrast", "sharpness", "length"]
+Attribute = Literal["brightness", "saturation", "contrast", "sharpness", "motion", "length"]
 #: What can be changed in a candidate.
 Edit = Literal[
     "brightness",
@@ -423,7 +450,10 @@ class Audit(Section):
         description="what is changed in a picture or an answer, where it applies",
     )
     num_groups: int = Field(
-        48, ge=0, description="prompts whose candidates are edited; 0: the judge is not probed"
+        96,
+        ge=0,
+        description="prompts whose candidates are edited; 0: the judge is not probed, and no "
+        "generator that its pairs make is promoted",
     )
     num_candidates: Positive = Field(2, description="candidates of each that are edited")
     twins: list[Twins] = Field(default_factory=list, description="words that should not matter")
@@ -446,7 +476,12 @@ class Correct(Section):
         None,
         ge=0,
         description="most by which chosen sides may lead rejected ones in any attribute, on "
-        "average, in sds; pairs are rejected until it holds. null: no limit",
+        "average, in sds. null: no limit",
+    )
+    balance: Literal["rejecting", "weighting"] = Field(
+        "rejecting",
+        description="how max_lean is kept: few pairs are rejected, or pairs that lead much count "
+        "for less in training",
     )
 
 
@@ -667,11 +702,15 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _calibration_is_fitted_where_it_is_used(self) -> Recipe:
-        if self.produce.is_calibrated and self.train_judge.calibration.fit_share == 0:
-            raise ValueError(
-                "produce.is_calibrated: there is no calibration with "
-                "train_judge.calibration.fit_share: 0"
-            )
+        users = {
+            "produce.is_calibrated": self.produce.is_calibrated,
+            "curate.objections.abstain": self.curate.objections.abstain,
+        }
+        for key, is_used in users.items():
+            if is_used and self.train_judge.calibration.fit_share == 0:
+                raise ValueError(
+                    f"{key}: there is no calibration with train_judge.calibration.fit_share: 0"
+                )
         return self
 
 

@@ -33,6 +33,11 @@ def seed_of(*parts: object) -> int:
     return int(content_id("seed", *parts), 16) >> 1
 
 
+def draw_of(*parts: object) -> float:
+    """A number in [0, 1) that depends on the given parts alone, to split rows by."""
+    return seed_of(*parts) / 2**63
+
+
 @dataclass(frozen=True)
 class Media:
     """An encoded picture (PNG, JPEG, WebP) or clip (MP4), never raw pixels."""
@@ -182,6 +187,7 @@ class Pair:
     is_flipped: whether the two orders of their duel disagree about the winner.
     objections: why the pair is not kept, as "reason: detail"; empty for a kept one.
     margin_before: the margin before the judge's biases were taken out; None where none were.
+    weight: how much it counts in training for the balance of the whole set, 0 to 1.
     """
 
     pair_id: str
@@ -197,6 +203,7 @@ class Pair:
     verdict: Verdict
     objections: tuple[str, ...] = ()
     margin_before: float | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from torch import Tensor
 from actors.judges.looks import Look
 from factory.judging.specification import SpecificationError
 
+#: A medium and whether it is shown as a clip.
+Shown = tuple[Look, bool]
 #: Frames in one pass of the vision tower.
 _FRAMES_AT_ONCE = 64
 
@@ -57,6 +60,17 @@ class Eyes(Protocol):
     def positions(self, ids: Sequence[int], media: Sequence[Seen]) -> Tensor:
         """Position ids of a prompt: [axes, T]; one axis for text, three where space counts."""
 
+    def tokens(self, shown: Shown) -> tuple[int, ...]:
+        """The tokens that stand for a medium in a prompt: those of `encode`, without its work."""
+
+    def inputs(self, shown: Sequence[Shown]) -> dict[str, Tensor]:
+        """What the model's own forward pass takes of media, in the order of their placeholders;
+        for training, where gradients go through the vision tower.
+        """
+
+    def marks(self, ids: Tensor) -> dict[str, Tensor]:
+        """What the model's own forward pass takes of token ids [B, T] beside themselves."""
+
 
 class LlavaEyes:
     """LLaVA: equally many tokens for each picture, and for each frame of a clip."""
@@ -86,6 +100,24 @@ class LlavaEyes:
 
     def positions(self, ids: Sequence[int], media: Sequence[Seen]) -> Tensor:
         return torch.arange(len(ids))[None]
+
+    def tokens(self, shown: Shown) -> tuple[int, ...]:
+        look, _ = shown
+        vision = self.model.config.vision_config
+        each = (int(vision.image_size) // int(vision.patch_size)) ** 2
+        each += int(self.model.config.vision_feature_select_strategy == "full")  # the class token
+        return (self.image,) * (each * len(look.frames))
+
+    def inputs(self, shown: Sequence[Shown]) -> dict[str, Tensor]:
+        frames = pictures([look for look, _ in shown])
+        return {
+            "pixel_values": self.processor.image_processor(frames, return_tensors="pt")[
+                "pixel_values"
+            ]
+        }
+
+    def marks(self, ids: Tensor) -> dict[str, Tensor]:
+        return {}
 
 
 class LlavaOnevisionEyes(LlavaEyes):
@@ -117,6 +149,33 @@ class LlavaOnevisionEyes(LlavaEyes):
             pixel_values_videos=pixels.transpose(0, 1)  # [1, T, C, H, W]
         ).pooler_output[0]
         return Seen((self.video,) * len(features), features)
+
+    def tokens(self, shown: Shown) -> tuple[int, ...]:
+        look, is_video = shown
+        vision = self.model.config.vision_config
+        side = int(vision.image_size) // int(vision.patch_size)
+        if is_video:
+            return (self.video,) * (len(look.frames) * math.ceil(side / 2) ** 2 + 1)
+        return (self.image,) * (side**2 + 1)
+
+    def inputs(self, shown: Sequence[Shown]) -> dict[str, Tensor]:
+        stills = [look for look, is_video in shown if not is_video]
+        clips = [look for look, is_video in shown if is_video]
+        made: dict[str, Tensor] = {}
+        if stills:
+            pixels, sizes = self._pixels(pictures(stills))
+            num = torch.tensor([max(2, len(stills))])  # whole, without tiles, as in `encode`
+            made |= {"pixel_values": pixels, "image_sizes": sizes, "batch_num_images": num}
+        if clips:
+            lengths = sorted({len(look.frames) for look in clips})
+            if len(lengths) > 1:
+                raise SpecificationError(
+                    f"clips of {lengths} frames in one batch: this family takes clips of one "
+                    "length, so give the tasks the same num_frames in the specification"
+                )
+            shots = [self._pixels(pictures([look]))[0].transpose(0, 1) for look in clips]
+            made["pixel_values_videos"] = torch.cat(shots)  # [N, T, C, H, W]
+        return made
 
     def _pixels(self, frames: list[Image.Image]) -> tuple[Tensor, Tensor]:
         """Pixels of whole pictures [M, 1, C, H, W] and their sizes [M, 2]."""
@@ -188,7 +247,7 @@ class QwenEyes:
     def positions(self, ids: Sequence[int], media: Sequence[Seen]) -> Tensor:
         if not media:
             return torch.arange(len(ids))[None].expand(3, -1)
-        kinds = torch.tensor([(one == self.image) + 2 * (one == self.video) for one in ids])
+        kinds = self.marks(torch.tensor(ids))["mm_token_type_ids"]
         is_video = self.video in media[0].ids
         grids = torch.stack([one.grid for one in media if one.grid is not None])
         given: dict[str, Any] = {"image_grid_thw": grids}
@@ -201,6 +260,30 @@ class QwenEyes:
             input_ids=torch.tensor([list(ids)]), mm_token_type_ids=kinds[None], **given
         )
         return torch.as_tensor(positions[:, 0])
+
+    def tokens(self, shown: Shown) -> tuple[int, ...]:
+        _, grid = self._patches(*shown)
+        token = self.video if shown[1] else self.image
+        return (self.start, *(token,) * (int(grid.prod()) // self.merged), self.end)
+
+    def inputs(self, shown: Sequence[Shown]) -> dict[str, Tensor]:
+        made: dict[str, Tensor] = {}
+        for is_video, pixels, grids in (
+            (False, "pixel_values", "image_grid_thw"),
+            (True, "pixel_values_videos", "video_grid_thw"),
+        ):
+            looks = [look for look, one in shown if one == is_video]
+            if looks:
+                patches = [self._patches(look, is_video) for look in looks]
+                made[pixels] = torch.cat([one for one, _ in patches])
+                made[grids] = torch.stack([grid for _, grid in patches])
+                if is_video:
+                    steps = [look.seconds * self.depth for look in looks]
+                    made["second_per_grid_ts"] = torch.tensor(steps)
+        return made
+
+    def marks(self, ids: Tensor) -> dict[str, Tensor]:
+        return {"mm_token_type_ids": (ids == self.image) + 2 * (ids == self.video)}
 
 
 _FAMILIES: dict[str, Any] = {
@@ -238,6 +321,24 @@ def eyes_of(model: Any, processor: Any) -> Eyes:
 def pictures(looks: Sequence[Look]) -> list[Image.Image]:
     """All frames of all media, one after the other."""
     return [Image.fromarray(frame) for look in looks for frame in look.frames]
+
+
+def save_processor(processor: Any, base: str, directory: Path) -> None:
+    """Write what `load_processor` reads beside trained weights; the stock processor where it can
+    be built.
+
+    Args:
+        processor: as loaded from `base`.
+        base: directory of the model that was trained.
+        directory: of the trained model.
+    """
+    from transformers import AutoProcessor
+
+    try:
+        AutoProcessor.from_pretrained(base).save_pretrained(directory)
+    except (ImportError, ValueError, OSError):  # see `load_processor`
+        processor.tokenizer.save_pretrained(directory)
+        processor.image_processor.save_pretrained(directory)
 
 
 def load_processor(path: str, config: Any) -> Any:

@@ -52,18 +52,6 @@ class PromptFormat:
         # The parts of a template, and a prompt's text, are met again and again.
         self._ids = lru_cache(maxsize=1024)(self._tokenize)
 
-    def prompt_ids(
-        self,
-        template: str,
-        prompt: str,
-        media_tokens: Sequence[int],
-        answers: Sequence[str] = (),
-    ) -> list[int]:
-        """Token ids of a prompt with `media_tokens[i]` placeholders for its i-th medium."""
-        image = self.processor.image_token_id
-        media = [Medium(at, (image,) * num) for at, num in enumerate(media_tokens)]
-        return self._fill(template, prompt, media, answers)[0]
-
     def point(
         self, task: TaskSpecification, prompt: str, medium: Medium, answer: str | None = None
     ) -> Text:

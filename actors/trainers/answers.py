@@ -138,7 +138,9 @@ class AnswerDPOLearner:
         known = [self._ref_logp[row["pair_id"], side] for side in _SIDES for row in table]
         ref_logp = torch.zeros(targets.shape)
         ref_logp[targets.cpu() != _IGNORED] = torch.cat(known)  # row by row, as the mask reads
-        weights = [self.task.weighting(row["margin"], row["margin_sd"]) for row in table]
+        weights = [
+            row["weight"] * self.task.weighting(row["margin"], row["margin_sd"]) for row in table
+        ]
         return Batch(
             inputs,
             targets,

@@ -10,6 +10,7 @@ approximate shuffle instead; that is left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
@@ -95,6 +96,11 @@ class Batches:
         for name, shard in self._shards.items():
             if len(shard) == 0:
                 raise ValueError(f"this worker got no rows of {name!r}: fewer rows than workers")
+
+    def one_epoch(self) -> list[dict[str, pa.Table]]:
+        """Micro-batches in which every row is at least once; as many on every worker."""
+        num = max(math.ceil(len(one) / self._counts[name]) for name, one in self._shards.items())
+        return [self[micro_batch] for micro_batch in range(num)]
 
     def __getitem__(self, micro_batch: int) -> dict[str, pa.Table]:
         return {

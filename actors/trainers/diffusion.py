@@ -153,7 +153,9 @@ class DiffusionDPOLearner:
         }
         sides = torch.stack([pair["latents"] for pair in pairs], dim=1)  # 2 B ...
         batch["latents"] = sides.flatten(0, 1)
-        weights = [self.task.weighting(row["margin"], row["margin_sd"]) for row in table]
+        weights = [
+            row["weight"] * self.task.weighting(row["margin"], row["margin_sd"]) for row in table
+        ]
         batch["weights"] = torch.tensor(weights)
         return {name: value.to(self.device) for name, value in batch.items()}
 

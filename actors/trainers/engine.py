@@ -22,9 +22,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import ray
 import ray.data
 import ray.train
@@ -41,6 +43,8 @@ from schemas.rows import content_id, seed_of
 
 #: The folder of the finished model in the last checkpoint.
 _MODEL = "model"
+#: What stands before the name of a data set that is not learned from.
+_KEPT_OUT = "kept out: "
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ def fit(
     checkpoint_every: int | None = None,
     max_failures: int = 2,
     samples: Samples | None = None,
+    kept_out: Mapping[str, ray.data.Dataset] | None = None,
 ) -> FitResult:
     """Train `task` on the running Ray cluster and write the model to `output`.
 
@@ -89,6 +94,7 @@ def fit(
         checkpoint_every: optimiser steps; three times in a run where not given.
         max_failures: restarts before the run is given up.
         samples: what the policy draws on the way; nothing where not given.
+        kept_out: for early stopping, rows of the same names that are not learned from.
 
     Raises:
         ValueError: shares and data sets that do not fit together, or a batch that does not divide.
@@ -96,13 +102,18 @@ def fit(
     """
     if set(datasets) != set(task.shares):
         raise ValueError(f"data sets {sorted(datasets)}, but the task reads {sorted(task.shares)}")
+    if (training.early_stopping is None) != (not kept_out):
+        raise ValueError("early stopping and rows that are kept out for it go together")
     split_batch(micro_batch_size(training), task.shares)  # refuse what workers would refuse
     plan = Plan(task, training, seed, checkpoint_every or math.ceil(training.num_steps / 4))
     with _settings():
         result = ray.train.torch.TorchTrainer(
             _work,
             train_loop_config={"plan": plan, "samples": samples},
-            datasets=dict(datasets),
+            datasets={
+                **datasets,
+                **{_KEPT_OUT + name: rows for name, rows in (kept_out or {}).items()},
+            },
             dataset_config=_data_config(training.num_workers),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=training.num_workers,
@@ -198,18 +209,23 @@ def _train(
     if device.type == "cpu":
         torch.set_num_threads(max(1, int(training.cpus_per_worker)))
     with ThreadPoolExecutor(1) as pool:  # rows come from other processes while weights load
-        shards = pool.submit(_read_shards, task)
+        shards = pool.submit(_read_shards, plan)
+        kept_out = pool.submit(_read_kept_out, plan)
         learner = task.build(device, DTYPES[training.precision])
         engine = ZeroEngine(learner.module, training)
         size = micro_batch_size(training)
         batches = Batches(shards.result(), task.shares, size, seed_of(plan.seed, rank))
+        looks: list[dict[str, pa.Table]] = []
+        if training.early_stopping is not None:
+            looks = Batches(kept_out.result(), task.shares, size, plan.seed).one_epoch()
     if isinstance(learner, Prepares):
-        learner.prepare(engine.model, in_order(shards.result(), size))
+        rows = (in_order(one.result(), size) for one in (shards, kept_out))
+        learner.prepare(engine.model, chain.from_iterable(rows))
     if checkpoint is not None:
         engine.load(checkpoint)
     looked = progress.step
     # Ray waits until every worker has reported, so every worker makes the same reports.
-    for point in train_steps(engine, learner, batches, plan, progress, rank):
+    for point in train_steps(engine, learner, batches, plan, progress, rank, looks):
         with tempfile.TemporaryDirectory() as directory:
             if plan.is_checkpoint(progress.step):
                 engine.save(Path(directory))  # each worker writes its part
@@ -230,12 +246,19 @@ def _train(
         ray.train.report({}, ray.train.Checkpoint(directory) if rank == 0 else None)
 
 
-def _read_shards(task: TrainTask) -> dict[str, Shard]:
-    """This worker's rows."""
+def _read_kept_out(plan: Plan) -> dict[str, Shard]:
+    """This worker's rows that are not learned from; none without early stopping."""
+    return {} if plan.training.early_stopping is None else _read_shards(plan, _KEPT_OUT)
+
+
+def _read_shards(plan: Plan, prefix: str = "") -> dict[str, Shard]:
+    """This worker's rows, of the data sets whose names have this prefix."""
     return {
         name: Shard(
-            ray.train.get_dataset_shard(name).iter_batches(batch_size=None, batch_format="pyarrow"),
-            task.key,
+            ray.train.get_dataset_shard(prefix + name).iter_batches(
+                batch_size=None, batch_format="pyarrow"
+            ),
+            plan.task.key,
         )
-        for name in task.shares
+        for name in plan.task.shares
     }

@@ -8,9 +8,9 @@ learned from the labels, and the recipe may ask that the two orders agree. Bradl
 on the verdict's margin, regression on the expected score and the tokens of the justification may be
 added, each with its weight (`factory.losses`).
 
-Labels of several tasks are mixed in every batch, in given shares. Models of the LLaVA class are
-trained here: as many visual tokens for every picture, and a clip is its frames in a row. Others
-would need their own placeholders and positions, which `actors.judges.eyes` has for judging only.
+Labels of several tasks are mixed in every batch, in given shares. What is trained is what judges:
+any family of `actors.judges.eyes`, by the model's own forward pass, on the prompts that a
+`TransformersJudge` would be shown.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from actors.judges.eyes import pictures
+from actors.judges.eyes import Shown, check_family, eyes_of, load_processor, save_processor
 from actors.judges.looks import Look, look_at
-from actors.judges.prompts import PromptFormat
+from actors.judges.prompts import Medium, PromptFormat
 from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, merge_adapters
 from actors.trainers.learning import Model
@@ -155,7 +154,7 @@ class Batch:
     num_pairs: P.
     input_ids, attention_mask: [B, T].
     targets, reasons: [B, T], see `Example`.
-    pixel_values: [M, C, H, W], pictures and frames in the order of their placeholders.
+    media: what the model's forward pass takes beside, by the names of its arguments.
     verdicts: the three verdicts of each of the 2P.
     outcomes: [2P], index of the labelled verdict in `PREFERENCES`.
     scores: the numbers of each scale of the Q points.
@@ -168,7 +167,7 @@ class Batch:
     attention_mask: Tensor
     targets: Tensor
     reasons: Tensor
-    pixel_values: Tensor
+    media: Mapping[str, Tensor]
     verdicts: Options
     outcomes: Tensor
     scores: Options
@@ -180,18 +179,19 @@ class JudgeLearner:
     """The judge's weights on one worker."""
 
     def __init__(self, task: JudgeTask, device: torch.device, dtype: torch.dtype) -> None:
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers import AutoModelForImageTextToText
 
         self.task = task
         self.device = device
-        base = local_model(task.base)
-        self.format = PromptFormat(task.specification, AutoProcessor.from_pretrained(base))
+        self._base = local_model(task.base)
+        check_family(self._base)
         self._model = AutoModelForImageTextToText.from_pretrained(
-            base, dtype=torch.float32, use_safetensors=True
+            self._base, dtype=torch.float32, use_safetensors=True
         ).to(device)
+        processor = load_processor(self._base, self._model.config)
+        self.format = PromptFormat(task.specification, processor)
+        self.eyes = eyes_of(self._model, processor)
         self._dtype = dtype
-        vision = self._model.config.vision_config
-        self._tokens_per_image = (vision.image_size // vision.patch_size) ** 2
         self._examples: dict[tuple[str, bool], Example] = {}
         if task.lora is not None:
             add_adapters(self._model, task.lora, _TARGETS)
@@ -214,8 +214,12 @@ class JudgeLearner:
             self._kept(label, seen, is_swapped=len(pairs) <= at < 2 * len(pairs))
             for at, (label, seen) in enumerate(zip(shown, looks, strict=True))
         ]
-        frames = [frame for seen in looks for frame in pictures(seen)]
-        return self._tensors(shown, len(pairs), examples, frames)
+        media = [
+            medium
+            for label, seen in zip(shown, looks, strict=True)
+            for medium in _as_shown(label, seen)
+        ]
+        return self._tensors(shown, len(pairs), examples, media)
 
     def _kept(self, label: Label, looks: Sequence[Look], *, is_swapped: bool) -> Example:
         """The label's tokens, which are made once: they are small, and the same in every epoch."""
@@ -233,16 +237,14 @@ class JudgeLearner:
         key: Any
         tree: AnswerTree[Any]
         if label.preference is not None:
-            template, key = task.pairwise, label.preference
+            key = label.preference
             tree = form.verdict_tree(task)
             sentence = form.answer_ids(task.answers[label.preference])
         else:
-            template, key = task.pointwise, _on_scale(label, task)
+            key = _on_scale(label, task)
             tree = form.score_tree(task)
             sentence = form.answer_ids(task.score.replace("{score}", f"{key:g}"))
-        sizes = [self._tokens_per_image * len(look.frames) for look in looks]
-        answers = [one for one in (label.first_answer, label.second_answer) if one is not None]
-        prompt = form.prompt_ids(template, label.prompt.text, sizes, answers)
+        prompt = self._prompt(label, looks)
         decides = list(tree.tokens[key])
         chain = list(tree.chains[0])
         has_options = len(tree.chains) == 1 and not tree.ends
@@ -266,6 +268,17 @@ class JudgeLearner:
             options = [tree.tokens[one] for one in keys]
         return Example(ids, targets, reasons, options, last)
 
+    def _prompt(self, label: Label, looks: Sequence[Look]) -> list[int]:
+        """The prompt that the judge would be shown."""
+        task, text = self._asked(label), label.prompt.text
+        media = [
+            Medium(at, self.eyes.tokens(one)) for at, one in enumerate(_as_shown(label, looks))
+        ]
+        answers = [one for one in (label.first_answer, label.second_answer) if one is not None]
+        if label.preference is not None:
+            return list(self.format.pair(task, text, media, answers).ids)
+        return list(self.format.point(task, text, media[0], *answers).ids)
+
     def _justification(self, label: Label, task: TaskSpecification) -> list[int]:
         """Tokens of the justification and the end of the text; none where it is not learned."""
         if not self.task.weights.justification or not task.reason or not label.justification:
@@ -277,23 +290,27 @@ class JudgeLearner:
         labels: Sequence[Label],
         num_pairs: int,
         examples: Sequence[Example],
-        frames: list[Image.Image],
+        media: Sequence[Shown],
     ) -> Batch:
         length = max(len(one.ids) for one in examples)
         pad = self.format.tokenizer.pad_token_id
         mask = _padded([[1] * len(one.ids) for one in examples], length, 0)
-        pixels = self.format.processor.image_processor(frames, return_tensors="pt")
+        ids = _padded([one.ids for one in examples], length, pad)
+        given = self.eyes.inputs(media) | self.eyes.marks(ids)
         pairs, points = examples[: 2 * num_pairs], examples[2 * num_pairs :]
         scales = [self._asked(label).scale for label in labels[2 * num_pairs :]]
         widest = max(map(len, scales), default=1)
         padding = [float("nan")] * widest
         return Batch(
             num_pairs,
-            _padded([one.ids for one in examples], length, pad).to(self.device),
+            ids.to(self.device),
             mask.to(self.device),
             _padded([one.targets for one in examples], length, _IGNORED).to(self.device),
             _padded([one.reasons for one in examples], length, _IGNORED).to(self.device),
-            pixels["pixel_values"].to(self.device, self._dtype),
+            {
+                name: one.to(self.device, self._dtype if name.startswith("pixel") else one.dtype)
+                for name, one in given.items()
+            },
             self._options(pairs, len(PREFERENCES)),
             torch.tensor(
                 [PREFERENCES.index(one.preference) for one in labels if one.preference is not None],
@@ -337,8 +354,8 @@ class JudgeLearner:
         logits = model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
-            pixel_values=batch.pixel_values,
             use_cache=False,
+            **batch.media,
         ).logits
         weights = self.task.weights
         smoothing = self.task.label_smoothing
@@ -377,7 +394,7 @@ class JudgeLearner:
         if self.task.lora is not None:
             merge_adapters(self._model)
         self._model.save_pretrained(directory)
-        self.format.processor.save_pretrained(directory)
+        save_processor(self.format.processor, self._base, directory)
         self.task.specification.save(directory)
 
 
@@ -392,6 +409,10 @@ def _looks(label: Label, num_frames: int) -> list[Look]:
     if error is not None:
         raise ValueError(f"label {label.label_id}: {error}")
     return looks
+
+
+def _as_shown(label: Label, looks: Sequence[Look]) -> list[Shown]:
+    return [(look, label.prompt.task.startswith("video")) for look in looks]
 
 
 def _on_scale(label: Label, task: TaskSpecification) -> float:

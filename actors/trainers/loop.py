@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -45,7 +46,15 @@ class Plan:
         means of a resumed run are those of an undisturbed one.
         """
         is_last = step == self.training.num_steps
-        return is_last or step % self.training.log_every == 0 or self.is_checkpoint(step)
+        is_due = step % self.training.log_every == 0
+        return is_last or is_due or self.is_checkpoint(step) or self.is_look(step)
+
+    def is_look(self, step: int) -> bool:
+        """Whether the rows kept out are looked at after this step."""
+        stopping = self.training.early_stopping
+        return stopping is not None and (
+            step == self.training.num_steps or step % stopping.every == 0
+        )
 
     def is_checkpoint(self, step: int) -> bool:
         """Whether a checkpoint follows this step; after the last one comes the model itself."""
@@ -58,12 +67,16 @@ class Progress:
 
     seconds: spent in steps, over all attempts.
     is_done: whether the model is written.
+    best_loss: the lowest on the rows kept out; None before the first look.
+    num_worse: looks since then.
     """
 
     step: int = 0
     points: list[Point] = field(default_factory=list)
     seconds: float = 0.0
     is_done: bool = False
+    best_loss: float | None = None
+    num_worse: int = 0
 
     @classmethod
     def read(cls, directory: Path) -> Progress:
@@ -80,8 +93,12 @@ def train_steps(
     plan: Plan,
     progress: Progress,
     rank: int,
+    kept_out: Sequence[Mapping[str, pa.Table]] = (),
 ) -> Iterator[Point]:
     """Train from `progress.step` to the end; yields each new point, which is then in `progress`.
+
+    The end is the last step, or with early stopping the look at which patience ends. Points of
+    looks have "validation_loss", the mean loss of a micro-batch of `kept_out`.
 
     Raises:
         FloatingPointError: the loss or the gradient is not a finite number.
@@ -89,7 +106,7 @@ def train_steps(
     training = plan.training
     window = _Window()
     began = time.monotonic()
-    while progress.step < training.num_steps:
+    while progress.step < training.num_steps and not _is_out_of_patience(progress, training):
         rate = learning_rate(training, progress.step)
         for part in range(training.accumulation_steps):
             micro_batch = progress.step * training.accumulation_steps + part
@@ -101,12 +118,49 @@ def train_steps(
         progress.step += 1
         if plan.closes_window(progress.step):
             point = {"step": float(progress.step), **window.close(), "learning_rate": rate}
+            if plan.is_look(progress.step):
+                point["validation_loss"] = _look(engine, learner, kept_out, plan.seed, rank)
+                _note(engine, progress, point["validation_loss"])
             if not math.isfinite(point["loss"] + point["grad_norm"]):
                 raise FloatingPointError(f"training diverged: {point}")
             progress.points.append(point)
             progress.seconds += time.monotonic() - began
             yield point
             began = time.monotonic()
+
+
+def _is_out_of_patience(progress: Progress, training: Training) -> bool:
+    stopping = training.early_stopping
+    return stopping is not None and progress.num_worse >= stopping.patience
+
+
+def _look(
+    engine: ZeroEngine,
+    learner: Learner,
+    kept_out: Sequence[Mapping[str, pa.Table]],
+    seed: int,
+    rank: int,
+) -> float:
+    """The mean loss over the micro-batches kept out, of all workers; with the same noise each time.
+
+    Each data set counts as in a batch of training, since each micro-batch here has all of them.
+    """
+    losses = _Window()
+    with engine.looking():
+        for part, rows in enumerate(kept_out):
+            torch.manual_seed(seed_of("look", seed, rank, part))
+            loss, _ = learner.loss(engine.model, learner.collate(rows))
+            losses.add({"loss": loss})
+    return losses.close()["loss"]
+
+
+def _note(engine: ZeroEngine, progress: Progress, loss: float) -> None:
+    """Take down whether this look was the best, and keep the weights if it was."""
+    if progress.best_loss is None or loss < progress.best_loss:
+        progress.best_loss, progress.num_worse = loss, 0
+        engine.keep_best()
+    else:
+        progress.num_worse += 1
 
 
 class _Window:

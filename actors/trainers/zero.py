@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,8 @@ class ZeroEngine:
                 self._deepspeed.utils.safe_set_full_fp32_param(one, self._exact.pop(name))
         # Averages of this worker's masters, in their order; none where nothing is averaged.
         self._averages = [one.detach().clone() for one in self._masters()] if self._decay else []
+        # Copies of them at the best look so far; none before `keep_best`.
+        self._best: list[Tensor] = []
 
     def _masters(self) -> list[Tensor]:
         """The float32 weights that this worker's optimiser changes: parameters, or flat shards."""
@@ -109,9 +113,22 @@ class ZeroEngine:
             return list(optimizer.fp32_partitioned_groups_flat)
         return list(optimizer.single_partition_of_fp32_groups)
 
-    def _averaged(self) -> list[tuple[Tensor, Tensor]]:
-        """Each average with its master."""
-        return list(zip(self._averages, self._masters(), strict=True)) if self._averages else []
+    def _beside_masters(self, kept: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        return list(zip(kept, self._masters(), strict=True)) if kept else []
+
+    def keep_best(self) -> None:
+        """Keep the weights as they are now: they are what `restore_full_weights` restores."""
+        self._best = [one.detach().clone() for one in self._masters()]
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Without gradients and without dropout, for a loss that nothing is learned from."""
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.model.train()
 
     def backward(self, loss: Tensor) -> None:
         """Add a micro-batch's gradients to those of the step."""
@@ -134,16 +151,15 @@ class ZeroEngine:
             norm = torch.nn.utils.get_total_norm(found)
         self.model.step()
         with torch.no_grad():
-            for average, master in self._averaged():
+            for average, master in self._beside_masters(self._averages):
                 average.lerp_(master, 1.0 - self._decay)
         return self.model.get_global_grad_norm() if norm is None else norm
 
     def save(self, directory: Path) -> None:
         """Write this worker's part of a checkpoint."""
         self.model.save_checkpoint(str(directory), tag=_TAG)
-        if self._averages:
-            shards = {str(at): average for at, average in enumerate(self._averages)}
-            save_file(shards, self._averages_file(directory))
+        if kept := self._best or self._averages:
+            save_file({str(at): one for at, one in enumerate(kept)}, self._kept_file(directory))
 
     def load(self, directory: Path) -> None:
         """Go on from a checkpoint in which the parts of all workers are together.
@@ -154,26 +170,30 @@ class ZeroEngine:
         path, _ = self.model.load_checkpoint(str(directory), tag=_TAG)
         if path is None:
             raise RuntimeError(f"{directory}: no DeepSpeed checkpoint")
-        if self._averages:
-            shards = load_file(self._averages_file(directory))
-            for at, average in enumerate(self._averages):
-                average.copy_(shards[str(at)])
+        file = self._kept_file(directory)
+        if file.exists():
+            shards = load_file(file)
+            kept = [shards[str(at)].to(master.device) for at, master in enumerate(self._masters())]
+            if self._decay:
+                self._averages = kept
+            else:
+                self._best = kept
 
     @staticmethod
-    def _averages_file(directory: Path) -> Path:
-        return directory / f"averages-{torch.distributed.get_rank()}.safetensors"
+    def _kept_file(directory: Path) -> Path:
+        return directory / f"kept-{torch.distributed.get_rank()}.safetensors"
 
     def restore_full_weights(self, *, is_saver: bool) -> None:
-        """Put the full float32 weights, averaged if the recipe asks, into the saving worker's
-        module, on the CPU.
+        """Put the full float32 weights, averaged or the best if the recipe asks, into the saving
+        worker's module, on the CPU.
 
         Called on every worker, since shards travel; no step can follow. The masters are taken and
         not the bf16 copies of the forward pass: a preference run changes weights by less than bf16
         can tell apart.
         """
         with torch.no_grad():
-            for average, master in self._averaged():
-                master.copy_(average)
+            for kept, master in self._beside_masters(self._best or self._averages):
+                master.copy_(kept)
         full = {}
         for name, one in self.module.named_parameters():
             master = self._exact.get(name)  # frozen

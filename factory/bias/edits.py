@@ -5,7 +5,8 @@ by nothing else. Edits are functions of pixels and dose alone: the same picture 
 bytes. A `two-sided` edit moves one attribute up or down and leaves the mean of the others where it
 can; at its largest dose it is small enough that people find both pictures equally good. A `damage`
 is what nobody asks for, so a judge may punish it but must not like it. Answers are edited in their
-length. Left out: clips as encoded bytes; frames go through `edit_frames` once they are decoded.
+length. Clips are edited frame by frame, but for their motion. A clip loses a little each time that
+it is encoded, so an edited one is compared with `unedited`, which lost as much.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from factory.clips import Frames, read_clip, write_clip
 from factory.media import Pixels, decode, encode_png, luma
 from schemas.rows import Candidate, Media
 
-Frames = npt.NDArray[np.uint8]  # T H W 3
-
+#: Frames of a clip that are edited, evenly over its time: a judge is shown fewer.
+MAX_FRAMES = 16
 #: What an edit at dose 1 does.
 BRIGHTER = 30.0  # levels of 255, added to each channel
 CONTRAST = 0.35  # logarithm of the factor by which lightness departs from its mean
@@ -47,13 +49,13 @@ class Edit:
 
     doses: at which it is applied; the last is the largest.
     is_damage: whether it only ever makes a picture worse.
-    needs: what it can be applied to.
+    needs: what it can be applied to; "picture" is a still or the frames of a clip.
     """
 
     name: str
     doses: tuple[float, ...]
     is_damage: bool = False
-    needs: Literal["picture", "frames", "answer"] = "picture"
+    needs: Literal["picture", "clip", "answer"] = "picture"
 
 
 _BOTH_WAYS = (-1.0, -0.5, 0.5, 1.0)
@@ -68,7 +70,7 @@ EDITS: Mapping[str, Edit] = MappingProxyType(
             Edit("compression", (0.5, 1.0), is_damage=True),
             Edit("resolution", (0.5, 1.0), is_damage=True),
             Edit("overlay text", (0.5, 1.0), is_damage=True),
-            Edit("low motion", (0.5, 1.0), is_damage=True, needs="frames"),
+            Edit("low motion", (0.5, 1.0), is_damage=True, needs="clip"),
             Edit("length", (-1.0, 1.0, 2.0), needs="answer"),
         )
     }
@@ -76,12 +78,12 @@ EDITS: Mapping[str, Edit] = MappingProxyType(
 
 
 def edit_candidate(candidate: Candidate, edit: Edit, dose: float) -> Candidate | None:
-    """The candidate with its picture or its answer edited; None where the edit does not apply.
+    """The candidate with its media or its answer edited; None where the edit does not apply.
 
     An understanding task's media belongs to the question, so only its answer is edited.
 
     Raises:
-        MediaError: the picture cannot be decoded.
+        MediaError: the media cannot be decoded.
     """
     name = f"{candidate.candidate_id} {edit.name} {dose:+g}"
     if candidate.error is not None:
@@ -91,11 +93,30 @@ def edit_candidate(candidate: Candidate, edit: Edit, dose: float) -> Candidate |
             return None
         return replace(candidate, candidate_id=name, answer=edit_answer(candidate.answer, dose))
     media = candidate.media
-    if edit.needs != "picture" or media is None or media.num_frames > 1:
+    if media is None or edit.needs == "answer":
+        return None
+    if media.num_frames > 1:
+        frames = edit_frames(read_clip(media, MAX_FRAMES), edit.name, dose)
+        return replace(candidate, candidate_id=name, media=write_clip(frames, media))
+    if edit.needs == "clip":
         return None
     pixels = edit_pixels(decode(media.data), edit.name, dose)
     height, width, _ = pixels.shape
     return replace(candidate, candidate_id=name, media=Media(encode_png(pixels), width, height))
+
+
+def unedited(candidate: Candidate) -> Candidate:
+    """What an edited candidate is to be compared with: the same candidate, a clip encoded again.
+
+    Raises:
+        MediaError: the clip cannot be decoded.
+    """
+    media = candidate.media
+    if candidate.error is not None or candidate.answer is not None or media is None:
+        return candidate
+    if media.num_frames == 1:
+        return candidate
+    return replace(candidate, media=write_clip(read_clip(media, MAX_FRAMES), media))
 
 
 def edit_pixels(pixels: Pixels, name: str, dose: float) -> Pixels:
@@ -132,14 +153,14 @@ def edit_answer(answer: str, dose: float) -> str:
     return " ".join(words[: max(1, len(words) // 2)])
 
 
-def blank(media: Media) -> Media | None:
-    """A picture of one grey, of the same size; None for a clip.
+def blank(media: Media) -> Media:
+    """A picture or a clip of one grey, of the same size.
 
     The probe of a judge that does not look: whatever it says of this, it did not see.
     """
-    if media.num_frames > 1:
-        return None
     grey = np.full((media.height, media.width, 3), 128, dtype=np.uint8)
+    if media.num_frames > 1:
+        return write_clip(np.stack([grey] * min(media.num_frames, MAX_FRAMES)), media)
     return Media(encode_png(grey), media.width, media.height)
 
 

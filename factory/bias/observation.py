@@ -10,10 +10,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from factory.clips import read_clip
 from factory.matchups import Matchup, matchups
-from factory.media import MediaError, attributes, decode
+from factory.media import ATTRIBUTES, MediaError, attributes, decode, luma
 from factory.ranking import is_scored
 from schemas.rows import Candidate, Group, Label, Media, Preference
+
+#: Frames of a clip that are looked at, evenly over its time.
+_NUM_FRAMES = 8
 
 Attributes = Mapping[str, float]
 Measure = Callable[[Candidate], Attributes]
@@ -72,15 +78,26 @@ class PointObservation:
 
 
 def measure_media(media: Media) -> Attributes:
-    """Attributes of a picture; none where it cannot be decoded."""
+    """Attributes of a picture, or of a clip; none where it cannot be decoded.
+
+    Those of a clip are the means over its frames, and one more:
+
+    motion: mean absolute change of luma from one frame to the next of eight, 0 to 1.
+    """
     try:
-        return attributes(decode(media.data))
+        if media.num_frames == 1:
+            return attributes(decode(media.data))
+        frames = read_clip(media, _NUM_FRAMES)
     except MediaError:
         return {}
+    each = [attributes(frame) for frame in frames]
+    found = {name: float(np.mean([one[name] for one in each])) for name in ATTRIBUTES}
+    found["motion"] = float(np.abs(np.diff(luma(frames), axis=0)).mean())
+    return found
 
 
 def measure_candidate(candidate: Candidate) -> Attributes:
-    """Attributes of an output: the length of an answer, or what its picture is like.
+    """Attributes of an output: the length of an answer, or what its picture or clip is like.
 
     length: logarithm of one plus the number of words.
     """

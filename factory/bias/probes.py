@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from factory.bias.edits import EDITS, Edit, blank, edit_candidate
+from factory.bias.edits import EDITS, Edit, blank, edit_candidate, unedited
 from factory.bias.observation import Measure, measure_candidate
 from factory.matchups import matchup
 from factory.media import MediaError
@@ -104,18 +104,22 @@ class Prober:
             group: whose candidates are probed.
             other: of another prompt, whose media is shown in place of the group's own.
         """
-        shown = _shown(group)
-        chosen = shown[: self.num_candidates]
+        every = shown(group)
+        chosen = every[: self.num_candidates]
         found: list[Probe] = []
-        for at, candidate in enumerate(chosen):
-            rival = shown[(at + 1) % len(shown)] if len(shown) > 1 else None
+        for at, drawn in enumerate(chosen):
+            rival = every[(at + 1) % len(every)] if len(every) > 1 else None
+            try:
+                start = unedited(drawn)
+            except MediaError:
+                continue  # the group's own score says that it is broken
             for name in self.edits:
-                found += self._edited(judge, group.prompt, candidate, rival, EDITS[name])
+                found += self._edited(judge, group.prompt, drawn, start, rival, EDITS[name])
         return found + _unseen(judge, group.prompt, chosen, other)
 
     def words(self, judge: Judge, group: Group) -> list[Probe]:
         """The candidates of one group under the twins of its prompt."""
-        chosen = _shown(group)
+        chosen = shown(group)
         return [
             probe for twins in self.twins for probe in _twins(judge, group.prompt, chosen, twins)
         ]
@@ -124,24 +128,25 @@ class Prober:
         self,
         judge: Judge,
         prompt: Prompt,
-        candidate: Candidate,
+        drawn: Candidate,
+        start: Candidate,
         rival: Candidate | None,
         edit: Edit,
     ) -> list[Probe]:
-        """One candidate at every dose, side by side with itself and with a rival.
+        """A drawn candidate at every dose, side by side with where it starts and with a rival.
 
         One sitting for each edit: no larger than that of a group, whatever the memory of the judge.
         """
         try:
-            edited = [(dose, self.edit(candidate, edit, dose)) for dose in edit.doses]
-            before = self.measure(candidate)
+            edited = [(dose, self.edit(drawn, edit, dose)) for dose in edit.doses]
+            before = self.measure(start)
         except MediaError:
             return []  # the group's own score says that it is broken
         versions = [(dose, one) for dose, one in edited if one is not None]
         if not versions:
             return []
         others = [rival] if rival is not None else []
-        sitting = judge.sit(prompt, [candidate, *[one for _, one in versions], *others])
+        sitting = judge.sit(prompt, [start, *[one for _, one in versions], *others])
         scores = [one.value if is_scored(one) else math.nan for one in sitting.scores()]
         largest = max(abs(dose) for dose, _ in versions)
         extremes = [at for at, (dose, _) in enumerate(versions, start=1) if abs(dose) == largest]
@@ -162,7 +167,7 @@ class Prober:
             found.append(
                 Probe(
                     prompt.prompt_id,
-                    candidate.candidate_id,
+                    drawn.candidate_id,
                     "edit",
                     edit.name,
                     dose,
@@ -200,10 +205,10 @@ def sample_prompts(prompts: Iterable[tuple[str, str]], num: int, twins: Sequence
     return Sample(frozenset(prompt_id for prompt_id, _ in order[:num]), frozenset(worded))
 
 
-def _shown(group: Group) -> list[Candidate]:
-    """The candidates that there are, in an order as good as chance."""
-    shown = [one for one in group.candidates if one.error is None]
-    return sorted(shown, key=lambda one: content_id(_DRAW, one.candidate_id))
+def shown(group: Group) -> list[Candidate]:
+    """The candidates that there are, in an order as good as chance: the first are probed."""
+    there = [one for one in group.candidates if one.error is None]
+    return sorted(there, key=lambda one: content_id(_DRAW, one.candidate_id))
 
 
 def _unseen(
@@ -220,10 +225,9 @@ def _unseen(
     for at, candidate in enumerate(chosen):
         if candidate.media is None:
             continue
+        name = f"{candidate.candidate_id} blank"
         grey = blank(candidate.media)
-        if grey is not None:
-            name = f"{candidate.candidate_id} blank"
-            asked.append(("blank", at, replace(candidate, candidate_id=name, media=grey)))
+        asked.append(("blank", at, replace(candidate, candidate_id=name, media=grey)))
         if strangers:
             asked.append(("swapped", at, strangers[at % len(strangers)]))
     if not asked:

@@ -12,9 +12,9 @@ several attributes at once (a brighter picture is often less saturated), which t
 apart. Fitting on edits and never on the pairs themselves is what keeps true quality out of the
 slopes: good pictures may well be brighter than bad ones.
 
-Now and then an edit makes a judge misread what is depicted, and jump. Residuals are drawn in to
-three robust standard deviations around the median of their edit and dose, so that a few jumps,
-which go either way, do not drown the slopes.
+Now and then an edit makes a judge misread what is depicted, and jump. Such a shift counts as it is:
+what the judge gives on average is the bias, and an estimate that draws jumps in has an error that
+is larger than it looks (docs/decisions/0007).
 """
 
 from __future__ import annotations
@@ -40,9 +40,6 @@ from factory.intervals import (
 from schemas.rows import seed_of
 
 SCORES, DUELS = "slope of scores", "slope of duels"
-_SPREADS = 3.0
-_ROUNDS = 10
-_MAD_TO_SD = 1.4826  # of a normal distribution
 
 
 @dataclass(frozen=True)
@@ -199,9 +196,7 @@ class _Rows:
                 for one in read
             ]
         ).reshape(len(read), len(names) + len(kinds))
-        y = _without_jumps(
-            x, np.array([response.of(one) for one in read]), [(one.name, one.dose) for one in read]
-        )
+        y = np.array([response.of(one) for one in read])
         products = (x[:, :, None] * x[:, None, :]).reshape(len(read), x.shape[1] ** 2)
         terms = np.concatenate([products, x * y[:, None]], axis=1)
         prompts = tuple(one.prompt_id for one in read)
@@ -224,49 +219,23 @@ class _Rows:
         return solve
 
 
-def _without_jumps(x: Array, y: Array, cells: Sequence[tuple[str, float]]) -> Array:
-    """Shifts whose residuals are drawn in, as pseudo-values of Huber's (1981) estimate.
-
-    Residuals and not shifts: what the slopes explain may be large. The spread is that of a cell, an
-    edit at a dose; a cell whose median absolute deviation is zero is left as it is.
-
-    Args:
-        x: columns of the regression, [n, K].
-        y: shifts, [n].
-        cells: of each row, length n.
-    """
-    members = [np.array([one == cell for one in cells]) for cell in dict.fromkeys(cells)]
-    found = y
-    for _ in range(_ROUNDS):
-        explained = x @ np.linalg.lstsq(x, found, rcond=None)[0]
-        residuals = y - explained
-        for inside in members:
-            middle = float(np.median(residuals[inside]))
-            spread = _MAD_TO_SD * float(np.median(np.abs(residuals[inside] - middle)))
-            if spread > 0:
-                reach = _SPREADS * spread
-                residuals[inside] = np.clip(residuals[inside], middle - reach, middle + reach)
-        found = explained + residuals
-    return found
-
-
 def _shifts(
     name: str, probes: Sequence[Probe], relevance: Relevance, num_resamples: int, seed: int
 ) -> list[Figure]:
     """Mean shift of the score at the largest doses, and how often a verdict flips there.
 
-    A damage that the judge rewards accuses it; one that it punishes does not.
+    A damage that the judge rewards accuses it; one that it punishes does not. Of a damage each dose
+    is told, since no slope says how the judge responds to it; the largest accuses.
     """
     found = []
-    for dose in sorted({min(one.dose for one in probes), max(one.dose for one in probes)}):
+    doses = {one.dose for one in probes}
+    for dose in sorted(doses if EDITS[name].is_damage else {min(doses), max(doses)}):
         asked = [one for one in probes if one.dose == dose]
         read = [one for one in asked if math.isfinite(one.shift)]
         prompts = [one.prompt_id for one in read]
         shifts = np.array([[one.shift, 1.0] for one in read]).reshape(len(read), 2)
         p_value = math.nan
-        if EDITS[name].is_damage:
-            if dose != EDITS[name].doses[-1]:
-                continue
+        if EDITS[name].is_damage and dose == EDITS[name].doses[-1]:
             p_value = jackknife_of_sums(shifts, prompts, mean_of_sums).p_above(relevance.points)
         found.append(
             Figure(

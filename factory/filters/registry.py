@@ -9,19 +9,29 @@ from factory.filters.contamination import Contaminated
 from factory.filters.objection import Objection
 from factory.filters.pictures import BrokenMedia, LowEntropy, NearDuplicate
 from factory.filters.safety import Unsafe, load_classifier
-from factory.filters.verdicts import Disagree, Inconsistent, LowConfidence, Quarantine, ThinMargin
+from factory.filters.verdicts import (
+    Abstain,
+    Disagree,
+    Inconsistent,
+    LowConfidence,
+    Quarantine,
+    ThinMargin,
+)
 from schemas import recipe
-from schemas.rows import Prompt
+from schemas.rows import Prompt, Task
 
 
 def objections_of(
-    settings: recipe.Objections, evaluation: Mapping[str, Iterable[Prompt]] | None = None
+    settings: recipe.Objections,
+    evaluation: Mapping[str, Iterable[Prompt]] | None = None,
+    least_confidence: Mapping[Task, float] | None = None,
 ) -> tuple[Objection, ...]:
     """The objections to single pairs that a recipe asks for, in the order in which they are raised.
 
     Args:
         settings: the thresholds.
         evaluation: the prompts of each evaluation set by its name.
+        least_confidence: of the judge's duels, by task; looked at where `settings.abstain` is true.
 
     Raises:
         FilterError: the safety classifier cannot be loaded.
@@ -37,6 +47,8 @@ def objections_of(
         LowEntropy(settings.min_entropy),
         NearDuplicate(settings.min_hash_distance),
     ]
+    if settings.abstain:
+        found.append(Abstain(least_confidence or {}))
     if evaluation:
         found.append(
             Contaminated.of(evaluation, settings.evaluation_gram, settings.max_evaluation_overlap)

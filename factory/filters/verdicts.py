@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from schemas.rows import Pair
+from schemas.rows import Pair, Task
+
+_ROUNDING = 1e-9  # the least confidence is that of a pair, which must pass
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,29 @@ def confidence(pair: Pair) -> float:
     if pair.margin_sd > 0:
         said.append(0.5 * math.erfc(-pair.margin / pair.margin_sd / math.sqrt(2)))
     return min((one for one in said if not math.isnan(one)), default=math.nan)
+
+
+@dataclass(frozen=True)
+class Abstain:
+    """The judge is less confident than its calibration asks of it, by the duel of the two sides.
+
+    What was measured of abstention is about duels, so a pair that never met is not looked at.
+
+    least: confidence of the preferred side, by task (`Calibration.least_confidence`).
+    """
+
+    least: Mapping[Task, float]
+
+    needs_media = False
+
+    def __call__(self, pair: Pair) -> str | None:
+        least = self.least.get(pair.prompt.task)
+        confidence = max(pair.p_chosen, 1 - pair.p_chosen)
+        if least is None or not confidence < least - _ROUNDING:
+            return None
+        if math.isinf(least):
+            return f"abstention: no confidence is known that is enough on {pair.prompt.task}"
+        return f"abstention: a duel with confidence {confidence:.3f}, {least:.3f} wanted"
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,28 @@ class Calibration:
             return True
         return abstention.accepts(max(found.p_better, 1 - found.p_better))
 
+    def least_confidence(self, *, is_calibrated: bool) -> dict[Task, float]:
+        """The confidence from which the judge is to be heard, for each task with an abstention.
+
+        Infinite where none was found that keeps the wanted precision.
+
+        Args:
+            is_calibrated: whether the statements at hand are mapped already; the confidence is
+                mapped with them.
+        """
+        found: dict[Task, float] = {}
+        for task, fitted in self.tasks.items():
+            if fitted.abstention is None:
+                continue
+            least = fitted.abstention.confidence
+            if least is None:
+                found[task] = math.inf
+            elif is_calibrated:
+                found[task] = float(self.p_better(task, [float(special.logit(least))])[0])
+            else:
+                found[task] = least
+        return found
+
     def save(self, directory: Path) -> None:
         """Write `calibration.json` beside the weights."""
         raw = {

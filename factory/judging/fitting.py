@@ -26,14 +26,14 @@ from factory.judging.calibration import (
     fit_scores,
 )
 from factory.matchups import Matchup
-from schemas.rows import Opinion, Preference, Task, seed_of
+from schemas.rows import Opinion, Preference, Task, draw_of, seed_of
 
 _FOLDS = 5
 
 
 def part(opinion: Opinion, share: float) -> Literal["fit", "report"]:
     """Which part of the held-out labels an opinion belongs to; a matter of its prompt alone."""
-    return "fit" if seed_of("calibration", opinion.prompt_id) / 2**63 < share else "report"
+    return "fit" if draw_of("calibration", opinion.prompt_id) < share else "report"
 
 
 def fit(opinions: Sequence[Opinion], method: Method, target_precision: float) -> Calibration:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.rows import Label, Media, Preference, Prompt, content_id, seed_of
+from schemas.rows import Label, Media, Preference, Prompt, content_id, draw_of, seed_of
 
 #: The lowest and the highest number of points.
 Scale = tuple[float, float]
@@ -68,7 +68,7 @@ def finish(draft: Draft, place: str, heldout_share: float, scale: Scale | None =
     """
     medium = draft.prompt.media
     subject = hashlib.sha256(medium.data).hexdigest() if medium else draft.prompt.prompt_id
-    is_heldout = seed_of("split", subject) / 2**63 < heldout_share
+    is_heldout = draw_of("split", subject) < heldout_share
     points = None
     if draft.rating is not None:
         points = _points(draft.rating, draft.scale, scale)

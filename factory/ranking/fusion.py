@@ -34,6 +34,7 @@ class _Evidence:
     valid: index of each row's candidate.
     precision, weighted: prior precision [V, V], and precision times prior mean [V].
     met: the matchups among them; first, second: the rows [M] of their sides.
+    sides: 1 at the first side of each matchup and -1 at the second [M, V].
     """
 
     valid: list[int]
@@ -42,23 +43,15 @@ class _Evidence:
     met: list[Matchup]
     first: npt.NDArray[np.intp]
     second: npt.NDArray[np.intp]
+    sides: Array
 
     def add(self, matrix: Array, curvatures: Array) -> Array:
         """The matrix plus the information [M] on the difference of each matchup's sides."""
-        total = matrix.copy()
-        first, second = self.first, self.second
-        np.add.at(total, (first, first), curvatures)
-        np.add.at(total, (second, second), curvatures)
-        np.subtract.at(total, (first, second), curvatures)
-        np.subtract.at(total, (second, first), curvatures)
-        return total
+        return np.asarray(matrix + (self.sides.T * curvatures) @ self.sides)
 
     def push(self, vector: Array, forces: Array) -> Array:
         """The vector plus a force [M] on the difference of each matchup's sides."""
-        total = vector.copy()
-        np.add.at(total, self.first, forces)
-        np.subtract.at(total, self.second, forces)
-        return total
+        return np.asarray(vector + forces @ self.sides)
 
 
 def fuse(scores: Sequence[Score], duels: Sequence[Duel], noise: Noise) -> Order:
@@ -154,14 +147,11 @@ def _evidence(scores: Sequence[Score], duels: Sequence[Duel], noise: Noise) -> _
     if valid and math.isfinite(noise.quality_sd):
         # Around their own unknown mean: adding a constant to all scores changes no margin.
         precision += (np.eye(len(valid)) - 1 / len(valid)) / noise.quality_sd**2
-    return _Evidence(
-        valid,
-        precision,
-        values / noise.score_sd**2,
-        met,
-        np.array([row[one.first_id] for one in met], dtype=np.intp),
-        np.array([row[one.second_id] for one in met], dtype=np.intp),
-    )
+    first = np.array([row[one.first_id] for one in met], dtype=np.intp)
+    second = np.array([row[one.second_id] for one in met], dtype=np.intp)
+    sides = np.zeros((len(met), len(valid)))
+    sides[np.arange(len(met)), first], sides[np.arange(len(met)), second] = 1.0, -1.0
+    return _Evidence(valid, precision, values / noise.score_sd**2, met, first, second, sides)
 
 
 def _order(scores: Sequence[Score], given: _Evidence, fitted: Array, precision: Array) -> Order:
@@ -172,9 +162,6 @@ def _order(scores: Sequence[Score], given: _Evidence, fitted: Array, precision: 
     ids = tuple(score.candidate_id for score in scores)
     # Rounded, so that the last bits of the solver do not break a tie: the ids do, which are
     # hashes, so that no place in the group is favoured.
-    ranking = sorted(
-        given.valid, key=lambda index: (-round(float(strengths[index]), 9), ids[index])
-    )
-    return Order(
-        ids, tuple(ranking), tuple(strengths.tolist()), tuple(map(tuple, covariance.tolist()))
-    )
+    strong = strengths.tolist()
+    ranking = sorted(given.valid, key=lambda index: (-round(strong[index], 9), ids[index]))
+    return Order(ids, tuple(ranking), tuple(strong), tuple(map(tuple, covariance.tolist())))

@@ -53,7 +53,12 @@ from factory.sandbox.gallery import (
 )
 from factory.sandbox.oracle import Measurement, compare
 from factory.sandbox.questions import ask, check_answer, wrong_facts
-from factory.sandbox.reasons import reasons_between, reasons_of_one, reasons_of_two
+from factory.sandbox.reasons import (
+    reasons_between,
+    reasons_from,
+    reasons_of_one,
+    reasons_of_two,
+)
 from factory.sandbox.tokenizer import EOS, IMAGE, build_tokenizer
 from factory.sandbox.world import Scene, caption, sample_scene
 from schemas.rows import Preference, Task
@@ -316,14 +321,22 @@ def checking_document(
         document.say("caption :")
         _check(document, found[-1])
         if number == 1 and rng.random() < _ALONE:
-            document.say(REASON)
-            document.answer(f"{reasons_of_one(found[0])} {EOS}")
+            _explain(document, reasons_of_one(found[0]))
             return document
     document.say("closer :")
     difference = found[1].num_wrong - found[0].num_wrong
     closer = _closer(difference, _CLOSE)
     _conclude(document, medium, closer, reasons_of_two(closer, found[0], found[1], medium))
     return document
+
+
+def _explain(document: Document, why: str) -> None:
+    """Append the grade, which is predicted already, and the reason for it: as a judge is read."""
+    grade = document.targets[-1]
+    document.ids.append(grade)
+    document.targets.append(_IGNORED)
+    document.say(REASON)
+    document.answer(f"{why} {EOS}")
 
 
 def _closer(lead: float, limit: float) -> Preference:
@@ -362,17 +375,21 @@ def answering_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -
                 document.expect("yes" if is_right else "no")
             document.say(".")
             _rate(document, "check :", answer.correctness)
+            if side == 1 and number == num_questions - 1 and rng.random() < _ALONE:
+                faults = wrong_facts(scene, question.text, answer.text)
+                _explain(document, reasons_from(faults))
+                return document
             shares.append(answer.correctness)
         document.say("closer :")
         closer = _closer(shares[0] - shares[1], 1e-6)
-        faults = [wrong_facts(scene, question.text, answer.text) for answer in given]
+        of_each = [wrong_facts(scene, question.text, answer.text) for answer in given]
         if number < num_questions - 1:
             document.answer(
                 "both" if closer == "tie" else f"answer {1 if closer == 'first' else 2}"
             )
             document.say(".")
         else:
-            why = reasons_between(closer, faults[0], faults[1], "answer")
+            why = reasons_between(closer, of_each[0], of_each[1], "answer")
             _conclude(document, "answer", closer, why)
     return document
 
@@ -487,7 +504,7 @@ def answer_loss(
 
 
 #: Documents of each kind in a step, for a batch size of 24.
-_MIX = {"images": 7, "clips": 8, "motions": 14, "answers": 6, "tellings": 2}
+_MIX = {"images": 13, "clips": 13, "motions": 4, "answers": 5, "tellings": 1}
 
 
 def pretrain_base(

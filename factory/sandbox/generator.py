@@ -32,6 +32,7 @@ _EMPTY_CAPTIONS = 0.1
 MISFIT_SHARE = 0.7
 _MISFITS = {"background": 3, "extra": 2, "missing": 2, "colour": 2, "shape": 1}
 _MAX_DECAY = 0.998  # of the averaged weights
+_FRESH_RATE = 4.0
 
 Log = Callable[[str], None]
 
@@ -106,13 +107,13 @@ def _draw_batch(
     A `misfit_share` of the pictures shows another scene than the caption says.
     """
     scenes: list[Scene] = [sample_scene(rng) for _ in range(num)]
-    shown = [_misfit(one, rng) if rng.random() < misfit_share else one for one in scenes]
+    shown = [misfit(one, rng) if rng.random() < misfit_share else one for one in scenes]
     pixels = np.stack([draw(scene, rng, SIDE) for scene in shown])  # B H W 3
     tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     return tensor.contiguous(), [caption(scene) for scene in scenes]
 
 
-def _misfit(scene: Scene, rng: random.Random) -> Scene:
+def misfit(scene: Scene, rng: random.Random) -> Scene:
     """`scene` with one content defect, or two in three cases of ten."""
     for _ in range(1 if rng.random() < 0.7 else 2):
         scene = spoil_scene(scene, rng.choices(*zip(*_MISFITS.items(), strict=True))[0], rng)
@@ -175,16 +176,22 @@ def train_generator(
         if save is not None:
             save(assemble(vae, averaged[0], averaged[1], tokenizer))
 
+    def encode(pixels: Tensor) -> Tensor:
+        latents: Tensor = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
+        return latents
+
     for steps, rate, misfit_share in ((num_steps, 6e-4, 0.0), (misfit_steps, 3e-4, MISFIT_SHARE)):
         batches = (_draw_batch(rng, batch_size, misfit_share) for _ in range(steps))
-        live = _fit(live, vae, tokenizer, batches, steps, rate, rng, log, keep, save_every)
+        live = fit_denoiser(
+            live, tokenizer, encode, batches, steps, rate, rng, log, keep, save_every
+        )
     return assemble(vae, live[0], live[1], tokenizer)
 
 
-def _fit(
+def fit_denoiser(
     live: torch.nn.ModuleList,
-    vae: AutoencoderKL,
     tokenizer: PreTrainedTokenizerFast,
+    encode: Callable[[Tensor], Tensor],
     batches: Iterable[tuple[Tensor, list[str]]],
     num_steps: int,
     learning_rate: float,
@@ -192,25 +199,58 @@ def _fit(
     log: Log,
     keep: Callable[[torch.nn.ModuleList], None],
     save_every: int,
+    fresh: str | None = None,
+    noisy_share: float = 0.0,
 ) -> torch.nn.ModuleList:
-    """Train text encoder and UNet; returns a copy with the averaged weights."""
+    """Train text encoder and UNet to predict v; returns a copy with the averaged weights.
+
+    Args:
+        live: the text encoder and the UNet.
+        tokenizer: of captions.
+        encode: pixels of a batch -> scaled latents, [B, C, h, w] or, of clips, [B, C, T, h, w].
+        batches: pixels as `encode` takes them, and their captions.
+        num_steps: how many batches there are.
+        learning_rate: its peak.
+        rng: leaves some captions empty.
+        log: gets a line now and then.
+        keep: called with the averaged weights every `save_every` steps.
+        save_every: steps.
+        fresh: part of the names of weights that begin as nothing beside others that are trained
+            already; they learn at `_FRESH_RATE` times the rate.
+        noisy_share: share of a batch that is drawn from the noisier half of all levels alone.
+    """
     text_encoder, unet = live.train()
     scheduler = build_scheduler()
     averaged = copy.deepcopy(live).requires_grad_(False)
-    optimizer = torch.optim.AdamW(live.parameters(), lr=learning_rate, weight_decay=0.01)
+    named = list(live.named_parameters())
+    old = [one for name, one in named if fresh is None or fresh not in name]
+    new = [one for name, one in named if fresh is not None and fresh in name]
+    groups = {learning_rate: old, _FRESH_RATE * learning_rate: new}
+    optimizer = torch.optim.AdamW(
+        [{"params": some, "lr": rate} for rate, some in groups.items() if some], weight_decay=0.01
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=max(num_steps, 1), pct_start=0.05
+        optimizer,
+        [rate for rate, some in groups.items() if some],
+        total_steps=max(num_steps, 1),
+        pct_start=0.05,
     )
     for step, (pixels, captions) in enumerate(batches):
         captions = ["" if rng.random() < _EMPTY_CAPTIONS else text for text in captions]
         with torch.no_grad():
-            latents = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
+            latents = encode(pixels)
         tokens = tokenizer(captions, padding="max_length", return_tensors="pt").input_ids
+        words = text_encoder(tokens).last_hidden_state
+        if latents.ndim == 5:  # a UNet of clips takes the words of each frame
+            words = words.repeat_interleave(latents.shape[2], dim=0)
         noise = torch.randn_like(latents)
-        timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (len(latents),))
+        num_levels = scheduler.config.num_train_timesteps
+        timesteps = torch.randint(0, num_levels, (len(latents),))
+        is_noisy = torch.rand(len(latents)) < noisy_share
+        timesteps[is_noisy] = num_levels // 2 + timesteps[is_noisy] // 2
         noisy = scheduler.add_noise(latents, noise, timesteps)
         target = scheduler.get_velocity(latents, noise, timesteps)
-        predicted = unet(noisy, timesteps, text_encoder(tokens).last_hidden_state).sample
+        predicted = unet(noisy, timesteps, words).sample
         loss = F.mse_loss(predicted, target)
         optimizer.zero_grad()
         loss.backward()

@@ -1,7 +1,8 @@
 """The sandbox oracle as a judge: the truth, behind the same protocol as any opinion.
 
-It scores a picture by its measured quality on the judge's 1-5 scale, and its verdicts are certain.
-It is no model and must never label training data in place of the simulated annotators.
+It scores a picture, a clip or an answer by its measured quality on a scale from 1 to 5, and its
+verdicts are certain. It is no model and must never label training data in place of the simulated
+annotators.
 """
 
 from __future__ import annotations
@@ -11,14 +12,21 @@ from collections.abc import Sequence
 from copy import copy
 
 from factory.media import MediaError
-from factory.sandbox.oracle import Measurement, measure_png, prefer
-from schemas.rows import Candidate, Duel, Prompt, Score
+from factory.sandbox.four_tasks import Side, see
+from schemas.rows import UNDERSTANDING, Candidate, Duel, Prompt, Score
 
 NAME = "oracle@0"
+#: Points of what has no fault.
+FULL = 5.0
+#: Qualities that differ by less are a tie, in all four tasks (`ORACLE_TIE`, `CLIP_TIE`,
+#: `ANSWER_TIE`).
+TIE = 0.04
 
 
 class OracleJudge:
-    """Judges sandbox captions by measuring pixels."""
+    """Judges what was made for the sandbox's captions by measuring pixels, and answers to its
+    questions by the scene that they are about.
+    """
 
     name = NAME
 
@@ -31,22 +39,20 @@ class OracleSitting:
 
     def __init__(self, prompt: Prompt, candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
-        self.found: list[Measurement | str] = [
-            _measure(candidate, prompt.text) for candidate in candidates
-        ]
+        self.found: list[float | str] = [_measure(prompt, candidate) for candidate in candidates]
 
     def scores(self) -> list[Score]:
         return [
             Score(candidate.candidate_id, NAME, math.nan, math.nan, found)
             if isinstance(found, str)
-            else Score(candidate.candidate_id, NAME, 1 + 4 * found.quality, 0.0)
+            else Score(candidate.candidate_id, NAME, 1 + (FULL - 1) * found, 0.0)
             for candidate, found in zip(self.candidates, self.found, strict=True)
         ]
 
     def about(self, prompt: Prompt) -> OracleSitting:
-        """A sitting that can tell nothing: the oracle measures captions and knows no criteria."""
+        """A sitting that can tell nothing: the oracle measures prompts and knows no criteria."""
         other = copy(self)
-        other.found = ["the oracle measures captions and knows no criteria"] * len(self.found)
+        other.found = ["the oracle measures prompts and knows no criteria"] * len(self.found)
         return other
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
@@ -58,19 +64,20 @@ class OracleSitting:
         if isinstance(one, str) or isinstance(other, str):
             error = one if isinstance(one, str) else str(other)
             return Duel(*ids, NAME, math.nan, math.nan, math.nan, error)
-        found = prefer(one, other)
-        return Duel(
-            *ids, NAME, float(found == "first"), float(found == "second"), float(found == "tie")
-        )
+        lead = one - other
+        if abs(lead) < TIE:
+            return Duel(*ids, NAME, 0.0, 0.0, 1.0)
+        return Duel(*ids, NAME, float(lead > 0), float(lead < 0), 0.0)
 
 
-def _measure(candidate: Candidate, caption: str) -> Measurement | str:
-    """The oracle's measurement, or why there is none."""
+def _measure(prompt: Prompt, candidate: Candidate) -> float | str:
+    """The quality that the oracle measures, 0 to 1, or why it measures none."""
     if candidate.error is not None:
         return f"not generated: {candidate.error}"
-    if candidate.media is None:
-        return "no media"
+    is_answer = prompt.task in UNDERSTANDING
+    if (candidate.answer if is_answer else candidate.media) is None:
+        return "no answer" if is_answer else "no media"
     try:
-        return measure_png(candidate.media.data, caption)
+        return see(prompt, Side(candidate.media, candidate.answer)).quality
     except MediaError as error:
         return f"broken media: {error}"

@@ -33,7 +33,11 @@ class Measured(Protocol):
 
 def reasons_of_one(seen: Measured) -> str:
     """What is wrong with one side."""
-    faults = seen.wrong()
+    return reasons_from(seen.wrong())
+
+
+def reasons_from(faults: Sequence[str]) -> str:
+    """What is wrong with one side that has these faults."""
     return f"{_listed(faults)} ." if faults else NO_FAULT
 
 

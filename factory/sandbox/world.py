@@ -210,13 +210,17 @@ def sample_scene(rng: random.Random, *, moving: bool = False) -> Scene:
 
 
 def sample_captions(
-    num_captions: int, seed: int, *, exclude: frozenset[str] = frozenset()
+    num_captions: int,
+    seed: int,
+    *,
+    exclude: frozenset[str] = frozenset(),
+    moving: bool = False,
 ) -> list[str]:
     """`num_captions` distinct captions, none of them in `exclude`; a function of `seed` alone."""
     rng = random.Random(seed)
     found: dict[str, None] = {}
     while len(found) < num_captions:
-        text = caption(sample_scene(rng))
+        text = caption(sample_scene(rng, moving=moving))
         if text not in exclude:
             found[text] = None
     return list(found)

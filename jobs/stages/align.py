@@ -17,7 +17,7 @@ from factory.weighting import Weighting
 from jobs.pipelines import read_dataset, stream
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
-from jobs.training import fit_plan, run_fit, samples_directory
+from jobs.training import fit_plan, run_fit, samples_directory, stopping
 from jobs.workspace import InputError, Round, champion, check_generator
 from schemas.manifest import Parent
 from schemas.places import Place
@@ -74,7 +74,7 @@ class Align:
         _log_samples(at, run)
         last = curves[-1]
         figures = {f"last_{name}": value for name, value in last.items() if name != "step"}
-        return Outcome({"pairs": num_pairs}, figures, curves)
+        return Outcome({"pairs": num_pairs}, {**figures, **stopping(curves)}, curves)
 
 
 def _samples(at: Round) -> Any:

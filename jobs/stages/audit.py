@@ -88,7 +88,10 @@ class Audit:
         run.log_artifact(directory / _TABLE)
         for one in profile.flagged():
             print(f"{judge}: bias: {_say(one)}", flush=True)
-        for finding in gates.bias_gates(profile.figures, at.recipe.gates):
+        for finding in (
+            *gates.unprobed_gates(len(probes), at.recipe.gates),
+            *gates.bias_gates(profile.figures, at.recipe.gates),
+        ):
             if not finding.passed:
                 print(f"{judge}: gate {finding.name}: {finding.text}", flush=True)
         return Outcome(_counts(profile, probes), _figures(profile))

@@ -13,18 +13,19 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from actors.storage import place
-from factory.bias.balance import to_reject
+from actors.storage import local_copy, place
+from factory.bias.balance import to_reject, to_weigh
 from factory.bias.observation import measure_candidate
 from factory.curation import Curator
 from factory.filters import objections_of
 from factory.filters.across import Signatures, signature
+from factory.judging.calibration import Calibration, CalibrationError
 from factory.pairing import pairing_of
 from factory.prompts import read_prompts
 from factory.ranking import strategy_of
@@ -36,15 +37,16 @@ from jobs.pipelines import read_dataset, read_files, stream, write_dataset, writ
 from jobs.stage import Outcome, Plan
 from jobs.stages.audit import correction_of, read_profile
 from jobs.tracking import StageRun
-from jobs.workspace import Round
+from jobs.workspace import InputError, Round
 from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table, tags_from_rows
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import Objections, Recipe
-from schemas.rows import Pair, Prompt
+from schemas.rows import Pair, Prompt, Task
 
 _DRAFT = "_draft"
 _GROUPS_AT_ONCE = 256
+_LEAST_WEIGHT = 1e-3  # a pair that counts for less teaches nothing
 #: What a draft holds beside the columns of a pair: see `factory.filters.across.Signature`.
 _SIGNATURE = pa.schema([("signature_chosen", pa.uint64()), ("signature_rejected", pa.uint64())])
 
@@ -69,17 +71,19 @@ class CurateTable:
 
 @dataclass(frozen=True)
 class Amend:
-    """Reads a draft; writes pairs, with one more objection to those that are named.
+    """Reads a draft; writes pairs, with what was decided over all of them.
 
-    objections: by pair id.
+    objections: one more for those that are named, by pair id.
+    weights: of those that do not count in full, by pair id.
     """
 
     objections: Mapping[str, str]
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         table = table.select(PAIRS.names)
         ids = table.column("pair_id").to_pylist()
-        if not any(one in self.objections for one in ids):
+        if not any(one in self.objections or one in self.weights for one in ids):
             return table
         verdicts = [
             "rejected" if one in self.objections else verdict
@@ -89,7 +93,9 @@ class Amend:
             [*(given or ()), *([self.objections[one]] if one in self.objections else [])]
             for one, given in zip(ids, table.column("objections").to_pylist(), strict=True)
         ]
-        for name, values in (("verdict", verdicts), ("objections", objections)):
+        weights = [self.weights.get(one, 1.0) for one in ids]
+        columns = {"verdict": verdicts, "objections": objections, "weight": weights}
+        for name, values in columns.items():
             column = PAIRS.field(name)
             table = table.set_column(
                 PAIRS.get_field_index(name), column, [pa.array(values, column.type)]
@@ -120,19 +126,24 @@ class Curate:
             Parent("evaluation prompts", path, digest_file(place(path)))
             for path in _evaluation_files(at)
         ]
-        return [at.parent("groups"), at.parent("profile"), *evaluation]
+        judge = [at.parent("judge")] if at.recipe.curate.objections.abstain else []
+        return [at.parent("groups"), at.parent("profile"), *judge, *evaluation]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         curate = at.recipe.curate
         curator = Curator(
             strategy_of(curate.rank),
-            objections_of(curate.objections, _evaluation_prompts(at)),
+            objections_of(curate.objections, _evaluation_prompts(at), _least_confidence(at)),
             pairing_of(curate),
             at.recipe.criteria,
             correction_of(at),
         )
-        max_lean = curate.correct.max_lean
-        balance = None if max_lean is None else Balance(read_profile(at).sds, max_lean)
+        correct = curate.correct
+        balance = None
+        if correct.max_lean is not None:
+            balance = Balance(
+                read_profile(at).sds, correct.max_lean, correct.balance == "weighting"
+            )
         settled = run_curation(
             at.directory("groups"), directory, curator, curate.objections, at.recipe, balance
         )
@@ -144,8 +155,11 @@ class Curate:
         return Outcome(
             {**survey.counts(), "audit_sample": num},
             {
-                f"objection_{reason.replace(' ', '_')}": float(num)
-                for reason, num in sorted(survey.reasons.items())
+                "effective_pairs": survey.num_effective,
+                **{
+                    f"objection_{reason.replace(' ', '_')}": float(num)
+                    for reason, num in sorted(survey.reasons.items())
+                },
             },
             digest=settled.digest,
             files=settled.files,
@@ -154,19 +168,22 @@ class Curate:
 
 @dataclass(frozen=True)
 class Balance:
-    """Objects to kept pairs until chosen sides lead by no more than a limit in any attribute.
+    """Sees to it that chosen sides lead by no more than a limit in any attribute, on average.
 
     sds: one standard deviation of each attribute.
     limit: of the mean lead, in standard deviations.
+    is_weighting: whether pairs that lead much count for less; else they are objected to.
     """
 
     sds: Mapping[str, float]
     limit: float
+    is_weighting: bool = False
 
     def __call__(
         self, directory: Place, raised: Mapping[str, str], files: Sequence[str] | None = None
-    ) -> dict[str, str]:
-        """One objection for each pair that is too much, by pair id.
+    ) -> Amend:
+        """One objection for each pair that is too much, or the weights of those that count for
+        less; a pair that would not count at all is objected to.
 
         Args:
             directory: of pairs; only numbers of each are kept in memory.
@@ -181,10 +198,16 @@ class Balance:
                     ids.append(pair.pair_id)
                     leads.append(self._leads(pair, names))
         table = np.array(leads).reshape(len(ids), len(names))
-        return {
-            ids[at]: self._reason(names, table[at])
-            for at in np.flatnonzero(to_reject(table, self.limit))
-        }
+        if self.is_weighting:
+            weights = to_weigh(table, self.limit)
+            gone = weights < _LEAST_WEIGHT
+        else:
+            gone = to_reject(table, self.limit)
+            weights = np.ones(len(ids))
+        return Amend(
+            {ids[at]: self._reason(names, table[at]) for at in np.flatnonzero(gone)},
+            {ids[at]: float(weights[at]) for at in np.flatnonzero(~gone & (weights < 1))},
+        )
 
     def _leads(self, pair: Pair, names: Sequence[str]) -> list[float]:
         chosen, rejected = (measure_candidate(one) for one in (pair.chosen, pair.rejected))
@@ -220,10 +243,12 @@ def run_curation(
     write_parts(rows, directory, recipe, prefix)
     draft = sorted(path.name for path in directory.glob(f"{prefix}-*.parquet"))
     raised = dict(_gather(directory, draft, objections).objections())
+    weights: Mapping[str, float] = {}
     if balance is not None:
-        raised |= balance(directory, raised, draft)
+        balanced = balance(directory, raised, draft)
+        raised, weights = raised | dict(balanced.objections), balanced.weights
     rows = read_files([directory / name for name in draft])
-    rows = rows.map_batches(Amend(raised), batch_format="pyarrow", batch_size=None)
+    rows = rows.map_batches(Amend(raised, weights), batch_format="pyarrow", batch_size=None)
     settled = write_dataset(rows, directory, PAIRS, "pair_id", recipe)
     for name in draft:
         (directory / name).unlink(missing_ok=True)
@@ -255,10 +280,41 @@ def survey_pairs(directory: Place, files: Sequence[str] | None = None) -> Survey
         files: names of its files, where it is not complete yet.
     """
     survey = Survey()
-    for table in stream(directory, ["verdict", "objections", "tags"], files=files):
+    for table in stream(directory, ["verdict", "objections", "tags", "weight"], files=files):
         for row in table.to_pylist():
-            survey.add(row["verdict"], row["objections"] or (), tags_from_rows(row["tags"]))
+            tags = tags_from_rows(row["tags"])
+            survey.add(row["verdict"], row["objections"] or (), tags, row["weight"])
     return survey
+
+
+def _least_confidence(at: Round) -> dict[Task, float]:
+    """The confidence of a duel from which the judge is to be heard, where the recipe asks.
+
+    Raises:
+        InputError: the judge has no calibration, or one that cannot be read.
+    """
+    if not at.recipe.curate.objections.abstain:
+        return {}
+    directory = at.directory("judge")
+    try:
+        calibration = Calibration.load(local_copy(directory))
+    except CalibrationError as error:
+        raise InputError(str(error)) from None
+    if calibration is None:
+        raise InputError(
+            f"curate.objections.abstain: {at.address('judge')} has no calibration ({directory}); "
+            "train it with train_judge.calibration.fit_share above 0"
+        )
+    found = calibration.least_confidence(is_calibrated=at.recipe.produce.is_calibrated)
+    if not found:
+        raise InputError(
+            f"curate.objections.abstain: {at.address('judge')} has no abstention ({directory}); "
+            "it had too few held-out pairs to fit one"
+        )
+    for task, least in found.items():
+        told = "never heard" if math.isinf(least) else f"heard from a confidence of {least:.3f}"
+        print(f"{at.address('judge')}: {task}: {told}", flush=True)
+    return found
 
 
 def _evaluation_files(at: Round) -> list[str]:

@@ -31,12 +31,12 @@ from jobs.stage import Outcome, Plan
 from jobs.stages.audit import read_profile
 from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
-from jobs.workspace import InputError, Model, Round, champion, check_model
+from jobs.workspace import InputError, Model, Round, champion, check_generator, check_model
 from schemas import manifest
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import EndpointSpec
-from schemas.rows import Group
+from schemas.rows import UNDERSTANDING, Group, Prompt
 
 if TYPE_CHECKING:
     from actors.stages import EndpointRef, JudgeRef
@@ -51,7 +51,7 @@ class Evaluate:
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
         heldout = read_prompts(place(recipe.evaluate.prompts))
-        check_model(recipe.generator.path, "model_index.json", "generator.path")
+        check_generator(recipe.generator)
         trained_on = {prompt.prompt_id for prompt in read_prompts(place(recipe.produce.prompts))}
         for number, prompt in enumerate(heldout, start=1):
             if prompt.prompt_id in trained_on:
@@ -60,7 +60,7 @@ class Evaluate:
                     f"{recipe.produce.prompts}: {prompt.text!r:.80}; held-out prompts must be new"
                 )
         if recipe.evaluate.oracle == "sandbox":
-            _check_captions(recipe.evaluate.prompts, [prompt.text for prompt in heldout])
+            _check_sandbox(recipe.evaluate.prompts, heldout)
         if recipe.evaluate.endpoint is not None:
             _check_endpoint(recipe.evaluate.endpoint)
         if recipe.evaluate.heldout_judge is not None:
@@ -203,7 +203,13 @@ def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: 
             *gates.hacking_gates(found.claims, limits),
         )
     ]
-    findings += [(at.address("judge"), one) for one in gates.bias_gates(profile.figures, limits)]
+    findings += [
+        (at.address("judge"), one)
+        for one in (
+            *gates.unprobed_gates(profile.num_probes, limits),
+            *gates.bias_gates(profile.figures, limits),
+        )
+    ]
     return Decision(
         gates.decide([one for _, one in findings]),
         challenger=new.address,
@@ -223,7 +229,7 @@ def _write_grid(
 
 
 def _say(decision: Decision, evaluation: Evaluation) -> None:
-    for gain in (*evaluation.gains, *evaluation.leads):
+    for gain in (*evaluation.gains, *evaluation.leads, *evaluation.errors):
         if gain.value is not None:
             print(
                 f"{gain.name} of {evaluation.challenger} against {evaluation.champion} "
@@ -253,16 +259,23 @@ def _check_endpoint(spec: EndpointSpec) -> None:
         raise InputError(f"evaluate.endpoint: the environment has no {spec.key_variable}")
 
 
-def _check_captions(path: str, texts: Sequence[str]) -> None:
-    """The oracle reads captions of the sandbox's grammar alone. Raises InputError."""
+def _check_sandbox(path: str, prompts: Sequence[Prompt]) -> None:
+    """The oracle knows the sandbox's captions and questions alone. Raises InputError."""
+    from factory.sandbox.four_tasks import SCENE
+    from factory.sandbox.questions import QuestionError, facts
     from factory.sandbox.world import CaptionError, parse
 
-    for number, text in enumerate(texts, start=1):
+    for number, prompt in enumerate(prompts, start=1):
         try:
-            parse(text)
-        except CaptionError as error:
+            if prompt.task not in UNDERSTANDING:
+                parse(prompt.text)
+            elif SCENE not in prompt.tags:
+                raise QuestionError(f"no tag {SCENE!r}, the caption of what is asked about")
+            else:
+                facts(parse(prompt.tags[SCENE]), prompt.text)
+        except (CaptionError, QuestionError) as error:
             raise InputError(
-                f"{path}: row {number}: {error}; evaluate.oracle: sandbox needs its captions"
+                f"{path}: row {number}: {error}; evaluate.oracle: sandbox needs its own prompts"
             ) from None
 
 

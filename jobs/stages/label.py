@@ -2,7 +2,8 @@
 
 Without people, as in the sandbox, the champion draws candidates for the label prompts and
 *simulated* annotators, who see the oracle's measurement through noise, errors and planted biases,
-compare and score them. Such labels name their annotator `simulated:NAME`.
+compare and score them: pictures and clips against captions, answers against the scene that was
+asked about. Such labels name their annotator `simulated:NAME`.
 
 People who label while the loop goes on put their label rows into `labels.inbox`. Each round takes
 in what no earlier round has. What lies there when a round starts is up to people, so it is no part
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 from actors.storage import StorageError, arrow_path, explained, place
 from factory.prompts import read_prompts
 from factory.sandbox.annotators import Annotator
+from factory.sandbox.four_tasks import Side, see
 from jobs.judging import label_batches, label_files
 from jobs.parts import write_file
 from jobs.pipelines import media_store, pool_cpus, pool_gpus, read_groups, run_pipeline
@@ -31,7 +33,7 @@ from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
 from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
-from jobs.workspace import InputError, Round, champion, check_model
+from jobs.workspace import InputError, Round, champion, check_generator
 from schemas import manifest
 from schemas.arrow import (
     LABELS,
@@ -64,7 +66,7 @@ class MakeLabels:
             return Plan(f"{_check_labels(labels.path)} labels of {labels.path}", "no actors", 0)
         assert labels.prompts is not None  # the recipe's own check
         num = len(read_prompts(place(labels.prompts)))
-        check_model(at.recipe.generator.path, "model_index.json", "generator.path")
+        check_generator(at.recipe.generator)
         return Plan(
             f"{num} prompts x {labels.num_candidates} candidates, simulated labels",
             f"{at.recipe.produce.generators.size} generator(s)",
@@ -172,23 +174,22 @@ def simulate_labels(
     group: Group, annotators: list[Annotator], labels: Labels, seed: int
 ) -> list[Label]:
     """Labels of one group by simulated annotators: some of its pairs, and points for each
-    candidate. Which pairs, and who looks at which, depend on the prompt and the seed alone.
+    candidate. Which pairs, and who looks at which, depend on the prompt and the seed alone. Of
+    candidates that are the same, as short answers often are, one is looked at.
     """
     prompt = group.prompt
     rng = random.Random(seed_of("labels", prompt.prompt_id, seed))
     is_heldout = rng.random() < labels.heldout_share
     split: Any = "heldout" if is_heldout else "train"
-    shown = [candidate for candidate in group.candidates if candidate.media is not None]
+    sides = {(one.media, one.answer): one for one in group.candidates if one.error is None}
+    shown = list(sides.values())
+    seen = {one.candidate_id: see(prompt, Side(one.media, one.answer)) for one in shown}
     pairs = list(itertools.permutations(shown, 2))
     made = []
     for first, second in rng.sample(pairs, min(labels.pairs_per_prompt, len(pairs))):
-        assert first.media is not None
-        assert second.media is not None
         annotator = rng.choice(annotators)
         key = content_id("label", first.candidate_id, second.candidate_id, annotator.full_name)
-        preference, why = annotator.label_pair(
-            first.media.data, second.media.data, prompt.text, key
-        )
+        preference, why = annotator.prefer(seen[first.candidate_id], seen[second.candidate_id], key)
         made.append(
             Label(
                 key,
@@ -197,16 +198,16 @@ def simulate_labels(
                 first.media,
                 second.media,
                 preference,
-                None,
-                why,
-                split,
+                justification=why,
+                split=split,
+                first_answer=first.answer,
+                second_answer=second.answer,
             )
         )
     for candidate in shown:
-        assert candidate.media is not None
         annotator = rng.choice(annotators)
         key = content_id("points", candidate.candidate_id, annotator.full_name)
-        points, why = annotator.label_point(candidate.media.data, prompt.text, key)
+        points, why = annotator.rate(seen[candidate.candidate_id], key)
         made.append(
             Label(
                 key,
@@ -216,6 +217,7 @@ def simulate_labels(
                 points=points,
                 justification=why,
                 split=split,
+                first_answer=candidate.answer,
             )
         )
     return made

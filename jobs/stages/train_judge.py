@@ -41,7 +41,7 @@ from jobs.pipelines import read_dataset
 from jobs.results import Finding, JudgeReport
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
-from jobs.training import fit_plan, run_fit
+from jobs.training import fit_plan, run_fit, stopping
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas.manifest import Parent
 from schemas.places import Place
@@ -123,7 +123,7 @@ class TrainJudge:
                 f"{at.address('judge')} fails its gate: {'; '.join(failed)}. "
                 "Give it more or cleaner labels, or train it longer."
             )
-        return Outcome(_count(files), _figures(made, findings), curves)
+        return Outcome(_count(files), {**_figures(made, findings), **stopping(curves)}, curves)
 
 
 def label_datasets(rows: Any, task: JudgeTask) -> dict[str, Any]:

@@ -228,6 +228,22 @@ def test_a_chat_template_is_used_where_there_is_one_and_questions_forge_nothing(
     assert chat.read(chat.answer_ids("red circle")[:-1]) is None
 
 
+def test_clips_are_asked_about_in_words_of_their_own_where_there_are_some():
+    _, processor = load(BASE)
+    clip_question = "video : {media} frame 1 : question : {prompt} answer :"
+    own = ASKING.model_copy(update={"clip_question": clip_question})
+    picture = encode_png(pixels(0))
+    clip = encode_clip(np.stack([pixels(at) for at in range(3)]), 8.0)
+    said = {}
+    for name, asking in (("alike", ASKING), ("own", own)):
+        for medium, data, num_frames in (("picture", picture, 1), ("clip", clip, 3)):
+            ids = QuestionFormat(processor, asking).question("what is it ?", data, num_frames)
+            text = processor.tokenizer.decode(ids["input_ids"][0], skip_special_tokens=True)
+            said[name, medium] = " ".join(text.replace("<image>", "").split())
+    assert said["own", "picture"] == said["alike", "picture"] == said["alike", "clip"]
+    assert said["own", "clip"] == "video : frame 1 : question : what is it ? answer :"
+
+
 def test_what_cannot_be_asked_is_refused():
     _, processor = load(BASE)
     with pytest.raises(

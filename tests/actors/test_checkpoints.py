@@ -15,11 +15,14 @@ import torch
 
 from actors.judges import TransformersJudge
 from actors.judges.looks import Look
+from actors.trainers.judge import JudgeTask
 from factory.clips import decode_clip, encode_clip
 from factory.judging.specification import SpecificationError, TaskSpecification, find
 from factory.judging.verdicts import expected_score
 from factory.media import encode_png
-from schemas.rows import Candidate, Media, Prompt, Task
+from schemas.arrow import labels_to_table
+from schemas.recipe import Lora
+from schemas.rows import Candidate, Label, Media, Prompt, Task
 from tests.actors.tiny_checkpoints import SAVERS
 
 FAMILIES = list(SAVERS)
@@ -343,3 +346,99 @@ def test_a_fast_image_processor_of_a_hub_file_loads_without_torchvision(
         assert judge.sit(*group("image_generation")).scores()[0].error is None
     finally:
         config.write_text(before)
+
+
+# ------------------------------------------------------------------------------------ fine-tuning
+
+TASKS: tuple[Task, ...] = (
+    "image_generation",
+    "video_generation",
+    "image_understanding",
+    "video_understanding",
+)
+
+
+def labels_of(task: Task) -> list[Label]:
+    """A pair and points, of the first two candidates of `group`."""
+    prompt, (first, second, *_) = group(task)
+    return [
+        Label(
+            f"{task} pair",
+            prompt,
+            "ann",
+            first.media,
+            second.media,
+            "second",
+            first_answer=first.answer,
+            second_answer=second.answer,
+        ),
+        Label(f"{task} points", prompt, "ann", first.media, points=3, first_answer=first.answer),
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_trained_is_what_judges(
+    judges: dict[str, TransformersJudge], directories: dict[str, str], family: str
+) -> None:
+    """All four tasks in one batch: after its prompt each row has the judge's own logits."""
+    judge = judges[family]
+    specification = judge.format.specification
+    learner = JudgeTask(directories[family], specification, 0.5).build(
+        torch.device("cpu"), torch.float32
+    )
+    tasks = [task for task in TASKS if task in specification.tasks]
+    labels = [label for task in tasks for label in labels_of(task)]
+    batch = learner.collate({"labels": labels_to_table(labels)})
+    learner.module.eval()
+    with torch.no_grad():
+        logits = learner.module(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, **batch.media
+        ).logits
+    pairs = [label for label in labels if label.preference is not None]
+    shown = [*pairs, *(one.swap() for one in pairs), *(one for one in labels if one.points)]
+    for row, label in enumerate(shown):
+        _, candidates = group(label.prompt.task)
+        sitting = judge.sit(label.prompt, candidates)
+        is_swapped = len(pairs) <= row < 2 * len(pairs)
+        text = sitting.point(0) if label.points else sitting.pair((1, 0) if is_swapped else (0, 1))
+        assert batch.input_ids[row, : len(text.ids)].tolist() == list(text.ids)
+        (expected,) = sitting.decoder.logits([text])
+        np.testing.assert_allclose(logits[row, len(text.ids) - 1], expected[0], atol=2e-4)
+
+
+@pytest.mark.parametrize("lora", [None, Lora(rank=2, alpha=4)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_published_judge_is_trained_on_and_loads_again(
+    directories: dict[str, str], family: str, lora: Lora | None, tmp_path: Path
+) -> None:
+    """Gradients reach the eyes, the answers become likelier, and what is saved judges."""
+    specification = find(directories[family], family)
+    learner = JudgeTask(directories[family], specification, 0.5, lora=lora).build(
+        torch.device("cpu"), torch.float32
+    )
+    tasks = [task for task in TASKS if task in specification.tasks]
+    labels = [label for task in tasks for label in labels_of(task)]
+    batch = learner.collate({"labels": labels_to_table(labels)})
+    free = {name: one for name, one in learner.module.named_parameters() if one.requires_grad}
+    optimizer = torch.optim.Adam(free.values(), lr=1e-2 if lora else 1e-3)
+    losses = []
+    for _ in range(4):
+        optimizer.zero_grad()
+        loss, _ = learner.loss(learner.module, batch)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    sees = [one for name, one in free.items() if "vis" in name and one.grad is not None]
+    assert any(one.grad.abs().sum() > 0 for one in sees) or (lora and "qwen" in family)
+    learner.save(tmp_path)
+    judge = TransformersJudge(str(tmp_path), "judge@1")
+    prompt, candidates = group(tasks[0])
+    sitting = judge.sit(prompt, candidates)
+    text = sitting.pair((0, 1))
+    learner.module.eval()
+    with torch.no_grad():
+        row = learner.module(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, **batch.media
+        ).logits[0, len(text.ids) - 1]
+    np.testing.assert_allclose(sitting.decoder.logits([text])[0, 0], row, atol=2e-3)

@@ -140,9 +140,26 @@ def test_two_workers_train_one_model(local_ray, tmp_path):
     assert set(weights) == {"weight", "bias"}
 
 
+@pytest.mark.slow
+def test_rows_kept_out_end_a_run_and_are_not_learned_from(local_ray, tmp_path):
+    import ray.data
+
+    other = pa.table({"id": ["k0", "k1", "k2"], "x": [-1.0, -2.0, -3.0]})
+    plan = training(num_steps=40, early_stopping={"every": 4, "patience": 1})
+    kept_out = {"rows": ray.data.from_arrow([other])}
+    result, _ = run(tmp_path, LineTask(), plan, kept_out=kept_out)
+    looks = [point["validation_loss"] for point in result.points if "validation_loss" in point]
+    assert len(looks) >= 2
+    assert looks[:-1] == sorted(looks[:-1], reverse=True)
+    assert result.points[-1]["step"] == 40 or looks[-1] >= looks[-2]
+    assert {point["rows"] for point in result.points} == {4}  # of training, not of looks
+
+
 def test_what_cannot_work_is_refused_before_anything_starts(local_ray, tmp_path):
     with pytest.raises(ValueError, match="not a multiple"):
         run(tmp_path, LineTask(), training(num_workers=3))
+    with pytest.raises(ValueError, match="go together"):
+        run(tmp_path, LineTask(), training(), kept_out={"rows": rows()})
     with pytest.raises(ValueError, match="the task reads"):
         fit(
             LineTask(),

@@ -145,6 +145,7 @@ def run(
     save_to: Path | None = None,
     seed: int = 0,
     task=LineTask(),
+    kept_out=(),
 ):
     plan = Plan(task, plan_training, seed, checkpoint_every=6)
     learner = plan.task.build(torch.device("cpu"), zero.DTYPES[plan_training.precision])
@@ -154,7 +155,7 @@ def run(
     progress = progress or Progress()
     if resume is not None:
         engine.load(resume)
-    for _ in train_steps(engine, learner, batches, plan, progress, rank=0):
+    for _ in train_steps(engine, learner, batches, plan, progress, 0, kept_out):
         if progress.step == stop:
             engine.save(save_to)
             progress.write(save_to)
@@ -252,3 +253,97 @@ def test_a_bf16_run_keeps_changes_that_bf16_cannot_tell_apart(zero_stage):
 def test_a_run_that_diverges_stops():
     with pytest.raises(FloatingPointError, match="diverged"):
         run(training(learning_rate=1e30, gradient_clipping=1e30))
+
+
+# ----------------------------------------------------------------------------------- early stopping
+
+#: The line passes y = 3 at x = 2 on its way to y = 5: learned well at first, and then ever worse.
+_OTHER_LINE = 2.0
+
+
+class TwoLines(Line):
+    """Rows from x = 2 on, which no batch of training has, are on another line: y = 3."""
+
+    def loss(self, model, batch):
+        wanted = torch.where(batch > 1.5, torch.full_like(batch, 3.0), 2 * batch + 1)
+        return (model(batch) - wanted).pow(2).mean(), {}
+
+
+@dataclass(frozen=True)
+class TwoLinesTask(LineTask):
+    def build(self, device: torch.device, dtype: torch.dtype) -> Line:
+        return TwoLines(self.noise)
+
+
+def looks() -> list[dict[str, pa.Table]]:
+    shard = Shard([table([f"r{number}" for number in (32, 33, 34, 35, 36)])], "id")
+    return Batches({"rows": shard}, {"rows": 1.0}, 4, seed=0).one_epoch()
+
+
+def stopping(**changes) -> Training:
+    wanted = {"num_steps": 60, "is_cosine": False, "learning_rate": 0.02}
+    return training(**{**wanted, **changes}, early_stopping={"every": 3, "patience": 2})
+
+
+def test_an_epoch_has_every_row_of_every_data_set():
+    shards = {
+        "many": Shard([table([f"r{number:02d}" for number in range(7)])], "id"),
+        "few": Shard([table(["r0", "r1"])], "id"),
+    }
+    seen = Batches(shards, {"many": 0.5, "few": 0.5}, 4, seed=0).one_epoch()
+    assert len(seen) == 4
+    for name, num in (("many", 7), ("few", 2)):
+        assert len({one for part in seen for one in part[name]["id"].to_pylist()}) == num
+
+
+@pytest.mark.usefixtures("process_group")
+@pytest.mark.parametrize("zero_stage", [0, 2, 3])
+def test_a_run_stops_when_rows_kept_out_get_worse_and_keeps_the_best_weights(zero_stage):
+    task = TwoLinesTask()
+    progress, weights = run(stopping(zero_stage=zero_stage), task=task, kept_out=looks())
+    seen = {
+        int(point["step"]): point["validation_loss"]
+        for point in progress.points
+        if "validation_loss" in point
+    }
+    best = min(seen, key=seen.__getitem__)
+    assert list(seen) == list(range(3, best + 7, 3))  # two looks after the best, and no more
+    assert 3 < best < 50
+    assert progress.best_loss == seen[best]
+    plan = training(num_steps=best, is_cosine=False, learning_rate=0.02, zero_stage=zero_stage)
+    _, wanted = run(plan, task=task)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(weights, wanted, strict=True))
+
+
+@pytest.mark.usefixtures("process_group")
+def test_a_run_that_gets_no_worse_goes_to_its_end():
+    same_line = [{"rows": table(["r1", "r9"])}]
+    progress, weights = run(stopping(num_steps=12), kept_out=same_line)
+    seen = [one["validation_loss"] for one in progress.points if "validation_loss" in one]
+    assert progress.step == 12
+    assert seen == sorted(seen, reverse=True)
+    _, wanted = run(stopping(num_steps=12).model_copy(update={"early_stopping": None}))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(weights, wanted, strict=True))
+
+
+@pytest.mark.usefixtures("process_group")
+@pytest.mark.parametrize("stop", [6, 12, 18])
+def test_a_resumed_run_stops_where_the_undisturbed_run_stops(stop, tmp_path):
+    task = TwoLinesTask()
+    undisturbed, wanted = run(stopping(), task=task, kept_out=looks())
+    assert undisturbed.step >= 18
+    run(stopping(), task=task, kept_out=looks(), stop=stop, save_to=tmp_path)
+    resumed, weights = run(
+        stopping(),
+        progress=Progress.read(tmp_path),
+        resume=tmp_path,
+        task=task,
+        kept_out=looks(),
+    )
+    assert resumed.points == undisturbed.points
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(weights, wanted, strict=True))
+
+
+def test_the_best_weights_or_their_average_are_kept_and_not_both():
+    with pytest.raises(ValueError, match="choose one"):
+        stopping(ema_decay=0.9)

@@ -1,11 +1,14 @@
 """What the pairs are worth: one table of generators trained on random pairs, on pairs by points
-alone, and on the factory's pairs, against the base, with the oracle as truth.
+alone, by duels alone, by the published two stages, and on the factory's pairs, against the base,
+with the oracle as truth.
 
     python -m tests.benchmarks.align_ablation [--root runs/laptop] [key=value …]
 
 All start from the same groups and judge (those of the laptop loop, made first where missing), take
-equally many steps, and draw from the same noise. Random pairs have no objections that need a
-margin; pairs by points take the best and worst score. Each has its own root under ROOT/ablation.
+equally many steps, and draw from the same noise. They differ in how candidates are ranked and in
+nothing else, but that random pairs have no objections that need a margin. Pairs by points take the
+best and worst score. The published arms have the candidates and scores of the others and play
+duels of their own: disjoint ones, each in one order. Each has its own root under ROOT/ablation.
 """
 
 from __future__ import annotations
@@ -13,19 +16,33 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
+from factory.ranking import strategy_of
 from jobs import cli, results
+from jobs.judging import judge_ref
 from jobs.loop import run_stages
+from jobs.parts import WRITER
+from jobs.pipelines import digest_dataset, read_groups
 from jobs.workspace import Round
+from schemas import manifest
+from schemas.arrow import groups_to_table
 from schemas.recipe import Recipe, load
+from schemas.rows import Duel
 
 #: Name of the arm -> how its pairs come about.
 ARMS = {
     "random": ["curate.rank.strategy=random", "curate.objections.min_margin=0"],
     "pointwise": ["curate.rank.strategy=pointwise"],
+    "pair_only": ["curate.rank.strategy=pairwise"],
+    "paper": ["curate.rank.strategy=paper"],
     "factory": [],
 }
+#: Arms whose duels are not those of the factory's bracket.
+OWN_DUELS = ("pair_only", "paper")
 
 
 def main() -> None:
@@ -45,6 +62,8 @@ def main() -> None:
             cli.LAPTOP,
             [f"root={root}", *given.overrides, *overrides, "gates.min_win_rate=0"],
         )
+        if arm in OWN_DUELS and not Round(recipe, 1).directory("groups").exists():
+            _duel_again(Round(common, 1), Round(recipe, 1))
         _share_judgement(Round(common, 1), Round(recipe, 1))
         run_stages(recipe, 1, ["curate", "align", "evaluate"])
         table[arm] = _win_rate(recipe)
@@ -60,6 +79,29 @@ def _share_judgement(source: Round, target: Round) -> None:
     for kind in ("labels", "judge", "groups", "profile"):
         if not target.directory(kind).exists():
             shutil.copytree(source.directory(kind), target.directory(kind))
+
+
+def _duel_again(source: Round, target: Round) -> None:
+    """Give an arm the groups that all share, with the duels that its strategy asks for."""
+    judge, strategy = judge_ref(source).load(), strategy_of(target.recipe.curate.rank)
+    groups = []
+    for group in read_groups(source.directory("groups")):
+        duels: list[Duel] = []
+        if group.error is None:
+            sitting = judge.sit(group.prompt, group.candidates)
+            while matches := strategy.plan(group.scores, duels):
+                duels += sitting.duels(matches)
+        groups.append(replace(group, duels=tuple(duels)))
+    directory = target.directory("groups")
+    directory.mkdir(parents=True)
+    pq.write_table(groups_to_table(groups), str(directory / "groups.parquet"), **WRITER)
+    made = replace(
+        source.need("groups"),
+        digest=digest_dataset(directory),
+        counts={"groups": len(groups), "duels": sum(len(one.duels) for one in groups)},
+        files=("groups.parquet",),
+    )
+    (directory / manifest.FILE).write_bytes(manifest.to_bytes(made))
 
 
 def _win_rate(recipe: Recipe) -> results.Estimate:

@@ -43,6 +43,7 @@ from PIL import Image
 
 from actors.judges import TransformersJudge
 from actors.judges.local import TransformersSitting
+from actors.judges.prompts import Medium
 from factory.intervals import clustered_bootstrap
 from factory.judging.text import UnreadableError, parse_verdict
 from factory.ranking import Bracket
@@ -168,7 +169,9 @@ class _Writer:
         pictures = [Image.open(io.BytesIO(one.data)).convert("RGB") for one in media if one]
         pixels = form.processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
         side = model.config.vision_config.image_size // model.config.vision_config.patch_size
-        ids = torch.tensor([form.prompt_ids(self.task.pairwise, group.prompt.text, [side**2] * 2)])
+        tokens = (form.processor.image_token_id,) * side**2
+        shown = [Medium(at, tokens) for at in range(2)]
+        ids = torch.tensor([form.pair(self.task, group.prompt.text, shown).ids])
 
         def decided(so_far: torch.Tensor, *_: object, **__: object) -> bool:
             return self._size(so_far[0, ids.shape[1] :].tolist()) is not None

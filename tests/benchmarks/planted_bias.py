@@ -1,23 +1,29 @@
 """The bias audit and its correction on judges whose biases are known, because they were planted.
 
-    python -m tests.benchmarks.planted_bias [--runs 40] [--prompts 320] [--probed 48]
+    python -m tests.benchmarks.planted_bias [--runs 40] [--prompts 320] [--probed 96]
 
-Pictures of the sandbox are drawn once; every run draws its prompts from that pool and has a judge
-of its own, with noise of its own. All judges here are simulated, in two ways:
+Pictures of the sandbox are drawn, edited and measured once; every run draws its prompts from that
+pool and has a judge of its own, with noise of its own. All judges here are simulated, in two ways:
 
 injected: the sandbox oracle with noise and with a bias added to its scores and duels
     (`factory.sandbox.planted_judge`). Audited with labels of unbiased simulated annotators.
 inherited: the bias is planted in simulated annotators, and the judge is a logistic regression that
     is fitted to their labels, on what the oracle measures and on the attributes of the pictures. It
-    is no vision-language model: one of those for each run would take days. Audited with labels of
-    the same biased annotators, which is the harder case: beyond them the judge has no excess.
+    is no vision-language model: one of those for each run would take days. Audited with held-out
+    labels of the same biased annotators, which is the harder case: beyond them the judge has no
+    excess.
 
 A size is what the bias adds for one standard deviation of the attribute within a prompt (or for the
 first slot, for the word), in standard deviations of true quality within a prompt: 0.2, 0.5
 and 0.8 (Cohen's small, medium and large).
 
 found: share of runs in which the planted bias is flagged, with its sign.
-false alarms: share of clean judges of which anything at all is flagged.
+accused: share of clean judges, or of judges of clean annotators, of which anything is flagged.
+false alarms: share of those accused of something that is not so. A judge of clean annotators leans
+    by what it learnt wrongly from its few labels, and its weights are known: what it gives for one
+    standard deviation of an attribute beyond what the truth gives, over every edit of every picture
+    of the pool, is its true lean. An accusation is right where that is beyond the margin of the
+    audit. For injected clean judges no accusation is right.
 removed: share of the judge's slope beyond the truth, on candidates of prompts that were not
     audited, that the correction takes away; of position, of the lean to the first slot of single
     verdicts that averaging both orders takes away.
@@ -30,6 +36,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -44,8 +51,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from factory.bias.correction import Correction
-from factory.bias.edits import Edit, edit_candidate, edit_pixels
+from factory.bias.edits import EDITS, Edit, edit_candidate, edit_pixels
 from factory.bias.estimate import attribute_sds, bias_profile
+from factory.bias.figure import Relevance
 from factory.bias.observation import (
     Attributes,
     LabelObservation,
@@ -54,12 +62,12 @@ from factory.bias.observation import (
     measure_media,
     observe,
 )
-from factory.bias.probes import Probe, Prober, Twins, sample_prompts
+from factory.bias.probes import Probe, Prober, Twins, sample_prompts, shown
 from factory.bias.profile import BiasProfile
 from factory.matchups import log_odds, matchup
 from factory.media import ATTRIBUTES, encode_png
 from factory.protocols import Judge
-from factory.sandbox.annotators import USUAL, Annotator
+from factory.sandbox.annotators import USUAL, Annotator, see_picture
 from factory.sandbox.drawing import CONTENT_DEFECTS, draw, spoil_scene
 from factory.sandbox.oracle import Measurement, measure_png
 from factory.sandbox.oracle_judge import NAME as ORACLE
@@ -70,6 +78,7 @@ from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score, seed_of
 SIZES = {"small": 0.2, "medium": 0.5, "large": 0.8}
 INJECTED = ("position", *ATTRIBUTES, "word")
 INHERITED = ATTRIBUTES
+WAYS = {"injected": INJECTED, "inherited": INHERITED}
 CLEAN = "none"
 PROBED = (*ATTRIBUTES, "overlay text")
 NUM_CANDIDATES = 4
@@ -91,6 +100,9 @@ def measured(data: bytes, text: str) -> Measurement:
 @cache
 def quality_of(data: bytes, text: str) -> float:
     return measured(data, text).quality
+
+
+seen_by_people = cache(see_picture)
 
 
 @cache
@@ -182,6 +194,56 @@ class Scale:
         return cls(attribute_sds(seen, (), ATTRIBUTES), float(np.sqrt(np.mean(spread))))
 
 
+@dataclass(frozen=True)
+class World:
+    """What all runs share.
+
+    pool: every prompt with its candidates.
+    scale: the units of planted biases.
+    strangers: another group for each prompt.
+    features: least-squares response of what the `LinearJudge` sees to one standard deviation of
+        each attribute, over the edits of the whole pool [attributes, features].
+    truth: the same of true quality, in points [attributes].
+    """
+
+    pool: Sequence[Group]
+    scale: Scale
+    strangers: Mapping[str, Group]
+    features: np.ndarray
+    truth: np.ndarray
+
+    @classmethod
+    def of(cls, pool: Sequence[Group]) -> World:
+        scale = Scale.of(pool)
+        strangers = {one.prompt.prompt_id: pool[at - 1] for at, one in enumerate(pool)}
+        doses = [(name, dose) for name in PROBED for dose in EDITS[name].doses]
+        x, y = [], []
+        for group in pool:
+            for candidate in shown(group)[: Prober().num_candidates]:
+                before, was = features_of(candidate, group.prompt), look_at_candidate(candidate)
+                for name, dose in doses:
+                    changed = edited(candidate, EDITS[name], dose)
+                    assert changed is not None
+                    look = look_at_candidate(changed)
+                    x.append(
+                        [(look[one] - was[one]) / scale.sds[one] for one in ATTRIBUTES]
+                        + [abs(dose) * (name == other) for other in PROBED]
+                    )
+                    better = 4 * (quality(changed, group.prompt) - quality(candidate, group.prompt))
+                    y.append([*(features_of(changed, group.prompt) - before), better])
+        slopes = np.linalg.lstsq(np.array(x), np.array(y))[0][: len(ATTRIBUTES)]
+        return cls(pool, scale, strangers, slopes[:, :-1], slopes[:, -1])
+
+    def leans(self, judge: Judge) -> dict[str, float]:
+        """Points that a judge of clean annotators gives for one standard deviation of each
+        attribute beyond what the truth gives; of any other judge nothing is known.
+        """
+        if not isinstance(judge, LinearJudge):
+            return {}
+        found = self.features @ np.array(judge.weights) / judge.logits_per_point - self.truth
+        return dict(zip(ATTRIBUTES, found.tolist(), strict=True))
+
+
 def origin(candidate: Candidate) -> str:
     """The candidate that this one is an edit of: its id with the name of the edit after it."""
     return " ".join(candidate.candidate_id.split(" ")[:2])
@@ -251,12 +313,18 @@ class LinearSitting:
         return found
 
 
-def features_of(candidate: Candidate, prompt: Prompt) -> list[float]:
+def features_of(candidate: Candidate, prompt: Prompt) -> np.ndarray:
     """What the judge sees: alignment, cleanliness, and the attributes in the annotators' units."""
     assert candidate.media is not None
-    found = measured(candidate.media.data, prompt.text)
-    look = look_at(candidate.media.data)
-    return [found.alignment, found.clean, *(look[name] / USUAL[name][1] for name in ATTRIBUTES)]
+    return _features(candidate.media.data, prompt.text)
+
+
+@cache
+def _features(data: bytes, text: str) -> np.ndarray:
+    found, look = measured(data, text), look_at(data)
+    return np.array(
+        [found.alignment, found.clean, *(look[name] / USUAL[name][1] for name in ATTRIBUTES)]
+    )
 
 
 def fitted_judge(labels: Sequence[tuple[Group, int, int, str]]) -> LinearJudge:
@@ -286,7 +354,8 @@ def fitted_judge(labels: Sequence[tuple[Group, int, int, str]]) -> LinearJudge:
 class Run:
     """What one judge's audit and correction came to."""
 
-    flagged: tuple[tuple[str, str, float], ...]  # kind, name, value
+    flagged: tuple[tuple[str, str, str, float], ...]  # kind, name, measure, value
+    leans: Mapping[str, float]  # true ones, of a judge of clean annotators
     before: float
     after: float
     accuracy_before: float
@@ -303,7 +372,7 @@ def judged(judge: Judge, group: Group) -> Group:
 
 
 def labelled(
-    groups: Sequence[Group], person: Annotator, num: int, rng: Noise
+    groups: Sequence[Group], person: Annotator, num: int, rng: Noise, purpose: str
 ) -> list[tuple[Group, int, int, str]]:
     """Pairs of the groups' candidates with the annotator's preference."""
     found = []
@@ -313,9 +382,8 @@ def labelled(
         first, second = group.candidates[i].media, group.candidates[j].media
         assert first is not None
         assert second is not None
-        told, _ = person.label_pair(
-            first.data, second.data, group.prompt.text, f"{person.seed} {len(found)}"
-        )
+        sides = (seen_by_people(one.data, group.prompt.text) for one in (first, second))
+        told, _ = person.prefer(*sides, f"{purpose} {len(found)}")
         found.append((group, i, j, told))
     return found
 
@@ -324,17 +392,21 @@ def audit(
     judge: Judge,
     groups: Sequence[Group],
     labels: Sequence[tuple[Group, int, int, str]],
+    strangers: Mapping[str, Group],
     num: int,
 ) -> BiasProfile:
-    """As `jobs.audit` does it: groups, labels and probes to a profile."""
+    """As `jobs.audit` does it: groups, labels and probes to a profile.
+
+    Whose media is shown in place of a group's own is the same in every run: one measurement less.
+    """
     prober = Prober(PROBED, twins=(WORDS,), edit=edited, measure=look_at_candidate)
     prompts = [(one.prompt.prompt_id, one.prompt.text) for one in groups]
     sample = sample_prompts(prompts, num, ())
     worded = sample_prompts(prompts, 2 * len(prompts), (WORDS,)).words
     probes: list[Probe] = []
-    for at, group in enumerate(groups):
+    for group in groups:
         if group.prompt.prompt_id in sample.media:
-            probes += prober.media(judge, group, groups[at - 1])
+            probes += prober.media(judge, group, strangers[group.prompt.prompt_id])
         if group.prompt.prompt_id in worded:
             probes += prober.words(judge, group)
     seen = [observe(judged(judge, group), look_at_candidate) for group in groups]
@@ -393,13 +465,12 @@ def accuracy(
     return float(np.mean(hits))
 
 
-def run(
-    way: str, kind: str, size: float, pool: Sequence[Group], scale: Scale, probed: int, number: int
-) -> Run:
+def run(way: str, kind: str, size: float, world: World, probed: int, number: int) -> Run:
+    pool, scale = world.pool, world.scale
     rng = np.random.default_rng(seed_of("run", way, kind, size, number))
     order = rng.permutation(len(pool))
-    # A half is audited; a quarter is labelled; the last quarter is held out.
-    audited, labelled_on, heldout_groups = (
+    # A half is audited; a quarter is what the judge is fitted to; the last quarter is held out.
+    audited, trained_on, heldout_groups = (
         [pool[at] for at in part] for part in np.split(order, [len(pool) // 2, 3 * len(pool) // 4])
     )
     seed = int(rng.integers(2**31))
@@ -409,9 +480,12 @@ def run(
         judge = injected_judge(kind, size, scale, seed)
     else:
         person = annotator(kind, size, scale, seed)
-        judge = fitted_judge(labelled(labelled_on, person, NUM_TRAINED, rng))
-    profile = audit(judge, audited, labelled(labelled_on, person, NUM_LABELS, rng), probed)
-    flagged = tuple((one.kind, one.name, one.estimate.value) for one in profile.flagged())
+        judge = fitted_judge(labelled(trained_on, person, NUM_TRAINED, rng, "training"))
+    told = labelled(audited, person, NUM_LABELS, rng, "audit")
+    profile = audit(judge, audited, told, world.strangers, probed)
+    flagged = tuple(
+        (one.kind, one.name, one.measure, one.estimate.value) for one in profile.flagged()
+    )
     correct = Correction.of(profile)
     heldout = [
         observe(
@@ -434,13 +508,22 @@ def run(
             slope_beyond_truth(one, truth, name) if name else np.nan for one in (heldout, corrected)
         )
     before_after = (accuracy(one, truth, name, scale.sds) for one in (heldout, corrected))
-    return Run(flagged, before, after, *before_after)
+    return Run(flagged, world.leans(judge), before, after, *before_after)
 
 
 def is_found(kind: str, run: Run) -> bool:
     """Whether the planted bias is flagged, with the sign that it was planted with."""
     name = {"position": "first slot", "word": WORDS.name}.get(kind, kind)
-    return any(one == name and value > 0 for _, one, value in run.flagged)
+    return any(one == name and value > 0 for _, one, _, value in run.flagged)
+
+
+def is_false_alarm(run: Run) -> bool:
+    """Whether a judge without a planted bias is accused of anything that is not so."""
+    margin = Relevance().points
+    return any(
+        name not in run.leans or not run.leans[name] * math.copysign(1, value) > margin
+        for _, name, _, value in run.flagged
+    )
 
 
 @dataclass(frozen=True)
@@ -462,6 +545,19 @@ class Cell:
         return float(np.mean([bool(one.flagged) for one in self.runs]))
 
     @property
+    def false_alarms(self) -> float:
+        """Share of judges accused of what is not so."""
+        return float(np.mean([is_false_alarm(one) for one in self.runs]))
+
+    @property
+    def leaning(self) -> float:
+        """Share of judges with a true lean beyond the margin."""
+        margin = Relevance().points
+        return float(
+            np.mean([any(abs(x) > margin for x in one.leans.values()) for one in self.runs])
+        )
+
+    @property
     def removed(self) -> float:
         """Share of the excess that the correction removes; what is left counts without its sign."""
         before = np.mean([abs(one.before) for one in self.runs])
@@ -474,15 +570,11 @@ class Cell:
         return 100 * float(np.mean(lost))
 
 
-_shared: list[tuple[Sequence[Group], Scale]] = []  # of a worker process
-
-
-def _share(pool: Sequence[Group], scale: Scale) -> None:
-    _shared.append((pool, scale))
+_shared: list[World] = []  # of a worker process
 
 
 def _run(way: str, kind: str, size: float, probed: int, number: int) -> Run:
-    return run(way, kind, size, *_shared[0], probed, number)
+    return run(way, kind, size, _shared[0], probed, number)
 
 
 def _cell(
@@ -492,9 +584,16 @@ def _cell(
     one = partial(_run, way, kind, SIZES.get(size, 0.0), probed)
     cell = Cell(way, kind, size, tuple((workers.map if workers else map)(one, range(num))))
     if kind == CLEAN:
-        print(f"{way:9} clean judges accused {cell.accused:5.1%}", flush=True)
-        for accused in [one.flagged for one in cell.runs if one.flagged]:
-            print(f"    {accused}")
+        print(
+            f"{way:9} clean judges accused {cell.accused:5.1%}, falsely {cell.false_alarms:5.1%}; "
+            f"truly leaning {cell.leaning:5.1%}",
+            flush=True,
+        )
+        for one in cell.runs:
+            for accusation in one.flagged:
+                lean = one.leans.get(accusation[1])
+                truly = "" if lean is None else f", true lean {lean:+.3f} points per sd"
+                print(f"    {' '.join(map(str, accusation[:3]))} {accusation[3]:+.3f}{truly}")
     else:
         print(
             f"{way:9} {kind:12} {size:6} found {cell.found:6.1%}  removed {cell.removed:6.1%}  "
@@ -510,27 +609,28 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=40, help="judges of each kind and size")
     parser.add_argument("--clean", type=int, default=40, help="clean judges of each way")
     parser.add_argument("--prompts", type=int, default=320, help="in the pool")
-    parser.add_argument("--probed", type=int, default=48, help="prompts that an audit probes")
+    parser.add_argument("--probed", type=int, default=96, help="prompts that an audit probes")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     given = parser.parse_args()
     began = time.process_time()
-    pool = draw_pool(given.prompts)
-    scale = Scale.of(pool)
+    world = World.of(draw_pool(given.prompts))
     print(f"simulated judges on {given.prompts} prompts x {NUM_CANDIDATES} drawn pictures")
-    print(f"one sd of true quality within a prompt: {scale.points:.2f} points")
-    _share(pool, scale)
+    print(f"one sd of true quality within a prompt: {world.scale.points:.2f} points")
+    truth = dict(zip(ATTRIBUTES, world.truth.round(3).tolist(), strict=True))
+    print(f"true quality itself answers to the edits, in points per sd: {truth}", flush=True)
+    _shared.append(world)
     with ExitStack() as stack:
         workers = None
-        if given.jobs > 1:  # each keeps a cache of its own of what it has measured
-            made = ProcessPoolExecutor(given.jobs, get_context("fork"), _share, (pool, scale))
-            workers = stack.enter_context(made)
+        if given.jobs > 1:  # each goes on with a copy of what is measured so far
+            workers = stack.enter_context(ProcessPoolExecutor(given.jobs, get_context("fork")))
         cells = [
             _cell(workers, way, kind, size, given.runs if size else given.clean, given.probed)
-            for way, kinds in (("injected", INJECTED), ("inherited", INHERITED))
-            for kind, size in [(CLEAN, ""), *itertools.product(kinds, SIZES)]
+            for way in given.ways
+            for kind, size in [(CLEAN, ""), *itertools.product(WAYS[way], SIZES)]
         ]
     figures: dict[str, float] = {}
-    for way in ("injected", "inherited"):
+    for way in given.ways:
         (clean,) = (one for one in cells if one.way == way and one.kind == CLEAN)
         small = [one for one in cells if one.way == way and one.size == "small"]
         plain = [one for one in cells if one.way == way and one.size in ("medium", "large")]
@@ -538,7 +638,9 @@ def main() -> None:
         figures |= {
             f"{way}_found_least": min(one.found for one in plain),
             f"{way}_found_small_mean": float(np.mean([one.found for one in small])),
-            f"{way}_false_alarms": clean.accused,
+            f"{way}_accused": clean.accused,
+            f"{way}_false_alarms": clean.false_alarms,
+            f"{way}_truly_leaning": clean.leaning,
             f"{way}_removed_least": min(one.removed for one in measured_cells),
             f"{way}_removed_mean": float(np.mean([one.removed for one in measured_cells])),
             f"{way}_accuracy_cost_most": max(one.cost for one in plain),

@@ -30,3 +30,12 @@ def test_a_reason_counts_once_a_pair():
         "thin margin",
         "unsafe",
     ]
+
+
+def test_weights_say_what_the_kept_pairs_are_worth():
+    survey = Survey()
+    assert survey.num_effective == 0
+    for weight in (1.0, 1.0, 0.5):
+        survey.add("kept", (), {}, weight)
+    survey.add("rejected", (), {}, 1.0)
+    assert survey.num_effective == 2.5**2 / 2.25

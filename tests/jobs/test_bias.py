@@ -13,6 +13,8 @@ from factory.bias.figure import Figure
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.intervals import Interval
+from factory.judging.abstention import Abstention
+from factory.judging.calibration import Calibration, TaskCalibration, Temperature
 from jobs.report import BIAS_KINDS
 from jobs.results import Estimate
 from jobs.stages import audit, curate, evaluate
@@ -100,6 +102,45 @@ def test_a_breached_bias_gate_stops_a_promotion(at):
     assert evaluate.decide(won, {}, clean, *models, at).decision == "promote"
 
 
+def test_a_judge_that_was_not_probed_promotes_nothing(at):
+    won = Estimate("win rate", 0.8, 0.7, 0.9, 0.5)
+    models = Model("x", "generator@0"), Model("y", "generator@1")
+    decided = evaluate.decide(won, {}, BiasProfile((), {}, {}, 40, 0, 0), *models, at)
+    assert decided.decision == "keep"
+    missing = [one for one in decided.findings if not one.is_passed]
+    assert [one.gate for one in missing] == [
+        "max_attribute_slope",
+        "max_damage_gain",
+        "min_media_drop",
+    ]
+    assert all("not probed (see audit.num_groups)" in one.message for one in missing)
+
+
+def abstaining(at: Round, is_calibrated: bool = False) -> Round:
+    objections = at.recipe.curate.objections.model_copy(update={"abstain": True})
+    curating = at.recipe.curate.model_copy(update={"objections": objections})
+    produce = at.recipe.produce.model_copy(update={"is_calibrated": is_calibrated})
+    return Round(at.recipe.model_copy(update={"curate": curating, "produce": produce}), 1)
+
+
+def test_abstention_is_read_from_the_judge(at):
+    assert curate._least_confidence(at) == {}
+    directory = at.directory("judge")
+    directory.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"judge@1 has no calibration .*fit_share"):
+        curate._least_confidence(abstaining(at))
+    Calibration({"image_generation": TaskCalibration(Temperature(2.0))}).save(directory)
+    with pytest.raises(InputError, match=r"judge@1 has no abstention"):
+        curate._least_confidence(abstaining(at))
+    rule = Abstention(0.9, 0.8, 0.9, 0.8, 0.5, 100, 80.0)
+    fitted = TaskCalibration(Temperature(2.0), abstention=rule)
+    Calibration({"image_generation": fitted}).save(directory)
+    assert curate._least_confidence(abstaining(at)) == {"image_generation": 0.9}
+    assert curate._least_confidence(abstaining(at, is_calibrated=True)) == {
+        "image_generation": pytest.approx(0.75)
+    }
+
+
 # --------------------------------------------------------------------------------------- balance
 
 
@@ -126,9 +167,30 @@ def test_pairs_are_rejected_until_the_set_is_balanced(tmp_path):
     pairs += [pair(30, bright, dark, "rejected"), pair(31, 100, 100)]
     for part, rows in enumerate((pairs[:9], pairs[9:])):
         pq.write_table(pairs_to_table(rows), tmp_path / f"{part}.parquet")
-    balance = curate.Balance({"brightness": 0.1, "flat": 0.0}, limit=0.5)
-    gone = balance(tmp_path, {"pair-20": "near-duplicate of another pair"})
+    balance = curate.Balance({"brightness": 0.1, "flat": 0.0}, 0.5)
+    gone = balance(tmp_path, {"pair-20": "near-duplicate of another pair"}).objections
     assert all(reason.startswith("imbalance: the chosen side leads") for reason in gone.values())
     # Leads of 5.5 sd: 1 bright side against the 1 dark one that is left is level, 2 would not be.
     assert len(gone) == 11
     assert set(gone) < {one.pair_id for one in pairs[:12]}  # never one that is rejected already
+
+
+def test_pairs_are_weighed_until_the_set_is_balanced(tmp_path):
+    bright, dark = 200, 60
+    pairs = [pair(n, bright, dark) for n in range(9)] + [pair(n, dark, bright) for n in (20, 21)]
+    pairs += [pair(30, bright, dark, "rejected")]
+    pq.write_table(pairs_to_table(pairs), tmp_path / "0.parquet")
+    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, {})
+    # Nine times w against two: (9 w - 2) lead = 0.5 (9 w + 2).
+    assert not amend.objections
+    assert set(amend.weights) == {one.pair_id for one in pairs[:9]}
+    lead = 140 / 255 / 0.1
+    wanted = 2 * (lead + 0.5) / 9 / (lead - 0.5)
+    assert list(amend.weights.values()) == [pytest.approx(wanted, rel=1e-5)] * 9
+    table = amend(pairs_to_table(pairs))
+    assert table.column("weight").to_pylist()[8:] == [pytest.approx(wanted, rel=1e-5), 1, 1, 1]
+    assert table.column("verdict").to_pylist()[:11] == ["kept"] * 11
+    # Without any pair that leads the other way there is no balance.
+    pq.write_table(pairs_to_table(pairs[:9]), tmp_path / "0.parquet")
+    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, {})
+    assert (len(amend.objections), len(amend.weights)) == (9, 0)

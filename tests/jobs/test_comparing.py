@@ -64,7 +64,7 @@ def compared(at, gains, **more):
 
 
 def gates_of(found, at):
-    decision = decide(found, BiasProfile((), {}, {}, 0, 0, 0), OLD, NEW, at)
+    decision = decide(found, BiasProfile((), {}, {}, 0, 0, 1), OLD, NEW, at)
     return decision, [one for one in decision.findings if not one.is_passed]
 
 
@@ -203,3 +203,25 @@ def test_a_witness_must_not_be_the_judge_nor_have_its_labels(at, tmp_path: Path)
         "another",
     )
     assert _heldout_judge(at) == []
+
+
+def test_error_rates_are_of_answers_and_by_the_oracle_alone(at):
+    judges = {"judge@1": 0.0, "oracle@0": 0.0}
+    assert compared(at, judges).evaluation.errors == ()
+    groups = []
+    for number, one in enumerate(contests(judges, seeds=1)):
+        # The champion is right in one of three, the challenger in two of three.
+        value = {"generator@0": 5.0 if number % 3 == 0 else 3.0}
+        value["generator@1"] = 5.0 if number % 3 else 3.0
+        points = {side.candidate_id: value[side.generator] for side in one.candidates}
+        scores = tuple(replace(score, value=points[score.candidate_id]) for score in one.scores)
+        prompt = replace(one.prompt, task="image_understanding")
+        groups.append(replace(one, prompt=prompt, scores=scores))
+    names = (OLD.address, NEW.address)
+    before, after, mended = compare(groups, list(judges), names, at).evaluation.errors
+    assert (before.name, after.name) == ("error rate of generator@0", "error rate of generator@1")
+    assert (before.value, after.value) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
+    assert mended.value == pytest.approx(0.5)
+    assert 0.0 < mended.low < mended.value < mended.high < 1.0
+    assert mended.by == "oracle@0"
+    assert compare(groups, ["judge@1"], names, at).evaluation.errors == ()

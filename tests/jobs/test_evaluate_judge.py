@@ -16,6 +16,7 @@ from factory.sandbox.world import parse, sample_captions
 from jobs import evaluate_judge, results
 from jobs.agreement import AFTER, MACRO, as_text, estimate_of, report
 from jobs.judging import OPINIONS_FILE, read_opinions
+from jobs.tracking import Tracker
 from schemas import manifest
 from schemas.rows import Duel, Opinion, Score
 
@@ -81,6 +82,14 @@ def test_a_benchmark_is_measured_once_and_told_again(
         "vote: tievote",
     ]
     assert len(read_opinions(out / OPINIONS_FILE)) == 7
+    tracker = Tracker("laptop", tmp_path / "run")
+    (run,) = tracker.client.search_runs(
+        [tracker.experiment_id], "tags.`factory.stage` = 'evaluate_judge-genai-bench'"
+    )
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["accuracy_without_ties"] == pytest.approx(5 / 6)
+    assert run.data.metrics["unusable_rows"] == 1
+    assert run.data.params["format"] == "genai-bench"
     first = capsys.readouterr().out
     assert "1 row(s) unusable" in first
     assert evaluate_judge.main(command) == 0

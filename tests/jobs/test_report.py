@@ -138,7 +138,7 @@ def test_every_section_is_there(page):
         "rejected first 0.60 · 0.10 · 0.30",
         "score 3.50 ± 0.40",
         "leaves out 0.5",
-        "corrected 0.00 [−0.10, 0.10]",
+        "→ 0.00 [−0.10, 0.10]",
         "not measured",
         "by heldout-judge@1",
         "judge@1 · loss",
@@ -198,6 +198,26 @@ def test_examples_of_each_kind(data):
 
 
 # ------------------------------------------------------------------------- what is not there
+
+
+def test_only_flagged_biases_stand_out(data):
+    told = Estimate("contrast: slope of scores", 0.02, 0.01, 0.03, 0.0, num=96, kind="edit")
+    after = Estimate("brightness", 0.01, -0.02, 0.04)
+    flagged = Estimate(
+        *("brightness: slope of scores", 0.4, 0.3, 0.5, 0.0),
+        num=96,
+        kind="edit",
+        is_flagged=True,
+        corrected=after,
+    )
+    page = render(dataclasses.replace(data, profile=(told, flagged)))
+    section = page[page.index('<section id="bias">') : page.index('<section id="gains">')]
+    assert section.count('class="dot clear below"') == 1
+    assert "<b>leaves out" not in section  # as it does for a gain
+    said = Page(f"<div>{section}</div>").said()
+    assert "1 flagged brightness: slope of scores" in said
+    assert "0.40 [0.30, 0.50] → 0.010 [−0.020, 0.040]" in said
+    assert said.count("leaves out 0") == 1
 
 
 def test_reliability_lies_on_the_diagonal_of_a_calibrated_judge():

@@ -48,6 +48,13 @@ def test_a_bad_value_is_named(override: str, message: str) -> None:
         load(LAPTOP, [override])
 
 
+@pytest.mark.parametrize("user", ["produce.is_calibrated", "curate.objections.abstain"])
+def test_what_needs_a_calibration_asks_for_one(user: str) -> None:
+    load(LAPTOP, [f"{user}=true"])
+    with pytest.raises(RecipeError, match=f"{user}: there is no calibration with"):
+        load(LAPTOP, [f"{user}=true", "train_judge.calibration.fit_share=0"])
+
+
 def test_all_faults_are_listed_at_once() -> None:
     with pytest.raises(RecipeError) as caught:
         load(LAPTOP, ["seed=x", "bogus=1"])

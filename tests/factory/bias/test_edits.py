@@ -1,16 +1,22 @@
 """Edits move what they say they move, by their dose, and nothing else that can be left alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from factory.bias.edits import (
     EDITS,
+    MAX_FRAMES,
     blank,
     edit_answer,
     edit_candidate,
     edit_frames,
     edit_pixels,
+    unedited,
 )
+from factory.bias.observation import measure_candidate
+from factory.clips import decode_clip, describe, write_clip
 from factory.media import ATTRIBUTES, attributes, decode, encode_png, is_blank
 from schemas.rows import Candidate, Media
 
@@ -102,7 +108,6 @@ def test_an_answer_is_made_longer_or_shorter():
 
 def test_an_edit_applies_to_what_it_is_for():
     still, spoken = candidate(), candidate(answer="a dog")
-    moving = Candidate("c", "g@1", 0, Media(still.media.data, 48, 48, num_frames=8, fps=4.0))
     failed = Candidate("c", "g@1", 0, error="out of memory")
     edited = edit_candidate(still, EDITS["brightness"], 1.0)
     assert (decode(edited.media.data) == edit_pixels(picture(), "brightness", 1.0)).all()
@@ -112,7 +117,6 @@ def test_an_edit_applies_to_what_it_is_for():
         (spoken, "brightness"),  # its picture belongs to the question
         (still, "length"),
         (still, "low motion"),
-        (moving, "brightness"),
         (failed, "brightness"),
     ):
         assert edit_candidate(one, EDITS[name], 1.0) is None
@@ -122,4 +126,39 @@ def test_blank_media_shows_nothing():
     grey = blank(candidate().media)
     assert is_blank(decode(grey.data))
     assert (grey.width, grey.height) == (48, 48)
-    assert blank(Media(b"clip", 48, 48, num_frames=8, fps=4.0)) is None
+    grey = blank(Media(b"clip", 48, 48, num_frames=40, fps=20.0))
+    assert all(is_blank(frame) for frame in decode_clip(grey.data, 3))
+    assert grey == describe(grey.data)
+    assert (grey.num_frames, grey.fps) == (MAX_FRAMES, 8.0)
+
+
+def moving(speed=4, num_frames=6):
+    """A clip of a bright square that crosses a picture."""
+    frames = np.stack([picture(3)] * num_frames)
+    for at in range(num_frames):
+        frames[at, 8:20, speed * at : speed * at + 12] = 240
+    return Candidate("c", "g@1", 0, write_clip(frames, Media(b"", 48, 48, num_frames, 6.0)))
+
+
+def test_a_clip_is_edited_frame_by_frame():
+    clip = moving()
+    start = unedited(clip)
+    brighter = edit_candidate(clip, EDITS["brightness"], 1.0)
+    assert brighter.media == describe(brighter.media.data)  # size, frames and speed stay
+    assert replace(brighter.media, data=b"") == replace(clip.media, data=b"")
+    before, after = (decode_clip(one.media.data, 6).astype(int) for one in (start, brighter))
+    assert np.median(after - before) == pytest.approx(30, abs=2)
+    assert start.candidate_id == "c"
+    assert unedited(candidate()) == candidate()
+
+
+def test_motion_falls_with_the_dose_and_other_attributes_stay():
+    clip = moving()
+    before = measure_candidate(unedited(clip))
+    half, still = (
+        measure_candidate(edit_candidate(clip, EDITS["low motion"], dose)) for dose in (0.5, 1.0)
+    )
+    assert before["motion"] > 1.5 * half["motion"] > 3 * still["motion"]
+    assert still["motion"] < 0.002
+    assert still["brightness"] == pytest.approx(before["brightness"], abs=0.01)
+    assert measure_candidate(moving(speed=1))["motion"] < before["motion"]

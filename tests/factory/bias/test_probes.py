@@ -1,12 +1,16 @@
 """What a judge is asked, and what is told of its answers: a judge whose every liking is known."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
+from factory.bias.figure import Relevance, flag
+from factory.bias.observation import measure_media
 from factory.bias.probes import Prober, Twins, sample_prompts
+from factory.bias.response import edit_figures
+from factory.clips import write_clip
 from factory.media import MediaError, attributes, decode, encode_png
 from factory.sandbox.planted_judge import NAME, PlantedJudge
 from schemas.rows import Candidate, Group, Media, Prompt, Score
@@ -96,6 +100,60 @@ def test_a_verdict_that_an_edit_turns_is_a_flip():
             lead = gap if one.candidate_id == bright.candidate_id else -gap
             assert one.is_flipped == (lead * (lead + one.changes["brightness"]) < 0)
     assert any(one.is_flipped for one in probes)
+
+
+@dataclass(frozen=True)
+class Even:
+    """Three points for everything."""
+
+    name: str = "even@1"
+
+    def sit(self, prompt, candidates):
+        return EvenSitting(candidates)
+
+
+@dataclass(frozen=True)
+class EvenSitting:
+    candidates: tuple[Candidate, ...]
+
+    def scores(self):
+        return [Score(one.candidate_id, "even@1", 3.0, 0.0) for one in self.candidates]
+
+
+def clips(number):
+    """Two clips of a square that crosses a picture, one fast and one slow."""
+    made = []
+    for speed in (2, 3):
+        rng = np.random.default_rng((number, speed))
+        cells = rng.integers(60, 120, (4, 4, 3), dtype=np.uint8)
+        frames = np.stack([cells.repeat(8, axis=0).repeat(8, axis=1)] * 8)
+        for at in range(8):
+            frames[at, 4:14, speed * at : speed * at + 10] = 230
+        clip = write_clip(frames, Media(b"", 32, 32, 8, 8.0))
+        made.append(Candidate(f"{number} {speed}", "g@1", speed, clip))
+    return Group(Prompt.of(f"a square {number}"), tuple(made))
+
+
+def test_a_judge_that_likes_stillness_is_found_by_stilling_clips():
+    names, groups = ("low motion", "brightness"), [clips(number) for number in range(6)]
+    fair = PlantedJudge(Even(), score_sd=0.02, measure=measure_media)
+    liking = replace(fair, likings={"motion": -30.0})
+    found = {}
+    for one in (fair, liking):
+        prober = Prober(edits=names, num_candidates=1)
+        probes = [probe for clip in groups for probe in prober.media(one, clip, groups[0])]
+        assert {probe.kind for probe in probes} == {"edit", "blank", "swapped"}
+        still = [probe for probe in probes if (probe.name, probe.dose) == ("low motion", 1.0)]
+        assert all(probe.changes["motion"] < -0.008 for probe in still)
+        figures = flag(edit_figures(probes, {"brightness": 0.1, "motion": 0.01}, Relevance()), 0.05)
+        found[one] = {figure.measure: figure for figure in figures if figure.name == "low motion"}
+        assert not any(figure.is_flagged for figure in figures if figure.name == "brightness")
+    half, whole = (found[liking][f"mean shift of scores at dose {dose}"] for dose in ("0.5", "1"))
+    assert whole.is_flagged
+    assert whole.estimate.low > 0.1
+    assert 0.3 < half.estimate.value / whole.estimate.value < 0.7  # dose and response
+    assert math.isnan(half.p_value)
+    assert not found[fair]["mean shift of scores at dose 1"].is_flagged
 
 
 def test_blank_and_swapped_media_take_the_picture_away():

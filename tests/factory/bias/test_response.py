@@ -67,16 +67,18 @@ def test_a_judge_that_finds_every_edit_worse_is_not_accused():
     assert all(one.estimate.high < -0.3 for one in means)
 
 
-def test_a_few_jumps_do_not_drown_a_slope():
+def test_intervals_hold_the_truth_where_half_of_the_edits_do_harm():
     rng = np.random.default_rng(10)
-    probes = edit_probes(rng, {"brightness": 0.4}, noise=0.1)
-    jumpy = [
-        replace(one, shift=one.shift + (rng.random() < 0.05) * rng.choice([-3.0, 3.0]))
-        for one in probes
-    ]
-    slope = slopes_of(edit_figures(jumpy, SDS, NONE, 200), SCORES)["brightness"].estimate
-    assert slope.low < 0.4 < slope.high
-    assert slope.high - slope.low < 0.1
+    num_held = 0
+    for _ in range(60):
+        probes = [
+            replace(one, shift=one.shift - abs(one.dose) * harm)
+            for one in edit_probes(rng, {"brightness": 0.4}, num=24, noise=0.01)
+            for harm in [(rng.random() < 0.5) * rng.exponential(0.5)]
+        ]
+        slope = slopes_of(edit_figures(probes, SDS, NONE, 100), SCORES)["brightness"].estimate
+        num_held += slope.low < 0.4 < slope.high
+    assert num_held >= 51  # 57 are expected; with residuals clipped, 31 did
 
 
 def test_false_alarms_are_rare():

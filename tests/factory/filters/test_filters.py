@@ -22,7 +22,7 @@ from factory.filters import (
     objections_of,
     pictures,
 )
-from factory.filters.verdicts import confidence
+from factory.filters.verdicts import Abstain, confidence
 from factory.media import entropy
 from factory.pairing import invalid_pair
 from schemas.recipe import Objections
@@ -61,6 +61,28 @@ def test_judging_again_replaces_the_verdict():
 def test_an_invalid_pair_stays_as_it_is():
     record = invalid_pair(Group(GOOD.prompt, ()), "no group: out of memory")
     assert judge_pair(record, ALL) is record
+
+
+@pytest.mark.parametrize(
+    ("p_chosen", "least", "said"),
+    [
+        (0.8, 0.8, None),  # the pair that the rule was taken from
+        (0.79, 0.8, "abstention: a duel with confidence 0.790, 0.800 wanted"),
+        (0.2, 0.8, None),  # sure of the other side: a disagreement, and not a doubt
+        (0.99, math.inf, "abstention: no confidence is known that is enough on image_generation"),
+        (math.nan, 0.8, None),  # the two never met
+    ],
+)
+def test_abstention(p_chosen, least, said):
+    pair = replace(GOOD, p_chosen=p_chosen)
+    task = GOOD.prompt.task
+    assert Abstain({task: least})(pair) == said
+    assert Abstain({task: least})(replace(pair, p_chosen=1 - p_chosen)) == said
+    assert Abstain({"video_generation": least})(pair) is None
+    settings = Objections(min_margin=0, min_confidence=0, abstain=True)
+    raised = judge_pair(pair, objections_of(settings, least_confidence={task: least})).objections
+    assert [one for one in raised if one.startswith("abstention")] == ([said] if said else [])
+    assert not any(isinstance(one, Abstain) for one in ALL)
 
 
 def test_inconsistent():

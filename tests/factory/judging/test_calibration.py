@@ -251,6 +251,26 @@ def test_a_calibration_travels_with_the_judge(tmp_path):
     json.loads((tmp_path / FILE).read_text(), parse_constant=pytest.fail)
 
 
+def test_the_least_confidence_is_mapped_with_the_statements():
+    calibration = Calibration(
+        {
+            TASK: TaskCalibration(
+                Temperature(2.0), abstention=Abstention(0.9, 0.8, 0.9, 0.8, 0.5, 100, 80.0)
+            ),
+            "video_generation": TaskCalibration(
+                abstention=Abstention(None, 0.9, None, None, 0.0, 30, 0.0)
+            ),
+            "image_understanding": TaskCalibration(),
+        }
+    )
+    # The odds of 9 to 1 become 3 to 1 at a temperature of 2.
+    assert calibration.least_confidence(is_calibrated=False) == {
+        TASK: 0.9,
+        "video_generation": math.inf,
+    }
+    assert calibration.least_confidence(is_calibrated=True)[TASK] == pytest.approx(0.75)
+
+
 def test_no_file_is_no_calibration_and_a_broken_one_an_error(tmp_path):
     assert Calibration.load(tmp_path) is None
     (tmp_path / FILE).write_text('{"tasks": {"smell": {}}}')

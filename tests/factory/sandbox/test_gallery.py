@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from actors.judges.prompts import PromptFormat
+from actors.judges.prompts import Medium, PromptFormat
 from factory.sandbox import gallery
 from factory.sandbox.base_vlm import (
     SPECIFICATION,
@@ -120,5 +120,6 @@ def test_a_base_is_asked_in_the_words_that_it_has_learned(drawn: list[Series]) -
             if "closer" in learned:
                 break
         stated = learned.split("caption : ")[1].partition(" . ")[0]
-        asked = form.prompt_ids(SPECIFICATION.task(task).pairwise, stated, [size, size])
+        media = [Medium(at, (processor.image_token_id,) * size) for at in range(2)]
+        asked = form.pair(SPECIFICATION.task(task), stated, media).ids
         assert learned.startswith(" ".join(words(asked)))

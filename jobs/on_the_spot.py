@@ -1,0 +1,176 @@
+"""One prompt's candidates from files and words: judged, compared two by two, and told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from factory.clips import describe
+from factory.matchups import Matchup, matchup
+from factory.media import MediaError
+from factory.prompts import PromptsError, check_text
+from factory.protocols import Explains, Judge
+from jobs.workspace import InputError
+from schemas.rows import Candidate, Duel, Media, Prompt, Score, Task
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is to be judged; a candidate's id is what the user called it."""
+
+    prompt: Prompt
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge says of a case.
+
+    scores: one for each candidate, with `reasons` in the same order.
+    matchups: of every two candidates, None where one could not be judged; with `why` likewise.
+    """
+
+    case: Case
+    judge: str
+    scores: tuple[Score, ...]
+    reasons: tuple[str, ...]
+    matchups: tuple[tuple[str, str, Matchup | None], ...]
+    why: tuple[str, ...]
+
+
+def read_case(files: Sequence[Path], text: str, answers: Sequence[str], *, is_video: bool) -> Case:
+    """The files and words of a command line as a prompt and its candidates.
+
+    Args:
+        files: pictures or clips; of a question exactly one.
+        text: the caption, or the question that `answers` are given to.
+        answers: none for a caption.
+        is_video: whether the files are to be clips.
+
+    Raises:
+        InputError: a file that cannot be read or is of the other kind, no text, answers without a
+            question, a question about several files, two candidates of one name.
+    """
+    for words in (text, *answers):
+        if not words.strip():
+            raise InputError("the caption, the question or an answer is empty")
+        try:
+            check_text(words, repr(f"{words:.40}"))
+        except PromptsError as error:
+            raise InputError(str(error)) from None
+    media = [_read(path, is_video) for path in files]
+    medium = "video" if is_video else "image"
+    if answers:
+        if len(media) != 1:
+            raise InputError(f"--question: is about one --{medium}, not {len(media)}")
+        task: Task = "video_understanding" if is_video else "image_understanding"
+        named = [Candidate(answer, "user", 0, answer=answer) for answer in answers]
+        prompt = Prompt.of(text, task, media=media[0])
+    else:
+        task = "video_generation" if is_video else "image_generation"
+        named = [
+            Candidate(str(path), "user", 0, one) for path, one in zip(files, media, strict=True)
+        ]
+        prompt = Prompt.of(text, task)
+    names = [one.candidate_id for one in named]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"{twice!r} is given twice; every candidate is judged once")
+    return Case(prompt, tuple(named))
+
+
+def _read(path: Path, is_video: bool) -> Media:
+    try:
+        found = describe(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except MediaError as error:
+        raise InputError(f"{path}: {error}") from None
+    if (found.num_frames > 1) != is_video:
+        kind, option = ("a picture", "--image") if is_video else ("a clip", "--video")
+        raise InputError(f"{path}: is {kind}; give it by {option}")
+    return found
+
+
+def judge(judge: Judge, case: Case) -> Judgement:
+    """Score every candidate, compare every two in both orders, and ask why."""
+    sitting = judge.sit(case.prompt, case.candidates)
+    scores = sitting.scores()
+    pairs = list(combinations(range(len(case.candidates)), 2))
+    duels: list[Duel] = []
+    if pairs:
+        duels = sitting.duels([match for i, j in pairs for match in ((i, j), (j, i))])
+    names = [one.candidate_id for one in case.candidates]
+    found = [(names[i], names[j], matchup(duels, names[i], names[j])) for i, j in pairs]
+    reasons, why = [""] * len(scores), [""] * len(pairs)
+    if isinstance(sitting, Explains):
+        reasons = [
+            "" if score.error else sitting.justify_score(at, score.value)
+            for at, score in enumerate(scores)
+        ]
+        why = [
+            sitting.justify_duel(pair, met.preference) if met else ""
+            for pair, (_, _, met) in zip(pairs, found, strict=True)
+        ]
+    return Judgement(case, judge.name, tuple(scores), tuple(reasons), tuple(found), tuple(why))
+
+
+def as_text(found: Judgement) -> str:
+    """For people: a line for each candidate and each two of them."""
+    lines = [f"{found.judge} on {found.case.prompt.task}: {found.case.prompt.text}"]
+    for score, reason in zip(found.scores, found.reasons, strict=True):
+        said = (
+            f"invalid: {score.error}" if score.error else f"{score.value:.2f} ± {score.spread:.2f}"
+        )
+        lines.append(f"  {said}  {score.candidate_id}{_because(reason)}")
+    for (first, second, met), reason in zip(found.matchups, found.why, strict=True):
+        if met is None:
+            lines.append(f"  not compared: {first} | {second}")
+            continue
+        lines.append(
+            f"  first {met.p_first:.2f}, second {met.p_second:.2f}, tie {met.p_tie:.2f}"
+            f"{' (turns with the order shown)' if met.is_flipped else ''}"
+            f"  {first} | {second}{_because(reason)}"
+        )
+    return "\n".join(lines)
+
+
+def _because(reason: str) -> str:
+    return f"\n    because: {reason}" if reason else ""
+
+
+def as_json(found: Judgement) -> str:
+    """For programs: the same figures; what could not be judged has an error and no number."""
+    scores: list[dict[str, Any]] = [
+        {
+            "candidate": one.candidate_id,
+            "score": None if one.error else one.value,
+            "spread": None if one.error else one.spread,
+            "reason": reason,
+            "error": one.error,
+        }
+        for one, reason in zip(found.scores, found.reasons, strict=True)
+    ]
+    pairs = [
+        {"first": first, "second": second, "reason": reason}
+        | ({"error": "not compared"} if met is None else _figures(met))
+        for (first, second, met), reason in zip(found.matchups, found.why, strict=True)
+    ]
+    return json.dumps(
+        {
+            "judge": found.judge,
+            "task": found.case.prompt.task,
+            "prompt": found.case.prompt.text,
+            "scores": scores,
+            "pairs": pairs,
+        },
+        ensure_ascii=False,
+    )
+
+
+def _figures(met: Matchup) -> dict[str, Any]:
+    wanted = ("p_first", "p_second", "p_tie", "logit", "is_flipped")
+    return {"verdict": met.preference, **{name: asdict(met)[name] for name in wanted}}

@@ -1,0 +1,58 @@
+"""Contests of twins: who met whom, and how often either model is wrong."""
+
+import math
+
+import pytest
+
+from factory.contest import errors
+from schemas.rows import Candidate, Group, Prompt, Score
+
+JUDGE = "oracle@0"
+
+
+def group(name: str, old: list[float], new: list[float]) -> Group:
+    """A contest group whose candidates got these points; NaN is a score that could not be read."""
+    candidates = [Candidate(f"{name} {at}", "g@0", at) for at in range(len(old) + len(new))]
+    scores = [
+        Score(one.candidate_id, JUDGE, value, 0.0, "unreadable" if math.isnan(value) else None)
+        for one, value in zip(candidates, [*old, *new], strict=True)
+    ]
+    other = [Score(one.candidate_id, "judge@1", 1.0, 0.0) for one in candidates]
+    return Group(Prompt.of(name), tuple(candidates), (*other, *scores))
+
+
+def test_errors_are_counted_over_twins_that_could_both_be_judged():
+    nan = math.nan
+    found = errors(
+        [
+            group("a", [1.0, 5.0], [5.0, 5.0]),
+            group("b", [3.0, 4.9], [3.0, 5.0]),
+            group("c", [5.0, nan], [1.0, 1.0]),  # the second pair of twins is invalid
+            group("d", [1.0], [5.0]),
+        ],
+        JUDGE,
+        5.0,
+    )
+    # Champion: wrong in a1, b1, b2, d1 of 6; challenger: in b1, c1.
+    assert (found.num, found.num_invalid) == (6, 1)
+    assert found.champion.value == pytest.approx(4 / 6)
+    assert found.challenger.value == pytest.approx(2 / 6)
+    assert found.reduction.value == pytest.approx(0.5)
+    assert found.reduction.low <= found.reduction.value <= found.reduction.high
+
+
+def test_a_share_of_mended_errors_needs_errors():
+    nan = math.nan
+    perfect = errors([group(str(at), [5.0], [5.0]) for at in range(3)], JUDGE, 5.0)
+    assert perfect.champion.value == 0.0
+    assert math.isnan(perfect.reduction.value)
+    unread = errors([group("a", [nan], [5.0])], JUDGE, 5.0)
+    assert (unread.num, unread.num_invalid) == (0, 1)
+    assert math.isnan(unread.champion.value)
+
+
+def test_equal_models_mend_nothing_within_the_interval():
+    groups = [group(str(at), [5.0 - at % 2], [5.0 - (at // 2) % 2]) for at in range(200)]
+    found = errors(groups, JUDGE, 5.0)
+    assert found.champion.value == found.challenger.value == 0.5
+    assert found.reduction.low < 0.0 < found.reduction.high

@@ -1,0 +1,90 @@
+"""`jobs.judge`: files and words in, scores, comparisons and reasons out."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from factory.clips import encode_clip
+from factory.media import encode_png
+from factory.sandbox.drawing import draw, draw_clip
+from factory.sandbox.world import caption, parse, sample_scene
+from jobs.judge import main
+
+BASE = "factory/sandbox/weights/base4"
+RIGHT = "a large red circle in the center on a white background"
+WRONG = "a small blue square in the center on a black background"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    directory, rng = tmp_path_factory.mktemp("files"), random.Random(0)
+    for name, text in (("right", RIGHT), ("wrong", WRONG)):
+        (directory / f"{name}.png").write_bytes(encode_png(draw(parse(text), rng, 32)))
+    scene = sample_scene(rng, moving=True)
+    (directory / "clip.mp4").write_bytes(encode_clip(draw_clip(scene, rng, 32, 8), 8.0))
+    (directory / "broken.png").write_bytes(b"\x89PNG and no more")
+    (directory / "clip.txt").write_text(caption(scene))
+    return {
+        path.stem if path.suffix != ".txt" else "said": str(path) for path in directory.glob("*")
+    }
+
+
+def test_two_pictures_are_scored_compared_and_explained(files, capsys):
+    asked = ["--judge", BASE, "--image", files["right"], "--image", files["wrong"]]
+    assert main([*asked, "--caption", RIGHT, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    right, wrong = found["scores"]
+    assert right["score"] > wrong["score"] + 1
+    assert found["task"] == "image_generation"
+    (pair,) = found["pairs"]
+    assert (pair["first"], pair["second"]) == (files["right"], files["wrong"])
+    assert pair["verdict"] == "first"
+    assert pair["p_first"] + pair["p_second"] + pair["p_tie"] == pytest.approx(1.0)
+    assert pair["reason"].startswith("image 1 is better")
+
+    assert main([*asked, "--caption", RIGHT]) == 0
+    told = capsys.readouterr().out
+    assert f"{right['score']:.2f} ± {right['spread']:.2f}  {files['right']}" in told
+    assert f"because: {pair['reason']}" in told
+
+
+def test_answers_to_a_question_are_compared(files, capsys):
+    question = ["--question", "what colour is the circle ?", "--answer", "blue", "--answer", "red"]
+    assert main(["--judge", BASE, "--image", files["right"], *question, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["task"] == "image_understanding"
+    assert found["pairs"][0]["verdict"] == "second"
+
+
+def test_one_clip_is_scored_alone(files, capsys):
+    text = Path(files["said"]).read_text()
+    assert main(["--judge", BASE, "--video", files["clip"], "--caption", text, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["pairs"] == []
+    assert 1 <= found["scores"][0]["score"] <= 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--image", "none.png", "--caption", "a"], "none.png: cannot be read: No such file"),
+        (["--image", "{broken}", "--caption", "a"], "broken.png: "),
+        (["--image", "{clip}", "--caption", "a"], "is a clip; give it by --video"),
+        (["--video", "{right}", "--caption", "a"], "is a picture; give it by --image"),
+        (["--image", "{right}", "--caption", " "], "is empty"),
+        (["--image", "{right}", "--caption", "a\x00b"], "control character"),
+        (["--image", "{right}", "--image", "{right}", "--caption", "a"], "given twice"),
+        (["--image", "{right}", "--question", "what ?"], "--answer"),
+        (["--image", "{right}", "--caption", "a", "--answer", "b"], "--answer"),
+        (
+            ["--image", "{right}", "--image", "{wrong}", "--question", "a", "--answer", "b"],
+            "about one --image, not 2",
+        ),
+        (["--image", "{right}", "--caption", "a", "--judge", "no/such/judge"], "--judge"),
+    ],
+)
+def test_what_cannot_be_judged_is_named(files, arguments, fault, capsys):
+    assert main([one.format(**files) for one in arguments]) == 2
+    assert fault in capsys.readouterr().err
