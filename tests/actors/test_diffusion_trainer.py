@@ -402,7 +402,7 @@ def test_looking_at_what_it_draws_changes_nothing_of_the_training(policy: str) -
 
     def loss() -> float:
         torch.manual_seed(3)
-        return float(learner.loss(learner.module, learner.collate(rows))[0])
+        return float(learner.loss(learner.module, learner.collate(rows))[0].detach())
 
     before, state = loss(), torch.get_rng_state()
     prompts = ["a small red circle", "a large blue square"]
