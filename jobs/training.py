@@ -28,6 +28,11 @@ def fit_plan(rows: str, training: Training) -> Plan:
     )
 
 
+def samples_directory(at: Round) -> Place:
+    """Where what the policy draws on the way lies until it is logged."""
+    return at.root / _RUNS / f"samples-{at.address('generator')}"
+
+
 def run_fit(
     task: Any,
     training: Training,
@@ -35,10 +40,12 @@ def run_fit(
     at: Round,
     kind: str,
     directory: Place,
+    samples: Any = None,
 ) -> list[dict[str, float]]:
     """Train, write the model to `directory`, and return its curves.
 
     The run's checkpoints lie in the root under a name of their own, so a killed job finds them.
+    `samples` are `actors.trainers.samples.Samples`.
     """
     from actors.trainers.engine import fit
 
@@ -58,6 +65,7 @@ def run_fit(
             storage_path=path,
             storage_filesystem=filesystem if storage.is_remote(directory) else None,
             seed=at.recipe.seed,
+            samples=samples,
             kept_out=kept_out,
         )
     return result.points

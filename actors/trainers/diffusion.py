@@ -16,8 +16,9 @@ Training of text encoders is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,7 @@ from actors.trainers.learning import Model
 from actors.trainers.noising import Noising, check_prediction, noising
 from factory.clips import decode_clip
 from factory.losses import Objective, diffusion_dpo, squared_error
-from factory.media import decode
+from factory.media import decode, encode_png
 from factory.weighting import ALIKE, Weighting
 from schemas.recipe import Lora
 
@@ -226,6 +227,35 @@ class DiffusionDPOLearner:
                 "kl": squared_error(predicted, by_reference).mean(),
             }
         return found.loss, scalars
+
+    # ------------------------------------------------------------------------------------- looks
+
+    @torch.no_grad()
+    def draw(self, prompts: Sequence[str], num_steps: int, guidance_scale: float) -> list[bytes]:
+        """A PNG for each prompt, always from the same noise; of a clip its middle frame."""
+        scheduler = self.pipeline.scheduler
+        self.pipeline.scheduler = deepcopy(scheduler)  # sampling changes it
+        self.pipeline.set_progress_bar_config(disable=True)
+        self.module.eval()
+        try:
+            with torch.autocast(
+                self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32
+            ):
+                made = self.pipeline(
+                    list(prompts),
+                    num_inference_steps=num_steps,
+                    guidance_scale=guidance_scale,
+                    generator=[torch.Generator().manual_seed(at) for at in range(len(prompts))],
+                    output_type="np",
+                )
+        finally:
+            self.module.train()
+            self.pipeline.scheduler = scheduler
+        if self.family.is_video:
+            pictures = [frames[len(frames) // 2] for frames in made.frames]
+        else:
+            pictures = list(made.images)
+        return [encode_png((one * 255).round().astype("uint8")) for one in pictures]
 
     def save(self, directory: Path) -> None:
         """The whole pipeline for `DiffusionPipeline.from_pretrained`, with adapters added to its

@@ -36,6 +36,7 @@ import torch
 from actors.trainers.batches import Batches, Shard, in_order, split_batch
 from actors.trainers.learning import Prepares, TrainTask
 from actors.trainers.loop import Plan, Point, Progress, train_steps
+from actors.trainers.samples import Samples
 from actors.trainers.zero import DTYPES, ZeroEngine, micro_batch_size
 from schemas.recipe import Training
 from schemas.rows import content_id, seed_of
@@ -73,6 +74,7 @@ def fit(
     on_report: Callable[[Point], None] | None = None,
     checkpoint_every: int | None = None,
     max_failures: int = 2,
+    samples: Samples | None = None,
     kept_out: Mapping[str, ray.data.Dataset] | None = None,
 ) -> FitResult:
     """Train `task` on the running Ray cluster and write the model to `output`.
@@ -91,6 +93,7 @@ def fit(
             pickle, and after a restart it sees some points again.
         checkpoint_every: optimiser steps; three times in a run where not given.
         max_failures: restarts before the run is given up.
+        samples: what the policy draws on the way; nothing where not given.
         kept_out: for early stopping, rows of the same names that are not learned from.
 
     Raises:
@@ -106,7 +109,7 @@ def fit(
     with _settings():
         result = ray.train.torch.TorchTrainer(
             _work,
-            train_loop_config={"plan": plan},
+            train_loop_config={"plan": plan, "samples": samples},
             datasets={
                 **datasets,
                 **{_KEPT_OUT + name: rows for name, rows in (kept_out or {}).items()},
@@ -187,17 +190,20 @@ def _data_config(num_workers: int) -> ray.train.DataConfig:
 def _work(config: dict[str, Any]) -> None:
     """The life of one worker."""
     plan: Plan = config["plan"]
+    samples: Samples | None = config["samples"]
     logging.getLogger("ray.train").setLevel(logging.WARNING)  # else a line for each report
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        return _train(plan, Progress(), None)
+        return _train(plan, Progress(), None, samples)
     with checkpoint.as_directory() as directory:
         progress = Progress.read(Path(directory))
         if not progress.is_done:  # else the driver was killed before it took the model home
-            _train(plan, progress, Path(directory))
+            _train(plan, progress, Path(directory), samples)
 
 
-def _train(plan: Plan, progress: Progress, checkpoint: Path | None) -> None:
+def _train(
+    plan: Plan, progress: Progress, checkpoint: Path | None, samples: Samples | None
+) -> None:
     task, training, rank = plan.task, plan.training, ray.train.get_context().get_world_rank()
     device = ray.train.torch.get_device()
     if device.type == "cpu":
@@ -217,6 +223,7 @@ def _train(plan: Plan, progress: Progress, checkpoint: Path | None) -> None:
         learner.prepare(engine.model, chain.from_iterable(rows))
     if checkpoint is not None:
         engine.load(checkpoint)
+    looked = progress.step
     # Ray waits until every worker has reported, so every worker makes the same reports.
     for point in train_steps(engine, learner, batches, plan, progress, rank, looks):
         with tempfile.TemporaryDirectory() as directory:
@@ -227,6 +234,9 @@ def _train(plan: Plan, progress: Progress, checkpoint: Path | None) -> None:
                 ray.train.report(point, ray.train.Checkpoint(directory))
             else:
                 ray.train.report(point)
+        if samples is not None and rank == 0 and training.zero_stage < 3:
+            samples.look(learner, looked, progress.step)
+            looked = progress.step
     engine.restore_full_weights(is_saver=rank == 0)
     with tempfile.TemporaryDirectory() as directory:
         if rank == 0:

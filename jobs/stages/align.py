@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.storage import place
+from actors.storage import place, remove
 from factory.kinds import TASKS, check_alignable, generator_kind
+from factory.prompts import read_prompts
 from factory.weighting import Weighting
 from jobs.pipelines import read_dataset, stream
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
-from jobs.training import fit_plan, run_fit, stopping
+from jobs.training import fit_plan, run_fit, samples_directory, stopping
 from jobs.workspace import InputError, Round, champion, check_generator
 from schemas.manifest import Parent
 from schemas.places import Place
@@ -45,7 +46,7 @@ class Align:
     def settings(self, at: Round) -> dict[str, Any]:
         return {
             "seed": at.recipe.seed,
-            "align": at.recipe.align.model_dump(),
+            "align": at.recipe.align.model_dump(exclude={"sample_every", "num_samples"}),
             "sampler_steps": _sampler_steps(at.recipe),
         }
 
@@ -67,10 +68,37 @@ class Align:
                 f"({', '.join(tasks)})"
             )
         task, kept = trainer(model.path, at.recipe), kept_pairs(pairs, tasks)
-        curves = run_fit(task, at.recipe.align, {"pairs": kept}, at, "generator", directory)
+        curves = run_fit(
+            task, at.recipe.align, {"pairs": kept}, at, "generator", directory, _samples(at)
+        )
+        _log_samples(at, run)
         last = curves[-1]
         figures = {f"last_{name}": value for name, value in last.items() if name != "step"}
         return Outcome({"pairs": num_pairs}, {**figures, **stopping(curves)}, curves)
+
+
+def _samples(at: Round) -> Any:
+    """What is drawn on the way; None for nothing."""
+    from actors.trainers.samples import Samples
+
+    align, spec = at.recipe.align, at.recipe.generator
+    if not align.sample_every:
+        return None
+    prompts = read_prompts(place(at.recipe.evaluate.prompts))[: align.num_samples]
+    return Samples(
+        tuple(one.text for one in prompts),
+        align.sample_every,
+        str(samples_directory(at)),
+        spec.num_inference_steps,
+        spec.guidance_scale,
+    )
+
+
+def _log_samples(at: Round, run: StageRun) -> None:
+    directory = samples_directory(at)
+    for path in sorted(directory.glob("*.png"), key=str):
+        run.log_artifact(path, "samples")
+    remove(directory)
 
 
 def trainer(policy: str, recipe: Recipe) -> Any:

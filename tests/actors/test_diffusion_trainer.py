@@ -395,3 +395,21 @@ def test_alignment_end_to_end(local_ray, sandbox_pipeline, tmp_path):
     assert last["margin"] > 0
     assert last["kl"] > 0
     assert not np.array_equal(draw(result.directory), draw(sandbox_pipeline))
+
+
+def test_looking_at_what_it_draws_changes_nothing_of_the_training(policy: str) -> None:
+    learner = DiffusionDPO(policy, Objective(2000.0), sampler_steps=4).build(CPU, torch.float32)
+    rows = {"pairs": pairs(4)}
+
+    def loss() -> float:
+        torch.manual_seed(3)
+        return float(learner.loss(learner.module, learner.collate(rows))[0].detach())
+
+    before, state = loss(), torch.get_rng_state()
+    prompts = ["a small red circle", "a large blue square"]
+    first, again = (learner.draw(prompts, 2, 1.0) for _ in range(2))
+    assert first == again
+    assert all(Image.open(io.BytesIO(one)).format == "PNG" for one in first)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert learner.module.training
+    assert loss() == before
