@@ -50,7 +50,7 @@ bench: $(STAMP) ## run every module in tests/benchmarks
 	@set -e; for name in $(BENCHMARKS); do \
 		echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name; done
 
-chaos: $(STAMP) ## faults against produce and curate (ARGS="--faults 200")
+chaos: $(STAMP) ## 200 faults against produce and curate (ARGS="--faults 20 --minutes 5" for fewer)
 	$(BIN)/python -m tests.benchmarks.chaos $(ARGS)
 
 format: $(STAMP) ## apply ruff's fixes and formatting

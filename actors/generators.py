@@ -20,17 +20,9 @@ from factory.kinds import generator_kind
 from factory.media import encode_png
 from factory.protocols import Generator
 from schemas.recipe import Answering, GeneratorSpec
-from schemas.rows import Candidate, Media, Prompt, content_id, seed_of
+from schemas.rows import Candidate, Media, Prompt, content_id
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-def candidate_seeds(prompt: Prompt, generator: str, seed: int, num: int) -> list[int]:
-    """The seeds of a prompt's candidates: functions of prompt, generator, recipe seed and index.
-
-    `generator` is the *name* without version where two versions are to be compared at equal seeds.
-    """
-    return [seed_of(prompt.prompt_id, generator, seed, index) for index in range(num)]
 
 
 def load_generator(path: str, name: str, spec: GeneratorSpec) -> Generator:

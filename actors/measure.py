@@ -21,8 +21,8 @@ class JudgeLabels:
     """
 
     def __init__(self, ref: JudgeRef, with_scores: bool = False) -> None:
-        one_thread_per_worker()
         self.judge = ref.load()
+        one_thread_per_worker()
         self.with_scores = with_scores
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -64,8 +64,8 @@ def probe_groups(
     ref: JudgeRef, groups: Sequence[tuple[Group, Group | None]], sample: Sample, prober: Prober
 ) -> list[Probe]:
     """Put a sample's probes to a judge; each group comes with another to borrow media from."""
-    one_thread_per_worker()
     judge = ref.load()
+    one_thread_per_worker()
     found: list[Probe] = []
     for group, other in groups:
         if group.prompt.prompt_id in sample.media:

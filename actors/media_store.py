@@ -44,7 +44,7 @@ class MediaStore:
 
     def put_out(self, table: pa.Table) -> pa.Table:
         """The table with its large media written as objects and referred to."""
-        if table.nbytes <= self.max_inline_bytes:
+        if table.get_total_buffer_size() <= self.max_inline_bytes:  # all of it, media and more
             return table
         has_large = any(map(self._is_large, media_arrays(table)))
         return map_media(table, self._put_out) if has_large else table

@@ -1,34 +1,29 @@
 """The stages of a Ray Data pipeline: callable classes from an Arrow table of groups to another.
 
 A stage holds its model and handles one group after the other. What goes wrong with a row is
-written into the row (`error`), so that one bad row never takes its block along.
+written into the row (`error`), so that one bad row never takes its block along. Model libraries are
+loaded with a model, and not by who only refers to one.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import pyarrow as pa
-import torch
 
-from actors.generators import candidate_seeds, load_generator
-from actors.judges import TransformersJudge
-from actors.judges.endpoint import EndpointJudge
 from actors.memory import halving, is_out_of_memory, reason
 from actors.storage import local_model
-from actors.tally import StageTally, TallyHandle
+from actors.tally import Piece, TallyHandle
 from factory.criteria import CriteriaJudge
-from factory.judging.calibrated import CalibratedJudge
-from factory.judging.calibration import Calibration, CalibrationError
 from factory.protocols import Generator, Judge, Sitting
 from factory.ranking import Strategy
-from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec
-from schemas.rows import Candidate, Duel, Group, Score, content_id
+from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id, seed_of
 
 #: Names the sandbox oracle where a judge is asked for.
 ORACLE = "sandbox:oracle"
@@ -58,6 +53,8 @@ class GeneratorRef:
         return self.spec.name
 
     def load(self) -> Generator:
+        from actors.generators import load_generator
+
         return load_generator(local_model(self.path), self.address, self.spec)
 
 
@@ -83,7 +80,13 @@ class JudgeRef:
 
     def _load(self) -> Judge:
         if self.path == ORACLE:
+            from factory.sandbox.oracle_judge import OracleJudge
+
             return OracleJudge()
+        from actors.judges import TransformersJudge
+        from factory.judging.calibrated import CalibratedJudge
+        from factory.judging.calibration import Calibration, CalibrationError
+
         path = local_model(self.path)
         judge = TransformersJudge(
             path, self.address, self.precision, self.max_batch, self.specification
@@ -111,13 +114,24 @@ class EndpointRef:
         return f"{self.spec.name}@0"
 
     def load(self) -> Judge:
+        from actors.judges.endpoint import EndpointJudge
+
         return EndpointJudge(self.spec)
 
 
 def one_thread_per_worker() -> None:
     """On CPUs Ray already runs one worker per core; more threads would only fight."""
-    if not torch.cuda.is_available():
+    torch = sys.modules.get("torch")  # what was loaded needs it, or nothing does
+    if torch is not None and not torch.cuda.is_available():
         torch.set_num_threads(1)
+
+
+def candidate_seeds(prompt: Prompt, generator: str, seed: int, num: int) -> list[int]:
+    """The seeds of a prompt's candidates: functions of prompt, generator, recipe seed and index.
+
+    `generator` is the *name* without version where two versions are to be compared at equal seeds.
+    """
+    return [seed_of(prompt.prompt_id, generator, seed, index) for index in range(num)]
 
 
 class Generate:
@@ -125,7 +139,8 @@ class Generate:
 
     Reads prompt columns; adds `num_candidates` outputs of each generator to `candidates`. Seeds
     come from the generator's name without its version: two versions draw from equal noise. Where
-    nothing could be drawn, `error` and `failed_stage` say so.
+    nothing could be drawn, `error` and `failed_stage` say so. In a run that is to stop, rows that
+    were not begun are left out: they are no part of it.
     """
 
     def __init__(
@@ -135,24 +150,26 @@ class Generate:
         seed: int,
         tally: TallyHandle,
     ) -> None:
-        one_thread_per_worker()
         self.generators = [(ref.name, ref.load()) for ref in generators]
+        one_thread_per_worker()
         self.num_candidates = num_candidates
         self.seed = seed
         self.tally = tally
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        with self.tally.busy("generate") as done:
-            groups = [self.generate(group, done) for group in groups_from_table(table)]
-            done.num_rows = len(groups)
+        if self.tally.read_stopped() is not None:
+            return table.slice(0, 0)
+        groups = groups_from_table(table)
+        with self.tally.busy("generate", [one.prompt.prompt_id for one in groups]) as done:
+            groups = [self.generate(group, done) for group in groups]
         return groups_to_table(groups)
 
-    def generate(self, group: Group, done: StageTally) -> Group:
+    def generate(self, group: Group, done: Piece) -> Group:
         candidates: list[Candidate] = list(group.candidates)
         for name, generator in self.generators:
             seeds = candidate_seeds(group.prompt, name, self.seed, self.num_candidates)
             try:
-                with done.model():
+                with done.model(group.prompt.prompt_id, generator.name):
                     candidates += generator.generate(group.prompt, seeds)
             except Exception as error:
                 candidates += [
@@ -183,25 +200,25 @@ class Judging:
     def __init__(
         self, judges: Sequence[ModelRef[Judge]], strategy: Strategy, tally: TallyHandle
     ) -> None:
-        one_thread_per_worker()
         self.judges = [ref.load() for ref in judges]
+        one_thread_per_worker()
         self.strategy = strategy
         self.tally = tally
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        with self.tally.busy("judge") as done:
-            groups = [self.judge(group, done) for group in groups_from_table(table)]
-            done.num_rows = len(groups)
+        groups = groups_from_table(table)
+        with self.tally.busy("judge", [one.prompt.prompt_id for one in groups]) as done:
+            groups = [self.judge(group, done) for group in groups]
         return groups_to_table(groups)
 
-    def judge(self, group: Group, done: StageTally) -> Group:
+    def judge(self, group: Group, done: Piece) -> Group:
         if group.error is not None:
             return group
         all_scores: list[Score] = list(group.scores)
         all_duels: list[Duel] = list(group.duels)
         for judge in self.judges:
             try:
-                with done.model():
+                with done.model(group.prompt.prompt_id, judge.name):
                     scores, duels = self._verdicts(judge, group)
             except Exception as error:
                 why = reason(error, f"{judge.name}: ")

@@ -1,26 +1,42 @@
 """A tally of what the stages of one pipeline have done: rows, failures, and where the time went.
 
-One small actor counts for all workers of a run. It also decides when too many rows have failed to
-go on: a run that cannot work should not pay for all its rows to find out.
+One small actor counts for all workers of a run. It also decides what no worker can: when too many
+rows have failed to go on, and which row is the one that its worker dies of. A worker that is killed
+or hangs comes back and does its block again; were a row the cause, it would do so for ever. So a
+block that is taken up again is watched row by row, and a row at which workers died repeatedly, or
+one at which a model took longer than the recipe's limit, is given up: it is written as invalid.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.watch import time_limit
 
 #: Rows of a stage before its share of failures is looked at.
 MIN_ROWS = 32
+#: Workers that die at one row, after one that died somewhere in its block, before it is given up.
+MAX_DEATHS = 2
 _NUM_EXAMPLES = 5
+_REPORT_S = 30.0  # for the message of a worker that is about to end itself
 
 
 class TooManyFailuresError(ValueError):
     """More rows have failed than the recipe allows; the message says how many and why."""
+
+
+class GivenUpError(ValueError):
+    """A row that is not tried again in this run."""
 
 
 @dataclass
@@ -31,6 +47,7 @@ class StageTally:
     model_s: those of them spent in the models themselves.
     began, ended: of the first and last piece of work, in seconds of the clock.
     examples: (row id, error) of the first failures.
+    workers: (began, ended) of each worker process, by its name.
     """
 
     num_rows: int = 0
@@ -40,30 +57,85 @@ class StageTally:
     began: float = 0.0
     ended: float = 0.0
     examples: list[tuple[str, str]] = field(default_factory=list)
+    workers: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    @contextmanager
-    def model(self) -> Iterator[None]:
-        """Time what a model does."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.model_s += time.perf_counter() - began
+    @property
+    def num_workers(self) -> int:
+        """The most workers that there were at one time; a replacement is not one more."""
+        edges = sorted(
+            edge for began, ended in self.workers.values() for edge in ((began, 1), (ended, -1))
+        )
+        most = now = 0
+        for _, step in edges:
+            now += step
+            most = max(most, now)
+        return most
 
-    def fail(self, row: str, error: str) -> None:
-        """Count a row that came to nothing."""
-        self.num_failed += 1
-        if len(self.examples) < _NUM_EXAMPLES:
-            self.examples.append((row, error))
+
+#: What became known of a row or a worker, for the run's log: plain values by name.
+Event = Mapping[str, Any]
+_Key = tuple[str, str]  # stage, first row of a block
+_Call = tuple[str, str, str]  # stage, row, model
+
+
+@dataclass(frozen=True)
+class _Orders:
+    """What a worker is told when it takes up a block.
+
+    given_up: why, by (row, model), for those that are not to be tried.
+    is_watched: whether an earlier worker died of this block, so that each row must be announced.
+    """
+
+    given_up: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    is_watched: bool = False
 
 
 class _Tally:
+    """The actor; its methods are called one at a time."""
+
     def __init__(self, max_failed_share: float) -> None:
         self.max_failed_share = max_failed_share
         self.stages: dict[str, StageTally] = {}
         self.stopped: str | None = None
+        self.events: list[Event] = []
+        self.starts: Counter[_Key] = Counter()
+        self.now_at: dict[_Key, _Call] = {}
+        self.deaths: Counter[_Call] = Counter()
+        self.given_up: dict[_Call, str] = {}
 
-    def add(self, stage: str, piece: StageTally) -> None:
+    def begin(self, stage: str, rows: Sequence[str]) -> _Orders:
+        key = (stage, rows[0]) if rows else (stage, "")
+        self.starts[key] += 1
+        if self.starts[key] > 1:
+            self._note("worker_lost", stage, key[1], times=self.starts[key] - 1)
+        call = self.now_at.pop(key, None)
+        if call is not None:
+            self.deaths[call] += 1
+            if self.deaths[call] >= MAX_DEATHS and call not in self.given_up:
+                num = self.deaths[call]
+                self.give_up(*call, f"its worker died {num + 1} times, {num} of them at this row")
+        wanted = set(rows)
+        given_up = {
+            (row, model): why
+            for (at, row, model), why in self.given_up.items()
+            if at == stage and row in wanted
+        }
+        return _Orders(given_up, self.starts[key] > 1)
+
+    def enter(self, stage: str, first: str, row: str | None, model: str) -> None:
+        """A worker is about to call a model; without a row, it has come back."""
+        if row is None:
+            self.now_at.pop((stage, first), None)
+        else:
+            self.now_at[stage, first] = (stage, row, model)
+
+    def give_up(self, stage: str, row: str, model: str, why: str) -> None:
+        self.given_up[stage, row, model] = why
+        self._note("row_given_up", stage, row, model=model, error=why)
+
+    def add(self, stage: str, first: str, piece: StageTally) -> None:
+        for record in (self.starts, self.now_at):
+            record.pop((stage, first), None)
         at = self.stages.setdefault(stage, StageTally(began=piece.began))
         at.num_rows += piece.num_rows
         at.num_failed += piece.num_failed
@@ -71,7 +143,11 @@ class _Tally:
         at.model_s += piece.model_s
         at.began = min(at.began, piece.began)
         at.ended = max(at.ended, piece.ended)
+        for row, error in piece.examples:
+            self._note("row_invalid", stage, row, error=error)
         at.examples = (at.examples + piece.examples)[:_NUM_EXAMPLES]
+        for name, (began, ended) in piece.workers.items():
+            at.workers[name] = (min(at.workers.get(name, (began, 0))[0], began), ended)
         if at.num_rows >= MIN_ROWS and at.num_failed > self.max_failed_share * at.num_rows:
             causes = "; ".join(f"row {row}: {error}" for row, error in at.examples[:3])
             self.stopped = (
@@ -79,38 +155,121 @@ class _Tally:
                 f"produce.max_failed_share: {self.max_failed_share:g} allows. {causes}"
             )
 
+    def _note(self, event: str, stage: str, row: str, **more: object) -> None:
+        self.events.append({"event": event, "in": stage, "row": row, "time": time.time(), **more})
+
     def read(self) -> tuple[dict[str, StageTally], str | None]:
         return self.stages, self.stopped
+
+    def drain(self) -> tuple[dict[str, StageTally], list[Event]]:
+        """The numbers so far, without names of workers, and the events since the last call."""
+        events, self.events = self.events, []
+        return {name: replace(one, workers={}) for name, one in self.stages.items()}, events
+
+
+class Piece:
+    """One block before a stage: its numbers, and the watch over its rows, where there is a tally
+    to report to.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        first: str = "",
+        handle: TallyHandle | None = None,
+        orders: _Orders | None = None,
+    ) -> None:
+        self.numbers = StageTally(began=time.time())
+        self._stage = stage
+        self._first = first
+        self._handle = handle
+        self._orders = orders or _Orders()
+
+    @contextmanager
+    def model(self, row: str, name: str) -> Iterator[None]:
+        """Time what a model does with a row, and end this worker where it does not come back.
+
+        Raises:
+            GivenUpError: it did not come back before, or its worker died.
+        """
+        why = self._orders.given_up.get((row, name))
+        if why is not None:
+            raise GivenUpError(why)
+        if self._orders.is_watched:
+            self._enter(row, name)
+        began = time.perf_counter()
+        limit = self._handle.row_timeout_s if self._handle is not None else None
+        try:
+            with time_limit(limit, partial(self._give_up, row, name)):
+                yield
+        finally:
+            self.numbers.model_s += time.perf_counter() - began
+            if self._orders.is_watched:
+                self._enter(None, name)
+
+    def fail(self, row: str, error: str) -> None:
+        """Count a row that came to nothing."""
+        self.numbers.num_failed += 1
+        self.numbers.examples.append((row, error))
+
+    def _enter(self, row: str | None, name: str) -> None:
+        assert self._handle is not None
+        ray.get(self._handle.actor.enter.remote(self._stage, self._first, row, name))
+
+    def _give_up(self, row: str, name: str) -> None:
+        assert self._handle is not None
+        why = f"no answer within produce.row_timeout_s: {self._handle.row_timeout_s:g} s"
+        said = self._handle.actor.give_up.remote(self._stage, row, name, why)
+        ray.get(said, timeout=_REPORT_S)
 
 
 class TallyHandle:
     """A handle that travels to the stages."""
 
-    def __init__(self, max_failed_share: float = 1.0) -> None:
-        self.actor: Any = ray.remote(num_cpus=0)(_Tally).remote(max_failed_share)
+    def __init__(self, max_failed_share: float = 1.0, row_timeout_s: float | None = None) -> None:
+        # Where this driver runs, so that no other machine's death can end the count.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        kind = ray.remote(
+            num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here
+        )
+        self.actor: Any = kind(_Tally).remote(max_failed_share)
+        self.row_timeout_s = row_timeout_s
 
     @contextmanager
-    def busy(self, stage: str) -> Iterator[StageTally]:
-        """Time a piece of work; the caller fills in its rows and failures.
+    def busy(self, stage: str, rows: Sequence[str]) -> Iterator[Piece]:
+        """Work on a block; the caller says which rows came to nothing.
 
-        Raises:
-            TooManyFailuresError: earlier pieces failed too often. Asked before the work, so that
-                rows that were paid for are still written.
+        Args:
+            stage: its name.
+            rows: ids of the block's rows.
         """
-        stopped = self.read_stopped()
-        if stopped is not None:
-            raise TooManyFailuresError(stopped)
-        piece = StageTally(began=time.time())
+        orders: _Orders = ray.get(self.actor.begin.remote(stage, rows))
+        first = rows[0] if rows else ""
+        piece = Piece(stage, first, self, orders)
         start = time.perf_counter()
         yield piece
-        piece.busy_s = time.perf_counter() - start
-        piece.ended = time.time()
-        self.actor.add.remote(stage, piece)
+        done = piece.numbers
+        done.num_rows = len(rows)
+        done.busy_s = time.perf_counter() - start
+        done.ended = time.time()
+        done.workers = {f"{_node()}:{os.getpid()}": (done.began, done.ended)}
+        self.actor.add.remote(stage, first, done)
 
     def read(self) -> dict[str, StageTally]:
         return dict(ray.get(self.actor.read.remote())[0])
 
     def read_stopped(self) -> str | None:
-        """Why the run is to stop, where it is."""
+        """Why the run is to begin no more rows, where it is not; those begun are still written."""
         stopped: str | None = ray.get(self.actor.read.remote())[1]
         return stopped
+
+    def drain(self, timeout_s: float) -> tuple[dict[str, StageTally], list[Event]]:
+        """The numbers so far, and what happened since the last call."""
+        found: tuple[dict[str, StageTally], list[Event]] = ray.get(
+            self.actor.drain.remote(), timeout=timeout_s
+        )
+        return found
+
+
+def _node() -> str:
+    return str(ray.get_runtime_context().get_node_id())

@@ -7,11 +7,13 @@ file, or in Parquet a `struct<bytes, path>`, as Hugging Face data sets hold pict
 from __future__ import annotations
 
 import unicodedata
+from array import array
 from collections.abc import Iterator
-from io import BytesIO
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,14 +26,27 @@ from schemas.rows import UNDERSTANDING, Media, Prompt, Task
 _KNOWN_COLUMNS = {"prompt", "prompt_id", "task", "tags", "media", "prompt_media"}
 #: Longer texts are no prompts but mistakes, or attempts to fill a model's memory.
 MAX_CHARACTERS = 20_000
+_ROWS_AT_ONCE = 256
 
 
 class PromptsError(ValueError):
     """A prompts file that cannot be used; the message names file and row."""
 
 
-def read_prompts(path: str | Place) -> list[Prompt]:
-    """Read and validate all prompts of a file.
+class Prompts(Protocol):
+    """Prompts with different ids, to be gone through as often as one likes."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Prompt]: ...
+
+    def ids(self) -> Iterator[str]:
+        """Their ids, in the same order."""
+
+
+class PromptsFile:
+    """The prompts of a file, gone through without holding them: there may be more than fit in
+    memory. Opening it validates all of them; 8 bytes of each are kept.
 
     Text files hold one prompt a line. JSON Lines and Parquet rows have `prompt`, and may have
     `task`, `media` (for the two understanding tasks, which must) and `tags` (a mapping of strings);
@@ -42,28 +57,63 @@ def read_prompts(path: str | Place) -> list[Prompt]:
             huge text, control characters, a value of the wrong type, an unknown task, a duplicate
             prompt, a medium that is missing, broken or out of place.
     """
-    if isinstance(path, str):
-        path = Path(path)
-    if not path.is_file():
-        raise PromptsError(f"{path}: no such prompts file")
-    readers = {".txt": _text_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
-    if path.suffix not in readers:
-        raise PromptsError(f"{path}: a prompts file is {', '.join(readers)}, not {path.suffix!r}")
-    prompts: list[Prompt] = []
-    first_seen: dict[str, int] = {}
-    for number, row in readers[path.suffix](path):
-        where = f"{path}: row {number}"
-        prompt = _prompt(row, where, path.parent)
-        if prompt.prompt_id in first_seen:
+
+    def __init__(self, path: str | Place) -> None:
+        self.path: Place = Path(path) if isinstance(path, str) else path
+        if not self.path.is_file():
+            raise PromptsError(f"{self.path}: no such prompts file")
+        if self.path.suffix not in _READERS:
             raise PromptsError(
-                f"{where}: duplicate of row {first_seen[prompt.prompt_id]} ({prompt.text!r:.80}); "
-                "remove one of them"
+                f"{self.path}: a prompts file is {', '.join(_READERS)}, not {self.path.suffix!r}"
             )
-        first_seen[prompt.prompt_id] = number
-        prompts.append(prompt)
-    if not prompts:
-        raise PromptsError(f"{path}: holds no prompts")
-    return prompts
+        ids = array("Q", (int(prompt.prompt_id, 16) for prompt in self))
+        if not ids:
+            raise PromptsError(f"{self.path}: holds no prompts")
+        self._ids = np.frombuffer(ids, np.uint64)
+        self._order = np.argsort(self._ids, kind="stable")
+        self._refuse_duplicates()
+
+    def _refuse_duplicates(self) -> None:
+        found = self._ids[self._order]
+        again = np.flatnonzero(found[1:] == found[:-1])
+        if not again.size:
+            return
+        # Of the rows that are there already, the one that comes first in the file.
+        at = int(min(self._order[again + 1]))
+        first = int(np.flatnonzero(self._ids == self._ids[at])[0])
+        rows = _READERS[self.path.suffix](self.path)
+        (first_row, _), (row, given) = (
+            one for index, one in enumerate(rows) if index in (first, at)
+        )
+        raise PromptsError(
+            f"{self.path}: row {row}: duplicate of row {first_row} ({given['prompt']!r:.80}); "
+            "remove one of them"
+        )
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[Prompt]:
+        for number, row in _READERS[self.path.suffix](self.path):
+            yield _prompt(row, f"{self.path}: row {number}", self.path.parent)
+
+    def __contains__(self, prompt_id: object) -> bool:
+        wanted = np.uint64(int(str(prompt_id), 16))
+        at = int(np.searchsorted(self._ids, wanted, sorter=self._order))
+        return at < len(self) and bool(self._ids[self._order[at]] == wanted)
+
+    def ids(self) -> Iterator[str]:
+        """The prompts' ids, in the order of the file."""
+        return (f"{one:016x}" for one in self._ids.tolist())
+
+
+def read_prompts(path: str | Place) -> list[Prompt]:
+    """All prompts of a file that fits in memory.
+
+    Raises:
+        PromptsError: as of `PromptsFile`.
+    """
+    return list(PromptsFile(path))
 
 
 def _prompt(row: dict[str, Any], where: str, folder: Place) -> Prompt:
@@ -147,23 +197,34 @@ def _json_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
     return read_objects(path, enumerate(_lines(path), start=1), PromptsError)
 
 
-def _lines(path: Place) -> list[str]:
+def _lines(path: Place) -> Iterator[str]:
     try:
         # Only line feeds end a line: other separators may stand inside a JSON string.
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+        with path.open("rb") as file, TextIOWrapper(file, "utf-8", newline="\n") as lines:
+            for line in lines:
+                yield line.removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         raise PromptsError(f"{path}: cannot be read as UTF-8 text: {error}") from None
 
 
 def _parquet_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
+    number = 0
+    for batch in _parquet_batches(path):
+        for start in range(batch.num_rows):
+            number += 1
+            try:
+                (row,) = batch.slice(start, 1).to_pylist()
+            except (ValueError, OverflowError, pa.ArrowException) as error:  # as invalid UTF-8
+                raise PromptsError(f"{path}: row {number}: cannot be read: {error}") from None
+            yield number, {key: value for key, value in row.items() if value is not None}
+
+
+def _parquet_batches(path: Place) -> Iterator[pa.RecordBatch]:
     try:
-        table = pq.read_table(BytesIO(path.read_bytes()))
-    except (OSError, pa.ArrowException) as error:
+        with path.open("rb") as file:
+            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(_ROWS_AT_ONCE)
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise PromptsError(f"{path}: cannot be read as Parquet: {error}") from None
-    for number in range(1, table.num_rows + 1):
-        try:
-            (row,) = table.slice(number - 1, 1).to_pylist()
-        except (ValueError, OverflowError, pa.ArrowException) as error:  # such as invalid UTF-8
-            raise PromptsError(f"{path}: row {number}: cannot be read: {error}") from None
-        yield number, {key: value for key, value in row.items() if value is not None}
+
+
+_READERS = {".txt": _text_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}

@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from actors.storage import arrow_path, place
-from jobs.pipelines import data_files, media_store, stage_wiring
+from jobs.pipelines import data_files, media_store, read_files, stage_wiring
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas import manifest
 from schemas.arrow import (
@@ -156,18 +156,13 @@ def judge_labels(
         split: of the labels; all of them where None.
         with_scores: score the sides of pairs as well.
     """
-    import ray.data
     from ray.data.expressions import col
 
     from actors.measure import JudgeLabels
 
     sources = [arrow_path(path) for path in files]
     num_rows = sum(pq.read_metadata(path, filesystem=fs).num_rows for fs, path in sources)
-    rows = ray.data.read_parquet(
-        [path for _, path in sources],
-        filesystem=sources[0][0],
-        override_num_blocks=max(math.ceil(num_rows / _LABELS_PER_BLOCK), 1),
-    )
+    rows = read_files(files, max(math.ceil(num_rows / _LABELS_PER_BLOCK), 1))
     if split is not None:
         rows = rows.filter(expr=col("split") == split)
     rows = rows.map_batches(

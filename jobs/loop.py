@@ -104,18 +104,24 @@ def run_stages(
 
     from jobs.collect import write_report
     from jobs.ray_session import ray_session
+    from jobs.run_log import new_log, note, run_log
     from jobs.summary import write_summary
     from jobs.tracking import Tracker, public_settings
 
     tracker = Tracker.of(recipe)
     with tracker.round(number) as run, ray_session(recipe):
         run.log_params(public_settings(recipe))
+        log = new_log(at.root)
         try:
-            for name, stage in zip(names, stages, strict=True):
-                if manifest.read(at.directory(stage.kind)) is None and (why := may_go_on()):
-                    return f"ended before {name} of round {number}: {why}"
-                run_stage(stage, at, tracker)
+            with run_log(log, recipe=recipe.name, round=number, mlflow_run=run.run_id):
+                for name, stage in zip(names, stages, strict=True):
+                    if manifest.read(at.directory(stage.kind)) is None and (why := may_go_on()):
+                        note("ended_early", stage=at.address(stage.kind), why=why)
+                        return f"ended before {name} of round {number}: {why}"
+                    run_stage(stage, at, tracker)
         finally:
+            if log.is_file():
+                run.log_artifact(log, "logs")
             # A report of what there is helps most where a round went wrong.
             for path in (write_summary(recipe), write_report(at)):
                 run.log_artifact(path)

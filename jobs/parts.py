@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -28,18 +28,38 @@ from schemas.arrow import SchemaError, add_up_rows, check_schema, digest_text
 from schemas.places import Place
 from schemas.recipe import Storage
 
-#: How Parquet is written everywhere. Without dictionaries: media never repeats, and zstd finds
-#: what does; statistics of media would be copies of its first bytes.
-WRITER: Mapping[str, Any] = {
-    "compression": "zstd",
-    "compression_level": 1,
-    "use_dictionary": False,
-    "write_statistics": False,
-}
 _THREADS = 16
 _ROWS_AT_ONCE = 64
 #: Parts of at least this share of a file's size stay as they are.
 _LARGE_ENOUGH = 0.25
+
+
+def writer_options(schema: pa.Schema) -> dict[str, Any]:
+    """How Parquet is written everywhere: zstd, but for media, which are compressed already.
+
+    Without dictionaries, since media never repeat and zstd finds what does, and without statistics,
+    which of media would be copies of their first bytes.
+    """
+    names = [name for field in schema for name in _leaves(field.name, field.type)]
+    text = [name for name in names if not name.endswith(".image.bytes")]
+    return {
+        "compression": {name: "ZSTD" if name in text else "NONE" for name in names},
+        "compression_level": dict.fromkeys(text, 1),
+        "use_dictionary": False,
+        "write_statistics": False,
+    }
+
+
+def _leaves(name: str, type_: pa.DataType) -> Iterator[str]:
+    """The columns of a Parquet file that a column of a table becomes."""
+    if pa.types.is_list(type_):
+        yield from _leaves(f"{name}.list.element", type_.value_type)
+    elif pa.types.is_struct(type_):
+        for field in type_:
+            yield from _leaves(f"{name}.{field.name}", field.type)
+    else:
+        yield name
+
 
 Count = Callable[[pa.Table], Mapping[str, int]]
 
@@ -99,7 +119,7 @@ def settle(
     schema: pa.Schema,
     layout: Storage,
     *,
-    wanted: Sequence[str] | None = None,
+    wanted: Iterable[str] | None = None,
     count: Count | None = None,
 ) -> Settled:
     """Turn parts into the files of a data set.
@@ -132,7 +152,7 @@ def settle(
     )
 
 
-def _choose(parts: Sequence[Part], wanted: Sequence[str] | None) -> list[list[int]]:
+def _choose(parts: Sequence[Part], wanted: Iterable[str] | None) -> list[list[int]]:
     """The rows to keep of each part."""
     left = None if wanted is None else set(wanted)
     seen: set[str] = set()
@@ -238,7 +258,7 @@ def write_file(
     """Write one Parquet file with row groups of about so many bytes."""
     with (
         filesystem.open_output_stream(path, compression=None) as sink,
-        pq.ParquetWriter(sink, schema, **WRITER) as writer,
+        pq.ParquetWriter(sink, schema, **writer_options(schema)) as writer,
     ):
         held: list[pa.Table] = []
         num_bytes = 0

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 
 from actors.media_store import MediaStore
 from actors.storage import arrow_path
+from factory.prompts import Prompts
 from factory.ranking import Strategy
 from jobs import parts
 from jobs.parts import Settled
@@ -28,9 +30,10 @@ from schemas import manifest
 from schemas.arrow import GROUPS, check_schema, digest_rows, groups_from_table, groups_to_table
 from schemas.places import Place
 from schemas.recipe import Pool, Recipe
-from schemas.rows import Group, Prompt
+from schemas.rows import Group
 
 _INPUT = "_prompts"
+_BLOCKS_A_FILE = 64
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Throughput:
 
 
 def run_pipeline(
-    prompts: Sequence[Prompt],
+    prompts: Prompts,
     directory: Place,
     recipe: Recipe,
     *,
@@ -103,7 +106,7 @@ def run_pipeline(
     """Draw candidates for every prompt, judge them, and write groups to `directory`.
 
     Args:
-        prompts: what to draw; their ids must be unique.
+        prompts: what to draw; they stream.
         directory: gets the Parquet files; those that are there are not made again.
         recipe: for pools, block size, seed and layout.
         generators: `actors.stages.GeneratorRef`, each of which adds `num_candidates`.
@@ -118,26 +121,34 @@ def run_pipeline(
     """
     directory.mkdir(parents=True, exist_ok=True)
     done = {one for part in parts.read_parts(directory, "prompt_id") for one in part.ids}
-    left = [prompt for prompt in prompts if prompt.prompt_id not in done]
+    num_left = sum(one not in done for one in prompts.ids())
     speed = Throughput()
-    if left:
-        groups = [Group(prompt, ()) for prompt in left]
+    if num_left:
         speed = make_groups(
-            groups, directory, recipe, generators, num_candidates, judges, strategy, seed=seed
+            (Group(one, ()) for one in prompts if one.prompt_id not in done),
+            num_left,
+            directory,
+            recipe,
+            generators,
+            num_candidates,
+            judges,
+            strategy,
+            seed=seed,
         )
     settled = parts.settle(
         parts.read_parts(directory, "prompt_id"),
         directory,
         GROUPS,
         recipe.storage,
-        wanted=[prompt.prompt_id for prompt in prompts],
+        wanted=prompts.ids(),
         count=count,
     )
     return speed, settled
 
 
 def make_groups(
-    groups: Sequence[Group],
+    groups: Iterable[Group],
+    num_groups: int,
     directory: Place,
     recipe: Recipe,
     generators: Sequence[Any],
@@ -152,24 +163,19 @@ def make_groups(
     Raises:
         TooManyFailuresError: more rows failed than the recipe allows.
     """
-    import ray.data
-
     from actors.stages import Generate, Judging
     from actors.tally import TallyHandle, TooManyFailuresError
+    from jobs import progress
 
     settings = recipe.produce
     # Drivers that race must not write over each other's input.
-    todo = directory / f"{_INPUT}-{uuid.uuid4().hex}.parquet"
-    filesystem, path = arrow_path(todo)
-    pq.write_table(groups_to_table(groups), path, filesystem=filesystem)
-    tally = TallyHandle(settings.max_failed_share)
+    prefix_todo = f"{_INPUT}-{uuid.uuid4().hex}"
+    tally = TallyHandle(settings.max_failed_share, settings.row_timeout_s)
     began = time.monotonic()
     try:
-        rows = ray.data.read_parquet(
-            path,
-            filesystem=filesystem,
-            override_num_blocks=math.ceil(len(groups) / settings.groups_per_block),
-        )
+        todo = _write_input(groups, num_groups, directory, prefix_todo, settings.groups_per_block)
+        rows = read_files(todo, math.ceil(num_groups / settings.groups_per_block))
+        rows.context.enable_progress_bars = False  # they would be drawn over ours
         rows = rows.map_batches(
             Generate,
             fn_constructor_args=(
@@ -186,14 +192,14 @@ def make_groups(
                 fn_constructor_args=(judges, strategy, tally),
                 **stage_wiring(settings.judges, settings.groups_per_block),
             )
-        write_parts(rows, directory, recipe, prefix)
-    except Exception as error:
-        stopped = tally.read_stopped()
-        if stopped is not None:
-            raise TooManyFailuresError(stopped) from error
-        raise
+        with progress.shown(directory.name, num_groups, tally):
+            write_parts(rows, directory, GROUPS, recipe, prefix)
     finally:
-        todo.unlink(missing_ok=True)
+        for path in list(directory.glob(f"{prefix_todo}-*.parquet")):
+            path.unlink(missing_ok=True)
+    stopped = tally.read_stopped()
+    if stopped is not None:
+        raise TooManyFailuresError(stopped)
     tallied = tally.read()
     pools = {"generate": settings.generators, "judge": settings.judges}
     return Throughput(
@@ -203,14 +209,32 @@ def make_groups(
         - min((one.began for one in tallied.values()), default=0.0),
         busy_s={stage: one.busy_s for stage, one in tallied.items()},
         bare_rate={
-            stage: one.num_rows * pools[stage].size / one.model_s
+            # Of a pool that grew, the actors that there were.
+            stage: one.num_rows * max(pools[stage].size, one.num_workers) / one.model_s
             for stage, one in tallied.items()
             if one.model_s > 0
         },
     )
 
 
-def write_parts(rows: Any, directory: Place, recipe: Recipe, prefix: str = "part") -> None:
+def _write_input(
+    groups: Iterable[Group], num_groups: int, directory: Place, prefix: str, groups_per_block: int
+) -> list[Place]:
+    """Write groups as files of some blocks each: a file is read by one task, block after block."""
+    num_files = math.ceil(num_groups / (groups_per_block * _BLOCKS_A_FILE))
+    left, files = iter(groups), []
+    for number in range(num_files):
+        rows = list(islice(left, math.ceil(num_groups / num_files)))
+        if rows:
+            files.append(directory / f"{prefix}-{number:06d}.parquet")
+            filesystem, path = arrow_path(files[-1])
+            pq.write_table(groups_to_table(rows), path, filesystem=filesystem)
+    return files
+
+
+def write_parts(
+    rows: Any, directory: Place, schema: pa.Schema, recipe: Recipe, prefix: str = "part"
+) -> None:
     """Write a Ray data set as parts: one file for each block, each whole or not there."""
     import ray.data
 
@@ -228,7 +252,7 @@ def write_parts(rows: Any, directory: Place, recipe: Recipe, prefix: str = "part
         filename_provider=_PartNames(prefix),
         mode=ray.data.SaveMode.APPEND,
         ray_remote_args={"num_cpus": _THIN},
-        **parts.WRITER,
+        **parts.writer_options(schema),
     )
 
 
@@ -237,7 +261,7 @@ def write_dataset(
 ) -> Settled:
     """Write a Ray data set as a whole data set, beside whatever other drivers left there."""
     prefix = f"part-{uuid.uuid4().hex}"
-    write_parts(rows, directory, recipe, prefix)
+    write_parts(rows, directory, schema, recipe, prefix)
     mine = parts.read_parts(directory, key, prefix)
     return parts.settle(mine, directory, schema, recipe.storage)
 
@@ -272,7 +296,7 @@ def stage_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
     import ray.data
 
     return {
-        "compute": ray.data.ActorPoolStrategy(size=pool.size),
+        "compute": ray.data.ActorPoolStrategy(min_size=pool.size, max_size=pool.most),
         "num_cpus": pool.num_cpus,
         "num_gpus": pool.num_gpus,
         "batch_size": batch_size,
@@ -283,13 +307,13 @@ def stage_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
 def pool_cpus(recipe: Recipe) -> float:
     """Logical CPUs of the generator and judge pools together."""
     pools = (recipe.produce.generators, recipe.produce.judges)
-    return sum(pool.size * pool.num_cpus for pool in pools)
+    return sum(pool.most * pool.num_cpus for pool in pools)
 
 
 def pool_gpus(recipe: Recipe) -> float:
     """GPUs of the generator and judge pools together."""
     pools = (recipe.produce.generators, recipe.produce.judges)
-    return sum(pool.size * pool.num_gpus for pool in pools)
+    return sum(pool.most * pool.num_gpus for pool in pools)
 
 
 def data_files(directory: Place) -> list[Place]:
@@ -302,13 +326,23 @@ def data_files(directory: Place) -> list[Place]:
     return sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("_"))
 
 
-def read_files(files: Sequence[Place]) -> Any:
-    """Parquet files of one root as a Ray data set, references to media as they are."""
+def read_files(files: Sequence[Place], num_blocks: int | None = None) -> Any:
+    """Parquet files of one root as a Ray data set, references to media as they are.
+
+    Args:
+        files: what to read.
+        num_blocks: of all files together; Ray's choice where None.
+    """
     import ray.data
 
+    # The newer reader takes a second or more to start, and makes one block of a small file however
+    # many were asked for: rows would be written, and safe, only when all of them are done.
+    ray.data.DataContext.get_current().use_datasource_v2 = False
     sources = [arrow_path(path) for path in files]
     return ray.data.read_parquet(
-        [path for _, path in sources], filesystem=sources[0][0] if sources else None
+        [path for _, path in sources],
+        filesystem=sources[0][0] if sources else None,
+        override_num_blocks=num_blocks,
     )
 
 

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_stages(recipe, given.round, ["produce"], dry_run=given.dry_run)
             return
         from jobs.ray_session import ray_session
+        from jobs.run_log import new_log, run_log
         from jobs.stages.produce import num_failed, retry_invalid
         from jobs.workspace import Round
 
@@ -37,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.dry_run:
             print(f"{at.address('groups')}: {num_failed(at)} row(s) to make again")
             return
-        with ray_session(recipe):
+        log = new_log(at.root)
+        with ray_session(recipe), run_log(log, recipe=recipe.name, round=given.round):
             retry_invalid(at)
         # Complete under its new manifest, and recorded like any other.
         run_stages(recipe, given.round, ["produce"])

@@ -35,8 +35,6 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
     # One thread a process, and no network, also in the workers that inherit this environment.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # The older reader starts in a tenth of the time on small files.
-    os.environ.setdefault("RAY_DATA_USE_DATASOURCE_V2", "0")
     import ray
     import ray.data
 

@@ -19,9 +19,11 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from actors import storage
+from actors.memory import reason
 from jobs import parts, results
 from jobs.promotion import publish
 from jobs.ray_session import check_cpus
+from jobs.run_log import note
 from jobs.tracking import StageRun, Tracker
 from jobs.workspace import InputError, Round, check_writable, complete, lost_race, maker
 from schemas import manifest
@@ -91,6 +93,7 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
     found = find_complete(stage, at)
     if found is not None:
         print(f"{found.address}: complete already ({_counts(found.counts)})", flush=True)
+        note("stage_found", stage=found.address, counts=found.counts)
         return found
     parents, settings = stage.parents(at), stage.settings(at)
     wanted = manifest.fingerprint(stage.kind, settings, parents)
@@ -186,10 +189,12 @@ def _make(
     directory, address = at.directory(stage.kind), at.address(stage.kind)
     _begin(directory, address, fingerprint, settings, resumes=stage.resumes)
     print(f"{address}: started", flush=True)
+    note("stage_started", stage=address, fingerprint=fingerprint, mlflow_run=run.run_id)
     began = time.monotonic()
     try:
         outcome = stage.make(at, directory, run)
     except Exception as error:
+        note("stage_failed", stage=address, error=reason(error))
         if manifest.read(directory) is None:
             raise
         # Whoever completed it has cleared away what this driver was still at work on.
@@ -213,6 +218,7 @@ def _make(
     complete(directory, made)
     (directory / _STARTED).unlink(missing_ok=True)
     print(f"{address}: complete in {seconds:.0f} s ({_counts(made.counts)})", flush=True)
+    note("stage_complete", stage=address, counts=made.counts, figures=made.figures)
     return made
 
 

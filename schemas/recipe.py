@@ -38,9 +38,28 @@ class Section(BaseModel):
 class Pool(Section):
     """How many actors of a kind run side by side, and what each takes."""
 
-    size: Positive = Field(1, description="actors")
+    size: Positive = Field(1, description="actors; where there is a max_size, those to begin with")
+    max_size: Positive | None = Field(
+        None, description="most actors: more are started while work waits for them; null: size"
+    )
     num_cpus: float = Field(1.0, gt=0, description="logical CPUs of each actor")
     num_gpus: float = Field(0.0, ge=0, description="GPUs of each actor; fractions share one")
+
+    @property
+    def most(self) -> int:
+        """The most actors that there can be."""
+        return self.size if self.max_size is None else self.max_size
+
+    @property
+    def span(self) -> str:
+        """How many actors, in words."""
+        return str(self.size) if self.most == self.size else f"{self.size} to {self.most}"
+
+    @model_validator(mode="after")
+    def _grows(self) -> Pool:
+        if self.most < self.size:
+            raise ValueError(f"max_size: {self.max_size} is less than size: {self.size}")
+        return self
 
 
 class EarlyStopping(Section):
@@ -306,9 +325,20 @@ class Produce(Section):
 
     prompts: str = Field(description="Parquet, JSON Lines or text file of prompts")
     num_candidates: int = Field(8, ge=2, description="candidates for each prompt (N)")
+    also: list[GeneratorSpec] = Field(
+        default_factory=list,
+        description="more generators, each of which draws num_candidates beside the champion's; "
+        "one worker holds them all",
+    )
     groups_per_block: Positive = Field(8, description="prompts in one Ray Data block")
     max_failed_share: Share = Field(
         0.5, description="share of failed rows in a stage above which a run stops early"
+    )
+    row_timeout_s: float | None = Field(
+        3600.0,
+        gt=0,
+        description="seconds that a model may take over one prompt; then the row is invalid and "
+        "its worker starts anew. null: no limit",
     )
     generators: Pool = Pool()
     judges: Pool = Pool()
@@ -692,6 +722,17 @@ class Recipe(Section):
     def _labels_come_from_somewhere(self) -> Recipe:
         if self.labels.path is None and self.labels.prompts is None:
             raise ValueError("labels: give 'path' (label rows) or 'prompts' (to simulate labels)")
+        return self
+
+    @model_validator(mode="after")
+    def _generators_are_told_apart(self) -> Recipe:
+        names = [self.generator.name, *(one.name for one in self.produce.also)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"produce.also: two generators are named {name!r}; seeds and ids come from "
+                    "names, so give each its own"
+                )
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.patience import patiently
+
 # Set here, before any test module can import torch or ray; workers that Ray starts inherit it.
 os.environ.update(
     OMP_NUM_THREADS="1",
@@ -51,13 +53,15 @@ def local_ray() -> Iterator[None]:
     import ray.data
 
     directory = tempfile.mkdtemp(prefix="ray-")  # short: socket paths have a limit of 107 bytes
-    ray.init(
-        address="local",
-        num_cpus=4,  # fewer would let Ray Data wait for itself
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-        _temp_dir=directory,
+    patiently(
+        lambda: ray.init(
+            address="local",
+            num_cpus=4,  # fewer would let Ray Data wait for itself
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            _temp_dir=directory,
+        )
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield

@@ -4,8 +4,10 @@ pictures are a colour that follows from the seed, and the scores follow from the
 `faults` plants failures by the text of the prompt, so that a test says which rows go wrong and how.
 """
 
+import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +15,14 @@ import numpy as np
 
 from factory.media import decode, encode_png
 from schemas.rows import Candidate, Duel, Media, Prompt, Score, content_id
+
+
+def misbehave(text: str, who: str) -> None:
+    """Do to this process what the text asks for."""
+    if f"{who} hangs" in text:
+        time.sleep(3600)
+    if f"{who} dies" in text:  # as of the kernel's out-of-memory killer
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class StubGenerator:
         if self.seconds:
             time.sleep(self.seconds)
         is_sick = self.cured is None or not Path(self.cured).exists()
+        if is_sick:
+            misbehave(prompt.text, "generator")
         if "raise" in prompt.text and is_sick:
             raise KeyError("planted\nfailure")
         if "memory" in prompt.text and len(seeds) > 1 and is_sick:
@@ -60,13 +72,21 @@ class StubGenerator:
 
 @dataclass(frozen=True)
 class StubJudge:
-    """Likes red."""
+    """Likes red. Its fields are those of the generator."""
 
     name: str = "stubjudge@1"
     seconds: float = 0.0
+    calls: str | None = None
+    cured: str | None = None
 
     def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> "StubSitting":
-        if "judge fails" in prompt.text:
+        if self.calls is not None:
+            with Path(self.calls).open("a") as file:
+                file.write(f"{prompt.prompt_id}\n")
+        is_sick = self.cured is None or not Path(self.cured).exists()
+        if is_sick:
+            misbehave(prompt.text, "judge")
+        if "judge fails" in prompt.text and is_sick:
             raise RuntimeError("planted")
         if "small judge" in prompt.text and len(candidates) > 2:
             raise RuntimeError("CUDA out of memory (planted)")
@@ -100,6 +120,13 @@ class StubSitting:
             ids = (found[first].candidate_id, found[second].candidate_id)
             duels.append(Duel(*ids, self.judge.name, p, 1 - p, 0.0))
         return duels
+
+
+class Listed(list[Prompt]):
+    """Prompts that are at hand, where a file of them is asked for."""
+
+    def ids(self) -> Iterator[str]:
+        return (one.prompt_id for one in self)
 
 
 @dataclass(frozen=True)

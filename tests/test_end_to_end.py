@@ -25,7 +25,7 @@ from schemas.arrow import PAIRS, pairs_from_table
 from schemas.recipe import Recipe, load
 
 LAPTOP = "jobs/recipes/laptop.yaml"
-TIMEOUT_S = 600
+TIMEOUT_S = 1800  # of a busy machine
 #: When to kill: the artifact that must have been started, and how much later, in seconds.
 KILLS = (("groups@1: started", 6.0), ("generator@1: started", 4.0))
 

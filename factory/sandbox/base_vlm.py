@@ -539,7 +539,9 @@ def pretrain_base(
     tokenizer = processor.tokenizer
     model = build_model(tokenizer)
     if start_from is not None:
-        earlier = LlavaForConditionalGeneration.from_pretrained(start_from, dtype=torch.float32)
+        earlier = LlavaForConditionalGeneration.from_pretrained(
+            start_from, dtype=torch.float32, use_safetensors=True
+        )
         model.load_state_dict(earlier.state_dict())
     makers: dict[str, Callable[[], Document]] = {
         "images": lambda: checking_document(tokenizer, images, rng),

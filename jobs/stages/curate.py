@@ -240,7 +240,7 @@ def run_curation(
     rows = rows.map_batches(
         CurateTable(curator), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
     )
-    write_parts(rows, directory, recipe, prefix)
+    write_parts(rows, directory, pa.schema([*PAIRS, *_SIGNATURE]), recipe, prefix)
     draft = sorted(path.name for path in directory.glob(f"{prefix}-*.parquet"))
     raised = dict(_gather(directory, draft, objections).objections())
     weights: Mapping[str, float] = {}

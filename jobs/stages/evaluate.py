@@ -19,7 +19,7 @@ from factory import contest, gates
 from factory.bias.profile import BiasProfile
 from factory.intervals import Interval
 from factory.judging.specification import SpecificationError, find
-from factory.prompts import read_prompts
+from factory.prompts import PromptsFile, read_prompts
 from factory.shift import Outputs
 from jobs import results
 from jobs.comparing import Comparison, compare, grid, outputs
@@ -52,7 +52,7 @@ class Evaluate:
         recipe = at.recipe
         heldout = read_prompts(place(recipe.evaluate.prompts))
         check_generator(recipe.generator)
-        trained_on = {prompt.prompt_id for prompt in read_prompts(place(recipe.produce.prompts))}
+        trained_on = PromptsFile(place(recipe.produce.prompts))
         for number, prompt in enumerate(heldout, start=1):
             if prompt.prompt_id in trained_on:
                 raise InputError(
@@ -69,7 +69,7 @@ class Evaluate:
             )
         return Plan(
             f"{len(heldout)} held-out prompts x 2 x {recipe.evaluate.images_per_prompt}",
-            f"{recipe.produce.generators.size} generator(s), {recipe.produce.judges.size} judge(s)",
+            f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
             pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(recipe),
         )
@@ -103,7 +103,7 @@ class Evaluate:
         new = Model(str(at.directory("generator")), at.need("generator").address)
         judges = _judges(at)
         speed, settled = run_pipeline(
-            read_prompts(place(settings.prompts)),
+            PromptsFile(place(settings.prompts)),
             directory,
             at.recipe,
             generators=[generator_ref(old, at), generator_ref(new, at)],
@@ -131,6 +131,7 @@ class Evaluate:
             "groups": len(groups),
             "invalid": sum(gain.num_invalid for gain in evaluation.gains if "win" in gain.name),
         }
+        figures |= speed.figures()
         return Outcome(counts, figures, digest=settled.digest, files=settled.files)
 
 

@@ -23,12 +23,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.storage import StorageError, arrow_path, explained, place
-from factory.prompts import read_prompts
+from factory.prompts import PromptsFile
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, see
 from jobs.judging import label_batches, label_files
 from jobs.parts import write_file
-from jobs.pipelines import media_store, pool_cpus, pool_gpus, read_groups, run_pipeline
+from jobs.pipelines import (
+    Throughput,
+    media_store,
+    pool_cpus,
+    pool_gpus,
+    read_groups,
+    run_pipeline,
+)
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
 from jobs.stages.produce import generator_ref
@@ -65,11 +72,11 @@ class MakeLabels:
         if labels.path is not None:
             return Plan(f"{_check_labels(labels.path)} labels of {labels.path}", "no actors", 0)
         assert labels.prompts is not None  # the recipe's own check
-        num = len(read_prompts(place(labels.prompts)))
+        num = len(PromptsFile(place(labels.prompts)))
         check_generator(at.recipe.generator)
         return Plan(
             f"{num} prompts x {labels.num_candidates} candidates, simulated labels",
-            f"{at.recipe.produce.generators.size} generator(s)",
+            f"{at.recipe.produce.generators.span} generator(s)",
             pool_cpus(at.recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(at.recipe),
         )
@@ -94,7 +101,7 @@ class MakeLabels:
         return [file, champion(at).parent("generator")]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
-        labels = at.recipe.labels
+        labels, speed = at.recipe.labels, Throughput()
         inbox = _inbox(labels.inbox)
         for path in inbox:
             _check_labels(path, "labels.inbox")
@@ -102,7 +109,9 @@ class MakeLabels:
         if labels.path is not None:
             own = label_batches(label_files(labels.path))
         else:
-            own = iter(labels_to_table(self._simulate(at, directory)).to_batches())
+            speed, made = self._simulate(at, directory)
+            print(f"{at.address('labels')}: {speed}", flush=True)
+            own = iter(labels_to_table(made).to_batches())
         layout = at.recipe.storage
         store = media_store(directory, layout.max_inline_bytes)
         counts = Counter[str]()
@@ -130,17 +139,18 @@ class MakeLabels:
         return Outcome(
             {key: counts[key] for key in ("labels", "pairs", "points")}
             | ({} if labels.inbox is None else {"inbox": counts["inbox"]}),
+            speed.figures(),
             digest=digest_text(sums),
             files=(_FILE,),
             parents=tuple(replace(_source(path), role="inbox") for path in inbox),
         )
 
-    def _simulate(self, at: Round, directory: Place) -> list[Label]:
+    def _simulate(self, at: Round, directory: Place) -> tuple[Throughput, list[Label]]:
         labels = at.recipe.labels
         assert labels.prompts is not None
         candidates = directory / _CANDIDATES
-        _, settled = run_pipeline(
-            read_prompts(place(labels.prompts)),
+        speed, settled = run_pipeline(
+            PromptsFile(place(labels.prompts)),
             candidates,
             at.recipe,
             generators=[generator_ref(champion(at), at)],
@@ -148,7 +158,7 @@ class MakeLabels:
             seed=at.seed,
         )
         annotators = annotators_of(labels, at.recipe.seed)
-        return [
+        return speed, [
             label
             for group in read_groups(candidates, settled.files)
             for label in simulate_labels(group, annotators, labels, at.recipe.seed)

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from actors.storage import place
-from factory.prompts import read_prompts
+from factory.prompts import PromptsFile
 from factory.ranking import strategy_of
 from jobs.judging import judge_ref
 from jobs.parts import read_parts, settle
@@ -28,13 +28,14 @@ from jobs.pipelines import (
     stream,
 )
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
+from jobs.run_log import note
 from jobs.stage import Outcome, Plan, find_complete, remake
 from jobs.tracking import StageRun
 from jobs.workspace import Model, Round, champion, check_generator
 from schemas.arrow import GROUPS, IMAGE, groups_from_table, map_media
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.recipe import Rank
+from schemas.recipe import GeneratorSpec, Rank
 from schemas.rows import Group
 
 _ROWS_AT_ONCE = 64
@@ -48,12 +49,14 @@ class Produce:
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
-        prompts = read_prompts(place(recipe.produce.prompts))
+        prompts = PromptsFile(place(recipe.produce.prompts))
         check_generator(recipe.generator)
-        num = recipe.produce.num_candidates
+        for one in recipe.produce.also:
+            check_generator(one)
+        num = recipe.produce.num_candidates * (1 + len(recipe.produce.also))
         return Plan(
             f"{len(prompts)} prompts x {num} candidates",
-            f"{recipe.produce.generators.size} generator(s), {recipe.produce.judges.size} judge(s)",
+            f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
             pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(recipe),
         )
@@ -64,6 +67,7 @@ class Produce:
             "seed": recipe.seed,
             "num_candidates": recipe.produce.num_candidates,
             "generator": recipe.generator.model_dump(exclude={"path"}),
+            "also": [one.model_dump(exclude={"path"}) for one in recipe.produce.also],
             "judge_precision": recipe.judge.precision,
             "is_calibrated": recipe.produce.is_calibrated,
             "rank": _rank_settings(recipe.curate.rank),
@@ -76,16 +80,17 @@ class Produce:
         return [
             Parent("prompts", prompts, digest_file(place(prompts))),
             champion(at).parent("generator"),
+            *(_given(one).parent("generator") for one in at.recipe.produce.also),
             at.parent("judge"),
         ]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         recipe = at.recipe
         speed, settled = run_pipeline(
-            read_prompts(place(recipe.produce.prompts)),
+            PromptsFile(place(recipe.produce.prompts)),
             directory,
             recipe,
-            generators=[generator_ref(champion(at), at)],
+            generators=_generators(at),
             num_candidates=recipe.produce.num_candidates,
             judges=[_judge(at)],
             strategy=strategy_of(recipe.curate.rank),
@@ -95,6 +100,19 @@ class Produce:
         invalid = settled.counts.get("invalid", 0)
         print(f"{at.address('groups')}: {speed}; {invalid} invalid", flush=True)
         return Outcome(settled.counts, speed.figures(), digest=settled.digest, files=settled.files)
+
+
+def _given(spec: GeneratorSpec) -> Model:
+    """A generator of the recipe as it was before the first round."""
+    return Model(spec.path, f"{spec.name}@0")
+
+
+def _generators(at: Round) -> list[Any]:
+    """The champion, and those that draw beside it."""
+    from actors.stages import GeneratorRef
+
+    others = [GeneratorRef(one.path, _given(one).address, one) for one in at.recipe.produce.also]
+    return [generator_ref(champion(at), at), *others]
 
 
 def _judge(at: Round) -> Any:
@@ -146,12 +164,14 @@ def retry_invalid(at: Round) -> None:
     if not left and not done:
         print(f"{made.address}: no row has failed; nothing to make again", flush=True)
         return
+    note("retry", stage=made.address, rows=len(left))
     speed = Throughput()
     if left:
-        generators = [generator_ref(champion(at), at)]
+        generators = _generators(at)
         num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
         speed = make_groups(
             left,
+            len(left),
             directory,
             at.recipe,
             generators,

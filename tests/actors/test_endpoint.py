@@ -20,7 +20,7 @@ import pytest
 
 from actors.judges.endpoint import EndpointJudge
 from actors.stages import EndpointRef, Judging
-from actors.tally import StageTally, TallyHandle
+from actors.tally import Piece, TallyHandle
 from factory.clips import encode_clip
 from factory.judging.specification import SpecificationError, find
 from factory.matchups import matchup
@@ -254,7 +254,7 @@ def test_a_stage_of_the_pipeline_asks_it_as_any_judge(server: StubServer) -> Non
     spec = EndpointSpec(url=server.url, model="m", specification=NAME, name="outside")
     ref = EndpointRef(spec)
     stage = Judging([pickle.loads(pickle.dumps(ref))], Bracket(1), cast("TallyHandle", None))
-    judged = stage.judge(Group(PROMPT, tuple(candidates(0, 90, 255))), StageTally())
+    judged = stage.judge(Group(PROMPT, tuple(candidates(0, 90, 255))), Piece("judge"))
     assert judged.error is None
     assert {score.judge for score in judged.scores} == {ref.address} == {"outside@0"}
     met = matchup(judged.duels, "2", "0")

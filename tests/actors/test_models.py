@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from actors.generators import DiffusersGenerator, candidate_seeds
+from actors.generators import DiffusersGenerator
 from actors.judges import PromptFormat, TransformersJudge
 from actors.judges.looks import Look, look_at
 from actors.judges.prompts import Medium
-from actors.stages import Judging
-from actors.tally import StageTally, TallyHandle
+from actors.stages import Judging, candidate_seeds
+from actors.tally import Piece, TallyHandle
 from actors.trainers.judge import JudgeLearner, JudgeTask, LossWeights
 from factory.judging.specification import DEFAULT
 from factory.ranking import Bracket, Match, Paper, Pointwise, Ring, RoundRobin, Strategy
@@ -151,7 +151,7 @@ def test_the_duels_of_one_plan_are_one_batch(
 
     monkeypatch.setattr(type(strategy), "plan", recorded)
     before = judge.num_forwards, judge.num_batches
-    judged = judging(judge, strategy).judge(five, StageTally())
+    judged = judging(judge, strategy).judge(five, Piece("judge"))
     assert judged.error is None
     assert (len(judged.scores), len(judged.duels)) == (5, sum(asked))
     assert judge.num_forwards - before[0] == 5 + sum(asked)
@@ -161,10 +161,10 @@ def test_the_duels_of_one_plan_are_one_batch(
 def test_batches_are_split_by_memory_and_nothing_else_changes(
     judge: TransformersJudge, five: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = judging(judge, RoundRobin()).judge(five, StageTally())
+    whole = judging(judge, RoundRobin()).judge(five, Piece("judge"))
     monkeypatch.setattr(judge, "max_batch", 3)
     before = judge.num_batches
-    split = judging(judge, RoundRobin()).judge(five, StageTally())
+    split = judging(judge, RoundRobin()).judge(five, Piece("judge"))
     assert judge.num_batches - before == 2 + 7  # of 5 scores and of 20 duels
     for one, other in zip(whole.duels, split.duels, strict=True):
         assert (one.first_id, one.second_id) == (other.first_id, other.second_id)

@@ -1,20 +1,26 @@
 """A campaign of faults against `produce` and `curate`, with stub models.
 
-    python -m tests.benchmarks.chaos [--faults 24] [--seed 0] [--rows 48]
+    python -m tests.benchmarks.chaos [--faults 200] [--minutes 60] [--seed 0] [--rows 40]
 
 Each trial makes a small data set of groups and its pairs by the stages' own code, with faults of
 one kind injected from a seed, and starts the same driver again until it ends by itself. Then it is
-compared with an undisturbed run. The stub models stand for real ones: a generator that takes a few
-milliseconds and a judge that likes red. The kinds:
+compared, row by row, with an undisturbed run. The stub models stand for real ones: a generator and
+a judge (it likes red) that each take a tenth of a second a prompt. The kinds:
 
 driver killed: SIGKILL to the driver at a random moment.
 generator killed, judge killed: SIGKILL to the worker process that holds the model.
-exception: the generator raises on some rows until it is cured; `--retry-invalid` makes them again.
-before manifest, after manifest: the driver kills itself right before or after that write.
+machine lost: SIGKILL to all processes of the node on which the models are; another node comes.
+exception: the models raise on some rows until they are cured; `--retry-invalid` makes them again.
+hang: on some rows they do not come back, until they are cured; `--retry-invalid` likewise.
+manifest: the driver kills itself before and after it writes each of the two manifests: between data
+    and commit, and between commit and clearing up.
 disk full: the data lie on a file system of a few kilobytes until it is made larger (needs root).
+S3 error, busy, slow, reset: every path is on an S3 server (SeaweedFS), behind a proxy that answers
+    a fifth of the requests with 500 or 503, hands answers on late, or breaks connections.
 
-rows_lost, rows_doubled, rows_altered: against the undisturbed run, by id and by digest.
+rows_lost, rows_doubled, rows_altered: against the undisturbed run, by id and by hash.
 rows_made_again: rows that were in a readable part when a driver started, and were drawn again.
+unfinished: trials that did not end by themselves within `_MAX_STARTS`; their rows count as lost.
 """
 
 from __future__ import annotations
@@ -25,108 +31,54 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from actors import storage
+from actors.storage import place
 from jobs import parts
 from jobs.pipelines import read_groups, read_table
-from jobs.stage import run_stage
-from jobs.workspace import Round
 from schemas import manifest
-from schemas.arrow import PAIRS
+from schemas.arrow import PAIRS, digest_rows, groups_to_table
 from schemas.manifest import Manifest
-from schemas.recipe import load
-from tests.stubs import Ref, StubGenerator, StubJudge
+from schemas.places import Place
+from tests.faults.driver import Order, start
+from tests.faults.injections import Machines, SmallDisk
+from tests.s3.proxy import MODES, S3Proxy
+from tests.s3.server import BUCKET, S3Server, weed
 
 KINDS = (
     "driver killed",
+    "S3 error",
     "generator killed",
+    "hang",
+    "manifest",
+    "S3 reset",
+    "machine lost",
     "judge killed",
+    "S3 busy",
     "exception",
-    "before manifest",
-    "after manifest",
     "disk full",
+    "S3 slow",
 )
 _MAX_STARTS = 8
-_TIMEOUT_S = 300.0
-
-
-# ---------------------------------------------------------------------------------- the driver
-
-
-class _NoRun:
-    """A tracker's run that notes nothing: tracking is not what is tested here."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: None
-
-
-class _NoTracker:
-    @contextmanager
-    def stage(self, *_: object) -> Iterator[_NoRun]:
-        yield _NoRun()
-
-
-def drive(root: Path, address: str, fault: str, retry: bool) -> None:
-    """Make groups and pairs; what a driver that may be killed does."""
-    import ray
-
-    from jobs.stages import curate, produce
-
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    recipe = load(
-        "jobs/recipes/laptop.yaml",
-        [
-            f"root={root}",
-            f"produce.prompts={root / 'prompts.txt'}",
-            "produce.groups_per_block=4",
-            "produce.num_candidates=4",
-            "produce.generators={size: 1, num_cpus: 0.5}",
-            "produce.judges={size: 1, num_cpus: 0.5}",
-        ],
-    )
-    generator = StubGenerator(
-        seconds=0.02, calls=str(root / "calls"), cured=str(root / "cured") if retry else None
-    )
-    write_new = storage.write_new
-
-    def write(at: Any, data: bytes) -> None:
-        is_manifest = at.name == manifest.FILE
-        if is_manifest and fault == "before manifest":
-            os.kill(os.getpid(), signal.SIGKILL)
-        write_new(at, data)
-        if is_manifest and fault == "after manifest":
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    with (
-        mock.patch.object(produce, "generator_ref", return_value=Ref(generator)),
-        mock.patch.object(produce, "judge_ref", return_value=Ref(StubJudge(seconds=0.01))),
-        mock.patch.object(storage, "write_new", write),
-    ):
-        at = Round(recipe, 1)
-        run_stage(produce.STAGE, at, _NoTracker())  # type: ignore[arg-type]
-        if retry and (root / "cured").exists():
-            produce.retry_invalid(at)
-        run_stage(curate.STAGE, at, _NoTracker())  # type: ignore[arg-type]
-
-
-# -------------------------------------------------------------------------------- the campaign
+_TIMEOUT_S = 1200.0
+#: Every so many rows of a trial that is to be cured, one fails.
+_SICK = {"exception": ("raise", "judge fails"), "hang": ("generator hangs", "judge hangs")}
+_EVERY = 10
+_LIMIT_S = 10.0  # of a hang
+#: Calls of a model between two kills of it: more than two blocks, so that no block dies thrice.
+_APART = 10
 
 
 @dataclass
 class Result:
-    """What the trials of one kind did."""
+    """What the trials of one kind did; in the order of the table."""
 
     trials: int = 0
     faults: int = 0
@@ -134,274 +86,367 @@ class Result:
     doubled: int = 0
     altered: int = 0
     made_again: int = 0
-    notes: list[str] = field(default_factory=list)
+    unfinished: int = 0
 
 
 @dataclass(frozen=True)
-class Found:
-    """A finished trial's data: ids and digests."""
+class Rows:
+    """The rows of a finished trial: hashes by id. `attempts` is left out: it may differ."""
 
-    groups: tuple[str, ...]
-    pairs: tuple[str, ...]
-    digests: tuple[str, str]
+    groups: dict[str, str]
+    pairs: dict[str, str]
+    num_ids: int
     num_failed: int
 
 
-class Campaign:
-    """Trials in one Ray session."""
+@dataclass
+class Trial:
+    """One data set under faults of one kind.
 
-    def __init__(self, directory: Path, address: str, num_rows: int, seed: int) -> None:
-        self.directory = directory
-        self.address = address
-        self.num_rows = num_rows
-        self.rng = random.Random(seed)
-        self.results = {kind: Result() for kind in KINDS}
-        self.whole = self.undisturbed("whole", "plain")
-        self.seconds = 0.0
+    root: of the recipe; local, or on S3.
+    notes: a local directory of what the models and the driver say.
+    """
 
-    def prepare(self, name: str, word: str) -> Path:
-        """A root with prompts and the manifests that the stages ask for."""
-        root = self.directory / name
-        root.mkdir(parents=True, exist_ok=True)
-        texts = [f"plain {n}" for n in range(self.num_rows)]
-        if word == "raise":  # every sixth row fails until it is cured
-            texts = [f"raise {n}" if n % 6 == 0 else text for n, text in enumerate(texts)]
-        (root / "prompts.txt").write_text("".join(f"{text}\n" for text in texts))
-        for kind, folder in (("judge", "models"), ("profile", "data")):
-            at = root / folder / f"{kind}@1"
-            at.mkdir(parents=True, exist_ok=True)
-            made = Manifest(f"{kind}@1", kind, "f", "d", (), {})
-            (at / manifest.FILE).write_bytes(manifest.to_bytes(made))
-        return root
+    kind: str
+    root: Place
+    notes: Path
+    result: Result
+    process: Any = None
+    starts: int = 0
+    drawn: int = 0  # calls of the generator up to the start of the driver
 
-    def undisturbed(self, name: str, word: str) -> Found:
-        root = self.prepare(name, word)
-        began = time.monotonic()
-        process = self.start(root, "none", retry=False)
-        if process.wait(_TIMEOUT_S) != 0:
-            raise SystemExit((root / "log").read_text()[-4000:])
-        self.seconds = time.monotonic() - began
-        return self.look(root)
-
-    def start(self, root: Path, fault: str, *, retry: bool) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.benchmarks.chaos", "--driver", str(root)]
-        command += ["--address", self.address, "--fault", fault, *(["--retry"] if retry else [])]
-        with (root / "log").open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-
-    def look(self, root: Path) -> Found:
-        groups = root / "data" / "groups@1"
-        pairs = root / "data" / "pairs@1"
-        made = [manifest.read(one) for one in (groups, pairs)]
-        assert made[0] is not None
-        assert made[1] is not None
-        rows = read_groups(groups)
-        return Found(
-            tuple(one.prompt.prompt_id for one in rows),
-            tuple(sorted(read_table(pairs, PAIRS).column("pair_id").to_pylist())),
-            (made[0].digest, made[1].digest),
-            sum(one.has_failures for one in rows),
-        )
-
-    def trial(self, number: int, kind: str) -> None:
-        """One data set with faults of one kind, until it is whole."""
-        result, is_cure = self.results[kind], kind == "exception"
-        root = self.prepare(f"trial-{number}", "raise" if is_cure else "plain")
-        full = _SmallDisk(root / "data" / "groups@1") if kind == "disk full" else None
-        if full is not None and not full.mount():
-            result.notes.append("cannot mount a small file system here: not tried")
-            return
-        result.trials += 1
-        try:
-            self.go(root, kind, result, full)
-            found = self.look(root)
-        finally:
-            if full is not None:
-                full.unmount()
-        wanted = self.whole if not is_cure else None
-        result.lost += max(0, self.num_rows - len(set(found.groups)))
-        result.doubled += len(found.groups) - len(set(found.groups))
-        result.doubled += len(found.pairs) - len(set(found.pairs))
-        if wanted is not None:
-            result.lost += len({*wanted.groups, *wanted.pairs} - {*found.groups, *found.pairs})
-            result.altered += found.digests != wanted.digests
-        else:  # no failure may be left once it is cured
-            result.altered += found.num_failed
-        shutil.rmtree(root, ignore_errors=True)
-
-    def go(self, root: Path, kind: str, result: Result, full: _SmallDisk | None) -> None:
-        is_cure = kind == "exception"
-        for start in range(_MAX_STARTS):
-            done = self.committed(root)
-            fault = kind if start == 0 else "none"
-            process = self.start(root, fault, retry=is_cure)
-            try:
-                if kind == "driver killed" and start < 3:
-                    # Past the end of a run too: then nothing is killed, and nothing is counted.
-                    time.sleep(self.rng.uniform(0.2, 1.0) * self.seconds)
-                    result.faults += process.poll() is None
-                    _kill(process)
-                elif kind in ("generator killed", "judge killed") and start == 0:
-                    actor = "Generate" if kind.startswith("generator") else "Judging"
-                    for _ in range(3):
-                        time.sleep(self.rng.uniform(0.05, 0.3) * self.seconds)
-                        result.faults += _kill_actor(actor, self.rng)
-                code = process.wait(_TIMEOUT_S)
-            finally:
-                _kill(process)
-            result.made_again += len(done & set(self.calls(root)[self.seen :]))
-            self.seen = len(self.calls(root))
-            if fault in ("before manifest", "after manifest"):
-                result.faults += code == -signal.SIGKILL
-            if full is not None and code != 0:
-                result.faults += 1
-                full.enlarge()
-            if is_cure and code == 0 and not (root / "cured").exists():
-                result.faults += -(-self.num_rows // 6)
-                (root / "cured").touch()
-                # What was made of the failed rows is made again too.
-                shutil.rmtree(root / "data" / "pairs@1")
-                self.seen = len(self.calls(root))
-                continue
-            if code == 0:
-                return
-        raise SystemExit((root / "log").read_text()[-4000:])
-
-    seen = 0
-
-    def calls(self, root: Path) -> list[str]:
+    def calls(self, file: str = "calls") -> list[str]:
         with suppress(FileNotFoundError):
-            return (root / "calls").read_text().split()
+            return (self.notes / file).read_text().split()
         return []
 
-    def committed(self, root: Path) -> set[str]:
-        """Ids that a driver finds done, but for those that it is asked to make again."""
-        self.seen = len(self.calls(root))
-        if (root / "cured").exists():
-            failed = {
-                one.prompt.prompt_id
-                for one in read_groups(root / "data" / "groups@1")
-                if one.has_failures
-            }
-        else:
-            failed = set()
-        found = parts.read_parts(root / "data" / "groups@1", "prompt_id")
-        return {one for part in found for one in part.ids} - failed
-
-
-class _SmallDisk:
-    """A file system of a few kilobytes at a directory."""
-
-    def __init__(self, at: Path) -> None:
-        self.at = at
-
-    def mount(self) -> bool:
-        self.at.mkdir(parents=True, exist_ok=True)
-        return self._mount("size=40k")
-
-    def enlarge(self) -> None:
-        self._mount("remount,size=64m")
-
-    def unmount(self) -> None:
-        subprocess.run(["umount", str(self.at)], capture_output=True, check=False)
-
-    def _mount(self, options: str) -> bool:
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.at)]
-        with suppress(FileNotFoundError):
-            return subprocess.run(command, capture_output=True, check=False).returncode == 0
-        return False
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _kill_actor(name: str, rng: random.Random) -> bool:
-    """SIGKILL to a worker process of this campaign's Ray that holds a model of this kind."""
-    import psutil
-
-    # Workers are children of the raylet, which is a child of this process.
-    found = [
-        one
-        for one in psutil.Process().children(recursive=True)
-        if f"MapBatches({name})" in " ".join(_command(one))
-    ]
-    if not found:
-        return False
-    with suppress(psutil.NoSuchProcess):
-        rng.choice(found).kill()
+    def wait_for(self, is_so: Callable[[], bool]) -> bool:
+        """Wait until something is so, or the driver has ended: then False."""
+        while not is_so():
+            if self.process.exitcode is not None:
+                return False
+            time.sleep(0.05)
         return True
-    return False
+
+    def wait_for_calls(self, num: int, file: str = "calls") -> bool:
+        """Wait until a model has been called so often, or the driver has ended: then False."""
+        return self.wait_for(lambda: len(self.calls(file)) >= num)
+
+    def kill(self) -> bool:
+        """Kill the driver; whether it was still alive."""
+        was_alive = self.process.exitcode is None
+        if was_alive:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
+        self.process.join()
+        return was_alive
 
 
-def _command(process: Any) -> list[str]:
-    import psutil
+class Campaign:
+    """Trials on one cluster."""
 
-    with suppress(psutil.Error):
-        return list(process.cmdline())
-    return []
+    def __init__(self, directory: Path, num_rows: int, seed: int, max_kills: int) -> None:
+        self.max_kills = max_kills  # of a trial's drivers
+        self.directory = directory
+        self.num_rows = num_rows
+        self.rng = random.Random(seed)
+        self.results: dict[str, Result] = {}
+        self.server: S3Server | None = None
+        self.proxy: S3Proxy | None = None
+        if weed() is not None:
+            (directory / "s3").mkdir()
+            self.server = S3Server(directory / "s3")
+            self.server.start()
+            self.proxy = S3Proxy(self.server.url, seed)
+            # Before the cluster starts, whose workers inherit it.
+            here = {"AWS_ENDPOINT_URL": self.proxy.url, "AWS_ENDPOINT_URL_S3": self.proxy.url}
+            os.environ.update({**self.server.environment, **here})
+            storage.filesystem.cache_clear()
+        self.machines = Machines()
+        self.wholes: dict[str, tuple[Rows, float]] = {}
 
+    def close(self) -> None:
+        self.machines.shutdown()
+        if self.proxy is not None:
+            self.proxy.close()
+        if self.server is not None:
+            self.server.kill()
 
-def main() -> None:
-    """Run the campaign, or be one of its drivers."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--faults", type=int, default=24)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rows", type=int, default=48)
-    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS)
-    parser.add_argument("--driver", type=Path)
-    parser.add_argument("--address")
-    parser.add_argument("--fault", default="none")
-    parser.add_argument("--retry", action="store_true")
-    given = parser.parse_args()
-    if given.driver is not None:
-        drive(given.driver, given.address, given.fault, given.retry)
-        return
-    print(json.dumps(campaign(given.faults, given.seed, given.rows, given.kinds)))
+    # ------------------------------------------------------------------------------ one trial
+
+    def run(self, number: int, kind: str) -> bool:
+        """One trial; False where this kind cannot be had here."""
+        root: Place = self.directory / f"trial-{number}" / "root"
+        if kind.startswith("S3"):
+            if self.proxy is None:
+                return False
+            root = place(f"s3://{BUCKET}/trial-{number}")
+        disk = None
+        if kind == "disk full":
+            disk = SmallDisk(self.directory / f"trial-{number}" / "root" / "data" / "groups@1")
+            if not disk.mount():
+                return False
+        whole, seconds = self.undisturbed(kind)
+        trial = Trial(kind, root, self.prepare(f"trial-{number}", root, kind), self.result(kind))
+        try:
+            is_done = self.go(trial, seconds, disk)
+            self.compare(trial, whole, is_done)
+        finally:
+            if disk is not None:
+                disk.unmount()
+            storage.remove(root)
+            shutil.rmtree(trial.notes.parent, ignore_errors=True)
+        return True
+
+    def result(self, kind: str) -> Result:
+        return self.results.setdefault(kind, Result())
+
+    def prepare(self, name: str, root: Place, kind: str) -> Path:
+        """Prompts, and the manifests that the stages ask for."""
+        notes = self.directory / name / "notes"
+        notes.mkdir(parents=True)
+        texts = [f"plain {n}" for n in range(self.num_rows)]
+        if kind in _SICK:
+            words = _SICK[kind]
+            texts = [
+                f"{words[n // _EVERY % len(words)]} {n}" if n % _EVERY == 0 else text
+                for n, text in enumerate(texts)
+            ]
+        (notes / "prompts.txt").write_text("".join(f"{text}\n" for text in texts))
+        for artifact, folder in (("judge", "models"), ("profile", "data")):
+            at = root / folder / f"{artifact}@1"
+            at.mkdir(parents=True, exist_ok=True)
+            made = Manifest(f"{artifact}@1", artifact, "f", "d", (), {})
+            (at / manifest.FILE).write_bytes(manifest.to_bytes(made))
+        return notes
+
+    def undisturbed(self, kind: str) -> tuple[Rows, float]:
+        """The rows of a run without faults, of the same prompts, and how long it took."""
+        name = kind if kind in _SICK else "plain"
+        if name not in self.wholes:
+            root = self.directory / f"whole-{name}" / "root"
+            notes = self.prepare(f"whole-{name}", root, kind)
+            (notes / "cured").touch()
+            trial = Trial(kind, root, notes, Result())
+            began = time.monotonic()
+            self.start(trial, is_retry=True)
+            trial.process.join(_TIMEOUT_S)
+            if trial.process.exitcode != 0:
+                raise SystemExit((notes / "log").read_text()[-4000:])
+            self.wholes[name] = (self.look(root), time.monotonic() - began)
+        return self.wholes[name]
+
+    def start(self, trial: Trial, killed: str = "", is_after: bool = False, **more: Any) -> None:
+        trial.starts += 1
+        trial.drawn = len(trial.calls())
+        trial.process = start(
+            Order(
+                str(trial.root),
+                str(trial.notes),
+                self.machines.address,
+                killed,
+                is_after,
+                row_timeout_s=_LIMIT_S if trial.kind == "hang" else 3600.0,
+                **more,
+            )
+        )
+
+    def go(self, trial: Trial, seconds: float, disk: SmallDisk | None) -> bool:
+        """Start drivers, with faults at first, until one ends well."""
+        faults = self.faults(trial, seconds, disk)
+        while trial.starts < _MAX_STARTS:
+            done = self.committed(trial)
+            try:
+                next(faults, None)
+                trial.process.join(_TIMEOUT_S)
+            finally:
+                trial.kill()
+            trial.result.made_again += len(done & set(trial.calls()[trial.drawn :]))
+            if trial.process.exitcode == 0 and not self.is_to_be_cured(trial):
+                return True
+        return False
+
+    def is_to_be_cured(self, trial: Trial) -> bool:
+        """Whether the models were sick so far; they are well from then on."""
+        cured = trial.notes / "cured"
+        if trial.kind not in _SICK or cured.exists():
+            return False
+        trial.result.faults += -(-self.num_rows // _EVERY)
+        cured.touch()
+        storage.remove(trial.root / "data" / "pairs@1")  # made of rows that are made again
+        return True
+
+    def faults(self, trial: Trial, seconds: float, disk: SmallDisk | None) -> Iterator[None]:
+        """Each step starts a driver and does to it what the kind asks for."""
+        kind, result = trial.kind, trial.result
+        if kind == "driver killed":
+            for _ in range(min(_MAX_STARTS - 2, self.max_kills)):
+                self.start(trial)
+                self.wait_somewhere(trial, seconds)
+                result.faults += trial.kill()
+                yield
+        elif kind in ("generator killed", "judge killed"):
+            is_generator = kind.startswith("generator")
+            file, actor = ("calls", "Generate") if is_generator else ("judged", "Judging")
+            self.start(trial)
+            at = self.rng.randint(1, _APART)
+            while trial.wait_for_calls(at, file):
+                result.faults += self.machines.kill_actor(actor, self.rng)
+                at = len(trial.calls(file)) + self.rng.randint(_APART, 2 * _APART)
+            yield
+        elif kind == "machine lost":
+            self.start(trial)
+            for _ in range(2):
+                at = len(trial.calls()) + self.rng.randint(1, self.num_rows // 2)
+                if trial.wait_for_calls(at):
+                    self.machines.lose_worker()
+                    result.faults += 1
+            yield
+        elif kind == "manifest":
+            for artifact in ("groups@1", "pairs@1"):
+                for is_after in (False, True):
+                    self.start(trial, artifact, is_after)
+                    trial.process.join(_TIMEOUT_S)
+                    result.faults += trial.process.exitcode == -signal.SIGKILL
+                    yield
+        elif kind == "disk full":
+            assert disk is not None
+            self.start(trial)
+            trial.process.join(_TIMEOUT_S)
+            result.faults += trial.process.exitcode != 0
+            disk.enlarge()
+            yield
+        elif kind.startswith("S3"):
+            assert self.proxy is not None
+            before = self.proxy.num_faults
+            self.proxy.mode = kind.partition(" ")[2]
+            assert self.proxy.mode in MODES
+            try:
+                while True:
+                    self.start(trial)
+                    trial.process.join(_TIMEOUT_S)
+                    result.faults += self.proxy.num_faults - before
+                    before = self.proxy.num_faults
+                    yield
+            finally:
+                self.proxy.mode = None
+        while True:
+            self.start(trial, is_retry=kind in _SICK)
+            yield
+
+    def wait_somewhere(self, trial: Trial, seconds: float) -> None:
+        """Until a random moment of a run: while it starts, makes groups, or makes pairs."""
+        where = self.rng.random()
+        if where < 0.2:
+            time.sleep(self.rng.uniform(0, 0.5) * seconds)
+        elif where < 0.8:
+            at = len(trial.calls()) + self.rng.randint(1, self.num_rows // 2)
+            trial.wait_for_calls(at)
+            time.sleep(self.rng.uniform(0, 0.5))
+        else:
+            groups = trial.root / "data" / "groups@1" / manifest.FILE
+            trial.wait_for(groups.is_file)
+            time.sleep(self.rng.uniform(0, 0.3) * seconds)
+
+    # ------------------------------------------------------------------------------- looking
+
+    def committed(self, trial: Trial) -> set[str]:
+        """Ids that the next driver finds done, but for those that it is asked to make again."""
+        at = trial.root / "data" / "groups@1"
+        failed = set()
+        if (trial.notes / "cured").exists():
+            failed = {one.prompt.prompt_id for one in read_groups(at) if one.has_failures}
+        return {one for part in parts.read_parts(at, "prompt_id") for one in part.ids} - failed
+
+    def look(self, root: Place) -> Rows:
+        groups = read_groups(root / "data" / "groups@1")
+        pairs = read_table(root / "data" / "pairs@1", PAIRS)
+        ids = pairs.column("pair_id").to_pylist()
+        return Rows(
+            {
+                one.prompt.prompt_id: digest_rows([groups_to_table([replace(one, attempts=1)])])
+                for one in groups
+            },
+            {one: digest_rows([pairs.slice(at, 1)]) for at, one in enumerate(ids)},
+            len(groups) + len(ids),
+            sum(one.has_failures for one in groups),
+        )
+
+    def compare(self, trial: Trial, whole: Rows, is_done: bool) -> None:
+        result = trial.result
+        result.trials += 1
+        if not is_done:
+            result.unfinished += 1
+            result.lost += whole.num_ids
+            print((trial.notes / "log").read_text()[-3000:], flush=True)
+            return
+        found = self.look(trial.root)
+        for wanted, there in ((whole.groups, found.groups), (whole.pairs, found.pairs)):
+            result.lost += len(wanted.keys() - there.keys())
+            result.altered += len(there.keys() - wanted.keys())
+            result.altered += sum(wanted[one] != there[one] for one in wanted.keys() & there.keys())
+        result.doubled += found.num_ids - len(found.groups) - len(found.pairs)
+        result.altered += found.num_failed - whole.num_failed
 
 
 def campaign(
-    num_faults: int, seed: int, num_rows: int, kinds: list[str] | tuple[str, ...] = KINDS
+    num_faults: int, num_minutes: float, seed: int, num_rows: int, kinds: tuple[str, ...] = KINDS
 ) -> dict[str, Any]:
-    """Inject at least so many faults, kind after kind, and say what became of the rows."""
-    import ray
-
-    os.environ["RAY_AUTH_MODE"] = "disabled"  # the drivers join this session by its address
-    temporary = tempfile.mkdtemp(prefix="ray-")
-    ray.init(
-        address="local",
-        num_cpus=6,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        _temp_dir=temporary,
-    )
+    """Inject so many faults, or as many as there is time for, kind after kind."""
     began = time.monotonic()
-    try:
-        with tempfile.TemporaryDirectory() as directory:
-            address = ray.get_runtime_context().gcs_address
-            one = Campaign(Path(directory), address, num_rows, seed)
+    skipped: set[str] = set()
+    with tempfile.TemporaryDirectory() as directory:
+        one = Campaign(Path(directory), num_rows, seed, num_faults)
+        try:
             number = 0
-            while sum(result.faults for result in one.results.values()) < num_faults:
+            while (
+                sum(result.faults for result in one.results.values()) < num_faults
+                and time.monotonic() - began < 60 * num_minutes
+                and len(skipped) < len(kinds)
+            ):
                 kind = kinds[number % len(kinds)]
-                one.trial(number, kind)
+                if kind not in skipped and not one.run(number, kind):
+                    skipped.add(kind)
+                    print(f"{kind}: cannot be had on this machine", flush=True)
                 number += 1
-                if number > 10 * num_faults:
-                    break
-    finally:
-        ray.shutdown()
-        shutil.rmtree(temporary, ignore_errors=True)
-    print(f"{'kind':<18} trials faults lost doubled altered made again")
-    total: Counter[str] = Counter()
-    for kind, result in one.results.items():
-        row = (result.trials, result.faults, result.lost, result.doubled, result.altered)
-        print(f"{kind:<18}", *(f"{n:>6}" for n in (*row, result.made_again)), *result.notes[:1])
-        names = ("trials", "faults", "rows_lost", "rows_doubled", "rows_altered")
-        total.update(dict(zip(names, row, strict=True)))
-        total["rows_made_again"] += result.made_again
-    return {**total, "seconds": round(time.monotonic() - began, 1)}
+                print(f"{number:>3} {kind:<18} {one.results.get(kind)}", flush=True)
+        finally:
+            one.close()
+    return table(one.results, began)
+
+
+def table(results: dict[str, Result], began: float) -> dict[str, Any]:
+    names = ("trials", "faults", "lost", "doubled", "altered", "made again", "unfinished")
+    print(f"{'kind':<18}", *(f"{name:>10}" for name in names))
+    total = Result()
+    for kind, result in results.items():
+        print(f"{kind:<18}", *(f"{value:>10}" for value in astuple(result)))
+        total = Result(*(a + b for a, b in zip(astuple(total), astuple(result), strict=True)))
+    print(f"{'all':<18}", *(f"{value:>10}" for value in astuple(total)))
+    return {
+        "trials": total.trials,
+        "faults": total.faults,
+        "kinds": len(results),
+        "rows_lost": total.lost,
+        "rows_doubled": total.doubled,
+        "rows_altered": total.altered,
+        "rows_made_again": total.made_again,
+        "unfinished": total.unfinished,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def main() -> None:
+    """Run the campaign."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--faults", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows", type=int, default=40)
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS)
+    given = parser.parse_args()
+    found = campaign(given.faults, given.minutes, given.seed, given.rows, tuple(given.kinds))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import shutil
 from pathlib import Path
 
 from factory.matchups import matchups
-from factory.prompts import read_prompts
+from factory.prompts import PromptsFile
 from factory.ranking import RoundRobin
 from factory.sandbox.oracle import measure_png, prefer
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
@@ -60,7 +60,7 @@ def _judge(at: Round) -> dict[str, float]:
     directory.mkdir(parents=True)
     with ray_session(at.recipe):
         _, settled = run_pipeline(
-            read_prompts(at.recipe.evaluate.prompts),
+            PromptsFile(at.recipe.evaluate.prompts),
             directory,
             at.recipe,
             generators=[generator_ref(champion(at), at)],

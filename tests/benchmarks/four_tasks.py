@@ -140,7 +140,8 @@ def heldout_cases(task: Task, num: int) -> Iterator[Case]:
 
 def _generated(path: str, num: int) -> Iterator[Case]:
     """Pictures of the shipped generator, as the laptop recipe draws them."""
-    from actors.generators import DiffusersGenerator, candidate_seeds
+    from actors.generators import DiffusersGenerator
+    from actors.stages import candidate_seeds
 
     spec = load(RECIPE).generator
     generator = DiffusersGenerator(spec.path, "generator@0", spec)

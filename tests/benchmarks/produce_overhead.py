@@ -20,14 +20,14 @@ import json
 import resource
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from factory.prompts import read_prompts
+from factory.prompts import PromptsFile
 from jobs.pipelines import Throughput, run_pipeline
 from jobs.ray_session import ray_session
 from schemas.recipe import Recipe, load
-from schemas.rows import Prompt
 from tests.stubs import Ref, StubGenerator
 
 
@@ -52,7 +52,7 @@ def main() -> None:
             model = StubGenerator(seconds=given.ms / 1000)
             what = prompts(given.rows, Path(directory))
             began = time.perf_counter()
-            for one in what[:200]:
+            for one in islice(what, 200):
                 model.generate(one, [1])
             bare = 200 / (time.perf_counter() - began)
             speed = produce(what, Path(directory) / "data" / "groups@1", recipe, model)
@@ -70,13 +70,13 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def prompts(num: int, directory: Path) -> list[Prompt]:
+def prompts(num: int, directory: Path) -> PromptsFile:
     path = directory / "prompts.txt"
     path.write_text("".join(f"prompt {n}\n" for n in range(num)))
-    return read_prompts(path)
+    return PromptsFile(path)
 
 
-def produce(what: list[Prompt], at: Path, recipe: Recipe, model: StubGenerator) -> Throughput:
+def produce(what: PromptsFile, at: Path, recipe: Recipe, model: StubGenerator) -> Throughput:
     speed, _ = run_pipeline(what, at, recipe, generators=[Ref(model)], num_candidates=1)
     return speed
 

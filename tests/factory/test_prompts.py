@@ -1,6 +1,7 @@
 """Prompts files: three formats read alike, and every bad row is named."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from factory.clips import encode_clip
 from factory.media import encode_png
-from factory.prompts import PromptsError, read_prompts
+from factory.prompts import PromptsError, PromptsFile, read_prompts
 from schemas.arrow import prompts_to_table
 
 
@@ -113,3 +114,29 @@ def test_a_question_without_readable_media_is_refused(
     with pytest.raises(PromptsError, match=message) as caught:
         read_prompts(path)
     assert "questions.jsonl: row 1" in str(caught.value)
+
+
+def test_a_file_is_gone_through_again_and_again_and_knows_its_ids(tmp_path: Path) -> None:
+    path = tmp_path / "p.txt"
+    path.write_text("".join(f"prompt {n}\n" for n in range(700)))
+    prompts = PromptsFile(path)
+    first = [one.prompt_id for one in prompts]
+    assert len(prompts) == len(first) == 700
+    assert list(prompts.ids()) == first == [one.prompt_id for one in prompts]
+    assert all(one in prompts for one in first[::50])
+    assert "0" * 16 not in prompts
+    assert "f" * 16 not in prompts
+
+
+def test_prompts_do_not_have_to_fit_in_memory(tmp_path: Path) -> None:
+    """What is kept of a prompt is 8 bytes and its place in the order; not its text."""
+    path = tmp_path / "p.txt"
+    path.write_text("".join(f"{n} {'word ' * 200}\n" for n in range(4000)))  # 4 MB
+    tracemalloc.start()
+    try:
+        prompts = PromptsFile(path)
+        assert sum(1 for _ in prompts) == 4000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1024**2

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory import contest
-from factory.prompts import read_prompts
+from factory.prompts import PromptsFile
 from factory.sandbox.oracle_judge import NAME
 from jobs.comparing import compare
 from jobs.pipelines import read_groups, run_pipeline
@@ -34,7 +34,7 @@ def at(tmp_path: Path) -> Round:
 def test_every_stage_takes_a_model_that_answers(at: Round, tmp_path: Path) -> None:
     for stage in (label, produce, align, evaluate):
         assert stage.STAGE.plan(at).rows
-    tasks = Counter(one.task for one in read_prompts(tmp_path / "labels.parquet"))
+    tasks = Counter(one.task for one in PromptsFile(tmp_path / "labels.parquet"))
     assert tasks == {"image_understanding": 4, "video_understanding": 4}
 
 
@@ -75,7 +75,7 @@ def test_sampled_answers_are_labelled_and_compared(
     new = replace(old, address="answerer@9")
     contests = tmp_path / "contests"
     _, settled = run_pipeline(
-        read_prompts(tmp_path / "evaluate.parquet"),
+        PromptsFile(tmp_path / "evaluate.parquet"),
         contests,
         at.recipe,
         generators=[old, new],

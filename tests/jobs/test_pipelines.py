@@ -1,5 +1,6 @@
 """Rows are made exactly once, whatever happens to runs, and a bad row never takes others along."""
 
+import json
 import random
 import shutil
 from dataclasses import replace
@@ -13,11 +14,12 @@ from actors.tally import TooManyFailuresError
 from factory.ranking import Bracket
 from jobs import parts
 from jobs.pipelines import Throughput, make_groups, read_groups, run_pipeline
+from jobs.run_log import run_log
 from jobs.stages.produce import count_table
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.recipe import Recipe, load
 from schemas.rows import Candidate, Group, Media, Prompt, Score
-from tests.stubs import Ref, StubGenerator, StubJudge
+from tests.stubs import Listed, Ref, StubGenerator, StubJudge
 
 pytestmark = pytest.mark.slow  # Ray
 
@@ -41,7 +43,7 @@ def prompts(*texts: str, num: int = 12) -> list[Prompt]:
 
 def run(what: list[Prompt], directory: Path, recipe: Recipe, **generator: Any) -> Any:
     return run_pipeline(
-        what,
+        Listed(what),
         directory,
         recipe,
         generators=[Ref(StubGenerator(**generator))],
@@ -114,6 +116,53 @@ def test_a_run_in_which_too_much_fails_stops_and_says_why(
     assert 0 < sum(len(part.ids) for part in done) < 200
 
 
+def test_a_row_that_hangs_or_kills_its_worker_is_given_up_and_the_others_are_made(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    limited = small.model_copy(
+        update={"produce": small.produce.model_copy(update={"row_timeout_s": 3.0})}
+    )
+    bad = ("the generator hangs", "the generator dies", "the judge hangs")
+    what = prompts(*bad, num=9)
+    log = tmp_path / "log.jsonl"
+    with run_log(log):
+        _, settled = run(what, tmp_path / "data" / "groups@1", limited)
+    found = {one.prompt.text: one for one in read_groups(tmp_path / "data/groups@1", settled.files)}
+    assert len(found) == len(what)
+    hung, died, judged = (found[one] for one in bad)
+    limit = "no answer within produce.row_timeout_s: 3 s"
+    assert (hung.failed_stage, hung.error) == ("generate", f"GivenUpError: {limit}")
+    assert died.failed_stage == "generate"
+    assert "its worker died 3 times, 2 of them at this row" in (died.error or "")
+    assert (judged.failed_stage, judged.error) == ("judge", f"stubjudge@1: GivenUpError: {limit}")
+    assert all(one.media is not None for one in judged.candidates)
+    assert not any(found[f"plain {n}"].has_failures for n in range(9))
+    assert settled.counts["invalid"] == 3
+    said = [json.loads(line) for line in log.read_text().splitlines()]
+    ids = {text: Prompt.of(text).prompt_id for text in bad}
+    for event in ("row_given_up", "row_invalid"):
+        assert sorted(one["row"] for one in said if one["event"] == event) == sorted(ids.values())
+    lost = [one for one in said if one["event"] == "worker_lost"]
+    assert {one["in"] for one in lost} == {"generate", "judge"}
+    assert {one["stage"] for one in lost} == {"groups@1"}
+
+
+def test_a_pool_grows_while_work_waits_for_it(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    pool = small.produce.generators.model_copy(update={"max_size": 3, "num_cpus": 0.25})
+    growing = small.model_copy(
+        update={"produce": small.produce.model_copy(update={"generators": pool})}
+    )
+    directory = tmp_path / "d"
+    directory.mkdir()
+    groups = [Group(one, ()) for one in prompts(num=240)]
+    model = StubGenerator(seconds=0.2)
+    speed = make_groups(groups, len(groups), directory, growing, [Ref(model)], 1, (), None)
+    assert speed.num_rows == 240
+    assert speed.bare_rate["generate"] > 1.5 * 5  # rows/s of one model that sleeps for 0.2 s
+
+
 def group(text: str, size: int = 10) -> Group:
     media = Media(random.Random(text).randbytes(size), 8, 8)  # zstd cannot make it smaller
     candidates = tuple(Candidate(f"{text}{n}", "g@0", n, media) for n in range(2))
@@ -123,7 +172,7 @@ def group(text: str, size: int = 10) -> Group:
 
 def write(directory: Path, name: str, groups: list[Group]) -> None:
     directory.mkdir(exist_ok=True)
-    pq.write_table(groups_to_table(groups), directory / name, **parts.WRITER)
+    pq.write_table(groups_to_table(groups), directory / name, **parts.writer_options(GROUPS))
 
 
 def test_small_parts_are_joined_large_ones_stay_and_doubles_go(
@@ -211,6 +260,7 @@ def test_speed_of_light_names_the_slowest_stage(
     groups = [Group(one, ()) for one in prompts(num=16)]
     speed = make_groups(
         groups,
+        len(groups),
         directory,
         small,
         [Ref(StubGenerator(seconds=0.05))],

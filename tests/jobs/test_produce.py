@@ -2,9 +2,37 @@
 
 import pytest
 
-from jobs.stages.produce import STAGE
+from jobs.pipelines import pool_cpus, pool_gpus
+from jobs.stages.produce import STAGE, _generators
 from jobs.workspace import Round
-from schemas.recipe import load
+from schemas.recipe import RecipeError, load
+
+LAPTOP = "jobs/recipes/laptop.yaml"
+
+
+def test_a_pool_that_may_grow_is_planned_for_at_its_largest() -> None:
+    pools = ["produce.generators={size: 1}", "produce.judges={size: 1, max_size: 4, num_gpus: 0.5}"]
+    recipe = load(LAPTOP, pools)
+    assert (pool_cpus(recipe), pool_gpus(recipe)) == (5.0, 2.0)
+    assert "1 generator(s), 1 to 4 judge(s)" in STAGE.plan(Round(recipe, 1)).actors
+    with pytest.raises(RecipeError, match="max_size: 2 is less than size: 3"):
+        load(LAPTOP, ["produce.judges={size: 3, max_size: 2}"])
+
+
+def test_generators_beside_the_champion_are_parents_and_settings() -> None:
+    path = load(LAPTOP).generator.path
+    other = f"{{path: {path}, name: other, num_inference_steps: 4}}"
+    at = Round(load(LAPTOP, [f"produce.also=[{other}]"]), 1)
+    refs = _generators(at)
+    assert [(one.name, one.address) for one in refs] == [
+        ("generator", "generator@0"),
+        ("other", "other@0"),
+    ]
+    assert [one["name"] for one in STAGE.settings(at)["also"]] == ["other"]
+    num = at.recipe.produce.num_candidates
+    assert f"x {2 * num} candidates" in STAGE.plan(at).rows
+    with pytest.raises(RecipeError, match="two generators are named 'generator'"):
+        load(LAPTOP, [f"produce.also=[{{path: {path}}}]"])
 
 
 @pytest.mark.parametrize(

@@ -92,10 +92,10 @@ class S3Server:
             region_name="us-east-1",
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
-            config=Config(retries={"max_attempts": 1}, connect_timeout=2, read_timeout=5),
+            config=Config(retries={"max_attempts": 1}, connect_timeout=5, read_timeout=30),
         )
 
-    def start(self, timeout_s: float = 60.0) -> None:
+    def start(self, timeout_s: float = 300.0) -> None:
         with (self.directory / "weed.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,

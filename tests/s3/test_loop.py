@@ -54,9 +54,12 @@ def test_the_loop_survives_the_death_of_its_server(
     process = start(overrides, root, log)
     try:
         wait_for("groups@1: started", process, log)
-        time.sleep(5.0)
+        limit = time.monotonic() + TIMEOUT_S
+        while not any((root / "data" / "groups@1").glob("part-*.parquet")):
+            assert process.poll() is None, log.read_text()[-6000:]
+            assert time.monotonic() < limit, log.read_text()[-6000:]
+            time.sleep(0.2)
         server.kill()
-        time.sleep(2.0)
         server.start()
         if process.wait(TIMEOUT_S) != 0:  # the outage was too long for it: the same command again
             process = start(overrides, root, log)
@@ -75,7 +78,10 @@ def test_the_loop_survives_the_death_of_its_server(
     assert any(one.is_file() for one in objects)
     assert "win rate" in at.report().read_text()
     # Nothing that was written or said holds a credential.
-    said = [log.read_bytes(), *(p.read_bytes() for p in root.rglob("*.json"))]
+    said = [log.read_bytes(), *(p.read_bytes() for p in root.rglob("*.json*"))]
+    logs = sorted((root / "logs").glob("*.jsonl"))
+    assert logs
+    assert "stage_complete" in logs[-1].read_text()
     said += [at.report().read_bytes(), *(p.read_bytes() for p in tmp_path.rglob("*.db"))]
     for one in said:
         assert SECRET_KEY.encode() not in one

@@ -67,7 +67,7 @@ def test_a_model_is_fetched_once_and_again_when_it_changes(s3: S3Path, tmp_path:
 
 def _race(at: S3Path, number: int, gate: Any, won: Any) -> None:
     try:
-        gate.wait(60)
+        gate.wait(300)
         storage.write_new(at, f"driver {number}".encode())
         won.put(("won", number))
     except FileExistsError:
@@ -86,7 +86,7 @@ def test_of_sixteen_drivers_one_writes_the_manifest(
     drivers = [context.Process(target=_race, args=(at, n, gate, won)) for n in range(16)]
     for one in drivers:
         one.start()
-    said = [won.get(timeout=90) for _ in drivers]
+    said = [won.get(timeout=300) for _ in drivers]
     for one in drivers:
         one.join()
     winners = [number for word, number in said if word == "won"]

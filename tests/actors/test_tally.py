@@ -1,0 +1,54 @@
+"""Which rows are given up: those at which workers die, and never those that only were there."""
+
+from actors.tally import StageTally, _Tally
+
+BLOCK = ["a", "b", "c"]
+
+
+def events(tally: _Tally) -> list[str]:
+    return [one["event"] for one in tally.drain()[1]]
+
+
+def test_a_block_whose_worker_dies_is_watched_and_its_deadly_row_given_up() -> None:
+    tally = _Tally(0.5)
+    assert not tally.begin("generate", BLOCK).is_watched
+    for _ in range(2):  # dies; again, now watched; and again
+        orders = tally.begin("generate", BLOCK)
+        assert orders.is_watched
+        assert not orders.given_up
+        tally.enter("generate", "a", "a", "g@0")
+        tally.enter("generate", "a", None, "g@0")
+        tally.enter("generate", "a", "b", "g@0")
+    orders = tally.begin("generate", BLOCK)
+    assert list(orders.given_up) == [("b", "g@0")]
+    assert "died 3 times, 2 of them at this row" in orders.given_up["b", "g@0"]
+    assert events(tally) == ["worker_lost"] * 3 + ["row_given_up"]
+    tally.add("generate", "a", StageTally(num_rows=3))
+    # Made once more, as after the death of the machine that held the result.
+    assert not tally.begin("generate", BLOCK).is_watched
+    assert not tally.begin("judge", BLOCK).given_up
+
+
+def test_workers_that_die_at_different_rows_or_between_them_condemn_none() -> None:
+    tally = _Tally(0.5)
+    tally.begin("generate", BLOCK)
+    for row in BLOCK:
+        assert not tally.begin("generate", BLOCK).given_up
+        tally.enter("generate", "a", row, "g@0")
+    tally.begin("generate", BLOCK)
+    for _ in range(5):
+        assert not tally.begin("generate", BLOCK).given_up
+        tally.enter("generate", "a", "b", "g@0")
+        tally.enter("generate", "a", None, "g@0")
+
+
+def test_only_the_model_that_hung_is_given_up() -> None:
+    tally = _Tally(0.5)
+    tally.begin("generate", BLOCK)
+    tally.give_up("generate", "b", "slow@0", "no answer")
+    assert tally.begin("generate", BLOCK).given_up == {("b", "slow@0"): "no answer"}
+
+
+def test_workers_that_replaced_others_are_not_counted_beside_them() -> None:
+    one = StageTally(workers={"n:1": (0.0, 10.0), "n:2": (11.0, 20.0), "n:3": (5.0, 20.0)})
+    assert one.num_workers == 2

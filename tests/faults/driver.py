@@ -1,0 +1,136 @@
+"""A driver of `produce` and `curate` that may be killed, with stub models in the models' place.
+
+The stages' own code runs; only the models and the tracking are stubs. Drivers are forked from a
+server that has loaded the libraries, so that a campaign of many does not load them each time.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from actors import storage
+from schemas import manifest
+from schemas.recipe import Recipe, load
+from tests.stubs import Ref, StubGenerator, StubJudge
+
+#: Modules that the server of forks loads once.
+_PRELOADED = ["ray.data", "jobs.stages.produce", "jobs.stages.curate", "tests.faults.driver"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a driver is to do.
+
+    root: of the recipe.
+    notes: a local directory with `prompts.txt`; gets the models' `calls` and the driver's `log`.
+    address: of Ray.
+    killed: name@version of the artifact before or after whose manifest the driver kills itself.
+    is_after: whether it is after.
+    is_retry: whether rows that failed are made again where there is a file `cured`.
+    row_timeout_s: seconds that a model may take over a prompt.
+    """
+
+    root: str
+    notes: str
+    address: str
+    killed: str = ""
+    is_after: bool = False
+    is_retry: bool = False
+    row_timeout_s: float = 3600.0
+
+
+def start(order: Order) -> Any:
+    """A driver process."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    process = context.Process(target=drive, args=(order,))
+    process.start()
+    return process
+
+
+def recipe_of(order: Order) -> Recipe:
+    return load(
+        "jobs/recipes/laptop.yaml",
+        [
+            f"root={order.root}",
+            f"produce.prompts={order.notes}/prompts.txt",
+            "produce.groups_per_block=4",
+            "produce.num_candidates=4",
+            f"produce.row_timeout_s={order.row_timeout_s}",
+            "curate.correct={attributes: false, slices: false}",  # there is no audit
+            # More than the head of the cluster has, so that the models are on a worker node.
+            "produce.generators={size: 1, num_cpus: 1.1}",
+            "produce.judges={size: 1, num_cpus: 1.1}",
+        ],
+    )
+
+
+class _NoRun:
+    """A tracker's run that notes nothing: tracking is not what is tested here."""
+
+    run_id = "none"
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+
+class _NoTracker:
+    @contextmanager
+    def stage(self, *_: object) -> Iterator[_NoRun]:
+        yield _NoRun()
+
+
+def drive(order: Order) -> None:
+    """Make groups and pairs."""
+    log = os.open(f"{order.notes}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    import ray
+
+    from jobs.run_log import new_log, run_log
+    from jobs.stage import run_stage
+    from jobs.stages import curate, produce
+    from jobs.workspace import Round
+
+    ray.init(address=order.address, log_to_driver=False, logging_level="ERROR")
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    cured = f"{order.notes}/cured" if order.is_retry else None
+    generator = StubGenerator(seconds=0.1, calls=f"{order.notes}/calls", cured=cured)
+    judge = StubJudge(seconds=0.1, calls=f"{order.notes}/judged", cured=cured)
+    write_new = storage.write_new
+
+    def write(at: Any, data: bytes) -> None:
+        is_mine = at.name == manifest.FILE and at.parent.name == order.killed
+        if is_mine and not order.is_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write_new(at, data)
+        if is_mine:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with (
+        mock.patch.object(produce, "generator_ref", return_value=Ref(generator)),
+        mock.patch.object(produce, "judge_ref", return_value=_Judge(judge)),
+        mock.patch.object(storage, "write_new", write),
+    ):
+        at = Round(recipe_of(order), 1)
+        with run_log(new_log(at.root)):
+            run_stage(produce.STAGE, at, _NoTracker())  # type: ignore[arg-type]
+            if cured is not None and os.path.exists(cured):
+                produce.retry_invalid(at)
+            run_stage(curate.STAGE, at, _NoTracker())  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Judge(Ref):
+    """What the stage expects of a judge's reference."""
+
+    criteria: Any = None
