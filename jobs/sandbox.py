@@ -1,15 +1,16 @@
-"""Makes what the sandbox ships: its prompts files, its small generators and its base model.
+"""Makes the sandbox's parts: its prompts files, its small generators and its base model.
 
     python -m jobs.sandbox prompts   --out jobs/recipes/prompts
     python -m jobs.sandbox generator --out factory/sandbox/weights/generator   (about 50 minutes)
-    python -m jobs.sandbox clips     --out factory/sandbox/weights/clips       (about 20 minutes)
+    python -m jobs.sandbox clips     --out runs/sandbox/clips                  (about 20 minutes)
     python -m jobs.sandbox base      --out factory/sandbox/weights/base4       (about 90 minutes)
     python -m jobs.sandbox questions --out runs/questions
 
 The generator of clips is made from that of pictures, and the base looks at pictures of it, so that
 one comes first. The base knows four tasks; what lies in `weights/base` is an earlier one that knows
 pictures only (docs/decisions/0003 and 0011). `prompts` writes captions of pictures, and of clips;
-`questions` draws pictures and clips to ask about: those files hold media and are not shipped.
+`questions` draws pictures and clips to ask about: those files hold media and are not shipped, and
+neither is the generator of clips (docs/decisions/0018).
 Times are of one CPU core. Training saves as it goes, so a stopped run leaves a model that loads.
 """
 

@@ -1,9 +1,9 @@
 """Simulated labels of the four tasks: pictures, clips, and answers about either.
 
 Stands where people's labels would come from when a judge of more than pictures is trained or
-measured. Clips and the media that are asked about are drawn, since the sandbox has no generator of
-clips and no model that answers; pictures come from the caller, who has one. A prompt that asks a
-question carries the scene in its tag `scene`, so that any answer can be checked later.
+measured. Clips and the media that are asked about are drawn, with defects and wrong answers of
+known kind; pictures come from the caller, who has a generator. A prompt that asks a question
+carries the scene in its tag `scene`, so that any answer can be checked later.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from factory.sandbox.gallery import CLIP_FRAMES
 from factory.sandbox.world import parse
 
 PICTURES = "factory/sandbox/weights/generator"
-CLIPS = "factory/sandbox/weights/clips"
 
 
 def pictures():
@@ -78,23 +77,3 @@ def test_what_training_saves_is_loaded_by_the_stock_class(tmp_path: Path):
     assert type(again.unet).__name__ == "UNetMotionModel"
     change = again.unet.conv_in.weight - made.unet.conv_in.weight
     assert 0 < float(change.detach().abs().max()) < 0.01
-
-
-@pytest.mark.slow
-def test_the_shipped_weights_draw_clips_that_move_and_fit():
-    """Loosely: that weights and code belong together; the figures are in docs/decisions/0018."""
-    from actors.generators import DiffusersGenerator
-    from factory.clips import decode_clip
-    from factory.prompts import read_prompts
-    from schemas.recipe import load
-
-    spec = load("jobs/recipes/video.yaml").generator
-    generator = DiffusersGenerator(CLIPS, "clips@0", spec)
-    found = []
-    for prompt in read_prompts("jobs/recipes/prompts/clips_heldout.jsonl")[:6]:
-        (one,) = generator.generate(prompt, [0])
-        assert one.error is None
-        assert (one.media.num_frames, one.media.width, one.media.fps) == (CLIP_FRAMES, 32, 8.0)
-        found.append(measure_clip(decode_clip(one.media.data, CLIP_FRAMES), parse(prompt.text)))
-    assert np.mean([one.still.background for one in found]) > 0.5
-    assert len({one.quality for one in found}) == 6
