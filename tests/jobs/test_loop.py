@@ -99,6 +99,8 @@ class Fake:
 class Run:
     """Takes note of tags alone."""
 
+    run_id = "run"
+
     def __init__(self):
         self.tags = {}
 
