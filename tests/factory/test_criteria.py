@@ -151,7 +151,7 @@ def test_the_oracle_says_that_it_knows_no_criteria():
     caption = Prompt.of("a large red circle in the center on a white background")
     (score,) = CriteriaJudge(OracleJudge(), CRITERIA).sit(caption, (drawn,)).scores()
     assert math.isnan(score.value)
-    assert score.error == "criterion legibility: the oracle measures captions and knows no criteria"
+    assert score.error == "criterion legibility: the oracle measures prompts and knows no criteria"
 
 
 @pytest.mark.parametrize(
