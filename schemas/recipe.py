@@ -87,6 +87,11 @@ class Training(Section):
     cpus_per_worker: float = Field(1.0, gt=0, description="logical CPUs of each worker")
     use_gpu: bool = Field(False, description="one GPU for each worker")
     zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
+    offload: bool = Field(
+        False,
+        description="keep float32 weights and optimiser states in the worker's host memory and "
+        "step there; needs zero_stage 1 or more",
+    )
     precision: Literal["fp32", "bf16"] = "fp32"
     log_every: Positive = Field(10, description="steps between two points of the curves")
     early_stopping: EarlyStopping | None = Field(
@@ -99,6 +104,12 @@ class Training(Section):
             raise ValueError(
                 "early_stopping keeps the best weights and ema_decay their average: choose one"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _can_offload(self) -> Self:
+        if self.offload and self.zero_stage == 0:
+            raise ValueError("offload needs zero_stage 1 or more: stage 0 has nothing to move")
         return self
 
 

@@ -2,7 +2,8 @@
 
 The optimiser is torch's AdamW without weight decay: what holds a model back here is its reference
 or a short run, and torch's needs no compiler on the worker, where DeepSpeed's own would build
-itself on first use. Pipeline and tensor parallelism and offloading are left out.
+itself on first use. Pipeline and tensor parallelism are left out, and offloading the weights of
+the forward pass: that of the optimiser is what a recipe can ask for.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ def configuration(training: Training) -> dict[str, Any]:
     one worker it is stage 0 in all but name.
     """
     is_bf16 = training.precision == "bf16"
+    stages: dict[str, Any] = {"stage": max(training.zero_stage, int(is_bf16))}
+    if training.offload:
+        stages["offload_optimizer"] = {"device": "cpu"}
     return {
         "train_batch_size": training.batch_size,
         "train_micro_batch_size_per_gpu": micro_batch_size(training),
@@ -70,7 +74,9 @@ def configuration(training: Training) -> dict[str, Any]:
                 "torch_adam": True,  # else FusedAdam is compiled on the spot
             },
         },
-        "zero_optimization": {"stage": max(training.zero_stage, int(is_bf16))},
+        "zero_optimization": stages,
+        # Torch's AdamW steps on the host too; DeepSpeed's own for it would need a compiler.
+        "zero_force_ds_cpu_optimizer": False,
         "bf16": {"enabled": is_bf16},
         "steps_per_print": sys.maxsize,
     }

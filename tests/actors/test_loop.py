@@ -206,6 +206,24 @@ def test_a_run_matches_plain_pytorch_at_every_stage(zero_stage, ema_decay):
 
 
 @pytest.mark.usefixtures("process_group")
+@pytest.mark.parametrize("zero_stage", [1, 2, 3])
+def test_an_optimiser_on_the_host_takes_the_same_steps(zero_stage, tmp_path):
+    plan = training(zero_stage=zero_stage, offload=True, ema_decay=0.8)
+    undisturbed, weights = run(plan)
+    for ours, theirs in zip(weights, plain(plan), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    run(plan, stop=6, save_to=tmp_path)
+    resumed, again = run(plan, progress=Progress.read(tmp_path), resume=tmp_path)
+    assert resumed.points == undisturbed.points
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(again, weights, strict=True))
+
+
+def test_offloading_needs_a_stage_that_has_something_to_move():
+    with pytest.raises(ValueError, match="offload needs zero_stage 1"):
+        training(offload=True)
+
+
+@pytest.mark.usefixtures("process_group")
 def test_micro_batches_add_up_to_a_batch():
     task = LineTask(noise=0.0)
     _, whole = run(training(), task=task)
