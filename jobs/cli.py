@@ -80,6 +80,19 @@ def stage_parser(name: str, description: str) -> argparse.ArgumentParser:
     return arguments
 
 
+def add_judge(arguments: argparse.ArgumentParser) -> None:
+    """The arguments that name a judge: those of `jobs.judging.named_judge`."""
+    arguments.add_argument(
+        "--judge",
+        metavar="MODEL",
+        help="directory or hub name, asked as judge.specification says, or 'endpoint' for "
+        "evaluate.endpoint (default: the round's judge)",
+    )
+    arguments.add_argument(
+        "--round", type=int, default=1, metavar="N", help="whose judge it is (default: 1)"
+    )
+
+
 def stage_main(name: str, description: str, argv: Sequence[str] | None = None) -> int:
     """The `main` of a job that runs one stage of one round."""
     arguments = stage_parser(name, description)

@@ -47,15 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument(
         "--media", type=Path, metavar="DIRECTORY", help="where the media lie that rows name"
     )
-    arguments.add_argument(
-        "--judge",
-        metavar="MODEL",
-        help="directory or hub name, asked as judge.specification says, or 'endpoint' for "
-        "evaluate.endpoint (default: the round's judge)",
-    )
-    arguments.add_argument(
-        "--round", type=int, default=1, metavar="N", help="whose judge it is (default: 1)"
-    )
+    cli.add_judge(arguments)
     arguments.add_argument(
         "--slice", action="append", default=[], metavar="TAG", help="report on each of its values"
     )

@@ -32,15 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument(
         "--answer", action="append", default=[], metavar="TEXT", help="to the question"
     )
-    arguments.add_argument(
-        "--judge",
-        metavar="MODEL",
-        help="directory or hub name, asked as judge.specification says, or 'endpoint' for "
-        "evaluate.endpoint (default: the round's judge)",
-    )
-    arguments.add_argument(
-        "--round", type=int, default=1, metavar="N", help="whose judge it is (default: 1)"
-    )
+    cli.add_judge(arguments)
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
