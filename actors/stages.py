@@ -22,7 +22,7 @@ from factory.criteria import CriteriaJudge
 from factory.protocols import Generator, Judge, Sitting
 from factory.ranking import Strategy
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec
+from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
 from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id, seed_of
 
 #: Names the sandbox oracle where a judge is asked for.
@@ -69,6 +69,11 @@ class JudgeRef:
     specification: str | None = None
     is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
     criteria: Criteria = field(default_factory=Criteria)
+
+    @classmethod
+    def of(cls, spec: JudgeSpec, path: str, address: str) -> JudgeRef:
+        """The judge at `path`, asked as a recipe's section says."""
+        return cls(path, address, spec.precision, spec.max_batch, spec.specification)
 
     @property
     def name(self) -> str:

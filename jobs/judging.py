@@ -66,7 +66,6 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
     """
     from actors.stages import ORACLE, EndpointRef, JudgeRef
 
-    spec = at.recipe.judge
     if name is None:
         at.need("judge")
         return judge_ref(at), Model(str(at.directory("judge")), at.address("judge"))
@@ -78,8 +77,7 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
     if name == ORACLE:
         return JudgeRef(ORACLE, ORACLE), Model(ORACLE, ORACLE)
     check_model(name, "config.json", "--judge")
-    ref = JudgeRef(name, name, spec.precision, spec.max_batch, spec.specification)
-    return ref, Model(name, name)
+    return JudgeRef.of(at.recipe.judge, name, name), Model(name, name)
 
 
 def label_files(path: str) -> list[Place]:

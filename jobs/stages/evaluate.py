@@ -147,7 +147,7 @@ def _judges(at: Round) -> list[JudgeRef | EndpointRef]:
     if settings.heldout_judge is not None:
         one = settings.heldout_judge
         address = f"{one.name}@0"
-        judges.append(JudgeRef(one.path, address, one.precision, one.max_batch, one.specification))
+        judges.append(JudgeRef.of(one, one.path, address))
     if settings.oracle == "sandbox":
         judges.append(JudgeRef(ORACLE, NAME))
     return judges

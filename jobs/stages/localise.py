@@ -176,8 +176,7 @@ def _recipe(at: Round) -> Recipe:
 def _ref(at: Round, model: Model) -> Any:
     from actors.stages import JudgeRef
 
-    spec = at.recipe.judge
-    return JudgeRef(model.path, model.address, spec.precision, spec.max_batch, spec.specification)
+    return JudgeRef.of(at.recipe.judge, model.path, model.address)
 
 
 def _rows(local: Sequence[Place], general: Sequence[Place], settings: Localise) -> Any:
