@@ -1,12 +1,16 @@
-"""Asking a judge: about labels, from a table of rows to a table of opinions, and by probes."""
+"""Asking a judge: about labels, from a table of rows to a table of opinions, by probes, and against
+the clock.
+"""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 
 import pyarrow as pa
 
-from actors.stages import JudgeRef, one_thread_per_worker
+from actors.stages import JudgeRef, ModelRef, one_thread_per_worker
 from factory.bias.probes import Probe, Prober, Sample
 from factory.protocols import Judge
 from schemas.arrow import labels_from_table, opinions_to_table
@@ -73,3 +77,20 @@ def probe_groups(
         if group.prompt.prompt_id in sample.words:
             found += prober.words(judge, group)
     return found
+
+
+def judgements_per_second(refs: Sequence[ModelRef[Judge]], table: pa.Table) -> list[float]:
+    """How many labels each judge takes in a second of one thread: both scores, and the duel in both
+    orders. The first label is not counted, since it pays for what is loaded late. The judges take
+    turns, so that a machine that slows down slows them all.
+    """
+    one_thread_per_worker()
+    judges = [ref.load() for ref in refs]
+    seconds = [0.0 for _ in judges]
+    labels = labels_from_table(table)
+    for at, label in enumerate(labels):
+        for number, judge in enumerate(judges):
+            began = time.perf_counter()
+            opinion_of(judge, label, with_scores=True)
+            seconds[number] += (time.perf_counter() - began) if at else 0.0
+    return [(len(labels) - 1) / one if one else math.nan for one in seconds]

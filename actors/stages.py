@@ -89,19 +89,46 @@ class JudgeRef:
 
             return OracleJudge()
         from actors.judges import TransformersJudge
+        from factory.judging import by_scores
         from factory.judging.calibrated import CalibratedJudge
         from factory.judging.calibration import Calibration, CalibrationError
 
         path = local_model(self.path)
-        judge = TransformersJudge(
+        judge: Judge = TransformersJudge(
             path, self.address, self.precision, self.max_batch, self.specification
         )
+        rules = by_scores.load(Path(path))
+        if rules is not None:
+            judge = by_scores.JudgeByScores(judge, rules)
         if not self.is_calibrated:
             return judge
         calibration = Calibration.load(Path(path))
         if calibration is None:
             raise CalibrationError(f"{self.path}: this judge was not calibrated")
         return CalibratedJudge(judge, calibration)
+
+
+@dataclass(frozen=True)
+class OnnxRef:
+    """What travels to a worker that is to load a light judge from an ONNX file of its directory."""
+
+    path: str  # the model's directory
+    address: str
+    file: str
+
+    @property
+    def name(self) -> str:
+        return self.address.partition("@")[0]
+
+    def load(self) -> Judge:
+        from actors.judges.onnx import OnnxJudge
+        from factory.judging import by_scores
+
+        path = Path(local_model(self.path))
+        rules = by_scores.load(path)
+        if rules is None:
+            raise by_scores.RulesError(f"{path}: no light judge: it has no {by_scores.FILE}")
+        return by_scores.JudgeByScores(OnnxJudge(path / self.file, self.address), rules)
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,21 @@ def local_judge_gates(
     )
 
 
+def light_judge_gate(kept: Interval, limits: recipe.Distil) -> Finding:
+    """May a light judge stand in for its teacher where speed counts? By the estimate, as the limit
+    is on a loss that is expected, not on a gain to be shown.
+    """
+    return Finding(
+        "min_accuracy_kept",
+        kept.value,
+        limits.min_accuracy_kept,
+        kept.value >= limits.min_accuracy_kept,
+        _by_bound("accuracy kept:", kept.value, limits.min_accuracy_kept),
+        kept.low,
+        kept.high,
+    )
+
+
 def _by_bound(what: str, bound: float, threshold: float) -> str:
     if math.isnan(bound):
         return f"{what.partition(':')[0]} could not be measured"

@@ -1,6 +1,8 @@
-"""Is a judge that went on learning from one region's labels better there, and how much worse is it
-elsewhere? Both judges look at the same labels, so what is measured are differences label by label,
-with intervals clustered by prompt.
+"""A judge and one made of it, on the same labels.
+
+Is a judge that went on learning from one region's labels better there, and how much worse is it
+elsewhere? How much of its teacher's accuracy has a light judge kept? What is measured are
+differences label by label, with intervals clustered by prompt.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from factory.agreement import meeting, score_of
-from factory.intervals import Interval, bootstrap_of_sums, mean_of_sums
+from factory.intervals import Array, Interval, bootstrap_of_sums, mean_of_sums
 from schemas.rows import Opinion
 
 _SIGN = {"first": 1.0, "second": -1.0}
@@ -60,6 +62,26 @@ def error_change(
     return _change(parent, child, asked, _error, num_resamples, seed)
 
 
+def accuracy_kept(
+    parent: Sequence[Opinion],
+    child: Sequence[Opinion],
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """The child's accuracy above chance as a share of the parent's: 1 where it is as good. Unknown
+    where the parent is no better than chance; raises as `accuracy_change`.
+    """
+    asked = [one.label_id for one in parent if one.preference in _SIGN]
+    told, prompts, _ = _told(parent, child, asked, _is_right)
+    terms = np.array([(old - 0.5, new - 0.5) for old, new in told]).reshape(-1, 2)
+    return bootstrap_of_sums(terms, prompts, _share_kept, num_resamples, seed)
+
+
+def _share_kept(sums: Array) -> Array:
+    above, kept = sums[..., 0], sums[..., 1]
+    return np.where(above > 0, kept / np.where(above > 0, above, 1.0), np.nan)
+
+
 def _change(
     parent: Sequence[Opinion],
     child: Sequence[Opinion],
@@ -68,18 +90,31 @@ def _change(
     num_resamples: int,
     seed: int,
 ) -> Change:
-    before, after = ({one.label_id: one for one in side} for side in (parent, child))
-    if before.keys() != after.keys():
-        raise ValueError("the two judges were not asked about the same labels")
-    told = [(figure(before[one]), figure(after[one])) for one in asked]
-    both = [at for at, (old, new) in enumerate(told) if math.isfinite(old + new)]
-    terms = np.array([(*told[at], told[at][1] - told[at][0], 1.0) for at in both]).reshape(-1, 4)
-    prompts = [before[asked[at]].prompt_id for at in both]
+    told, prompts, num_invalid = _told(parent, child, asked, figure)
+    terms = np.array([(old, new, new - old, 1.0) for old, new in told]).reshape(-1, 4)
     before_all, after_all, difference = (
         bootstrap_of_sums(terms[:, [column, 3]], prompts, mean_of_sums, num_resamples, seed)
         for column in range(3)
     )
-    return Change(before_all, after_all, difference, len(both), len(asked) - len(both))
+    return Change(before_all, after_all, difference, len(told), num_invalid)
+
+
+def _told(
+    parent: Sequence[Opinion],
+    child: Sequence[Opinion],
+    asked: Sequence[str],
+    figure: Callable[[Opinion], float],
+) -> tuple[list[tuple[float, float]], list[str], int]:
+    """A figure of both judges on each label that both could read, the labels' prompts, and how many
+    of those asked about one of them could not.
+    """
+    before, after = ({one.label_id: one for one in side} for side in (parent, child))
+    if before.keys() != after.keys():
+        raise ValueError("the two judges were not asked about the same labels")
+    told = {one: (figure(before[one]), figure(after[one])) for one in asked}
+    both = [one for one, (old, new) in told.items() if math.isfinite(old + new)]
+    prompts = [before[one].prompt_id for one in both]
+    return [told[one] for one in both], prompts, len(asked) - len(both)
 
 
 def _is_right(opinion: Opinion) -> float:

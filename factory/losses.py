@@ -175,12 +175,34 @@ def bradley_terry_with_ties(margin: Tensor, outcomes: Tensor, tie_odds: float) -
     """
     if not tie_odds > 1:
         raise ValueError(f"the tie parameter is above 1, not {tie_odds}")
+    return -_rao_kupper(margin, tie_odds).gather(-1, outcomes[:, None]).mean()
+
+
+def soft_bradley_terry_with_ties(margin: Tensor, p: Tensor, tie_odds: float) -> Tensor:
+    """Mean Kullback-Leibler divergence of Rao & Kupper's probabilities from given ones, in nats; a
+    scalar, zero where they are equal.
+
+    For a student that is to say what a teacher says (Hinton et al. 2015, arXiv 1503.02531): the
+    gradient is that of the cross-entropy with soft targets.
+
+    Args:
+        margin: log-odds of first over second, [B].
+        p: the teacher's probabilities of first, second and tie, [B, 3].
+        tie_odds: k, above 1; see `bradley_terry_with_ties`.
+    """
+    if not tie_odds > 1:
+        raise ValueError(f"the tie parameter is above 1, not {tie_odds}")
+    p = p.float()
+    return (torch.xlogy(p, p) - p * _rao_kupper(margin, tie_odds)).sum(dim=-1).mean()
+
+
+def _rao_kupper(margin: Tensor, tie_odds: float) -> Tensor:
+    """Log-probabilities of first, second and tie: [B, 3]."""
     margin = margin.float()
     log_k = math.log(tie_odds)
     first, second = F.logsigmoid(margin - log_k), F.logsigmoid(-margin - log_k)
     tie = math.log(tie_odds**2 - 1) + first + second
-    log_p = torch.stack([first, second, tie], dim=-1)
-    return -log_p.gather(-1, outcomes[:, None]).mean()
+    return torch.stack([first, second, tie], dim=-1)
 
 
 def score_regression(log_p: Tensor, scale: Tensor, points: Tensor) -> Tensor:
@@ -191,12 +213,18 @@ def score_regression(log_p: Tensor, scale: Tensor, points: Tensor) -> Tensor:
         scale: the numbers, [B, S]; NaN there.
         points: what people gave, [B].
     """
-    scale = scale.float()
     known = ~scale.isnan()
-    expected = (log_p.float().exp() * scale.nan_to_num()).sum(dim=-1)
-    highest = scale.masked_fill(~known, -math.inf).amax(dim=-1)
-    lowest = scale.masked_fill(~known, math.inf).amin(dim=-1)
+    expected = expected_points(log_p, scale)
+    highest = scale.float().masked_fill(~known, -math.inf).amax(dim=-1)
+    lowest = scale.float().masked_fill(~known, math.inf).amin(dim=-1)
     return ((expected - points.float()) / (highest - lowest)).pow(2).mean()
+
+
+def expected_points(log_p: Tensor, scale: Tensor) -> Tensor:
+    """The expected score [B], from log-probabilities of the scale's numbers as in
+    `score_regression`.
+    """
+    return (log_p.float().exp() * scale.float().nan_to_num()).sum(dim=-1)
 
 
 def squared_error(prediction: Tensor, target: Tensor) -> Tensor:

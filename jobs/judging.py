@@ -33,6 +33,8 @@ from schemas.rows import Label, Opinion
 OPINIONS_FILE = "opinions.parquet"
 #: Names the recipe's `evaluate.endpoint` where a judge is asked for.
 ENDPOINT = "endpoint"
+#: Ends the name of a judge in an ONNX file.
+ONNX = ".onnx"
 Split = Literal["train", "heldout"]
 
 _LABELS_AT_ONCE = 64  # rows hold media
@@ -57,14 +59,14 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
     """A judge as a command line names it: what travels to the workers, and what it is called.
 
     Args:
-        name: a directory or hub name, asked as `judge.specification` says, or "endpoint"; the
-            round's judge where None.
+        name: a directory or hub name, asked as `judge.specification` says, the ONNX file of a light
+            judge, or "endpoint"; the round's judge where None.
         at: whose judge, and whose endpoint.
 
     Raises:
         InputError: there is none.
     """
-    from actors.stages import ORACLE, EndpointRef, JudgeRef
+    from actors.stages import ORACLE, EndpointRef, JudgeRef, OnnxRef
 
     if name is None:
         at.need("judge")
@@ -76,6 +78,10 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
         return asked, Model(asked.spec.url, asked.address)
     if name == ORACLE:
         return JudgeRef(ORACLE, ORACLE), Model(ORACLE, ORACLE)
+    if name.endswith(ONNX):
+        directory, _, file = name.rpartition("/")
+        check_model(directory or ".", "config.json", "--judge")
+        return OnnxRef(directory or ".", name, file), Model(directory or ".", name)
     check_model(name, "config.json", "--judge")
     return JudgeRef.of(at.recipe.judge, name, name), Model(name, name)
 

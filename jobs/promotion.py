@@ -22,11 +22,11 @@ def publish(made: Manifest, at: Round, tracker: Tracker, run: StageRun) -> None:
         tracker.register_model(made, at.directory("generator"), run=run, alias="challenger")
     elif made.kind == "evaluation":
         _move_champion(at, tracker, run)
-    elif made.kind == "local_judge":
-        decision = _decision(at, "local_judge")
+    elif made.kind in ("local_judge", "light_judge"):
+        decision = _decision(at, made.kind)
         alias = "champion" if decision.decision == "promote" else "challenger"
-        directory = at.directory("local_judge")
-        line = at.name("local_judge")
+        directory = at.directory(made.kind)
+        line = at.name(made.kind)
         tracker.register_model(made, directory, run=run, alias=alias, line=line)
         run.set_tags({"factory.decision": f"{decision.decision} {decision.challenger}"})
 

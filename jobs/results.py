@@ -8,8 +8,9 @@
     agreement.json   train_judge, evaluate_judge   JudgeReport
     rollbacks/N-K.json rollback           Rollback (in the root)
     findings.json    train_judge          Finding, ... (of the judge's gates, passed or not)
-                     evaluate, localise   Decision
+                     evaluate, localise, distil   Decision
     localisation.json localise            Localisation
+    distillation.json distil              Distillation
 
 Each is made of the dataclasses below, written and read field by field. A number that could not be
 measured is null, never NaN, so that any JSON reader can open the files.
@@ -37,6 +38,7 @@ FINDINGS = "findings.json"
 CURVES = "curves.json"
 AGREEMENT = "agreement.json"
 LOCALISATION = "localisation.json"
+DISTILLATION = "distillation.json"
 GRID = "grid.png"
 
 Read = TypeVar("Read")
@@ -242,6 +244,20 @@ class Localisation:
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """A light judge beside its teacher, on held-out labels.
+
+    judge, teacher: addresses.
+    estimates: accuracy of all, accuracy kept and speed gained by each form of the light judge, and
+        judgements a second; `by` is the address, or that and the file.
+    """
+
+    judge: str
+    teacher: str
+    estimates: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True)
 class HumanAudit:
     """What people said of the audit sample.
 
@@ -268,6 +284,7 @@ Result = (
     | Decision
     | Rollback
     | Localisation
+    | Distillation
     | JudgeReport
     | tuple[Finding, ...]
     | tuple[Slice, ...]

@@ -24,7 +24,7 @@ from schemas.places import Place
 from schemas.recipe import GeneratorSpec, Recipe
 from schemas.rows import seed_of
 
-MODEL_KINDS = ("judge", "generator", "local_judge")
+MODEL_KINDS = ("judge", "generator", "local_judge", "light_judge")
 
 
 class InputError(ValueError):
@@ -85,6 +85,8 @@ class Round:
             return self.recipe.generator.name
         if kind == "local_judge" and self.recipe.localise is not None:
             return self.recipe.localise.name
+        if kind == "light_judge" and self.recipe.distil is not None:
+            return self.recipe.distil.name
         return self.recipe.judge.name if kind == "judge" else kind
 
     def address(self, kind: str) -> str:
@@ -130,7 +132,7 @@ MAKERS = {
     "evaluation": "evaluate",
 }
 #: The same for what stands beside the loop: nothing in it waits for these.
-BESIDE = {"human_audit": "human_audit", "local_judge": "localise"}
+BESIDE = {"human_audit": "human_audit", "local_judge": "localise", "light_judge": "distil"}
 
 
 def maker(kind: str) -> str:

@@ -295,7 +295,8 @@ def _score_to_row(score: Score) -> Row:
     return {**vars(score), "breakdown": parts}
 
 
-def _score_from_row(row: Row) -> Score:
+def score_from_row(row: Row) -> Score:
+    """A score of a group's or an opinion's row."""
     return Score(
         row["candidate_id"],
         row["judge"],
@@ -340,8 +341,8 @@ def groups_from_table(table: pa.Table) -> list[Group]:
         Group(
             _prompt_from_row(row),
             tuple(_candidate_from_row(one) for one in row["candidates"]),
-            tuple(_score_from_row(one) for one in row["scores"] or ()),
-            tuple(_duel_from_row(one) for one in row["duels"] or ()),
+            tuple(score_from_row(one) for one in row["scores"] or ()),
+            tuple(duel_from_row(one) for one in row["duels"] or ()),
             row["error"],
             row["failed_stage"],
             row["attempts"],
@@ -509,15 +510,16 @@ def opinions_from_table(table: pa.Table) -> list[Opinion]:
             **{
                 **row,
                 "tags": tags_from_rows(row["tags"]),
-                "scores": tuple(_score_from_row(one) for one in row["scores"] or ()),
-                "duels": tuple(_duel_from_row(one) for one in row["duels"] or ()),
+                "scores": tuple(score_from_row(one) for one in row["scores"] or ()),
+                "duels": tuple(duel_from_row(one) for one in row["duels"] or ()),
             }
         )
         for row in table.to_pylist()
     ]
 
 
-def _duel_from_row(row: Row) -> Duel:
+def duel_from_row(row: Row) -> Duel:
+    """A duel of a group's or an opinion's row."""
     return Duel(**{**row, **{p: _number(row[p]) for p in ("p_first", "p_second", "p_tie")}})
 
 

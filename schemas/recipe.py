@@ -294,6 +294,40 @@ class Localise(Training):
     )
 
 
+class Distil(Training):
+    """A lighter judge made of one that judged groups: it has fewer layers and only scores. Rows of
+    `batch_size` are groups, all of whose candidates are looked at.
+    """
+
+    name: str = Field(
+        "judge-light", pattern=r"^[a-z0-9][a-z0-9-]*$", description="of the line; not the judge's"
+    )
+    text_layers: Positive | None = Field(
+        None, description="layers of the language model that are kept; all where not given"
+    )
+    vision_layers: Positive | None = Field(
+        None, description="layers of the vision tower that are kept; all where not given"
+    )
+    score_weight: float = Field(
+        1.0, ge=0, description="of the squared error of scores, as a share of the scale"
+    )
+    verdict_weight: float = Field(
+        1.0, ge=0, description="of the divergence from the teacher's verdicts, in nats"
+    )
+    is_exported: bool = Field(
+        False, description="write it as ONNX too, and with weights of eight bits; see actors/judges"
+    )
+    min_accuracy_kept: Share = Field(
+        0.9, description="share of the teacher's accuracy above chance, on held-out labels"
+    )
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> Self:
+        if self.score_weight + self.verdict_weight == 0:
+            raise ValueError("score_weight and verdict_weight are both 0: nothing would be learned")
+        return self
+
+
 class Criterion(Section):
     """One dimension of quality, or its variant for the prompts with some tags."""
 
@@ -720,6 +754,7 @@ class Recipe(Section):
     labels: Labels
     train_judge: TrainJudge
     localise: Localise | None = None
+    distil: Distil | None = None
     criteria: Criteria = Criteria()
     produce: Produce
     audit: Audit = Audit()
@@ -747,9 +782,14 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _a_local_judge_has_a_name_of_its_own(self) -> Recipe:
-        if self.localise is not None and self.localise.name == self.judge.name:
-            raise ValueError(f"localise.name: {self.judge.name!r} is the judge's own name")
+    def _every_line_of_judges_has_a_name_of_its_own(self) -> Recipe:
+        lines = {"localise": self.localise, "distil": self.distil}
+        taken = {self.judge.name: "judge"}
+        for key, line in lines.items():
+            if line is not None:
+                if line.name in taken:
+                    raise ValueError(f"{key}.name: {line.name!r} is {taken[line.name]}.name too")
+                taken[line.name] = key
         return self
 
     @model_validator(mode="after")

@@ -203,7 +203,10 @@ class JudgeLearner:
     # ------------------------------------------------------------------------------------- rows
 
     def collate(self, rows: Mapping[str, pa.Table]) -> Batch:
-        labels = [label for table in rows.values() for label in labels_from_table(table)]
+        return self.batch([label for table in rows.values() for label in labels_from_table(table)])
+
+    def batch(self, labels: Sequence[Label]) -> Batch:
+        """Labels as tensors: pairs first, in both orders, and then points."""
         pairs = [label for label in labels if label.preference is not None]
         points = [label for label in labels if label.preference is None]
         # A justification speaks of "image 1" and "image 2": it is true in the order written alone.

@@ -1,6 +1,6 @@
 """A campaign of faults against `produce` and `curate`, with stub models.
 
-    python -m tests.benchmarks.chaos [--faults 200] [--turns 2] [--minutes 60] [--seed 0] [--rows 40]
+    python -m tests.benchmarks.chaos [--faults 200] [--turns 2] [--minutes 60] [--rows 40]
 
 Each trial makes a small data set of groups and its pairs by the stages' own code, with faults of
 one kind injected from a seed, and starts the same driver again until it ends by itself. Then it is
@@ -456,7 +456,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=40)
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS)
     given = parser.parse_args()
-    found = campaign(given.faults, given.minutes, given.seed, given.rows, tuple(given.kinds), given.turns)
+    found = campaign(
+        given.faults, given.minutes, given.seed, given.rows, tuple(given.kinds), given.turns
+    )
     print(json.dumps(found))
 
 

@@ -1,0 +1,167 @@
+"""A judge that only scores: what its duels say follows from the scores of the two sides.
+
+Rao & Kupper's model (1967) turns the difference of two scores into probabilities of first, second
+and tie. It has two numbers, fitted to what a judge with duels of its own says (`fit`). Such a judge
+looks at each candidate once, however many duels are asked for, and its verdicts cannot depend on
+the order or run in a circle. What it gives up is all that only comparing shows.
+
+The numbers lie beside the weights (`verdict_rules.json`), for each task.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+from factory.intervals import Array
+from factory.matchups import Matchup, is_readable, matchups
+from factory.protocols import Judge, Sitting
+from schemas.rows import Candidate, Duel, Prompt, Score, Task
+
+FILE = "verdict_rules.json"
+#: Where the fit looks: a point of the scale is worth 0.02 to 50 logits, and a tie between equals
+#: has a probability of 0.0005 to 0.998.
+_BOUNDS = ((math.log(0.02), math.log(50.0)), (math.log(0.001), math.log(1000.0)))
+
+
+class RulesError(ValueError):
+    """Rules that are missing, unreadable, or cannot be fitted."""
+
+
+@dataclass(frozen=True)
+class RaoKupper:
+    """How the difference of two scores becomes a verdict.
+
+    slope: logits of margin for a point of difference.
+    tie_odds: k of `factory.losses.bradley_terry_with_ties`, above 1.
+    """
+
+    slope: float
+    tie_odds: float
+
+    def probabilities(self, differences: Array) -> Array:
+        """Of first, second and tie [N, 3], from scores of first less second [N]."""
+        margin = self.slope * np.asarray(differences, dtype=np.float64)
+        first = 1.0 / (1.0 + self.tie_odds * np.exp(-margin))
+        second = 1.0 / (1.0 + self.tie_odds * np.exp(margin))
+        tie = np.maximum(1.0 - first - second, 0.0)
+        return np.stack([first, second, tie], axis=-1)
+
+
+def fit(differences: Sequence[float] | Array, p: Sequence[Sequence[float]] | Array) -> RaoKupper:
+    """The rule that is nearest to given verdicts, by cross-entropy.
+
+    Args:
+        differences: scores of first less second, [N].
+        p: probabilities of first, second and tie, [N, 3].
+
+    Raises:
+        RulesError: there are none, or a number is not finite.
+    """
+    d, wanted = np.asarray(differences, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    if not len(d) or not (np.isfinite(d).all() and np.isfinite(wanted).all()):
+        raise RulesError("a rule is fitted to one duel or more, of finite numbers")
+
+    def cross_entropy(at: Array) -> float:
+        said = RaoKupper(math.exp(at[0]), 1.0 + math.exp(at[1])).probabilities(d)
+        return float(-(wanted * np.log(np.maximum(said, 1e-12))).sum(axis=-1).mean())
+
+    found = minimize(cross_entropy, x0=(0.0, 0.0), bounds=_BOUNDS, method="Nelder-Mead")
+    return RaoKupper(math.exp(found.x[0]), 1.0 + math.exp(found.x[1]))
+
+
+def met_with_scores(scores: Sequence[Score], duels: Sequence[Duel]) -> list[tuple[Matchup, float]]:
+    """The matchups of a group between candidates with a readable score each, and the difference of
+    the two scores, first less second.
+    """
+    values = {one.candidate_id: one.value for one in scores if one.error is None}
+    return [
+        (one, values[one.first_id] - values[one.second_id])
+        for one in matchups([duel for duel in duels if is_readable(duel)])
+        if one.first_id in values and one.second_id in values
+    ]
+
+
+def save(rules: Mapping[Task, RaoKupper], directory: Path) -> None:
+    """Write `verdict_rules.json` beside the weights."""
+    told = {task: asdict(one) for task, one in rules.items()}
+    (directory / FILE).write_text(json.dumps(told, indent=2) + "\n")
+
+
+def load(directory: Path) -> dict[Task, RaoKupper] | None:
+    """Read the `verdict_rules.json` of a model directory; None for a judge with duels of its own.
+
+    Raises:
+        RulesError: unreadable.
+    """
+    path = directory / FILE
+    if not path.is_file():
+        return None
+    try:
+        raw = json.loads(path.read_text())
+        return {
+            task: RaoKupper(float(one["slope"]), float(one["tie_odds"]))
+            for task, one in raw.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RulesError(f"{path}: no rules: {error!r}") from None
+
+
+@dataclass(frozen=True)
+class JudgeByScores:
+    """A judge of which only the scores are asked."""
+
+    judge: Judge
+    rules: Mapping[Task, RaoKupper]
+
+    @property
+    def name(self) -> str:
+        return self.judge.name
+
+    def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> SittingByScores:
+        """Take in one prompt's candidates.
+
+        Raises:
+            RulesError: the judge was not made for this task.
+        """
+        if prompt.task not in self.rules:
+            known = ", ".join(self.rules)
+            raise RulesError(f"{self.name} was made for {known}, not for {prompt.task}")
+        return SittingByScores(self.judge.sit(prompt, candidates), self.rules[prompt.task])
+
+
+class SittingByScores:
+    """One prompt's candidates before such a judge; each is scored once."""
+
+    def __init__(self, sitting: Sitting, rule: RaoKupper) -> None:
+        self._sitting = sitting
+        self._rule = rule
+        self._scores: list[Score] | None = None
+
+    def scores(self) -> list[Score]:
+        if self._scores is None:
+            self._scores = self._sitting.scores()
+        return self._scores
+
+    def about(self, prompt: Prompt) -> SittingByScores:
+        return SittingByScores(self._sitting.about(prompt), self._rule)
+
+    def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
+        scores = self.scores()
+        sides = [(scores[first], scores[second]) for first, second in matches]
+        differences = np.array([first.value - second.value for first, second in sides])
+        found = self._rule.probabilities(differences.reshape(-1)).tolist()
+        unknown = (math.nan, math.nan, math.nan)
+        made = []
+        for (first, second), p in zip(sides, found, strict=True):
+            error = first.error or second.error
+            p_first, p_second, p_tie = p if error is None else unknown
+            names = (first.candidate_id, second.candidate_id, first.judge)
+            made.append(Duel(*names, p_first, p_second, p_tie, error))
+        return made

@@ -1,0 +1,252 @@
+"""Distils the round's judge into a lighter one, on the groups that it judged.
+
+groups -> what score differences say of duels -> Ray Train + DeepSpeed -> LINE@N and its ONNX
+held-out labels -> both judges -> accuracy kept, speed gained -> promote, or keep the teacher
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.storage import local_model, working_directory
+from factory import gates
+from factory.intervals import Interval
+from factory.judging import by_scores
+from factory.judging.by_scores import RaoKupper, met_with_scores
+from factory.judging.specification import JudgeSpecification
+from factory.localisation import accuracy_change, accuracy_kept
+from jobs import results
+from jobs.judging import (
+    OPINIONS_FILE,
+    judge_labels,
+    judge_ref,
+    label_batches,
+    label_files_so_far,
+    write_opinions,
+)
+from jobs.pipelines import read_dataset, stream
+from jobs.results import Decision, Distillation, Estimate, Finding
+from jobs.stage import Outcome, Plan
+from jobs.summary import told
+from jobs.tracking import StageRun
+from jobs.training import fit_plan, run_fit
+from jobs.workspace import InputError, Round
+from schemas.arrow import duel_from_row, score_from_row
+from schemas.manifest import Parent
+from schemas.places import Place
+from schemas.recipe import Distil
+from schemas.rows import Opinion, Task
+
+#: Labels on which the judges are timed: enough for a second of the fastest.
+_NUM_TIMED = 100
+
+
+class DistilJudge:
+    """Makes `LINE@N`, of the kind `light_judge`."""
+
+    kind = "light_judge"
+    resumes = True
+
+    def plan(self, at: Round) -> Plan:
+        settings = _settings(at)
+        if settings.is_exported:
+            from actors.judges.onnx import check_packages
+
+            check_packages()
+        return fit_plan("groups", settings)
+
+    def settings(self, at: Round) -> dict[str, Any]:
+        return {"seed": at.recipe.seed, "distil": _settings(at).model_dump()}
+
+    def parents(self, at: Round) -> list[Parent]:
+        return [at.parent("judge"), at.parent("groups"), at.parent("labels")]
+
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
+        settings, groups = _settings(at), at.directory("groups")
+        rules, num_groups, num_duels = verdict_rules(groups)
+        if not rules:
+            raise InputError(
+                f"{at.address('groups')} has no duel in both orders between candidates with scores "
+                "by this judge; produce with a strategy that lets candidates meet"
+            )
+        curves = run_fit(
+            _task(at, rules),
+            settings,
+            {"groups": judged(read_dataset([groups]), tuple(rules))},
+            at,
+            self.kind,
+            directory,
+        )
+        refs = _refs(at, directory, settings)
+        found, kept, opinions = _compare(at, refs)
+        write_opinions(directory / OPINIONS_FILE, opinions)
+        results.write(directory / results.DISTILLATION, found)
+        run.log_artifact(directory / results.DISTILLATION)
+        teacher, light = at.address("judge"), at.address(self.kind)
+        gated = {by: gates.light_judge_gate(one, settings) for by, one in kept.items()}
+        findings = tuple(Finding.of(one, by) for by, one in gated.items())
+        decision = Decision(
+            gates.decide(list(gated.values())),
+            challenger=light,
+            champion=teacher,
+            findings=findings,
+        )
+        results.write(directory / results.FINDINGS, decision)
+        for one in found.estimates:
+            print(f"{one.name} of {one.by}: {told(one)} {one.unit}", flush=True)
+        for finding in findings:
+            if not finding.is_passed:
+                print(f"gate {finding.gate}: {finding.message}", flush=True)
+        print(f"decision: {decision.decision} {light}", flush=True)
+        figures = {
+            f"{one.name} {one.by.rpartition('/')[2]}".replace(" ", "_"): one.value
+            for one in found.estimates
+            if one.value is not None and one.by != teacher
+        }
+        return Outcome({"groups": num_groups, "duels": num_duels}, figures, curves)
+
+
+def _settings(at: Round) -> Distil:
+    if at.recipe.distil is None:
+        raise InputError("distil: the recipe has no such section; it says how to train")
+    return at.recipe.distil
+
+
+def verdict_rules(groups: Place) -> tuple[dict[Task, RaoKupper], int, int]:
+    """What score differences say of duels, for each task in a data set of groups; and how many
+    groups and duels it was fitted on.
+    """
+    differences: dict[Task, list[float]] = {}
+    said: dict[Task, list[tuple[float, float, float]]] = {}
+    num_groups = 0
+    for table in stream(groups, ["task", "scores", "duels"]):
+        for row in table.to_pylist():
+            scores = [score_from_row(one) for one in row["scores"] or ()]
+            duels = [duel_from_row(one) for one in row["duels"] or ()]
+            met = met_with_scores(scores, duels)
+            num_groups += bool(met)
+            for one, difference in met:
+                differences.setdefault(row["task"], []).append(difference)
+                said.setdefault(row["task"], []).append((one.p_first, one.p_second, one.p_tie))
+    rules = {task: by_scores.fit(differences[task], p) for task, p in said.items()}
+    return rules, num_groups, sum(map(len, said.values()))
+
+
+def judged(rows: Any, tasks: tuple[Task, ...]) -> Any:
+    """The groups that can be learned from: those with two scores or more."""
+
+    def have_scores(table: pa.Table) -> pa.Table:
+        known = [
+            task in tasks and sum(one["error"] is None for one in scores or ()) > 1
+            for task, scores in zip(
+                table["task"].to_pylist(), table["scores"].to_pylist(), strict=True
+            )
+        ]
+        return table.filter(pa.array(known, pa.bool_()))
+
+    return rows.map_batches(have_scores, batch_size=None, batch_format="pyarrow")
+
+
+def _task(at: Round, rules: Mapping[Task, RaoKupper]) -> Any:
+    from actors.trainers.distil import DistilTask
+
+    settings, teacher = _settings(at), at.directory("judge")
+    return DistilTask(
+        str(teacher),
+        JudgeSpecification.load(Path(local_model(str(teacher)))),
+        rules,
+        settings.text_layers,
+        settings.vision_layers,
+        settings.score_weight,
+        settings.verdict_weight,
+    )
+
+
+def _refs(at: Round, directory: Place, settings: Distil) -> dict[str, Any]:
+    """The teacher and every form of the light judge, by what they are called."""
+    from actors.stages import JudgeRef, OnnxRef
+
+    light = at.address("light_judge")
+    refs: dict[str, Any] = {
+        at.address("judge"): judge_ref(at),
+        light: JudgeRef.of(
+            at.recipe.judge.model_copy(update={"specification": None}), str(directory), light
+        ),
+    }
+    if settings.is_exported:
+        from actors.judges.onnx import export, quantise
+
+        with working_directory(directory) as local:
+            exported = export(local)
+            files = [exported.name, quantise(exported).name]
+        refs |= {f"{light}/{file}": OnnxRef(str(directory), light, file) for file in files}
+    return refs
+
+
+def _compare(
+    at: Round, refs: Mapping[str, Any]
+) -> tuple[Distillation, dict[str, Interval], list[Opinion]]:
+    """Every form of the light judge beside the teacher: what is found, the accuracy that each form
+    keeps, and what the weights themselves say of the held-out labels.
+    """
+    import ray
+
+    from actors.measure import judgements_per_second
+
+    files, pool = label_files_so_far(at), at.recipe.produce.judges
+    boot = (at.recipe.train_judge.calibration.num_resamples, at.recipe.seed)
+    said = {by: judge_labels(ref, files, pool, "heldout") for by, ref in refs.items()}
+    speed = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)(judgements_per_second)
+    speeds = dict(zip(refs, ray.get(speed.remote(list(refs.values()), _timed(files))), strict=True))
+    teacher, *forms = refs
+    estimates = [_speed(teacher, speeds[teacher])]
+    kept = {}
+    for form in forms:
+        change = accuracy_change(said[teacher], said[form], *boot)
+        kept[form] = accuracy_kept(said[teacher], said[form], *boot)
+        counts = (change.num, change.num_invalid)
+        if form == forms[0]:
+            estimates.append(_estimate("accuracy", change.parent, 0.5, "share", counts, teacher))
+        estimates += [
+            _estimate("accuracy", change.child, 0.5, "share", counts, form),
+            _estimate("accuracy kept", kept[form], 1.0, "of the teacher's", counts, form),
+            _speed(form, speeds[form]),
+            Estimate(
+                "speed gained",
+                speeds[form] / speeds[teacher],
+                neutral=1.0,
+                unit="times the teacher's",
+                by=form,
+            ),
+        ]
+    found = Distillation(forms[0], teacher, tuple(estimates))
+    return found, kept, said[forms[0]]
+
+
+def _timed(files: list[Place]) -> pa.Table:
+    """Held-out pairs to time the judges on."""
+    taken: list[pa.Table] = []
+    for batch in label_batches(files, "heldout"):
+        table = pa.Table.from_batches([batch])
+        taken.append(table.filter(pc.is_valid(table["preference"])))
+        if sum(one.num_rows for one in taken) > _NUM_TIMED:
+            break
+    return pa.concat_tables(taken).slice(0, _NUM_TIMED + 1)
+
+
+def _estimate(
+    name: str, found: Interval, neutral: float, unit: str, counts: tuple[int, int], by: str
+) -> Estimate:
+    return Estimate(name, found.value, found.low, found.high, neutral, unit, *counts, by)
+
+
+def _speed(by: str, value: float) -> Estimate:
+    return Estimate("speed", value, neutral=None, unit="judgements/s of one thread", by=by)
+
+
+STAGE = DistilJudge()
