@@ -11,6 +11,7 @@ Needs the packages of the extra `onnx`.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,12 +82,13 @@ def export(directory: Path) -> Path:
         SpecificationError: a package is missing, or this judge cannot be had as one file.
     """
     check_packages()
-    judge = TransformersJudge(str(directory), "exported@0")
-    if judge.model.config.model_type != "llava":
+    kind = json.loads((directory / "config.json").read_text())["model_type"]
+    if kind != "llava":
         raise SpecificationError(
-            f"{directory}: a judge of model type {judge.model.config.model_type!r} cannot be "
-            "exported to ONNX; only 'llava' can"
+            f"{directory}: a judge of model type {kind!r} cannot be exported to ONNX; only 'llava' "
+            "can"
         )
+    judge = TransformersJudge(str(directory), "exported@0")
     for task in judge.format.specification.tasks.values():
         check_scale(judge.format, task)
     model = judge.model.float().cpu()

@@ -50,7 +50,7 @@ class RaoKupper:
         margin = self.slope * np.asarray(differences, dtype=np.float64)
         first = 1.0 / (1.0 + self.tie_odds * np.exp(-margin))
         second = 1.0 / (1.0 + self.tie_odds * np.exp(margin))
-        tie = np.maximum(1.0 - first - second, 0.0)
+        tie = (self.tie_odds**2 - 1.0) * (first * second)  # the same whichever side comes first
         return np.stack([first, second, tie], axis=-1)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from factory.gates import decide, local_judge_gates
 from factory.intervals import Interval
-from factory.localisation import Change, accuracy_change, error_change
+from factory.localisation import Change, accuracy_change, accuracy_kept, error_change
 from schemas.recipe import Localise
 from schemas.rows import Duel, Opinion, Score
 
@@ -102,3 +102,17 @@ def test_the_reason_says_by_how_much():
     assert (loss.value, loss.low, loss.high) == (0.04, -0.01, 0.08)
     _, unknown = local_judge_gates(change(0.1, 0.05, 0.2), change(*[math.nan] * 3), LIMITS)
     assert unknown.text == "loss elsewhere could not be measured"
+
+
+def test_what_a_light_judge_keeps_is_its_accuracy_above_chance():
+    teacher, light = opinions("judge@1", 0.9), opinions("light@1", 0.8, seed=1)
+    found, kept = accuracy_change(teacher, light), accuracy_kept(teacher, light)
+    wanted = (found.child.value - 0.5) / (found.parent.value - 0.5)
+    assert kept.value == pytest.approx(wanted)
+    assert kept.low < wanted < kept.high
+    assert accuracy_kept(teacher, teacher).value == 1
+
+
+def test_nothing_is_kept_of_a_teacher_that_knows_nothing():
+    teacher = opinions("judge@1", 0.0001)
+    assert math.isnan(accuracy_kept(teacher, teacher).value)

@@ -1,8 +1,11 @@
 """Losses against closed forms in numpy float64, and the direction of their gradients."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from factory.losses import (
     Objective,
@@ -15,6 +18,7 @@ from factory.losses import (
     kl_of_answers,
     order_consistency,
     score_regression,
+    soft_bradley_terry_with_ties,
     squared_error,
 )
 
@@ -355,3 +359,28 @@ def test_a_clip_has_one_preference_and_not_one_a_column(shape):
     ]
     defect = softplus(5.0 * ((by_column[0] - by_column[2]) - (by_column[1] - by_column[3]))).mean()
     assert abs(defect - found) > 1e-3
+
+
+def test_a_soft_verdict_is_the_hard_one_where_the_teacher_is_sure() -> None:
+    margin = torch.tensor([0.3, -1.0, 0.2])
+    sure = F.one_hot(torch.tensor([0, 1, 2]), 3).float()
+    soft = soft_bradley_terry_with_ties(margin, sure, 5.0)
+    assert soft.item() == pytest.approx(
+        bradley_terry_with_ties(margin, torch.tensor([0, 1, 2]), 5.0).item()
+    )
+
+
+def test_a_soft_verdict_costs_nothing_where_student_and_teacher_agree() -> None:
+    margin, k = torch.tensor([0.7], requires_grad=True), 2.0
+    first = torch.sigmoid(margin - math.log(k))
+    second = torch.sigmoid(-margin - math.log(k))
+    p = torch.stack([first, second, 1 - first - second], dim=-1).detach()
+    loss = soft_bradley_terry_with_ties(margin, p, k)
+    loss.backward()
+    assert loss.item() == pytest.approx(0.0, abs=1e-6)
+    assert margin.grad is not None
+    assert margin.grad.item() == pytest.approx(0.0, abs=1e-6)
+    away = soft_bradley_terry_with_ties(torch.tensor([2.0]), p, k)
+    assert away.item() > 0.1
+    with pytest.raises(ValueError, match="above 1"):
+        soft_bradley_terry_with_ties(margin, p, 1.0)
