@@ -84,13 +84,17 @@ def judgements_per_second(refs: Sequence[ModelRef[Judge]], table: pa.Table) -> l
     orders. The first label is not counted, since it pays for what is loaded late. The judges take
     turns, so that a machine that slows down slows them all.
     """
+    import torch
+
     one_thread_per_worker()
+    # On a CPU the seconds that this process computed: another's work does not count.
+    now = time.perf_counter if torch.cuda.is_available() else time.process_time
     judges = [ref.load() for ref in refs]
     seconds = [0.0 for _ in judges]
     labels = labels_from_table(table)
     for at, label in enumerate(labels):
         for number, judge in enumerate(judges):
-            began = time.perf_counter()
+            began = now()
             opinion_of(judge, label, with_scores=True)
-            seconds[number] += (time.perf_counter() - began) if at else 0.0
+            seconds[number] += (now() - began) if at else 0.0
     return [(len(labels) - 1) / one if one else math.nan for one in seconds]

@@ -74,10 +74,11 @@ def accuracy_kept(
     asked = [one.label_id for one in parent if one.preference in _SIGN]
     told, prompts, _ = _told(parent, child, asked, _is_right)
     terms = np.array([(old - 0.5, new - 0.5) for old, new in told]).reshape(-1, 2)
-    return bootstrap_of_sums(terms, prompts, _share_kept, num_resamples, seed)
+    return bootstrap_of_sums(terms, prompts, share_kept, num_resamples, seed)
 
 
-def _share_kept(sums: Array) -> Array:
+def share_kept(sums: Array) -> Array:
+    """From sums [..., 2] of the parent's and the child's accuracy above chance: the ratio [...]."""
     above, kept = sums[..., 0], sums[..., 1]
     return np.where(above > 0, kept / np.where(above > 0, above, 1.0), np.nan)
 

@@ -1,4 +1,4 @@
-"""Verdicts that follow from scores: Rao and Kupper's rule, its fit, and a judge that only scores."""
+"""Verdicts that follow from scores: Rao and Kupper's rule, its fit, and a judge without duels."""
 
 import math
 from dataclasses import dataclass
