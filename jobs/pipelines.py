@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from actors.media_store import MediaStore
 from actors.storage import arrow_path
+from factory.ids import numbers_of, places
 from factory.prompts import Prompts
 from factory.ranking import Strategy
 from jobs import parts
@@ -120,12 +121,13 @@ def run_pipeline(
         TooManyFailuresError: more rows failed than the recipe allows.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    done = {one for part in parts.read_parts(directory, "prompt_id") for one in part.ids}
-    num_left = sum(one not in done for one in prompts.ids())
+    done = parts.ids_of(parts.read_parts(directory, "prompt_id"))
+    is_left = places(numbers_of(prompts.ids()), done) < 0
+    num_left = int(is_left.sum())
     speed = Throughput()
     if num_left:
         speed = make_groups(
-            (Group(one, ()) for one in prompts if one.prompt_id not in done),
+            (Group(one, ()) for one, is_one in zip(prompts, is_left, strict=True) if is_one),
             num_left,
             directory,
             recipe,

@@ -13,8 +13,9 @@ groups_per_cpu_minute: the same by the processor time of driver and workers; on 
 driver_mb, worker_mb: highest memory of the driver, and of all worker processes together, without
     what they share with others (Ray's object store), by size; looked at twice a second.
 pair_bytes: growth of the driver's memory from the smallest to the largest size, for each pair.
-decision_mb: memory that the decision over all pairs takes at its peak, by the number of pairs, each
-    in a process of its own on random signatures.
+decision_mb: what the decision over all pairs allocates at its peak, by the number of pairs, each in
+    a process of its own on random signatures. These lie in scratch files that the process maps;
+    like all that it shares with others, such pages are not counted as its memory.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import shutil
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -189,22 +191,15 @@ def decide(num: int, answer: Any) -> None:
 
     from factory.filters.across import Signatures
 
-    before = _peak_kb()
+    tracemalloc.start()
     rng = np.random.default_rng(0)
     found = Signatures({"region": num}, 0.02)
     for begin in range(0, num, 1000):
         size = min(1000, num - begin)
-        ids = [f"{one:016x}" for one in rng.integers(0, 2**64, size, dtype=np.uint64).tolist()]
-        hashes = rng.integers(0, 2**64, (size, 2), dtype=np.uint64).tolist()
-        found.add(ids, [tuple(one) for one in hashes], [{"region": "north"}] * size)
+        numbers = rng.integers(0, 2**64, (3, size), dtype=np.uint64)
+        found.add(*numbers, np.ones(size, dtype=np.bool_), [{"region": "north"}] * size)
     found.objections()
-    answer.put((_peak_kb() - before) / 1024)
-
-
-def _peak_kb() -> int:
-    """The most memory that this process has had. Not `ru_maxrss`, which counts its parent's too."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    answer.put(tracemalloc.get_traced_memory()[1] / 2**20)
 
 
 def in_own_process(work: Any, *arguments: Any) -> Any:

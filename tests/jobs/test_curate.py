@@ -5,12 +5,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from factory.curation import Curator
 from factory.filters import objections_of
+from factory.filters.across import Raised
 from factory.human_audit.sheets import SheetError
+from factory.ids import numbers_of
 from factory.ranking import Bracket
 from jobs import results
 from jobs.auditing import FOLDER, PAGE, SAMPLE, SHEET, read_sample, write_sample
@@ -64,12 +67,16 @@ def test_a_table_of_groups_becomes_pairs_with_signatures():
 def test_amending_adds_one_objection_and_drops_nothing():
     other = replace(GOOD, pair_id="b" * 16, objections=("unsafe: chosen: 0.9",), verdict="rejected")
     table = pairs_to_table([GOOD, other])
-    amended = pairs_from_table(Amend({GOOD.pair_id: "over quota: x=y has 3 pairs already"})(table))
+    raised = Raised.of(numbers_of([GOOD.pair_id]), ["over quota: x=y has 3 pairs already"])
+    amended = pairs_from_table(Amend((raised,))(table))
     assert amended[0] == replace(
         GOOD, verdict="rejected", objections=("over quota: x=y has 3 pairs already",)
     )
     assert amended[1] == other
-    assert Amend({})(table).equals(table)
+    assert Amend()(table).equals(table)
+    assert Amend((Raised.of(numbers_of([]), []),))(table).equals(table)
+    light = Amend((raised,), numbers_of([other.pair_id]), np.array([0.25]))
+    assert [one.weight for one in pairs_from_table(light(table))] == [1.0, 0.25]
 
 
 @pytest.mark.slow
