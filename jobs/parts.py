@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ import pyarrow.parquet as pq
 
 from actors.storage import arrow_path, explained
 from factory.ids import Ids, numbers_of, places, to_numbers, to_text
+from factory.scratch import Scratch
 from schemas.arrow import SchemaError, add_up_rows, check_schema, digest_text
 from schemas.places import Place
 from schemas.recipe import Storage
@@ -83,9 +85,7 @@ class Settled:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A part that can be opened: its name, its size, and the ids of its rows as numbers, in order:
-    all that is held of a row while a data set is settled.
-    """
+    """A part that can be opened: its name, its size, and the numbers of its rows' ids, in order."""
 
     name: str
     num_bytes: int
@@ -95,6 +95,8 @@ class Part:
 def read_parts(directory: Place, key: str, prefix: str = "") -> list[Part]:
     """The parts of a directory, by name; files that a killed writer left torn are passed over.
 
+    Their ids lie in a scratch file.
+
     Args:
         directory: of the data set.
         key: the column of the rows' ids.
@@ -103,8 +105,18 @@ def read_parts(directory: Place, key: str, prefix: str = "") -> list[Part]:
     names = [one.name for one in directory.glob("*.parquet")]
     wanted = sorted(one for one in names if one.startswith(prefix) and not one.startswith("_"))
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda name: _read_part(directory, name, key), wanted)
-        return [part for part in found if part is not None]
+        found: list[tuple[str, int]] = []
+        scratch, bounds = Scratch(np.uint64), [0]
+        for part in pool.map(lambda name: _read_part(directory, name, key), wanted):
+            if part is not None:
+                found.append((part.name, part.num_bytes))
+                scratch.add(part.ids)
+                bounds.append(len(scratch))
+    ids = scratch.array()
+    return [
+        Part(*one, ids[begin:end])
+        for one, (begin, end) in zip(found, pairwise(bounds), strict=True)
+    ]
 
 
 def _read_part(directory: Place, name: str, key: str) -> Part | None:

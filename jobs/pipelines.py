@@ -35,6 +35,7 @@ from schemas.rows import Group
 
 _INPUT = "_prompts"
 _BLOCKS_A_FILE = 64
+_RAYS_BLOCKS = 200  # what it makes at least of what is not small
 
 
 @dataclass(frozen=True)
@@ -348,9 +349,9 @@ def read_files(files: Sequence[Place], num_blocks: int | None = None) -> Any:
     )
 
 
-def read_rows(files: Sequence[Place]) -> Any:
+def read_rows(files: Sequence[Place], num_blocks: int | None = None) -> Any:
     """Parquet files of one root as a Ray data set, media included."""
-    return read_files(files).map_batches(
+    return read_files(files, num_blocks).map_batches(
         media_store(files[0].parent).bring_in,
         batch_format="pyarrow",
         batch_size=None,
@@ -358,9 +359,20 @@ def read_rows(files: Sequence[Place]) -> Any:
     )
 
 
-def read_dataset(directories: Sequence[Place]) -> Any:
+def read_dataset(directories: Sequence[Place], num_blocks: int | None = None) -> Any:
     """Data sets of one root as one Ray data set, media included."""
-    return read_rows([path for one in directories for path in data_files(one)])
+    return read_rows([path for one in directories for path in data_files(one)], num_blocks)
+
+
+def small_blocks(files: Sequence[Place], most_rows: int) -> int | None:
+    """How many blocks to read files in, so that none has many more rows than this: Ray chooses 200
+    for sets of very different sizes, and workers hold a block. None where Ray's choice will do.
+    """
+    num = 0
+    for path in files:
+        filesystem, name = arrow_path(path)
+        num += pq.read_metadata(name, filesystem=filesystem).num_rows
+    return math.ceil(num / most_rows) if num > _RAYS_BLOCKS * most_rows else None
 
 
 def row_batches(

@@ -37,7 +37,15 @@ from factory.survey import Survey
 from jobs import results
 from jobs.auditing import write_sample
 from jobs.parts import Settled
-from jobs.pipelines import read_dataset, read_files, stream, write_dataset, write_parts
+from jobs.pipelines import (
+    data_files,
+    read_dataset,
+    read_files,
+    small_blocks,
+    stream,
+    write_dataset,
+    write_parts,
+)
 from jobs.stage import Outcome, Plan
 from jobs.stages.audit import correction_of, read_profile
 from jobs.tracking import StageRun
@@ -50,6 +58,7 @@ from schemas.rows import Pair, Prompt, Task
 
 _DRAFT = "_draft"
 _GROUPS_AT_ONCE = 256
+_GROUPS_A_BLOCK = 1024
 _LEAST_WEIGHT = 1e-3  # a pair that counts for less teaches nothing
 #: What a draft holds beside the columns of a pair: see `factory.filters.across.Signature`.
 _SIGNATURE = pa.schema([("signature_chosen", pa.uint64()), ("signature_rejected", pa.uint64())])
@@ -251,7 +260,7 @@ def run_curation(
     # Drivers that race each have a draft of their own; one that a killed driver left is cleared
     # with all else that the manifest does not name.
     prefix = f"{_DRAFT}-{uuid.uuid4().hex}"
-    rows = read_dataset([groups])
+    rows = read_dataset([groups], small_blocks(data_files(groups), _GROUPS_A_BLOCK))
     rows = rows.map_batches(
         CurateTable(curator), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
     )
@@ -259,7 +268,7 @@ def run_curation(
     draft = sorted(path.name for path in directory.glob(f"{prefix}-*.parquet"))
     raised = _gather(directory, draft, objections).objections()
     amend = Amend((raised,)) if balance is None else balance(directory, raised, draft)
-    rows = read_files([directory / name for name in draft])
+    rows = read_files([directory / name for name in draft], len(draft) or None)
     rows = rows.map_batches(amend, batch_format="pyarrow", batch_size=None)
     settled = write_dataset(rows, directory, PAIRS, "pair_id", recipe)
     for name in draft:

@@ -19,7 +19,14 @@ from jobs import results
 from jobs.auditing import FOLDER, PAGE, SAMPLE, SHEET, read_sample, write_sample
 from jobs.collect import collect
 from jobs.parts import clear
-from jobs.pipelines import data_files, digest_dataset, find_rows, read_table, stream
+from jobs.pipelines import (
+    data_files,
+    digest_dataset,
+    find_rows,
+    read_table,
+    small_blocks,
+    stream,
+)
 from jobs.report import render
 from jobs.stages.curate import Amend, CurateTable, run_curation, survey_pairs
 from jobs.stages.human_audit import STAGE as BY_PEOPLE
@@ -122,6 +129,14 @@ def test_rows_are_found_by_their_row_groups(tmp_path):
     assert find_rows(directory, "prompt_id", {"none"}, GROUPS).num_rows == 0
     assert sum(batch.num_rows for batch in stream(directory, ["prompt_id"], 2)) == 14
     assert len(data_files(directory)) == 3
+
+
+def test_large_sets_are_read_in_blocks_of_so_many_rows(tmp_path):
+    files = data_files(write_groups(tmp_path / "groups", GROUPS_OF_TEST * 50, 350))
+    assert len(files) == 2
+    assert small_blocks(files, 3) == 234  # of 700 rows
+    assert small_blocks(files, 4) is None  # 175 blocks: fewer than Ray makes
+    assert small_blocks([], 4) is None
 
 
 # ------------------------------------------------------------------------------ people's answers

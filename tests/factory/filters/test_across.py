@@ -1,5 +1,6 @@
 """Objections over a whole data set: exact whatever the order of the rows, against a plain loop."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -198,3 +199,20 @@ def test_a_real_duplicate_across_prompts_is_found():
         hashes = signature(pair)
         gather(found, [(pair.pair_id, (hashes.chosen, hashes.rejected), pair.prompt.tags)])
     assert list(told(found.objections())) == ["f" * 16]
+
+
+@pytest.mark.parametrize(("quotas", "most"), [({}, 12), ({"style": 10}, 40)])
+def test_a_pair_takes_a_few_bytes_however_many_there_are(quotas, most):
+    def peak(num):
+        rng, known = np.random.default_rng(0), np.ones(5000, dtype=np.bool_)
+        found = Signatures(quotas, 0.02)
+        tracemalloc.start()
+        for _ in range(num // 5000):
+            numbers = rng.integers(0, 2**64, (3, 5000), dtype=np.uint64)
+            found.add(*numbers, known, [{"style": "plain"}] * 5000)
+        found.objections()
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return held
+
+    assert (peak(400_000) - peak(200_000)) / 200_000 < most
