@@ -30,9 +30,10 @@ removed: share of the judge's slope beyond the truth, on candidates of prompts t
 accuracy cost: before minus after the correction, on pairs of those prompts whose sides differ by
     less than a quarter of a standard deviation in the planted attribute (of clean judges: all).
 
-Both ways with 40 judges of each kind and size are 1280 runs. With `--done` every finished
-run is a line of a file, and the same command goes on where it was stopped; a line of other prompts
-or probes is passed over. The figures of the whole stand in one JSON line at the end.
+Both ways with 40 judges of each kind and size are 1280 runs of about half a second of one core,
+once the pool is measured. With `--done` every finished run is a line of a file, and the same
+command goes on where it was stopped; lines of other prompts or probes are passed over. The figures
+of the whole stand in one JSON line at the end.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from factory.ids import numbers_of
 from factory.ranking import Bracket
 from jobs import results
 from jobs.auditing import FOLDER, PAGE, SAMPLE, SHEET, read_sample, write_sample
-from jobs.collect import collect
+from jobs.collect import _pairs, collect
 from jobs.parts import clear
 from jobs.pipelines import (
     data_files,
@@ -32,6 +32,7 @@ from jobs.stages.curate import Amend, CurateTable, run_curation, survey_pairs
 from jobs.stages.human_audit import STAGE as BY_PEOPLE
 from jobs.workspace import InputError, Round
 from schemas.arrow import GROUPS, PAIRS, groups_to_table, pairs_from_table, pairs_to_table
+from schemas.manifest import read as read_manifest
 from schemas.recipe import AuditSample, HumanAudit, Objections
 from schemas.rows import Candidate, Duel, Group, Pair, Prompt, Score
 from tests.factory.some_pairs import GOOD, candidate, picture
@@ -285,6 +286,34 @@ def test_a_faulty_audit_says_what_to_do(sampled, tmp_path):
     (sampled.directory("pairs") / FOLDER / SAMPLE).unlink()
     with pytest.raises(InputError, match="has no audit sample"):
         BY_PEOPLE.make(audited(sampled, path), tmp_path, SilentRun())
+
+
+def test_examples_are_the_first_that_are_not_shown_elsewhere_however_many_there_are(finished):
+    directory = finished.directory("pairs")
+    for path in data_files(directory):
+        path.unlink()
+    reasons = [("unsafe: a",), ("unsafe: b", "thin margin: 0.1"), ("thin margin: 0.2",), ()]
+    pairs = [
+        replace(kept_pair(n), objections=one, verdict="rejected" if one else "kept")
+        for n, one in enumerate(reasons * 60)
+    ]
+    pq.write_table(pairs_to_table(pairs[100:]), directory / "0.parquet")
+    pq.write_table(pairs_to_table(pairs[:100]), directory / "1.parquet")
+    verdicts, counted, examples = _pairs(finished, {"pairs": read_manifest(directory)})
+    assert verdicts == {"rejected": 180, "kept": 60}
+    assert counted == {"unsafe": 120, "thin margin": 120}
+    shown = {one.title: [example.pair_id for example in one.examples] for one in examples}
+    assert {one.title: one.num for one in examples} == {
+        "kept": 60,
+        "unsafe": 120,
+        "thin margin": 120,
+    }
+    first = sorted(one.pair_id for one in pairs if not one.objections)
+    assert shown["kept"] == first[:6]
+    thin = sorted(one.pair_id for one in pairs if any("thin" in text for text in one.objections))
+    assert shown["thin margin"] == thin[:3]
+    unsafe = sorted(one.pair_id for one in pairs if any("safe" in text for text in one.objections))
+    assert shown["unsafe"] == [one for one in unsafe if one not in thin[:3]][:3]
 
 
 def test_the_report_counts_objections_by_slice(finished):
