@@ -168,7 +168,7 @@ def settle(
     """
     import ray
 
-    left_out = _choose(parts, wanted)
+    left_out = rows_left_out(parts, wanted)
     jobs = [
         _Job(*one, str(directory), schema, layout, count) for one in _plan(parts, left_out, layout)
     ]
@@ -184,8 +184,13 @@ def settle(
     )
 
 
-def _choose(parts: Sequence[Part], wanted: Iterable[str] | None) -> list[_Rows]:
-    """The rows to leave out of each part, in order."""
+def rows_left_out(parts: Sequence[Part], wanted: Iterable[str] | None) -> list[_Rows]:
+    """The rows to leave out of each part, in order: those of which an earlier row is a copy, and
+    those that are not wanted. 8 bytes of each row are held at a time.
+
+    Raises:
+        IncompleteError: a wanted row is missing.
+    """
     every = _joined([part.ids for part in parts])
     every.sort()
     again = np.unique(every[1:][every[1:] == every[:-1]])  # ids of several rows

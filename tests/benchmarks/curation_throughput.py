@@ -13,9 +13,9 @@ groups_per_cpu_minute: the same by the processor time of driver and workers; on 
 driver_mb, worker_mb: highest memory of the driver, and of all worker processes together, without
     what they share with others (Ray's object store), by size; looked at twice a second.
 pair_bytes: growth of the driver's memory from the smallest to the largest size, for each pair.
-decision_mb: what the decision over all pairs allocates at its peak, by the number of pairs, each in
-    a process of its own on random signatures. These lie in scratch files that the process maps;
-    like all that it shares with others, such pages are not counted as its memory.
+decision_mb: the most that the decisions over all pairs allocate, by the number of pairs, each in a
+    process of its own on random numbers. These lie in scratch files that the process maps; like all
+    that it shares with others, such pages are not counted as its memory.
 """
 
 from __future__ import annotations
@@ -186,19 +186,31 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
 
 
 def decide(num: int, answer: Any) -> None:
-    """Decide over the signatures of `num` pairs, and answer what memory it took, in MB."""
+    """Decide all that is decided over `num` random pairs, and answer the most that it took, in MB:
+    near-duplicates and a quota, rows that were made twice, and the audit sample.
+    """
     import numpy as np
 
     from factory.filters.across import Signatures
+    from factory.human_audit.sampling import draw, inclusion
+    from factory.scratch import Scratch
+    from jobs.parts import Part, rows_left_out
 
     tracemalloc.start()
     rng = np.random.default_rng(0)
-    found = Signatures({"region": num}, 0.02)
+    found, ids, doubt = Signatures({"region": num}, 0.02), Scratch(np.uint64), Scratch(np.float64)
     for begin in range(0, num, 1000):
         size = min(1000, num - begin)
         numbers = rng.integers(0, 2**64, (3, size), dtype=np.uint64)
+        ids.add(numbers[0])
+        doubt.add(rng.uniform(0, 0.5, size))
         found.add(*numbers, np.ones(size, dtype=np.bool_), [{"region": "north"}] * size)
     found.objections()
+    every = ids.array()
+    parts = [Part(str(at), 1, every[at : at + 1000]) for at in range(0, num, 1000)]
+    rows_left_out(parts, None)
+    slices = np.zeros(num, dtype=np.int32)
+    draw(every, slices, inclusion(doubt.array(), slices, 300, 0.3), seed=0)
     answer.put(tracemalloc.get_traced_memory()[1] / 2**20)
 
 
@@ -250,7 +262,7 @@ def main() -> None:
         },
         **{
             f"decision_mb_{num}": round(in_own_process(decide, num))
-            for num in (10_000, 100_000, 1_000_000)
+            for num in (30_000, 300_000, 3_000_000)
         },
         "pair_bytes": round(grown / more_pairs) if more_pairs else None,
     }
