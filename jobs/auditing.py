@@ -18,7 +18,6 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +28,8 @@ from actors.storage import arrow_path, remove, write_whole
 from factory.human_audit.findings import Sampled
 from factory.human_audit.sampling import doubts, draw, inclusion
 from factory.human_audit.sheets import COLUMNS
+from factory.ids import to_numbers, to_text
+from factory.scratch import Scratch
 from jobs.pipelines import find_rows, stream
 from schemas.arrow import PAIRS, pairs_from_table, tags_from_rows
 from schemas.places import Place
@@ -86,31 +87,30 @@ def write_sample(
 def _draw(
     directory: Place, settings: AuditSample, seed: int, files: Sequence[str] | None
 ) -> dict[str, tuple[str, float]]:
-    """Slice and probability of each drawn pair, by its id; a few numbers of each pair are held."""
-    ids: list[Any] = []
-    doubt: list[Any] = []
-    codes: list[Any] = []
+    """Slice and probability of each drawn pair, by its id; what the draw needs to know of every
+    pair lies in scratch files, but for its probability.
+    """
+    ids, doubt, codes = Scratch(np.uint64), Scratch(np.float64), Scratch(np.int32)
     slices: dict[str, int] = {}
     for batch in stream(directory, ["pair_id", "verdict", "tags", *_DOUBT], files=files):
         kept = batch.filter(pc.equal(batch.column("verdict"), "kept"))
-        doubt.append(doubts(*(kept.column(name).to_numpy(zero_copy_only=False) for name in _DOUBT)))
-        ids.append(
-            np.array([int(one, 16) for one in kept.column("pair_id").to_pylist()], np.uint64)
-        )
+        doubt.add(doubts(*(kept.column(name).to_numpy(zero_copy_only=False) for name in _DOUBT)))
+        ids.add(to_numbers(kept.column("pair_id")))
         values = [
             tags_from_rows(row).get(settings.slice_by or "", "")
             for row in kept.column("tags").to_pylist()
         ]
-        codes.append(np.array([slices.setdefault(one, len(slices)) for one in values], np.int64))
-    if not settings.size or not sum(map(len, ids)):
+        codes.add(np.array([slices.setdefault(one, len(slices)) for one in values], np.int32))
+    if not settings.size or not len(ids):
         return {}
     # Codes were given out in the order of the rows; the draw must not depend on it.
     names = sorted(slices)
-    place = np.array([names.index(one) for one in slices], dtype=np.int64)
-    number, slice_of = np.concatenate(ids), place[np.concatenate(codes)]
-    p = inclusion(np.concatenate(doubt), slice_of, settings.size, settings.even_share)
+    order = {name: at for at, name in enumerate(names)}
+    place = np.array([order[one] for one in slices], dtype=np.int32)
+    number, slice_of = ids.array(), place[codes.array()]
+    p = inclusion(doubt.array(), slice_of, settings.size, settings.even_share)
     drawn = draw(number, slice_of, p, seed_of("audit sample", seed))
-    return {f"{int(number[at]):016x}": (names[slice_of[at]], float(p[at])) for at in drawn}
+    return {to_text(number[at]): (names[slice_of[at]], float(p[at])) for at in drawn}
 
 
 def read_sample(directory: Place) -> list[Sampled]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from actors.storage import arrow_path, write_whole
 from factory.survey import Slice, reasons_of
 from jobs import lineage, results
-from jobs.pipelines import data_files, media_store
+from jobs.pipelines import data_files, media_store, stream
 from jobs.report import (
     Curve,
     Example,
@@ -37,6 +37,8 @@ from schemas.places import Place
 from schemas.rows import Candidate, Group, Media, Pair
 
 _NUM_KEPT, _NUM_PER_REASON, _MAX_REASONS = 6, 3, 8
+#: Of so many ids the examples are taken, even if all other examples are among them.
+_FIRST_IDS = (_MAX_REASONS + 2) * max(_NUM_KEPT, _NUM_PER_REASON)
 _PICTURE_SIZE = 384  # pixels; larger pictures are shown smaller
 _MAX_CLIP_BYTES = 4 * 1024**2
 _KINDS = ("labels", "judge", "groups", "profile", "pairs", "generator", "evaluation")
@@ -195,7 +197,25 @@ def _table(directory: Place, columns: list[str] | None = None, where: Any = None
         return None
     try:
         rows = ds.dataset([path for _, path in files], filesystem=files[0][0], format="parquet")
-        return media_store(directory).bring_in(rows.to_table(columns=columns, filter=where))
+        # By default 64 row groups may be read ahead, each of which the recipe lets be 32 MiB.
+        found = rows.to_table(
+            columns=columns, filter=where, batch_readahead=1, fragment_readahead=1
+        )
+        return media_store(directory).bring_in(found)
+    except (OSError, pa.ArrowException) as error:
+        raise ReportError(f"{directory}: cannot be read as Parquet: {error}") from None
+
+
+def _rows(directory: Place, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """The rows of a data set of any size, a few at a time."""
+    import pyarrow as pa
+
+    try:
+        for table in stream(directory, columns):
+            missing = sorted({*columns} - {*table.column_names})
+            if missing:
+                raise ReportError(f"{directory}: has no column {missing[0]!r}")
+            yield from table.to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise ReportError(f"{directory}: cannot be read as Parquet: {error}") from None
 
@@ -206,17 +226,21 @@ def _pairs(
     """Pairs by verdict, objections by reason, and examples of each."""
     directory = at.directory("pairs")
     columns = ["pair_id", "prompt_id", "verdict", "objections"]
-    table = _table(directory, columns) if made["pairs"] is not None else None
     verdicts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    ids: dict[tuple[str, str], list[str]] = {}  # (verdict, reason) -> pairs
-    for row in table.to_pylist() if table is not None else ():
+    nums: Counter[tuple[str, str]] = Counter()  # (verdict, reason) -> pairs
+    ids: dict[tuple[str, str], list[str]] = {}  # the first of those, and some that are not
+    for row in _rows(directory, columns) if made["pairs"] is not None else ():
         verdicts[row["verdict"]] += 1
         found = reasons_of(row["objections"] or ())
         reasons.update(found)
         for title in found or [row["verdict"]]:
-            ids.setdefault((row["verdict"], title), []).append(row["pair_id"])
-    order = sorted(ids, key=lambda key: (key[0] != "kept", -len(ids[key]), key))
+            nums[row["verdict"], title] += 1
+            some = ids.setdefault((row["verdict"], title), [])
+            some.append(row["pair_id"])
+            if len(some) > 2 * _FIRST_IDS:
+                some[:] = sorted(some)[:_FIRST_IDS]
+    order = sorted(ids, key=lambda key: (key[0] != "kept", -nums[key], key))
     wanted: dict[tuple[str, str], list[str]] = {}
     for key in order[: _MAX_REASONS + 1]:
         # The ids are hashes of content, so the first few of them are a sample that nobody chose.
@@ -233,7 +257,7 @@ def _pairs(
         ExampleGroup(
             title=title,
             verdict=verdict,
-            num=len(ids[verdict, title]),
+            num=nums[verdict, title],
             examples=tuple(
                 _example(shown[one], groups.get(shown[one].prompt.prompt_id)) for one in chosen
             ),

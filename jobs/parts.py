@@ -18,18 +18,24 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.storage import arrow_path, explained
+from factory.ids import Ids, numbers_of, places, to_numbers, to_text
+from factory.scratch import Scratch
 from schemas.arrow import SchemaError, add_up_rows, check_schema, digest_text
 from schemas.places import Place
 from schemas.recipe import Storage
 
 _THREADS = 16
 _ROWS_AT_ONCE = 64
+_IDS_AT_ONCE = 8192
 #: Parts of at least this share of a file's size stay as they are.
 _LARGE_ENOUGH = 0.25
 
@@ -77,17 +83,19 @@ class Settled:
     counts: dict[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
-    """A part that can be opened: its name, its size, and the ids of its rows, in order."""
+    """A part that can be opened: its name, its size, and the numbers of its rows' ids, in order."""
 
     name: str
     num_bytes: int
-    ids: tuple[str, ...]
+    ids: Ids
 
 
 def read_parts(directory: Place, key: str, prefix: str = "") -> list[Part]:
     """The parts of a directory, by name; files that a killed writer left torn are passed over.
+
+    Their ids lie in a scratch file.
 
     Args:
         directory: of the data set.
@@ -97,8 +105,18 @@ def read_parts(directory: Place, key: str, prefix: str = "") -> list[Part]:
     names = [one.name for one in directory.glob("*.parquet")]
     wanted = sorted(one for one in names if one.startswith(prefix) and not one.startswith("_"))
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda name: _read_part(directory, name, key), wanted)
-        return [part for part in found if part is not None]
+        found: list[tuple[str, int]] = []
+        scratch, bounds = Scratch(np.uint64), [0]
+        for part in pool.map(lambda name: _read_part(directory, name, key), wanted):
+            if part is not None:
+                found.append((part.name, part.num_bytes))
+                scratch.add(part.ids)
+                bounds.append(len(scratch))
+    ids = scratch.array()
+    return [
+        Part(*one, ids[begin:end])
+        for one, (begin, end) in zip(found, pairwise(bounds), strict=True)
+    ]
 
 
 def _read_part(directory: Place, name: str, key: str) -> Part | None:
@@ -107,10 +125,22 @@ def _read_part(directory: Place, name: str, key: str) -> Part | None:
         try:
             with filesystem.open_input_file(path) as file:
                 parquet = pq.ParquetFile(file)
-                ids = parquet.read(columns=[key]).column(key).to_pylist()
-                return Part(name, int(file.size()), tuple(ids))
+                ids = [
+                    to_numbers(batch.column(0))
+                    for batch in parquet.iter_batches(_IDS_AT_ONCE, columns=[key])
+                ]
+                return Part(name, int(file.size()), _joined(ids))
         except (pa.ArrowInvalid, FileNotFoundError):  # torn, or cleared away by who completed it
             return None
+
+
+def ids_of(parts: Sequence[Part]) -> Ids:
+    """The different ids of all rows of some parts, as numbers in ascending order."""
+    return np.unique(_joined([part.ids for part in parts]))
+
+
+def _joined(ids: Sequence[Ids]) -> Ids:
+    return np.concatenate(ids) if ids else np.empty(0, np.uint64)
 
 
 def settle(
@@ -138,8 +168,10 @@ def settle(
     """
     import ray
 
-    keep = _choose(parts, wanted)
-    jobs = [_Job(*one, str(directory), schema, layout, count) for one in _plan(parts, keep, layout)]
+    left_out = rows_left_out(parts, wanted)
+    jobs = [
+        _Job(*one, str(directory), schema, layout, count) for one in _plan(parts, left_out, layout)
+    ]
     task = ray.remote(num_cpus=1)(_settle)
     results = ray.get([task.remote(job) for job in jobs])
     counts: Counter[str] = Counter()
@@ -152,55 +184,72 @@ def settle(
     )
 
 
-def _choose(parts: Sequence[Part], wanted: Iterable[str] | None) -> list[list[int]]:
-    """The rows to keep of each part."""
-    left = None if wanted is None else set(wanted)
-    seen: set[str] = set()
-    keep: list[list[int]] = []
+def rows_left_out(parts: Sequence[Part], wanted: Iterable[str] | None) -> list[_Rows]:
+    """The rows to leave out of each part, in order: those of which an earlier row is a copy, and
+    those that are not wanted. 8 bytes of each row are held at a time.
+
+    Raises:
+        IncompleteError: a wanted row is missing.
+    """
+    every = _joined([part.ids for part in parts])
+    every.sort()
+    again = np.unique(every[1:][every[1:] == every[:-1]])  # ids of several rows
+    left = None
+    if wanted is not None:
+        left = np.unique(numbers_of(wanted))
+        missing = left[places(left, every) < 0]
+        if missing.size:
+            examples = ", ".join(map(to_text, missing[:3]))
+            raise IncompleteError(
+                f"{len(missing)} of {len(left)} rows are missing, such as {examples}; "
+                "run the same command again"
+            )
+    del every
+    is_taken = np.zeros(len(again), dtype=np.bool_)
+    left_out: list[_Rows] = []
     for part in parts:
-        rows = []
-        for row, one in enumerate(part.ids):
-            if one not in seen and (left is None or one in left):
-                seen.add(one)
-                rows.append(row)
-        keep.append(rows)
-    if left is not None and len(seen) < len(left):
-        missing = sorted(left - seen)
-        raise IncompleteError(
-            f"{len(missing)} of {len(left)} rows are missing, such as {', '.join(missing[:3])}; "
-            "run the same command again"
-        )
-    return keep
+        is_out = np.zeros(len(part.ids), dtype=np.bool_)
+        if left is not None:
+            is_out = places(part.ids, left) < 0
+        at = places(part.ids, again)
+        rows = np.flatnonzero(at >= 0)
+        at = at[rows]
+        is_first = np.zeros(len(rows), dtype=np.bool_)
+        is_first[np.unique(at, return_index=True)[1]] = True
+        is_out[rows] |= is_taken[at] | ~is_first
+        is_taken[at] = True
+        left_out.append(np.flatnonzero(is_out))
+    return left_out
 
 
-_Sources = tuple[tuple[str, tuple[int, ...] | None], ...]
+_Rows = npt.NDArray[np.int64]
+_Sources = tuple[tuple[str, tuple[int, ...]], ...]  # parts, and their rows that are left out
 
 
 def _plan(
-    parts: Sequence[Part], keep: Sequence[Sequence[int]], layout: Storage
+    parts: Sequence[Part], left_out: Sequence[_Rows], layout: Storage
 ) -> Iterator[tuple[_Sources, str | None]]:
     """What becomes of the parts: (sources, name of the file made of them, or None to keep one)."""
-    small: list[tuple[str, tuple[int, ...] | None]] = []
+    small: list[tuple[str, tuple[int, ...]]] = []
     size = 0.0
-    for part, rows in zip(parts, keep, strict=True):
-        if not rows:
+    for part, out in zip(parts, left_out, strict=True):
+        if len(out) == len(part.ids):
             continue
-        is_whole = len(rows) == len(part.ids)
-        if is_whole and part.num_bytes >= _LARGE_ENOUGH * layout.file_bytes:
-            yield ((part.name, None),), None
+        if not len(out) and part.num_bytes >= _LARGE_ENOUGH * layout.file_bytes:
+            yield ((part.name, ()),), None
             continue
         if small and size + part.num_bytes > layout.file_bytes:
             yield tuple(small), _name(small)
             small, size = [], 0.0
-        small.append((part.name, None if is_whole else tuple(rows)))
-        size += part.num_bytes * len(rows) / len(part.ids)
-    if len(small) == 1 and small[0][1] is None:
+        small.append((part.name, tuple(out.tolist())))
+        size += part.num_bytes * (1 - len(out) / len(part.ids))
+    if len(small) == 1 and not small[0][1]:
         yield tuple(small), None
     elif small:
         yield tuple(small), _name(small)
 
 
-def _name(sources: Sequence[tuple[str, tuple[int, ...] | None]]) -> str:
+def _name(sources: Sequence[tuple[str, tuple[int, ...]]]) -> str:
     """A name that says what the file is made of; drivers that see the same parts agree on it."""
     return f"rows-{hashlib.sha256(repr(sources).encode()).hexdigest()[:16]}.parquet"
 
@@ -236,17 +285,18 @@ def _settle(job: _Job) -> tuple[int, Mapping[str, int]]:
 
 
 def _rows(job: _Job) -> Iterator[pa.Table]:
-    for name, keep in job.sources:
+    for name, left_out in job.sources:
         filesystem, path = arrow_path(f"{job.directory}/{name}")
         with filesystem.open_input_file(path) as file:
             parquet = pq.ParquetFile(file)
             check_schema(parquet.schema_arrow, job.schema, path)
+            is_kept = np.ones(parquet.metadata.num_rows, dtype=np.bool_)
+            is_kept[list(left_out)] = False
             start = 0
             for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=job.schema.names):
                 table = pa.Table.from_batches([batch]).select(job.schema.names).cast(job.schema)
-                if keep is not None:
-                    stop = start + table.num_rows
-                    table = table.take([row - start for row in keep if start <= row < stop])
+                if left_out:
+                    table = table.filter(pa.array(is_kept[start : start + table.num_rows]))
                 start += batch.num_rows
                 if table.num_rows:
                     yield table

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from actors.media_store import MediaStore
 from actors.storage import arrow_path
+from factory.ids import numbers_of, places
 from factory.prompts import Prompts
 from factory.ranking import Strategy
 from jobs import parts
@@ -34,6 +35,7 @@ from schemas.rows import Group
 
 _INPUT = "_prompts"
 _BLOCKS_A_FILE = 64
+_RAYS_BLOCKS = 200  # what it makes at least of what is not small
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,13 @@ def run_pipeline(
         TooManyFailuresError: more rows failed than the recipe allows.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    done = {one for part in parts.read_parts(directory, "prompt_id") for one in part.ids}
-    num_left = sum(one not in done for one in prompts.ids())
+    done = parts.ids_of(parts.read_parts(directory, "prompt_id"))
+    is_left = places(numbers_of(prompts.ids()), done) < 0
+    num_left = int(is_left.sum())
     speed = Throughput()
     if num_left:
         speed = make_groups(
-            (Group(one, ()) for one in prompts if one.prompt_id not in done),
+            (Group(one, ()) for one, is_one in zip(prompts, is_left, strict=True) if is_one),
             num_left,
             directory,
             recipe,
@@ -346,9 +349,9 @@ def read_files(files: Sequence[Place], num_blocks: int | None = None) -> Any:
     )
 
 
-def read_rows(files: Sequence[Place]) -> Any:
+def read_rows(files: Sequence[Place], num_blocks: int | None = None) -> Any:
     """Parquet files of one root as a Ray data set, media included."""
-    return read_files(files).map_batches(
+    return read_files(files, num_blocks).map_batches(
         media_store(files[0].parent).bring_in,
         batch_format="pyarrow",
         batch_size=None,
@@ -356,9 +359,20 @@ def read_rows(files: Sequence[Place]) -> Any:
     )
 
 
-def read_dataset(directories: Sequence[Place]) -> Any:
+def read_dataset(directories: Sequence[Place], num_blocks: int | None = None) -> Any:
     """Data sets of one root as one Ray data set, media included."""
-    return read_rows([path for one in directories for path in data_files(one)])
+    return read_rows([path for one in directories for path in data_files(one)], num_blocks)
+
+
+def small_blocks(files: Sequence[Place], most_rows: int) -> int | None:
+    """How many blocks to read files in, so that none has many more rows than this: Ray chooses 200
+    for sets of very different sizes, and workers hold a block. None where Ray's choice will do.
+    """
+    num = 0
+    for path in files:
+        filesystem, name = arrow_path(path)
+        num += pq.read_metadata(name, filesystem=filesystem).num_rows
+    return math.ceil(num / most_rows) if num > _RAYS_BLOCKS * most_rows else None
 
 
 def row_batches(

@@ -14,16 +14,21 @@ functions of ids and seed, so the same data set gives the same sample.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from factory.ids import Ids
 from factory.intervals import Array
 
-Codes = npt.NDArray[np.int64]
-Ids = npt.NDArray[np.uint64]
+Codes = npt.NDArray[np.integer]
 
 _SHARE_POWER = 0.5  # of a slice's size: power allocation (Bankier 1988)
+_AT_ONCE = 2**16  # pairs
+_PORTION = 2**17  # pairs that are put in order together, unless there are very many
+_MAX_PORTIONS = 64  # each is one look at all ids
 
 
 def doubts(
@@ -62,35 +67,49 @@ def inclusion(doubt: Array, slices: Codes, size: int, even_share: float) -> Arra
         raise ValueError(f"even_share {even_share}: above 0 and at most 1")
     if size >= len(doubt):
         return np.ones(len(doubt))
-    # Of a yes-or-no answer with this probability: the best sizes for an estimate of a share.
-    spread = np.sqrt(np.clip(doubt * (1 - doubt), 0, None))
-    numbers = np.bincount(slices).astype(np.float64)
-    spreads = np.bincount(slices, weights=spread)
-    even = 1 / numbers[slices]
-    own = np.divide(spread, spreads[slices], out=even.copy(), where=spreads[slices] > 0)
-    share = numbers[numbers > 0] ** _SHARE_POWER
-    part = np.zeros(len(numbers))
-    part[numbers > 0] = share / share.sum()
-    weights = part[slices] * (even_share * even + (1 - even_share) * own)
+    num = int(slices.max()) + 1
+    numbers, spreads = np.zeros(num), np.zeros(num)
+    for at in _blocks(len(doubt)):
+        numbers += np.bincount(slices[at], minlength=num)
+        spreads += np.bincount(slices[at], weights=_spread(doubt[at]), minlength=num)
+    share = np.where(numbers > 0, numbers**_SHARE_POWER, 0.0)
+    part = share / share.sum()
+    weights = np.empty(len(doubt))
+    for at in _blocks(len(doubt)):
+        slice_of = slices[at]
+        even = 1 / numbers[slice_of]
+        all_of = spreads[slice_of]
+        own = np.divide(_spread(doubt[at]), all_of, out=even.copy(), where=all_of > 0)
+        weights[at] = part[slice_of] * (even_share * even + (1 - even_share) * own)
     return _capped(weights, size)
 
 
+def _spread(doubt: Array) -> Array:
+    """Of a yes-or-no answer with this probability: the best sizes for an estimate of a share."""
+    return np.sqrt(np.clip(doubt * (1 - doubt), 0, None))
+
+
 def _capped(weights: Array, size: int) -> Array:
-    """Probabilities in proportion to the weights, none above 1, that sum to `size`."""
-    p = np.zeros(len(weights))
+    """Probabilities in proportion to the weights, none above 1, that sum to `size`; written over
+    the weights.
+    """
     certain = np.zeros(len(weights), dtype=np.bool_)
     while True:
-        free = ~certain
-        p[free] = weights[free] * ((size - certain.sum()) / weights[free].sum())
-        p[certain] = 1.0
-        above = free & (p > 1)
+        scale = (size - certain.sum()) / weights.sum(where=~certain)
+        above = (weights > 1 / scale) & ~certain
         if not above.any():
-            return p
+            weights *= scale
+            weights[certain] = 1.0
+            return weights
         certain |= above
 
 
 def draw(pair_ids: Ids, slices: Codes, p: Array, seed: int) -> Codes:
     """The positions of the drawn pairs, in ascending order.
+
+    The random order is gone through in portions, all slices side by side: where the probabilities
+    of a slice begin is known from the sums of those before it. So few numbers are held at a time,
+    however many pairs there are.
 
     Args:
         pair_ids: as 64-bit numbers, [N], in any order.
@@ -100,12 +119,46 @@ def draw(pair_ids: Ids, slices: Codes, p: Array, seed: int) -> Codes:
     """
     if not len(p):
         return np.empty(0, dtype=np.int64)
-    order = np.lexsort((pair_ids, _mixed(pair_ids, seed), slices))
+    num = int(slices.max()) + 1
+    sums = np.zeros(num)
+    for at in _blocks(len(p)):
+        sums += np.bincount(slices[at], weights=p[at], minlength=num)
+    reached = np.concatenate([[0.0], np.cumsum(sums)[:-1]])
     start = float(np.random.default_rng(seed).random())
-    # Rounded, so that the last bits of a long sum neither add a pair nor lose one.
-    steps = np.floor(np.round(np.cumsum(p[order]), 9) + start)
-    is_drawn = np.diff(steps, prepend=0.0) > 0  # floor(start) is 0
-    return np.sort(order[is_drawn])
+    drawn = []
+    for portion in _portions(pair_ids, seed):
+        order = portion[np.lexsort((_mixed(pair_ids[portion], seed), slices[portion]))]
+        if not len(order):
+            continue
+        slice_of, steps = slices[order], p[order]
+        ends = np.append(np.flatnonzero(np.diff(slice_of)), len(order) - 1)
+        begins = np.append(0, ends[:-1] + 1)
+        total = np.cumsum(steps)
+        here = reached[slice_of[begins]] - (total[begins] - steps[begins])
+        reached_by = total + np.repeat(here, ends - begins + 1)
+        before = np.append(0.0, reached_by[:-1])
+        before[begins] = reached[slice_of[begins]]
+        reached[slice_of[ends]] = reached_by[ends]
+        # Rounded, so that the last bits of a long sum neither add a pair nor lose one.
+        is_drawn = np.floor(np.round(reached_by, 9) + start) > np.floor(np.round(before, 9) + start)
+        drawn.append(order[is_drawn])
+    return np.sort(np.concatenate(drawn))
+
+
+def _portions(ids: Ids, seed: int) -> Iterator[Codes]:
+    """The places of ids in portions that follow each other in the random order."""
+    num = min(max(1, len(ids) // _PORTION), _MAX_PORTIONS)
+    for number in range(num):
+        found = []
+        for at in _blocks(len(ids)):
+            high = _mixed(ids[at], seed) >> np.uint64(32)
+            mine = np.flatnonzero((high * np.uint64(num)) >> np.uint64(32) == number)
+            found.append(mine + at.start)
+        yield np.concatenate(found)
+
+
+def _blocks(num: int) -> Iterator[slice]:
+    return (slice(at, min(at + _AT_ONCE, num)) for at in range(0, num, _AT_ONCE))
 
 
 def _mixed(ids: Ids, seed: int) -> Ids:

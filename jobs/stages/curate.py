@@ -18,22 +18,34 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.storage import local_copy, place
 from factory.bias.balance import to_reject, to_weigh
 from factory.bias.observation import measure_candidate
 from factory.curation import Curator
 from factory.filters import objections_of
-from factory.filters.across import Signatures, signature
+from factory.filters.across import Raised, Signatures, signature
+from factory.ids import Ids, places, to_numbers
+from factory.intervals import Array
 from factory.judging.calibration import Calibration, CalibrationError
 from factory.pairing import pairing_of
 from factory.prompts import read_prompts
 from factory.ranking import strategy_of
+from factory.scratch import Scratch
 from factory.survey import Survey
 from jobs import results
 from jobs.auditing import write_sample
 from jobs.parts import Settled
-from jobs.pipelines import read_dataset, read_files, stream, write_dataset, write_parts
+from jobs.pipelines import (
+    data_files,
+    read_dataset,
+    read_files,
+    small_blocks,
+    stream,
+    write_dataset,
+    write_parts,
+)
 from jobs.stage import Outcome, Plan
 from jobs.stages.audit import correction_of, read_profile
 from jobs.tracking import StageRun
@@ -46,6 +58,7 @@ from schemas.rows import Pair, Prompt, Task
 
 _DRAFT = "_draft"
 _GROUPS_AT_ONCE = 256
+_GROUPS_A_BLOCK = 1024
 _LEAST_WEIGHT = 1e-3  # a pair that counts for less teaches nothing
 #: What a draft holds beside the columns of a pair: see `factory.filters.across.Signature`.
 _SIGNATURE = pa.schema([("signature_chosen", pa.uint64()), ("signature_rejected", pa.uint64())])
@@ -69,31 +82,39 @@ class CurateTable:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Amend:
     """Reads a draft; writes pairs, with what was decided over all of them.
 
-    objections: one more for those that are named, by pair id.
-    weights: of those that do not count in full, by pair id.
+    raised: one more objection each to some pairs; a pair is objected to by one of them at most.
+    weighed: ids of the pairs that do not count in full, ascending, [N].
+    weights: of those, [N].
     """
 
-    objections: Mapping[str, str]
-    weights: Mapping[str, float] = field(default_factory=dict)
+    raised: Sequence[Raised] = ()
+    weighed: Ids = field(default_factory=lambda: np.empty(0, np.uint64))
+    weights: Array = field(default_factory=lambda: np.empty(0))
 
     def __call__(self, table: pa.Table) -> pa.Table:
+        ids = to_numbers(table.column("pair_id"))
         table = table.select(PAIRS.names)
-        ids = table.column("pair_id").to_pylist()
-        if not any(one in self.objections or one in self.weights for one in ids):
+        at = places(ids, self.weighed)
+        more = [
+            [one for one in found if one is not None]
+            for found in zip(*(one.about(ids) for one in self.raised), strict=True)
+        ] or [[] for _ in ids]
+        if not any(more) and not (at >= 0).any():
             return table
         verdicts = [
-            "rejected" if one in self.objections else verdict
-            for one, verdict in zip(ids, table.column("verdict").to_pylist(), strict=True)
+            "rejected" if found else verdict
+            for found, verdict in zip(more, table.column("verdict").to_pylist(), strict=True)
         ]
         objections = [
-            [*(given or ()), *([self.objections[one]] if one in self.objections else [])]
-            for one, given in zip(ids, table.column("objections").to_pylist(), strict=True)
+            [*(given or ()), *found]
+            for found, given in zip(more, table.column("objections").to_pylist(), strict=True)
         ]
-        weights = [self.weights.get(one, 1.0) for one in ids]
+        weights = np.ones(len(ids))
+        weights[at >= 0] = self.weights[at[at >= 0]]
         columns = {"verdict": verdicts, "objections": objections, "weight": weights}
         for name, values in columns.items():
             column = PAIRS.field(name)
@@ -180,34 +201,37 @@ class Balance:
     is_weighting: bool = False
 
     def __call__(
-        self, directory: Place, raised: Mapping[str, str], files: Sequence[str] | None = None
+        self, directory: Place, raised: Raised, files: Sequence[str] | None = None
     ) -> Amend:
-        """One objection for each pair that is too much, or the weights of those that count for
-        less; a pair that would not count at all is objected to.
+        """The objections raised and one more for each pair that is too much, or the weights of
+        those that count for less; a pair that would not count at all is objected to.
 
         Args:
             directory: of pairs; only numbers of each are kept in memory.
-            raised: objections by pair id that are raised already.
+            raised: objections that are raised already.
             files: names of the pairs' files, where they are not the data set yet.
         """
         names = [name for name, sd in self.sds.items() if sd > 0]
-        ids, leads = [], []
+        found, leads = Scratch(np.uint64), Scratch(np.float64)
         for batch in stream(directory, PAIRS.names, _GROUPS_AT_ONCE, files):
-            for pair in pairs_from_table(batch):
-                if pair.verdict == "kept" and pair.pair_id not in raised:
-                    ids.append(pair.pair_id)
-                    leads.append(self._leads(pair, names))
-        table = np.array(leads).reshape(len(ids), len(names))
+            kept = batch.filter(pc.equal(batch.column("verdict"), "kept"))
+            ids = to_numbers(kept.column("pair_id"))
+            is_free = places(ids, raised.ids) < 0
+            found.add(ids[is_free])
+            for pair in pairs_from_table(kept.filter(pa.array(is_free))):
+                leads.add(np.array(self._leads(pair, names)))
+        ids = found.array()
+        table = leads.array().reshape(len(ids), len(names))
         if self.is_weighting:
             weights = to_weigh(table, self.limit)
             gone = weights < _LEAST_WEIGHT
         else:
             gone = to_reject(table, self.limit)
             weights = np.ones(len(ids))
-        return Amend(
-            {ids[at]: self._reason(names, table[at]) for at in np.flatnonzero(gone)},
-            {ids[at]: float(weights[at]) for at in np.flatnonzero(~gone & (weights < 1))},
-        )
+        reasons = (self._reason(names, table[at]) for at in np.flatnonzero(gone))
+        light = np.flatnonzero(~gone & (weights < 1))
+        light = light[np.argsort(ids[light])]
+        return Amend((raised, Raised.of(ids[gone], reasons)), ids[light], weights[light])
 
     def _leads(self, pair: Pair, names: Sequence[str]) -> list[float]:
         chosen, rejected = (measure_candidate(one) for one in (pair.chosen, pair.rejected))
@@ -236,19 +260,16 @@ def run_curation(
     # Drivers that race each have a draft of their own; one that a killed driver left is cleared
     # with all else that the manifest does not name.
     prefix = f"{_DRAFT}-{uuid.uuid4().hex}"
-    rows = read_dataset([groups])
+    rows = read_dataset([groups], small_blocks(data_files(groups), _GROUPS_A_BLOCK))
     rows = rows.map_batches(
         CurateTable(curator), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
     )
     write_parts(rows, directory, pa.schema([*PAIRS, *_SIGNATURE]), recipe, prefix)
     draft = sorted(path.name for path in directory.glob(f"{prefix}-*.parquet"))
-    raised = dict(_gather(directory, draft, objections).objections())
-    weights: Mapping[str, float] = {}
-    if balance is not None:
-        balanced = balance(directory, raised, draft)
-        raised, weights = raised | dict(balanced.objections), balanced.weights
-    rows = read_files([directory / name for name in draft])
-    rows = rows.map_batches(Amend(raised, weights), batch_format="pyarrow", batch_size=None)
+    raised = _gather(directory, draft, objections).objections()
+    amend = Amend((raised,)) if balance is None else balance(directory, raised, draft)
+    rows = read_files([directory / name for name in draft], len(draft) or None)
+    rows = rows.map_batches(amend, batch_format="pyarrow", batch_size=None)
     settled = write_dataset(rows, directory, PAIRS, "pair_id", recipe)
     for name in draft:
         (directory / name).unlink(missing_ok=True)
@@ -260,14 +281,14 @@ def _gather(directory: Place, draft: Sequence[str], objections: Objections) -> S
     found = Signatures(objections.max_per_slice, objections.min_pair_distance)
     columns = ["pair_id", "tags", "verdict", *_SIGNATURE.names]
     for table in stream(directory, columns, files=draft):
-        rows = [row for row in table.to_pylist() if row["verdict"] == "kept"]
+        kept = table.filter(pc.equal(table.column("verdict"), "kept"))
+        chosen, rejected = (kept.column(name) for name in _SIGNATURE.names)
         found.add(
-            [row["pair_id"] for row in rows],
-            [
-                None if row["signature_chosen"] is None else tuple(map(row.get, _SIGNATURE.names))
-                for row in rows
-            ],
-            [tags_from_rows(row["tags"]) for row in rows],
+            to_numbers(kept.column("pair_id")),
+            chosen.fill_null(0).to_numpy(),
+            rejected.fill_null(0).to_numpy(),
+            chosen.is_valid().to_numpy(),
+            [tags_from_rows(row) for row in kept.column("tags").to_pylist()],
         )
     return found
 

@@ -14,10 +14,11 @@ from typing import Any
 import pyarrow as pa
 
 from actors.storage import place
+from factory.ids import to_text
 from factory.prompts import PromptsFile
 from factory.ranking import strategy_of
 from jobs.judging import judge_ref
-from jobs.parts import read_parts, settle
+from jobs.parts import ids_of, read_parts, settle
 from jobs.pipelines import (
     Throughput,
     data_files,
@@ -155,7 +156,7 @@ def retry_invalid(at: Round) -> None:
     directory, made = at.directory("groups"), at.need("groups")
     find_complete(STAGE, at)  # refuses another recipe
     prefix = f"retry-{made.digest}"
-    done = {one for part in read_parts(directory, "prompt_id", prefix) for one in part.ids}
+    done = set(map(to_text, ids_of(read_parts(directory, "prompt_id", prefix))))
     left = [
         replace(group, attempts=group.attempts + 1)
         for group in _failed(at)
@@ -189,7 +190,7 @@ def retry_invalid(at: Round) -> None:
         directory,
         GROUPS,
         at.recipe.storage,
-        wanted=[one for part in old for one in part.ids],
+        wanted=map(to_text, ids_of(old)),
         count=count_table,
     )
     remake(made, at, Outcome(settled.counts, {}, digest=settled.digest, files=settled.files))

@@ -41,6 +41,7 @@ from typing import Any
 
 from actors import storage
 from actors.storage import place
+from factory.ids import to_text
 from jobs import parts
 from jobs.pipelines import read_groups, read_table
 from schemas import manifest
@@ -356,7 +357,7 @@ class Campaign:
         failed = set()
         if (trial.notes / "cured").exists():
             failed = {one.prompt.prompt_id for one in read_groups(at) if one.has_failures}
-        return {one for part in parts.read_parts(at, "prompt_id") for one in part.ids} - failed
+        return set(map(to_text, parts.ids_of(parts.read_parts(at, "prompt_id")))) - failed
 
     def look(self, root: Place) -> Rows:
         groups = read_groups(root / "data" / "groups@1")

@@ -13,8 +13,9 @@ groups_per_cpu_minute: the same by the processor time of driver and workers; on 
 driver_mb, worker_mb: highest memory of the driver, and of all worker processes together, without
     what they share with others (Ray's object store), by size; looked at twice a second.
 pair_bytes: growth of the driver's memory from the smallest to the largest size, for each pair.
-decision_mb: memory that the decision over all pairs takes at its peak, by the number of pairs, each
-    in a process of its own on random signatures.
+decision_mb: the most that the decisions over all pairs allocate, by the number of pairs, each in a
+    process of its own on random numbers. These lie in scratch files that the process maps; like all
+    that it shares with others, such pages are not counted as its memory.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import shutil
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,27 +186,32 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
 
 
 def decide(num: int, answer: Any) -> None:
-    """Decide over the signatures of `num` pairs, and answer what memory it took, in MB."""
+    """Decide all that is decided over `num` random pairs, and answer the most that it took, in MB:
+    near-duplicates and a quota, rows that were made twice, and the audit sample.
+    """
     import numpy as np
 
     from factory.filters.across import Signatures
+    from factory.human_audit.sampling import draw, inclusion
+    from factory.scratch import Scratch
+    from jobs.parts import Part, rows_left_out
 
-    before = _peak_kb()
+    tracemalloc.start()
     rng = np.random.default_rng(0)
-    found = Signatures({"region": num}, 0.02)
+    found, ids, doubt = Signatures({"region": num}, 0.02), Scratch(np.uint64), Scratch(np.float64)
     for begin in range(0, num, 1000):
         size = min(1000, num - begin)
-        ids = [f"{one:016x}" for one in rng.integers(0, 2**64, size, dtype=np.uint64).tolist()]
-        hashes = rng.integers(0, 2**64, (size, 2), dtype=np.uint64).tolist()
-        found.add(ids, [tuple(one) for one in hashes], [{"region": "north"}] * size)
+        numbers = rng.integers(0, 2**64, (3, size), dtype=np.uint64)
+        ids.add(numbers[0])
+        doubt.add(rng.uniform(0, 0.5, size))
+        found.add(*numbers, np.ones(size, dtype=np.bool_), [{"region": "north"}] * size)
     found.objections()
-    answer.put((_peak_kb() - before) / 1024)
-
-
-def _peak_kb() -> int:
-    """The most memory that this process has had. Not `ru_maxrss`, which counts its parent's too."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    every = ids.array()
+    parts = [Part(str(at), 1, every[at : at + 1000]) for at in range(0, num, 1000)]
+    rows_left_out(parts, None)
+    slices = np.zeros(num, dtype=np.int32)
+    draw(every, slices, inclusion(doubt.array(), slices, 300, 0.3), seed=0)
+    answer.put(tracemalloc.get_traced_memory()[1] / 2**20)
 
 
 def in_own_process(work: Any, *arguments: Any) -> Any:
@@ -255,7 +262,7 @@ def main() -> None:
         },
         **{
             f"decision_mb_{num}": round(in_own_process(decide, num))
-            for num in (10_000, 100_000, 1_000_000)
+            for num in (30_000, 300_000, 3_000_000)
         },
         "pair_bytes": round(grown / more_pairs) if more_pairs else None,
     }

@@ -12,6 +12,8 @@ from factory.bias.correction import Correction
 from factory.bias.figure import Figure
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
+from factory.filters.across import Raised
+from factory.ids import numbers_of
 from factory.intervals import Interval
 from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
@@ -20,7 +22,7 @@ from jobs.report import BIAS_KINDS
 from jobs.results import Decision, Estimate, Evaluation
 from jobs.stages import audit, curate, evaluate
 from jobs.workspace import InputError, Model, Round
-from schemas.arrow import FIGURES, PROBES, pairs_to_table
+from schemas.arrow import FIGURES, PROBES, pairs_from_table, pairs_to_table
 from schemas.rows import Candidate, Media, Pair, Prompt
 
 BIASED = Figure(
@@ -159,7 +161,7 @@ def pair(number: int, chosen: int, rejected: int, verdict: str = "kept") -> Pair
         Candidate(f"{number} {level}", "g@1", 0, picture(level)) for level in (chosen, rejected)
     ]
     return Pair(
-        *(f"pair-{number:02d}", Prompt.of(f"prompt {number}"), *sides, "judge@1"),
+        *(f"{number:016x}", Prompt.of(f"prompt {number}"), *sides, "judge@1"),
         *(1.0, 0.2, 1.0, 0.7, False),
         verdict=verdict,
     )
@@ -172,11 +174,21 @@ def test_pairs_are_rejected_until_the_set_is_balanced(tmp_path):
     for part, rows in enumerate((pairs[:9], pairs[9:])):
         pq.write_table(pairs_to_table(rows), tmp_path / f"{part}.parquet")
     balance = curate.Balance({"brightness": 0.1, "flat": 0.0}, 0.5)
-    gone = balance(tmp_path, {"pair-20": "near-duplicate of another pair"}).objections
-    assert all(reason.startswith("imbalance: the chosen side leads") for reason in gone.values())
+    already = Raised.of(numbers_of([pairs[12].pair_id]), ["near-duplicate of another pair"])
+    amend = balance(tmp_path, already)
+    first, gone = amend.raised
+    assert first is already
+    reasons = gone.about(gone.ids)
+    assert all(reason.startswith("imbalance: the chosen side leads") for reason in reasons)
     # Leads of 5.5 sd: 1 bright side against the 1 dark one that is left is level, 2 would not be.
     assert len(gone) == 11
-    assert set(gone) < {one.pair_id for one in pairs[:12]}  # never one that is rejected already
+    assert set(gone.ids.tolist()) < set(range(12))  # never one that is rejected already
+    amended = pairs_from_table(amend(pairs_to_table(pairs)))
+    assert [one.verdict for one in amended].count("rejected") == 13
+    assert amended[12].objections == ("near-duplicate of another pair",)
+
+
+NONE = Raised.of(numbers_of([]), [])
 
 
 def test_pairs_are_weighed_until_the_set_is_balanced(tmp_path):
@@ -184,17 +196,17 @@ def test_pairs_are_weighed_until_the_set_is_balanced(tmp_path):
     pairs = [pair(n, bright, dark) for n in range(9)] + [pair(n, dark, bright) for n in (20, 21)]
     pairs += [pair(30, bright, dark, "rejected")]
     pq.write_table(pairs_to_table(pairs), tmp_path / "0.parquet")
-    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, {})
+    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, NONE)
     # Nine times w against two: (9 w - 2) lead = 0.5 (9 w + 2).
-    assert not amend.objections
-    assert set(amend.weights) == {one.pair_id for one in pairs[:9]}
+    assert not any(map(len, amend.raised))
+    assert amend.weighed.tolist() == list(range(9))
     lead = 140 / 255 / 0.1
     wanted = 2 * (lead + 0.5) / 9 / (lead - 0.5)
-    assert list(amend.weights.values()) == [pytest.approx(wanted, rel=1e-5)] * 9
+    assert amend.weights.tolist() == [pytest.approx(wanted, rel=1e-5)] * 9
     table = amend(pairs_to_table(pairs))
     assert table.column("weight").to_pylist()[8:] == [pytest.approx(wanted, rel=1e-5), 1, 1, 1]
     assert table.column("verdict").to_pylist()[:11] == ["kept"] * 11
     # Without any pair that leads the other way there is no balance.
     pq.write_table(pairs_to_table(pairs[:9]), tmp_path / "0.parquet")
-    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, {})
-    assert (len(amend.objections), len(amend.weights)) == (9, 0)
+    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, NONE)
+    assert (len(amend.raised[1]), len(amend.weights)) == (9, 0)

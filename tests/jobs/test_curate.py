@@ -5,23 +5,34 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from factory.curation import Curator
 from factory.filters import objections_of
+from factory.filters.across import Raised
 from factory.human_audit.sheets import SheetError
+from factory.ids import numbers_of
 from factory.ranking import Bracket
 from jobs import results
 from jobs.auditing import FOLDER, PAGE, SAMPLE, SHEET, read_sample, write_sample
-from jobs.collect import collect
+from jobs.collect import _pairs, collect
 from jobs.parts import clear
-from jobs.pipelines import data_files, digest_dataset, find_rows, read_table, stream
+from jobs.pipelines import (
+    data_files,
+    digest_dataset,
+    find_rows,
+    read_table,
+    small_blocks,
+    stream,
+)
 from jobs.report import render
 from jobs.stages.curate import Amend, CurateTable, run_curation, survey_pairs
 from jobs.stages.human_audit import STAGE as BY_PEOPLE
 from jobs.workspace import InputError, Round
 from schemas.arrow import GROUPS, PAIRS, groups_to_table, pairs_from_table, pairs_to_table
+from schemas.manifest import read as read_manifest
 from schemas.recipe import AuditSample, HumanAudit, Objections
 from schemas.rows import Candidate, Duel, Group, Pair, Prompt, Score
 from tests.factory.some_pairs import GOOD, candidate, picture
@@ -64,12 +75,16 @@ def test_a_table_of_groups_becomes_pairs_with_signatures():
 def test_amending_adds_one_objection_and_drops_nothing():
     other = replace(GOOD, pair_id="b" * 16, objections=("unsafe: chosen: 0.9",), verdict="rejected")
     table = pairs_to_table([GOOD, other])
-    amended = pairs_from_table(Amend({GOOD.pair_id: "over quota: x=y has 3 pairs already"})(table))
+    raised = Raised.of(numbers_of([GOOD.pair_id]), ["over quota: x=y has 3 pairs already"])
+    amended = pairs_from_table(Amend((raised,))(table))
     assert amended[0] == replace(
         GOOD, verdict="rejected", objections=("over quota: x=y has 3 pairs already",)
     )
     assert amended[1] == other
-    assert Amend({})(table).equals(table)
+    assert Amend()(table).equals(table)
+    assert Amend((Raised.of(numbers_of([]), []),))(table).equals(table)
+    light = Amend((raised,), numbers_of([other.pair_id]), np.array([0.25]))
+    assert [one.weight for one in pairs_from_table(light(table))] == [1.0, 0.25]
 
 
 @pytest.mark.slow
@@ -115,6 +130,14 @@ def test_rows_are_found_by_their_row_groups(tmp_path):
     assert find_rows(directory, "prompt_id", {"none"}, GROUPS).num_rows == 0
     assert sum(batch.num_rows for batch in stream(directory, ["prompt_id"], 2)) == 14
     assert len(data_files(directory)) == 3
+
+
+def test_large_sets_are_read_in_blocks_of_so_many_rows(tmp_path):
+    files = data_files(write_groups(tmp_path / "groups", GROUPS_OF_TEST * 50, 350))
+    assert len(files) == 2
+    assert small_blocks(files, 3) == 234  # of 700 rows
+    assert small_blocks(files, 4) is None  # 175 blocks: fewer than Ray makes
+    assert small_blocks([], 4) is None
 
 
 # ------------------------------------------------------------------------------ people's answers
@@ -263,6 +286,34 @@ def test_a_faulty_audit_says_what_to_do(sampled, tmp_path):
     (sampled.directory("pairs") / FOLDER / SAMPLE).unlink()
     with pytest.raises(InputError, match="has no audit sample"):
         BY_PEOPLE.make(audited(sampled, path), tmp_path, SilentRun())
+
+
+def test_examples_are_the_first_that_are_not_shown_elsewhere_however_many_there_are(finished):
+    directory = finished.directory("pairs")
+    for path in data_files(directory):
+        path.unlink()
+    reasons = [("unsafe: a",), ("unsafe: b", "thin margin: 0.1"), ("thin margin: 0.2",), ()]
+    pairs = [
+        replace(kept_pair(n), objections=one, verdict="rejected" if one else "kept")
+        for n, one in enumerate(reasons * 60)
+    ]
+    pq.write_table(pairs_to_table(pairs[100:]), directory / "0.parquet")
+    pq.write_table(pairs_to_table(pairs[:100]), directory / "1.parquet")
+    verdicts, counted, examples = _pairs(finished, {"pairs": read_manifest(directory)})
+    assert verdicts == {"rejected": 180, "kept": 60}
+    assert counted == {"unsafe": 120, "thin margin": 120}
+    shown = {one.title: [example.pair_id for example in one.examples] for one in examples}
+    assert {one.title: one.num for one in examples} == {
+        "kept": 60,
+        "unsafe": 120,
+        "thin margin": 120,
+    }
+    first = sorted(one.pair_id for one in pairs if not one.objections)
+    assert shown["kept"] == first[:6]
+    thin = sorted(one.pair_id for one in pairs if any("thin" in text for text in one.objections))
+    assert shown["thin margin"] == thin[:3]
+    unsafe = sorted(one.pair_id for one in pairs if any("safe" in text for text in one.objections))
+    assert shown["unsafe"] == [one for one in unsafe if one not in thin[:3]][:3]
 
 
 def test_the_report_counts_objections_by_slice(finished):

@@ -213,6 +213,27 @@ def test_missing_rows_are_an_error_and_not_a_smaller_data_set(
     assert [one.prompt.text for one in read_groups(tmp_path / "d", settled.files)] == ["1"]
 
 
+def test_a_row_that_is_twice_in_a_part_or_in_many_is_taken_once(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    many = [group(str(n)) for n in range(150)]  # more than are read at once
+    write(tmp_path / "d", "a.parquet", [*many[100:120], many[101], many[100]])
+    write(tmp_path / "d", "b.parquet", many)
+    write(tmp_path / "d", "c.parquet", many[:130])
+    found = parts.read_parts(tmp_path / "d", "prompt_id")
+    assert parts.ids_of(found).tolist() == sorted(int(one.prompt.prompt_id, 16) for one in many)
+    settled = parts.settle(found, tmp_path / "d", GROUPS, small.storage)
+    read = read_groups(tmp_path / "d", settled.files)
+    assert [one.prompt for one in read] == sorted(
+        (one.prompt for one in many), key=lambda prompt: prompt.prompt_id
+    )
+    few = [one.prompt.prompt_id for one in many[110:125]]
+    settled = parts.settle(found, tmp_path / "d", GROUPS, small.storage, wanted=iter(few))
+    read = read_groups(tmp_path / "d", settled.files)
+    assert sorted(one.prompt.prompt_id for one in read) == sorted(few)
+    assert settled.counts == {"rows": 15}
+
+
 def test_files_have_row_groups_of_the_wanted_size(
     local_ray: None, small: Recipe, tmp_path: Path
 ) -> None:

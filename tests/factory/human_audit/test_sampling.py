@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from factory.human_audit import sampling
 from factory.human_audit.estimate import weighted_share, wilson
 from factory.human_audit.sampling import doubts, draw, inclusion
 
@@ -87,6 +88,21 @@ def test_each_pair_is_drawn_as_often_as_it_is_said():
     off = (counts / num_draws - p) / np.sqrt(p * (1 - p) / num_draws)
     assert np.abs(off).max() < 4.5  # of 500 standard normal deviations
     assert (off**2).mean() == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize("size", [40, 400])
+def test_portions_change_nothing(monkeypatch, size):
+    """Against the draw in one go, as Madow wrote it."""
+    p = inclusion(DOUBT, SLICES, size, even_share=0.5)
+    for seed in range(20):
+        order = np.lexsort((sampling._mixed(IDS, seed), SLICES))
+        start = np.random.default_rng(seed).random()
+        steps = np.floor(np.round(np.cumsum(p[order]), 9) + start)
+        wanted = np.sort(order[np.diff(steps, prepend=0.0) > 0])
+        for portion in (1000, 100, 7, 1):
+            monkeypatch.setattr(sampling, "_PORTION", portion)
+            monkeypatch.setattr(sampling, "_AT_ONCE", 64)
+            assert draw(IDS, SLICES, p, seed).tolist() == wanted.tolist()
 
 
 # ----------------------------------------------------------------------------------- estimates
