@@ -28,7 +28,7 @@ from schemas.rows import UNDERSTANDING, seed_of
 #: The shipped prompts files: name -> number of prompts. No prompt is in two of them.
 PROMPTS = {"heldout": 240, "label": 220, "produce": 610, "sweep": 360}
 #: The same of clips, each of whose captions states a motion.
-CLIP_PROMPTS = {"clips_heldout": 240, "clips_label": 150, "clips_produce": 400}
+CLIP_PROMPTS = {"clips_heldout": 240, "clips_label": 150, "clips_produce": 200}
 #: Files of questions about pictures and clips: name -> number, half of it of either.
 QUESTIONS = {"heldout": 300, "label": 240, "produce": 600}
 
