@@ -69,11 +69,19 @@ class JudgeRef:
     specification: str | None = None
     is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
     criteria: Criteria = field(default_factory=Criteria)
+    trust_remote_code: bool = False
 
     @classmethod
     def of(cls, spec: JudgeSpec, path: str, address: str) -> JudgeRef:
         """The judge at `path`, asked as a recipe's section says."""
-        return cls(path, address, spec.precision, spec.max_batch, spec.specification)
+        return cls(
+            path,
+            address,
+            spec.precision,
+            spec.max_batch,
+            spec.specification,
+            trust_remote_code=spec.trust_remote_code,
+        )
 
     @property
     def name(self) -> str:
@@ -94,7 +102,12 @@ class JudgeRef:
 
         path = local_model(self.path)
         judge = TransformersJudge(
-            path, self.address, self.precision, self.max_batch, self.specification
+            path,
+            self.address,
+            self.precision,
+            self.max_batch,
+            self.specification,
+            trust_remote_code=self.trust_remote_code,
         )
         if not self.is_calibrated:
             return judge

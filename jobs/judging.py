@@ -50,6 +50,7 @@ def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
         spec.precision,
         spec.max_batch,
         is_calibrated=is_calibrated,
+        trust_remote_code=spec.trust_remote_code,
     )
 
 
@@ -58,7 +59,8 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
 
     Args:
         name: a directory or hub name, asked as `judge.specification` says, or "endpoint"; the
-            round's judge where None.
+            round's judge where None. Code that comes with it is run only where it is the recipe's
+            `judge.path` and `judge.trust_remote_code` is on.
         at: whose judge, and whose endpoint.
 
     Raises:
@@ -77,7 +79,10 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
     if name == ORACLE:
         return JudgeRef(ORACLE, ORACLE), Model(ORACLE, ORACLE)
     check_model(name, "config.json", "--judge")
-    return JudgeRef.of(at.recipe.judge, name, name), Model(name, name)
+    spec = at.recipe.judge
+    if name != spec.path:  # trust in one checkpoint is none in another
+        spec = spec.model_copy(update={"trust_remote_code": False})
+    return JudgeRef.of(spec, name, name), Model(name, name)
 
 
 def label_files(path: str) -> list[Place]:

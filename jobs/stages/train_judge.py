@@ -42,6 +42,7 @@ from jobs.results import Finding, JudgeReport
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit, stopping
+from jobs.trust import code_settings
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas.manifest import Parent
 from schemas.places import Place
@@ -77,6 +78,7 @@ class TrainJudge:
             **({} if asked is None else {"specification": asked}),
             "seed": recipe.seed,
             "train_judge": recipe.train_judge.model_dump(),
+            **code_settings(recipe.judge),
             "gates": recipe.gates.model_dump(include={"min_judge_accuracy", "max_flip_rate"}),
         }
 
@@ -213,6 +215,7 @@ def judge_task(recipe: Recipe) -> JudgeTask:
         section.tie_odds,
         dict(section.task_shares),
         section.lora,
+        recipe.judge.trust_remote_code,
     )
 
 
