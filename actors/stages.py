@@ -144,6 +144,11 @@ def one_thread_per_worker() -> None:
         torch.set_num_threads(1)
 
 
+def _load(ref: ModelRef[Model], stage: str, tally: TallyHandle) -> Model:
+    with tally.loading(stage, ref.name):
+        return ref.load()
+
+
 def candidate_seeds(prompt: Prompt, generator: str, seed: int, num: int) -> list[int]:
     """The seeds of a prompt's candidates: functions of prompt, generator, recipe seed and index.
 
@@ -168,7 +173,7 @@ class Generate:
         seed: int,
         tally: TallyHandle,
     ) -> None:
-        self.generators = [(ref.name, ref.load()) for ref in generators]
+        self.generators = [(ref.name, _load(ref, "generate", tally)) for ref in generators]
         one_thread_per_worker()
         self.num_candidates = num_candidates
         self.seed = seed
@@ -218,7 +223,7 @@ class Judging:
     def __init__(
         self, judges: Sequence[ModelRef[Judge]], strategy: Strategy, tally: TallyHandle
     ) -> None:
-        self.judges = [ref.load() for ref in judges]
+        self.judges = [_load(ref, "judge", tally) for ref in judges]
         one_thread_per_worker()
         self.strategy = strategy
         self.tally = tally

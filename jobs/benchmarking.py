@@ -88,7 +88,7 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
         return found
 
     with ray_session(at.recipe):
-        opinions = judge_labels(ref, files, at.recipe.produce.judges, "heldout", with_scores=True)
+        opinions = judge_labels(ref, files, at.recipe.produce, "heldout", with_scores=True)
     if not opinions:
         raise InputError(f"{', '.join(benchmark.files)}: no held-out label to measure a judge on")
     found = report(

@@ -364,6 +364,12 @@ class Produce(Section):
         description="seconds that a model may take over one prompt; then the row is invalid and "
         "its worker starts anew. null: no limit",
     )
+    load_timeout_s: float | None = Field(
+        3600.0,
+        gt=0,
+        description="seconds that a model may take to load, downloads included; at the second time "
+        "the run ends. null: no limit",
+    )
     generators: Pool = Pool()
     judges: Pool = Pool()
     is_calibrated: bool = Field(

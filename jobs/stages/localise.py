@@ -92,10 +92,10 @@ class LocaliseJudge:
         datasets = label_datasets(_rows(local, general, settings), task)
         curves = run_fit(task, settings, datasets, at, self.kind, directory)
 
-        pool, address = at.recipe.produce.judges, at.address(self.kind)
+        produce, address = at.recipe.produce, at.address(self.kind)
         refs = (_ref(at, parent), _ref(at, Model(str(directory), address)))
-        on_slice = [judge_labels(ref, local, pool, "heldout") for ref in refs]
-        elsewhere = [judge_labels(ref, general, pool, "heldout") for ref in refs]
+        on_slice = [judge_labels(ref, local, produce, "heldout") for ref in refs]
+        elsewhere = [judge_labels(ref, general, produce, "heldout") for ref in refs]
         both: list[Opinion] = [*on_slice[1], *elsewhere[1]]
         write_opinions(directory / OPINIONS_FILE, both)
         calibration, _ = fit_calibration(both, at.recipe.train_judge.calibration)

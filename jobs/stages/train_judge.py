@@ -99,8 +99,7 @@ class TrainJudge:
         datasets = label_datasets(rows, task)
         curves = run_fit(task, recipe.train_judge, datasets, at, "judge", directory)
 
-        ref, pool = judge_ref(at), recipe.produce.judges
-        opinions = judge_labels(ref, files, pool, "heldout")
+        opinions = judge_labels(judge_ref(at), files, recipe.produce, "heldout")
         write_opinions(directory / OPINIONS_FILE, opinions)
         calibration, rest = fit_calibration(opinions, recipe.train_judge.calibration)
         if calibration is not None:

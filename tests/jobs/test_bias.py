@@ -22,6 +22,7 @@ from jobs.stages import audit, curate, evaluate
 from jobs.workspace import InputError, Model, Round
 from schemas.arrow import FIGURES, PROBES, pairs_to_table
 from schemas.rows import Candidate, Media, Pair, Prompt
+from tests.stubs import Untallied
 
 BIASED = Figure(
     "edit",
@@ -172,7 +173,8 @@ def test_pairs_are_rejected_until_the_set_is_balanced(tmp_path):
     for part, rows in enumerate((pairs[:9], pairs[9:])):
         pq.write_table(pairs_to_table(rows), tmp_path / f"{part}.parquet")
     balance = curate.Balance({"brightness": 0.1, "flat": 0.0}, 0.5)
-    gone = balance(tmp_path, {"pair-20": "near-duplicate of another pair"}).objections
+    raised = {"pair-20": "near-duplicate of another pair"}
+    gone = balance(tmp_path, raised, Untallied()).objections
     assert all(reason.startswith("imbalance: the chosen side leads") for reason in gone.values())
     # Leads of 5.5 sd: 1 bright side against the 1 dark one that is left is level, 2 would not be.
     assert len(gone) == 11
@@ -184,7 +186,7 @@ def test_pairs_are_weighed_until_the_set_is_balanced(tmp_path):
     pairs = [pair(n, bright, dark) for n in range(9)] + [pair(n, dark, bright) for n in (20, 21)]
     pairs += [pair(30, bright, dark, "rejected")]
     pq.write_table(pairs_to_table(pairs), tmp_path / "0.parquet")
-    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, {})
+    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, {}, Untallied())
     # Nine times w against two: (9 w - 2) lead = 0.5 (9 w + 2).
     assert not amend.objections
     assert set(amend.weights) == {one.pair_id for one in pairs[:9]}
@@ -196,5 +198,5 @@ def test_pairs_are_weighed_until_the_set_is_balanced(tmp_path):
     assert table.column("verdict").to_pylist()[:11] == ["kept"] * 11
     # Without any pair that leads the other way there is no balance.
     pq.write_table(pairs_to_table(pairs[:9]), tmp_path / "0.parquet")
-    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, {})
+    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, {}, Untallied())
     assert (len(amend.objections), len(amend.weights)) == (9, 0)
