@@ -15,6 +15,7 @@ from torch import Tensor
 
 from actors.asking import QuestionFormat
 from actors.memory import halving, reason
+from actors.trust import trusted
 from factory.clips import encode_clip
 from factory.kinds import generator_kind
 from factory.media import encode_png
@@ -60,7 +61,10 @@ class DiffusersGenerator:
         self.spec = spec
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.pipeline = DiffusionPipeline.from_pretrained(
-            path, torch_dtype=_DTYPES[spec.precision], use_safetensors=True
+            path,
+            torch_dtype=_DTYPES[spec.precision],
+            use_safetensors=True,
+            trust_remote_code=trusted(path, spec.trust_remote_code),
         ).to(self.device)
         self.pipeline.set_progress_bar_config(disable=True)
 
@@ -119,9 +123,11 @@ class AnswerGenerator:
         self.spec = spec
         self.asking = spec.answering or Answering()
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.format = QuestionFormat(AutoProcessor.from_pretrained(path), self.asking)
+        trust = trusted(path, spec.trust_remote_code)
+        processor = AutoProcessor.from_pretrained(path, trust_remote_code=trust)
+        self.format = QuestionFormat(processor, self.asking)
         self.model = AutoModelForImageTextToText.from_pretrained(
-            path, dtype=_DTYPES[spec.precision], use_safetensors=True
+            path, dtype=_DTYPES[spec.precision], use_safetensors=True, trust_remote_code=trust
         )
         self.model.eval().requires_grad_(False).to(self.device)
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import pyarrow as pa
 
 from actors.stages import JudgeRef, ModelRef, one_thread_per_worker
+from actors.tally import Piece, TallyHandle
 from factory.bias.probes import Probe, Prober, Sample
 from factory.protocols import Judge
 from schemas.arrow import labels_from_table, opinions_to_table
@@ -24,30 +26,52 @@ class JudgeLabels:
     scored as well.
     """
 
-    def __init__(self, ref: JudgeRef, with_scores: bool = False) -> None:
-        self.judge = ref.load()
+    def __init__(self, ref: JudgeRef, tally: TallyHandle, with_scores: bool = False) -> None:
+        with tally.loading("opinions", ref.name):
+            self.judge = ref.load()
         one_thread_per_worker()
+        self.tally = tally
         self.with_scores = with_scores
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return opinions_to_table(
-            opinion_of(self.judge, label, with_scores=self.with_scores)
-            for label in labels_from_table(table)
-        )
+        labels = labels_from_table(table)
+        with self.tally.busy("opinions", [one.label_id for one in labels]) as done:
+            return opinions_to_table([self._opinion(label, done) for label in labels])
+
+    def _opinion(self, label: Label, done: Piece) -> Opinion:
+        watch = done.model(label.label_id, self.judge.name)
+        opinion = opinion_of(self.judge, label, with_scores=self.with_scores, watch=watch)
+        if opinion.error is not None:
+            done.fail(label.label_id, opinion.error)
+        return opinion
 
 
-def opinion_of(judge: Judge, label: Label, *, with_scores: bool) -> Opinion:
-    """What a judge makes of one label; whatever goes wrong is written into it."""
+def opinion_of(
+    judge: Judge,
+    label: Label,
+    *,
+    with_scores: bool,
+    watch: AbstractContextManager[None] | None = None,
+) -> Opinion:
+    """What a judge makes of one label; whatever goes wrong is written into it.
+
+    Args:
+        judge: is asked.
+        label: about which.
+        with_scores: score the sides of a pair as well.
+        watch: entered while the judge is at work.
+    """
     scores: tuple[Score, ...] = ()
     duels: tuple[Duel, ...] = ()
     reason: str | None = None
     is_pair = label.preference is not None
     try:
-        sitting = judge.sit(label.prompt, label.sides())
-        if is_pair:
-            duels = tuple(sitting.duels([(0, 1), (1, 0)]))
-        if with_scores or not is_pair:
-            scores = tuple(sitting.scores())
+        with watch or nullcontext():
+            sitting = judge.sit(label.prompt, label.sides())
+            if is_pair:
+                duels = tuple(sitting.duels([(0, 1), (1, 0)]))
+            if with_scores or not is_pair:
+                scores = tuple(sitting.scores())
     except (RuntimeError, ValueError) as error:
         reason = f"{judge.name}: {type(error).__name__}: {error}"[:500]
     return Opinion(
@@ -65,17 +89,28 @@ def opinion_of(judge: Judge, label: Label, *, with_scores: bool) -> Opinion:
 
 
 def probe_groups(
-    ref: JudgeRef, groups: Sequence[tuple[Group, Group | None]], sample: Sample, prober: Prober
+    ref: JudgeRef,
+    groups: Sequence[tuple[Group, Group | None]],
+    sample: Sample,
+    prober: Prober,
+    tally: TallyHandle,
 ) -> list[Probe]:
     """Put a sample's probes to a judge; each group comes with another to borrow media from."""
-    judge = ref.load()
+    with tally.loading("probe", ref.name):
+        judge = ref.load()
     one_thread_per_worker()
     found: list[Probe] = []
     for group, other in groups:
-        if group.prompt.prompt_id in sample.media:
-            found += prober.media(judge, group, other)
-        if group.prompt.prompt_id in sample.words:
-            found += prober.words(judge, group)
+        prompt_id = group.prompt.prompt_id
+        with tally.busy("probe", [prompt_id]) as done:
+            probes: list[Probe] = []
+            if prompt_id in sample.media:
+                probes += prober.media(judge, group, other)
+            if prompt_id in sample.words:
+                probes += prober.words(judge, group)
+            if all(math.isnan(one.shift) for one in probes):
+                done.fail(prompt_id, "no probe could be read")
+        found += probes
     return found
 
 

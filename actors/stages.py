@@ -69,11 +69,19 @@ class JudgeRef:
     specification: str | None = None
     is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
     criteria: Criteria = field(default_factory=Criteria)
+    trust_remote_code: bool = False
 
     @classmethod
     def of(cls, spec: JudgeSpec, path: str, address: str) -> JudgeRef:
         """The judge at `path`, asked as a recipe's section says."""
-        return cls(path, address, spec.precision, spec.max_batch, spec.specification)
+        return cls(
+            path,
+            address,
+            spec.precision,
+            spec.max_batch,
+            spec.specification,
+            trust_remote_code=spec.trust_remote_code,
+        )
 
     @property
     def name(self) -> str:
@@ -95,7 +103,12 @@ class JudgeRef:
 
         path = local_model(self.path)
         judge: Judge = TransformersJudge(
-            path, self.address, self.precision, self.max_batch, self.specification
+            path,
+            self.address,
+            self.precision,
+            self.max_batch,
+            self.specification,
+            trust_remote_code=self.trust_remote_code,
         )
         rules = by_scores.load(Path(path))
         if rules is not None:
@@ -158,6 +171,11 @@ def one_thread_per_worker() -> None:
         torch.set_num_threads(1)
 
 
+def _load(ref: ModelRef[Model], stage: str, tally: TallyHandle) -> Model:
+    with tally.loading(stage, ref.name):
+        return ref.load()
+
+
 def candidate_seeds(prompt: Prompt, generator: str, seed: int, num: int) -> list[int]:
     """The seeds of a prompt's candidates: functions of prompt, generator, recipe seed and index.
 
@@ -182,7 +200,7 @@ class Generate:
         seed: int,
         tally: TallyHandle,
     ) -> None:
-        self.generators = [(ref.name, ref.load()) for ref in generators]
+        self.generators = [(ref.name, _load(ref, "generate", tally)) for ref in generators]
         one_thread_per_worker()
         self.num_candidates = num_candidates
         self.seed = seed
@@ -232,7 +250,7 @@ class Judging:
     def __init__(
         self, judges: Sequence[ModelRef[Judge]], strategy: Strategy, tally: TallyHandle
     ) -> None:
-        self.judges = [ref.load() for ref in judges]
+        self.judges = [_load(ref, "judge", tally) for ref in judges]
         one_thread_per_worker()
         self.strategy = strategy
         self.tally = tally

@@ -4,7 +4,8 @@ One small actor counts for all workers of a run. It also decides what no worker 
 rows have failed to go on, and which row is the one that its worker dies of. A worker that is killed
 or hangs comes back and does its block again; were a row the cause, it would do so for ever. So a
 block that is taken up again is watched row by row, and a row at which workers died repeatedly, or
-one at which a model took longer than the recipe's limit, is given up: it is written as invalid.
+one at which a model took longer than the recipe's limit, is given up: it is written as invalid. A
+model that does not come to the end of loading is tried once more, and then the run ends.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -27,12 +29,16 @@ from actors.watch import time_limit
 MIN_ROWS = 32
 #: Workers that die at one row, after one that died somewhere in its block, before it is given up.
 MAX_DEATHS = 2
+#: Times that a model may hang while it loads before the run ends.
+MAX_HUNG_LOADS = 2
 _NUM_EXAMPLES = 5
 _REPORT_S = 30.0  # for the message of a worker that is about to end itself
 
 
 class TooManyFailuresError(ValueError):
-    """More rows have failed than the recipe allows; the message says how many and why."""
+    """More rows have failed than the recipe allows, or a model does not load; the message says how
+    many and why.
+    """
 
 
 class GivenUpError(ValueError):
@@ -102,6 +108,7 @@ class _Tally:
         self.now_at: dict[_Key, _Call] = {}
         self.deaths: Counter[_Call] = Counter()
         self.given_up: dict[_Call, str] = {}
+        self.hung_loads: Counter[tuple[str, str]] = Counter()  # by (stage, model)
 
     def begin(self, stage: str, rows: Sequence[str]) -> _Orders:
         key = (stage, rows[0]) if rows else (stage, "")
@@ -133,6 +140,18 @@ class _Tally:
         self.given_up[stage, row, model] = why
         self._note("row_given_up", stage, row, model=model, error=why)
 
+    def begin_load(self, stage: str, model: str) -> str | None:
+        """Why a model is not to be loaded, where it hung before."""
+        return self.stopped if self.hung_loads[stage, model] >= MAX_HUNG_LOADS else None
+
+    def load_hung(self, stage: str, model: str, limit_s: float) -> None:
+        self.hung_loads[stage, model] += 1
+        num = self.hung_loads[stage, model]
+        why = f"{model} was not loaded within produce.load_timeout_s: {limit_s:g} s"
+        self._note("load_hung", stage, None, model=model, error=why, times=num)
+        if num >= MAX_HUNG_LOADS:
+            self.stopped = f"{why}, {num} times; does the storage that it lies on answer?"
+
     def add(self, stage: str, first: str, piece: StageTally) -> None:
         for record in (self.starts, self.now_at):
             record.pop((stage, first), None)
@@ -155,8 +174,9 @@ class _Tally:
                 f"produce.max_failed_share: {self.max_failed_share:g} allows. {causes}"
             )
 
-    def _note(self, event: str, stage: str, row: str, **more: object) -> None:
-        self.events.append({"event": event, "in": stage, "row": row, "time": time.time(), **more})
+    def _note(self, event: str, stage: str, row: str | None, **more: object) -> None:
+        of = {} if row is None else {"row": row}
+        self.events.append({"event": event, "in": stage, **of, "time": time.time(), **more})
 
     def read(self) -> tuple[dict[str, StageTally], str | None]:
         return self.stages, self.stopped
@@ -226,7 +246,12 @@ class Piece:
 class TallyHandle:
     """A handle that travels to the stages."""
 
-    def __init__(self, max_failed_share: float = 1.0, row_timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        max_failed_share: float = 1.0,
+        row_timeout_s: float | None = None,
+        load_timeout_s: float | None = None,
+    ) -> None:
         # Where this driver runs, so that no other machine's death can end the count.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         kind = ray.remote(
@@ -234,6 +259,24 @@ class TallyHandle:
         )
         self.actor: Any = kind(_Tally).remote(max_failed_share)
         self.row_timeout_s = row_timeout_s
+        self.load_timeout_s = load_timeout_s
+
+    @contextmanager
+    def loading(self, stage: str, model: str) -> Iterator[None]:
+        """Load a model, and end this worker where that does not come to an end.
+
+        Raises:
+            TooManyFailuresError: it hung before, more than once.
+        """
+        why = ray.get(self.actor.begin_load.remote(stage, model))
+        if why is not None:
+            raise TooManyFailuresError(why)
+        with time_limit(self.load_timeout_s, partial(self._load_hung, stage, model)):
+            yield
+
+    def _load_hung(self, stage: str, model: str) -> None:
+        said = self.actor.load_hung.remote(stage, model, self.load_timeout_s)
+        ray.get(said, timeout=_REPORT_S)
 
     @contextmanager
     def busy(self, stage: str, rows: Sequence[str]) -> Iterator[Piece]:
@@ -243,8 +286,11 @@ class TallyHandle:
             stage: its name.
             rows: ids of the block's rows.
         """
+        if not rows:  # nothing to count, nor a name to count it by
+            yield Piece(stage)
+            return
         orders: _Orders = ray.get(self.actor.begin.remote(stage, rows))
-        first = rows[0] if rows else ""
+        first = rows[0]
         piece = Piece(stage, first, self, orders)
         start = time.perf_counter()
         yield piece
@@ -263,12 +309,36 @@ class TallyHandle:
         stopped: str | None = ray.get(self.actor.read.remote())[1]
         return stopped
 
+    def check(self) -> None:
+        """Say why the run is to end early, where it is.
+
+        Raises:
+            TooManyFailuresError: it is.
+        """
+        stopped = self.read_stopped()
+        if stopped is not None:
+            raise TooManyFailuresError(stopped)
+
     def drain(self, timeout_s: float) -> tuple[dict[str, StageTally], list[Event]]:
         """The numbers so far, and what happened since the last call."""
         found: tuple[dict[str, StageTally], list[Event]] = ray.get(
             self.actor.drain.remote(), timeout=timeout_s
         )
         return found
+
+
+@dataclass(frozen=True)
+class Tallied:
+    """A stage from one Arrow table to another that fails no row, counted by the ids in `key`."""
+
+    work: Callable[[pa.Table], pa.Table]
+    tally: TallyHandle
+    stage: str
+    key: str
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        with self.tally.busy(self.stage, table.column(self.key).to_pylist()):
+            return self.work(table)
 
 
 def _node() -> str:

@@ -31,6 +31,7 @@ from jobs.lineage import ADDRESS
 from jobs.ray_session import check_cpus, ray_session
 from jobs.results import JudgeReport
 from jobs.tracking import Tracker
+from jobs.trust import code_settings
 from jobs.workspace import InputError, Model, Round, check_writable, complete
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
@@ -87,7 +88,7 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
         return found
 
     with ray_session(at.recipe):
-        opinions = judge_labels(ref, files, at.recipe.produce.judges, "heldout", with_scores=True)
+        opinions = judge_labels(ref, files, at.recipe.produce, "heldout", with_scores=True)
     if not opinions:
         raise InputError(f"{', '.join(benchmark.files)}: no held-out label to measure a judge on")
     found = report(
@@ -188,7 +189,9 @@ def _asked(benchmark: Benchmark, at: Round) -> dict[str, Any] | None:
     endpoint = at.recipe.evaluate.endpoint
     if benchmark.judge == ENDPOINT and endpoint is not None:
         return endpoint.model_dump(exclude={"timeout_s", "num_retries", "concurrency"})
-    return {"model": benchmark.judge, **at.recipe.judge.model_dump(include={"specification"})}
+    spec = at.recipe.judge
+    trust = code_settings(spec) if benchmark.judge == spec.path else {}
+    return {"model": benchmark.judge, "specification": spec.specification, **trust}
 
 
 def _import(benchmark: Benchmark) -> Import:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from actors.storage import arrow_path, place
-from jobs.pipelines import data_files, media_store, read_files, stage_wiring
+from jobs.pipelines import data_files, media_store, num_rows, read_files, stage_wiring
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas import manifest
 from schemas.arrow import (
@@ -26,7 +27,7 @@ from schemas.arrow import (
     opinions_to_table,
 )
 from schemas.places import Place
-from schemas.recipe import Pool
+from schemas.recipe import Produce
 from schemas.rows import Label, Opinion
 
 #: Beside the judge's weights: what it makes of the labels held out.
@@ -52,6 +53,7 @@ def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
         spec.precision,
         spec.max_batch,
         is_calibrated=is_calibrated,
+        trust_remote_code=spec.trust_remote_code,
     )
 
 
@@ -60,7 +62,8 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
 
     Args:
         name: a directory or hub name, asked as `judge.specification` says, the ONNX file of a light
-            judge, or "endpoint"; the round's judge where None.
+            judge, or "endpoint"; the round's judge where None. Code that comes with it is run only
+            where it is the recipe's `judge.path` and `judge.trust_remote_code` is on.
         at: whose judge, and whose endpoint.
 
     Raises:
@@ -83,7 +86,10 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
         check_model(directory or ".", "config.json", "--judge")
         return OnnxRef(directory or ".", name, file), Model(directory or ".", name)
     check_model(name, "config.json", "--judge")
-    return JudgeRef.of(at.recipe.judge, name, name), Model(name, name)
+    spec = at.recipe.judge
+    if name != spec.path:  # trust in one checkpoint is none in another
+        spec = spec.model_copy(update={"trust_remote_code": False})
+    return JudgeRef.of(spec, name, name), Model(name, name)
 
 
 def label_files(path: str) -> list[Place]:
@@ -146,7 +152,7 @@ def heldout_opinions(at: Round) -> list[Opinion]:
 def judge_labels(
     ref: Any,
     files: Sequence[Place],
-    pool: Pool,
+    settings: Produce,
     split: Split | None = None,
     *,
     with_scores: bool = False,
@@ -156,17 +162,23 @@ def judge_labels(
     Args:
         ref: `actors.stages.JudgeRef`.
         files: Parquet of label rows.
-        pool: the actors.
+        settings: the pool of judges and its limits of time.
         split: of the labels; all of them where None.
         with_scores: score the sides of pairs as well.
+
+    Raises:
+        TooManyFailuresError: the judge does not load.
     """
     from ray.data.expressions import col
 
     from actors.measure import JudgeLabels
+    from actors.tally import TallyHandle
+    from jobs import progress
 
-    sources = [arrow_path(path) for path in files]
-    num_rows = sum(pq.read_metadata(path, filesystem=fs).num_rows for fs, path in sources)
-    rows = read_files(files, max(math.ceil(num_rows / _LABELS_PER_BLOCK), 1))
+    num = num_labels(files, split)
+    tally = TallyHandle(1.0, settings.row_timeout_s, settings.load_timeout_s)
+    rows = read_files(files, max(math.ceil(num_rows(files) / _LABELS_PER_BLOCK), 1))
+    rows.context.enable_progress_bars = False  # they would be drawn over ours
     if split is not None:
         rows = rows.filter(expr=col("split") == split)
     rows = rows.map_batches(
@@ -177,13 +189,28 @@ def judge_labels(
     )
     rows = rows.map_batches(
         JudgeLabels,
-        fn_constructor_args=(ref, with_scores),
-        **stage_wiring(pool, _LABELS_AT_ONCE),
+        fn_constructor_args=(ref, tally, with_scores),
+        **stage_wiring(settings.judges, _LABELS_AT_ONCE),
     )
-    tables = rows.iter_batches(batch_size=None, batch_format="pyarrow")
-    # A batch that holds no row may come without its columns.
-    found = [one for table in tables if table.num_rows for one in opinions_from_table(table)]
+    found: list[Opinion] = []
+    try:
+        with progress.shown(f"labels before {ref.address}", num, tally):
+            for table in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
+                if table.num_rows:  # one that holds no row may come without its columns
+                    found += opinions_from_table(table)
+    except Exception:
+        tally.check()  # a worker that was told to stop says so less clearly
+        raise
     return sorted(found, key=lambda one: one.label_id)
+
+
+def num_labels(files: Sequence[Place], split: Split | None = None) -> int:
+    """How many labels of a split there are; the media stay where they are."""
+    if split is None:
+        return num_rows(files)
+    sources = [arrow_path(path) for path in files]
+    tables = (pq.read_table(path, columns=["split"], filesystem=fs) for fs, path in sources)
+    return sum(table.filter(pc.field("split") == split).num_rows for table in tables)
 
 
 def write_opinions(path: Place, opinions: Sequence[Opinion]) -> None:

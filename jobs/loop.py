@@ -107,6 +107,7 @@ def run_stages(
     from jobs.run_log import new_log, note, run_log
     from jobs.summary import write_summary
     from jobs.tracking import Tracker, public_settings
+    from jobs.trust import trusted_checkpoints
 
     tracker = Tracker.of(recipe)
     with tracker.round(number) as run, ray_session(recipe):
@@ -114,6 +115,8 @@ def run_stages(
         log = new_log(at.root)
         try:
             with run_log(log, recipe=recipe.name, round=number, mlflow_run=run.run_id):
+                for key, checkpoint in trusted_checkpoints(recipe):
+                    note("remote_code_trusted", key=key, checkpoint=checkpoint)
                 for name, stage in zip(names, stages, strict=True):
                     if manifest.read(at.directory(stage.kind)) is None and (why := may_go_on()):
                         note("ended_early", stage=at.address(stage.kind), why=why)

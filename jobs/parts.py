@@ -38,6 +38,8 @@ _ROWS_AT_ONCE = 64
 _IDS_AT_ONCE = 8192
 #: Parts of at least this share of a file's size stay as they are.
 _LARGE_ENOUGH = 0.25
+#: Bytes of a table that is written as it is; smaller ones are first joined.
+_LARGE_CHUNK = 1024**2
 
 
 def writer_options(schema: pa.Schema) -> dict[str, Any]:
@@ -314,16 +316,26 @@ def write_file(
         num_bytes = 0
         for table in tables:
             held.append(table)
-            num_bytes += table.nbytes
+            num_bytes += _num_bytes(table)
             if num_bytes >= row_group_bytes:
-                _write_group(writer, held)
+                _write_group(writer, held, num_bytes)
                 held, num_bytes = [], 0
         if held:
-            _write_group(writer, held)
+            _write_group(writer, held, num_bytes)
 
 
-def _write_group(writer: pq.ParquetWriter, tables: list[pa.Table]) -> None:
-    table = pa.concat_tables(tables).combine_chunks()  # many small chunks are slow to write
+def _num_bytes(table: pa.Table) -> int:
+    """Bytes of a table, or of the little memory of which it is a part: to look which of it is its
+    own takes as long as to write it.
+    """
+    whole = table.get_total_buffer_size()
+    return int(whole if whole < _LARGE_CHUNK else table.nbytes)
+
+
+def _write_group(writer: pq.ParquetWriter, tables: list[pa.Table], num_bytes: int) -> None:
+    table = pa.concat_tables(tables)
+    if num_bytes < len(tables) * _LARGE_CHUNK:
+        table = table.combine_chunks()  # many small chunks are slow to write
     writer.write_table(table, row_group_size=table.num_rows)
 
 

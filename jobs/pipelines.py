@@ -119,7 +119,7 @@ def run_pipeline(
         seed: of the candidates; the recipe's where not given.
 
     Raises:
-        TooManyFailuresError: more rows failed than the recipe allows.
+        TooManyFailuresError: more rows failed than the recipe allows, or a model does not load.
     """
     directory.mkdir(parents=True, exist_ok=True)
     done = parts.ids_of(parts.read_parts(directory, "prompt_id"))
@@ -164,16 +164,16 @@ def make_groups(
     """Stream groups without candidates through the models, and write them as parts.
 
     Raises:
-        TooManyFailuresError: more rows failed than the recipe allows.
+        TooManyFailuresError: more rows failed than the recipe allows, or a model does not load.
     """
     from actors.stages import Generate, Judging
-    from actors.tally import TallyHandle, TooManyFailuresError
+    from actors.tally import TallyHandle
     from jobs import progress
 
     settings = recipe.produce
     # Drivers that race must not write over each other's input.
     prefix_todo = f"{_INPUT}-{uuid.uuid4().hex}"
-    tally = TallyHandle(settings.max_failed_share, settings.row_timeout_s)
+    tally = TallyHandle(settings.max_failed_share, settings.row_timeout_s, settings.load_timeout_s)
     began = time.monotonic()
     try:
         todo = _write_input(groups, num_groups, directory, prefix_todo, settings.groups_per_block)
@@ -197,12 +197,13 @@ def make_groups(
             )
         with progress.shown(directory.name, num_groups, tally):
             write_parts(rows, directory, GROUPS, recipe, prefix)
+    except Exception:
+        tally.check()  # a worker that was told to stop says so less clearly
+        raise
     finally:
         for path in list(directory.glob(f"{prefix_todo}-*.parquet")):
             path.unlink(missing_ok=True)
-    stopped = tally.read_stopped()
-    if stopped is not None:
-        raise TooManyFailuresError(stopped)
+    tally.check()
     tallied = tally.read()
     pools = {"generate": settings.generators, "judge": settings.judges}
     return Throughput(
@@ -347,6 +348,12 @@ def read_files(files: Sequence[Place], num_blocks: int | None = None) -> Any:
         filesystem=sources[0][0] if sources else None,
         override_num_blocks=num_blocks,
     )
+
+
+def num_rows(files: Sequence[Place]) -> int:
+    """Rows of Parquet files, by their footers."""
+    sources = [arrow_path(path) for path in files]
+    return sum(pq.read_metadata(path, filesystem=fs).num_rows for fs, path in sources)
 
 
 def read_rows(files: Sequence[Place], num_blocks: int | None = None) -> Any:

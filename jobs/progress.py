@@ -1,4 +1,4 @@
-"""How far a pipeline of models is: rows, rows a second, time left, share of invalid rows.
+"""How far a pipeline is: rows, rows a second, time left, share of invalid rows.
 
 A thread asks the run's tally once a second and passes what it says to the run's log. On a terminal
 the figures move in one line; elsewhere a line is printed every half minute.
@@ -84,16 +84,17 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def shown(address: str, total: int, tally: TallyHandle) -> Iterator[None]:
+def shown(address: str, total: int, tally: TallyHandle, stage: str | None = None) -> Iterator[None]:
     """Show the progress of a pipeline and log its events while the block runs.
 
     Args:
         address: of what is made.
         total: rows to make.
         tally: of its stages.
+        stage: whose rows are counted; where None, rows that every stage has done.
     """
     with _display(address, total) as show:
-        watch = _Watch(address, total, tally, show)
+        watch = _Watch(address, total, tally, show, stage)
         thread = threading.Thread(target=watch.run, daemon=True, name="progress")
         thread.start()
         try:
@@ -105,8 +106,11 @@ def shown(address: str, total: int, tally: TallyHandle) -> Iterator[None]:
 
 
 class _Watch:
-    def __init__(self, address: str, total: int, tally: TallyHandle, show: Any) -> None:
+    def __init__(
+        self, address: str, total: int, tally: TallyHandle, show: Any, stage: str | None
+    ) -> None:
         self.address, self.total, self.tally, self.show = address, total, tally, show
+        self.stage = stage
         self.is_over = threading.Event()
         self.said = time.monotonic()
 
@@ -122,11 +126,14 @@ class _Watch:
         for event in events:
             fields = {key: value for key, value in event.items() if key not in ("event", "time")}
             note(event["event"], at=event["time"], stage=self.address, **fields)
+        if self.stage is not None:
+            stages = {name: one for name, one in stages.items() if name == self.stage}
         state = State.of(self.total, stages, time.time())
         is_time = time.monotonic() - self.said >= _LINE_S
         if is_time:
             self.said = time.monotonic()
-            note("progress", stage=self.address, **state.figures())
+            step: dict[str, Any] = {} if self.stage is None else {"in": self.stage}
+            note("progress", stage=self.address, **step, **state.figures())
         self.show(state, is_time)
 
 
@@ -146,7 +153,7 @@ def _display(address: str, total: int) -> Iterator[Any]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(address, total=total, text="models are loading")
+        task = bar.add_task(address, total=total, text="starting")
 
         def move(state: State, is_due: bool) -> None:
             bar.update(task, completed=state.num_rows, text=str(state))

@@ -142,7 +142,9 @@ def _train_clip_generator(out: Path, seed: int, num_steps: int, start_from: str 
         pipeline.vae.half()
         pipeline.save_pretrained(out, safe_serialization=True)
 
-    source = DiffusionPipeline.from_pretrained(start_from or GENERATOR, use_safetensors=True)
+    source = DiffusionPipeline.from_pretrained(
+        start_from or GENERATOR, use_safetensors=True, trust_remote_code=False
+    )
     misfit_steps = num_steps // 5
     save(train_clip_generator(source, num_steps, misfit_steps, 8, seed, _log, _save_copy(save)))
 
@@ -190,7 +192,9 @@ def _gallery(seed: int) -> list[Any]:
     from factory.sandbox import gallery
     from factory.sandbox.world import sample_captions
 
-    pipeline = DiffusionPipeline.from_pretrained(GENERATOR, use_safetensors=True)
+    pipeline = DiffusionPipeline.from_pretrained(
+        GENERATOR, use_safetensors=True, trust_remote_code=False
+    )
     pipeline.set_progress_bar_config(disable=True)
     shipped = sample_captions(sum(PROMPTS.values()), seed=0)
     captions = sample_captions(GALLERY, seed + 1, exclude=frozenset(shipped))

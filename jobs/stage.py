@@ -25,6 +25,7 @@ from jobs.promotion import publish
 from jobs.ray_session import check_cpus
 from jobs.run_log import note
 from jobs.tracking import StageRun, Tracker
+from jobs.trust import trusted_checkpoints
 from jobs.workspace import InputError, Round, check_writable, complete, lost_race, maker
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
@@ -281,6 +282,8 @@ def print_plan(recipe: Recipe, names: Sequence[str]) -> None:
     at = Round(recipe, 1)
     check_writable(at.root)
     print(f"recipe {recipe.name}: {recipe.num_rounds} round(s) in {recipe.root}")
+    for key, path in trusted_checkpoints(recipe):
+        print(f"warning: {key} is on: code that comes with {path} is run", flush=True)
     for name in names:
         stage: Stage = import_module(f"jobs.stages.{name}").STAGE
         plan = stage.plan(at)

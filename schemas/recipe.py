@@ -25,6 +25,10 @@ _CREDENTIALS = re.compile(r"""(?<=://)[^/@\s"']+@""")
 _SECRET_KEY = re.compile(r"(?i)key|secret|token|password|credential")
 
 
+#: Left out of what is written where it is off: ids and fingerprints are then as without it.
+TrustRemoteCode = Annotated[bool, Field(exclude_if=lambda is_on: not is_on)]
+
+
 class RecipeError(ValueError):
     """A recipe that cannot be used; the message names file and key and says what to do."""
 
@@ -147,6 +151,9 @@ class GeneratorSpec(Section):
     )
     fps: float = Field(16.0, gt=0, description="frames a second at which a clip is stored")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    trust_remote_code: TrustRemoteCode = Field(
+        False, description="run the code that comes with the checkpoint; logged at each load"
+    )
     answering: Answering | None = Field(
         None, description="for a vision-language model that answers; its defaults where not given"
     )
@@ -158,6 +165,9 @@ class JudgeSpec(Section):
     path: str = Field(description="local directory or hub name in transformers' format")
     name: str = Field("judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    trust_remote_code: TrustRemoteCode = Field(
+        False, description="run the code that comes with the checkpoint; logged at each load"
+    )
     specification: str | None = Field(
         None,
         description="how it is asked: name of a shipped specification, or a JSON file; the model's "
@@ -282,6 +292,9 @@ class Localise(Training):
     parent: str | None = Field(
         None, description="judge to continue; the round's own where not given"
     )
+    trust_remote_code: TrustRemoteCode = Field(
+        False, description="run the code that comes with `parent`; logged at each load"
+    )
     replay_share: float = Field(
         0.5, ge=0, lt=1, description="share of the parent's labels among those trained on"
     )
@@ -384,6 +397,12 @@ class Produce(Section):
         gt=0,
         description="seconds that a model may take over one prompt; then the row is invalid and "
         "its worker starts anew. null: no limit",
+    )
+    load_timeout_s: float | None = Field(
+        3600.0,
+        gt=0,
+        description="seconds that a model may take to load, downloads included; at the second time "
+        "the run ends. null: no limit",
     )
     generators: Pool = Pool()
     judges: Pool = Pool()

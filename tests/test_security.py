@@ -16,6 +16,8 @@ TREES = {
 }
 #: Classes whose files are text: tokenizers and processors.
 _NO_WEIGHTS = {"AutoProcessor", "AutoTokenizer", "AutoImageProcessor"}
+#: Classes that would run the code of a checkpoint.
+_RUN_CODE = {*_NO_WEIGHTS, "AutoModelForImageTextToText", "DiffusionPipeline"}
 _UNSAFE = {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
 _CODE = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
 #: What a call must be given, or, where it is given nothing, has by itself.
@@ -38,8 +40,10 @@ def test_weights_come_from_safetensors_and_no_code_comes_with_them() -> None:
     num, faults = 0, []
     for where, called, given in calls():
         owner, _, method = called.rpartition(".")
-        if "trust_remote_code" in given:
-            faults.append(f"{where}: trust_remote_code")
+        if given.get("trust_remote_code") == "True":
+            faults.append(f"{where}: trust_remote_code that no recipe has asked for")
+        if method == "from_pretrained" and owner in _RUN_CODE and "trust_remote_code" not in given:
+            faults.append(f"{where}: {called} decides by itself, or asks the terminal")
         if method == "from_pretrained" and owner not in _NO_WEIGHTS:
             num += 1
             if given.get("use_safetensors") != "True":

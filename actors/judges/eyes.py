@@ -323,7 +323,9 @@ def pictures(looks: Sequence[Look]) -> list[Image.Image]:
     return [Image.fromarray(frame) for look in looks for frame in look.frames]
 
 
-def save_processor(processor: Any, base: str, directory: Path) -> None:
+def save_processor(
+    processor: Any, base: str, directory: Path, *, trust_remote_code: bool = False
+) -> None:
     """Write what `load_processor` reads beside trained weights; the stock processor where it can
     be built.
 
@@ -331,17 +333,19 @@ def save_processor(processor: Any, base: str, directory: Path) -> None:
         processor: as loaded from `base`.
         base: directory of the model that was trained.
         directory: of the trained model.
+        trust_remote_code: run the code that comes with `base`.
     """
     from transformers import AutoProcessor
 
     try:
-        AutoProcessor.from_pretrained(base).save_pretrained(directory)
+        stock = AutoProcessor.from_pretrained(base, trust_remote_code=trust_remote_code)
+        stock.save_pretrained(directory)
     except (ImportError, ValueError, OSError):  # see `load_processor`
         processor.tokenizer.save_pretrained(directory)
         processor.image_processor.save_pretrained(directory)
 
 
-def load_processor(path: str, config: Any) -> Any:
+def load_processor(path: str, config: Any, *, trust_remote_code: bool = False) -> Any:
     """Tokenizer and image processor of a model: what judging needs of its stock processor.
 
     The stock processors of LLaVA-OneVision and Qwen2.5-VL cannot be built without torchvision, for
@@ -353,12 +357,14 @@ def load_processor(path: str, config: Any) -> Any:
     from transformers import AutoImageProcessor, AutoTokenizer
 
     try:
-        image_processor = AutoImageProcessor.from_pretrained(path)
+        image_processor = AutoImageProcessor.from_pretrained(
+            path, trust_remote_code=trust_remote_code
+        )
     except (ImportError, ValueError, OSError) as error:
         needs = "torchvision" in str(error).lower()
         hint = "; pip install torchvision, built for the torch that is installed" if needs else ""
         raise SpecificationError(f"{path}: no image processor: {error}{hint}") from error
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     template = Path(path) / "chat_template.jinja"
     if tokenizer.chat_template is None and template.is_file():
         tokenizer.chat_template = template.read_text(encoding="utf-8")

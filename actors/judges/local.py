@@ -23,13 +23,15 @@ from actors.judges.eyes import Seen, check_family, eyes_of, load_processor
 from actors.judges.looks import Look
 from actors.judges.prompts import Medium, PromptFormat, Text
 from actors.judges.sitting import Found, Match, ReadSitting
+from actors.trust import trusted
 from factory.judging.specification import JudgeSpecification, find
 from factory.judging.verdicts import AnswerTree, expected_score
 from schemas.rows import Candidate, Preference, Prompt
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-#: What is fetched of a hub repository: no code, no pickled weights.
+#: What is fetched of a hub repository: no pickled weights, and code only where it is trusted.
 _FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
+_CODE = ["*.py"]
 
 
 class TransformersJudge:
@@ -46,6 +48,8 @@ class TransformersJudge:
         precision: str = "fp32",
         max_batch: int = 64,
         specification: JudgeSpecification | str | None = None,
+        *,
+        trust_remote_code: bool = False,
     ) -> None:
         """Load a judge.
 
@@ -56,13 +60,15 @@ class TransformersJudge:
             max_batch: most prompts in one forward pass.
             specification: one, or the name of a shipped one or a JSON file; the model's own
                 `judge.json` where not given.
+            trust_remote_code: run the code that comes with the checkpoint.
 
         Raises:
             SpecificationError: no specification, or a model that cannot be read by it.
         """
         from transformers import AutoModelForImageTextToText
 
-        path = local_directory(path)
+        trust = trusted(path, trust_remote_code)
+        path = local_directory(path, with_code=trust)
         check_family(path)
         if not isinstance(specification, JudgeSpecification):
             specification = find(path, specification)
@@ -71,10 +77,11 @@ class TransformersJudge:
         self.num_forwards = self.num_batches = 0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = AutoModelForImageTextToText.from_pretrained(
-            path, dtype=_DTYPES[precision], use_safetensors=True
+            path, dtype=_DTYPES[precision], use_safetensors=True, trust_remote_code=trust
         )
         self.model.eval().requires_grad_(False).to(self.device)
-        self.format = PromptFormat(specification, load_processor(path, self.model.config))
+        processor = load_processor(path, self.model.config, trust_remote_code=trust)
+        self.format = PromptFormat(specification, processor)
         self.eyes = eyes_of(self.model, self.format.processor)
 
     def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> TransformersSitting:
@@ -181,10 +188,11 @@ class TransformersSitting(ReadSitting):
         return [(self.judge.format.read(ids), is_cut) for ids, is_cut in written]
 
 
-def local_directory(path: str) -> str:
+def local_directory(path: str, *, with_code: bool = False) -> str:
     """A model's directory: the path itself, or where a hub repository has been fetched to."""
     if Path(path).is_dir():
         return path
     from huggingface_hub import snapshot_download
 
-    return str(snapshot_download(path, allow_patterns=_FILES))
+    wanted = [*_FILES, *_CODE] if with_code else _FILES
+    return str(snapshot_download(path, allow_patterns=wanted))

@@ -26,6 +26,7 @@ from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, merge_adapters, save_adapters
 from actors.trainers.cache import Cache
 from actors.trainers.learning import Model
+from actors.trust import trusted
 from factory.losses import (
     Objective,
     answer_dpo,
@@ -52,6 +53,7 @@ class AnswerDPO:
     lora: the adapters; all weights are trained where not given.
     gradient_checkpointing: compute activations again in the backward pass.
     cache_gb: memory for the tensors of questions.
+    trust_remote_code: run the code that comes with the policy.
     """
 
     policy: str
@@ -61,6 +63,7 @@ class AnswerDPO:
     lora: Lora | None = None
     gradient_checkpointing: bool = False
     cache_gb: float = 4.0
+    trust_remote_code: bool = False
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -99,9 +102,11 @@ class AnswerDPOLearner:
 
         self.task, self.device, self.dtype = task, device, dtype
         policy = local_model(task.policy)
-        self.format = QuestionFormat(AutoProcessor.from_pretrained(policy), task.asking)
+        trust = trusted(task.policy, task.trust_remote_code)
+        processor = AutoProcessor.from_pretrained(policy, trust_remote_code=trust)
+        self.format = QuestionFormat(processor, task.asking)
         self._model: Any = AutoModelForImageTextToText.from_pretrained(
-            policy, dtype=torch.float32, use_safetensors=True
+            policy, dtype=torch.float32, use_safetensors=True, trust_remote_code=trust
         ).to(device)
         if task.lora is not None:
             add_adapters(self._model, task.lora, _TARGETS)

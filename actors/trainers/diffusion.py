@@ -39,6 +39,7 @@ from actors.trainers.cache import Cache
 from actors.trainers.families import TARGETS, Family, family_of
 from actors.trainers.learning import Model
 from actors.trainers.noising import Noising, check_prediction, noising
+from actors.trust import trusted
 from factory.clips import decode_clip
 from factory.losses import Objective, diffusion_dpo, squared_error
 from factory.media import decode, encode_png
@@ -60,6 +61,7 @@ class DiffusionDPO:
     lora: the adapters; all weights are trained where not given.
     gradient_checkpointing: compute activations again in the backward pass.
     cache_gb: memory for latents and text embeddings.
+    trust_remote_code: run the code that comes with the policy.
     """
 
     policy: str
@@ -71,6 +73,7 @@ class DiffusionDPO:
     lora: Lora | None = None
     gradient_checkpointing: bool = False
     cache_gb: float = 4.0
+    trust_remote_code: bool = False
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -92,7 +95,11 @@ class DiffusionDPOLearner:
 
         self.task, self.device, self.dtype = task, device, dtype
         policy = local_model(task.policy)
-        self.pipeline = DiffusionPipeline.from_pretrained(policy, use_safetensors=True)
+        self.pipeline = DiffusionPipeline.from_pretrained(
+            policy,
+            use_safetensors=True,
+            trust_remote_code=trusted(task.policy, task.trust_remote_code),
+        )
         try:
             self.family: Family = family_of(self.pipeline, device, task.guidance_scale)
             check_prediction(self.pipeline.scheduler)

@@ -30,6 +30,7 @@ from actors.judges.prompts import Medium, PromptFormat
 from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, merge_adapters
 from actors.trainers.learning import Model
+from actors.trust import trusted
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
 from factory.judging.verdicts import PREFERENCES, AnswerTree
 from factory.losses import (
@@ -83,6 +84,7 @@ class JudgeTask:
     tie_odds: float = 5.0
     task_shares: Mapping[Task, float] = field(default_factory=dict)
     lora: Lora | None = None
+    trust_remote_code: bool = False  # run the code that comes with `base`
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -185,10 +187,11 @@ class JudgeLearner:
         self.device = device
         self._base = local_model(task.base)
         check_family(self._base)
+        trust = trusted(task.base, task.trust_remote_code)
         self._model = AutoModelForImageTextToText.from_pretrained(
-            self._base, dtype=torch.float32, use_safetensors=True
+            self._base, dtype=torch.float32, use_safetensors=True, trust_remote_code=trust
         ).to(device)
-        processor = load_processor(self._base, self._model.config)
+        processor = load_processor(self._base, self._model.config, trust_remote_code=trust)
         self.format = PromptFormat(task.specification, processor)
         self.eyes = eyes_of(self._model, processor)
         self._dtype = dtype
@@ -397,7 +400,8 @@ class JudgeLearner:
         if self.task.lora is not None:
             merge_adapters(self._model)
         self._model.save_pretrained(directory)
-        save_processor(self.format.processor, self._base, directory)
+        trust = self.task.trust_remote_code
+        save_processor(self.format.processor, self._base, directory, trust_remote_code=trust)
         self.task.specification.save(directory)
 
 

@@ -18,6 +18,7 @@ from jobs.pipelines import read_dataset, stream
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit, samples_directory, stopping
+from jobs.trust import code_settings
 from jobs.workspace import InputError, Round, champion, check_generator
 from schemas.manifest import Parent
 from schemas.places import Place
@@ -48,6 +49,7 @@ class Align:
             "seed": at.recipe.seed,
             "align": at.recipe.align.model_dump(exclude={"sample_every", "num_samples"}),
             "sampler_steps": _sampler_steps(at.recipe),
+            **code_settings(at.recipe.generator),
         }
 
     def parents(self, at: Round) -> list[Parent]:
@@ -122,6 +124,7 @@ def trainer(policy: str, recipe: Recipe) -> Any:
         "lora": align.lora,
         "gradient_checkpointing": align.gradient_checkpointing,
         "cache_gb": align.cache_gb,
+        "trust_remote_code": spec.trust_remote_code,
     }
     if is_answering:
         from actors.trainers.answers import AnswerDPO

@@ -37,7 +37,7 @@ from factory.bias.profile import BiasProfile
 from factory.ranking import is_scored
 from jobs import results
 from jobs.judging import heldout_labels, heldout_opinions, judge_ref
-from jobs.pipelines import stream
+from jobs.pipelines import data_files, num_rows, stream
 from jobs.results import Estimate, Profile
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
@@ -77,7 +77,7 @@ class Audit:
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         # Files and their rows come in any order; the bootstrap must not depend on it.
-        seen = sorted(_observe_groups(at.directory("groups")), key=lambda one: one.prompt_id)
+        seen = sorted(_observe_groups(at), key=lambda one: one.prompt_id)
         labels, points = _observe_labels(at)
         probes = _probe(at)
         profile = profile_of(at, seen, labels, points, probes)
@@ -180,8 +180,21 @@ def _groups(directory: Place) -> Iterator[Group]:
         yield from groups_from_table(table)
 
 
-def _observe_groups(directory: Place) -> Iterator[Observation]:
-    yield from map(observe, _groups(directory))
+def _observe_groups(at: Round) -> list[Observation]:
+    from actors.tally import TallyHandle
+    from jobs import progress
+
+    directory, tally = at.directory("groups"), TallyHandle()
+    seen: list[Observation] = []
+    with progress.shown(at.address("profile"), num_rows(data_files(directory)), tally, "observe"):
+        for table in stream(directory, batch_size=_GROUPS_AT_ONCE):
+            groups = groups_from_table(table)
+            with tally.busy("observe", [one.prompt.prompt_id for one in groups]) as done:
+                seen += map(observe, groups)
+                for one in groups:
+                    if one.is_invalid:
+                        done.fail(one.prompt.prompt_id, one.error or "fewer than two scores")
+    return seen
 
 
 def _observe_labels(at: Round) -> tuple[list[LabelObservation], list[PointObservation]]:
@@ -206,6 +219,8 @@ def _probe(at: Round) -> list[Probe]:
     import ray
 
     from actors.measure import probe_groups
+    from actors.tally import TallyHandle
+    from jobs import progress
 
     audit, pool = at.recipe.audit, at.recipe.produce.judges
     if audit.num_groups == 0:
@@ -221,7 +236,14 @@ def _probe(at: Round) -> list[Probe]:
     prober = Prober(tuple(audit.edits), audit.num_candidates, twins)
     work = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)(probe_groups)
     parts = [asked[start :: pool.size] for start in range(pool.size)]
-    done = ray.get([work.remote(judge_ref(at), part, sample, prober) for part in parts if part])
+    tally = TallyHandle(load_timeout_s=at.recipe.produce.load_timeout_s)
+    ref = judge_ref(at)
+    try:
+        with progress.shown(at.address("profile"), len(asked), tally, "probe"):
+            done = ray.get([work.remote(ref, one, sample, prober, tally) for one in parts if one])
+    except Exception:
+        tally.check()  # a worker that was told to stop says so less clearly
+        raise
     return sorted(
         (probe for part in done for probe in part),
         key=lambda one: (one.prompt_id, one.candidate_id, one.kind, one.name, one.dose),

@@ -14,7 +14,7 @@ import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +39,7 @@ from jobs.auditing import write_sample
 from jobs.parts import Settled
 from jobs.pipelines import (
     data_files,
+    num_rows,
     read_dataset,
     read_files,
     small_blocks,
@@ -54,9 +55,13 @@ from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_t
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import Objections, Recipe
-from schemas.rows import Pair, Prompt, Task
+from schemas.rows import Group, Pair, Prompt, Task
+
+if TYPE_CHECKING:
+    from actors.tally import Piece, TallyHandle
 
 _DRAFT = "_draft"
+_CURATE, _AMEND, _BALANCE = "curate", "amend", "balance"  # the steps, as progress names them
 _GROUPS_AT_ONCE = 256
 _GROUPS_A_BLOCK = 1024
 _LEAST_WEIGHT = 1e-3  # a pair that counts for less teaches nothing
@@ -71,9 +76,18 @@ class CurateTable:
     """
 
     curator: Curator
+    tally: TallyHandle
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        pairs = [pair for group in groups_from_table(table) for pair in self.curator(group)]
+        groups = groups_from_table(table)
+        with self.tally.busy(_CURATE, [one.prompt.prompt_id for one in groups]) as done:
+            return self._pairs(groups, done)
+
+    def _pairs(self, groups: Sequence[Group], done: Piece) -> pa.Table:
+        pairs = [pair for group in groups for pair in self.curator(group)]
+        for pair in pairs:
+            if pair.verdict == "invalid":
+                done.fail(pair.prompt.prompt_id, "; ".join(pair.objections))
         signed = [signature(pair) if pair.verdict == "kept" else None for pair in pairs]
         found = pairs_to_table(pairs)
         for name, side in zip(_SIGNATURE.names, ("chosen", "rejected"), strict=True):
@@ -201,7 +215,11 @@ class Balance:
     is_weighting: bool = False
 
     def __call__(
-        self, directory: Place, raised: Raised, files: Sequence[str] | None = None
+        self,
+        directory: Place,
+        raised: Raised,
+        tally: TallyHandle,
+        files: Sequence[str] | None = None,
     ) -> Amend:
         """The objections raised and one more for each pair that is too much, or the weights of
         those that count for less; a pair that would not count at all is objected to.
@@ -209,6 +227,7 @@ class Balance:
         Args:
             directory: of pairs; only numbers of each are kept in memory.
             raised: objections that are raised already.
+            tally: counts the pairs that were looked at.
             files: names of the pairs' files, where they are not the data set yet.
         """
         names = [name for name, sd in self.sds.items() if sd > 0]
@@ -217,9 +236,10 @@ class Balance:
             kept = batch.filter(pc.equal(batch.column("verdict"), "kept"))
             ids = to_numbers(kept.column("pair_id"))
             is_free = places(ids, raised.ids) < 0
-            found.add(ids[is_free])
-            for pair in pairs_from_table(kept.filter(pa.array(is_free))):
-                leads.add(np.array(self._leads(pair, names)))
+            with tally.busy(_BALANCE, batch.column("pair_id").to_pylist()):
+                found.add(ids[is_free])
+                for pair in pairs_from_table(kept.filter(pa.array(is_free))):
+                    leads.add(np.array(self._leads(pair, names)))
         ids = found.array()
         table = leads.array().reshape(len(ids), len(names))
         if self.is_weighting:
@@ -257,20 +277,34 @@ def run_curation(
     balance: Balance | None = None,
 ) -> Settled:
     """Curate a data set of groups into `directory`, with the objections that need all of it."""
+    from actors.tally import Tallied, TallyHandle
+    from jobs.progress import shown
+
     # Drivers that race each have a draft of their own; one that a killed driver left is cleared
     # with all else that the manifest does not name.
     prefix = f"{_DRAFT}-{uuid.uuid4().hex}"
-    rows = read_dataset([groups], small_blocks(data_files(groups), _GROUPS_A_BLOCK))
+    files = data_files(groups)
+    tally = TallyHandle()
+    rows = read_dataset([groups], small_blocks(files, _GROUPS_A_BLOCK))
+    rows.context.enable_progress_bars = False  # they would be drawn over ours
     rows = rows.map_batches(
-        CurateTable(curator), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
+        CurateTable(curator, tally), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
     )
-    write_parts(rows, directory, pa.schema([*PAIRS, *_SIGNATURE]), recipe, prefix)
+    with shown(directory.name, num_rows(files), tally, _CURATE):
+        write_parts(rows, directory, pa.schema([*PAIRS, *_SIGNATURE]), recipe, prefix)
     draft = sorted(path.name for path in directory.glob(f"{prefix}-*.parquet"))
     raised = _gather(directory, draft, objections).objections()
-    amend = Amend((raised,)) if balance is None else balance(directory, raised, draft)
-    rows = read_files([directory / name for name in draft], len(draft) or None)
-    rows = rows.map_batches(amend, batch_format="pyarrow", batch_size=None)
-    settled = write_dataset(rows, directory, PAIRS, "pair_id", recipe)
+    drafts = [directory / name for name in draft]
+    num_pairs = num_rows(drafts)
+    amend = Amend((raised,))
+    if balance is not None:
+        with shown(directory.name, num_pairs, tally, _BALANCE):
+            amend = balance(directory, raised, tally, draft)
+    rows = read_files(drafts, len(drafts) or None)
+    amended = Tallied(amend, tally, _AMEND, "pair_id")
+    rows = rows.map_batches(amended, batch_format="pyarrow", batch_size=None)
+    with shown(directory.name, num_pairs, tally, _AMEND):
+        settled = write_dataset(rows, directory, PAIRS, "pair_id", recipe)
     for name in draft:
         (directory / name).unlink(missing_ok=True)
     return settled

@@ -200,7 +200,7 @@ def _compare(
 
     files, pool = label_files_so_far(at), at.recipe.produce.judges
     boot = (at.recipe.train_judge.calibration.num_resamples, at.recipe.seed)
-    said = {by: judge_labels(ref, files, pool, "heldout") for by, ref in refs.items()}
+    said = {by: judge_labels(ref, files, at.recipe.produce, "heldout") for by, ref in refs.items()}
     speed = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)(judgements_per_second)
     speeds = dict(zip(refs, ray.get(speed.remote(list(refs.values()), _timed(files))), strict=True))
     teacher, *forms = refs

@@ -41,6 +41,7 @@ from jobs.stages.train_judge import (
 from jobs.summary import told
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
+from jobs.trust import code_settings
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
@@ -72,6 +73,7 @@ class LocaliseJudge:
             "localise": _settings(at).model_dump(exclude={"labels", "parent"}),
             "train_judge": recipe.train_judge.model_dump(),
             "specification": recipe.judge.specification,
+            **code_settings(_judge(at)),
         }
 
     def parents(self, at: Round) -> list[Parent]:
@@ -90,10 +92,10 @@ class LocaliseJudge:
         datasets = label_datasets(_rows(local, general, settings), task)
         curves = run_fit(task, settings, datasets, at, self.kind, directory)
 
-        pool, address = at.recipe.produce.judges, at.address(self.kind)
+        produce, address = at.recipe.produce, at.address(self.kind)
         refs = (_ref(at, parent), _ref(at, Model(str(directory), address)))
-        on_slice = [judge_labels(ref, local, pool, "heldout") for ref in refs]
-        elsewhere = [judge_labels(ref, general, pool, "heldout") for ref in refs]
+        on_slice = [judge_labels(ref, local, produce, "heldout") for ref in refs]
+        elsewhere = [judge_labels(ref, general, produce, "heldout") for ref in refs]
         both: list[Opinion] = [*on_slice[1], *elsewhere[1]]
         write_opinions(directory / OPINIONS_FILE, both)
         calibration, _ = fit_calibration(both, at.recipe.train_judge.calibration)
@@ -164,7 +166,10 @@ def _judge(at: Round) -> JudgeSpec:
     path = _settings(at).parent or (
         at.recipe.judge.path if not at.directory("judge").is_dir() else str(at.directory("judge"))
     )
-    return at.recipe.judge.model_copy(update={"path": path})
+    trust = at.recipe.judge.trust_remote_code
+    if _settings(at).parent is not None:
+        trust = _settings(at).trust_remote_code  # trust in one checkpoint is none in another
+    return at.recipe.judge.model_copy(update={"path": path, "trust_remote_code": trust})
 
 
 def _recipe(at: Round) -> Recipe:
@@ -176,7 +181,7 @@ def _recipe(at: Round) -> Recipe:
 def _ref(at: Round, model: Model) -> Any:
     from actors.stages import JudgeRef
 
-    return JudgeRef.of(at.recipe.judge, model.path, model.address)
+    return JudgeRef.of(_judge(at), model.path, model.address)
 
 
 def _rows(local: Sequence[Place], general: Sequence[Place], settings: Localise) -> Any:

@@ -32,6 +32,7 @@ from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.run_log import note
 from jobs.stage import Outcome, Plan, find_complete, remake
 from jobs.tracking import StageRun
+from jobs.trust import code_settings
 from jobs.workspace import Model, Round, champion, check_generator
 from schemas.arrow import GROUPS, IMAGE, groups_from_table, map_media
 from schemas.manifest import Parent, digest_file
@@ -70,6 +71,7 @@ class Produce:
             "generator": recipe.generator.model_dump(exclude={"path"}),
             "also": [one.model_dump(exclude={"path"}) for one in recipe.produce.also],
             "judge_precision": recipe.judge.precision,
+            **code_settings(recipe.judge, "judge_"),
             "is_calibrated": recipe.produce.is_calibrated,
             "rank": _rank_settings(recipe.curate.rank),
             # Not their weights, which curation applies afresh.

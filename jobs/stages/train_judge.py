@@ -42,6 +42,7 @@ from jobs.results import Finding, JudgeReport
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit, stopping
+from jobs.trust import code_settings
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas.manifest import Parent
 from schemas.places import Place
@@ -77,6 +78,7 @@ class TrainJudge:
             **({} if asked is None else {"specification": asked}),
             "seed": recipe.seed,
             "train_judge": recipe.train_judge.model_dump(),
+            **code_settings(recipe.judge),
             "gates": recipe.gates.model_dump(include={"min_judge_accuracy", "max_flip_rate"}),
         }
 
@@ -97,8 +99,7 @@ class TrainJudge:
         datasets = label_datasets(rows, task)
         curves = run_fit(task, recipe.train_judge, datasets, at, "judge", directory)
 
-        ref, pool = judge_ref(at), recipe.produce.judges
-        opinions = judge_labels(ref, files, pool, "heldout")
+        opinions = judge_labels(judge_ref(at), files, recipe.produce, "heldout")
         write_opinions(directory / OPINIONS_FILE, opinions)
         calibration, rest = fit_calibration(opinions, recipe.train_judge.calibration)
         if calibration is not None:
@@ -213,6 +214,7 @@ def judge_task(recipe: Recipe) -> JudgeTask:
         section.tie_odds,
         dict(section.task_shares),
         section.lora,
+        recipe.judge.trust_remote_code,
     )
 
 

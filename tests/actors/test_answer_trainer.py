@@ -380,7 +380,7 @@ def qwen(tmp_path, monkeypatch) -> str:
 
     processor = Pictures(Qwen2VLImageProcessorPil(patch_size=8), tokenizer, QWEN_TEMPLATE)
     processor.image_processor.size = {"shortest_edge": 16 * 16, "longest_edge": 64 * 64}
-    monkeypatch.setattr(AutoProcessor, "from_pretrained", lambda _: processor)
+    monkeypatch.setattr(AutoProcessor, "from_pretrained", lambda _, **given: processor)
     return str(tmp_path / "qwen")
 
 

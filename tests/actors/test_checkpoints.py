@@ -325,7 +325,7 @@ def test_an_image_processor_that_needs_torchvision_says_so(
 ) -> None:
     from transformers import AutoImageProcessor
 
-    def fail(path: str) -> None:
+    def fail(path: str, **given: object) -> None:
         raise ImportError("X requires the Torchvision library but it was not found")
 
     monkeypatch.setattr(AutoImageProcessor, "from_pretrained", fail)

@@ -9,6 +9,7 @@ from actors.measure import JudgeLabels, opinion_of
 from factory.agreement import meeting
 from schemas.arrow import labels_to_table, opinions_from_table
 from schemas.rows import Candidate, Duel, Label, Media, Prompt, Score
+from tests.stubs import Untallied
 
 PROMPT = Prompt.of("a red circle", tags={"style": "plain"})
 SMALL, LARGE = Media(b"1", 8, 8), Media(b"22", 8, 8)
@@ -91,7 +92,7 @@ def test_the_stage_gives_a_row_for_each_label() -> None:
         Label("l", PROMPT, "ann", LARGE, SMALL, "first"),
         Label("b", Prompt.of("boom"), "ann", SMALL, LARGE, "tie"),
     ]
-    stage = JudgeLabels(ByWidth())  # type: ignore[arg-type]
+    stage = JudgeLabels(ByWidth(), Untallied())  # type: ignore[arg-type]
     found = opinions_from_table(stage(labels_to_table(labels)))
     assert [(one.label_id, one.error is None) for one in found] == [("l", True), ("b", False)]
 
@@ -99,6 +100,6 @@ def test_the_stage_gives_a_row_for_each_label() -> None:
 @pytest.mark.parametrize("with_scores", [True, False])
 def test_the_rows_survive_their_table(with_scores: bool) -> None:
     label = Label("l", PROMPT, "ann", LARGE, SMALL, "first")
-    stage = JudgeLabels(ByWidth(), with_scores)  # type: ignore[arg-type]
+    stage = JudgeLabels(ByWidth(), Untallied(), with_scores)  # type: ignore[arg-type]
     (found,) = opinions_from_table(stage(labels_to_table([label])))
     assert found == opinion_of(ByWidth(), label, with_scores=with_scores)

@@ -49,6 +49,22 @@ def test_only_the_model_that_hung_is_given_up() -> None:
     assert tally.begin("generate", BLOCK).given_up == {("b", "slow@0"): "no answer"}
 
 
+def test_a_model_that_hangs_while_it_loads_is_tried_once_more() -> None:
+    tally = _Tally(0.5)
+    tally.load_hung("judge", "j@1", 60.0)
+    assert tally.begin_load("judge", "j@1") is None
+    assert tally.read()[1] is None
+    tally.load_hung("generate", "j@1", 60.0)  # another stage's pool
+    assert tally.begin_load("judge", "j@1") is None
+    tally.load_hung("judge", "j@1", 60.0)
+    why = tally.begin_load("judge", "j@1")
+    assert why is not None
+    assert "j@1 was not loaded within produce.load_timeout_s: 60 s, 2 times" in why
+    assert tally.read()[1] == why  # the others begin no more rows
+    assert tally.begin_load("generate", "g@0") is None  # and may load: they are still written
+    assert events(tally) == ["load_hung"] * 3
+
+
 def test_workers_that_replaced_others_are_not_counted_beside_them() -> None:
     one = StageTally(workers={"n:1": (0.0, 10.0), "n:2": (11.0, 20.0), "n:3": (5.0, 20.0)})
     assert one.num_workers == 2

@@ -12,6 +12,8 @@ HANGING = """
 import ctypes, time
 from actors import watch
 watch.GRACE_S = 1.0
+with watch.time_limit(1000.0, lambda: print("too early")):  # as for loading
+    pass
 with watch.time_limit(0.5, lambda: print("said", flush=True)):
     {work}
 print("came back")
@@ -36,7 +38,7 @@ def test_a_process_ends_itself(work: str, said: str, code: int) -> None:
         check=False,
     )
     assert (done.stdout, done.returncode) == (said, code)
-    assert ("line 6 in <module>" in done.stderr) == (code != 0)  # where it hung
+    assert ("line 8 in <module>" in done.stderr) == (code != 0)  # where it hung
 
 
 def test_without_a_limit_nothing_is_watched() -> None:

@@ -60,7 +60,7 @@ def main() -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(labels_to_table(_fresh_labels(at, given.prompts)), file, row_group_size=256)
     with ray_session(recipe):
-        opinions = judge_labels(judge_ref(at), [file], recipe.produce.judges)
+        opinions = judge_labels(judge_ref(at), [file], recipe.produce)
     settings = recipe.train_judge.calibration
     halves = {
         name: [one for one in opinions if part(one, 0.5) == name] for name in ("fit", "report")

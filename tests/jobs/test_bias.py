@@ -24,6 +24,7 @@ from jobs.stages import audit, curate, evaluate
 from jobs.workspace import InputError, Model, Round
 from schemas.arrow import FIGURES, PROBES, pairs_from_table, pairs_to_table
 from schemas.rows import Candidate, Media, Pair, Prompt
+from tests.stubs import Untallied
 
 BIASED = Figure(
     "edit",
@@ -175,7 +176,7 @@ def test_pairs_are_rejected_until_the_set_is_balanced(tmp_path):
         pq.write_table(pairs_to_table(rows), tmp_path / f"{part}.parquet")
     balance = curate.Balance({"brightness": 0.1, "flat": 0.0}, 0.5)
     already = Raised.of(numbers_of([pairs[12].pair_id]), ["near-duplicate of another pair"])
-    amend = balance(tmp_path, already)
+    amend = balance(tmp_path, already, Untallied())
     first, gone = amend.raised
     assert first is already
     reasons = gone.about(gone.ids)
@@ -196,7 +197,8 @@ def test_pairs_are_weighed_until_the_set_is_balanced(tmp_path):
     pairs = [pair(n, bright, dark) for n in range(9)] + [pair(n, dark, bright) for n in (20, 21)]
     pairs += [pair(30, bright, dark, "rejected")]
     pq.write_table(pairs_to_table(pairs), tmp_path / "0.parquet")
-    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, NONE)
+    weighing = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)
+    amend = weighing(tmp_path, NONE, Untallied())
     # Nine times w against two: (9 w - 2) lead = 0.5 (9 w + 2).
     assert not any(map(len, amend.raised))
     assert amend.weighed.tolist() == list(range(9))
@@ -208,5 +210,5 @@ def test_pairs_are_weighed_until_the_set_is_balanced(tmp_path):
     assert table.column("verdict").to_pylist()[:11] == ["kept"] * 11
     # Without any pair that leads the other way there is no balance.
     pq.write_table(pairs_to_table(pairs[:9]), tmp_path / "0.parquet")
-    amend = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)(tmp_path, NONE)
+    amend = weighing(tmp_path, NONE, Untallied())
     assert (len(amend.raised[1]), len(amend.weights)) == (9, 0)

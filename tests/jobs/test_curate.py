@@ -28,7 +28,8 @@ from jobs.pipelines import (
     stream,
 )
 from jobs.report import render
-from jobs.stages.curate import Amend, CurateTable, run_curation, survey_pairs
+from jobs.run_log import run_log
+from jobs.stages.curate import Amend, Balance, CurateTable, run_curation, survey_pairs
 from jobs.stages.human_audit import STAGE as BY_PEOPLE
 from jobs.workspace import InputError, Round
 from schemas.arrow import GROUPS, PAIRS, groups_to_table, pairs_from_table, pairs_to_table
@@ -36,6 +37,7 @@ from schemas.manifest import read as read_manifest
 from schemas.recipe import AuditSample, HumanAudit, Objections
 from schemas.rows import Candidate, Duel, Group, Pair, Prompt, Score
 from tests.factory.some_pairs import GOOD, candidate, picture
+from tests.stubs import Untallied
 
 OBJECTIONS = Objections(min_margin=0.5, max_per_slice={"region": 3})
 CURATOR = Curator(Bracket(2), objections_of(OBJECTIONS))
@@ -63,11 +65,11 @@ def write_groups(directory: Path, groups: list[Group], per_file: int) -> Path:
 
 
 def test_a_table_of_groups_becomes_pairs_with_signatures():
-    table = CurateTable(CURATOR)(groups_to_table(GROUPS_OF_TEST[:3]))
+    table = CurateTable(CURATOR, Untallied())(groups_to_table(GROUPS_OF_TEST[:3]))
     assert table.num_rows == 3
     assert table.column("signature_chosen").null_count == 0
     failed = Group(Prompt.of("failed"), (), error="out of memory")
-    table = CurateTable(CURATOR)(groups_to_table([failed]))
+    table = CurateTable(CURATOR, Untallied())(groups_to_table([failed]))
     assert table.column("signature_chosen").null_count == 1
     assert table.column("verdict").to_pylist() == ["invalid"]
 
@@ -85,6 +87,29 @@ def test_amending_adds_one_objection_and_drops_nothing():
     assert Amend((Raised.of(numbers_of([]), []),))(table).equals(table)
     light = Amend((raised,), numbers_of([other.pair_id]), np.array([0.25]))
     assert [one.weight for one in pairs_from_table(light(table))] == [1.0, 0.25]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_curation_says_how_far_it_is(tmp_path, recipe, monkeypatch, capsys):
+    monkeypatch.setattr("jobs.progress._LINE_S", 0.0)  # at every look
+    failed = Group(Prompt.of("failed"), (), error="out of memory")
+    groups = write_groups(tmp_path / "groups", [*GROUPS_OF_TEST, failed], 5)
+    directory = tmp_path / "pairs@1"
+    directory.mkdir()
+    balance = Balance({"brightness": 0.1}, 10.0)
+    with run_log(tmp_path / "log.jsonl"):
+        run_curation(groups, directory, CURATOR, OBJECTIONS, recipe, balance)
+    said = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    last = {one["in"]: one for one in said if one["event"] == "progress"}
+    assert list(last) == ["curate", "balance", "amend"]
+    for one in last.values():
+        assert (one["stage"], one["rows"], one["of"]) == ("pairs@1", 15, 15)
+    assert [one["invalid"] for one in last.values()] == [1, 0, 0]
+    (invalid,) = (one for one in said if one["event"] == "row_invalid")
+    assert (invalid["row"], invalid["in"]) == (failed.prompt.prompt_id, "curate")
+    assert "out of memory" in invalid["error"]
+    assert "pairs@1: 15 of 15 rows" in capsys.readouterr().out
 
 
 @pytest.mark.slow

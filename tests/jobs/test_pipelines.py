@@ -147,6 +147,39 @@ def test_a_row_that_hangs_or_kills_its_worker_is_given_up_and_the_others_are_mad
     assert {one["stage"] for one in lost} == {"groups@1"}
 
 
+@pytest.mark.parametrize("hangs", [1, 99], ids=["once", "always"])
+def test_a_model_that_does_not_load_is_tried_again_and_then_ends_the_run(
+    local_ray: None, small: Recipe, tmp_path: Path, hangs: int
+) -> None:
+    limited = small.model_copy(
+        update={"produce": small.produce.model_copy(update={"load_timeout_s": 1.0})}
+    )
+    log, loads = tmp_path / "log.jsonl", tmp_path / "loads"
+    directory = tmp_path / "data" / "groups@1"
+
+    def run_it() -> Any:
+        return run_pipeline(
+            Listed(prompts(num=4)),
+            directory,
+            limited,
+            generators=[Ref(StubGenerator())],
+            num_candidates=2,
+            judges=[Ref(StubJudge(), str(loads), hangs)],
+            strategy=Bracket(1),
+        )
+
+    with run_log(log):
+        if hangs == 1:
+            assert len(read_groups(directory, run_it()[1].files)) == 4
+        else:
+            with pytest.raises(TooManyFailuresError, match=r"stubjudge was not loaded .* 2 times"):
+                run_it()
+    said = [json.loads(line) for line in log.read_text().splitlines()]
+    hung = [one for one in said if one["event"] == "load_hung"]
+    assert [(one["in"], one["model"]) for one in hung] == [("judge", "stubjudge")] * min(hangs, 2)
+    assert not [one for one in said if one["event"] == "worker_lost"]
+
+
 def test_a_pool_grows_while_work_waits_for_it(
     local_ray: None, small: Recipe, tmp_path: Path
 ) -> None:
