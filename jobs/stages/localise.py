@@ -60,7 +60,8 @@ class LocaliseJudge:
         if settings.parent is not None:
             check_model(settings.parent, "config.json", "localise.parent")
         try:
-            specification_of(_judge(at))
+            # The round's judge may not be there yet; it is asked as its base is.
+            specification_of(_judge(at, settings.parent or at.recipe.judge.path))
         except SpecificationError as error:
             raise InputError(f"judge.specification: {error}") from None
         return fit_plan(f"labels of {settings.labels}", settings)
@@ -85,8 +86,9 @@ class LocaliseJudge:
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         settings, parent = _settings(at), _parent(at)
         local, general = label_files(settings.labels), label_files_so_far(at)
-        check_points(local, specification_of(_judge(at)))
-        task = judge_task(_recipe(at))
+        continued = _continuing(at, parent)
+        check_points(local, specification_of(continued.judge))
+        task = judge_task(continued)
         datasets = label_datasets(_rows(local, general, settings), task)
         curves = run_fit(task, settings, datasets, at, self.kind, directory)
 
@@ -159,18 +161,15 @@ def _parent(at: Round) -> Model:
     return Model(path, f"{at.recipe.judge.name}@given")
 
 
-def _judge(at: Round) -> JudgeSpec:
-    """The recipe's judge, to be continued from the parent; asked as the base is."""
-    path = _settings(at).parent or (
-        at.recipe.judge.path if not at.directory("judge").is_dir() else str(at.directory("judge"))
-    )
+def _judge(at: Round, path: str) -> JudgeSpec:
+    """The recipe's judge with other weights; asked as the base is."""
     return at.recipe.judge.model_copy(update={"path": path})
 
 
-def _recipe(at: Round) -> Recipe:
+def _continuing(at: Round, parent: Model) -> Recipe:
     """The recipe as `train_judge` would have it to continue the parent."""
     train = at.recipe.train_judge.model_copy(update={"lora": _settings(at).lora})
-    return at.recipe.model_copy(update={"judge": _judge(at), "train_judge": train})
+    return at.recipe.model_copy(update={"judge": _judge(at, parent.path), "train_judge": train})
 
 
 def _ref(at: Round, model: Model) -> Any:
