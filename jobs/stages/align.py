@@ -37,7 +37,7 @@ class Align:
 
     def plan(self, at: Round) -> Plan:
         spec = at.recipe.generator
-        check_generator(spec)
+        check_generator(spec, at.recipe)
         try:
             check_alignable(place(spec.path), spec, at.recipe.align)
         except ValueError as error:
