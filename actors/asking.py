@@ -4,11 +4,14 @@ The model's own processor makes the tensors: by its chat template where it has o
 recipe's words. A clip is shown as frames, evenly over its time, each as a picture: any model that
 takes several pictures can then see it, and no video processor is needed. Left out: dialogues of
 several turns.
+
+Each answer's chance comes from a seed of its own, so what is answered depends on question, seed and
+weights alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +21,7 @@ from torch import Tensor
 from factory.clips import decode_clip
 from factory.media import decode
 from schemas.recipe import Answering
+from schemas.rows import Media
 
 
 class QuestionFormat:
@@ -142,3 +146,73 @@ def join(rows: list[dict[str, Tensor]], pad: int) -> dict[str, Tensor]:
             ]
         joined[name] = torch.cat(values)
     return joined
+
+
+def sampled_answers(
+    model: Any,
+    asked: QuestionFormat,
+    text: str,
+    media: Media,
+    seeds: Sequence[int],
+    *,
+    is_shared: bool = False,
+) -> list[str | None]:
+    """One answer to a question for each seed; None where it came to no end.
+
+    Args:
+        model: a transformers model that generates, in evaluation mode.
+        asked: how questions are put to it.
+        text: the question.
+        media: what it is about.
+        seeds: of the answers.
+        is_shared: the weights lie on several processes, all of which ask this now; none stops
+            before the last one has its answer.
+
+    Raises:
+        MediaError: the medium cannot be read.
+    """
+    made = asked.question(text, media.data, media.num_frames)
+    question = {
+        name: value.to(model.device, model.dtype if value.is_floating_point() else value.dtype)
+        for name, value in made.items()
+    }
+    answers = model.generate(
+        **question,
+        logits_processor=[SeededSampling(seeds, asked.spec.temperature, asked.spec.top_p)],
+        do_sample=True,  # among the one token that is left by then; it lets a question repeat
+        num_return_sequences=len(seeds),
+        temperature=1.0,
+        top_p=1.0,
+        top_k=0,
+        repetition_penalty=1.0,
+        max_new_tokens=asked.spec.max_new_tokens,
+        eos_token_id=asked.end_id,
+        pad_token_id=asked.end_id,
+        synced_gpus=is_shared,
+    )
+    start = question["input_ids"].shape[1]
+    return [asked.read(row) for row in answers[:, start:].tolist()]
+
+
+class SeededSampling:
+    """Draws each row's next token by the row's own seed, and leaves no other possible.
+
+    transformers draws a whole batch from one stream, so a row's answer would depend on the rows
+    beside it.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float, top_p: float) -> None:
+        # On the CPU: the same seed then means the same draws on any device.
+        self._streams = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        self._temperature, self._top_p = temperature, top_p
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        p = (scores.float() / self._temperature).softmax(-1).cpu()  # B V
+        ranked, order = p.sort(dim=-1, descending=True)
+        # A token stays as long as those above it leave something of top_p: the first always does.
+        ranked[ranked.cumsum(-1) - ranked >= self._top_p] = 0.0
+        left = torch.full_like(scores, -torch.inf)
+        for row, stream in enumerate(self._streams):
+            drawn = torch.multinomial(ranked[row], 1, generator=stream)
+            left[row, order[row, drawn].to(left.device)] = 0.0
+        return left

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from actors.asking import QuestionFormat
+from actors.asking import QuestionFormat, sampled_answers
 from actors.memory import halving, reason
 from actors.trust import trusted
 from factory.clips import encode_clip
@@ -154,48 +153,4 @@ class AnswerGenerator:
     @torch.inference_mode()
     def _answer(self, text: str, media: Media, seeds: Sequence[int]) -> list[str | None]:
         """One answer for each seed; None where it came to no end."""
-        question = {
-            name: value.to(
-                self.device, self.model.dtype if value.is_floating_point() else value.dtype
-            )
-            for name, value in self.format.question(text, media.data, media.num_frames).items()
-        }
-        made = self.model.generate(
-            **question,
-            logits_processor=[SeededSampling(seeds, self.asking.temperature, self.asking.top_p)],
-            do_sample=True,  # among the one token that is left by then; it lets a question repeat
-            num_return_sequences=len(seeds),
-            temperature=1.0,
-            top_p=1.0,
-            top_k=0,
-            repetition_penalty=1.0,
-            max_new_tokens=self.asking.max_new_tokens,
-            eos_token_id=self.format.end_id,
-            pad_token_id=self.format.end_id,
-        )
-        start = question["input_ids"].shape[1]
-        return [self.format.read(row) for row in made[:, start:].tolist()]
-
-
-class SeededSampling:
-    """Draws each row's next token by the row's own seed, and leaves no other possible.
-
-    transformers draws a whole batch from one stream, so a row's answer would depend on the rows
-    beside it.
-    """
-
-    def __init__(self, seeds: Sequence[int], temperature: float, top_p: float) -> None:
-        # On the CPU: the same seed then means the same draws on any device.
-        self._streams = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        self._temperature, self._top_p = temperature, top_p
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        p = (scores.float() / self._temperature).softmax(-1).cpu()  # B V
-        ranked, order = p.sort(dim=-1, descending=True)
-        # A token stays as long as those above it leave something of top_p: the first always does.
-        ranked[ranked.cumsum(-1) - ranked >= self._top_p] = 0.0
-        left = torch.full_like(scores, -torch.inf)
-        for row, stream in enumerate(self._streams):
-            drawn = torch.multinomial(ranked[row], 1, generator=stream)
-            left[row, order[row, drawn].to(left.device)] = 0.0
-        return left
+        return sampled_answers(self.model, self.format, text, media, seeds)

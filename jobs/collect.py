@@ -113,6 +113,12 @@ def collect(at: Round) -> ReportData:
         curves=tuple(_curves(at)),
         lineage=lineage.as_text(lineage.trace(at.root, last.address)) if last else "",
         agreement=results.read(at.directory("judge") / results.AGREEMENT, results.JudgeReport),
+        localisation=results.read(
+            at.directory("local_judge") / results.LOCALISATION, results.Localisation
+        ),
+        local_decision=results.read(
+            at.directory("local_judge") / results.FINDINGS, results.Decision
+        ),
         recipe_yaml=yaml.safe_dump(public_settings(at.recipe), sort_keys=False, allow_unicode=True),
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from factory.survey import Slice
 from jobs.plots import forests, line, reliability
-from jobs.results import Decision, Estimate, Finding, HumanAudit, JudgeReport
+from jobs.results import Decision, Estimate, Finding, HumanAudit, JudgeReport, Localisation
 from jobs.summary import RoundSummary
 
 _TEMPLATE = Path(__file__).with_name("report.html")
@@ -212,6 +212,8 @@ class ReportData:
     errors: how often answers are wrong, by the sandbox oracle.
     diversity: of the outputs for one prompt.
     rounds: all rounds up to this one.
+    localisation: a local judge beside its parent; None where the recipe localises none.
+    local_decision: whether it stands in for its parent there.
     """
 
     recipe: str
@@ -244,6 +246,8 @@ class ReportData:
     errors: tuple[Estimate, ...] = ()
     diversity: tuple[Estimate, ...] = ()
     rounds: tuple[RoundSummary, ...] = ()
+    localisation: Localisation | None = None
+    local_decision: Decision | None = None
 
 
 def render(data: ReportData) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from actors import storage
 from actors.storage import place
 from factory.kinds import MARKERS, generator_kind
+from factory.prompts import PromptsFile
 from jobs import results
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
@@ -226,17 +227,45 @@ def check_model(path: str, marker: str, key: str) -> None:
         )
 
 
-def check_generator(spec: GeneratorSpec) -> None:
+def check_generator(spec: GeneratorSpec, recipe: Recipe) -> None:
     """Refuse a generator path at which no generator of the recipe's kind can be.
 
     Raises:
-        InputError: says what is there instead.
+        InputError: says what is there instead, or how to make what a recipe of the sandbox lacks.
     """
     try:
         marker = MARKERS[generator_kind(place(spec.path), spec)]
     except ValueError as error:
         raise InputError(str(error)) from error
-    check_model(spec.path, marker, "generator.path")
+    try:
+        check_model(spec.path, marker, "generator.path")
+    except InputError as error:
+        hint = _made_by("clips", spec.path, recipe) if spec.num_frames is not None else ""
+        raise InputError(f"{error}{hint}") from None
+
+
+def prompts_file(path: str, key: str, recipe: Recipe) -> PromptsFile:
+    """The prompts at a key of the recipe.
+
+    Raises:
+        InputError: there is no such file; how to make what a recipe of the sandbox lacks.
+        PromptsError: it cannot be used.
+    """
+    file = place(path)
+    if not file.is_file():
+        is_asking = recipe.generator.answering is not None
+        hint = _made_by("questions", str(file.parent), recipe) if is_asking else ""
+        raise InputError(f"{key}: {path}: no such prompts file{hint}")
+    return PromptsFile(file)
+
+
+def _made_by(part: str, path: str, recipe: Recipe) -> str:
+    """The command that makes a part of the sandbox that is not shipped; nothing for a recipe that
+    is not about the sandbox.
+    """
+    if recipe.evaluate.oracle != "sandbox":
+        return ""
+    return f"; the sandbox's own {part} are made by `python -m jobs.sandbox {part} --out {path}`"
 
 
 def check_writable(root: Place) -> None:

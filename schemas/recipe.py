@@ -640,9 +640,11 @@ class Align(Training):
         False, description="compute activations again in the backward pass: less memory, more time"
     )
     sample_every: int = Field(
-        0, ge=0, description="steps between two looks at what it draws, in MLflow; 0: none"
+        0,
+        ge=0,
+        description="steps between two looks at what it draws or answers, in MLflow; 0: none",
     )
-    num_samples: Positive = Field(4, description="held-out prompts that are drawn at each look")
+    num_samples: Positive = Field(4, description="held-out prompts of each look")
     cache_gb: float = Field(
         4.0, ge=0, description="memory of a worker for latents and text embeddings, in GB"
     )

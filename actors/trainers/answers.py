@@ -11,7 +11,7 @@ Left out: sharing a question's computation between its two answers, and dialogue
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from actors.asking import QuestionFormat, join, with_answer
+from actors.asking import QuestionFormat, join, sampled_answers, with_answer
 from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, merge_adapters, save_adapters
 from actors.trainers.cache import Cache
@@ -35,6 +35,7 @@ from factory.losses import (
 )
 from factory.weighting import ALIKE, Weighting
 from schemas.recipe import Answering, Lora
+from schemas.rows import Prompt
 
 _IGNORED = -100
 _SIDES = ("chosen", "rejected")
@@ -234,6 +235,27 @@ class AnswerDPOLearner:
             "kl": kl_of_answers(tokens, batch.ref_logp, len(logp)),
         }
         return found.loss, scalars
+
+    # ------------------------------------------------------------------------------------- looks
+
+    @torch.no_grad()
+    def answer(self, questions: Sequence[Prompt]) -> list[str | None]:
+        """One answer to each question, sampled by the same seed at each call; None where it came to
+        no end.
+        """
+        is_shared = any(hasattr(one, "ds_id") for one in self._model.parameters())  # ZeRO 3
+        answers = []
+        self._model.eval()
+        try:
+            for at, one in enumerate(questions):
+                if one.media is None:
+                    raise ValueError(f"a question about no picture or clip: {one.text!r:.80}")
+                answers += sampled_answers(
+                    self._model, self.format, one.text, one.media, [at], is_shared=is_shared
+                )
+        finally:
+            self._model.train()
+        return answers
 
     def save(self, directory: Path) -> None:
         """Model and processor for `from_pretrained`, with adapters added to the weights; these lie

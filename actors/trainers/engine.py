@@ -36,7 +36,7 @@ import torch
 from actors.trainers.batches import Batches, Shard, in_order, split_batch
 from actors.trainers.learning import Prepares, TrainTask
 from actors.trainers.loop import Plan, Point, Progress, train_steps
-from actors.trainers.samples import Samples
+from actors.trainers.samples import Looks, Samples
 from actors.trainers.zero import DTYPES, ZeroEngine, micro_batch_size
 from schemas.recipe import Training
 from schemas.rows import content_id, seed_of
@@ -93,7 +93,7 @@ def fit(
             pickle, and after a restart it sees some points again.
         checkpoint_every: optimiser steps; three times in a run where not given.
         max_failures: restarts before the run is given up.
-        samples: what the policy draws on the way; nothing where not given.
+        samples: what the policy draws or answers on the way; nothing where not given.
         kept_out: for early stopping, rows of the same names that are not learned from.
 
     Raises:
@@ -221,6 +221,9 @@ def _train(
     if isinstance(learner, Prepares):
         rows = (in_order(one.result(), size) for one in (shards, kept_out))
         learner.prepare(engine.model, chain.from_iterable(rows))
+    viewer = None
+    if samples is not None and (rank == 0 or training.zero_stage == 3):
+        viewer = Looks(samples, learner, is_writer=rank == 0)
     if checkpoint is not None:
         engine.load(checkpoint)
     looked = progress.step
@@ -234,8 +237,8 @@ def _train(
                 ray.train.report(point, ray.train.Checkpoint(directory))
             else:
                 ray.train.report(point)
-        if samples is not None and rank == 0 and training.zero_stage < 3:
-            samples.look(learner, looked, progress.step)
+        if viewer is not None:
+            viewer.look(looked, progress.step)
             looked = progress.step
     engine.restore_full_weights(is_saver=rank == 0)
     with tempfile.TemporaryDirectory() as directory:

@@ -8,6 +8,7 @@ model by DPO on pairs of answers; which of the two the generator is, its directo
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from actors.storage import place, remove
@@ -37,7 +38,7 @@ class Align:
 
     def plan(self, at: Round) -> Plan:
         spec = at.recipe.generator
-        check_generator(spec)
+        check_generator(spec, at.recipe)
         try:
             check_alignable(place(spec.path), spec, at.recipe.align)
         except ValueError as error:
@@ -71,7 +72,7 @@ class Align:
             )
         task, kept = trainer(model.path, at.recipe), kept_pairs(pairs, tasks)
         curves = run_fit(
-            task, at.recipe.align, {"pairs": kept}, at, "generator", directory, _samples(at)
+            task, at.recipe.align, {"pairs": kept}, at, "generator", directory, _samples(at, tasks)
         )
         _log_samples(at, run)
         last = curves[-1]
@@ -79,16 +80,23 @@ class Align:
         return Outcome({"pairs": num_pairs}, {**figures, **stopping(curves)}, curves)
 
 
-def _samples(at: Round) -> Any:
-    """What is drawn on the way; None for nothing."""
+def _samples(at: Round, tasks: tuple[str, ...]) -> Any:
+    """What is drawn or answered on the way; None for nothing."""
     from actors.trainers.samples import Samples
 
     align, spec = at.recipe.align, at.recipe.generator
     if not align.sample_every:
         return None
-    prompts = read_prompts(place(at.recipe.evaluate.prompts))[: align.num_samples]
+    fitting = (one for one in read_prompts(place(at.recipe.evaluate.prompts)) if one.task in tasks)
+    prompts = tuple(islice(fitting, align.num_samples))
+    if not prompts:
+        print(
+            f"samples: none: {at.recipe.evaluate.prompts} has no prompt of {', '.join(tasks)}",
+            flush=True,
+        )
+        return None
     return Samples(
-        tuple(one.text for one in prompts),
+        prompts,
         align.sample_every,
         str(samples_directory(at)),
         spec.num_inference_steps,
@@ -98,7 +106,7 @@ def _samples(at: Round) -> Any:
 
 def _log_samples(at: Round, run: StageRun) -> None:
     directory = samples_directory(at)
-    for path in sorted(directory.glob("*.png"), key=str):
+    for path in sorted(directory.glob("step-*"), key=str):
         run.log_artifact(path, "samples")
     remove(directory)
 

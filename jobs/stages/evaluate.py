@@ -19,7 +19,7 @@ from factory import contest, gates
 from factory.bias.profile import BiasProfile
 from factory.intervals import Interval
 from factory.judging.specification import SpecificationError, find
-from factory.prompts import PromptsFile, read_prompts
+from factory.prompts import PromptsFile
 from factory.shift import Outputs
 from jobs import results
 from jobs.comparing import Comparison, compare, grid, outputs
@@ -31,7 +31,15 @@ from jobs.stage import Outcome, Plan
 from jobs.stages.audit import read_profile
 from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
-from jobs.workspace import InputError, Model, Round, champion, check_generator, check_model
+from jobs.workspace import (
+    InputError,
+    Model,
+    Round,
+    champion,
+    check_generator,
+    check_model,
+    prompts_file,
+)
 from schemas import manifest
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
@@ -50,9 +58,9 @@ class Evaluate:
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
-        heldout = read_prompts(place(recipe.evaluate.prompts))
-        check_generator(recipe.generator)
-        trained_on = PromptsFile(place(recipe.produce.prompts))
+        heldout = list(prompts_file(recipe.evaluate.prompts, "evaluate.prompts", recipe))
+        check_generator(recipe.generator, recipe)
+        trained_on = prompts_file(recipe.produce.prompts, "produce.prompts", recipe)
         for number, prompt in enumerate(heldout, start=1):
             if prompt.prompt_id in trained_on:
                 raise InputError(

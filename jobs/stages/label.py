@@ -40,7 +40,7 @@ from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
 from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
-from jobs.workspace import InputError, Round, champion, check_generator
+from jobs.workspace import InputError, Round, champion, check_generator, prompts_file
 from schemas import manifest
 from schemas.arrow import (
     LABELS,
@@ -72,8 +72,8 @@ class MakeLabels:
         if labels.path is not None:
             return Plan(f"{_check_labels(labels.path)} labels of {labels.path}", "no actors", 0)
         assert labels.prompts is not None  # the recipe's own check
-        num = len(PromptsFile(place(labels.prompts)))
-        check_generator(at.recipe.generator)
+        num = len(prompts_file(labels.prompts, "labels.prompts", at.recipe))
+        check_generator(at.recipe.generator, at.recipe)
         return Plan(
             f"{num} prompts x {labels.num_candidates} candidates, simulated labels",
             f"{at.recipe.produce.generators.span} generator(s)",

@@ -61,7 +61,8 @@ class LocaliseJudge:
         if settings.parent is not None:
             check_model(settings.parent, "config.json", "localise.parent")
         try:
-            specification_of(_judge(at))
+            # The round's judge may not be there yet; it is asked as its base is.
+            specification_of(_judge(at, _given(at)))
         except SpecificationError as error:
             raise InputError(f"judge.specification: {error}") from None
         return fit_plan(f"labels of {settings.labels}", settings)
@@ -73,7 +74,7 @@ class LocaliseJudge:
             "localise": _settings(at).model_dump(exclude={"labels", "parent"}),
             "train_judge": recipe.train_judge.model_dump(),
             "specification": recipe.judge.specification,
-            **code_settings(_judge(at)),
+            **code_settings(_judge(at, _given(at))),
         }
 
     def parents(self, at: Round) -> list[Parent]:
@@ -87,8 +88,9 @@ class LocaliseJudge:
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         settings, parent = _settings(at), _parent(at)
         local, general = label_files(settings.labels), label_files_so_far(at)
-        check_points(local, specification_of(_judge(at)))
-        task = judge_task(_recipe(at))
+        continued = _continuing(at, parent)
+        check_points(local, specification_of(continued.judge))
+        task = judge_task(continued)
         datasets = label_datasets(_rows(local, general, settings), task)
         curves = run_fit(task, settings, datasets, at, self.kind, directory)
 
@@ -161,27 +163,31 @@ def _parent(at: Round) -> Model:
     return Model(path, f"{at.recipe.judge.name}@given")
 
 
-def _judge(at: Round) -> JudgeSpec:
-    """The recipe's judge, to be continued from the parent; asked as the base is."""
-    path = _settings(at).parent or (
-        at.recipe.judge.path if not at.directory("judge").is_dir() else str(at.directory("judge"))
-    )
+def _given(at: Round) -> str:
+    """What can be looked at before anything is made: the parent that the recipe names, else the
+    base of the round's judge.
+    """
+    return _settings(at).parent or at.recipe.judge.path
+
+
+def _judge(at: Round, path: str) -> JudgeSpec:
+    """The recipe's judge with other weights; asked as the base is."""
     trust = at.recipe.judge.trust_remote_code
     if _settings(at).parent is not None:
         trust = _settings(at).trust_remote_code  # trust in one checkpoint is none in another
     return at.recipe.judge.model_copy(update={"path": path, "trust_remote_code": trust})
 
 
-def _recipe(at: Round) -> Recipe:
+def _continuing(at: Round, parent: Model) -> Recipe:
     """The recipe as `train_judge` would have it to continue the parent."""
     train = at.recipe.train_judge.model_copy(update={"lora": _settings(at).lora})
-    return at.recipe.model_copy(update={"judge": _judge(at), "train_judge": train})
+    return at.recipe.model_copy(update={"judge": _judge(at, parent.path), "train_judge": train})
 
 
 def _ref(at: Round, model: Model) -> Any:
     from actors.stages import JudgeRef
 
-    return JudgeRef.of(_judge(at), model.path, model.address)
+    return JudgeRef.of(_judge(at, model.path), model.path, model.address)
 
 
 def _rows(local: Sequence[Place], general: Sequence[Place], settings: Localise) -> Any:

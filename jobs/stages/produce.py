@@ -33,7 +33,7 @@ from jobs.run_log import note
 from jobs.stage import Outcome, Plan, find_complete, remake
 from jobs.tracking import StageRun
 from jobs.trust import code_settings
-from jobs.workspace import Model, Round, champion, check_generator
+from jobs.workspace import Model, Round, champion, check_generator, prompts_file
 from schemas.arrow import GROUPS, IMAGE, groups_from_table, map_media
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
@@ -51,10 +51,10 @@ class Produce:
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
-        prompts = PromptsFile(place(recipe.produce.prompts))
-        check_generator(recipe.generator)
+        prompts = prompts_file(recipe.produce.prompts, "produce.prompts", recipe)
+        check_generator(recipe.generator, recipe)
         for one in recipe.produce.also:
-            check_generator(one)
+            check_generator(one, recipe)
         num = recipe.produce.num_candidates * (1 + len(recipe.produce.also))
         return Plan(
             f"{len(prompts)} prompts x {num} candidates",

@@ -13,6 +13,7 @@ from actors.trainers.batches import Batches, Shard, in_order
 from actors.trainers.diffusion import DiffusionDPO
 from actors.trainers.learning import Prepares
 from actors.trainers.loop import Plan, Progress, train_steps
+from actors.trainers.samples import Looks, Samples
 from factory.losses import Objective
 from factory.media import encode_png
 from schemas.arrow import pairs_to_table
@@ -49,7 +50,13 @@ def training(**changes: object) -> Training:
     return Training.model_validate({**wanted, **changes})
 
 
-def run(task, plan_training: Training, resume: Path | None = None, save_to: Path | None = None):
+def run(
+    task,
+    plan_training: Training,
+    resume: Path | None = None,
+    save_to: Path | None = None,
+    samples: Samples | None = None,
+):
     """As a worker of `engine` does it; with `save_to` it stops after half of the steps."""
     plan = Plan(task, plan_training, 0, checkpoint_every=3)
     learner = task.build(torch.device("cpu"), zero.DTYPES[plan_training.precision])
@@ -58,11 +65,14 @@ def run(task, plan_training: Training, resume: Path | None = None, save_to: Path
     batches = Batches(shards, {"pairs": 1.0}, plan_training.batch_size, 0)
     if isinstance(learner, Prepares):
         learner.prepare(engine.model, in_order(shards, 4))
+    viewer = Looks(samples, learner, is_writer=True) if samples else None
     progress = Progress()
     if resume is not None:
         progress = Progress.read(resume)
         engine.load(resume)
     for _ in train_steps(engine, learner, batches, plan, progress, rank=0):
+        if viewer is not None:
+            viewer.look(progress.step - 1, progress.step)
         if save_to is not None and progress.step == 3:
             engine.save(save_to)
             progress.write(save_to)
@@ -127,3 +137,24 @@ def test_a_bf16_run_saves_the_weights_that_it_did_not_train_unrounded(sandbox_pi
     assert changed
     assert all(name.split(".")[-2] in ("to_q", "to_k", "to_v", "0") for name in changed)
     assert all((before[name] - after[name]).abs().max() < 0.01 for name in changed)
+
+
+def test_samples_show_the_weights_of_their_step_at_every_stage_and_change_nothing(task, tmp_path):
+    row = pairs(is_answers=True).to_pylist()[0]["prompt_media"]["image"]["bytes"]
+    asked = Prompt.of("what is it ?", "image_understanding", media=Media(row, 32, 32))
+    wanted, untouched = run(task, training())
+    shown = {}
+    for stage in (0, 3):
+        directory = tmp_path / str(stage)
+        # Points of the curves are at 2, 3 (a checkpoint), 4 and 6.
+        samples = Samples((asked,), 2, str(directory), 2, 1.0)
+        points, learner = run(task, training(zero_stage=stage), samples=samples)
+        assert points[-1]["loss"] == pytest.approx(wanted[-1]["loss"], rel=1e-3)
+        shown[stage] = {one.name: one.read_bytes() for one in directory.glob("*")}
+        if stage == 0:
+            assert all(map(torch.equal, adapters(learner), adapters(untouched)))
+    suffix = ".html" if isinstance(task, AnswerDPO) else ".png"
+    assert sorted(shown[0]) == [f"step-00000{step}{suffix}" for step in (2, 4, 6)]
+    assert sorted(shown[3]) == sorted(shown[0])
+    if suffix == ".png":  # answers may well stay the same in six steps
+        assert len(set(shown[0].values())) == 3

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from actors.asking import QuestionFormat
-from actors.generators import AnswerGenerator, SeededSampling, load_generator
+from actors.asking import QuestionFormat, SeededSampling
+from actors.generators import AnswerGenerator, load_generator
 from actors.trainers.answers import AnswerDPO
 from actors.trainers.batches import Batches, Shard, in_order
 from factory.clips import encode_clip

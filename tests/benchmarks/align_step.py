@@ -33,6 +33,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 
@@ -82,13 +83,13 @@ def main() -> None:
         num_steps=given.num + 1, batch_size=given.batch, learning_rate=1e-5, log_every=1
     )
     with tempfile.TemporaryDirectory() as directory, worker_environment(), group_of_one():
-        _save_pipeline(Path(directory) / "policy")
+        save_pipeline(Path(directory) / "policy")
         if given.of == "pictures":
             policy = str(Path(directory) / "policy")
-            case = Case(DiffusionDPO(policy, Objective(1000.0)), _pairs("image_generation"))
+            case = Case(DiffusionDPO(policy, Objective(1000.0)), some_pairs("image_generation"))
         else:
             task = AnswerDPO(str(_BASE), Objective(0.1), _ASKING)
-            case = Case(task, _pairs("image_understanding"))
+            case = Case(task, some_pairs("image_understanding"))
         sides = [_ours(case, training), _plain(case, training)]
         seconds = np.zeros((training.num_steps, 2))
         for step in range(training.num_steps):
@@ -227,7 +228,8 @@ def _held(case: Case, training: Training) -> int:
 # ------------------------------------------------------------------------------------------ inputs
 
 
-def _pairs(task: Task) -> pa.Table:
+def some_pairs(task: Task) -> pa.Table:
+    """Drawn scenes in two tries each, or two answers about one; which is chosen means nothing."""
     rng = random.Random(_SEED)
     return pairs_to_table(_pair(number, task, rng) for number in range(_NUM_PAIRS))
 
@@ -252,13 +254,14 @@ def _pair(number: int, task: Task, rng: random.Random) -> Pair:
     return Pair(f"{number:04d}", prompt, *sides, "none", 1.0, 0.1, 1.0, 0.9, False, "kept")
 
 
-def _save_pipeline(directory: Path) -> None:
+def save_pipeline(directory: Path, **unet: Any) -> None:
+    """The sandbox's pipeline, untrained, with these settings of its UNet."""
     torch.manual_seed(_SEED)
     tokenizer = build_tokenizer(MAX_PROMPT_TOKENS, closed=True)
     pipeline = generator.assemble(
         generator.build_autoencoder(),
         generator.build_text_encoder(tokenizer),
-        generator.build_unet(),
+        UNet2DConditionModel.from_config({**generator.build_unet().config, **unet}),
         tokenizer,
     )
     pipeline.save_pretrained(directory)

@@ -29,9 +29,11 @@ def _ray_stays_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "init", init)
 
 
-def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str) -> str:
+def refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str, recipe: str = LAPTOP
+) -> str:
     """Run the loop without `--dry-run`; the message that it ends in."""
-    given = ["--recipe", LAPTOP, f"root={tmp_path / 'out'}", *overrides]
+    given = ["--recipe", recipe, f"root={tmp_path / 'out'}", *overrides]
     assert loop.main(given) == 2
     assert not (tmp_path / "out").exists()
     message = capsys.readouterr().err
@@ -87,6 +89,32 @@ def test_a_bad_row_is_named(
         file.write(line)
     found = refused(capsys, tmp_path, f"produce.prompts={prompts}")
     assert f"{prompts}: {message}" in found
+
+
+@pytest.mark.parametrize(
+    ("recipe", "key", "lacks", "made_by"),
+    [
+        ("answers", "labels.prompts", "absent/label.parquet", "questions --out absent`"),
+        ("video", "generator.path", "runs/absent/clips", "clips --out runs/absent/clips`"),
+    ],
+)
+def test_what_the_sandbox_does_not_ship_comes_with_the_command_that_makes_it(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    recipe: str,
+    key: str,
+    lacks: str,
+    made_by: str,
+) -> None:
+    file = f"jobs/recipes/{recipe}.yaml"
+    found = refused(capsys, tmp_path, f"{key}={lacks}", recipe=file)
+    assert f"{key}: " in found
+    assert lacks in found
+    assert f"python -m jobs.sandbox {made_by}" in found
+    # Without the oracle it may be anybody's recipe.
+    found = refused(capsys, tmp_path, f"{key}={lacks}", "evaluate.oracle=none", recipe=file)
+    assert lacks in found
+    assert "sandbox" not in found
 
 
 def test_a_row_of_the_wrong_type_is_named(

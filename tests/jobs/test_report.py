@@ -391,3 +391,28 @@ def test_curves_fit_their_frame():
     assert long.is_averaged
     assert len(long.points.split()) <= 300
     assert plots.line([(7, 1.0)]).points == "10.0,100.0"
+
+
+def test_a_local_judge_is_shown_beside_its_parent(data):
+    assert "Local judge" not in Page(render(data)).said()
+    common = {"unit": "share", "num": 120, "num_invalid": 2}
+    found = results.Localisation(
+        *("judge-north@1", "judge@1", "north<b>.parquet"),
+        (
+            Estimate("accuracy on the slice", 0.71, 0.6, 0.8, None, by="judge@1", **common),
+            Estimate("accuracy on the slice", 0.81, 0.7, 0.9, None, by="judge-north@1", **common),
+            Estimate("change of accuracy on the slice", 0.1, 0.02, 0.18, 0.0, **common),
+        ),
+    )
+    lost = results.Finding(
+        "max_overall_loss", "judge-north@1", False, 0.05, 0.1, message="lost too much"
+    )
+    decision = results.Decision("keep", "judge-north@1", "judge@1", (lost,))
+    text = render(dataclasses.replace(data, localisation=found, local_decision=decision))
+    said = Page(text).said()
+    assert "north<b>.parquet" in said
+    assert interval(0.1, 0.02, 0.18) in said
+    assert "parent kept lost too much" in said
+    # The change is what stands first; what each judge has follows on demand.
+    assert text.index("change of accuracy on the slice") < text.index("Parent and child")
+    assert text.index("Parent and child") < text.index("by judge-north@1")
