@@ -17,7 +17,9 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from factory.matchups import matchups
 from factory.prompts import PromptsFile
@@ -51,11 +53,13 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def _judge(at: Round) -> dict[str, float]:
-    """Judge against oracle on fresh pairs of held-out prompts."""
+def compared(at: Round, name: str, judges: Sequence[Any]) -> list[Group]:
+    """Fresh candidates of the base generator on held-out prompts, every two compared in both orders
+    by the judges and by the oracle; kept as `benchmark/NAME` in the root.
+    """
     from actors.stages import ORACLE, JudgeRef
 
-    directory = at.root / "benchmark" / "heldout"
+    directory = at.root / "benchmark" / name
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     with ray_session(at.recipe):
@@ -65,11 +69,16 @@ def _judge(at: Round) -> dict[str, float]:
             at.recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=_NUM_CANDIDATES,
-            judges=[judge_ref(at), JudgeRef(ORACLE, ORACLE_NAME)],
+            judges=[*judges, JudgeRef(ORACLE, ORACLE_NAME)],
             strategy=RoundRobin(),
         )
+    return read_groups(directory, settled.files)
+
+
+def _judge(at: Round) -> dict[str, float]:
+    """Judge against oracle on fresh pairs of held-out prompts."""
     agreed, flipped = [], []
-    for group in read_groups(directory, settled.files):
+    for group in compared(at, "heldout", [judge_ref(at)]):
         truth = _preferences(group, ORACLE_NAME)
         for ids, (preference, is_flipped) in _preferences(group, at.address("judge")).items():
             flipped.append(is_flipped)

@@ -19,31 +19,25 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from actors.stages import ORACLE, JudgeRef, OnnxRef
+from actors.stages import JudgeRef, OnnxRef
 from factory.intervals import bootstrap_of_sums
 from factory.localisation import share_kept
 from factory.matchups import Matchup, matchups
-from factory.prompts import PromptsFile
-from factory.ranking import RoundRobin
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
 from jobs import cli, results
 from jobs.judging import judge_ref
 from jobs.loop import run_stages
-from jobs.pipelines import read_groups, run_pipeline
-from jobs.ray_session import ray_session
-from jobs.stages.produce import generator_ref
-from jobs.workspace import Round, champion
+from jobs.workspace import Round
 from schemas.recipe import load
 from schemas.rows import Group
+from tests.benchmarks.closed_loop import compared
 
-_NUM_CANDIDATES = 4
 _FILES = {"weights": "model.safetensors", "onnx": "judge.onnx", "int8": "judge.int8.onnx"}
 
 
@@ -64,7 +58,7 @@ def main() -> None:
         "onnx": OnnxRef(str(directory), "onnx@1", _FILES["onnx"]),
         "int8": OnnxRef(str(directory), "int8@1", _FILES["int8"]),
     }
-    groups = compared(at, forms)
+    groups = compared(at, "light", list(forms.values()))
     figures: dict[str, Any] = {"pairs": 0}
     right = {form: verdicts(groups, f"{form}@1") for form in forms}
     figures["pairs"] = len(right["teacher"])
@@ -90,24 +84,6 @@ def main() -> None:
             f"{form}_mb": round((directory / file).stat().st_size / 1e6, 2),
         }
     print(json.dumps(figures))
-
-
-def compared(at: Round, forms: dict[str, Any]) -> list[Group]:
-    """Fresh candidates on held-out prompts, all compared by every form and by the oracle."""
-    directory = at.root / "benchmark" / "light"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    with ray_session(at.recipe):
-        _, settled = run_pipeline(
-            PromptsFile(at.recipe.evaluate.prompts),
-            directory,
-            at.recipe,
-            generators=[generator_ref(champion(at), at)],
-            num_candidates=_NUM_CANDIDATES,
-            judges=[*forms.values(), JudgeRef(ORACLE, ORACLE_NAME)],
-            strategy=RoundRobin(),
-        )
-    return read_groups(directory, settled.files)
 
 
 def verdicts(groups: list[Group], judge: str) -> list[tuple[str, float]]:
