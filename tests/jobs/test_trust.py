@@ -11,7 +11,7 @@ from jobs.stages.align import STAGE as ALIGN
 from jobs.stages.align import trainer
 from jobs.stages.evaluate import STAGE as EVALUATE
 from jobs.stages.label import STAGE as LABEL
-from jobs.stages.localise import _judge
+from jobs.stages.localise import STAGE as LOCALISE
 from jobs.stages.produce import STAGE as PRODUCE
 from jobs.stages.train_judge import STAGE as TRAIN_JUDGE
 from jobs.stages.train_judge import judge_task
@@ -75,10 +75,11 @@ def test_trust_in_one_checkpoint_is_none_in_another(tmp_path: Path) -> None:
     line = "localise={name: judge-north, labels: l, num_steps: 1, batch_size: 1, learning_rate: 1}"
     on = "judge.trust_remote_code=true"
     local = Round(recipe(tmp_path, line, on), 1)
-    assert _judge(local).trust_remote_code
+    assert LOCALISE.settings(local)["trust_remote_code"]
     for said in (False, True):
         more = [f"localise.parent={OTHER}", f"localise.trust_remote_code={str(said).lower()}"]
-        assert _judge(Round(recipe(tmp_path, line, on, *more), 1)).trust_remote_code is said
+        settings = LOCALISE.settings(Round(recipe(tmp_path, line, on, *more), 1))
+        assert settings.get("trust_remote_code", False) is said
 
 
 def test_a_plan_names_what_is_trusted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
