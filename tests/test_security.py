@@ -14,8 +14,8 @@ TREES = {
     for package in PACKAGES
     for path in sorted(Path(package).rglob("*.py"))
 }
-#: Classes whose files are text: tokenizers and processors.
-_NO_WEIGHTS = {"AutoProcessor", "AutoTokenizer", "AutoImageProcessor"}
+#: Classes whose files are text: configurations, tokenizers and processors.
+_NO_WEIGHTS = {"AutoConfig", "AutoProcessor", "AutoTokenizer", "AutoImageProcessor"}
 #: Classes that would run the code of a checkpoint.
 _RUN_CODE = {*_NO_WEIGHTS, "AutoModelForImageTextToText", "DiffusionPipeline"}
 _UNSAFE = {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}

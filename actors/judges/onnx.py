@@ -181,7 +181,7 @@ class OnnxJudge:
 
         self.name = name
         specification = specification or JudgeSpecification.load(path.parent)
-        config = AutoConfig.from_pretrained(path.parent)
+        config = AutoConfig.from_pretrained(path.parent, trust_remote_code=False)
         self.format = PromptFormat(specification, load_processor(str(path.parent), config))
         for task in specification.tasks.values():
             check_scale(self.format, task)

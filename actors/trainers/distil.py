@@ -40,6 +40,7 @@ class DistilTask:
     rules: what the teacher's score differences say of its duels, for each task.
     score_weight: of the squared error of scores, as a share of the scale.
     verdict_weight: of the divergence from the teacher's verdicts, in nats.
+    trust_remote_code: run the code that comes with the teacher.
     """
 
     teacher: str
@@ -49,6 +50,7 @@ class DistilTask:
     vision_layers: int | None = None
     score_weight: float = 1.0
     verdict_weight: float = 1.0
+    trust_remote_code: bool = False
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -87,7 +89,14 @@ class DistilLearner:
         self.task = task
         self._device = device
         self._judge = JudgeLearner(
-            JudgeTask(task.teacher, task.specification, pair_share=0.0), device, dtype
+            JudgeTask(
+                task.teacher,
+                task.specification,
+                pair_share=0.0,
+                trust_remote_code=task.trust_remote_code,
+            ),
+            device,
+            dtype,
         )
         keep_layers(self._judge.module, task.text_layers, task.vision_layers)
 

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from actors.judges.eyes import Shown, check_family, eyes_of, load_processor, save_processor
+from actors.judges.local import local_directory
 from actors.judges.looks import Look, look_at
 from actors.judges.prompts import Medium, PromptFormat
 from actors.storage import local_model
@@ -185,9 +186,9 @@ class JudgeLearner:
 
         self.task = task
         self.device = device
-        self._base = local_model(task.base)
-        check_family(self._base)
         trust = trusted(task.base, task.trust_remote_code)
+        self._base = local_directory(local_model(task.base), with_code=trust)
+        check_family(self._base)
         self._model = AutoModelForImageTextToText.from_pretrained(
             self._base, dtype=torch.float32, use_safetensors=True, trust_remote_code=trust
         ).to(device)

@@ -35,6 +35,7 @@ from jobs.stage import Outcome, Plan
 from jobs.summary import told
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
+from jobs.trust import code_settings
 from jobs.workspace import InputError, Round
 from schemas.arrow import duel_from_row, score_from_row
 from schemas.manifest import Parent
@@ -61,7 +62,11 @@ class DistilJudge:
         return fit_plan("groups", settings)
 
     def settings(self, at: Round) -> dict[str, Any]:
-        return {"seed": at.recipe.seed, "distil": _settings(at).model_dump()}
+        return {
+            "seed": at.recipe.seed,
+            "distil": _settings(at).model_dump(),
+            **code_settings(at.recipe.judge),
+        }
 
     def parents(self, at: Round) -> list[Parent]:
         return [at.parent("judge"), at.parent("groups"), at.parent("labels")]
@@ -164,6 +169,7 @@ def _task(at: Round, rules: Mapping[Task, RaoKupper]) -> Any:
         settings.vision_layers,
         settings.score_weight,
         settings.verdict_weight,
+        at.recipe.judge.trust_remote_code,
     )
 
 

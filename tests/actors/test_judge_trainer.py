@@ -101,3 +101,20 @@ def test_four_tasks_are_learned_in_any_precision_and_sharding(
         assert all(score.error is None for score in sitting.scores())
         assert sitting.duels([(0, 1)])[0].error is None
         assert sitting.justify_duel((0, 1), "first").startswith(("video", "answer", "image"))
+
+
+def test_a_base_on_the_hub_is_fetched_before_it_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def fetch(name: str, allow_patterns: list[str]) -> str:
+        asked.append(name)
+        assert not any(one.endswith((".py", ".bin")) for one in allow_patterns)
+        return BASE
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    task = JudgeTask("someone/a-base", JudgeSpecification.load(Path(BASE)), 0.5)
+    task.build(torch.device("cpu"), torch.float32).save(tmp_path)
+    assert asked == ["someone/a-base"]
+    assert (tmp_path / "tokenizer.json").is_file()
