@@ -2,15 +2,14 @@
 
     python -m jobs.sandbox prompts   --out jobs/recipes/prompts
     python -m jobs.sandbox generator --out factory/sandbox/weights/generator   (about 50 minutes)
-    python -m jobs.sandbox clips     --out runs/sandbox/clips                  (about 20 minutes)
+    python -m jobs.sandbox clips     --out factory/sandbox/weights/clips       (about an hour)
     python -m jobs.sandbox base      --out factory/sandbox/weights/base4       (about 90 minutes)
     python -m jobs.sandbox questions --out runs/questions
 
 The generator of clips is made from that of pictures, and the base looks at pictures of it, so that
 one comes first. The base knows four tasks; what lies in `weights/base` is an earlier one that knows
 pictures only (docs/decisions/0003 and 0011). `prompts` writes captions of pictures, and of clips;
-`questions` draws pictures and clips to ask about: those files hold media and are not shipped, and
-neither is the generator of clips (docs/decisions/0018).
+`questions` draws pictures and clips to ask about: those files hold media and are not shipped.
 Times are of one CPU core. Training saves as it goes, so a stopped run leaves a model that loads.
 """
 
@@ -36,7 +35,7 @@ QUESTIONS = {"heldout": 300, "label": 240, "produce": 600}
 #: half as many of which it sees clips.
 GALLERY = 3000
 #: Steps on clips that fit their captions, before a fifth as many on such that mostly do not.
-CLIP_STEPS = 520
+CLIP_STEPS = 2200
 #: Where the generator of pictures lies, from which the gallery and the generator of clips come.
 GENERATOR = "factory/sandbox/weights/generator"
 
