@@ -18,6 +18,9 @@ from factory.protocols import Judge
 from schemas.arrow import labels_from_table, opinions_to_table
 from schemas.rows import Duel, Group, Label, Opinion, Score
 
+#: Labels of one turn of a judge against the clock, and how many of them are not counted.
+_TURN, _WARM_UP = 30, 5
+
 
 class JudgeLabels:
     """Duels the sides of every pairwise label in both orders, and scores single sides.
@@ -116,8 +119,9 @@ def probe_groups(
 
 def judgements_per_second(refs: Sequence[ModelRef[Judge]], table: pa.Table) -> list[float]:
     """How many labels each judge takes in a second of one thread: both scores, and the duel in both
-    orders. The first label is not counted, since it pays for what is loaded late. The judges take
-    turns, so that a machine that slows down slows them all.
+    orders. The judges take turns, so that a machine that slows down slows them all; the first
+    labels of a turn are not counted, since they pay for what the one before has driven out of the
+    caches, and the very first ones for what is loaded late.
     """
     import torch
 
@@ -125,11 +129,16 @@ def judgements_per_second(refs: Sequence[ModelRef[Judge]], table: pa.Table) -> l
     # On a CPU the seconds that this process computed: another's work does not count.
     now = time.perf_counter if torch.cuda.is_available() else time.process_time
     judges = [ref.load() for ref in refs]
-    seconds = [0.0 for _ in judges]
+    seconds, num = [0.0 for _ in judges], 0
     labels = labels_from_table(table)
-    for at, label in enumerate(labels):
+    for at in range(0, len(labels), _TURN):
+        turn = labels[at : at + _TURN]
         for number, judge in enumerate(judges):
+            for label in turn[:_WARM_UP]:
+                opinion_of(judge, label, with_scores=True)
             began = now()
-            opinion_of(judge, label, with_scores=True)
-            seconds[number] += (now() - began) if at else 0.0
-    return [(len(labels) - 1) / one if one else math.nan for one in seconds]
+            for label in turn[_WARM_UP:]:
+                opinion_of(judge, label, with_scores=True)
+            seconds[number] += now() - began
+        num += len(turn[_WARM_UP:])
+    return [num / one if one else math.nan for one in seconds]

@@ -43,8 +43,8 @@ from schemas.places import Place
 from schemas.recipe import Distil
 from schemas.rows import Opinion, Task
 
-#: Labels on which the judges are timed: enough for a second of the fastest.
-_NUM_TIMED = 100
+#: Labels on which the judges are timed: some seconds of the slowest.
+_NUM_TIMED = 150
 
 
 class DistilJudge:
@@ -240,9 +240,9 @@ def _timed(files: list[Place]) -> pa.Table:
     for batch in label_batches(files, "heldout"):
         table = pa.Table.from_batches([batch])
         taken.append(table.filter(pc.is_valid(table["preference"])))
-        if sum(one.num_rows for one in taken) > _NUM_TIMED:
+        if sum(one.num_rows for one in taken) >= _NUM_TIMED:
             break
-    return pa.concat_tables(taken).slice(0, _NUM_TIMED + 1)
+    return pa.concat_tables(taken).slice(0, _NUM_TIMED)
 
 
 def _estimate(
