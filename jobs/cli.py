@@ -85,8 +85,8 @@ def add_judge(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument(
         "--judge",
         metavar="MODEL",
-        help="directory or hub name, asked as judge.specification says, or 'endpoint' for "
-        "evaluate.endpoint (default: the round's judge)",
+        help="directory or hub name, asked as judge.specification says, the ONNX file of a light "
+        "judge, or 'endpoint' for evaluate.endpoint (default: the round's judge)",
     )
     arguments.add_argument(
         "--round", type=int, default=1, metavar="N", help="whose judge it is (default: 1)"

@@ -1,7 +1,7 @@
 """Distil a judge into a lighter one that only scores, on groups that it judged.
 
-    python -m jobs.distil distil='{num_steps: 400, batch_size: 4, learning_rate: 3.0e-4,
-        text_layers: 2, is_exported: true}'
+    python -m jobs.distil distil='{num_steps: 500, batch_size: 4, learning_rate: 3.0e-4,
+        vision_layers: 3, is_exported: true}'
 
 The teacher is the round's judge. Both are compared on the held-out labels: the accuracy that is
 kept and the speed that is gained, of the weights and of each exported file. `jobs/stages/distil.py`

@@ -1,7 +1,9 @@
 """Distils the round's judge into a lighter one, on the groups that it judged.
 
-groups -> what score differences say of duels -> Ray Train + DeepSpeed -> LINE@N and its ONNX
-held-out labels -> both judges -> accuracy kept, speed gained -> promote, or keep the teacher
+    groups -> what score differences say of duels -> Ray Train + DeepSpeed -> LINE@N and its ONNX
+    held-out labels -> both judges -> accuracy kept, speed gained -> promote, or keep the teacher
+
+The held-out labels are those of all rounds so far, as for the teacher.
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ class DistilJudge:
         }
 
     def parents(self, at: Round) -> list[Parent]:
-        return [at.parent("judge"), at.parent("groups"), at.parent("labels")]
+        labels = [one.parent("labels") for one in (*at.earlier(), at)]
+        return [at.parent("judge"), at.parent("groups"), *labels]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         settings, groups = _settings(at), at.directory("groups")
