@@ -11,12 +11,16 @@ one comes first. The base knows four tasks; what lies in `weights/base` is an ea
 pictures only (docs/decisions/0003 and 0011). `prompts` writes captions of pictures, and of clips;
 `questions` draws pictures and clips to ask about: those files hold media and are not shipped.
 Times are of one CPU core. Training saves as it goes, so a stopped run leaves a model that loads.
+The base can be trained by several processes, each with documents of its own:
+
+    torchrun --nproc-per-node 2 -m jobs.sandbox base --out DIRECTORY
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--learning-rate", type=float, default=1e-3, metavar="RATE", help="base: at its peak"
     )
+    parser.add_argument(
+        "--batch-size", type=int, default=24, metavar="N", help="base: of each process"
+    )
     given = parser.parse_args(argv)
     given.out.mkdir(parents=True, exist_ok=True)
     if given.part == "prompts":
@@ -69,7 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write_questions(given.out, given.seed)
     else:
         steps = given.steps or 8000
-        _pretrain_base(given.out, given.seed, steps, given.start_from, given.learning_rate)
+        _pretrain_base(
+            given.out,
+            given.seed,
+            steps,
+            given.batch_size,
+            given.start_from,
+            given.learning_rate,
+        )
     return 0
 
 
@@ -149,12 +163,18 @@ def _train_clip_generator(out: Path, seed: int, num_steps: int, start_from: str 
 
 
 def _pretrain_base(
-    out: Path, seed: int, num_steps: int, start_from: str | None, learning_rate: float
+    out: Path,
+    seed: int,
+    num_steps: int,
+    batch_size: int,
+    start_from: str | None,
+    learning_rate: float,
 ) -> None:
     import torch
+    import torch.distributed as dist
 
     from factory.sandbox import gallery
-    from factory.sandbox.base_vlm import SPECIFICATION, pretrain_base
+    from factory.sandbox.base_vlm import SPECIFICATION, pretrain_base, rank
 
     torch.set_num_threads(1)
 
@@ -163,26 +183,35 @@ def _pretrain_base(
         processor.save_pretrained(out)
         SPECIFICATION.save(out)
 
-    images = _gallery(seed)
-    clips = list(gallery.drawn_clips(GALLERY // 2, seed + 2))
+    if dist.is_torchelastic_launched():
+        dist.init_process_group("gloo")
+    # Each process has a gallery of its own, and all of them together one of the whole size.
+    gallery_size = GALLERY // int(os.environ.get("WORLD_SIZE", "1"))
+    gallery_seed = seed + 10 * rank()
+    images = _gallery(gallery_seed, gallery_size)
+    clips = list(gallery.drawn_clips(gallery_size // 2, gallery_seed + 2))
     _log(f"gallery: {len(clips)} series of clips drawn")
-    save(
-        *pretrain_base(
-            images,
-            clips,
-            num_steps,
-            24,
-            seed,
-            _log,
-            _save_copy(save),
-            500,
-            start_from,
-            learning_rate,
-        )
+    model, processor = pretrain_base(
+        images,
+        clips,
+        num_steps,
+        batch_size,
+        seed,
+        _log if rank() == 0 else _ignore,
+        _save_copy(save) if rank() == 0 else None,
+        500,
+        start_from,
+        learning_rate,
     )
+    if rank() == 0:
+        save(model, processor)
 
 
-def _gallery(seed: int) -> list[Any]:
+def _ignore(*_: Any) -> None:
+    """What one process logs and saves is enough."""
+
+
+def _gallery(seed: int, size: int) -> list[Any]:
     """Pictures for the base, half drawn and half of the shipped generator; none of a caption that
     a shipped prompts file has.
     """
@@ -196,13 +225,13 @@ def _gallery(seed: int) -> list[Any]:
     )
     pipeline.set_progress_bar_config(disable=True)
     shipped = sample_captions(sum(PROMPTS.values()), seed=0)
-    captions = sample_captions(GALLERY, seed + 1, exclude=frozenset(shipped))
-    found: list[Any] = list(gallery.drawn(GALLERY, seed))
+    captions = sample_captions(size, seed + 1, exclude=frozenset(shipped))
+    found: list[Any] = list(gallery.drawn(size, seed))
     _log(f"gallery: {len(found)} series drawn")
     for series in gallery.generated(pipeline, captions, seed):
         found.append(series)
         if len(found) % 250 == 0:
-            _log(f"gallery: {len(found)} of {2 * GALLERY} series")
+            _log(f"gallery: {len(found)} of {2 * size} series")
     return found
 
 

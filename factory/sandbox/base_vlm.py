@@ -1,25 +1,31 @@
 """The sandbox base vision-language model: a small LLaVA, pretrained from scratch on drawn scenes.
 
-It learns what a verdict is made of, and nothing of it from a preference: to *describe* a picture
-or a clip, to *answer* a question about it, to *check* answers and captions, and to *follow* what
-moves. Describing, answering and following know what was drawn; checking a caption goes by what the
-oracle sees, element by element (`gallery`). Checking is the dense task that makes a judge learnable
+It learns what a verdict is made of, and nothing of it from a preference: to *see* the things in a
+picture or a clip, to *describe* it, to *answer* a question about it, to *check* answers and
+captions, and to *follow* what moves. Describing, answering and following know what was drawn;
+seeing, and checking a caption element by element, go by what the oracle sees (`gallery`). Checking is the dense task that makes a judge learnable
 at this size: after every word the model predicts whether that word is true, after the caption how
 clean the picture is and a grade for how many words were wrong, and after two sides which of them is
 closer, and why. The judge is fine-tuned from this base (`jobs.train_judge`), as real judges are
 from real base models.
+
+What the oracle finds half right is learned as that: a yes for its share and a no for the rest, or a
+number between its two neighbours. A word for either side of a threshold would teach the model to be
+sure where the oracle is not.
 
 A clip is its frames in a row, each through the vision tower as a picture.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import (
@@ -59,9 +65,19 @@ from factory.sandbox.reasons import (
     reasons_of_one,
     reasons_of_two,
 )
+from factory.sandbox.sight import Blob
 from factory.sandbox.tokenizer import EOS, IMAGE, build_tokenizer
-from factory.sandbox.world import Scene, caption, sample_scene
-from schemas.rows import Preference, Task
+from factory.sandbox.world import (
+    BACKGROUNDS,
+    COLOURS,
+    DIRECTIONS,
+    SIZES,
+    SPEEDS,
+    Scene,
+    caption,
+    sample_scene,
+)
+from schemas.rows import Preference, Task, seed_of
 
 PATCH = 8
 TOKENS_PER_IMAGE = (SIDE // PATCH) ** 2
@@ -141,13 +157,13 @@ def build_processor() -> LlavaProcessor:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
-    """An untrained LLaVA of 1.4 million parameters: a 4-layer ViT and a 4-layer decoder."""
+    """An untrained LLaVA of 2 million parameters: an 8-layer ViT and a 4-layer decoder."""
     return LlavaForConditionalGeneration(
         LlavaConfig(
             vision_config=CLIPVisionConfig(
                 hidden_size=_WIDTH,
                 intermediate_size=2 * _WIDTH,
-                num_hidden_layers=4,
+                num_hidden_layers=8,
                 num_attention_heads=4,
                 image_size=SIDE,
                 patch_size=PATCH,
@@ -178,35 +194,74 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGenera
 
 
 class Document:
-    """One training text under construction: token ids, and what each position should predict."""
+    """One training text under construction: token ids, and what each position should predict.
+
+    targets: the likelier of the two tokens to predict at each position, _IGNORED where nothing is.
+    others: the other one; where the target is certain, the target again.
+    shares: probability of the target, 0.5 to 1.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer
         self.ids: list[int] = [tokenizer.bos_token_id]
         self.targets: list[int] = [_IGNORED]
+        self.others: list[int] = [_IGNORED]
+        self.shares: list[float] = [1.0]
         self.pictures: list[Pixels] = []
 
     def say(self, text: str) -> None:
         """Append text that is given, not predicted."""
-        ids = self._tokenizer(text, add_special_tokens=False).input_ids
+        self._append(self._tokenizer(text, add_special_tokens=False).input_ids)
+
+    def _append(self, ids: list[int]) -> None:
         self.ids += ids
         self.targets += [_IGNORED] * len(ids)
+        self.others += [_IGNORED] * len(ids)
+        self.shares += [1.0] * len(ids)
 
     def show(self, *pictures: Pixels) -> None:
         """Append a picture, or the frames of a clip."""
         self.say(IMAGE * TOKENS_PER_IMAGE * len(pictures))
         self.pictures += pictures
 
-    def expect(self, word: str) -> None:
-        """The last position so far should predict `word`, whatever text follows it."""
-        self.targets[-1] = self._tokenizer.convert_tokens_to_ids(word)
+    def expect(self, word: str, share: float = 1.0, other: str | None = None) -> None:
+        """The last position so far should predict `word`, whatever text follows it.
+
+        Args:
+            word: a single token.
+            share: its probability.
+            other: what has the rest of the probability.
+        """
+        likely, less = (word, other or word) if share >= 0.5 or other is None else (other, word)
+        self.targets[-1] = self._tokenizer.convert_tokens_to_ids(likely)
+        self.others[-1] = self._tokenizer.convert_tokens_to_ids(less)
+        self.shares[-1] = max(share, 1.0 - share)
+
+    def expect_right(self, share: float) -> None:
+        """The last position should predict a yes with this probability, and else a no."""
+        self.expect("yes", share, "no")
+
+    def expect_number(self, value: float) -> None:
+        """The last position should predict the two whole numbers around `value`, 0 to 9, the nearer
+        one with the higher probability, so that their mean is `value`.
+        """
+        low = min(8, int(value))
+        self.expect(str(low), 1.0 - (value - low), str(low + 1))
 
     def answer(self, text: str) -> None:
         """Append text that is predicted token by token."""
         for token in self._tokenizer(text, add_special_tokens=False).input_ids:
-            self.targets[-1] = token
-            self.ids.append(token)
-            self.targets.append(_IGNORED)
+            self.targets[-1], self.others[-1], self.shares[-1] = token, token, 1.0
+            self.take()
+
+    def answer_number(self, value: float) -> None:
+        """Append the whole number next to `value`, 0 to 9, predicted as by `expect_number`."""
+        self.expect_number(value)
+        self.take()
+
+    def take(self) -> None:
+        """Append what is expected, the likelier of two."""
+        self._append([self.targets[-1]])
 
 
 def _elements(document: Document, seen: Measurement, moved: ClipMeasurement | None) -> None:
@@ -215,7 +270,7 @@ def _elements(document: Document, seen: Measurement, moved: ClipMeasurement | No
 
     def word(text: str, right: float) -> None:
         document.say(text)
-        document.expect("yes" if right >= 0.5 else "no")
+        document.expect_right(right)
 
     for index, (thing, found) in enumerate(zip(stated.things, seen.things, strict=True)):
         if index > 0 and stated.relation is not None:
@@ -257,7 +312,7 @@ def _check(document: Document, found: Measurement | ClipMeasurement) -> None:
         _elements(document, found, None)
         _rate(document, "clean :", found.clean)
     document.say("check :")
-    document.expect(str(grade(found.num_wrong)))
+    document.expect_number(grade(found.num_wrong))
 
 
 def _follow(document: Document, way: Sequence[tuple[float, float]] | None) -> None:
@@ -265,32 +320,34 @@ def _follow(document: Document, way: Sequence[tuple[float, float]] | None) -> No
     the side, across and down; "none" where nothing is followed.
     """
     for number in range(SHOWN_FRAMES):
-        x, y = ("none", "none") if way is None else map(_tenth, way[number])
-        document.say(f"frame {number + 1}")
-        document.expect(x)
-        document.say(":")
-        document.expect(y)
+        for text, axis in ((f"frame {number + 1}", 0), (":", 1)):
+            document.say(text)
+            if way is None:
+                document.expect("none")
+            else:
+                document.expect_number(_tenths(way[number][axis]))
 
 
-def _tenth(share: float) -> str:
-    return str(min(9, max(0, int(10 * share))))
+def _tenths(share: float) -> float:
+    """A place in tenths of the side, 0 to 9: whole in the middle of each tenth."""
+    return min(9.0, max(0.0, 10 * share - 0.5))
 
 
 def _confirm(document: Document, direction: float, speed: float) -> None:
     """Append whether direction and speed are as stated."""
     for text, right in (("direction :", direction), ("dynamic degree :", speed)):
         document.say(text)
-        document.expect("yes" if right >= 0.5 else "no")
+        document.expect_right(right)
 
 
 def _rate(document: Document, text: str, share: float) -> None:
     document.say(text)
-    document.expect(str(1 + round(4 * share)))
+    document.expect_number(1.0 + 4.0 * share)
 
 
-def grade(num_wrong: float) -> int:
-    """Five grades of fit, from the number of wrong elements: 0, 1, 2, 3 to 4, more."""
-    return 5 - sum(num_wrong >= limit for limit in (0.5, 1.5, 2.5, 4.5))
+def grade(num_wrong: float) -> float:
+    """A grade of fit, 5 to 1, from the number of wrong elements."""
+    return float(np.interp(num_wrong, (0.0, 1.0, 2.0, 3.5, 5.5), (5.0, 4.0, 3.0, 2.0, 1.0)))
 
 
 def checking_document(
@@ -332,9 +389,7 @@ def checking_document(
 
 def _explain(document: Document, why: str) -> None:
     """Append the grade, which is predicted already, and the reason for it: as a judge is read."""
-    grade = document.targets[-1]
-    document.ids.append(grade)
-    document.targets.append(_IGNORED)
+    document.take()
     document.say(REASON)
     document.answer(f"{why} {EOS}")
 
@@ -353,6 +408,81 @@ def _conclude(document: Document, medium: str, closer: Preference, why: str) -> 
         document.answer(f"{medium} {better}")
         document.say(f"is better than {medium} {worse} . {REASON}")
     document.answer(f"{why} {EOS}")
+
+
+#: Things that are told of one picture or clip: the largest ones.
+_MAX_TOLD = 4
+#: Way over a whole clip, in sides, from which a thing is said to move.
+_MOVING = 0.07
+
+
+def seeing_document(
+    tokenizer: PreTrainedTokenizerFast, gallery: Sequence[Series | ClipSeries], rng: random.Random
+) -> Document:
+    """One picture or clip and each thing that the oracle sees in it, from left to right: place,
+    size, colour and shape; in a clip also how far it moves, and where to.
+
+    A checked caption asks a yes or no of each word, which says little of what is there instead.
+    What a thing is seen as, whoever asks, is learned from this.
+    """
+    series = rng.choice(gallery)
+    if rng.random() < 0.5:
+        series = series.mirror()
+    at = rng.randrange(len(series.sights))
+    document = Document(tokenizer)
+    way_of: dict[int, tuple[float, float]] = {}
+    if isinstance(series, Series):
+        document.say("image :")
+        document.show(series.pictures[at])
+        blobs = list(series.sights[at].blobs)
+    else:
+        document.say("video :")
+        document.show(*series.clips[at])
+        tracks = series.sights[at].tracks
+        blobs = [track.blob for track in tracks]
+        way_of = {id(track.blob): track.way for track in tracks}
+    document.say("things :")
+    largest = sorted(blobs, key=lambda blob: -blob.area)[:_MAX_TOLD]
+    for blob in sorted(largest, key=lambda blob: blob.x):
+        document.answer_number(_tenths(blob.x))
+        document.answer_number(_tenths(blob.y))
+        document.answer(_size(blob))
+        document.answer(_nearest(blob.colour, COLOURS))
+        document.answer(max(blob.fits, key=lambda shape: blob.fits[shape]))
+        if not isinstance(series, Series):
+            _tell_way(document, way_of[id(blob)])
+    document.answer("on")
+    document.answer(_nearest(series.sights[at].background, BACKGROUNDS))
+    _rate(document, "clean :", series.sights[at].clean)
+    if not isinstance(series, Series):
+        _rate(document, "consistency :", series.sights[at].consistency)
+    return document
+
+
+def _tell_way(document: Document, way: tuple[float, float]) -> None:
+    for step in way:
+        document.answer_number(min(9.0, max(0.0, 4.5 + 10 * step)))
+    length = math.hypot(*way)
+    if length < _MOVING:
+        document.answer("none none")
+        return
+    along = {name: way[0] * x + way[1] * y for name, (x, y) in DIRECTIONS.items()}
+    document.answer(max(along, key=lambda name: along[name]))
+    document.answer(_nearest_ratio(length, SPEEDS))
+
+
+def _size(blob: Blob) -> str:
+    return _nearest_ratio(blob.extent, SIZES)
+
+
+def _nearest_ratio(value: float, options: Mapping[str, float]) -> str:
+    return min(options, key=lambda name: abs(math.log(max(value, 1e-6) / options[name])))
+
+
+def _nearest(
+    colour: tuple[float, float, float], palette: Mapping[str, tuple[int, int, int]]
+) -> str:
+    return min(palette, key=lambda name: math.dist(colour, palette[name]))
 
 
 def answering_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Document:
@@ -470,26 +600,41 @@ def _show_scene(document: Document, rng: random.Random) -> Scene:
 
 
 def collate(documents: list[Document], pad: int) -> dict[str, Tensor]:
-    """Pad documents on the right: ids, mask and targets [B, T]; pictures [P, 3, H, W]."""
+    """Pad documents on the right: ids, mask, targets, others and shares [B, T]; pictures
+    [P, 3, H, W].
+    """
     length = max(len(document.ids) for document in documents)
     shape = (len(documents), length)
     ids = torch.full(shape, pad)
     targets = torch.full(shape, _IGNORED)
+    others = torch.full(shape, _IGNORED)
+    shares = torch.ones(shape)
     mask = torch.zeros(shape, dtype=torch.long)
     for row, document in enumerate(documents):
         size = len(document.ids)
         ids[row, :size] = torch.tensor(document.ids)
         targets[row, :size] = torch.tensor(document.targets)
+        others[row, :size] = torch.tensor(document.others)
+        shares[row, :size] = torch.tensor(document.shares)
         mask[row, :size] = 1
     pictures = np.stack([picture for document in documents for picture in document.pictures])
     pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-    return {"input_ids": ids, "attention_mask": mask, "targets": targets, "pixel_values": pixels}
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "targets": targets,
+        "others": others,
+        "shares": shares,
+        "pixel_values": pixels,
+    }
 
 
 def answer_loss(
     model: LlavaForConditionalGeneration, batch: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy at the positions that have a target, and the share of them predicted right."""
+    """Cross-entropy at the positions that have a target, and the share of those that are predicted
+    right, the likelier of two being right.
+    """
     hidden = model.model(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
@@ -500,11 +645,22 @@ def answer_loss(
     logits = model.lm_head(hidden[asked])
     targets = batch["targets"][asked]
     right = (logits.argmax(-1) == targets).float().mean()
-    return F.cross_entropy(logits, targets), right
+    shares = batch["shares"][asked]
+    losses = shares * F.cross_entropy(logits, targets, reduction="none")
+    losses += (1.0 - shares) * F.cross_entropy(logits, batch["others"][asked], reduction="none")
+    return losses.mean(), right
 
 
 #: Documents of each kind in a step, for a batch size of 24.
-_MIX = {"images": 13, "clips": 13, "motions": 4, "answers": 5, "tellings": 1}
+_MIX = {
+    "images": 13,
+    "clips": 13,
+    "motions": 4,
+    "answers": 5,
+    "tellings": 1,
+    "sights": 12,
+    "tracks": 6,
+}
 
 
 def pretrain_base(
@@ -519,7 +675,8 @@ def pretrain_base(
     start_from: str | None = None,
     learning_rate: float = 1e-3,
 ) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
-    """Pretrain the base.
+    """Pretrain the base; in several processes of a torch.distributed group, with the mean of their
+    gradients.
 
     Args:
         images: pictures to check captions against.
@@ -530,25 +687,25 @@ def pretrain_base(
         log: gets a line every 50 steps: loss, and share of predicted tokens that are right.
         save: called every `save_every` steps, so that a run that is stopped leaves a model.
         save_every: steps.
-        start_from: directory of an earlier base, to go on from; from scratch where not given.
+        start_from: directory of an earlier base, to go on from; from scratch where not given. What
+            layers it has fewer of are added, and change nothing at first.
         learning_rate: at its peak.
     """
-    torch.manual_seed(seed)
-    rng = random.Random(seed)
+    torch.manual_seed(seed)  # the same weights in each process, and documents of its own
+    rng = random.Random(seed_of("documents", seed, rank()))
     processor = build_processor()
     tokenizer = processor.tokenizer
     model = build_model(tokenizer)
     if start_from is not None:
-        earlier = LlavaForConditionalGeneration.from_pretrained(
-            start_from, dtype=torch.float32, use_safetensors=True
-        )
-        model.load_state_dict(earlier.state_dict())
+        _go_on_from(model, start_from)
     makers: dict[str, Callable[[], Document]] = {
         "images": lambda: checking_document(tokenizer, images, rng),
         "clips": lambda: checking_document(tokenizer, clips, rng),
         "motions": lambda: motion_document(tokenizer, rng),
         "answers": lambda: answering_document(tokenizer, rng),
         "tellings": lambda: telling_document(tokenizer, rng),
+        "sights": lambda: seeing_document(tokenizer, images, rng),
+        "tracks": lambda: seeing_document(tokenizer, clips, rng),
     }
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.02
@@ -565,6 +722,7 @@ def pretrain_base(
             loss, right = answer_loss(model, batch)
             loss.backward()
             sums[kind] = [sums[kind][0] + loss.item(), sums[kind][1] + right.item()]
+        _average_gradients(model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -580,3 +738,36 @@ def pretrain_base(
         if save is not None and (step + 1) % save_every == 0:
             save(model, processor)
     return model.eval(), processor
+
+
+def rank() -> int:
+    """The number of this process in its torch.distributed group; 0 where there is none."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def _average_gradients(model: LlavaForConditionalGeneration) -> None:
+    if not dist.is_initialized():
+        return
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= dist.get_world_size()
+
+
+def _go_on_from(model: LlavaForConditionalGeneration, directory: str) -> None:
+    """Take over an earlier base's weights. A vision layer that it has not is made to add nothing to
+    its input, so that the model is the earlier one until it is trained.
+    """
+    earlier = LlavaForConditionalGeneration.from_pretrained(
+        directory, dtype=torch.float32, use_safetensors=True
+    )
+    missing, unknown = model.load_state_dict(earlier.state_dict(), strict=False)
+    layers = model.model.vision_tower.encoder.layers
+    num_known = len(earlier.model.vision_tower.encoder.layers)
+    added = {f"{name}." for name, one in model.named_modules() if one in list(layers[num_known:])}
+    if unknown or any(not name.startswith(tuple(added)) for name in missing):
+        raise ValueError(f"{directory}: not an earlier base; other weights: {missing + unknown}")
+    for layer in layers[num_known:]:
+        for last in (layer.self_attn.out_proj, layer.mlp.fc2):
+            torch.nn.init.zeros_(last.weight)
+            torch.nn.init.zeros_(last.bias)
