@@ -3,11 +3,11 @@
 It learns what a verdict is made of, and nothing of it from a preference: to *see* the things in a
 picture or a clip, to *describe* it, to *answer* a question about it, to *check* answers and
 captions, and to *follow* what moves. Describing, answering and following know what was drawn;
-seeing, and checking a caption element by element, go by what the oracle sees (`gallery`). Checking is the dense task that makes a judge learnable
-at this size: after every word the model predicts whether that word is true, after the caption how
-clean the picture is and a grade for how many words were wrong, and after two sides which of them is
-closer, and why. The judge is fine-tuned from this base (`jobs.train_judge`), as real judges are
-from real base models.
+seeing, and checking a caption element by element, go by what the oracle sees (`gallery`). Checking
+is the dense task that makes a judge learnable at this size: after every word the model predicts
+whether that word is true, after the caption how clean the picture is and a grade for how many words
+were wrong, and after two sides which of them is closer, and why. The judge is fine-tuned from this
+base (`jobs.train_judge`), as real judges are from real base models.
 
 What the oracle finds half right is learned as that: a yes for its share and a no for the rest, or a
 number between its two neighbours. A word for either side of a threshold would teach the model to be
