@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,19 @@ class Beginning:
     cache: tuple[tuple[Tensor, Tensor], ...]
     length: int
     logits: Tensor
+
+
+class Written(NamedTuple):
+    """What the model wrote after a prompt.
+
+    ids: tokens before a stop.
+    is_cut: whether the length limit came before a stop.
+    least_p: probability of the least probable token, the stop among them.
+    """
+
+    ids: list[int]
+    is_cut: bool
+    least_p: float
 
 
 @dataclass(frozen=True)
@@ -98,32 +111,35 @@ class Decoder:
     @torch.inference_mode()
     def generate(
         self, texts: Sequence[Text], max_tokens: int, stops: Sequence[int]
-    ) -> list[tuple[list[int], bool]]:
-        """What the model writes after each prompt, greedily.
-
-        Returns:
-            for each the token ids before a stop, and whether the limit came first.
-        """
+    ) -> list[Written]:
+        """What the model writes after each prompt, greedily."""
         rows = [self._row(text, self._beginning(text, texts, leave=1), ()) for text in texts]
-        written: dict[int, tuple[list[int], bool]] = {}
+        written: dict[int, Written] = {}
         for batch in self._batches(rows):
             tokens = self._write([rows[at] for at in batch], max_tokens, set(stops))
-            for at, ids in zip(batch, tokens, strict=True):
+            for at, (ids, p) in zip(batch, tokens, strict=True):
                 stop = next((i for i, one in enumerate(ids) if one in set(stops)), None)
-                written[at] = (ids[:stop], stop is None)
+                least = min(p if stop is None else p[: stop + 1], default=1.0)
+                written[at] = Written(ids[:stop], stop is None, least)
         return [written[at] for at in range(len(texts))]
 
-    def _write(self, rows: Sequence[Row], max_tokens: int, stops: set[int]) -> list[list[int]]:
+    def _write(
+        self, rows: Sequence[Row], max_tokens: int, stops: set[int]
+    ) -> list[tuple[list[int], list[float]]]:
+        """Tokens and their probabilities for each row, some of them after a stop."""
         output, cache, mask = self._forward(rows, 1)
         positions = torch.stack([row.positions[:, -1] for row in rows], dim=1)  # [axes, B]
         # After a picture the text goes on from the largest of its axes' positions.
         positions = positions.amax(dim=0, keepdim=True).expand_as(positions).clone()
-        made: list[list[int]] = [[] for _ in rows]
+        made: list[tuple[list[int], list[float]]] = [([], []) for _ in rows]
         for step in range(max_tokens):
-            tokens = output[:, -1].argmax(-1)
-            for ids, token in zip(made, tokens.tolist(), strict=True):
+            log_p, tokens = output[:, -1].float().log_softmax(-1).max(-1)
+            for (ids, p), token, chance in zip(
+                made, tokens.tolist(), log_p.exp().tolist(), strict=True
+            ):
                 ids.append(token)
-            if step + 1 == max_tokens or all(stops & set(ids) for ids in made):
+                p.append(chance)
+            if step + 1 == max_tokens or all(stops & set(ids) for ids, _ in made):
                 break
             positions += 1
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)

@@ -128,7 +128,8 @@ class TransformersSitting(ReadSitting):
 
     def justify_duel(self, match: Match, preference: Preference) -> str:
         """Why one of two sides is preferred, as the judge writes it after its answer; empty where
-        the specification asks for no reasons, or a side cannot be judged.
+        the specification asks for no reasons, a side cannot be judged, or the judge is not as sure
+        of what it writes as the specification wants.
         """
         if not self.task.reason or any(self._errors(match)):
             return ""
@@ -144,8 +145,10 @@ class TransformersSitting(ReadSitting):
     def _reason(self, asked: Text, answer: str) -> str:
         said = self.judge.format.answer_ids(f"{answer} {self.task.reason}")
         text = Text((*asked.ids, *said), asked.media, asked.cuts)
-        ((ids, _),) = self.decoder.generate([text], self.task.max_tokens, self.judge.stops)
-        return self.judge.format.read(ids)
+        (written,) = self.decoder.generate([text], self.task.max_tokens, self.judge.stops)
+        if written.least_p < self.task.reason_confidence:
+            return ""
+        return self.judge.format.read(written.ids)
 
     def read_scores(self, indices: Sequence[int]) -> list[Found]:
         with self._counted(indices):
@@ -185,7 +188,7 @@ class TransformersSitting(ReadSitting):
     def _write(self, texts: Sequence[Text]) -> list[tuple[str, bool]]:
         """What the model writes after each prompt, and whether the length limit cut it."""
         written = self.decoder.generate(texts, self.task.max_tokens, self.judge.stops)
-        return [(self.judge.format.read(ids), is_cut) for ids, is_cut in written]
+        return [(self.judge.format.read(one.ids), one.is_cut) for one in written]
 
 
 def local_directory(path: str, *, with_code: bool = False) -> str:

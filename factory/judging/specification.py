@@ -66,6 +66,8 @@ class TaskSpecification:
     max_tokens: length limit of an answer that is read from text.
     reason: what is said after an answer to ask for its justification; none is asked for, and none
         learned, where it is empty.
+    reason_confidence: a justification with a token less probable than this is not given. A judge
+        that writes down what it is not sure of gives reasons that are not there.
     """
 
     pointwise: str
@@ -78,6 +80,7 @@ class TaskSpecification:
     dimensions: tuple[Dimension, ...] = ()
     max_tokens: int = 256
     reason: str = ""
+    reason_confidence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,10 @@ def _check(name: str, task: TaskSpecification) -> None:
         raise SpecificationError(f"{name}.score: needs {{score}} once")
     if task.num_frames < 1:
         raise SpecificationError(f"{name}.num_frames: {task.num_frames} is less than one")
+    if not 0 <= task.reason_confidence < 1:
+        raise SpecificationError(
+            f"{name}.reason_confidence: {task.reason_confidence} is no probability below 1"
+        )
 
 
 def _generation(medium: str, num_frames: int) -> TaskSpecification:

@@ -208,6 +208,7 @@ class Document:
         self.others: list[int] = [_IGNORED]
         self.shares: list[float] = [1.0]
         self.pictures: list[Pixels] = []
+        self._expected = tokenizer.eos_token_id
 
     def say(self, text: str) -> None:
         """Append text that is given, not predicted."""
@@ -233,9 +234,12 @@ class Document:
             other: what has the rest of the probability.
         """
         likely, less = (word, other or word) if share >= 0.5 or other is None else (other, word)
-        self.targets[-1] = self._tokenizer.convert_tokens_to_ids(likely)
-        self.others[-1] = self._tokenizer.convert_tokens_to_ids(less)
-        self.shares[-1] = max(share, 1.0 - share)
+        ids = self._tokenizer.convert_tokens_to_ids([likely, less])
+        self._expect(*ids, max(share, 1.0 - share))
+
+    def _expect(self, likely: int, less: int, share: float) -> None:
+        self._expected = likely
+        self.targets[-1], self.others[-1], self.shares[-1] = likely, less, share
 
     def expect_right(self, share: float) -> None:
         """The last position should predict a yes with this probability, and else a no."""
@@ -252,7 +256,7 @@ class Document:
         """Append text that is predicted token by token."""
         for token in self._tokenizer(text, add_special_tokens=False).input_ids:
             self.targets[-1], self.others[-1], self.shares[-1] = token, token, 1.0
-            self.take()
+            self._append([token])
 
     def answer_number(self, value: float) -> None:
         """Append the whole number next to `value`, 0 to 9, predicted as by `expect_number`."""
@@ -260,8 +264,18 @@ class Document:
         self.take()
 
     def take(self) -> None:
-        """Append what is expected, the likelier of two."""
-        self._append([self.targets[-1]])
+        """Append what was expected last, the likelier of two."""
+        self._append([self._expected])
+
+
+class BlindDocument(Document):
+    """A text whose pictures are not shown: nothing is expected of it but what is told."""
+
+    def show(self, *pictures: Pixels) -> None:
+        """Leave the pictures out."""
+
+    def _expect(self, likely: int, less: int, share: float) -> None:
+        self._expected = likely
 
 
 def _elements(document: Document, seen: Measurement, moved: ClipMeasurement | None) -> None:
@@ -351,10 +365,16 @@ def grade(num_wrong: float) -> float:
 
 
 def checking_document(
-    tokenizer: PreTrainedTokenizerFast, gallery: Sequence[Series | ClipSeries], rng: random.Random
+    tokenizer: PreTrainedTokenizerFast,
+    gallery: Sequence[Series | ClipSeries],
+    rng: random.Random,
+    kind: type[Document] = Document,
 ) -> Document:
     """Two pictures or clips of one caption, each checked word by word, then which is closer to it
     and why; or only one of them, and what is wrong with it.
+
+    Without the pictures (`BlindDocument`) only the verdict and its reasons are told. Which elements
+    they are about cannot be known then, but their names can: they are in the caption.
     """
     series = rng.choice(gallery)
     if rng.random() < 0.5:
@@ -365,7 +385,7 @@ def checking_document(
         if stated.motion is not None and rng.random() < 0.5:
             stated = spoil_motion(stated, rng.choice(("direction", "speed")), rng)
     medium = "image" if isinstance(series, Series) else "video"
-    document = Document(tokenizer)
+    document = kind(tokenizer)
     found: list[Measurement | ClipMeasurement] = []
     for number, at in enumerate(rng.sample(range(len(series.sights)), 2), start=1):
         document.say(f"{medium} {number} :")
@@ -536,6 +556,19 @@ def telling_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> 
     return document
 
 
+def reciting_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Document:
+    """A caption and the same again.
+
+    A reason names elements of the caption: it copies them. Reasons alone did not teach that in
+    thousands of steps; they named a colour of one thing and the shape of another.
+    """
+    document = Document(tokenizer)
+    text = caption(sample_scene(rng, moving=rng.random() < 0.5))
+    document.say(f"caption : {text} . describe :")
+    document.answer(f"{text} {EOS}")
+    return document
+
+
 def motion_document(tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Document:
     """One drawn clip, where what moves is in every frame, and how it moves: told, or compared with
     a caption.
@@ -617,8 +650,10 @@ def collate(documents: list[Document], pad: int) -> dict[str, Tensor]:
         others[row, :size] = torch.tensor(document.others)
         shares[row, :size] = torch.tensor(document.shares)
         mask[row, :size] = 1
-    pictures = np.stack([picture for document in documents for picture in document.pictures])
-    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    pictures = [picture for document in documents for picture in document.pictures]
+    pixels = torch.zeros(0, 3, SIDE, SIDE)
+    if pictures:
+        pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     return {
         "input_ids": ids,
         "attention_mask": mask,
@@ -638,7 +673,7 @@ def answer_loss(
     hidden = model.model(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
-        pixel_values=batch["pixel_values"],
+        pixel_values=batch["pixel_values"] if len(batch["pixel_values"]) else None,
         use_cache=False,
     ).last_hidden_state
     asked = batch["targets"] != _IGNORED
@@ -660,6 +695,8 @@ _MIX = {
     "tellings": 1,
     "sights": 12,
     "tracks": 6,
+    "recitals": 8,
+    "blind": 8,
 }
 
 
@@ -706,6 +743,10 @@ def pretrain_base(
         "tellings": lambda: telling_document(tokenizer, rng),
         "sights": lambda: seeing_document(tokenizer, images, rng),
         "tracks": lambda: seeing_document(tokenizer, clips, rng),
+        "recitals": lambda: reciting_document(tokenizer, rng),
+        "blind": lambda: checking_document(
+            tokenizer, rng.choice((images, clips)), rng, BlindDocument
+        ),
     }
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.02

@@ -227,14 +227,17 @@ def test_text_is_what_the_stock_generation_writes(
     written = sitting.decoder.generate(texts, 12, judge.stops)
     assert prompt.media is not None
     looks = [look_of(prompt.media, judge.format.specification.task("image_understanding"))]
-    for text, (ids, is_cut) in zip(texts, written, strict=True):
+    for text, (ids, is_cut, least_p) in zip(texts, written, strict=True):
         expected: list[int] = []
+        p: list[float] = []
         while len(expected) < 12:
             logits = stock_logits(judge, [*text.ids, *expected], looks)
             expected.append(int(logits[-1].argmax()))
+            p.append(float(logits[-1].softmax(-1).max()))
             if expected[-1] in judge.stops:
                 break
         assert is_cut == (expected[-1] not in judge.stops)
+        assert least_p == pytest.approx(min(p), abs=1e-5)
         assert ids == [one for one in expected if one not in judge.stops]
 
 

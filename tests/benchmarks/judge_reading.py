@@ -155,7 +155,7 @@ class _Writer:
         sitting = self.judge.sit(group.prompt, group.candidates)
         texts = [sitting.pair(match) for match in matches]
         written = sitting.decoder.generate(texts, self.num_tokens, self.judge.stops)
-        return [self._parsed(ids) for ids, _ in written]
+        return [self._parsed(one.ids) for one in written]
 
     def one_by_one(
         self, group: Group, matches: list[Match], *, stop_early: bool
