@@ -15,7 +15,9 @@ flip: pairs whose verdict (tie is one) changes with the order shown.
 ece: expected calibration error of the probability that the first side is better, a tie counting
     half, after a temperature fitted on the other half of the prompts.
 spearman: of the expected score with the oracle's quality.
-claims: factual claims in the judge's justifications that the oracle finds true.
+claims: factual claims in the judge's justifications that the oracle finds true; the judge gives a
+    justification only where it is as sure of it as its specification wants, and `reasons_given` is
+    the share of those asked for.
 """
 
 from __future__ import annotations
@@ -161,6 +163,7 @@ def measure(directory: Path, task: Task, cases: Iterator[Case]) -> dict[str, flo
     pairs: list[Judged] = []
     points: list[Scored] = []
     claims: list[tuple[str, bool]] = []
+    reasons: list[str] = []
     for prompt, sides in cases:
         some, found, sitting = judge_pairs(judge, prompt, sides)
         pairs += some
@@ -170,12 +173,18 @@ def measure(directory: Path, task: Task, cases: Iterator[Case]) -> dict[str, flo
         # One justification of a pair and one of a score, of the first candidates.
         met = some[0].met if some else None
         if met is not None:
-            why = sitting.justify_duel((0, 1), met.preference)
-            claims += [(prompt.prompt_id, one) for one in check_claims(why, found[:2])]
+            reasons.append(sitting.justify_duel((0, 1), met.preference))
+            claims += _checked(prompt, reasons[-1], found[:2])
         if math.isfinite(points[-len(sides)].score):
-            why = sitting.justify_score(0, points[-len(sides)].score)
-            claims += [(prompt.prompt_id, one) for one in check_claims(why, found[:1])]
-    return _figures(task, pairs, points, claims)
+            reasons.append(sitting.justify_score(0, points[-len(sides)].score))
+            claims += _checked(prompt, reasons[-1], found[:1])
+    given = sum(map(bool, reasons)) / len(reasons)
+    return {**_figures(task, pairs, points, claims, given), f"{task}.reasons_given": given}
+
+
+def _checked(prompt: Prompt, reason: str, seen: Sequence[Any]) -> list[tuple[str, bool]]:
+    """Whether each claim is true, by prompt; none where no reason is given."""
+    return [(prompt.prompt_id, one) for one in check_claims(reason, seen)] if reason else []
 
 
 def judge_pairs(judge: Any, prompt: Prompt, sides: Sequence[Side]) -> tuple[list[Judged], Any, Any]:
@@ -200,6 +209,7 @@ def _figures(
     pairs: Sequence[Judged],
     points: Sequence[Scored],
     claims: Sequence[tuple[str, bool]],
+    given: float,
 ) -> dict[str, float]:
     read = [one for one in pairs if one.met is not None]
     invalid = 1 - len(read) / len(pairs)
@@ -219,7 +229,8 @@ def _figures(
         f"flip rate {_shown(flips)}, invalid {invalid:.3f}\n"
         f"  ECE {before:.3f}, {ece:.3f} at temperature {temperature:.2f}; "
         f"Spearman of the score {rank:.3f} of {len(points)}; "
-        f"true claims {_shown(truths)} of {len(claims)}",
+        f"true claims {_shown(truths)} of {len(claims)}, "
+        f"in the {given:.0%} of reasons that it was sure of",
         flush=True,
     )
     return {

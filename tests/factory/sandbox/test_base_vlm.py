@@ -14,14 +14,17 @@ from transformers import LlavaForConditionalGeneration
 
 from factory.sandbox import gallery
 from factory.sandbox.base_vlm import (
+    BlindDocument,
     Document,
     _average_gradients,
     _go_on_from,
     answer_loss,
     build_model,
     build_processor,
+    checking_document,
     collate,
     grade,
+    reciting_document,
     seeing_document,
 )
 from factory.sandbox.tokenizer import IMAGE
@@ -158,3 +161,28 @@ def _averaged(rank: int, rendezvous: str) -> None:
 
 def test_two_processes_learn_from_the_mean_of_their_gradients(tmp_path: Path) -> None:
     mp.spawn(_averaged, (str(tmp_path / "rendezvous"),), nprocs=2)  # raises what a process raised
+
+
+def test_what_is_read_blind_is_the_same_text_and_tells_the_verdict_alone(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    shown = list(gallery.drawn(6, seed=6))
+    for seed in range(20):
+        seen = checking_document(tokenizer, shown, random.Random(seed))
+        blind = checking_document(tokenizer, shown, random.Random(seed), BlindDocument)
+        assert blind.pictures == []
+        image = tokenizer.convert_tokens_to_ids(IMAGE)
+        assert blind.ids == [one for one in seen.ids if one != image]
+        words = tokenizer.convert_ids_to_tokens(blind.ids)
+        told = [at for at, target in enumerate(blind.targets) if target != -100]
+        begin = words.index("closer" if "closer" in words else "reason")
+        assert told[0] == begin + 1  # the colon after it
+        assert all(blind.targets[at] == blind.ids[at + 1] for at in told)
+
+
+def test_a_batch_of_texts_alone_has_a_loss(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    documents = [reciting_document(tokenizer, random.Random(seed)) for seed in range(3)]
+    for document in documents:
+        words = tokenizer.convert_ids_to_tokens(document.ids)
+        at, end = words.index("describe"), words.index(":")
+        assert words[end + 1 : at - 1] == words[at + 2 : -1]
+    loss, _ = answer_loss(build_model(tokenizer).eval(), collate(documents, tokenizer.pad_token_id))
+    assert 3 < loss.item() < 8  # untrained
