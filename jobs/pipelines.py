@@ -466,7 +466,9 @@ def find_rows(
                 rows = pc.is_in(column_of, values)
                 if pc.any(rows).as_py():
                     for batch in file.iter_batches(256, row_groups=[index], columns=schema.names):
-                        found.append(batch.filter(pc.is_in(batch.column(column), values)))
+                        rows_of = batch.filter(pc.is_in(batch.column(column), values))
+                        if len(rows_of):  # an empty batch of so many columns is not small
+                            found.append(rows_of)
     if not found:
         return schema.empty_table()
     return media_store(directory).bring_in(
