@@ -82,6 +82,12 @@ class DistilJudge:
                 f"{at.address('groups')} has no duel in both orders between candidates with scores "
                 "by this judge; produce with a strategy that lets candidates meet"
             )
+        timed = _timed(label_files_so_far(at))
+        if timed is None:
+            raise InputError(
+                f"{at.address('labels')} has no held-out pair to hold the light judge against; "
+                "label more prompts, or mark some rows as split 'heldout'"
+            )
         curves = run_fit(
             _task(at, rules),
             settings,
@@ -91,7 +97,7 @@ class DistilJudge:
             directory,
         )
         refs = _refs(at, directory, settings)
-        found, kept, opinions = _compare(at, refs)
+        found, kept, opinions = _compare(at, refs, timed)
         write_opinions(directory / OPINIONS_FILE, opinions)
         results.write(directory / results.DISTILLATION, found)
         run.log_artifact(directory / results.DISTILLATION)
@@ -198,10 +204,15 @@ def _refs(at: Round, directory: Place, settings: Distil) -> dict[str, Any]:
 
 
 def _compare(
-    at: Round, refs: Mapping[str, Any]
+    at: Round, refs: Mapping[str, Any], timed: pa.Table
 ) -> tuple[Distillation, dict[str, Interval], list[Opinion]]:
     """Every form of the light judge beside the teacher: what is found, the accuracy that each form
     keeps, and what the weights themselves say of the held-out labels.
+
+    Args:
+        at: of the recipe.
+        refs: the judges, the teacher first.
+        timed: pairs to time them on.
     """
     import ray
 
@@ -211,7 +222,7 @@ def _compare(
     boot = (at.recipe.train_judge.calibration.num_resamples, at.recipe.seed)
     said = {by: judge_labels(ref, files, at.recipe.produce, "heldout") for by, ref in refs.items()}
     speed = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)(judgements_per_second)
-    speeds = dict(zip(refs, ray.get(speed.remote(list(refs.values()), _timed(files))), strict=True))
+    speeds = dict(zip(refs, ray.get(speed.remote(list(refs.values()), timed)), strict=True))
     teacher, *forms = refs
     estimates = [_speed(teacher, speeds[teacher])]
     kept = {}
@@ -237,14 +248,16 @@ def _compare(
     return found, kept, said[forms[0]]
 
 
-def _timed(files: list[Place]) -> pa.Table:
-    """Held-out pairs to time the judges on."""
+def _timed(files: list[Place]) -> pa.Table | None:
+    """Held-out pairs to time the judges on; None where there is no such pair."""
     taken: list[pa.Table] = []
     for batch in label_batches(files, "heldout"):
         table = pa.Table.from_batches([batch])
         taken.append(table.filter(pc.is_valid(table["preference"])))
         if sum(one.num_rows for one in taken) >= _NUM_TIMED:
             break
+    if not any(one.num_rows for one in taken):
+        return None
     return pa.concat_tables(taken).slice(0, _NUM_TIMED)
 
 

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -78,6 +79,16 @@ def test_groups_without_duels_teach_nothing(tmp_path: Path) -> None:
     lay_down(at, alone)
     with pytest.raises(InputError, match="no duel in both orders"):
         run_stage(STAGE, at, Books())  # type: ignore[arg-type]
+
+
+def test_without_held_out_pairs_nothing_is_trained(tmp_path: Path) -> None:
+    at = Round(recipe(tmp_path), 1)
+    lay_down(at, groups(2))
+    learned = [replace(one, split="train") for one in labels(Annotator("ann"), 3, 2)]
+    pq.write_table(labels_to_table(learned), str(at.directory("labels") / "l.parquet"))
+    with pytest.raises(InputError, match=r"labels@1 has no held-out pair .*split 'heldout'"):
+        run_stage(STAGE, at, Books())  # type: ignore[arg-type]
+    assert not list(Path(str(at.directory("light_judge"))).glob("*.safetensors"))
 
 
 def test_the_recipe_says_how(tmp_path: Path) -> None:
