@@ -92,6 +92,8 @@ _CLOSE = 0.5
 _ALONE = 0.25
 #: What stands before a justification.
 REASON = "reason :"
+#: The least probability of each of its tokens.
+_SURE = 0.6
 
 Log = Callable[[str], None]
 
@@ -108,6 +110,7 @@ def _asked(task: Task, before: str, side: str) -> TaskSpecification:
         pointwise=f"{before}{one}",
         pairwise=f"{before}{one} {two} closer :",
         reason=REASON,
+        reason_confidence=_SURE,
     )
 
 
