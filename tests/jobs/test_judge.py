@@ -14,7 +14,7 @@ from jobs.judge import main
 
 BASE = "factory/sandbox/weights/base4"
 RIGHT = "a large red circle in the center on a white background"
-WRONG = "a small blue square in the center on a black background"
+WRONG = "a large blue cross in the center on a white background"
 
 
 @pytest.fixture(scope="module")
