@@ -237,8 +237,8 @@ class Document:
             other: what has the rest of the probability.
         """
         likely, less = (word, other or word) if share >= 0.5 or other is None else (other, word)
-        ids = self._tokenizer.convert_tokens_to_ids([likely, less])
-        self._expect(*ids, max(share, 1.0 - share))
+        first, second = self._tokenizer.convert_tokens_to_ids([likely, less])
+        self._expect(first, second, max(share, 1.0 - share))
 
     def _expect(self, likely: int, less: int, share: float) -> None:
         self._expected = likely
