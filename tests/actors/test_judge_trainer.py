@@ -1,6 +1,7 @@
 """A judge of four tasks in the training loop: precision, sharding, micro-batches, adapters."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_four_tasks_are_learned_in_any_precision_and_sharding(
     assert train(shards, lora=Lora(rank=4, alpha=8), zero_stage=2)[0] == pytest.approx(
         exact[0], abs=1e-4
     )
-    judge = TransformersJudge(str(tmp_path), "judge@1")
+    judge = TransformersJudge(str(tmp_path), "judge@1", specification=unsure(0.0))
     for task in TASKS[1:]:
         prompt, sides = next(iter(drawn_cases(task, 1, 2, seed=3)))  # type: ignore[arg-type]
         candidates = [
@@ -101,6 +102,33 @@ def test_four_tasks_are_learned_in_any_precision_and_sharding(
         assert all(score.error is None for score in sitting.scores())
         assert sitting.duels([(0, 1)])[0].error is None
         assert sitting.justify_duel((0, 1), "first").startswith(("video", "answer", "image"))
+
+
+def unsure(reason_confidence: float) -> JudgeSpecification:
+    """The base's own, with reasons from another confidence on."""
+    known = JudgeSpecification.load(Path(BASE))
+    return replace(
+        known,
+        tasks={
+            name: replace(task, reason_confidence=reason_confidence)
+            for name, task in known.tasks.items()
+        },
+    )
+
+
+def test_a_reason_that_the_judge_is_not_sure_of_is_not_given() -> None:
+    given = []
+    for least in (0.0, 0.5, 0.999):
+        judge = TransformersJudge(BASE, "judge@1", specification=unsure(least))
+        told = 0
+        for prompt, sides in drawn_cases("video_generation", 4, 2, seed=3):
+            candidates = [Candidate(str(at), "c", 0, side.media) for at, side in enumerate(sides)]
+            sitting = judge.sit(prompt, candidates)
+            told += bool(sitting.justify_duel((0, 1), "first"))
+            told += bool(sitting.justify_score(0, 3.0))
+        given.append(told)
+    assert given[0] == 8
+    assert given[0] > given[1] > given[2]
 
 
 def test_a_base_on_the_hub_is_fetched_before_it_is_looked_at(

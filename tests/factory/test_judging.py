@@ -193,6 +193,7 @@ def test_published_label_formats_are_those_of_the_paper(name: str) -> None:
         ("image_generation", {"scale": (1,)}, "two numbers"),
         ("image_generation", {"answers": {"first": "1"}}, "needs first, second, tie"),
         ("image_generation", {"reading": "tea leaves"}, "neither logits nor text"),
+        ("image_generation", {"reason_confidence": 1.0}, "1.0 is no probability below 1"),
         ("image_generation", {"score": "Score:"}, "needs {score} once"),
         ("video_generation", {"num_frames": 0}, "less than one"),
     ],
