@@ -3,7 +3,7 @@
     python -m jobs.sandbox prompts   --out jobs/recipes/prompts
     python -m jobs.sandbox generator --out factory/sandbox/weights/generator   (about 50 minutes)
     python -m jobs.sandbox clips     --out factory/sandbox/weights/clips       (about an hour)
-    python -m jobs.sandbox base      --out factory/sandbox/weights/base4       (about 90 minutes)
+    python -m jobs.sandbox base      --out factory/sandbox/weights/base4       (about 3 hours)
     python -m jobs.sandbox questions --out runs/questions
 
 The generator of clips is made from that of pictures, and the base looks at pictures of it, so that
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -186,7 +185,7 @@ def _pretrain_base(
     if dist.is_torchelastic_launched():
         dist.init_process_group("gloo")
     # Each process has a gallery of its own, and all of them together one of the whole size.
-    gallery_size = GALLERY // int(os.environ.get("WORLD_SIZE", "1"))
+    gallery_size = GALLERY // (dist.get_world_size() if dist.is_initialized() else 1)
     gallery_seed = seed + 10 * rank()
     images = _gallery(gallery_seed, gallery_size)
     clips = list(gallery.drawn_clips(gallery_size // 2, gallery_seed + 2))

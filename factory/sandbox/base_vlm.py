@@ -453,27 +453,25 @@ def seeing_document(
         series = series.mirror()
     at = rng.randrange(len(series.sights))
     document = Document(tokenizer)
-    way_of: dict[int, tuple[float, float]] = {}
+    things: list[tuple[Blob, tuple[float, float] | None]]
     if isinstance(series, Series):
         document.say("image :")
         document.show(series.pictures[at])
-        blobs = list(series.sights[at].blobs)
+        things = [(blob, None) for blob in series.sights[at].blobs]
     else:
         document.say("video :")
         document.show(*series.clips[at])
-        tracks = series.sights[at].tracks
-        blobs = [track.blob for track in tracks]
-        way_of = {id(track.blob): track.way for track in tracks}
+        things = [(track.blob, track.way) for track in series.sights[at].tracks]
     document.say("things :")
-    largest = sorted(blobs, key=lambda blob: -blob.area)[:_MAX_TOLD]
-    for blob in sorted(largest, key=lambda blob: blob.x):
+    largest = sorted(things, key=lambda thing: -thing[0].area)[:_MAX_TOLD]
+    for blob, way in sorted(largest, key=lambda thing: thing[0].x):
         document.answer_number(_tenths(blob.x))
         document.answer_number(_tenths(blob.y))
-        document.answer(_size(blob))
+        document.answer(_nearest_ratio(blob.extent, SIZES))
         document.answer(_nearest(blob.colour, COLOURS))
         document.answer(max(blob.fits, key=lambda shape: blob.fits[shape]))
-        if not isinstance(series, Series):
-            _tell_way(document, way_of[id(blob)])
+        if way is not None:
+            _tell_way(document, way)
     document.answer("on")
     document.answer(_nearest(series.sights[at].background, BACKGROUNDS))
     _rate(document, "clean :", series.sights[at].clean)
@@ -492,10 +490,6 @@ def _tell_way(document: Document, way: tuple[float, float]) -> None:
     along = {name: way[0] * x + way[1] * y for name, (x, y) in DIRECTIONS.items()}
     document.answer(max(along, key=lambda name: along[name]))
     document.answer(_nearest_ratio(length, SPEEDS))
-
-
-def _size(blob: Blob) -> str:
-    return _nearest_ratio(blob.extent, SIZES)
 
 
 def _nearest_ratio(value: float, options: Mapping[str, float]) -> str:
