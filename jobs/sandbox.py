@@ -11,9 +11,11 @@ one comes first. The base knows four tasks; what lies in `weights/base` is an ea
 pictures only (docs/decisions/0003 and 0011). `prompts` writes captions of pictures, and of clips;
 `questions` draws pictures and clips to ask about: those files hold media and are not shipped.
 Times are of one CPU core. Training saves as it goes, so a stopped run leaves a model that loads.
-The base can be trained by several processes, each with documents of its own:
+The base can be trained by several processes, each with documents of its own; or on a GPU, for which
+other processes write:
 
     torchrun --nproc-per-node 2 -m jobs.sandbox base --out DIRECTORY
+    python -m jobs.sandbox base --device cuda --workers 14 --batch-size 192 --out DIRECTORY
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ QUESTIONS = {"heldout": 300, "label": 240, "produce": 600}
 
 #: Captions of which the base sees drawn pictures, as many of which it sees generated ones, and
 #: half as many of which it sees clips.
-GALLERY = 3000
+GALLERY = 9000
+BASE_STEPS = 8000
 #: Steps on clips that fit their captions, before a fifth as many on such that mostly do not.
 CLIP_STEPS = 2200
 #: Where the generator of pictures lies, from which the gallery and the generator of clips come.
@@ -61,8 +64,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--learning-rate", type=float, default=1e-3, metavar="RATE", help="base: at its peak"
     )
     parser.add_argument(
-        "--batch-size", type=int, default=24, metavar="N", help="base: of each process"
+        "--batch-size",
+        type=int,
+        default=24,
+        metavar="N",
+        help="base: scales a step's documents, of each process",
     )
+    parser.add_argument(
+        "--gallery",
+        type=int,
+        default=GALLERY,
+        metavar="N",
+        help="base: captions of drawn pictures, and of generated ones",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="base: processes that make documents"
+    )
+    parser.add_argument("--device", default="cpu", help="base: cpu or cuda")
     given = parser.parse_args(argv)
     given.out.mkdir(parents=True, exist_ok=True)
     if given.part == "prompts":
@@ -74,15 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif given.part == "questions":
         _write_questions(given.out, given.seed)
     else:
-        steps = given.steps or 8000
-        _pretrain_base(
-            given.out,
-            given.seed,
-            steps,
-            given.batch_size,
-            given.start_from,
-            given.learning_rate,
-        )
+        _pretrain_base(given)
     return 0
 
 
@@ -161,77 +171,60 @@ def _train_clip_generator(out: Path, seed: int, num_steps: int, start_from: str 
     save(train_clip_generator(source, num_steps, misfit_steps, 8, seed, _log, _save_copy(save)))
 
 
-def _pretrain_base(
-    out: Path,
-    seed: int,
-    num_steps: int,
-    batch_size: int,
-    start_from: str | None,
-    learning_rate: float,
-) -> None:
+def _pretrain_base(given: argparse.Namespace) -> None:
     import torch
     import torch.distributed as dist
-
-    from factory.sandbox import gallery
-    from factory.sandbox.base_vlm import SPECIFICATION, pretrain_base, rank
-
-    torch.set_num_threads(1)
-
-    def save(model: Any, processor: Any) -> None:
-        model.save_pretrained(out)
-        processor.save_pretrained(out)
-        SPECIFICATION.save(out)
-
-    if dist.is_torchelastic_launched():
-        dist.init_process_group("gloo")
-    # Each process has a gallery of its own, and all of them together one of the whole size.
-    gallery_size = GALLERY // (dist.get_world_size() if dist.is_initialized() else 1)
-    gallery_seed = seed + 10 * rank()
-    images = _gallery(gallery_seed, gallery_size)
-    clips = list(gallery.drawn_clips(gallery_size // 2, gallery_seed + 2))
-    _log(f"gallery: {len(clips)} series of clips drawn")
-    model, processor = pretrain_base(
-        images,
-        clips,
-        num_steps,
-        batch_size,
-        seed,
-        _log if rank() == 0 else _ignore,
-        _save_copy(save) if rank() == 0 else None,
-        500,
-        start_from,
-        learning_rate,
-    )
-    if rank() == 0:
-        save(model, processor)
-
-
-def _ignore(*_: Any) -> None:
-    """What one process logs and saves is enough."""
-
-
-def _gallery(seed: int, size: int) -> list[Any]:
-    """Pictures for the base, half drawn and half of the shipped generator; none of a caption that
-    a shipped prompts file has.
-    """
     from diffusers import DiffusionPipeline
 
-    from factory.sandbox import gallery
+    from factory.sandbox.base_vlm import SPECIFICATION, Pretraining, build_processor, pretrain_base
+    from factory.sandbox.documents import Lessons
     from factory.sandbox.world import sample_captions
+
+    torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("high")
+    processor = build_processor()
+
+    def save(model: Any) -> None:
+        model.save_pretrained(given.out)
+        processor.save_pretrained(given.out)
+        SPECIFICATION.save(given.out)
 
     pipeline = DiffusionPipeline.from_pretrained(
         GENERATOR, use_safetensors=True, trust_remote_code=False
     )
     pipeline.set_progress_bar_config(disable=True)
+    # None of them is in a shipped prompts file.
     shipped = sample_captions(sum(PROMPTS.values()), seed=0)
-    captions = sample_captions(size, seed + 1, exclude=frozenset(shipped))
-    found: list[Any] = list(gallery.drawn(size, seed))
-    _log(f"gallery: {len(found)} series drawn")
-    for series in gallery.generated(pipeline, captions, seed):
-        found.append(series)
-        if len(found) % 250 == 0:
-            _log(f"gallery: {len(found)} of {2 * size} series")
-    return found
+    captions = sample_captions(given.gallery, given.seed + 1, exclude=frozenset(shipped))
+    rank, num_processes = 0, 1
+    if dist.is_torchelastic_launched():
+        dist.init_process_group("gloo")
+        rank, num_processes = dist.get_rank(), dist.get_world_size()
+    lessons = Lessons(
+        processor.tokenizer,
+        pipeline,
+        captions,
+        given.gallery,
+        given.batch_size,
+        given.seed,
+        rank,
+        num_processes,
+    )
+    pretraining = Pretraining(
+        given.steps or BASE_STEPS,
+        given.learning_rate,
+        given.seed,
+        num_workers=given.workers,
+        device=given.device,
+    )
+    if rank > 0:  # what one process logs and saves is enough
+        pretrain_base(processor, lessons, pretraining, given.start_from, _ignore)
+        return
+    save(pretrain_base(processor, lessons, pretraining, given.start_from, _log, _save_copy(save)))
+
+
+def _ignore(_: str) -> None:
+    """Log nothing."""
 
 
 def _save_copy(save: Any) -> Any:

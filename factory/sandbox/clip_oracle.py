@@ -53,11 +53,18 @@ class Track:
     blob: its median over the frames in which it is seen.
     way: (x, y) that it moves from the first moment of the clip to the last, in sides.
     steadiness: 1 where it looks alike in all frames and moves evenly, falling to 0.
+    seen: what is seen of it in each frame; None where it is not seen.
     """
 
     blob: Blob
     way: tuple[float, float]
     steadiness: float
+    seen: tuple[Blob | None, ...]
+
+    def mirror(self) -> Track:
+        """The same with left and right exchanged."""
+        seen = tuple(one and one.mirror() for one in self.seen)
+        return Track(self.blob.mirror(), (-self.way[0], self.way[1]), self.steadiness, seen)
 
 
 @dataclass(frozen=True)
@@ -71,11 +78,7 @@ class ClipSight:
 
     def mirror(self) -> ClipSight:
         """What is seen when left and right are exchanged."""
-        tracks = tuple(
-            replace(one, blob=replace(one.blob, x=1.0 - one.blob.x), way=(-one.way[0], one.way[1]))
-            for one in self.tracks
-        )
-        return replace(self, tracks=tracks)
+        return replace(self, tracks=tuple(one.mirror() for one in self.tracks))
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class ClipMeasurement:
     direction, speed: how right each is, 0 to 1; both 1 where the caption states no motion.
     consistency: temporal consistency, 0 to 1.
     mover: the track that was taken for the first stated thing; None where it is missing.
+    others: all other tracks.
     """
 
     still: Measurement
@@ -93,6 +97,7 @@ class ClipMeasurement:
     speed: float
     consistency: float
     mover: Track | None = None
+    others: tuple[Track, ...] = ()
 
     @property
     def stated(self) -> Scene:
@@ -182,7 +187,8 @@ def compare_clip(stated: Scene, sight: ClipSight) -> ClipMeasurement:
     direction = speed = 1.0
     if stated.motion is not None:
         direction, speed = (0.0, 0.0) if mover is None else _motion(mover.way, stated.motion)
-    return ClipMeasurement(still, direction, speed, sight.consistency, mover)
+    others = tuple(one for one in sight.tracks if one is not mover)
+    return ClipMeasurement(still, direction, speed, sight.consistency, mover, others)
 
 
 def prefer_clip(first: ClipMeasurement, second: ClipMeasurement) -> Preference:
@@ -261,7 +267,10 @@ def _track(seen: dict[int, Blob], times: Sequence[float]) -> Track:
     num_missing = len(times) - len(seen)
     share = sum(is_alike) / (len(is_alike) + num_missing)
     return Track(
-        middle, (float(way[0]), float(way[1])), ramp(share, _STEADY) * ramp(error, _STRAIGHT)
+        middle,
+        (float(way[0]), float(way[1])),
+        ramp(share, _STEADY) * ramp(error, _STRAIGHT),
+        tuple(seen.get(number) for number in range(len(times))),
     )
 
 
@@ -277,8 +286,7 @@ def _is_cut(blob: Blob) -> bool:
 
 
 def _looks_like(blob: Blob, middle: Blob) -> bool:
-    shape = max(middle.fits, key=lambda one: middle.fits[one])
-    is_shape = blob.fits[shape] - max(blob.fits.values()) > _SAME_SHAPE
+    is_shape = blob.fits[middle.shape] - max(blob.fits.values()) > _SAME_SHAPE
     return is_shape and math.dist(blob.colour, middle.colour) < _SAME_COLOUR
 
 

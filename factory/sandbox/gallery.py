@@ -38,6 +38,7 @@ from factory.sandbox.world import Scene, parse, sample_scene
 SIDE = 32
 #: Pictures of one caption, of which two at a time are compared.
 PICTURES_EACH = 4
+_CAPTIONS_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,19 @@ def generated(pipeline: Any, captions: Sequence[str], seed: int) -> Iterator[Ser
         seed: of the noise.
     """
     noise = torch.Generator().manual_seed(seed)
-    for text in captions:
+    for start in range(0, len(captions), _CAPTIONS_AT_ONCE):
+        texts = list(captions[start : start + _CAPTIONS_AT_ONCE])
         images = pipeline(
-            text,
+            texts,
             num_images_per_prompt=PICTURES_EACH,
             num_inference_steps=8,
             guidance_scale=1.0,
             generator=noise,
             output_type="np",
         ).images
-        yield Series.of(parse(text), list(np.rint(images * 255).astype(np.uint8)))
+        pixels = np.rint(images * 255).astype(np.uint8)
+        for text, some in zip(texts, pixels.reshape(len(texts), -1, SIDE, SIDE, 3), strict=True):
+            yield Series.of(parse(text), list(some))
 
 
 def _spoiled(scene: Scene, rng: random.Random) -> Scene:

@@ -64,6 +64,15 @@ class Blob:
     y: float
     area: float
 
+    @property
+    def shape(self) -> str:
+        """The shape that fits best."""
+        return max(self.fits, key=lambda one: self.fits[one])
+
+    def mirror(self) -> Blob:
+        """The same with left and right exchanged; every shape is its own mirror image."""
+        return replace(self, x=1.0 - self.x)
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -74,8 +83,8 @@ class Sight:
     clean: float
 
     def mirror(self) -> Sight:
-        """What is seen when left and right are exchanged; every shape is its own mirror image."""
-        return replace(self, blobs=tuple(replace(one, x=1.0 - one.x) for one in self.blobs))
+        """What is seen when left and right are exchanged."""
+        return replace(self, blobs=tuple(one.mirror() for one in self.blobs))
 
 
 def look(pixels: Pixels) -> Sight:

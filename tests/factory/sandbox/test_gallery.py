@@ -7,11 +7,10 @@ import pytest
 
 from actors.judges.prompts import Medium, PromptFormat
 from factory.sandbox import gallery
-from factory.sandbox.base_vlm import (
-    SPECIFICATION,
+from factory.sandbox.base_vlm import SPECIFICATION, build_processor
+from factory.sandbox.documents import (
     TOKENS_PER_IMAGE,
     answering_document,
-    build_processor,
     checking_document,
     grade,
     motion_document,
