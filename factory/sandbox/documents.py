@@ -59,7 +59,7 @@ from factory.sandbox.reasons import (
     reasons_of_two,
 )
 from factory.sandbox.sight import Blob
-from factory.sandbox.spotting import spots
+from factory.sandbox.spotting import GRID, spots
 from factory.sandbox.tokenizer import EOS, IMAGE
 from factory.sandbox.world import (
     BACKGROUNDS,
@@ -74,8 +74,8 @@ from factory.sandbox.world import (
 from schemas.rows import Preference, seed_of
 
 #: Side in px of what the base sees as one token.
-PATCH = 8
-TOKENS_PER_IMAGE = (SIDE // PATCH) ** 2
+PATCH = SIDE // GRID
+TOKENS_PER_IMAGE = GRID**2
 IGNORED = -100
 #: What `collate` makes.
 Batch = dict[str, Tensor]
@@ -728,8 +728,8 @@ class Lessons(IterableDataset[Lesson]):
             images += itertools.islice(of_drawn, num)
             clips += itertools.islice(of_clips, num // 2)
             made = {
-                kind: [make() for _ in range(max(1, MIX[kind] * self.batch_size // 24))]
-                for kind, make in makers.items()
+                kind: [makers[kind]() for _ in range(max(1, share * self.batch_size // 24))]
+                for kind, share in MIX.items()
             }
             num_spots = max(1, SPOTS * self.batch_size // 24)
             yield Lesson(in_parts(made, self.tokenizer.pad_token_id), spots(images, num_spots, rng))

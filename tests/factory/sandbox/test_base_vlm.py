@@ -25,11 +25,6 @@ from factory.sandbox.base_vlm import (
 from factory.sandbox.documents import MIX, Document, Lessons, collate, reciting_document
 
 
-@pytest.fixture(scope="module")
-def tokenizer():  # type: ignore[no-untyped-def]
-    return build_processor().tokenizer
-
-
 def test_the_loss_of_what_is_half_right_is_weighed(tokenizer) -> None:  # type: ignore[no-untyped-def]
     """0.3 of a yes and 0.7 of a no, beside a word that is certain."""
     document = Document(tokenizer)

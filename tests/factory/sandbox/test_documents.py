@@ -10,7 +10,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from factory.sandbox import gallery
-from factory.sandbox.base_vlm import build_processor
 from factory.sandbox.clip_oracle import compare_clip
 from factory.sandbox.documents import (
     MIX,
@@ -26,11 +25,6 @@ from factory.sandbox.documents import (
 )
 from factory.sandbox.tokenizer import IMAGE
 from factory.sandbox.world import COLOURS, DIRECTIONS, SHAPES, SIZES
-
-
-@pytest.fixture(scope="module")
-def tokenizer():  # type: ignore[no-untyped-def]
-    return build_processor().tokenizer
 
 
 @pytest.mark.parametrize("value", [0.0, 0.2, 3.5, 4.75, 8.9, 9.0])
