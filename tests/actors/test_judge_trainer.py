@@ -57,7 +57,8 @@ def train(
     shards: dict[str, Shard], lora: Lora | None = None, save_to: Path | None = None, **changes
 ) -> list[float]:
     """The loss of each step."""
-    wanted = {"num_steps": 3, "batch_size": 16, "learning_rate": 3e-4, "log_every": 1}
+    # At ten times this rate the loss rises, and each step magnifies what was rounded in the last.
+    wanted = {"num_steps": 3, "batch_size": 16, "learning_rate": 3e-5, "log_every": 1}
     training = Training.model_validate({**wanted, **changes})
     weights = LossWeights(verdict=0.5, score=1.0, order=0.5, justification=0.3)
     task = JudgeTask(
@@ -86,8 +87,7 @@ def test_four_tasks_are_learned_in_any_precision_and_sharding(
 ) -> None:
     exact = train(shards, save_to=tmp_path)
     assert train(shards, zero_stage=3) == pytest.approx(exact, abs=1e-4)
-    # The gap between orders is a square of what bf16 has rounded, and steps carry it on.
-    assert train(shards, zero_stage=2, precision="bf16") == pytest.approx(exact, rel=0.15)
+    assert train(shards, zero_stage=2, precision="bf16") == pytest.approx(exact, rel=0.05)
     # micro-batches are other batches, and each mean is over its own rows
     assert train(shards, accumulation_steps=2) == pytest.approx(exact, rel=0.5)
     assert train(shards, lora=Lora(rank=4, alpha=8), zero_stage=2)[0] == pytest.approx(
