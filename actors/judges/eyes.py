@@ -102,10 +102,18 @@ class LlavaEyes:
 
     def tokens(self, shown: Shown) -> tuple[int, ...]:
         look, _ = shown
+        return (self.image,) * (self.tokens_each * len(look.frames))
+
+    @property
+    def tokens_each(self) -> int:
+        """Tokens of one picture: its patches, and a class token where the tower has one that is
+        kept. Only the processor knows whether it has: a SegFormer or a SigLIP tower does not.
+        """
         vision = self.model.config.vision_config
-        each = (int(vision.image_size) // int(vision.patch_size)) ** 2
-        each += int(self.model.config.vision_feature_select_strategy == "full")  # the class token
-        return (self.image,) * (each * len(look.frames))
+        patches = (int(vision.image_size) // int(vision.patch_size)) ** 2
+        if self.model.config.vision_feature_select_strategy == "default":
+            return patches
+        return patches + int(self.processor.num_additional_image_tokens)
 
     def inputs(self, shown: Sequence[Shown]) -> dict[str, Tensor]:
         return {"pixel_values": self._pixel_values(pictures([look for look, _ in shown]))}

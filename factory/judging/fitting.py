@@ -2,7 +2,8 @@
 
 Figures are reported on the other part: `part` sends each prompt to one of the two, for good. A map
 of pairs is kept only where it is clearly better than the judge's own claims on prompts left out of
-its fit: a few labels make a map, but not a better one.
+its fit: a few labels make a map, but not a better one. From fewer than `MIN_PROMPTS` prompts there
+is none at all.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from factory.judging.calibration import (
 from factory.matchups import Matchup
 from schemas.rows import Opinion, Preference, Task, draw_of, seed_of
 
+#: From fewer prompts no map of pairs is fitted. What a judge gets wrong is alike in all pairs of a
+#: prompt, and a score of prompts can all be hard ones: 22 of them took a judge for overconfident
+#: that was not.
+MIN_PROMPTS = 50
 _FOLDS = 5
 
 
@@ -83,7 +88,11 @@ def _fit_task(opinions: Sequence[Opinion], method: Method, target: float) -> Tas
 def _fit_pairs(
     logits: Array, outcomes: Array, prompts: Sequence[str], method: Method
 ) -> Temperature | Isotonic | None:
-    """The map of all pairs, or None where it does not pay on prompts that it has not seen."""
+    """The map of all pairs, or None where it does not pay on prompts that it has not seen, or where
+    these are too few to tell.
+    """
+    if len(set(prompts)) < MIN_PROMPTS:
+        return None
     fold = np.array([seed_of("fold", prompt) % _FOLDS for prompt in prompts], dtype=np.int64)
     saved = np.full(len(logits), math.nan)
     for left_out in range(_FOLDS):

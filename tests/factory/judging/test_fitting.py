@@ -1,11 +1,13 @@
 """Fitting on opinions: kept where it pays on other prompts, and left alone where it does not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
 
 from factory.agreement import measure
-from factory.judging.fitting import fit, part
+from factory.judging.fitting import MIN_PROMPTS, fit, part
 from schemas.rows import Duel, Opinion
 
 
@@ -32,7 +34,16 @@ def test_an_overconfident_judge_is_mapped_and_better_for_it_elsewhere(method):
     assert after.calibration_error.value < 0.06
 
 
-@pytest.mark.parametrize("num", [30, 100])
+def test_a_few_prompts_make_no_map_however_bad_they_look():
+    """Many labels, but of prompts that may all be hard ones."""
+    rows = opinions(300, 4.0)
+    few = [replace(one, prompt_id=f"{n % (MIN_PROMPTS - 1)}") for n, one in enumerate(rows)]
+    enough = [replace(one, prompt_id=f"{n % MIN_PROMPTS}") for n, one in enumerate(rows)]
+    assert fit(few, "temperature", 0.9).tasks["image_generation"].pairs is None
+    assert fit(enough, "temperature", 0.9).tasks["image_generation"].pairs is not None
+
+
+@pytest.mark.parametrize("num", [MIN_PROMPTS, 100])
 def test_an_honest_judge_is_nearly_always_left_alone(num):
     """With few labels a fitted temperature would differ from one by chance alone."""
     mapped = [
