@@ -236,7 +236,9 @@ class Calibrate(Section):
         "temperature", description="of the maps; isotonic needs some hundreds of labels a task"
     )
     fit_share: Share = Field(
-        0.5, description="share of held-out prompts that it is fitted on; 0 for no calibration"
+        0.5,
+        description="share of held-out prompts that it is fitted on; 0 for no calibration. From "
+        "fewer than 50 prompts no map of pairs is fitted",
     )
     target_precision: Share = Field(
         0.9, description="share of right verdicts, below which the judge is to abstain"

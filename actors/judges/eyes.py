@@ -29,6 +29,8 @@ from factory.judging.specification import SpecificationError
 Shown = tuple[Look, bool]
 #: Frames in one pass of the vision tower.
 _FRAMES_AT_ONCE = 64
+#: Towers whose every token is a patch; the others have one more, for the whole picture.
+_WITHOUT_CLASS_TOKEN = {"segformer", "siglip_vision_model"}
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,13 @@ class LlavaEyes:
 
     @property
     def tokens_each(self) -> int:
-        """Tokens of one picture: its patches, and a class token where the tower has one that is
-        kept. Only the processor knows whether it has: a SegFormer or a SigLIP tower does not.
+        """Tokens of one picture: its patches, and the class token where the tower has one and it is
+        not dropped.
         """
         vision = self.model.config.vision_config
         patches = (int(vision.image_size) // int(vision.patch_size)) ** 2
-        if self.model.config.vision_feature_select_strategy == "default":
-            return patches
-        return patches + int(self.processor.num_additional_image_tokens)
+        is_whole = self.model.config.vision_feature_select_strategy == "full"
+        return patches + int(is_whole and vision.model_type not in _WITHOUT_CLASS_TOKEN)
 
     def inputs(self, shown: Sequence[Shown]) -> dict[str, Tensor]:
         return {"pixel_values": self._pixel_values(pictures([look for look, _ in shown]))}

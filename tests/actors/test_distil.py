@@ -22,6 +22,7 @@ from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score
 from tests.actors.tiny_checkpoints import save_qwen
 
 BASE = Path("factory/sandbox/weights/base4")
+OF_PICTURES = Path("factory/sandbox/weights/base")
 RULES = {"image_generation": RaoKupper(2.0, 1.5), "video_understanding": RaoKupper(1.0, 2.0)}
 
 
@@ -77,10 +78,11 @@ def test_layers_are_left_out_evenly_and_the_rest_is_the_teachers(light: Path) ->
     )
 
 
-@pytest.mark.parametrize(("knob", "num"), [("text_layers", 4), ("vision_layers", 8)])
-def test_more_layers_than_there_are_cannot_be_kept(knob: str, num: int) -> None:
-    with pytest.raises(ValueError, match=f"{knob}: 9 of {num} layers cannot be kept"):
-        task(**{knob: 9}).build(torch.device("cpu"), torch.float32)
+@pytest.mark.parametrize("knob", ["text_layers", "vision_layers"])
+def test_more_layers_than_there_are_cannot_be_kept(knob: str) -> None:
+    of_pictures = DistilTask(str(OF_PICTURES), JudgeSpecification.load(OF_PICTURES), {}, **{knob: 9})
+    with pytest.raises(ValueError, match=f"{knob}: 9 of 4 layers cannot be kept"):
+        of_pictures.build(torch.device("cpu"), torch.float32)
 
 
 def test_a_batch_holds_what_the_teacher_could_read(groups: list[Group]) -> None:
@@ -104,7 +106,7 @@ def test_it_learns_the_teachers_order(groups: list[Group]) -> None:
     optimizer = torch.optim.AdamW(learner.module.parameters(), lr=1e-3)
     batch = learner.collate({"groups": groups_to_table(groups[:1])})
     found = []
-    for _ in range(12):
+    for _ in range(24):
         loss, watched = learner.loss(learner.module, batch)
         optimizer.zero_grad()
         loss.backward()

@@ -48,22 +48,15 @@ def llava(tower: Any, strategy: str) -> LlavaForConditionalGeneration:
 
 
 @pytest.mark.parametrize(
-    ("tower", "strategy", "num_additional", "expected"),
+    ("tower", "strategy", "expected"),
     [
-        (CLIPVisionConfig(**TOWER), "default", 1, 16),  # its class token is dropped
-        (CLIPVisionConfig(**TOWER), "full", 1, 17),
-        (SiglipVisionConfig(**TOWER, vision_use_head=False), "full", 0, 16),  # it has none
+        (CLIPVisionConfig(**TOWER), "default", 16),  # its class token is dropped
+        (CLIPVisionConfig(**TOWER), "full", 17),
+        (SiglipVisionConfig(**TOWER, vision_use_head=False), "full", 16),  # it has none
     ],
 )
-def test_tokens_are_those_of_a_look(
-    tower: Any, strategy: str, num_additional: int, expected: int
-) -> None:
-    image_processor = build_processor().image_processor
-    processor = SimpleNamespace(
-        image_processor=image_processor,
-        image_token_id=7,
-        num_additional_image_tokens=num_additional,
-    )
+def test_tokens_are_those_of_a_look(tower: Any, strategy: str, expected: int) -> None:
+    processor = SimpleNamespace(image_processor=build_processor().image_processor, image_token_id=7)
     check(LlavaEyes(llava(tower, strategy), processor), expected)
 
 

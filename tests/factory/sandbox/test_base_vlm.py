@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
+from transformers import LlavaForConditionalGeneration
 
 from factory.sandbox import gallery
 from factory.sandbox.base_vlm import (
@@ -17,12 +18,16 @@ from factory.sandbox.base_vlm import (
     _average_gradients,
     _go_on_from,
     _read,
+    _spot,
     answer_losses,
     build_model,
     build_processor,
     pretrain_base,
 )
 from factory.sandbox.documents import MIX, Document, Lessons, collate, reciting_document
+from factory.sandbox.spotting import Spotter, spots
+
+BASE = "factory/sandbox/weights/base4"
 
 
 def test_the_loss_of_what_is_half_right_is_weighed(tokenizer) -> None:  # type: ignore[no-untyped-def]
@@ -100,5 +105,50 @@ def test_a_base_learns(tokenizer, device: str, tmp_path: Path) -> None:  # type:
     words = [line.split()[3:] for line in lines]
     losses = [dict(zip(one[::3], map(float, one[1::3]), strict=True)) for one in words]
     assert [set(one) for one in losses] == [{*MIX, "spots"}] * 2
-    for kind in ("images", "recitals", "spots"):
+    for kind in ("images", "recitals"):
         assert losses[1][kind] < 0.8 * losses[0][kind]
+
+
+def test_spotting_reaches_the_tower_and_is_learned(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    """From nothing, on a few pictures again and again: a step of a base so small has too few."""
+    torch.manual_seed(0)
+    model, spotter = build_model(tokenizer), Spotter(128)
+    both = nn.ModuleList([model.model.vision_tower, spotter])
+    optimizer = torch.optim.AdamW(both.parameters(), lr=2e-3)
+    batch = spots(list(gallery.drawn(4, seed=8)), 16, random.Random(0))
+    found = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        found.append(_spot(model, spotter, batch))
+        optimizer.step()
+    (first, _), (last, right) = found[0], found[-1]
+    assert last < 0.5 * first
+    assert right > 0.6
+
+
+def test_the_shipped_tower_sees_shapes_in_pictures_that_it_has_not_seen(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    """A linear head, fitted to its features: the more they tell, the more it knows."""
+    shipped = LlavaForConditionalGeneration.from_pretrained(BASE, dtype=torch.float32)
+    assert _shapes_known(shipped) > 0.8
+    torch.manual_seed(0)
+    assert _shapes_known(build_model(tokenizer)) < 0.65
+
+
+def _shapes_known(model: LlavaForConditionalGeneration) -> float:
+    seen = [_features(model, seed) for seed in (8, 9)]
+    spotter = Spotter(128)
+    optimizer = torch.optim.AdamW(spotter.parameters(), lr=1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        spotter.loss(*seen[0])[0].backward()
+        optimizer.step()
+    return float(spotter.loss(*seen[1])[1])
+
+
+def _features(
+    model: LlavaForConditionalGeneration, seed: int
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    batch = spots(list(gallery.drawn(96, seed)), 384, random.Random(seed))
+    pixels = batch["pixels"].permute(0, 3, 1, 2) / 127.5 - 1.0
+    with torch.no_grad():
+        return model.model.vision_tower(pixel_values=pixels).last_hidden_state, batch
