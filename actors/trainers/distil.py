@@ -199,7 +199,7 @@ def keep_layers(model: Any, text_layers: int | None, vision_layers: int | None) 
         encoder = getattr(getattr(model.model, "vision_tower", None), "encoder", None)
         if encoder is None:
             kind = model.config.vision_config.model_type
-            raise ValueError(f"vision_layers: a tower of type {kind} keeps all its layers; leave it out")
+            raise ValueError(f"vision_layers: a {kind} tower keeps all its layers; leave it out")
         encoder.layers, kept = _thinned(encoder.layers, vision_layers, "vision_layers")
         model.config.vision_config.num_hidden_layers = len(kept)
 

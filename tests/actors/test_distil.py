@@ -80,9 +80,15 @@ def test_layers_are_left_out_evenly_and_the_rest_is_the_teachers(light: Path) ->
 
 @pytest.mark.parametrize("knob", ["text_layers", "vision_layers"])
 def test_more_layers_than_there_are_cannot_be_kept(knob: str) -> None:
-    of_pictures = DistilTask(str(OF_PICTURES), JudgeSpecification.load(OF_PICTURES), {}, **{knob: 9})
+    asked = JudgeSpecification.load(OF_PICTURES)
+    of_pictures = DistilTask(str(OF_PICTURES), asked, {}, **{knob: 9})
     with pytest.raises(ValueError, match=f"{knob}: 9 of 4 layers cannot be kept"):
         of_pictures.build(torch.device("cpu"), torch.float32)
+
+
+def test_a_tower_that_is_no_row_of_layers_keeps_them() -> None:
+    with pytest.raises(ValueError, match=r"vision_layers: a segformer tower .* leave it out"):
+        task(vision_layers=2).build(torch.device("cpu"), torch.float32)
 
 
 def test_a_batch_holds_what_the_teacher_could_read(groups: list[Group]) -> None:
