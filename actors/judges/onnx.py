@@ -95,7 +95,7 @@ def export(directory: Path) -> Path:
     model.set_attn_implementation("eager")
     config = model.config
     side = int(config.vision_config.image_size)
-    each = judge.eyes.tokens_each
+    each = LlavaEyes(model, judge.format.processor).tokens_each
     num, length = 2, each + 3  # two rows of a picture each: a dimension of one would be taken fixed
     ids = torch.zeros(num, length, dtype=torch.long)
     ids[:, 1 : 1 + each] = int(config.image_token_id)
