@@ -43,7 +43,7 @@ def test_a_few_prompts_make_no_map_however_bad_they_look():
     assert fit(enough, "temperature", 0.9).tasks["image_generation"].pairs is not None
 
 
-@pytest.mark.parametrize("num", [MIN_PROMPTS, 100])
+@pytest.mark.parametrize("num", [30, MIN_PROMPTS, 100])
 def test_an_honest_judge_is_nearly_always_left_alone(num):
     """With few labels a fitted temperature would differ from one by chance alone."""
     mapped = [
