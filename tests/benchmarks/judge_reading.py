@@ -42,6 +42,7 @@ import torch
 from PIL import Image
 
 from actors.judges import TransformersJudge
+from actors.judges.eyes import LlavaEyes
 from actors.judges.local import TransformersSitting
 from actors.judges.prompts import Medium
 from factory.intervals import clustered_bootstrap
@@ -168,8 +169,8 @@ class _Writer:
         media = [group.candidates[at].media for at in match]
         pictures = [Image.open(io.BytesIO(one.data)).convert("RGB") for one in media if one]
         pixels = form.processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
-        side = model.config.vision_config.image_size // model.config.vision_config.patch_size
-        tokens = (form.processor.image_token_id,) * side**2
+        eyes = LlavaEyes(model, form.processor)
+        tokens = (eyes.image,) * eyes.tokens_each
         shown = [Medium(at, tokens) for at in range(2)]
         ids = torch.tensor([form.pair(self.task, group.prompt.text, shown).ids])
 
