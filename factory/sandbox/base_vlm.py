@@ -32,9 +32,11 @@ from factory.judging.specification import DEFAULT, JudgeSpecification, TaskSpeci
 from factory.sandbox.documents import (
     FOLLOWING,
     IGNORED,
+    KIND_WEIGHTS,
     MIX,
     PATCH,
     REASON,
+    STEADY,
     WATCHING,
     Batch,
     Lessons,
@@ -77,7 +79,7 @@ SPECIFICATION = JudgeSpecification(
             "video_generation",
             "",
             "video # : {media} caption : {prompt} . "
-            + " ".join(WATCHING)
+            + " ".join((*WATCHING, STEADY))
             + " direction : dynamic degree : clean : consistency : check :",
         ),
         "image_understanding": _asked(
@@ -275,10 +277,11 @@ def _read(model: LlavaForConditionalGeneration, batch: Batch) -> Tensor:
     kind of document, weighted as the loss is, [kinds, 2].
     """
     losses, right, rows = answer_losses(model, batch)
-    weights = batch["weights"][rows]
-    (weights * losses).sum().backward()
+    weights, kinds = batch["weights"][rows], batch["kinds"][rows]
+    counts = torch.tensor([KIND_WEIGHTS.get(kind, 1.0) for kind in MIX], device=losses.device)
+    (counts[kinds] * weights * losses).sum().backward()
     found = torch.stack([losses.detach(), right], dim=1) * weights[:, None]
-    return found.new_zeros(len(MIX), 2).index_add_(0, batch["kinds"][rows], found)
+    return found.new_zeros(len(MIX), 2).index_add_(0, kinds, found)
 
 
 def _spot(model: LlavaForConditionalGeneration, spotter: Spotter, batch: Batch) -> Tensor:

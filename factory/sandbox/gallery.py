@@ -139,6 +139,9 @@ def imperfect(scene: Scene, rng: random.Random) -> Pixels:
 CLIP_FRAMES, SHOWN_FRAMES = 8, 4
 #: Clips of one caption, of which two at a time are compared.
 CLIPS_EACH = 3
+#: Share of the clips to learn from in which a thing does not stay as it is: more than a generator
+#: would draw, since what is rare is learned late.
+_UNSTEADY = 0.5
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def drawn_clips(num_series: int, seed: int) -> Iterator[ClipSeries]:
         stated = sample_scene(rng, moving=True)
         clips, sights = [], []
         for _ in range(CLIPS_EACH):
-            frames = imperfect_clip(stated, rng)
+            frames = imperfect_clip(stated, rng, _UNSTEADY)
             phase = rng.randrange(2)
             shown = range(phase, CLIP_FRAMES, CLIP_FRAMES // SHOWN_FRAMES)
             clips.append(frames[list(shown)])
@@ -178,11 +181,11 @@ def drawn_clips(num_series: int, seed: int) -> Iterator[ClipSeries]:
         yield ClipSeries(stated, tuple(clips), tuple(sights))
 
 
-def imperfect_clip(stated: Scene, rng: random.Random) -> Pixels:
+def imperfect_clip(stated: Scene, rng: random.Random, unsteady: float = 0.3) -> Pixels:
     """A clip of `stated`, uint8 [CLIP_FRAMES, 32, 32, 3], often wrong as a generator's are.
 
-    Wrong in what it shows, in how that moves, or in its temporal consistency; then perhaps lumpy,
-    noisy, blurred or blotched, all frames alike.
+    Wrong in what it shows, in how that moves, or (a share of `unsteady`) in its temporal
+    consistency; then perhaps lumpy, noisy, blurred or blotched, all frames alike.
     """
     scene = stated
     for _ in range(rng.choices((0, 1, 2, 3), weights=(0.4, 0.35, 0.17, 0.08))[0]):
@@ -192,7 +195,7 @@ def imperfect_clip(stated: Scene, rng: random.Random) -> Pixels:
             scene = spoil_scene(scene, rng.choice(CONTENT_DEFECTS), rng)
     if rng.random() < 0.5:
         scene = spoil_motion(scene, rng.choice(MOTION_DEFECTS), rng)
-    defect = rng.choice(TEMPORAL_DEFECTS) if rng.random() < 0.3 else None
+    defect = rng.choice(TEMPORAL_DEFECTS) if rng.random() < unsteady else None
     frames = draw_clip(scene, rng, SIDE, CLIP_FRAMES, defect)
     if rng.random() < 0.5:
         dose, seed = rng.uniform(0.2, 1.2), rng.getrandbits(32)

@@ -130,24 +130,29 @@ def make_labels(path: Path, num_prompts: int, tasks: Sequence[Task] = TASKS) -> 
 
 def train_cases(task: Task, num: int) -> Iterator[Case]:
     if task == "image_generation":
-        return _generated("jobs/recipes/prompts/label.txt", num)
+        return _generated(["label", "produce"], num)
     return drawn_cases(task, num, _NUM_SIDES, _TRAIN)
 
 
 def heldout_cases(task: Task, num: int) -> Iterator[Case]:
     if task == "image_generation":
-        return _generated("jobs/recipes/prompts/heldout.txt", num)
+        return _generated(["heldout"], num)
     return drawn_cases(task, num, _NUM_SIDES, _HELDOUT)
 
 
-def _generated(path: str, num: int) -> Iterator[Case]:
-    """Pictures of the shipped generator, as the laptop recipe draws them."""
+def _generated(names: Sequence[str], num: int) -> Iterator[Case]:
+    """Pictures of the shipped generator, as the laptop recipe draws them, of the first prompts of
+    these files.
+    """
     from actors.generators import DiffusersGenerator
     from actors.stages import candidate_seeds
 
     spec = load(RECIPE).generator
     generator = DiffusersGenerator(spec.path, "generator@0", spec)
-    for prompt in read_prompts(path)[:num]:
+    prompts = [one for name in names for one in read_prompts(f"jobs/recipes/prompts/{name}.txt")]
+    if num > len(prompts):
+        raise ValueError(f"there are {len(prompts)} prompts of pictures, not {num}")
+    for prompt in prompts[:num]:
         seeds = candidate_seeds(prompt, generator.name, 0, _NUM_SIDES)
         yield prompt, [Side(one.media) for one in generator.generate(prompt, seeds)]
 

@@ -1,6 +1,8 @@
 """The oracle for clips against drawn clips whose defects are known."""
 
+import itertools
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +22,7 @@ from factory.sandbox.drawing import (
     spoil_motion,
     spoil_scene,
 )
+from factory.sandbox.gallery import drawn_clips
 from factory.sandbox.world import Motion, Scene, Thing, sample_scene
 
 NUM = 24
@@ -64,6 +67,41 @@ def test_wrong_motion_is_seen_and_nothing_else(defect):
 def test_what_changes_for_a_moment_is_inconsistent(defect):
     found = [measure_clip(frames, stated) for stated, frames in clips(defect)]
     assert sum(one.consistency < 0.5 for one in found) >= 0.75 * NUM
+
+
+def test_it_is_said_in_which_frames_a_thing_is_not_as_else_and_whether_it_goes_straight():
+    for _, frames in clips():
+        for track in watch(frames).tracks:
+            assert False not in track.alike
+            assert track.straightness == 1.0
+    crooked = [
+        min(track.straightness for track in watch(frames).tracks) for _, frames in clips("jump")
+    ]
+    assert sum(one < 0.5 for one in crooked) >= 0.75 * NUM
+    num_gone = 0
+    for _, frames in clips("vanish"):
+        for track in watch(frames).tracks:
+            gone = [number for number, blob in enumerate(track.seen) if blob is None]
+            assert not any(track.alike[number] for number in gone)
+            num_gone += len(gone) == 3
+    assert num_gone >= 0.75 * NUM
+
+
+def test_the_order_by_wrong_elements_is_nearly_that_by_quality():
+    """And would not be, were it no fault that a clip falls apart."""
+    agreed, without, num_pairs = 0, 0, 0
+    for series in drawn_clips(60, seed=3):
+        found = [compare_clip(series.stated, sight) for sight in series.sights]
+        for one, other in itertools.combinations(found, 2):
+            if abs(one.quality - other.quality) < CLIP_TIE:
+                continue
+            is_better = one.quality > other.quality
+            steady = [replace(each, consistency=1.0).num_wrong for each in (one, other)]
+            agreed += (one.num_wrong < other.num_wrong) == is_better
+            without += (steady[0] < steady[1]) == is_better
+            num_pairs += 1
+    assert agreed > 0.88 * num_pairs
+    assert without < 0.86 * num_pairs
 
 
 @pytest.mark.parametrize("defect", ["colour", "background", "missing"])

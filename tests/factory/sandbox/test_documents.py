@@ -12,7 +12,9 @@ from torch.utils.data import DataLoader
 from factory.sandbox import gallery
 from factory.sandbox.clip_oracle import compare_clip
 from factory.sandbox.documents import (
+    IGNORED,
     MIX,
+    STEADY,
     WATCHING,
     BlindDocument,
     Document,
@@ -146,6 +148,35 @@ def test_the_least_steady_of_the_other_things_is_told(tokenizer) -> None:  # typ
             ]
             found += 1
     assert found >= 3
+
+
+def test_after_the_frames_each_of_the_two_is_said_to_be_the_same_in_each_or_not(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    asked = STEADY.split()
+    num_changed = 0
+    for series in gallery.drawn_clips(20, seed=9):
+        for clip, sight in zip(series.clips, series.sights, strict=True):
+            measured = compare_clip(series.stated, sight)
+            if measured.mover is None or len(measured.others) != 1:
+                continue
+            alone = gallery.ClipSeries(series.stated, (clip, clip), (sight, sight))
+            document = checking_document(tokenizer, [alone], random.Random(1))
+            words = tokenizer.convert_ids_to_tokens(document.ids)
+            begin = words.index("same")
+            assert words[begin : begin + len(asked)] == asked
+            targets = document.targets[begin : begin + len(asked)]
+            told = [
+                None if one == IGNORED else tokenizer.convert_ids_to_tokens(one) for one in targets
+            ]
+            half = len(told) // 2
+            for track, said in ((measured.mover, told[:half]), (measured.others[0], told[half:])):
+                word = {True: "yes", False: "no", None: None}
+                assert said == [
+                    None,  # the word that names it
+                    *(word[one] for one in track.alike),
+                    word[track.straightness >= 0.5],
+                ]
+                num_changed += False in track.alike
+    assert num_changed >= 3
 
 
 def test_a_step_weighs_each_kind_of_document_alike(tokenizer) -> None:  # type: ignore[no-untyped-def]
