@@ -48,8 +48,14 @@ from schemas.rows import Task
 
 MAX_CONTEXT = 512
 _WIDTH = 128
-#: The least probability of each token of a justification that is given.
-_SURE = 0.6
+#: The least probability of each token of a justification that is given: of media, whose faults are
+#: seen less well than an answer's, it has to be higher.
+_SURE: dict[Task, float] = {
+    "image_generation": 0.7,
+    "video_generation": 0.7,
+    "image_understanding": 0.5,
+    "video_understanding": 0.5,
+}
 _LOG_EVERY = 50
 _LOGGED = (*MIX, "spots")
 
@@ -64,7 +70,7 @@ def _asked(task: Task, before: str, side: str) -> TaskSpecification:
         pointwise=f"{before}{one}",
         pairwise=f"{before}{one} {two} closer :",
         reason=REASON,
-        reason_confidence=_SURE,
+        reason_confidence=_SURE[task],
     )
 
 

@@ -1,6 +1,6 @@
 """One judge for four tasks, fine-tuned from the shipped base and measured by the oracle.
 
-    python -m tests.benchmarks.four_tasks [--root runs/four-tasks] [--prompts 420] [--heldout 120]
+    python -m tests.benchmarks.four_tasks [--root runs/four-tasks] [--prompts 640] [--heldout 240]
         [key=value …]
 
 Simulated annotators label pictures of the shipped generator, drawn clips, and answers to questions
@@ -89,8 +89,8 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--root", default="runs/four-tasks")
-    parser.add_argument("--prompts", type=int, default=420, help="label prompts of each task")
-    parser.add_argument("--heldout", type=int, default=120, help="held-out prompts of each task")
+    parser.add_argument("--prompts", type=int, default=640, help="label prompts of each task")
+    parser.add_argument("--heldout", type=int, default=240, help="held-out prompts of each task")
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_args()
     root = Path(given.root)
