@@ -15,12 +15,13 @@ from jobs.judge import main
 BASE = "factory/sandbox/weights/base4"
 RIGHT = "a large red circle in the center on a white background"
 WRONG = "a large blue cross in the center on a white background"
+BLUE = "a large blue circle in the center on a white background"
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     directory, rng = tmp_path_factory.mktemp("files"), random.Random(0)
-    for name, text in (("right", RIGHT), ("wrong", WRONG)):
+    for name, text in (("right", RIGHT), ("wrong", WRONG), ("blue", BLUE)):
         (directory / f"{name}.png").write_bytes(encode_png(draw(parse(text), rng, 32)))
     scene = sample_scene(rng, moving=True)
     (directory / "clip.mp4").write_bytes(encode_clip(draw_clip(scene, rng, 32, 8), 8.0))
@@ -31,7 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-def test_two_pictures_are_scored_compared_and_explained(files, capsys):
+def test_two_pictures_are_scored_and_compared(files, capsys):
     asked = ["--judge", BASE, "--image", files["right"], "--image", files["wrong"]]
     assert main([*asked, "--caption", RIGHT, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -42,12 +43,21 @@ def test_two_pictures_are_scored_compared_and_explained(files, capsys):
     assert (pair["first"], pair["second"]) == (files["right"], files["wrong"])
     assert pair["verdict"] == "first"
     assert pair["p_first"] + pair["p_second"] + pair["p_tie"] == pytest.approx(1.0)
-    assert pair["reason"].startswith("image 1 is better")
 
     assert main([*asked, "--caption", RIGHT]) == 0
     told = capsys.readouterr().out
     assert f"{right['score']:.2f} ± {right['spread']:.2f}  {files['right']}" in told
-    assert f"because: {pair['reason']}" in told
+
+
+def test_a_verdict_is_explained_where_the_judge_is_sure_of_the_reason(files, capsys):
+    """As it is of a single fault."""
+    asked = ["--judge", BASE, "--image", files["right"], "--image", files["blue"]]
+    assert main([*asked, "--caption", RIGHT, "--json"]) == 0
+    (pair,) = json.loads(capsys.readouterr().out)["pairs"]
+    why = "image 1 is better because in image 2 the circle should be red"
+    assert pair["reason"].startswith(why)
+    assert main([*asked, "--caption", RIGHT]) == 0
+    assert f"because: {pair['reason']}" in capsys.readouterr().out
 
 
 def test_answers_to_a_question_are_compared(files, capsys):
