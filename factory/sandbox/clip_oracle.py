@@ -278,19 +278,18 @@ def _track(seen: dict[int, Blob], times: Sequence[float]) -> Track:
     way, start, error = _line(at, places)
     # The caption places a thing at the middle of its way.
     middle = replace(middle, x=float(start[0] + way[0] / 2), y=float(start[1] + way[1] / 2))
+
+    def is_alike(number: int) -> bool | None:
+        if number in seen and number not in used:
+            return None
+        return number in seen and _looks_like(seen[number], middle)
+
     numbers = range(len(times))
     return Track(
         middle,
         (float(way[0]), float(way[1])),
         tuple(seen.get(number) for number in numbers),
-        tuple(
-            _looks_like(used[number], middle)
-            if number in used
-            else None
-            if number in seen
-            else False
-            for number in numbers
-        ),
+        tuple(is_alike(number) for number in numbers),
         ramp(error, _STRAIGHT),
     )
 
