@@ -280,7 +280,7 @@ def pretrain_base(
 
 def _read(model: LlavaForConditionalGeneration, batch: Batch) -> Tensor:
     """Add the gradients of one batch of texts; the losses and the shares of right tokens of each
-    kind of document, weighted as the loss is, [kinds, 2].
+    kind of document, each over all targets of its kind in the step, [kinds, 2].
     """
     losses, right, rows = answer_losses(model, batch)
     weights, kinds = batch["weights"][rows], batch["kinds"][rows]

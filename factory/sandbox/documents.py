@@ -663,8 +663,8 @@ SPOTS = 96
 def in_parts(documents: Mapping[str, Sequence[Document]], pad: int) -> list[Batch]:
     """The documents of one step in batches of alike length, so that little of them is padding.
 
-    The loss of a step is the sum over its batches, and is the sum of the mean losses of each kind,
-    however many targets that has.
+    The weights of a kind sum to one over the step, so that its mean loss counts the same however
+    many targets it has; how much that is, `KIND_WEIGHTS` says.
     """
     parts: dict[int, list[tuple[Document, int, float]]] = defaultdict(list)
     for kind, some in enumerate(documents.values()):
