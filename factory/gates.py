@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from factory.alarms import ALL, Claim
@@ -17,30 +16,10 @@ from factory.bias.response import SCORES
 from factory.intervals import Interval
 from factory.localisation import Change
 from schemas import recipe
+from schemas.results import Finding
 
 #: Added to the name of a gate that looks at several attributes: "max_attribute_drift:sharpness".
 _OF = ":"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one gate saw.
-
-    name: the recipe's key, with ":attribute" where it looks at several.
-    value: what was measured.
-    threshold: as the recipe has it.
-    passed: whether the model may go on.
-    text: one sentence, for people.
-    low, high: the 95 % interval of `value`; NaN where there is none.
-    """
-
-    name: str
-    value: float
-    threshold: float
-    passed: bool
-    text: str
-    low: float = math.nan
-    high: float = math.nan
 
 
 def judge_gates(
@@ -82,9 +61,7 @@ def generator_gates(
         text = "win rate could not be measured"
     else:
         text = f"win rate's lower bound {_compare(win_rate.low, wanted)}"
-    first = Finding(
-        "min_win_rate", win_rate.value, wanted, is_above, text, win_rate.low, win_rate.high
-    )
+    first = Finding.of("min_win_rate", win_rate, wanted, is_passed=is_above, message=text)
     limit = gates.max_attribute_drift
     drifts = [
         _at_most(
@@ -118,23 +95,19 @@ def local_judge_gates(
     gain, loss = on_slice.difference, elsewhere.difference
     lost = Interval(-loss.value, -loss.high, -loss.low)
     return (
-        Finding(
+        Finding.of(
             "min_slice_gain",
-            gain.value,
+            gain,
             limits.min_slice_gain,
-            gain.low > limits.min_slice_gain,
-            _by_bound("gain on the slice: lower bound", gain.low, limits.min_slice_gain),
-            gain.low,
-            gain.high,
+            is_passed=gain.low > limits.min_slice_gain,
+            message=_by_bound("gain on the slice: lower bound", gain.low, limits.min_slice_gain),
         ),
-        Finding(
+        Finding.of(
             "max_overall_loss",
-            lost.value,
+            lost,
             limits.max_overall_loss,
-            lost.high <= limits.max_overall_loss,
-            _by_bound("loss elsewhere: upper bound", lost.high, limits.max_overall_loss),
-            lost.low,
-            lost.high,
+            is_passed=lost.high <= limits.max_overall_loss,
+            message=_by_bound("loss elsewhere: upper bound", lost.high, limits.max_overall_loss),
         ),
     )
 
@@ -143,14 +116,12 @@ def light_judge_gate(kept: Interval, limits: recipe.Distil) -> Finding:
     """May a light judge stand in for its teacher where speed counts? By the estimate, as the limit
     is on a loss that is expected, not on a gain to be shown.
     """
-    return Finding(
+    return Finding.of(
         "min_accuracy_kept",
-        kept.value,
+        kept,
         limits.min_accuracy_kept,
-        kept.value >= limits.min_accuracy_kept,
-        _by_bound("accuracy kept:", kept.value, limits.min_accuracy_kept),
-        kept.low,
-        kept.high,
+        is_passed=kept.value >= limits.min_accuracy_kept,
+        message=_by_bound("accuracy kept:", kept.value, limits.min_accuracy_kept),
     )
 
 
@@ -171,14 +142,12 @@ def hacking_gates(claims: Sequence[Claim], gates: recipe.Gates) -> tuple[Finding
         gates: the thresholds.
     """
     return tuple(
-        Finding(
+        Finding.of(
             f"max_judge_lead{_OF}{one.figure}, {one.slice}",
-            one.lead.value,
+            one.lead,
             gates.max_judge_lead,
-            not one.is_hacked and not math.isnan(one.lead.low),
-            _claimed(one),
-            one.lead.low,
-            one.lead.high,
+            is_passed=not one.is_hacked and not math.isnan(one.lead.low),
+            message=_claimed(one),
         )
         for one in claims
         if one.slice == ALL or one.is_hacked
@@ -277,14 +246,14 @@ def unprobed_gates(num_probes: int, gates: recipe.Gates) -> tuple[Finding, ...]:
     """
     if num_probes:
         return ()
-    nan = math.nan
     return tuple(
-        Finding(
+        Finding.of(
             name,
-            nan,
+            Interval(math.nan),
             limit,
-            False,
-            f"{what} could not be measured: the judge was not probed (see audit.num_groups)",
+            is_passed=False,
+            message=f"{what} could not be measured: the judge was not probed "
+            "(see audit.num_groups)",
         )
         for name, limit, what in (
             ("max_attribute_slope", gates.max_attribute_slope, "the response to edits"),
@@ -325,17 +294,17 @@ def _bias_finding(
     what = f"{figure.name}: {figure.measure}"
     if math.isnan(left.low):
         text = f"{what} could not be measured"
-        return Finding(name, left.value, limit, False, text, left.low, left.high)
+        return Finding.of(name, left, limit, is_passed=False, message=text)
     stands = f"is {word}" if is_breached else f"is not shown to be {word}"
     by = min(abs(left.low - limit), abs(left.high - limit), abs(left.high + limit))
     far = f" by at least {by:.2g}" if is_breached else ""
     text = f"{what} {left.value:.2f} {figure.unit} {stands} {limit:g}{far}"
-    return Finding(name, left.value, limit, not is_breached, text, left.low, left.high)
+    return Finding.of(name, left, limit, is_passed=not is_breached, message=text)
 
 
 def decide(findings: Sequence[Finding]) -> Literal["promote", "keep"]:
     """Promote where every gate passes; no findings are no evidence."""
-    return "promote" if findings and all(one.passed for one in findings) else "keep"
+    return "promote" if findings and all(finding.is_passed for finding in findings) else "keep"
 
 
 def _at_least(name: str, what: str, measured: Interval, wanted: float) -> Finding:
@@ -355,7 +324,7 @@ def _finding(
         text = f"{what} could not be measured"
     else:
         text = f"{what} {_compare(measured.value, threshold)}{unit}"
-    return Finding(name, measured.value, threshold, passed, text, measured.low, measured.high)
+    return Finding.of(name, measured, threshold, is_passed=passed, message=text)
 
 
 def _compare(value: float, threshold: float) -> str:

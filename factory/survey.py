@@ -11,24 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from schemas.results import Slice
+
 VERDICTS = ("kept", "rejected", "invalid")
 MAX_VALUES = 50  # of a tag that is a slice
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The pairs with one value of one tag.
-
-    num_pairs: of every verdict.
-    verdicts: pairs by verdict.
-    reasons: pairs by objection; a pair may have several.
-    """
-
-    tag: str
-    value: str
-    num_pairs: int
-    verdicts: Mapping[str, int]
-    reasons: Mapping[str, int]
 
 
 def reasons_of(objections: Iterable[str]) -> list[str]:

@@ -21,7 +21,7 @@ from factory.agreement import (
 )
 from factory.intervals import Interval
 from factory.judging.calibration import Calibration
-from jobs.results import Estimate, JudgeReport, JudgeSlice, ReliabilityBin
+from schemas.results import Estimate, JudgeReport, JudgeSlice, ReliabilityBin
 from schemas.rows import Opinion
 
 ALL = "all"
@@ -168,12 +168,8 @@ def _pairs(found: Agreement) -> tuple[int, int]:
 def _estimate(
     name: str, found: Interval, judge: str, num: int | None = None, invalid: int = 0, note: str = ""
 ) -> Estimate:
-    """An estimate of the report; NaN, of which there is nothing to say, is null."""
-    value, low, high = (
-        one if math.isfinite(one) else None for one in (found.value, found.low, found.high)
-    )
     unit = "correlation" if "correlation" in name else "share"
-    return Estimate(name, value, low, high, None, unit, num, invalid, judge, note)
+    return Estimate.of(name, found, None, unit, num, invalid, judge, note)
 
 
 def _bins(bins: Sequence[Bin]) -> tuple[ReliabilityBin, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 from actors.storage import local_copy, place
 from factory.judging.calibration import Calibration
 from factory.labels.registry import Format
-from jobs import importing, results
+from jobs import importing
 from jobs.agreement import as_text, report
 from jobs.importing import Import
 from jobs.judging import (
@@ -29,13 +29,13 @@ from jobs.judging import (
 )
 from jobs.lineage import ADDRESS
 from jobs.ray_session import check_cpus, ray_session
-from jobs.results import JudgeReport
 from jobs.tracking import Tracker
 from jobs.trust import code_settings
 from jobs.workspace import InputError, Model, Round, check_writable, complete
-from schemas import manifest
+from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
+from schemas.results import JudgeReport
 from schemas.rows import Opinion
 
 _LABELS = "labels@1"  # below the benchmark's directory: the imported rows

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from actors.storage import arrow_path, write_whole
-from factory.survey import Slice, reasons_of
-from jobs import lineage, results
+from factory.survey import reasons_of
+from jobs import lineage
 from jobs.pipelines import data_files, media_store, stream
 from jobs.report import (
     Curve,
@@ -31,9 +31,10 @@ from jobs.report import (
 from jobs.summary import rounds_so_far
 from jobs.tracking import public_settings
 from jobs.workspace import MAKERS, Round
-from schemas import manifest
+from schemas import manifest, results
 from schemas.manifest import Manifest
 from schemas.places import Place
+from schemas.results import Slice
 from schemas.rows import Candidate, Group, Media, Pair
 
 _NUM_KEPT, _NUM_PER_REASON, _MAX_REASONS = 6, 3, 8

@@ -16,8 +16,8 @@ from factory.intervals import Interval, clustered_bootstrap
 from factory.media import MediaError, encode_png
 from factory.metrics import win_rate
 from factory.shift import Outputs
-from jobs.results import Estimate, Evaluation
 from jobs.workspace import Round
+from schemas.results import Estimate, Evaluation
 from schemas.rows import UNDERSTANDING, Candidate, Group
 
 _CLIP_FRAMES = 4  # of a clip in the grid
@@ -94,7 +94,7 @@ def compare(
             for name, rows in slices_of(told[judge], settings.min_slice_prompts).items()
         ),
         drift=tuple(
-            Estimate(name, found.value, found.low, found.high, 0.0, f"sd of {address}")
+            Estimate.of(name, found, 0.0, f"sd of {address}")
             for address, of in drifts.items()
             for name, found in of.items()
         ),
@@ -123,7 +123,7 @@ def _gains(
     num = sum(one.score_gain == one.score_gain for one in found)
     return (
         _won("win rate", found, judge, boot),
-        estimate("score gain", gain, 0.0, "points", num, len(found) - num, judge),
+        Estimate.of("score gain", gain, 0.0, "points", num, len(found) - num, judge),
     )
 
 
@@ -131,7 +131,7 @@ def _won(name: str, found: Sequence[Result], judge: str, boot: Mapping[str, int]
     prompts = [one.prompt_id for one in found]
     won = win_rate([one.outcome for one in found], prompts, **boot)
     num = sum(one.outcome is not None for one in found)
-    return estimate(name, won, 0.5, "share", num, len(found) - num, judge)
+    return Estimate.of(name, won, 0.5, "share", num, len(found) - num, judge)
 
 
 def _scores(
@@ -152,7 +152,7 @@ def _scores(
             num = sum(one == one for one in values)
             mean = clustered_bootstrap(values, prompts, **boot)
             what = f"score of {name}"
-            made.append(estimate(what, mean, None, "points", num, len(values) - num, judge))
+            made.append(Estimate.of(what, mean, None, "points", num, len(values) - num, judge))
     return made
 
 
@@ -168,15 +168,15 @@ def _errors(
     num = found.num, found.num_invalid, NAME
     return [
         *(
-            estimate(f"error rate of {name}", one, None, "share", *num)
+            Estimate.of(f"error rate of {name}", one, None, "share", *num)
             for name, one in zip(names, (found.champion, found.challenger), strict=True)
         ),
-        estimate("errors mended", found.reduction, 0.0, "share of the champion's", *num),
+        Estimate.of("errors mended", found.reduction, 0.0, "share of the champion's", *num),
     ]
 
 
 def _lead(claim: Claim) -> Estimate:
-    return estimate(
+    return Estimate.of(
         f"lead in {claim.figure}",
         claim.lead,
         0.0,
@@ -193,24 +193,11 @@ def _diversity(found: shift.Diversity | None, names: tuple[str, str]) -> list[Es
     unit = "mean distance of two outputs"
     return [
         *(
-            estimate(f"diversity of {name}", one, None, unit, found.num)
+            Estimate.of(f"diversity of {name}", one, None, unit, found.num)
             for name, one in zip(names, (found.champion, found.challenger), strict=True)
         ),
-        estimate("diversity kept", found.kept, 1.0, "share of the champion's", found.num),
+        Estimate.of("diversity kept", found.kept, 1.0, "share of the champion's", found.num),
     ]
-
-
-def estimate(
-    name: str,
-    found: Interval,
-    neutral: float | None,
-    unit: str,
-    num: int,
-    num_invalid: int = 0,
-    by: str = "",
-) -> Estimate:
-    """An interval as an estimate of the evaluation."""
-    return Estimate(name, found.value, found.low, found.high, neutral, unit, num, num_invalid, by)
 
 
 def grid_columns(groups: Sequence[Group], names: tuple[str, str]) -> list[str]:

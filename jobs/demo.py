@@ -32,10 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def summarise(recipe: Recipe, seconds: float) -> None:
     """Name every output of the loop."""
-    from jobs import results
     from jobs.tracking import tracking_uri
     from jobs.workspace import MAKERS, Round
-    from schemas import manifest
+    from schemas import manifest, results
 
     print(f"\n{recipe.name}: done in {seconds / 60:.1f} minutes. What was made:")
     at = Round(recipe, 1)

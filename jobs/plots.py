@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.results import Estimate, ReliabilityBin
+from schemas.results import Estimate, ReliabilityBin
 
 FOREST_WIDTH = 300
 CURVE_WIDTH, CURVE_HEIGHT = 300, 110

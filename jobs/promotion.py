@@ -8,9 +8,9 @@ and `jobs.rollback` makes an earlier one champion again.
 
 from __future__ import annotations
 
-from jobs import results
 from jobs.tracking import StageRun, Tracker
 from jobs.workspace import Round, champion
+from schemas import results
 from schemas.manifest import Manifest
 
 

@@ -12,10 +12,17 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.survey import Slice
 from jobs.plots import forests, line, reliability
-from jobs.results import Decision, Estimate, Finding, HumanAudit, JudgeReport, Localisation
 from jobs.summary import RoundSummary
+from schemas.results import (
+    Decision,
+    Estimate,
+    Finding,
+    HumanAudit,
+    JudgeReport,
+    Localisation,
+    Slice,
+)
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 #: The kinds of bias in the order of the page: kind, title, and how to read its figures.

@@ -40,12 +40,12 @@ def roll_back(recipe: Recipe, to: str, reason: str, *, dry_run: bool = False) ->
     from pathlib import Path
 
     from actors import storage
-    from jobs import results
     from jobs.promotion import point_champion
     from jobs.summary import rounds_so_far, write_summary
     from jobs.tracking import Tracker
     from jobs.workspace import MAKERS, InputError, Round, champion, generator, rollback_file
     from jobs.workspace import rollbacks as rollbacks_after
+    from schemas import results
 
     generator(recipe, to)  # refuses another name
     done = [one for one in rounds_so_far(recipe) if not one.missing]

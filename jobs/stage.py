@@ -20,14 +20,14 @@ from typing import Any, Protocol
 
 from actors import storage
 from actors.memory import reason
-from jobs import parts, results
+from jobs import parts
 from jobs.promotion import publish
 from jobs.ray_session import check_cpus
 from jobs.run_log import note
 from jobs.tracking import StageRun, Tracker
 from jobs.trust import trusted_checkpoints
 from jobs.workspace import InputError, Round, check_writable, complete, lost_race, maker
-from schemas import manifest
+from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 from schemas.recipe import Recipe

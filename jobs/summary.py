@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors.storage import write_whole
-from jobs import results
 from jobs.limits import spent, spent_in
-from jobs.results import Decision, Estimate, Evaluation, Rollback
 from jobs.workspace import MAKERS, Round, rollbacks
-from schemas import manifest
+from schemas import manifest, results
 from schemas.places import Place
 from schemas.recipe import Recipe
+from schemas.results import Decision, Estimate, Evaluation, Rollback
 
 
 @dataclass(frozen=True)

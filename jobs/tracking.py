@@ -28,11 +28,11 @@ from typing import Any
 
 from actors.storage import StorageError, is_remote, local_copy, place
 from jobs.lineage import directory_of
-from jobs.results import curve_values
 from schemas import manifest as manifests
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 from schemas.recipe import Recipe, without_credentials
+from schemas.results import curve_values
 
 # MLflow's limits on one request: metrics, and params or tags.
 _METRICS_PER_BATCH = 1000

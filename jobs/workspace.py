@@ -18,8 +18,7 @@ from actors import storage
 from actors.storage import place
 from factory.kinds import MARKERS, generator_kind
 from factory.prompts import PromptsFile
-from jobs import results
-from schemas import manifest
+from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 from schemas.recipe import GeneratorSpec, Recipe

@@ -16,11 +16,10 @@ from pathlib import Path
 import pytest
 
 from factory.prompts import read_prompts
-from jobs import results
 from jobs.pipelines import read_groups, read_table
 from jobs.tracking import Tracker
 from jobs.workspace import MAKERS, Round
-from schemas import manifest
+from schemas import manifest, results
 from schemas.arrow import PAIRS, pairs_from_table
 from schemas.recipe import Recipe, load
 

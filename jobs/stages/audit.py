@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow as pa
@@ -35,16 +35,16 @@ from factory.bias.observation import (
 from factory.bias.probes import Probe, Prober, Twins, sample_prompts
 from factory.bias.profile import BiasProfile
 from factory.ranking import is_scored
-from jobs import results
 from jobs.judging import heldout_labels, heldout_opinions, judge_ref
 from jobs.pipelines import data_files, num_rows, stream
-from jobs.results import Estimate, Profile
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Round
+from schemas import results
 from schemas.arrow import FIGURES, PROBES, groups_from_table
 from schemas.manifest import Parent
 from schemas.places import Place
+from schemas.results import Estimate, Profile
 from schemas.rows import Group, Prompt
 
 PROFILE = "bias.json"
@@ -92,8 +92,8 @@ class Audit:
             *gates.unprobed_gates(len(probes), at.recipe.gates),
             *gates.bias_gates(profile.figures, at.recipe.gates),
         ):
-            if not finding.passed:
-                print(f"{judge}: gate {finding.name}: {finding.text}", flush=True)
+            if not finding.is_passed:
+                print(f"{judge}: gate {finding.gate}: {finding.message}", flush=True)
         return Outcome(_counts(profile, probes), _figures(profile))
 
 
@@ -150,28 +150,28 @@ def correction_of(at: Round) -> Correction:
 
 def estimates(profile: BiasProfile, judge: str) -> tuple[Estimate, ...]:
     """The figures as the report shows them."""
-    found = []
-    for one in profile.figures:
-        after = one.corrected
-        note = f"flagged: adjusted p {one.p_adjusted:.2g}" if one.is_flagged else ""
-        found.append(
-            Estimate(
-                f"{one.name}: {one.measure}",
-                one.estimate.value,
-                one.estimate.low,
-                one.estimate.high,
-                one.neutral,
-                one.unit,
-                one.num,
-                one.num_invalid,
-                judge,
-                "; ".join(text for text in (note, one.note) if text),
-                None if after is None else Estimate(one.name, after.value, after.low, after.high),
-                one.kind,
-                one.is_flagged,
-            )
-        )
-    return tuple(found)
+    return tuple(_estimate(figure, judge) for figure in profile.figures)
+
+
+def _estimate(figure: Figure, judge: str) -> Estimate:
+    after = figure.corrected
+    flag = f"flagged: adjusted p {figure.p_adjusted:.2g}" if figure.is_flagged else ""
+    estimate = Estimate.of(
+        f"{figure.name}: {figure.measure}",
+        figure.estimate,
+        figure.neutral,
+        figure.unit,
+        figure.num,
+        figure.num_invalid,
+        judge,
+        "; ".join(text for text in (flag, figure.note) if text),
+    )
+    return replace(
+        estimate,
+        corrected=None if after is None else Estimate.of(figure.name, after),
+        kind=figure.kind,
+        is_flagged=figure.is_flagged,
+    )
 
 
 def _groups(directory: Place) -> Iterator[Group]:

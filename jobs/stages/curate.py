@@ -34,7 +34,6 @@ from factory.prompts import read_prompts
 from factory.ranking import strategy_of
 from factory.scratch import Scratch
 from factory.survey import Survey
-from jobs import results
 from jobs.auditing import write_sample
 from jobs.parts import Settled
 from jobs.pipelines import (
@@ -51,6 +50,7 @@ from jobs.stage import Outcome, Plan
 from jobs.stages.audit import correction_of, read_profile
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Round
+from schemas import results
 from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table, tags_from_rows
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place

@@ -22,7 +22,6 @@ from factory.judging import by_scores
 from factory.judging.by_scores import RaoKupper, met_with_scores
 from factory.judging.specification import JudgeSpecification
 from factory.localisation import accuracy_change, accuracy_kept
-from jobs import results
 from jobs.judging import (
     OPINIONS_FILE,
     judge_labels,
@@ -32,17 +31,18 @@ from jobs.judging import (
     write_opinions,
 )
 from jobs.pipelines import read_dataset, stream
-from jobs.results import Decision, Distillation, Estimate, Finding
 from jobs.stage import Outcome, Plan
 from jobs.summary import told
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
 from jobs.trust import code_settings
 from jobs.workspace import InputError, Round
+from schemas import results
 from schemas.arrow import duel_from_row, score_from_row
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Distil
+from schemas.results import Decision, Distillation, Estimate
 from schemas.rows import Opinion, Task
 
 #: Labels on which the judges are timed: some seconds of the slowest.
@@ -103,7 +103,7 @@ class DistilJudge:
         run.log_artifact(directory / results.DISTILLATION)
         teacher, light = at.address("judge"), at.address(self.kind)
         gated = {by: gates.light_judge_gate(one, settings) for by, one in kept.items()}
-        findings = tuple(Finding.of(one, by) for by, one in gated.items())
+        findings = tuple(finding.about(by) for by, finding in gated.items())
         decision = Decision(
             gates.decide(list(gated.values())),
             challenger=light,
@@ -231,10 +231,10 @@ def _compare(
         kept[form] = accuracy_kept(said[teacher], said[form], *boot)
         counts = (change.num, change.num_invalid)
         if form == forms[0]:
-            estimates.append(_estimate("accuracy", change.parent, 0.5, "share", counts, teacher))
+            estimates.append(Estimate.of("accuracy", change.parent, 0.5, "share", *counts, teacher))
         estimates += [
-            _estimate("accuracy", change.child, 0.5, "share", counts, form),
-            _estimate("accuracy kept", kept[form], 1.0, "of the teacher's", counts, form),
+            Estimate.of("accuracy", change.child, 0.5, "share", *counts, form),
+            Estimate.of("accuracy kept", kept[form], 1.0, "of the teacher's", *counts, form),
             _speed(form, speeds[form]),
             Estimate(
                 "speed gained",
@@ -259,12 +259,6 @@ def _timed(files: list[Place]) -> pa.Table | None:
     if not any(one.num_rows for one in taken):
         return None
     return pa.concat_tables(taken).slice(0, _NUM_TIMED)
-
-
-def _estimate(
-    name: str, found: Interval, neutral: float, unit: str, counts: tuple[int, int], by: str
-) -> Estimate:
-    return Estimate(name, found.value, found.low, found.high, neutral, unit, *counts, by)
 
 
 def _speed(by: str, value: float) -> Estimate:

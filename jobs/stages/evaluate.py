@@ -21,12 +21,10 @@ from factory.intervals import Interval
 from factory.judging.specification import SpecificationError, find
 from factory.prompts import PromptsFile
 from factory.shift import Outputs
-from jobs import results
 from jobs.comparing import Comparison, compare, grid, outputs
 from jobs.judging import judge_ref
 from jobs.pipelines import pool_cpus, pool_gpus, read_groups, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
-from jobs.results import Decision, Evaluation
 from jobs.stage import Outcome, Plan
 from jobs.stages.audit import read_profile
 from jobs.stages.produce import generator_ref
@@ -40,10 +38,11 @@ from jobs.workspace import (
     check_model,
     prompts_file,
 )
-from schemas import manifest
+from schemas import manifest, results
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import EndpointSpec
+from schemas.results import Decision, Evaluation
 from schemas.rows import UNDERSTANDING, Group, Prompt
 
 if TYPE_CHECKING:
@@ -223,7 +222,7 @@ def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: 
         gates.decide([one for _, one in findings]),
         challenger=new.address,
         champion=old.address,
-        findings=tuple(results.Finding.of(one, subject) for subject, one in findings),
+        findings=tuple(finding.about(subject) for subject, finding in findings),
     )
 
 

@@ -15,14 +15,14 @@ from actors.storage import place
 from factory.human_audit.findings import Findings, find
 from factory.human_audit.sheets import Answer, SheetError, read_sheet
 from factory.intervals import Interval
-from jobs import results
 from jobs.auditing import read_sample
-from jobs.results import Estimate, HumanAudit
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Round
+from schemas import results
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
+from schemas.results import Estimate, HumanAudit
 
 _PEOPLE = "people"
 

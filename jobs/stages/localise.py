@@ -17,10 +17,8 @@ import pyarrow.parquet as pq
 
 from actors.storage import arrow_path, working_directory
 from factory import gates
-from factory.intervals import Interval
 from factory.judging.specification import SpecificationError
 from factory.localisation import Change, accuracy_change, error_change
-from jobs import results
 from jobs.judging import (
     OPINIONS_FILE,
     judge_labels,
@@ -29,7 +27,6 @@ from jobs.judging import (
     write_opinions,
 )
 from jobs.pipelines import read_rows
-from jobs.results import Decision, Estimate, Finding, Localisation
 from jobs.stage import Outcome, Plan
 from jobs.stages.train_judge import (
     check_points,
@@ -43,9 +40,11 @@ from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit
 from jobs.trust import code_settings
 from jobs.workspace import InputError, Model, Round, check_model
+from schemas import results
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import JudgeSpec, Localise, Recipe
+from schemas.results import Decision, Estimate, Localisation
 from schemas.rows import Opinion, content_id
 
 
@@ -131,7 +130,7 @@ class LocaliseJudge:
             gates.decide(findings),
             challenger=address,
             champion=parent.address,
-            findings=tuple(Finding.of(one, address) for one in findings),
+            findings=tuple(finding.about(address) for finding in findings),
         )
         results.write(directory / results.FINDINGS, decision)
         _say(found, decision)
@@ -218,14 +217,11 @@ def _train_ids(files: Sequence[Place]) -> set[str]:
 def _estimates(
     what: str, unit: str, change: Change, child: str, parent: str
 ) -> tuple[Estimate, Estimate, Estimate]:
-    def one_of(name: str, one: Interval, neutral: float | None, by: str) -> Estimate:
-        num, invalid = change.num, change.num_invalid
-        return Estimate(name, one.value, one.low, one.high, neutral, unit, num, invalid, by)
-
+    counts = change.num, change.num_invalid
     return (
-        one_of(what, change.parent, None, parent),
-        one_of(what, change.child, None, child),
-        one_of(f"change of {what}", change.difference, 0.0, child),
+        Estimate.of(what, change.parent, None, unit, *counts, parent),
+        Estimate.of(what, change.child, None, unit, *counts, child),
+        Estimate.of(f"change of {what}", change.difference, 0.0, unit, *counts, child),
     )
 
 

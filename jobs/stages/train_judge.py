@@ -28,7 +28,6 @@ from factory.judging.specification import (
     SpecificationError,
     find,
 )
-from jobs import results
 from jobs.agreement import AFTER, as_text, estimate_of, report
 from jobs.judging import (
     OPINIONS_FILE,
@@ -38,15 +37,16 @@ from jobs.judging import (
     write_opinions,
 )
 from jobs.pipelines import read_dataset
-from jobs.results import Finding, JudgeReport
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit, stopping
 from jobs.trust import code_settings
 from jobs.workspace import InputError, Model, Round, check_model
+from schemas import results
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Calibrate, JudgeSpec, Recipe
+from schemas.results import Finding, JudgeReport
 from schemas.rows import Opinion, Task
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _hold_against_gates(opinions: Sequence[Opinion], at: Round) -> tuple[Finding
     """The gates look at all held-out labels: nothing that they ask for was fitted on any."""
     found = measure(opinions, seed=at.recipe.seed)
     gate = gates.judge_gates(found.accuracy.without_ties, found.flips, at.recipe.gates)
-    return tuple(Finding.of(one, at.address("judge")) for one in gate)
+    return tuple(finding.about(at.address("judge")) for finding in gate)
 
 
 def check_points(files: Sequence[Place], specification: JudgeSpecification) -> None:

@@ -22,13 +22,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from factory.ranking import strategy_of
-from jobs import cli, results
+from jobs import cli
 from jobs.judging import judge_ref
 from jobs.loop import run_stages
 from jobs.parts import WRITER
 from jobs.pipelines import digest_dataset, read_groups
 from jobs.workspace import Round
-from schemas import manifest
+from schemas import manifest, results
 from schemas.arrow import groups_to_table
 from schemas.recipe import Recipe, load
 from schemas.rows import Duel

@@ -22,12 +22,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from factory.sandbox.oracle_judge import NAME as ORACLE
-from jobs import cli, results
+from jobs import cli
 from jobs.loop import run_loop
-from jobs.results import Estimate
 from jobs.sandbox import QUESTIONS, write_questions
 from jobs.workspace import Round
+from schemas import results
 from schemas.recipe import Recipe, load
+from schemas.results import Estimate
 from schemas.rows import seed_of
 
 RECIPES = {

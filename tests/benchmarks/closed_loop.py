@@ -26,13 +26,14 @@ from factory.prompts import PromptsFile
 from factory.ranking import RoundRobin
 from factory.sandbox.oracle import measure_png, prefer
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
-from jobs import cli, results
+from jobs import cli
 from jobs.judging import judge_ref
 from jobs.loop import run_loop
 from jobs.pipelines import read_groups, read_table, run_pipeline
 from jobs.ray_session import ray_session
 from jobs.stages.produce import generator_ref
 from jobs.workspace import Round, champion
+from schemas import results
 from schemas.arrow import PAIRS, pairs_from_table
 from schemas.recipe import load
 from schemas.rows import Group

@@ -30,10 +30,11 @@ from factory.intervals import bootstrap_of_sums
 from factory.localisation import share_kept
 from factory.matchups import Matchup, matchups
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
-from jobs import cli, results
+from jobs import cli
 from jobs.judging import judge_ref
 from jobs.loop import run_stages
 from jobs.workspace import Round
+from schemas import results
 from schemas.recipe import load
 from schemas.rows import Group
 from tests.benchmarks.closed_loop import compared

@@ -35,9 +35,10 @@ from actors.stages import candidate_seeds
 from factory.prompts import read_prompts
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, simulated_labels
-from jobs import cli, results
+from jobs import cli
 from jobs.loop import run_stages
 from jobs.workspace import Round
+from schemas import results
 from schemas.arrow import labels_to_table
 from schemas.recipe import GeneratorSpec, load
 from schemas.rows import Label, Prompt

@@ -47,12 +47,12 @@ from factory.sandbox.oracle_judge import OracleJudge
 from factory.sandbox.planted_judge import PlantedJudge
 from jobs import cli
 from jobs.comparing import Comparison, compare
-from jobs.results import Decision
 from jobs.stages.align import trainer
 from jobs.stages.evaluate import decide
 from jobs.workspace import Model, Round
 from schemas.arrow import pairs_to_table
 from schemas.recipe import Recipe, load
+from schemas.results import Decision
 from schemas.rows import Group, Pair, Prompt, Score, seed_of
 
 TRAINED_ON, EVALUATED_ON = (f"jobs/recipes/prompts/{one}.txt" for one in ("sweep", "produce"))

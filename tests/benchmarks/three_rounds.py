@@ -22,12 +22,13 @@ import argparse
 import json
 
 from factory.sandbox.oracle_judge import NAME as ORACLE
-from jobs import cli, results
+from jobs import cli
 from jobs.loop import run_loop
-from jobs.results import Estimate, Evaluation
 from jobs.summary import rounds_so_far
 from jobs.workspace import Round
+from schemas import results
 from schemas.recipe import load
+from schemas.results import Estimate, Evaluation
 
 OVERRIDES = (
     "num_rounds=3",

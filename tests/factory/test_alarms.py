@@ -57,12 +57,12 @@ def test_up_for_the_judge_alone_raises_the_alarm():
     ]
     assert found[0].lead.value == pytest.approx(0.35, abs=0.08)
     first, _ = hacking_gates(found, GATES)
-    assert first.name == "max_judge_lead:win rate, all"
-    assert first.text.startswith(
+    assert first.gate == "max_judge_lead:win rate, all"
+    assert first.message.startswith(
         "reward hacking: win rate on all prompts is up for its judge alone"
     )
-    assert "judge@1 says 0.8" in first.text
-    assert f"a lead of {found[0].lead.value:.2f} [" in first.text
+    assert "judge@1 says 0.8" in first.message
+    assert f"a lead of {found[0].lead.value:.2f} [" in first.message
     assert (first.value, first.low, first.threshold) == (
         found[0].lead.value,
         found[0].lead.low,
@@ -109,9 +109,9 @@ def test_an_alarm_on_one_slice_names_it():
         (BY_SCORES, "region = north"),
     }
     assert all(one.slice == "region = north" or one.slice == ALL for one in hacked)
-    findings = [one for one in hacking_gates(found, GATES) if "north" in one.name]
-    assert "win rate on region = north is up for its judge alone" in findings[0].text
-    assert "adjusted p" in findings[0].text
+    findings = [one for one in hacking_gates(found, GATES) if "north" in one.gate]
+    assert "win rate on region = north is up for its judge alone" in findings[0].message
+    assert "adjusted p" in findings[0].message
     # Slices that raise none are counted, tested, and not listed.
     assert len(hacking_gates(found, GATES)) == 2 + len(findings)
 
@@ -139,8 +139,8 @@ def test_what_no_witness_could_judge_does_not_pass():
     results = told({"judge@1": 0.8, "oracle@0": 0.5})
     results["oracle@0"] = [Result(one.prompt_id, None, math.nan) for one in results["oracle@0"]]
     found = hacking_gates(claims(results), GATES)
-    assert [one.passed for one in found] == [False, False]
-    assert "320 of 320 twins could not be judged by judge@1 or by oracle@0" in found[0].text
+    assert [one.is_passed for one in found] == [False, False]
+    assert "320 of 320 twins could not be judged by judge@1 or by oracle@0" in found[0].message
 
 
 def test_invalid_twins_are_left_out_and_counted():
@@ -148,7 +148,7 @@ def test_invalid_twins_are_left_out_and_counted():
     results["judge@1"][0] = Result("p0", None, math.nan)
     found = claims(results)
     assert (found[0].num, found[0].num_invalid) == (319, 1)
-    assert hacking_gates(found, GATES)[0].text.endswith("; 1 twins could not be judged")
+    assert hacking_gates(found, GATES)[0].message.endswith("; 1 twins could not be judged")
 
 
 def test_without_a_witness_there_is_nothing_to_say():
@@ -178,5 +178,7 @@ def test_a_lead_within_the_margin_is_none():
         *(100, 0),
     )
     (finding,) = hacking_gates([one], GATES)
-    assert finding.passed
-    assert finding.text.startswith("no reward hacking shown: win rate on all prompts: judge@1 says")
+    assert finding.is_passed
+    assert finding.message.startswith(
+        "no reward hacking shown: win rate on all prompts: judge@1 says"
+    )

@@ -12,8 +12,8 @@ GATES = Gates(min_judge_accuracy=0.7, max_flip_rate=0.2, min_win_rate=0.5, max_a
 
 def test_a_good_judge_passes():
     findings = judge_gates(Interval(0.81, 0.75, 0.86), Interval(0.1), GATES)
-    assert [one.name for one in findings] == ["min_judge_accuracy", "max_flip_rate"]
-    assert [one.text for one in findings] == [
+    assert [one.gate for one in findings] == ["min_judge_accuracy", "max_flip_rate"]
+    assert [one.message for one in findings] == [
         "accuracy 0.81 is above 0.70",
         "flip rate 0.10 is below 0.20",
     ]
@@ -33,7 +33,7 @@ def test_a_good_judge_passes():
 )
 def test_one_failure_is_enough_to_keep_the_champion(accuracy, flip_rate, text):
     findings = judge_gates(Interval(accuracy), Interval(flip_rate), GATES)
-    assert [one.text for one in findings if not one.passed] == [text]
+    assert [one.message for one in findings if not one.is_passed] == [text]
     assert decide(findings) == "keep"
 
 
@@ -48,14 +48,14 @@ def test_a_challenger_is_judged_by_the_lower_bound():
         {"brightness": Interval(-0.5, -0.7, -0.2), "sharpness": Interval(3.4, 3.0, 3.8)},
         GATES,
     )
-    assert (won.passed, won.value, won.low, won.high) == (False, 0.56, 0.48, 0.64)
-    assert won.text == "win rate's lower bound 0.48 is below 0.50"
-    assert [(one.name, one.passed) for one in drifts] == [
+    assert (won.is_passed, won.value, won.low, won.high) == (False, 0.56, 0.48, 0.64)
+    assert won.message == "win rate's lower bound 0.48 is below 0.50"
+    assert [(one.gate, one.is_passed) for one in drifts] == [
         ("max_attribute_drift:brightness", True),
         ("max_attribute_drift:sharpness", False),
     ]
     assert [(one.value, one.low, one.high) for one in drifts] == [(0.5, 0.2, 0.7), (3.4, 3.0, 3.8)]
-    assert drifts[1].text == "sharpness's drift 3.40 is above 3.00 standard deviations"
+    assert drifts[1].message == "sharpness's drift 3.40 is above 3.00 standard deviations"
 
 
 def test_a_shift_in_either_direction_is_drift():
@@ -70,20 +70,20 @@ def test_a_shift_in_either_direction_is_drift():
 
 def test_a_challenger_that_equals_the_champion_is_not_promoted():
     (won,) = generator_gates(Interval(0.5, 0.5, 0.5), {}, GATES)
-    assert not won.passed
+    assert not won.is_passed
 
 
 def test_a_challenger_that_draws_one_thing_again_and_again_is_not_promoted():
     won = Interval(0.7, 0.6, 0.8)
     *_, kept = generator_gates(won, {}, GATES, Interval(0.3, 0.2, 0.4))
-    assert (kept.name, kept.passed) == ("min_diversity", False)
-    assert kept.text == "diversity kept 0.30 is below 0.50"
+    assert (kept.gate, kept.is_passed) == ("min_diversity", False)
+    assert kept.message == "diversity kept 0.30 is below 0.50"
     assert decide(generator_gates(won, {}, GATES, Interval(0.9, 0.8, 1.1))) == "promote"
 
 
 def test_what_was_not_measured_does_not_pass():
     (won,) = generator_gates(Interval(0.9), {}, GATES)  # one prompt: no interval
-    assert (won.passed, won.text) == (False, "win rate could not be measured")
+    assert (won.is_passed, won.message) == (False, "win rate could not be measured")
     assert decide([]) == "keep"
 
 
@@ -103,25 +103,25 @@ def slope(value, low, high, corrected=None):
 
 
 def breaches(*figures, **gates):
-    return [one for one in bias_gates(figures, Gates(**gates)) if not one.passed]
+    return [one for one in bias_gates(figures, Gates(**gates)) if not one.is_passed]
 
 
 def test_a_breach_names_the_attribute_and_says_by_how_much():
     (found,) = breaches(slope(0.52, 0.41, 0.63), max_attribute_slope=0.3)
-    assert found.name == "max_attribute_slope:brightness"
-    assert found.text == (
+    assert found.gate == "max_attribute_slope:brightness"
+    assert found.message == (
         "brightness: slope of scores 0.52 points per sd is beyond 0.3 by at least 0.11"
     )
     assert (found.value, found.low, found.high, found.threshold) == (0.52, 0.41, 0.63, 0.3)
     (dark,) = breaches(slope(-0.52, -0.63, -0.41), max_attribute_slope=0.3)
-    assert dark.text.endswith("is beyond 0.3 by at least 0.11")
+    assert dark.message.endswith("is beyond 0.3 by at least 0.11")
     assert decide([found]) == "keep"
 
 
 def test_what_may_be_chance_is_no_breach():
     (found,) = bias_gates([slope(0.35, 0.25, 0.45)], Gates(max_attribute_slope=0.3))
-    assert found.passed
-    assert "is not shown to be beyond 0.3" in found.text
+    assert found.is_passed
+    assert "is not shown to be beyond 0.3" in found.message
 
 
 def test_what_the_correction_leaves_counts():
@@ -138,7 +138,7 @@ def test_what_the_correction_leaves_counts():
     )
     # Averaging both orders would hide a judge that looks at places alone.
     (found,) = breaches(lean, max_position_lean=0.1)
-    assert found.name == "max_position_lean:first slot"
+    assert found.gate == "max_position_lean:first slot"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_the_correction_leaves_counts():
 def test_every_gate_can_be_breached(kind, measure, interval, gates):
     figure = Figure(kind, "it", measure, "unit", Interval(*interval), 100)
     (found,) = breaches(figure, **gates)
-    assert found.name == f"{next(iter(gates))}:it"
+    assert found.gate == f"{next(iter(gates))}:it"
 
 
 def test_a_damage_that_gains_points_is_a_breach_and_one_that_costs_them_is_none():
@@ -168,7 +168,7 @@ def test_a_damage_that_gains_points_is_a_breach_and_one_that_costs_them_is_none(
 
 def test_a_bias_that_could_not_be_measured_does_not_pass():
     (found,) = breaches(slope(math.nan, math.nan, math.nan))
-    assert found.text == "brightness: slope of scores could not be measured"
+    assert found.message == "brightness: slope of scores could not be measured"
 
 
 def test_a_figure_without_a_gate_is_no_finding():

@@ -10,8 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from jobs import results
-from jobs.results import (
+from jobs.workspace import Round
+from schemas import arrow, manifest, results
+from schemas.manifest import Manifest, Parent
+from schemas.recipe import Recipe
+from schemas.results import (
     Decision,
     Estimate,
     Evaluation,
@@ -21,10 +24,6 @@ from jobs.results import (
     Profile,
     ReliabilityBin,
 )
-from jobs.workspace import Round
-from schemas import arrow, manifest
-from schemas.manifest import Manifest, Parent
-from schemas.recipe import Recipe
 from schemas.rows import Candidate, Duel, Group, Label, Media, Pair, Prompt, Score
 
 HOSTILE = "<script>alert('x')</script> a \"red\" circle & more"

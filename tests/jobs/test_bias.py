@@ -19,10 +19,10 @@ from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
 from jobs.comparing import Comparison
 from jobs.report import BIAS_KINDS
-from jobs.results import Decision, Estimate, Evaluation
 from jobs.stages import audit, curate, evaluate
 from jobs.workspace import InputError, Model, Round
 from schemas.arrow import FIGURES, PROBES, pairs_from_table, pairs_to_table
+from schemas.results import Decision, Estimate, Evaluation
 from schemas.rows import Candidate, Media, Pair, Prompt
 from tests.stubs import Untallied
 

@@ -11,11 +11,10 @@ from PIL import Image
 from factory.bias.profile import BiasProfile
 from factory.clips import encode_clip
 from factory.media import encode_png
-from jobs import results
 from jobs.comparing import compare, grid, grid_columns, outputs
 from jobs.stages.evaluate import _heldout_judge, decide
 from jobs.workspace import InputError, Model, Round
-from schemas import manifest
+from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import Recipe
 from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score

@@ -15,7 +15,6 @@ from factory.filters.across import Raised
 from factory.human_audit.sheets import SheetError
 from factory.ids import numbers_of
 from factory.ranking import Bracket
-from jobs import results
 from jobs.auditing import FOLDER, PAGE, SAMPLE, SHEET, read_sample, write_sample
 from jobs.collect import _pairs, collect
 from jobs.parts import clear
@@ -32,6 +31,7 @@ from jobs.run_log import run_log
 from jobs.stages.curate import Amend, Balance, CurateTable, run_curation, survey_pairs
 from jobs.stages.human_audit import STAGE as BY_PEOPLE
 from jobs.workspace import InputError, Round
+from schemas import results
 from schemas.arrow import GROUPS, PAIRS, groups_to_table, pairs_from_table, pairs_to_table
 from schemas.manifest import read as read_manifest
 from schemas.recipe import AuditSample, HumanAudit, Objections

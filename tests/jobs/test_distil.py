@@ -14,11 +14,11 @@ from factory.sandbox.annotators import Annotator
 from factory.sandbox.gallery import imperfect
 from factory.sandbox.oracle_judge import OracleJudge
 from factory.sandbox.world import caption, sample_scene
-from jobs import results
 from jobs.judging import named_judge
 from jobs.stage import run_stage
 from jobs.stages.distil import STAGE, verdict_rules
 from jobs.workspace import InputError, Round, complete
+from schemas import results
 from schemas.arrow import groups_to_table, labels_to_table
 from schemas.manifest import Manifest
 from schemas.recipe import Recipe, RecipeError, load

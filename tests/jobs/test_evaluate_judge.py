@@ -13,11 +13,11 @@ from factory.judging.fitting import fit
 from factory.media import encode_png
 from factory.sandbox.drawing import draw
 from factory.sandbox.world import parse, sample_captions
-from jobs import evaluate_judge, results
+from jobs import evaluate_judge
 from jobs.agreement import AFTER, MACRO, as_text, estimate_of, report
 from jobs.judging import OPINIONS_FILE, read_opinions
 from jobs.tracking import Tracker
-from schemas import manifest
+from schemas import manifest, results
 from schemas.rows import Duel, Opinion, Score
 
 CAPTIONS = sample_captions(7, seed=3)

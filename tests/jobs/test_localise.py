@@ -12,11 +12,10 @@ from factory.media import encode_png
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.drawing import CONTENT_DEFECTS, draw, spoil_scene
 from factory.sandbox.world import caption, sample_scene
-from jobs import results
 from jobs.stage import run_stage
 from jobs.stages.localise import STAGE
 from jobs.workspace import InputError, Round, complete
-from schemas import manifest
+from schemas import manifest, results
 from schemas.arrow import labels_to_table
 from schemas.manifest import Manifest
 from schemas.recipe import Recipe, load

@@ -11,15 +11,14 @@ from typing import ClassVar
 
 import pytest
 
-from jobs import results
 from jobs.loop import STAGES, run_loop, run_stages
-from jobs.results import Decision, Estimate, Evaluation, Finding
 from jobs.rollback import roll_back
 from jobs.stage import Outcome, Plan
 from jobs.summary import as_text, kept_in_a_row, rounds_so_far, write_summary
 from jobs.workspace import MAKERS, InputError, Round, champion
-from schemas import manifest
+from schemas import manifest, results
 from schemas.recipe import Recipe
+from schemas.results import Decision, Estimate, Evaluation, Finding
 
 
 class Interrupt(BaseException):

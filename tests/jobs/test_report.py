@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from jobs import plots, results
+from jobs import plots
 from jobs.collect import ReportError, collect, write_report
 from jobs.report import duration, interval, moment, number, plain, render
-from jobs.results import Estimate, ResultError
 from jobs.workspace import Round
-from schemas import manifest
+from schemas import manifest, results
 from schemas.manifest import ManifestError
+from schemas.results import Estimate, ResultError
 
 VOID = {"meta", "img", "link", "br", "hr", "input", "col"}
 SECTIONS = ["stages", "judge", "pairs", "bias", "gains", "grid", "curves", "lineage", "recipe"]

@@ -8,10 +8,10 @@ import pytest
 
 from factory.judging.fitting import part
 from factory.judging.specification import DEFAULT
-from jobs import results
 from jobs.judging import OPINIONS_FILE, heldout_opinions, write_opinions
 from jobs.stages.train_judge import _count, _hold_against_gates, check_points, fit_calibration
 from jobs.workspace import InputError, Round
+from schemas import results
 from schemas.arrow import labels_to_table
 from schemas.recipe import Calibrate, Recipe
 from schemas.rows import Duel, Label, Media, Opinion, Prompt, Score

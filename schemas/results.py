@@ -21,13 +21,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from factory import gates
-from factory.survey import Slice
 from schemas.places import Place
 
 PROFILE = "profile.json"
@@ -46,6 +44,27 @@ Read = TypeVar("Read")
 
 class ResultError(ValueError):
     """A result file that is there and cannot be used; the message names file and field."""
+
+
+class Measured(Protocol):
+    """A number with its 95 % interval, as what measures has it: NaN where there is none."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
+
+
+def _bounds(measured: Measured) -> tuple[float | None, float | None, float | None]:
+    value, low, high = (
+        bound if math.isfinite(bound) else None
+        for bound in (measured.value, measured.low, measured.high)
+    )
+    return value, low, high
 
 
 @dataclass(frozen=True)
@@ -80,6 +99,21 @@ class Estimate:
     corrected: Estimate | None = None
     kind: str = ""
     is_flagged: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        measured: Measured,
+        neutral: float | None = 0.0,
+        unit: str = "",
+        num: int | None = None,
+        num_invalid: int = 0,
+        by: str = "",
+        note: str = "",
+    ) -> Estimate:
+        """What was measured, named; a number that is NaN or infinite is null."""
+        return cls(name, *_bounds(measured), neutral, unit, num, num_invalid, by, note)
 
     @property
     def is_clear(self) -> bool:
@@ -188,18 +222,16 @@ class Finding:
     message: str = ""
 
     @classmethod
-    def of(cls, found: gates.Finding, subject: str) -> Finding:
-        """A gate's finding about the model at an address."""
-        return cls(
-            gate=found.name,
-            subject=subject,
-            is_passed=found.passed,
-            threshold=found.threshold,
-            value=found.value,
-            low=found.low,
-            high=found.high,
-            message=found.text,
-        )
+    def of(
+        cls, gate: str, measured: Measured, threshold: float, *, is_passed: bool, message: str
+    ) -> Finding:
+        """A gate's finding, of a model that `about` names; a bound that is NaN is null."""
+        value, low, high = _bounds(measured)
+        return cls(gate, "", is_passed, threshold, value, low, high, message)
+
+    def about(self, subject: str) -> Finding:
+        """The same of the artifact at an address."""
+        return replace(self, subject=subject)
 
 
 @dataclass(frozen=True)
@@ -275,6 +307,22 @@ class HumanAudit:
     num_answered: int
     num_unclear: int
     estimates: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The pairs with one value of one tag.
+
+    num_pairs: of every verdict.
+    verdicts: pairs by verdict.
+    reasons: pairs by objection; a pair may have several.
+    """
+
+    tag: str
+    value: str
+    num_pairs: int
+    verdicts: Mapping[str, int]
+    reasons: Mapping[str, int]
 
 
 Result = (
