@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from factory.clips import decode_clip
-from factory.media import decode
+from factory.media.clips import decode_clip
+from factory.media.pictures import decode
 from schemas.recipe import Answering
 from schemas.rows import Media
 

@@ -15,9 +15,9 @@ import torch
 from actors.asking import QuestionFormat, sampled_answers
 from actors.memory import halving, reason
 from actors.trust import trusted
-from factory.clips import encode_clip
 from factory.kinds import generator_kind
-from factory.media import encode_png
+from factory.media.clips import encode_clip
+from factory.media.pictures import encode_png
 from factory.protocols import Generator
 from schemas.recipe import Answering, GeneratorSpec
 from schemas.rows import Candidate, Media, Prompt, content_id

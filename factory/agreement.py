@@ -13,11 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factory.intervals import Array, Interval, bootstrap_of_sums, clustered_bootstrap, ratio
 from factory.judging.calibration import Calibration
 from factory.matchups import Matchup, matchup
-from factory.metrics import Accuracy, accuracy, flip_rate
-from factory.ties import TieAccuracy, accuracy_with_ties
+from factory.statistics.intervals import (
+    Array,
+    Interval,
+    bootstrap_of_sums,
+    clustered_bootstrap,
+    ratio,
+)
+from factory.statistics.metrics import Accuracy, accuracy, flip_rate
+from factory.statistics.ties import TieAccuracy, accuracy_with_ties
 from schemas.rows import Opinion, Preference, Score
 
 #: What people's preference is as an outcome for the first side.

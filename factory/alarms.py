@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from factory.contest import Result
-from factory.intervals import (
+from factory.statistics.intervals import (
     Array,
     Interval,
     Jackknife,
@@ -29,7 +29,7 @@ from factory.intervals import (
     jackknife_of_sums,
     mean_of_sums,
 )
-from factory.metrics import benjamini_yekutieli
+from factory.statistics.metrics import benjamini_yekutieli
 from factory.survey import MAX_VALUES
 
 ALL = "all"

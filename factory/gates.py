@@ -13,8 +13,8 @@ from typing import Literal
 from factory.alarms import ALL, Claim
 from factory.bias.figure import Figure
 from factory.bias.response import SCORES
-from factory.intervals import Interval
 from factory.localisation import Change
+from factory.statistics.intervals import Interval
 from schemas import recipe
 from schemas.results import Finding
 

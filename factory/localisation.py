@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from factory.agreement import meeting, score_of
-from factory.intervals import Array, Interval, bootstrap_of_sums, mean_of_sums
+from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, mean_of_sums
 from schemas.rows import Opinion
 
 _SIGN = {"first": 1.0, "second": -1.0}
@@ -42,7 +42,7 @@ def accuracy_change(
     seed: int = 0,
 ) -> Change:
     """Share of labels without ties on which a judge prefers the side that people do; an exact draw
-    counts half, as in `factory.metrics.accuracy`.
+    counts half, as in `factory.statistics.metrics.accuracy`.
 
     Raises:
         ValueError: the judges were asked about different labels.

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.clips import describe
 from factory.json_lines import read_objects
-from factory.media import MediaError
+from factory.media.clips import describe
+from factory.media.pictures import MediaError
 from schemas.places import Place
 from schemas.rows import UNDERSTANDING, Media, Prompt, Task
 

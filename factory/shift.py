@@ -17,12 +17,12 @@ from statistics import fmean
 import numpy as np
 
 from factory.bias.observation import measure_candidate
-from factory.clips import decode_clip
 from factory.filters.pictures import hash_of
 from factory.filters.text import similarity
-from factory.intervals import Array, Interval, bootstrap_of_sums, mean_of_sums, ratio
-from factory.media import MediaError, attributes
-from factory.metrics import attribute_drift, hash_share
+from factory.media.clips import decode_clip
+from factory.media.pictures import MediaError, attributes
+from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, mean_of_sums, ratio
+from factory.statistics.metrics import attribute_drift, hash_share
 from schemas.rows import Candidate
 
 #: The outputs of one model by prompt.

@@ -19,8 +19,8 @@ from factory.agreement import (
     reliability,
     slices,
 )
-from factory.intervals import Interval
 from factory.judging.calibration import Calibration
+from factory.statistics.intervals import Interval
 from schemas.results import Estimate, JudgeReport, JudgeSlice, ReliabilityBin
 from schemas.rows import Opinion
 

@@ -377,7 +377,7 @@ def show(media: Media | None) -> Picture | None:
         return Picture(uri, True, media.width, media.height) if is_small else None
     if kind is None:
         return None
-    from factory.grids import thumbnail
+    from factory.media.grids import thumbnail
 
     try:
         smaller = thumbnail(media.data, _PICTURE_SIZE)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from factory import contest, shift
 from factory.alarms import ALL, Claim, hacking_claims, slices_of
-from factory.clips import decode_clip
 from factory.contest import Result
-from factory.grids import picture_grid
-from factory.intervals import Interval, clustered_bootstrap
-from factory.media import MediaError, encode_png
-from factory.metrics import win_rate
+from factory.media.clips import decode_clip
+from factory.media.grids import picture_grid
+from factory.media.pictures import MediaError, encode_png
 from factory.shift import Outputs
+from factory.statistics.intervals import Interval, clustered_bootstrap
+from factory.statistics.metrics import win_rate
 from jobs.workspace import Round
 from schemas.results import Estimate, Evaluation
 from schemas.rows import UNDERSTANDING, Candidate, Group

@@ -3,11 +3,12 @@
     python -m jobs.evaluate_judge --file data/pick-a-pic@1
     python -m jobs.evaluate_judge --format genai-bench --file image.parquet --judge my/judge
 
-Every pair is shown in both orders, and both sides are scored. Two accuracies with ties are told:
-of the verdicts, where a tie must be said, and by threshold, where sides count as tied whose scores
-(or log-odds) differ by little: the "tau" of GenAI-Bench and VideoGen-RewardBench (`factory/ties.py`
-defines it). "Without ties" is their "diff". The judge's own calibration, where it has one, is shown
-beside what it claims. Opinions, report and manifest go to ROOT/data/benchmark-FORMAT@ROUND.
+Every pair is shown in both orders, and both sides are scored. Two accuracies with ties are told: of
+the verdicts, where a tie must be said, and by threshold, where sides count as tied whose scores (or
+log-odds) differ by little: the "tau" of GenAI-Bench and VideoGen-RewardBench
+(`factory/statistics/ties.py` defines it). "Without ties" is their "diff". The judge's own
+calibration, where it has one, is shown beside what it claims. Opinions, report and manifest go to
+ROOT/data/benchmark-FORMAT@ROUND.
 """
 
 from __future__ import annotations

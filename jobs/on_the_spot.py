@@ -9,9 +9,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from factory.clips import describe
 from factory.matchups import Matchup, matchup
-from factory.media import MediaError
+from factory.media.clips import describe
+from factory.media.pictures import MediaError
 from factory.prompts import PromptsError, check_text
 from factory.protocols import Explains, Judge
 from jobs.workspace import InputError

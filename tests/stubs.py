@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from factory.media import decode, encode_png
+from factory.media.pictures import decode, encode_png
 from schemas.rows import Candidate, Duel, Media, Prompt, Score, content_id
 
 if TYPE_CHECKING:

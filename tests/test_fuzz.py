@@ -21,7 +21,7 @@ from actors.storage import StorageError, place
 from factory.judging.specification import DEFAULT, SpecificationError
 from factory.judging.text import UnreadableError, parse_score, parse_verdict
 from factory.judging.verdicts import AnswerTree
-from factory.media import MediaError, decode, encode_png
+from factory.media.pictures import MediaError, decode, encode_png
 from factory.prompts import MAX_CHARACTERS, PromptsError, read_prompts
 from schemas import manifest
 from schemas.arrow import IMAGE, PROMPTS, SchemaError, groups_from_table

@@ -25,7 +25,7 @@ from typing import Any
 from actors.judges.looks import Look
 from actors.judges.sitting import Found, Match, ReadSitting
 from factory.judging.specification import JudgeSpecification, SpecificationError, find
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from schemas.recipe import EndpointSpec
 from schemas.rows import Candidate, Prompt
 

@@ -2,9 +2,9 @@
 
 Pictures and frames go through the image processor alone. The stock video processors need
 torchvision, and all that they add is to sample frames and to resize them; sampling is done by time
-in `factory.clips`. A picture is shown whole, as these families show several pictures in one prompt:
-the tiles that LLaVA-OneVision adds for a picture on its own are left out, so that its score and its
-duels see the same tokens.
+in `factory.media.clips`. A picture is shown whole, as these families show several pictures in one
+prompt: the tiles that LLaVA-OneVision adds for a picture on its own are left out, so that its score
+and its duels see the same tokens.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factory.clips import Frames, decode_clip, describe
-from factory.media import MediaError, decode
+from factory.media.clips import Frames, decode_clip, describe
+from factory.media.pictures import MediaError, decode
 from schemas.rows import UNDERSTANDING, Candidate, Media, Prompt
 
 

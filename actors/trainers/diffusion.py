@@ -40,9 +40,9 @@ from actors.trainers.families import TARGETS, Family, family_of
 from actors.trainers.learning import Model
 from actors.trainers.noising import Noising, check_prediction, noising
 from actors.trust import trusted
-from factory.clips import decode_clip
 from factory.losses import Objective, diffusion_dpo, squared_error
-from factory.media import decode, encode_png
+from factory.media.clips import decode_clip
+from factory.media.pictures import decode, encode_png
 from factory.weighting import ALIKE, Weighting
 from schemas.recipe import Lora
 

@@ -18,8 +18,8 @@ from typing import Protocol, runtime_checkable
 
 from actors.memory import reason
 from actors.storage import place, write_whole
-from factory.grids import picture_grid
-from factory.transcripts import Exchange, transcript
+from factory.media.grids import picture_grid
+from factory.media.transcripts import Exchange, transcript
 from schemas.rows import Prompt
 
 

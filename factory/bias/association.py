@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 
 from factory.bias.figure import Figure
-from factory.intervals import Array, bootstrap_of_sums, jackknife_of_sums, ratio
+from factory.statistics.intervals import Array, bootstrap_of_sums, jackknife_of_sums, ratio
 
 Source = Literal["duels", "scores", "people", "excess"]
 #: What a slope of each source means.

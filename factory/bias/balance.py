@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from factory.intervals import Array
+from factory.statistics.intervals import Array
 
 
 def to_reject(leads: Array, limit: float) -> npt.NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from factory.bias.observation import LabelObservation
 from factory.bias.slices import OUTCOME, slices_of
-from factory.intervals import Array
+from factory.statistics.intervals import Array
 
 ALL = ""
 #: Labels that the temperature of all counts for in that of a slice.

@@ -27,9 +27,9 @@ from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.bias.response import DUELS, SCORES, corrected_slopes
 from factory.bias.slices import calibration_figures
-from factory.intervals import clustered_bootstrap
 from factory.matchups import MAX_LOGIT, Matchup, is_readable, log_odds
 from factory.ranking import is_scored
+from factory.statistics.intervals import clustered_bootstrap
 from schemas.rows import Duel, Group, Score
 
 _MIN_P = 1e-6

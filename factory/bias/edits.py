@@ -23,8 +23,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from factory.clips import Frames, read_clip, write_clip
-from factory.media import Pixels, decode, encode_png, luma
+from factory.media.clips import Frames, read_clip, write_clip
+from factory.media.pictures import Pixels, decode, encode_png, luma
 from schemas.rows import Candidate, Media
 
 #: Frames of a clip that are edited, evenly over its time: a judge is shown fewer.

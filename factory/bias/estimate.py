@@ -22,9 +22,9 @@ from factory.bias.profile import BiasProfile
 from factory.bias.response import edit_figures
 from factory.bias.slices import calibration_figures, self_preference_figures, slice_figures
 from factory.bias.substitution import twin_figures, unseen_figures
-from factory.intervals import clustered_bootstrap, jackknife_of_sums, mean_of_sums
-from factory.media import ATTRIBUTES
-from factory.metrics import flip_rate
+from factory.media.pictures import ATTRIBUTES
+from factory.statistics.intervals import clustered_bootstrap, jackknife_of_sums, mean_of_sums
+from factory.statistics.metrics import flip_rate
 from schemas.rows import Preference
 
 LEAD: Mapping[Preference, float] = {"first": 1.0, "second": -1.0, "tie": 0.0}

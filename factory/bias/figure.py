@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from factory.intervals import Interval
-from factory.metrics import benjamini_yekutieli
+from factory.statistics.intervals import Interval
+from factory.statistics.metrics import benjamini_yekutieli
 
 Kind = Literal[
     "position", "association", "edit", "twin", "neglect", "slice", "self-preference", "calibration"

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from factory.clips import read_clip
 from factory.matchups import Matchup, matchups
-from factory.media import ATTRIBUTES, MediaError, attributes, decode, luma
+from factory.media.clips import read_clip
+from factory.media.pictures import ATTRIBUTES, MediaError, attributes, decode, luma
 from factory.ranking import is_scored
 from schemas.rows import Candidate, Group, Label, Media, Preference
 

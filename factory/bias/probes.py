@@ -17,7 +17,7 @@ from typing import Literal
 from factory.bias.edits import EDITS, Edit, blank, edit_candidate, unedited
 from factory.bias.observation import Measure, measure_candidate
 from factory.matchups import matchup
-from factory.media import MediaError
+from factory.media.pictures import MediaError
 from factory.protocols import Judge
 from factory.ranking import Match, is_scored
 from schemas.rows import Candidate, Group, Media, Prompt, content_id

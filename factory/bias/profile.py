@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from factory.bias.figure import Figure, Kind
-from factory.intervals import Interval
+from factory.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ import numpy as np
 from factory.bias.edits import EDITS
 from factory.bias.figure import Figure, Relevance
 from factory.bias.probes import Probe
-from factory.intervals import (
+from factory.statistics.intervals import (
     Array,
     Interval,
     Statistic,

@@ -16,7 +16,7 @@ import numpy as np
 
 from factory.bias.figure import Figure, Relevance
 from factory.bias.observation import LabelObservation, Observation, PointObservation
-from factory.intervals import (
+from factory.statistics.intervals import (
     Array,
     Statistic,
     bootstrap_of_sums,

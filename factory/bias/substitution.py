@@ -9,7 +9,7 @@ import numpy as np
 
 from factory.bias.figure import Figure, Relevance
 from factory.bias.probes import Probe
-from factory.intervals import Array, bootstrap_of_sums, jackknife_of_sums, mean_of_sums
+from factory.statistics.intervals import Array, bootstrap_of_sums, jackknife_of_sums, mean_of_sums
 
 
 def unseen_figures(

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from factory.filters.pictures import hash_of
 from factory.filters.text import text_hash, text_key
 from factory.ids import Ids, places, to_text
-from factory.media import MediaError
+from factory.media.pictures import MediaError
 from factory.scratch import Scratch
 from schemas.rows import Candidate, Pair
 

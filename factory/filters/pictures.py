@@ -10,10 +10,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from factory.clips import decode_clip
 from factory.filters.objection import BROKEN
-from factory.media import MediaError, Pixels, decode, entropy, is_blank, perceptual_hash
-from factory.metrics import hash_share
+from factory.media.clips import decode_clip
+from factory.media.pictures import MediaError, Pixels, decode, entropy, is_blank, perceptual_hash
+from factory.statistics.metrics import hash_share
 from schemas.rows import Candidate, Pair
 
 _MP4 = b"ftyp"  # from its fifth byte

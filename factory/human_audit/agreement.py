@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from factory.intervals import Array, Interval, bootstrap_of_sums, ratio
+from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, ratio
 from schemas.rows import Preference
 
 ANSWERS: tuple[Preference, ...] = ("first", "second", "tie")

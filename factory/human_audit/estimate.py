@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from factory.intervals import Array, Interval
+from factory.statistics.intervals import Array, Interval
 
 _Z = 1.959964
 

@@ -12,7 +12,13 @@ import numpy as np
 from factory.human_audit.agreement import cohens_kappa, krippendorffs_alpha
 from factory.human_audit.estimate import weighted_share
 from factory.human_audit.sheets import Answer
-from factory.intervals import Array, Interval, bootstrap_of_sums, clustered_bootstrap, mean_of_sums
+from factory.statistics.intervals import (
+    Array,
+    Interval,
+    bootstrap_of_sums,
+    clustered_bootstrap,
+    mean_of_sums,
+)
 from schemas.rows import Preference
 
 

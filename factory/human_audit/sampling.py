@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from factory.ids import Ids
-from factory.intervals import Array
+from factory.statistics.intervals import Array
 
 Codes = npt.NDArray[np.integer]
 

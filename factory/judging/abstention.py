@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from factory.intervals import Array
+from factory.statistics.intervals import Array
 
 #: Shares of the most confident pairs that are tried.
 SHARES = tuple(share / 10 for share in range(1, 11))

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from factory.intervals import Array
 from factory.matchups import Matchup, is_readable, matchups
 from factory.protocols import Judge, Sitting
+from factory.statistics.intervals import Array
 from schemas.rows import Candidate, Duel, Prompt, Score, Task
 
 FILE = "verdict_rules.json"

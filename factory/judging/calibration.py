@@ -25,9 +25,9 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from scipy import optimize, special
 
-from factory.intervals import Array
 from factory.judging.abstention import Abstention
 from factory.matchups import MAX_LOGIT, Matchup, is_readable, log_odds
+from factory.statistics.intervals import Array
 from schemas.rows import Duel, Score, Task
 
 FILE = "calibration.json"

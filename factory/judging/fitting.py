@@ -15,7 +15,6 @@ from typing import Literal, cast
 import numpy as np
 
 from factory.agreement import OUTCOME, is_right, meeting, score_of, slices
-from factory.intervals import Array, clustered_bootstrap
 from factory.judging.abstention import Abstention, fit_abstention
 from factory.judging.calibration import (
     Calibration,
@@ -27,6 +26,7 @@ from factory.judging.calibration import (
     fit_scores,
 )
 from factory.matchups import Matchup
+from factory.statistics.intervals import Array, clustered_bootstrap
 from schemas.rows import Opinion, Preference, Task, draw_of, seed_of
 
 #: From fewer prompts no map of pairs is fitted. What a judge gets wrong is alike in all pairs of a

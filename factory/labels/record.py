@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from factory.clips import describe, encode_clip
-from factory.media import MediaError, decode
+from factory.media.clips import describe, encode_clip
+from factory.media.pictures import MediaError, decode
 from schemas.rows import Media
 
 #: Frames a second of a clip that comes as loose frames, whose rate its source does not tell.

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import fmean
 
-from factory.clips import decode_clip
-from factory.media import ATTRIBUTES, attributes, decode
+from factory.media.clips import decode_clip
+from factory.media.pictures import ATTRIBUTES, attributes, decode
 from factory.sandbox.clip_oracle import measure_clip
 from factory.sandbox.oracle import ORACLE_TIE, measure
 from factory.sandbox.questions import check_answer, correctness, wrong_facts

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from factory.clips import encode_clip
-from factory.media import encode_png
+from factory.media.clips import encode_clip
+from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator, Seen, see_answer, see_clip, see_picture
 from factory.sandbox.gallery import CLIP_FRAMES, SIDE, imperfect_clip, plain, plain_clip
 from factory.sandbox.questions import ask

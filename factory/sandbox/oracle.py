@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from factory.media import decode
+from factory.media.pictures import decode
 from factory.sandbox.drawing import Pixels
 from factory.sandbox.sight import Blob, Sight, look
 from factory.sandbox.world import BACKGROUNDS, COLOURS, PLACES, SIZES, Scene, Thing, parse

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from copy import copy
 
-from factory.media import MediaError
+from factory.media.pictures import MediaError
 from factory.sandbox.four_tasks import Side, see
 from schemas.rows import UNDERSTANDING, Candidate, Duel, Prompt, Score
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
-from factory.media import attributes, decode
+from factory.media.pictures import attributes, decode
 from factory.protocols import Judge, Sitting
 from schemas.rows import Candidate, Duel, Media, Prompt, Score
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from factory.media import MediaError
+from factory.media.pictures import MediaError
 from factory.sandbox.drawing import Pixels
 from factory.sandbox.fitting import GRID, Fit, Floats, Mask, coverage_of, fit_shapes
 from factory.sandbox.world import COLOURS

@@ -27,12 +27,12 @@ from factory.curation import Curator
 from factory.filters import objections_of
 from factory.filters.across import Raised, Signatures, signature
 from factory.ids import Ids, places, to_numbers
-from factory.intervals import Array
 from factory.judging.calibration import Calibration, CalibrationError
 from factory.pairing import pairing_of
 from factory.prompts import read_prompts
 from factory.ranking import strategy_of
 from factory.scratch import Scratch
+from factory.statistics.intervals import Array
 from factory.survey import Survey
 from jobs.auditing import write_sample
 from jobs.parts import Settled

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from actors.storage import place
 from factory import contest, gates
 from factory.bias.profile import BiasProfile
-from factory.intervals import Interval
 from factory.judging.specification import SpecificationError, find
 from factory.prompts import PromptsFile
 from factory.shift import Outputs
+from factory.statistics.intervals import Interval
 from jobs.comparing import Comparison, compare, grid, outputs
 from jobs.judging import judge_ref
 from jobs.pipelines import pool_cpus, pool_gpus, read_groups, run_pipeline

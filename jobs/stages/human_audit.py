@@ -14,7 +14,7 @@ from typing import Any
 from actors.storage import place
 from factory.human_audit.findings import Findings, find
 from factory.human_audit.sheets import Answer, SheetError, read_sheet
-from factory.intervals import Interval
+from factory.statistics.intervals import Interval
 from jobs.auditing import read_sample
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun

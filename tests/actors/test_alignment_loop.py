@@ -15,7 +15,7 @@ from actors.trainers.learning import Prepares
 from actors.trainers.loop import Plan, Progress, train_steps
 from actors.trainers.samples import Looks, Samples
 from factory.losses import Objective
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from schemas.arrow import pairs_to_table
 from schemas.recipe import Answering, Lora, Training
 from schemas.rows import Candidate, Media, Pair, Prompt

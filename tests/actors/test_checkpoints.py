@@ -16,10 +16,10 @@ import torch
 from actors.judges import TransformersJudge
 from actors.judges.looks import Look
 from actors.trainers.judge import JudgeTask
-from factory.clips import decode_clip, encode_clip
 from factory.judging.specification import SpecificationError, TaskSpecification, find
 from factory.judging.verdicts import expected_score
-from factory.media import encode_png
+from factory.media.clips import decode_clip, encode_clip
+from factory.media.pictures import encode_png
 from schemas.arrow import labels_to_table
 from schemas.recipe import Lora
 from schemas.rows import Candidate, Label, Media, Prompt, Task
@@ -192,7 +192,7 @@ def test_shared_beginnings_padding_and_reuse_change_nothing(
 
 def look_of(media: Media, task: TaskSpecification) -> Look:
     if media.num_frames == 1:
-        from factory.media import decode
+        from factory.media.pictures import decode
 
         return Look(decode(media.data)[None])
     seconds = media.num_frames / media.fps / task.num_frames

@@ -12,8 +12,8 @@ from PIL import Image
 
 from actors.trainers.adapters import merge_adapters
 from actors.trainers.diffusion import DiffusionDPO
-from factory.clips import encode_clip
 from factory.losses import Objective
+from factory.media.clips import encode_clip
 from schemas.arrow import pairs_to_table
 from schemas.recipe import Lora, Training
 from schemas.rows import Candidate, Media, Pair, Prompt

@@ -13,7 +13,7 @@ from actors.stages import JudgeRef, OnnxRef
 from actors.trainers.distil import DistilTask
 from factory.judging.by_scores import RaoKupper, RulesError
 from factory.judging.specification import JudgeSpecification, SpecificationError
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from factory.sandbox.four_tasks import drawn_cases
 from factory.sandbox.gallery import SIDE, imperfect
 from factory.sandbox.world import caption, sample_scene

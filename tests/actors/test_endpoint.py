@@ -21,10 +21,10 @@ import pytest
 from actors.judges.endpoint import EndpointJudge
 from actors.stages import EndpointRef, Judging
 from actors.tally import Piece, TallyHandle
-from factory.clips import encode_clip
 from factory.judging.specification import SpecificationError, find
 from factory.matchups import matchup
-from factory.media import decode, encode_png
+from factory.media.clips import encode_clip
+from factory.media.pictures import decode, encode_png
 from factory.ranking import Bracket
 from schemas.recipe import EndpointSpec
 from schemas.rows import Candidate, Group, Media, Prompt

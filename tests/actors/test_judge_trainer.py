@@ -13,7 +13,7 @@ from actors.trainers.batches import Batches, Shard
 from actors.trainers.judge import JudgeTask, LossWeights
 from actors.trainers.loop import Plan, Progress, train_steps
 from factory.judging.specification import JudgeSpecification
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, drawn_cases, simulated_labels
 from factory.sandbox.gallery import SIDE, imperfect

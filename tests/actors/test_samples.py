@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from actors.trainers.samples import Looks, Samples
-from factory.media import decode, encode_png
+from factory.media.pictures import decode, encode_png
 from schemas.rows import Media, Prompt
 
 PNG = encode_png(np.zeros((8, 8, 3), np.uint8))

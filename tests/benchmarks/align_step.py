@@ -44,13 +44,13 @@ from actors.trainers.diffusion import DiffusionDPO
 from actors.trainers.learning import Prepares
 from actors.trainers.loop import Plan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine, learning_rate
-from factory.intervals import bootstrap_of_sums, ratio
 from factory.losses import Objective
 from factory.sandbox import generator
 from factory.sandbox.drawing import draw
 from factory.sandbox.questions import ask
 from factory.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
 from factory.sandbox.world import caption, sample_scene
+from factory.statistics.intervals import bootstrap_of_sums, ratio
 from schemas.arrow import pairs_to_table
 from schemas.recipe import Answering, Lora, Training
 from schemas.rows import Candidate, Media, Pair, Prompt, Task, seed_of

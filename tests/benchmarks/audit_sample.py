@@ -26,7 +26,7 @@ from factory.curation import Curator
 from factory.filters import objections_of
 from factory.human_audit.estimate import weighted_share, wilson
 from factory.human_audit.sampling import doubts, draw, inclusion
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from factory.pairing import Pairing
 from factory.ranking import Bracket
 from factory.sandbox.drawing import CONTENT_DEFECTS, spoil_scene

@@ -21,10 +21,10 @@ import numpy as np
 
 from actors.judges import TransformersJudge
 from factory.criteria import asked
-from factory.media import encode_png
-from factory.metrics import spearman
+from factory.media.pictures import encode_png
 from factory.sandbox.drawing import CONTENT_DEFECTS, draw, spoil_scene
 from factory.sandbox.world import caption, sample_scene
+from factory.statistics.metrics import spearman
 from schemas.recipe import Criterion
 from schemas.rows import Candidate, Media, Prompt
 

@@ -35,14 +35,14 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from factory.intervals import Interval, clustered_bootstrap
 from factory.judging.specification import DEFAULT
 from factory.matchups import Matchup, matchup
-from factory.metrics import expected_calibration_error, spearman
 from factory.prompts import read_prompts
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, drawn_cases, see, simulated_labels
 from factory.sandbox.reasons import check_claims
+from factory.statistics.intervals import Interval, clustered_bootstrap
+from factory.statistics.metrics import expected_calibration_error, spearman
 from jobs.loop import run_stages
 from jobs.workspace import Round
 from schemas.arrow import labels_to_table

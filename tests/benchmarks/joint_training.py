@@ -28,7 +28,7 @@ import torch
 from actors.trainers.batches import Batches, Shard
 from actors.trainers.loop import Plan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine
-from factory.intervals import clustered_bootstrap
+from factory.statistics.intervals import clustered_bootstrap
 from jobs.stages.train_judge import judge_task
 from schemas.recipe import Recipe, load
 from schemas.rows import Task, seed_of

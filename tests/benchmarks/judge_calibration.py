@@ -29,9 +29,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from factory.agreement import heard, measure
-from factory.intervals import Interval
 from factory.judging.calibration import Calibration
 from factory.judging.fitting import fit, part
+from factory.statistics.intervals import Interval
 from jobs import cli
 from jobs.judging import judge_labels, judge_ref
 from jobs.loop import run_stages

@@ -45,9 +45,9 @@ from actors.judges import TransformersJudge
 from actors.judges.eyes import LlavaEyes
 from actors.judges.local import TransformersSitting
 from actors.judges.prompts import Medium
-from factory.intervals import clustered_bootstrap
 from factory.judging.text import UnreadableError, parse_verdict
 from factory.ranking import Bracket
+from factory.statistics.intervals import clustered_bootstrap
 from jobs import cli
 from jobs.loop import run_stages
 from jobs.pipelines import read_groups

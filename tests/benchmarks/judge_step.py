@@ -30,7 +30,7 @@ from actors.trainers.learning import TrainTask
 from actors.trainers.loop import Plan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine, learning_rate
 from factory.judging.specification import JudgeSpecification
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from factory.sandbox import generator
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, simulated_labels

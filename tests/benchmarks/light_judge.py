@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 from actors.stages import JudgeRef, OnnxRef
-from factory.intervals import bootstrap_of_sums
 from factory.localisation import share_kept
 from factory.matchups import Matchup, matchups
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
+from factory.statistics.intervals import bootstrap_of_sums
 from jobs import cli
 from jobs.judging import judge_ref
 from jobs.loop import run_stages

@@ -71,7 +71,7 @@ from factory.bias.observation import (
 from factory.bias.probes import Probe, Prober, Twins, sample_prompts, shown
 from factory.bias.profile import BiasProfile
 from factory.matchups import log_odds, matchup
-from factory.media import ATTRIBUTES, encode_png
+from factory.media.pictures import ATTRIBUTES, encode_png
 from factory.protocols import Judge
 from factory.sandbox.annotators import USUAL, Annotator, see_picture
 from factory.sandbox.drawing import CONTENT_DEFECTS, draw, spoil_scene

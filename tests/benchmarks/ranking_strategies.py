@@ -36,7 +36,6 @@ import numpy.typing as npt
 
 from factory.curation import Curator
 from factory.filters import Objection, objections_of
-from factory.intervals import Array, Interval, bootstrap_of_sums, clustered_bootstrap, ratio
 from factory.matchups import matchups
 from factory.ranking import (
     Bracket,
@@ -50,6 +49,13 @@ from factory.ranking import (
     Strategy,
 )
 from factory.sandbox.oracle import ORACLE_TIE, measure_png
+from factory.statistics.intervals import (
+    Array,
+    Interval,
+    bootstrap_of_sums,
+    clustered_bootstrap,
+    ratio,
+)
 from jobs import cli
 from jobs.loop import run_stages
 from jobs.pipelines import read_groups

@@ -39,7 +39,7 @@ from actors.generators import DiffusersGenerator, candidate_seeds
 from actors.trainers.diffusion import DiffusionDPO
 from factory.bias.profile import BiasProfile
 from factory.contest import Versus
-from factory.media import attributes, decode
+from factory.media.pictures import attributes, decode
 from factory.prompts import read_prompts
 from factory.protocols import Judge
 from factory.sandbox.oracle_judge import NAME as ORACLE

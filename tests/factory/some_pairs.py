@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from schemas.rows import Candidate, Media, Pair, Prompt
 
 

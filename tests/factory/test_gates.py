@@ -4,7 +4,7 @@ import pytest
 
 from factory.bias.figure import Figure
 from factory.gates import bias_gates, decide, generator_gates, judge_gates
-from factory.intervals import Interval
+from factory.statistics.intervals import Interval
 from schemas.recipe import Gates
 
 GATES = Gates(min_judge_accuracy=0.7, max_flip_rate=0.2, min_win_rate=0.5, max_attribute_drift=3.0)

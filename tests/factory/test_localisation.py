@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from factory.gates import decide, local_judge_gates
-from factory.intervals import Interval
 from factory.localisation import Change, accuracy_change, accuracy_kept, error_change
+from factory.statistics.intervals import Interval
 from schemas.recipe import Localise
 from schemas.rows import Duel, Opinion, Score
 

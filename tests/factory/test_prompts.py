@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.clips import encode_clip
-from factory.media import encode_png
+from factory.media.clips import encode_clip
+from factory.media.pictures import encode_png
 from factory.prompts import PromptsError, PromptsFile, read_prompts
 from schemas.arrow import prompts_to_table
 

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from factory.clips import encode_clip
-from factory.media import encode_png
+from factory.media.clips import encode_clip
+from factory.media.pictures import encode_png
 from factory.shift import diversity, drift, look_at
 from schemas.rows import Candidate, Media
 

@@ -14,9 +14,9 @@ from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.filters.across import Raised
 from factory.ids import numbers_of
-from factory.intervals import Interval
 from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
+from factory.statistics.intervals import Interval
 from jobs.comparing import Comparison
 from jobs.report import BIAS_KINDS
 from jobs.stages import audit, curate, evaluate

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from factory.bias.profile import BiasProfile
-from factory.clips import encode_clip
-from factory.media import encode_png
+from factory.media.clips import encode_clip
+from factory.media.pictures import encode_png
 from jobs.comparing import compare, grid, grid_columns, outputs
 from jobs.stages.evaluate import _heldout_judge, decide
 from jobs.workspace import InputError, Model, Round

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory.judging import by_scores
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.gallery import imperfect
 from factory.sandbox.oracle_judge import OracleJudge

@@ -10,7 +10,7 @@ import pytest
 
 from actors.stages import ORACLE
 from factory.judging.fitting import fit
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from factory.sandbox.drawing import draw
 from factory.sandbox.world import parse, sample_captions
 from jobs import evaluate_judge

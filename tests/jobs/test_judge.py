@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from factory.clips import encode_clip
-from factory.media import encode_png
+from factory.media.clips import encode_clip
+from factory.media.pictures import encode_png
 from factory.sandbox.drawing import draw, draw_clip
 from factory.sandbox.world import caption, parse, sample_scene
 from jobs.judge import main

@@ -8,7 +8,7 @@ import pytest
 
 from actors.storage import local_model
 from factory.judging.specification import find
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.drawing import CONTENT_DEFECTS, draw, spoil_scene
 from factory.sandbox.world import caption, sample_scene

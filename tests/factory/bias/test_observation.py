@@ -3,7 +3,7 @@ import pytest
 
 from factory.bias.observation import measure_media, observe, observe_label
 from factory.matchups import matchup
-from factory.media import ATTRIBUTES, encode_png
+from factory.media.pictures import ATTRIBUTES, encode_png
 from schemas.rows import Candidate, Group, Label, Media, Prompt
 from tests.factory.simulated import duel, score, unreadable
 

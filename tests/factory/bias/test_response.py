@@ -17,7 +17,7 @@ from factory.bias.response import (
     edit_figures,
 )
 from factory.bias.substitution import twin_figures, unseen_figures
-from factory.intervals import Interval
+from factory.statistics.intervals import Interval
 
 SDS = {"brightness": 0.1, "saturation": 0.2}
 NONE = Relevance(0, 0, 0)

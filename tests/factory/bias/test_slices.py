@@ -13,7 +13,7 @@ from factory.bias.slices import (
     slices_of,
 )
 from factory.matchups import matchup
-from factory.metrics import brier, expected_calibration_error
+from factory.statistics.metrics import brier, expected_calibration_error
 from tests.factory.simulated import duel
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from factory.filters import Contaminated, objections_of
 from factory.filters.text import normalised, similarity, text_hash, word_grams
-from factory.media import hash_distance
+from factory.media.pictures import hash_distance
 from schemas.recipe import Objections
 from schemas.rows import Prompt
 from tests.factory.some_pairs import GOOD

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from factory.clips import encode_clip
 from factory.filters import (
     BrokenMedia,
     Disagree,
@@ -23,7 +22,8 @@ from factory.filters import (
     pictures,
 )
 from factory.filters.verdicts import Abstain, confidence
-from factory.media import entropy
+from factory.media.clips import encode_clip
+from factory.media.pictures import entropy
 from factory.pairing import invalid_pair
 from schemas.recipe import Objections
 from schemas.rows import Group, Media

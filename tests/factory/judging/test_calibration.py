@@ -25,7 +25,7 @@ from factory.judging.calibration import (
     fit_scores,
 )
 from factory.matchups import matchup
-from factory.metrics import brier, expected_calibration_error
+from factory.statistics.metrics import brier, expected_calibration_error
 from schemas.rows import Duel, Prompt, Score
 
 TASK = "image_generation"

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from factory.clips import encode_clip
+from factory.media.clips import encode_clip
 
 
 def png(colour: tuple[int, int, int] = (200, 30, 30), size: int = 8) -> bytes:

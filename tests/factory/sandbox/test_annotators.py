@@ -4,7 +4,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from factory.media import MediaError, decode, encode_png
+from factory.media.pictures import MediaError, decode, encode_png
 from factory.sandbox.annotators import POINT_CUTS, Annotator
 from factory.sandbox.drawing import CONTENT_DEFECTS, PIXEL_DEFECTS, draw, spoil_pixels, spoil_scene
 from factory.sandbox.oracle import measure_png, prefer

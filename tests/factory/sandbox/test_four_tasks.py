@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator, Seen
 from factory.sandbox.four_tasks import SCENE, Side, drawn_cases, see, simulated_labels
 from factory.sandbox.gallery import SIDE, imperfect

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from factory.media import encode_png
+from factory.media.pictures import encode_png
 from factory.sandbox.drawing import draw
 from factory.sandbox.four_tasks import drawn_cases, see
 from factory.sandbox.oracle_judge import FULL, TIE, OracleJudge

@@ -4,9 +4,9 @@ import re
 import numpy as np
 import pytest
 
-from factory.clips import encode_clip
-from factory.media import MediaError, decode, encode_png
-from factory.transcripts import Exchange, transcript
+from factory.media.clips import encode_clip
+from factory.media.pictures import MediaError, decode, encode_png
+from factory.media.transcripts import Exchange, transcript
 from schemas.rows import Media, Prompt
 
 PIXELS = np.full((32, 32, 3), 90, np.uint8)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.ties import accuracy_with_ties, best_threshold
+from factory.statistics.ties import accuracy_with_ties, best_threshold
 
 NAMES = {1: "first", -1: "second", 0: "tie"}
 

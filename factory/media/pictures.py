@@ -2,7 +2,7 @@
 
 Everything here is a function of pixels alone. `attributes` are the quantities that judges and
 people are known to be swayed by; `perceptual_hash` finds near-duplicates. Left out: clips
-(`factory.clips`), whose frames go through the same functions one by one.
+(`factory.media.clips`), whose frames go through the same functions one by one.
 """
 
 from __future__ import annotations

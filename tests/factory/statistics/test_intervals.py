@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from factory.intervals import Interval, bootstrap_of_sums, clustered_bootstrap, ratio
+from factory.statistics.intervals import Interval, bootstrap_of_sums, clustered_bootstrap, ratio
 
 
 def clustered_data(rng, num_clusters, cluster_size=8, cluster_sd=1.0, row_sd=1.0):

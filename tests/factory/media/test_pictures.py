@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from factory import media
-from factory.media import MediaError, attributes, decode, encode_png, hash_distance, perceptual_hash
+from factory.media import pictures
+from factory.media.pictures import (
+    MediaError,
+    attributes,
+    decode,
+    encode_png,
+    hash_distance,
+    perceptual_hash,
+)
 from factory.sandbox.drawing import draw, spoil_pixels
 from factory.sandbox.world import BACKGROUNDS, COLOURS, SHAPES, parse, sample_scene
 
@@ -160,7 +167,7 @@ def test_a_checkerboard_is_as_contrasted_and_sharp_as_can_be():
 @given(PIXELS)
 def test_attributes_have_their_names_and_ranges(pixels):
     found = attributes(pixels)
-    assert tuple(found) == media.ATTRIBUTES
+    assert tuple(found) == pictures.ATTRIBUTES
     limits = {"brightness": 1, "saturation": 1, "contrast": 0.5, "sharpness": 4}
     assert all(-1e-9 <= value <= limits[name] + 1e-9 for name, value in found.items())
 
@@ -169,7 +176,7 @@ def test_each_edit_moves_its_attribute():
     for seed in range(20):
         pixels = drawn(seed)
         before = attributes(pixels)
-        grey = np.rint(255 * media.luma(pixels)).astype(np.uint8)[..., None].repeat(3, axis=-1)
+        grey = np.rint(255 * pictures.luma(pixels)).astype(np.uint8)[..., None].repeat(3, axis=-1)
         flat = np.rint(pixels.mean(axis=(0, 1)) * 0.5 + pixels * 0.5).astype(np.uint8)
         dark = pixels // 2
         blurred = spoil_pixels(pixels, "blur", random.Random(0))
@@ -184,13 +191,13 @@ def test_each_edit_moves_its_attribute():
 
 def test_blank_pictures():
     for colour in ((0, 0, 0), (255, 255, 255), (128, 90, 200)):
-        assert media.is_blank(np.full((32, 32, 3), colour, np.uint8))
+        assert pictures.is_blank(np.full((32, 32, 3), colour, np.uint8))
     faint = np.random.default_rng(0).integers(120, 126, (64, 64, 3)).astype(np.uint8)
-    assert media.is_blank(faint)
+    assert pictures.is_blank(faint)
 
 
 def test_drawn_pictures_are_not_blank():
-    assert not any(media.is_blank(drawn(seed, side)) for seed in range(50) for side in (32, 64))
+    assert not any(pictures.is_blank(drawn(seed, side)) for seed in range(50) for side in (32, 64))
 
 
 # ------------------------------------------------------------------------------ perceptual hash

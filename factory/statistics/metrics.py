@@ -13,12 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from factory.intervals import Array, Interval, bootstrap_of_sums, clustered_bootstrap, ratio
-from factory.media import hash_distance
+from factory.media.pictures import hash_distance
+from factory.statistics.intervals import (
+    Array,
+    Interval,
+    bootstrap_of_sums,
+    clustered_bootstrap,
+    ratio,
+)
 from schemas.rows import Preference
 
 _CODE: dict[Preference, int] = {"first": 0, "second": 1, "tie": 2}
-_HASH_BITS = 64  # of `factory.media.perceptual_hash`
+_HASH_BITS = 64  # of `factory.media.pictures.pictures.perceptual_hash`
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ import io
 import pytest
 from PIL import Image
 
-from factory.grids import picture_grid, thumbnail
+from factory.media.grids import picture_grid, thumbnail
 
 
 def png(colour, size=(32, 32)):

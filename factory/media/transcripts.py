@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from factory.clips import decode_clip
-from factory.grids import thumbnail
-from factory.media import decode, encode_png
+from factory.media.clips import decode_clip
+from factory.media.grids import thumbnail
+from factory.media.pictures import decode, encode_png
 from schemas.rows import Prompt
 
 _PICTURE_SIZE = 192  # pixels

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from factory.media import MAX_PIXELS, MediaError, decode
+from factory.media.pictures import MAX_PIXELS, MediaError, decode
 from schemas.rows import Media
 
 if TYPE_CHECKING:

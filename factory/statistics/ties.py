@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from factory.intervals import Array, Interval, clustered_bootstrap
+from factory.statistics.intervals import Array, Interval, clustered_bootstrap
 from schemas.rows import Preference, seed_of
 
 _SIGN: dict[Preference, int] = {"first": 1, "second": -1, "tie": 0}
@@ -125,7 +125,7 @@ def _interval(
     num_resamples: int,
     seed: int,
 ) -> Interval:
-    """The bootstrap of `factory.intervals`, for a statistic that is no function of sums."""
+    """The bootstrap of `factory.statistics.intervals`, for what is no function of sums."""
     names, codes = np.unique(np.asarray(prompts), return_inverse=True)
     if len(names) < 2:
         return Interval(value)

@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from factory.clips import decode_clip, describe, encode_clip, sample_times
-from factory.media import MediaError, encode_png
+from factory.media.clips import decode_clip, describe, encode_clip, sample_times
+from factory.media.pictures import MediaError, encode_png
 
 #: Eight frames, each of one grey level: 0, 30, … 210.
 LEVELS = [30 * index for index in range(8)]
