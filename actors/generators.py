@@ -15,7 +15,7 @@ import torch
 from actors.asking import QuestionFormat, sampled_answers
 from actors.memory import halving, reason
 from actors.trust import trusted
-from factory.kinds import generator_kind
+from factory.generator_kinds import generator_kind
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
 from factory.protocols import Generator

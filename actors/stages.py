@@ -18,7 +18,7 @@ import pyarrow as pa
 from actors.memory import halving, is_out_of_memory, reason
 from actors.storage import local_model
 from actors.tally import Piece, TallyHandle
-from factory.criteria import CriteriaJudge
+from factory.judging.criteria import CriteriaJudge
 from factory.protocols import Generator, Judge, Sitting
 from factory.ranking import Strategy
 from schemas.arrow import groups_from_table, groups_to_table

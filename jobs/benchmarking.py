@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from actors.storage import local_copy, place
+from factory.evaluation.judge_report import as_text, report
 from factory.judging.calibration import Calibration
 from factory.labels.registry import Format
 from jobs import importing
-from jobs.agreement import as_text, report
 from jobs.importing import Import
 from jobs.judging import (
     ENDPOINT,

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from actors.storage import arrow_path, write_whole
-from factory.survey import reasons_of
+from factory.curation.survey import reasons_of
 from jobs import lineage
 from jobs.pipelines import data_files, media_store, stream
 from jobs.report import (

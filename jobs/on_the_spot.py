@@ -9,11 +9,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from factory.matchups import Matchup, matchup
 from factory.media.clips import describe
 from factory.media.pictures import MediaError
 from factory.prompts import PromptsError, check_text
 from factory.protocols import Explains, Judge
+from factory.ranking.matchups import Matchup, matchup
 from jobs.workspace import InputError
 from schemas.rows import Candidate, Duel, Media, Prompt, Score, Task
 

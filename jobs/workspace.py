@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from actors import storage
 from actors.storage import place
-from factory.kinds import MARKERS, generator_kind
+from factory.generator_kinds import MARKERS, generator_kind
 from factory.prompts import PromptsFile
 from schemas import manifest, results
 from schemas.manifest import Manifest, Parent

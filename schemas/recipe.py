@@ -357,7 +357,7 @@ class Criterion(Section):
 
 
 class Criteria(Section):
-    """What else counts beside the judge's overall score; see factory/criteria.py."""
+    """What else counts beside the judge's overall score; see factory/judging/criteria.py."""
 
     overall_weight: float = Field(1.0, ge=0, description="of the judge's overall score")
     named: list[Criterion] = Field(

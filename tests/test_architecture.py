@@ -25,7 +25,7 @@ HEAVY = {"ray", "mlflow", "deepspeed", "torch", "transformers", "diffusers"}
 SCHEMAS_MAY_IMPORT = {"pyarrow", "pydantic", "yaml"}
 FACTORY_NEVER_IMPORTS = {"ray", "mlflow", "deepspeed"}
 # These packages and modules of factory work on tensors; the rest of it imports without torch.
-MAY_LOAD_TORCH = ("factory.losses", "factory.sandbox")
+MAY_LOAD_TORCH = ("factory.alignment.losses", "factory.sandbox")
 
 
 # ------------------------------------------------------------------------------------ discovery

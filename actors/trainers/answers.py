@@ -27,13 +27,13 @@ from actors.trainers.adapters import add_adapters, merge_adapters, save_adapters
 from actors.trainers.cache import Cache
 from actors.trainers.learning import Model
 from actors.trust import trusted
-from factory.losses import (
+from factory.alignment.losses import (
     Objective,
     answer_dpo,
     answer_token_log_probabilities,
     kl_of_answers,
 )
-from factory.weighting import ALIKE, Weighting
+from factory.alignment.weighting import ALIKE, Weighting
 from schemas.recipe import Answering, Lora
 from schemas.rows import Prompt
 

@@ -6,10 +6,10 @@ same model with them off. Both sides of a pair get the same noise at the same ti
 the reference.
 
 What `beta` multiplies is the difference of *mean* squared errors over all of a latent's elements
-(see `factory.losses.diffusion_dpo`): it stands for the paper's beta T omega, where the weight omega
-of a timestep is constant. The authors' code halves it: their 5000 is 2500 here. In v-prediction and
-in a flow the error is that of v, whose scale is alike at all timesteps where the noise's would not
-be.
+(see `factory.alignment.losses.diffusion_dpo`): it stands for the paper's beta T omega, where the
+weight omega of a timestep is constant. The authors' code halves it: their 5000 is 2500 here. In
+v-prediction and in a flow the error is that of v, whose scale is alike at all timesteps where the
+noise's would not be.
 
 Training of text encoders is left out.
 """
@@ -40,10 +40,10 @@ from actors.trainers.families import TARGETS, Family, family_of
 from actors.trainers.learning import Model
 from actors.trainers.noising import Noising, check_prediction, noising
 from actors.trust import trusted
-from factory.losses import Objective, diffusion_dpo, squared_error
+from factory.alignment.losses import Objective, diffusion_dpo, squared_error
+from factory.alignment.weighting import ALIKE, Weighting
 from factory.media.clips import decode_clip
 from factory.media.pictures import decode, encode_png
-from factory.weighting import ALIKE, Weighting
 from schemas.recipe import Lora
 
 

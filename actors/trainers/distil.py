@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from actors.trainers.judge import Batch as Texts
 from actors.trainers.judge import JudgeLearner, JudgeTask
 from actors.trainers.learning import Model
+from factory.alignment.losses import expected_points, score_regression, soft_bradley_terry_with_ties
 from factory.judging import by_scores
 from factory.judging.by_scores import RaoKupper, met_with_scores
 from factory.judging.specification import JudgeSpecification
-from factory.losses import expected_points, score_regression, soft_bradley_terry_with_ties
 from schemas.arrow import groups_from_table
 from schemas.rows import Candidate, Group, Label, Task
 

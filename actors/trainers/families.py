@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from actors.trainers.learning import Model
-from factory.kinds import ALIGNABLE
+from factory.generator_kinds import ALIGNABLE
 
 #: The attention's projections, as diffusers calls them in all of these models.
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -238,8 +238,8 @@ def family_of(pipeline: Any, device: torch.device, guidance_scale: float = 1.0) 
     raise ValueError(f"{kind} cannot be aligned: its model is none of {', '.join(ALIGNABLE)}")
 
 
-#: By the class of the model that is trained; `factory.kinds` names the same, for those who ask
-#: before anything is loaded.
+#: By the class of the model that is trained; `factory.generator_kinds` names the same, for those
+#: who ask before anything is loaded.
 FAMILIES: dict[str, type[Family]] = {
     "FluxTransformer2DModel": Flux,
     "SD3Transformer2DModel": SD3,

@@ -6,7 +6,7 @@ more: six tokens of form drown the one or two that a small judge has to learn. A
 shown in both orders at once: first and second are then equally often right, so no position can be
 learned from the labels, and the recipe may ask that the two orders agree. Bradley-Terry with ties
 on the verdict's margin, regression on the expected score and the tokens of the justification may be
-added, each with its weight (`factory.losses`).
+added, each with its weight (`factory.alignment.losses`).
 
 Labels of several tasks are mixed in every batch, in given shares. What is trained is what judges:
 any family of `actors.judges.eyes`, by the model's own forward pass, on the prompts that a
@@ -32,15 +32,15 @@ from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, merge_adapters
 from actors.trainers.learning import Model
 from actors.trust import trusted
-from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
-from factory.judging.verdicts import PREFERENCES, AnswerTree
-from factory.losses import (
+from factory.alignment.losses import (
     answer_cross_entropy,
     answer_log_probability,
     bradley_terry_with_ties,
     order_consistency,
     score_regression,
 )
+from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
+from factory.judging.verdicts import PREFERENCES, AnswerTree
 from schemas.arrow import labels_from_table
 from schemas.recipe import Lora
 from schemas.rows import Label, Task

@@ -27,8 +27,8 @@ from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.bias.response import DUELS, SCORES, corrected_slopes
 from factory.bias.slices import calibration_figures
-from factory.matchups import MAX_LOGIT, Matchup, is_readable, log_odds
 from factory.ranking import is_scored
+from factory.ranking.matchups import MAX_LOGIT, Matchup, is_readable, log_odds
 from factory.statistics.intervals import clustered_bootstrap
 from schemas.rows import Duel, Group, Score
 

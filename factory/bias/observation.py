@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from factory.matchups import Matchup, matchups
 from factory.media.clips import read_clip
 from factory.media.pictures import ATTRIBUTES, MediaError, attributes, decode, luma
 from factory.ranking import is_scored
+from factory.ranking.matchups import Matchup, matchups
 from schemas.rows import Candidate, Group, Label, Media, Preference
 
 #: Frames of a clip that are looked at, evenly over its time.

@@ -16,10 +16,10 @@ from typing import Literal
 
 from factory.bias.edits import EDITS, Edit, blank, edit_candidate, unedited
 from factory.bias.observation import Measure, measure_candidate
-from factory.matchups import matchup
 from factory.media.pictures import MediaError
 from factory.protocols import Judge
 from factory.ranking import Match, is_scored
+from factory.ranking.matchups import matchup
 from schemas.rows import Candidate, Group, Media, Prompt, content_id
 
 Editor = Callable[[Candidate, Edit, float], Candidate | None]

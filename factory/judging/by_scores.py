@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from factory.matchups import Matchup, is_readable, matchups
 from factory.protocols import Judge, Sitting
+from factory.ranking.matchups import Matchup, is_readable, matchups
 from factory.statistics.intervals import Array
 from schemas.rows import Candidate, Duel, Prompt, Score, Task
 
@@ -39,7 +39,7 @@ class RaoKupper:
     """How the difference of two scores becomes a verdict.
 
     slope: logits of margin for a point of difference.
-    tie_odds: k of `factory.losses.bradley_terry_with_ties`, above 1.
+    tie_odds: k of `factory.alignment.losses.bradley_terry_with_ties`, above 1.
     """
 
     slope: float

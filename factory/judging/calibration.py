@@ -26,7 +26,7 @@ import numpy as np
 from scipy import optimize, special
 
 from factory.judging.abstention import Abstention
-from factory.matchups import MAX_LOGIT, Matchup, is_readable, log_odds
+from factory.ranking.matchups import MAX_LOGIT, Matchup, is_readable, log_odds
 from factory.statistics.intervals import Array
 from schemas.rows import Duel, Score, Task
 

@@ -14,7 +14,6 @@ from typing import Literal, cast
 
 import numpy as np
 
-from factory.agreement import OUTCOME, is_right, meeting, score_of, slices
 from factory.judging.abstention import Abstention, fit_abstention
 from factory.judging.calibration import (
     Calibration,
@@ -25,7 +24,7 @@ from factory.judging.calibration import (
     fit_pairs,
     fit_scores,
 )
-from factory.matchups import Matchup
+from factory.ranking.matchups import OUTCOME, Matchup, is_right, meeting, score_of, slices
 from factory.statistics.intervals import Array, clustered_bootstrap
 from schemas.rows import Opinion, Preference, Task, draw_of, seed_of
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from factory.matchups import MAX_LOGIT, Matchup, matchups
+from factory.ranking.matchups import MAX_LOGIT, Matchup, matchups
 from factory.ranking.order import Noise, Order, is_scored
 from schemas.rows import Duel, Score
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from factory.matchups import is_readable, log_odds
 from factory.ranking.fusion import fuse
+from factory.ranking.matchups import is_readable, log_odds
 from factory.ranking.order import Match, Noise, Order, is_scored
 from schemas.rows import Duel, Score, content_id
 

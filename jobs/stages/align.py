@@ -12,9 +12,9 @@ from itertools import islice
 from typing import Any
 
 from actors.storage import place, remove
-from factory.kinds import TASKS, check_alignable, generator_kind
+from factory.alignment.weighting import Weighting
+from factory.generator_kinds import TASKS, check_alignable, generator_kind
 from factory.prompts import read_prompts
-from factory.weighting import Weighting
 from jobs.pipelines import read_dataset, stream
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
@@ -113,7 +113,7 @@ def _log_samples(at: Round, run: StageRun) -> None:
 
 def trainer(policy: str, recipe: Recipe) -> Any:
     """What is trained, as it travels to the workers."""
-    from factory.losses import Objective
+    from factory.alignment.losses import Objective
 
     align, spec = recipe.align, recipe.generator
     is_answering = generator_kind(place(policy), spec) == "answering"

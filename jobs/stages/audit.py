@@ -20,8 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.storage import arrow_path
-from factory import gates
-from factory.agreement import meeting
 from factory.bias.correction import Correction, with_corrected
 from factory.bias.estimate import bias_profile
 from factory.bias.figure import Figure, Relevance
@@ -34,7 +32,9 @@ from factory.bias.observation import (
 )
 from factory.bias.probes import Probe, Prober, Twins, sample_prompts
 from factory.bias.profile import BiasProfile
+from factory.evaluation import gates
 from factory.ranking import is_scored
+from factory.ranking.matchups import meeting
 from jobs.judging import heldout_labels, heldout_opinions, judge_ref
 from jobs.pipelines import data_files, num_rows, stream
 from jobs.stage import Outcome, Plan

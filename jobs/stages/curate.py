@@ -23,17 +23,17 @@ import pyarrow.compute as pc
 from actors.storage import local_copy, place
 from factory.bias.balance import to_reject, to_weigh
 from factory.bias.observation import measure_candidate
-from factory.curation import Curator
+from factory.curation.curator import Curator
+from factory.curation.pairing import pairing_of
+from factory.curation.survey import Survey
 from factory.filters import objections_of
 from factory.filters.across import Raised, Signatures, signature
 from factory.ids import Ids, places, to_numbers
 from factory.judging.calibration import Calibration, CalibrationError
-from factory.pairing import pairing_of
 from factory.prompts import read_prompts
 from factory.ranking import strategy_of
 from factory.scratch import Scratch
 from factory.statistics.intervals import Array
-from factory.survey import Survey
 from jobs.auditing import write_sample
 from jobs.parts import Settled
 from jobs.pipelines import (

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.storage import local_model, working_directory
-from factory import gates
+from factory.evaluation import gates
+from factory.evaluation.judge_change import accuracy_change, accuracy_kept
 from factory.judging import by_scores
 from factory.judging.by_scores import RaoKupper, met_with_scores
 from factory.judging.specification import JudgeSpecification
-from factory.localisation import accuracy_change, accuracy_kept
 from factory.statistics.intervals import Interval
 from jobs.judging import (
     OPINIONS_FILE,

@@ -5,7 +5,7 @@
 The gate looks at the win rate by a judge that the challenger was not trained on: the sandbox's
 oracle where the recipe has it, else a held-out judge, else a judge behind an endpoint. Without any
 it looks at the round's own judge, which is the weaker evidence, and nobody can tell whether the
-challenger has only learned to please it (`factory.alarms`).
+challenger has only learned to please it (`factory.evaluation.alarms`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from actors.storage import place
-from factory import contest, gates
 from factory.bias.profile import BiasProfile
+from factory.evaluation import contest, gates
+from factory.evaluation.comparison import Comparison, compare, grid, outputs
+from factory.evaluation.shift import Outputs
 from factory.judging.specification import SpecificationError, find
 from factory.prompts import PromptsFile
-from factory.shift import Outputs
 from factory.statistics.intervals import Interval
-from jobs.comparing import Comparison, compare, grid, outputs
 from jobs.judging import judge_ref
 from jobs.pipelines import pool_cpus, pool_gpus, read_groups, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
@@ -121,7 +121,7 @@ class Evaluate:
         print(f"{at.address('evaluation')}: {speed}", flush=True)
         groups = read_groups(directory, settled.files)
         names = (old.address, new.address)
-        found = compare(groups, [one.address for one in judges], names, at, _start(at, old))
+        found = compare(groups, [one.address for one in judges], names, at.recipe, _start(at, old))
         _write_grid(groups[: settings.grid_prompts], names, directory, run)
         results.write(directory / results.EVALUATION, found.evaluation)
         decision = decide(found, read_profile(at), old, new, at)

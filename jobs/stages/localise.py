@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from actors.storage import arrow_path, working_directory
-from factory import gates
+from factory.evaluation import gates
+from factory.evaluation.judge_change import Change, accuracy_change, error_change
 from factory.judging.specification import SpecificationError
-from factory.localisation import Change, accuracy_change, error_change
 from jobs.judging import (
     OPINIONS_FILE,
     judge_labels,

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from actors.storage import arrow_path, local_model, place, working_directory
-from factory import gates
-from factory.agreement import measure
+from factory.evaluation import gates
+from factory.evaluation.agreement import measure
+from factory.evaluation.judge_report import AFTER, as_text, estimate_of, report
 from factory.judging.calibration import Calibration
 from factory.judging.fitting import fit, part
 from factory.judging.specification import (
@@ -28,7 +29,6 @@ from factory.judging.specification import (
     SpecificationError,
     find,
 )
-from jobs.agreement import AFTER, as_text, estimate_of, report
 from jobs.judging import (
     OPINIONS_FILE,
     judge_labels,

@@ -14,7 +14,7 @@ from actors.trainers.diffusion import DiffusionDPO
 from actors.trainers.learning import Prepares
 from actors.trainers.loop import Plan, Progress, train_steps
 from actors.trainers.samples import Looks, Samples
-from factory.losses import Objective
+from factory.alignment.losses import Objective
 from factory.media.pictures import encode_png
 from schemas.arrow import pairs_to_table
 from schemas.recipe import Answering, Lora, Training

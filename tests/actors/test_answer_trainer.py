@@ -13,7 +13,7 @@ from actors.asking import QuestionFormat, SeededSampling
 from actors.generators import AnswerGenerator, load_generator
 from actors.trainers.answers import AnswerDPO
 from actors.trainers.batches import Batches, Shard, in_order
-from factory.losses import Objective
+from factory.alignment.losses import Objective
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
 from schemas.arrow import pairs_to_table

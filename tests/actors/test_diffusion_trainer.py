@@ -12,7 +12,7 @@ from PIL import Image
 
 from actors.trainers.adapters import merge_adapters
 from actors.trainers.diffusion import DiffusionDPO
-from factory.losses import Objective
+from factory.alignment.losses import Objective
 from factory.media.clips import encode_clip
 from schemas.arrow import pairs_to_table
 from schemas.recipe import Lora, Training
@@ -257,7 +257,7 @@ def test_a_clip_has_one_error_over_all_its_dimensions(wan_pipeline):
 def test_pairs_count_by_their_weight(sandbox_pipeline):
     from dataclasses import replace
 
-    from factory.weighting import Weighting
+    from factory.alignment.weighting import Weighting
 
     table = pairs_to_table(
         [

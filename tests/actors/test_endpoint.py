@@ -22,10 +22,10 @@ from actors.judges.endpoint import EndpointJudge
 from actors.stages import EndpointRef, Judging
 from actors.tally import Piece, TallyHandle
 from factory.judging.specification import SpecificationError, find
-from factory.matchups import matchup
 from factory.media.clips import encode_clip
 from factory.media.pictures import decode, encode_png
 from factory.ranking import Bracket
+from factory.ranking.matchups import matchup
 from schemas.recipe import EndpointSpec
 from schemas.rows import Candidate, Group, Media, Prompt
 from tests.stubs import Untallied

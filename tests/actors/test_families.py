@@ -7,7 +7,7 @@ import torch
 from actors.generators import load_generator
 from actors.trainers.families import FAMILIES, family_of
 from actors.trainers.noising import Diffusion, Flow, noising
-from factory.kinds import ALIGNABLE
+from factory.generator_kinds import ALIGNABLE
 from factory.media.clips import decode_clip
 from schemas.recipe import GeneratorSpec
 from schemas.rows import Prompt

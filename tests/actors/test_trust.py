@@ -17,8 +17,8 @@ from actors.trainers.answers import AnswerDPO
 from actors.trainers.diffusion import DiffusionDPO
 from actors.trainers.judge import JudgeTask
 from actors.trust import UntrustedCodeError
+from factory.alignment.losses import Objective
 from factory.judging.specification import DEFAULT
-from factory.losses import Objective
 from schemas.recipe import Answering, GeneratorSpec, JudgeSpec, load
 
 RECIPE = load("jobs/recipes/laptop.yaml")

@@ -98,7 +98,7 @@ def _speeds(num_steps: int, batch: int) -> dict[int, list[float]]:
 
     from actors.trainers.diffusion import DiffusionDPO
     from actors.trainers.engine import fit
-    from factory.losses import Objective
+    from factory.alignment.losses import Objective
     from jobs import cli
     from jobs.ray_session import ray_session
     from schemas.recipe import Training, load
@@ -155,7 +155,7 @@ def _trained(policy: Path, num_steps: int, *, is_adapted: bool) -> dict[str, flo
     from actors.trainers.diffusion import DiffusionDPO
     from actors.trainers.loop import Plan, Progress, train_steps
     from actors.trainers.zero import ZeroEngine
-    from factory.losses import Objective
+    from factory.alignment.losses import Objective
     from schemas.recipe import Lora, Training
     from tests.benchmarks.align_step import some_pairs
     from tests.group_of_one import group_of_one, worker_environment

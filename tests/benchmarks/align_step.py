@@ -44,7 +44,7 @@ from actors.trainers.diffusion import DiffusionDPO
 from actors.trainers.learning import Prepares
 from actors.trainers.loop import Plan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine, learning_rate
-from factory.losses import Objective
+from factory.alignment.losses import Objective
 from factory.sandbox import generator
 from factory.sandbox.drawing import draw
 from factory.sandbox.questions import ask

@@ -22,12 +22,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from factory.curation import Curator
+from factory.curation.curator import Curator
+from factory.curation.pairing import Pairing
 from factory.filters import objections_of
 from factory.human_audit.estimate import weighted_share, wilson
 from factory.human_audit.sampling import doubts, draw, inclusion
 from factory.media.pictures import encode_png
-from factory.pairing import Pairing
 from factory.ranking import Bracket
 from factory.sandbox.drawing import CONTENT_DEFECTS, spoil_scene
 from factory.sandbox.drawing import draw as draw_scene

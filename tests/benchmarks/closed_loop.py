@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from factory.matchups import matchups
 from factory.prompts import PromptsFile
 from factory.ranking import RoundRobin
+from factory.ranking.matchups import matchups
 from factory.sandbox.oracle import measure_png, prefer
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
 from jobs import cli

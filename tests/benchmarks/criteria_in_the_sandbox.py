@@ -20,7 +20,7 @@ import random
 import numpy as np
 
 from actors.judges import TransformersJudge
-from factory.criteria import asked
+from factory.judging.criteria import asked
 from factory.media.pictures import encode_png
 from factory.sandbox.drawing import CONTENT_DEFECTS, draw, spoil_scene
 from factory.sandbox.world import caption, sample_scene

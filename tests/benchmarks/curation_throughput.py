@@ -143,9 +143,9 @@ def _is_worker(process: Any) -> bool:
 
 def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
     """Curate one data set in this process and put the figures into `answer`."""
-    from factory.curation import Curator
+    from factory.curation.curator import Curator
+    from factory.curation.pairing import Pairing
     from factory.filters import objections_of
-    from factory.pairing import Pairing
     from factory.ranking import Bracket
     from jobs.auditing import write_sample
     from jobs.ray_session import ray_session

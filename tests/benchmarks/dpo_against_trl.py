@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from factory.losses import Objective, answer_dpo
+from factory.alignment.losses import Objective, answer_dpo
 
 _LENGTH = 12  # tokens, of question and answer
 _BETA = 0.1

@@ -36,8 +36,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from factory.judging.specification import DEFAULT
-from factory.matchups import Matchup, matchup
 from factory.prompts import read_prompts
+from factory.ranking.matchups import Matchup, matchup
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, drawn_cases, see, simulated_labels
 from factory.sandbox.reasons import check_claims

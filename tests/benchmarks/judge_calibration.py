@@ -28,7 +28,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from factory.agreement import heard, measure
+from factory.evaluation.agreement import heard, measure
 from factory.judging.calibration import Calibration
 from factory.judging.fitting import fit, part
 from factory.statistics.intervals import Interval

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from actors.stages import JudgeRef, OnnxRef
-from factory.localisation import share_kept
-from factory.matchups import Matchup, matchups
+from factory.evaluation.judge_change import share_kept
+from factory.ranking.matchups import Matchup, matchups
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
 from factory.statistics.intervals import bootstrap_of_sums
 from jobs import cli

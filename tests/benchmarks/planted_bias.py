@@ -70,9 +70,9 @@ from factory.bias.observation import (
 )
 from factory.bias.probes import Probe, Prober, Twins, sample_prompts, shown
 from factory.bias.profile import BiasProfile
-from factory.matchups import log_odds, matchup
 from factory.media.pictures import ATTRIBUTES, encode_png
 from factory.protocols import Judge
+from factory.ranking.matchups import log_odds, matchup
 from factory.sandbox.annotators import USUAL, Annotator, see_picture
 from factory.sandbox.drawing import CONTENT_DEFECTS, draw, spoil_scene
 from factory.sandbox.oracle import Measurement, measure_png

@@ -34,9 +34,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from factory.curation import Curator
+from factory.curation.curator import Curator
 from factory.filters import Objection, objections_of
-from factory.matchups import matchups
 from factory.ranking import (
     Bracket,
     Noise,
@@ -48,6 +47,7 @@ from factory.ranking import (
     RoundRobin,
     Strategy,
 )
+from factory.ranking.matchups import matchups
 from factory.sandbox.oracle import ORACLE_TIE, measure_png
 from factory.statistics.intervals import (
     Array,

@@ -38,7 +38,8 @@ import torch
 from actors.generators import DiffusersGenerator, candidate_seeds
 from actors.trainers.diffusion import DiffusionDPO
 from factory.bias.profile import BiasProfile
-from factory.contest import Versus
+from factory.evaluation.comparison import Comparison, compare
+from factory.evaluation.contest import Versus
 from factory.media.pictures import attributes, decode
 from factory.prompts import read_prompts
 from factory.protocols import Judge
@@ -46,7 +47,6 @@ from factory.sandbox.oracle_judge import NAME as ORACLE
 from factory.sandbox.oracle_judge import OracleJudge
 from factory.sandbox.planted_judge import PlantedJudge
 from jobs import cli
-from jobs.comparing import Comparison, compare
 from jobs.stages.align import trainer
 from jobs.stages.evaluate import decide
 from jobs.workspace import Model, Round
@@ -212,7 +212,7 @@ def evaluate(
     judged = [judged_by(judges, group) for group in contests]
     old, new = Model("base", "generator@0"), Model("aligned", "generator@1")
     names = [one.name for one in judges]
-    found = compare(judged, names, (old.address, new.address), at)
+    found = compare(judged, names, (old.address, new.address), at.recipe)
     return found, decide(found, BiasProfile((), {}, {}, 0, 0, 1), old, new, at)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from actors.trainers.answers import AnswerDPO
 from actors.trainers.diffusion import DiffusionDPO
-from factory.kinds import TASKS
-from factory.losses import Objective
-from factory.weighting import Weighting
+from factory.alignment.losses import Objective
+from factory.alignment.weighting import Weighting
+from factory.generator_kinds import TASKS
 from jobs.stages.align import count_kept, kept_pairs, trainer
 from schemas.arrow import pairs_to_table
 from schemas.recipe import Answering, Lora, load

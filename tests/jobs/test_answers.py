@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from factory import contest
+from factory.evaluation import contest
+from factory.evaluation.comparison import compare
 from factory.prompts import PromptsFile
 from factory.sandbox.oracle_judge import NAME
-from jobs.comparing import compare
 from jobs.pipelines import read_groups, run_pipeline
 from jobs.sandbox import write_questions
 from jobs.stages import align, evaluate, label, produce
@@ -85,7 +85,7 @@ def test_sampled_answers_are_labelled_and_compared(
     )
     groups = read_groups(contests, settled.files)
     names = (old.address, new.address)
-    found = compare(groups, [NAME], names, at)
+    found = compare(groups, [NAME], names, at.recipe)
     assert found.won.value == 0.5
     before, after, _ = found.evaluation.errors
     assert before.value == after.value

@@ -12,12 +12,12 @@ from factory.bias.correction import Correction
 from factory.bias.figure import Figure
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
+from factory.evaluation.comparison import Comparison
 from factory.filters.across import Raised
 from factory.ids import numbers_of
 from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
 from factory.statistics.intervals import Interval
-from jobs.comparing import Comparison
 from jobs.report import BIAS_KINDS
 from jobs.stages import audit, curate, evaluate
 from jobs.workspace import InputError, Model, Round

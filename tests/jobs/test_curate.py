@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from factory.curation import Curator
+from factory.curation.curator import Curator
 from factory.filters import objections_of
 from factory.filters.across import Raised
 from factory.human_audit.sheets import SheetError

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.stages import ORACLE
+from factory.evaluation.judge_report import AFTER, MACRO, as_text, estimate_of, report
 from factory.judging.fitting import fit
 from factory.media.pictures import encode_png
 from factory.sandbox.drawing import draw
 from factory.sandbox.world import parse, sample_captions
 from jobs import evaluate_judge
-from jobs.agreement import AFTER, MACRO, as_text, estimate_of, report
 from jobs.judging import OPINIONS_FILE, read_opinions
 from jobs.tracking import Tracker
 from schemas import manifest, results

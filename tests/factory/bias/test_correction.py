@@ -10,10 +10,10 @@ from factory.bias.correction import Correction, averaged_lean, tilt, with_correc
 from factory.bias.estimate import bias_profile
 from factory.bias.figure import Relevance
 from factory.bias.observation import LabelObservation, Observation, observe
-from factory.curation import Curator
+from factory.curation.curator import Curator
 from factory.filters import Quarantine
-from factory.matchups import log_odds, matchup, matchups
 from factory.ranking import Pointwise
+from factory.ranking.matchups import log_odds, matchup, matchups
 from schemas.rows import Duel, Group
 from tests.factory.bias.test_response import edit_probes
 from tests.factory.simulated import SimulatedJudge, duel, score, unreadable

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from factory.bias.observation import measure_media, observe, observe_label
-from factory.matchups import matchup
 from factory.media.pictures import ATTRIBUTES, encode_png
+from factory.ranking.matchups import matchup
 from schemas.rows import Candidate, Group, Label, Media, Prompt
 from tests.factory.simulated import duel, score, unreadable
 

@@ -11,7 +11,7 @@ import pytest
 from factory.bias.estimate import bias_profile
 from factory.bias.observation import LabelObservation, Observation
 from factory.bias.profile import BiasProfile
-from factory.matchups import matchup, matchups
+from factory.ranking.matchups import matchup, matchups
 from schemas.arrow import FIGURES
 from tests.factory.simulated import SimulatedJudge, duel
 

@@ -12,7 +12,7 @@ from factory.bias.slices import (
     slice_figures,
     slices_of,
 )
-from factory.matchups import matchup
+from factory.ranking.matchups import matchup
 from factory.statistics.metrics import brier, expected_calibration_error
 from tests.factory.simulated import duel
 

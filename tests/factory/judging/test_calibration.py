@@ -24,7 +24,7 @@ from factory.judging.calibration import (
     fit_pairs,
     fit_scores,
 )
-from factory.matchups import matchup
+from factory.ranking.matchups import matchup
 from factory.statistics.metrics import brier, expected_calibration_error
 from schemas.rows import Duel, Prompt, Score
 

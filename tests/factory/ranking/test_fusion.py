@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, minimize
 
-from factory.matchups import matchups
 from factory.ranking import Noise, Pointwise, davidson, fuse, least_squares
+from factory.ranking.matchups import matchups
 from schemas.rows import Duel
 from tests.factory.simulated import JUDGE, SimulatedJudge, duel, score, unreadable
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from factory.curation import Curator
+from factory.curation.curator import Curator
 from factory.filters import ThinMargin
 from factory.ranking import Noise, Pairwise, Paper
 from schemas.rows import Duel, Group, Prompt

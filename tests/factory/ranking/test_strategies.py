@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.matchups import matchup
 from factory.ranking import (
     Bracket,
     Noise,
@@ -20,6 +19,7 @@ from factory.ranking import (
     fuse,
     strategy_of,
 )
+from factory.ranking.matchups import matchup
 from schemas.recipe import Rank
 from tests.factory import simulated
 from tests.factory.simulated import SimulatedJudge, duel, score, unreadable

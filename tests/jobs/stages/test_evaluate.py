@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from factory.bias.profile import BiasProfile
+from factory.evaluation.comparison import compare, grid, grid_columns, outputs
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
-from jobs.comparing import compare, grid, grid_columns, outputs
 from jobs.stages.evaluate import _heldout_judge, decide
 from jobs.workspace import InputError, Model, Round
 from schemas import manifest, results
@@ -59,7 +59,7 @@ def at(recipe: Recipe) -> Round:
 
 def compared(at, gains, **more):
     names = (OLD.address, NEW.address)
-    return compare(contests(gains, **more), list(gains), names, at)
+    return compare(contests(gains, **more), list(gains), names, at.recipe)
 
 
 def gates_of(found, at):
@@ -123,7 +123,7 @@ def test_drift_adds_up_over_rounds(at):
     groups = contests({"judge@1": 1.0, "oracle@0": 1.0}, brighter=5)
     start = {prompt: [dark(one) for one in side] for prompt, side in outputs(groups)[0].items()}
     names = ("generator@3", "generator@4")
-    found = compare(groups, ["judge@1", "oracle@0"], names, at, ("generator@0", start))
+    found = compare(groups, ["judge@1", "oracle@0"], names, at.recipe, ("generator@0", start))
     assert {one.unit for one in found.evaluation.drift} == {
         "sd of generator@3",
         "sd of generator@0",
@@ -217,10 +217,10 @@ def test_error_rates_are_of_answers_and_by_the_oracle_alone(at):
         prompt = replace(one.prompt, task="image_understanding")
         groups.append(replace(one, prompt=prompt, scores=scores))
     names = (OLD.address, NEW.address)
-    before, after, mended = compare(groups, list(judges), names, at).evaluation.errors
+    before, after, mended = compare(groups, list(judges), names, at.recipe).evaluation.errors
     assert (before.name, after.name) == ("error rate of generator@0", "error rate of generator@1")
     assert (before.value, after.value) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
     assert mended.value == pytest.approx(0.5)
     assert 0.0 < mended.low < mended.value < mended.high < 1.0
     assert mended.by == "oracle@0"
-    assert compare(groups, ["judge@1"], names, at).evaluation.errors == ()
+    assert compare(groups, ["judge@1"], names, at.recipe).evaluation.errors == ()

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from factory.matchups import matchup
 from factory.ranking import Match, Noise, Order, fuse
+from factory.ranking.matchups import matchup
 from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, mean_of_sums, ratio
 from schemas.rows import Candidate, Duel, Group, Preference, Score
 

@@ -1,6 +1,6 @@
 """Counts over all pairs, whole and by slice."""
 
-from factory.survey import Survey, reasons_of
+from factory.curation.survey import Survey, reasons_of
 from schemas.results import Slice
 
 

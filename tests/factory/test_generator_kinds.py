@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.kinds import check_alignable, generator_kind
+from factory.generator_kinds import check_alignable, generator_kind
 from schemas.recipe import Align, Answering, GeneratorSpec
 
 ALIGN = {"num_steps": 1, "batch_size": 1, "learning_rate": 1e-5}

@@ -8,11 +8,13 @@ alone is not: a matchup needs a readable duel in each, and an unreadable one nev
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from schemas.rows import Duel, Preference
+from schemas.rows import Duel, Opinion, Preference, Score
 
+#: What people's preference is as an outcome for the first side.
+OUTCOME: Mapping[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 #: Log-odds of one duel are clipped here (odds of 400 to 1): what a judge claims beyond is
 #: over-confidence, and one duel must not outvote all the others.
 MAX_LOGIT = 6.0
@@ -132,3 +134,29 @@ def _blend(duels: Sequence[Duel]) -> Duel:
     total = sum(weights)
     p_first, p_second, p_tie = (weight / total for weight in weights)
     return Duel(duels[0].first_id, duels[0].second_id, duels[0].judge, p_first, p_second, p_tie)
+
+
+def meeting(opinion: Opinion) -> Matchup | None:
+    """Both orders of a pairwise label as one; None where either could not be read."""
+    return matchup(opinion.duels, "0", "1")
+
+
+def is_right(found: Matchup, said: Preference) -> bool:
+    """Whether the side that the judge prefers is the one that people prefer; a tie is neither."""
+    return (found.logit > 0 and said == "first") or (found.logit < 0 and said == "second")
+
+
+def slices(opinions: Sequence[Opinion], tag: str | None = None) -> dict[str, list[Opinion]]:
+    """The opinions by task, or by the values of a tag; those without it are under ""."""
+    found: dict[str, list[Opinion]] = {}
+    for one in opinions:
+        found.setdefault(one.task if tag is None else one.tags.get(tag, ""), []).append(one)
+    return dict(sorted(found.items()))
+
+
+def score_of(opinion: Opinion, side: int) -> Score | None:
+    """The score of one side; None where it could not be read, or was not asked for."""
+    for one in opinion.scores:
+        if one.candidate_id == str(side) and one.error is None and math.isfinite(one.value):
+            return one
+    return None

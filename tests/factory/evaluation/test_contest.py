@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from factory.contest import errors
+from factory.evaluation.contest import errors
 from schemas.rows import Candidate, Group, Prompt, Score
 
 JUDGE = "oracle@0"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.matchups import MAX_LOGIT, is_readable, log_odds, matchup, matchups
+from factory.ranking.matchups import MAX_LOGIT, is_readable, log_odds, matchup, matchups
 from schemas.rows import Duel
 from tests.factory.simulated import duel, unreadable
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.pairing import Pairing, invalid_pair, pairing_of, why_no_pair
-from factory.pairing import pair_of as make_pair
+from factory.curation.pairing import Pairing, invalid_pair, pairing_of, why_no_pair
+from factory.curation.pairing import pair_of as make_pair
 from factory.ranking import Bracket, Noise, Pointwise, RandomPairs, fuse
 from schemas.recipe import Curate
 from schemas.rows import Group, Prompt, content_id

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from factory.matchups import matchup
 from factory.ranking import Match, Order, is_scored
+from factory.ranking.matchups import matchup
 from schemas import recipe
 from schemas.rows import Candidate, Group, Pair, content_id
 

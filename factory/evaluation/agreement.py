@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from factory.judging.calibration import Calibration
-from factory.matchups import Matchup, matchup
+from factory.ranking.matchups import OUTCOME, Matchup, is_right, meeting, score_of
 from factory.statistics.intervals import (
     Array,
     Interval,
@@ -24,10 +24,8 @@ from factory.statistics.intervals import (
 )
 from factory.statistics.metrics import Accuracy, accuracy, flip_rate
 from factory.statistics.ties import TieAccuracy, accuracy_with_ties
-from schemas.rows import Opinion, Preference, Score
+from schemas.rows import Opinion, Preference
 
-#: What people's preference is as an outcome for the first side.
-OUTCOME: Mapping[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 _BINS = 5  # of the confidence, from one half to one: a tenth wide, as ten from zero to one are
 
 
@@ -85,16 +83,6 @@ class Bin:
     confidence: float
     share_right: Interval
     num: int
-
-
-def meeting(opinion: Opinion) -> Matchup | None:
-    """Both orders of a pairwise label as one; None where either could not be read."""
-    return matchup(opinion.duels, "0", "1")
-
-
-def is_right(found: Matchup, said: Preference) -> bool:
-    """Whether the side that the judge prefers is the one that people prefer; a tie is neither."""
-    return (found.logit > 0 and said == "first") or (found.logit < 0 and said == "second")
 
 
 def measure(
@@ -163,14 +151,6 @@ def heard(
         clustered_bootstrap(kept, prompts, num_resamples, seed),
         int(sum(kept)),
     )
-
-
-def slices(opinions: Sequence[Opinion], tag: str | None = None) -> dict[str, list[Opinion]]:
-    """The opinions by task, or by the values of a tag; those without it are under ""."""
-    found: dict[str, list[Opinion]] = {}
-    for one in opinions:
-        found.setdefault(one.task if tag is None else one.tags.get(tag, ""), []).append(one)
-    return dict(sorted(found.items()))
 
 
 def macro_accuracy(
@@ -319,14 +299,6 @@ def _side_right(gap: float, label: Preference) -> float:
 
 def _logit(found: Matchup | None) -> float:
     return math.nan if found is None else found.logit
-
-
-def score_of(opinion: Opinion, side: int) -> Score | None:
-    """The score of one side; None where it could not be read, or was not asked for."""
-    for one in opinion.scores:
-        if one.candidate_id == str(side) and one.error is None and math.isfinite(one.value):
-            return one
-    return None
 
 
 def _value(opinion: Opinion, side: int) -> float:

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from factory.bias.figure import Figure
-from factory.gates import bias_gates, decide, generator_gates, judge_gates
+from factory.evaluation.gates import bias_gates, decide, generator_gates, judge_gates
 from factory.statistics.intervals import Interval
 from schemas.recipe import Gates
 

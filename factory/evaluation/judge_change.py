@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factory.agreement import meeting, score_of
+from factory.ranking.matchups import meeting, score_of
 from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, mean_of_sums
 from schemas.rows import Opinion
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from factory.losses import (
+from factory.alignment.losses import (
     Objective,
     answer_cross_entropy,
     answer_dpo,

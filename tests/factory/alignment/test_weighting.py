@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import pytest
 
-from factory.weighting import Weighting
+from factory.alignment.weighting import Weighting
 
 
 def test_confidence_is_twice_the_chance_of_being_right_less_one():

@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from factory.alarms import ALL, Claim
 from factory.bias.figure import Figure
 from factory.bias.response import SCORES
-from factory.localisation import Change
+from factory.evaluation.alarms import ALL, Claim
+from factory.evaluation.judge_change import Change
 from factory.statistics.intervals import Interval
 from schemas import recipe
 from schemas.results import Finding
@@ -138,7 +138,7 @@ def hacking_gates(claims: Sequence[Claim], gates: recipe.Gates) -> tuple[Finding
     alarm. What no witness could tell does not pass; without any witness there is nothing to say.
 
     Args:
-        claims: of `factory.alarms.hacking_claims`.
+        claims: of `factory.evaluation.alarms.hacking_claims`.
         gates: the thresholds.
     """
     return tuple(

@@ -5,7 +5,8 @@ in this: the challenger is up by that judge, it is not up by one that had no par
 witness: a held-out judge, an endpoint, the sandbox's oracle), and the judge's lead over the witness
 on the very same twins is more than chance. All three are asked for. A lead alone is no alarm, since
 every policy is liked best by the judge that it was trained on; a witness that sees no gain is none
-either, since few prompts may be all that is wrong. Attributes that move are `factory.shift`'s.
+either, since few prompts may be all that is wrong. Attributes that move are
+`factory.evaluation.shift`'s.
 
 What is compared are shares of twins won, which every judge can tell whatever its scale, by duels
 and by scores. Slices of prompts are tested together, so that many of them raise no alarm by chance.
@@ -20,7 +21,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from factory.contest import Result
+from factory.curation.survey import MAX_VALUES
+from factory.evaluation.contest import Result
 from factory.statistics.intervals import (
     Array,
     Interval,
@@ -30,7 +32,6 @@ from factory.statistics.intervals import (
     mean_of_sums,
 )
 from factory.statistics.metrics import benjamini_yekutieli
-from factory.survey import MAX_VALUES
 
 ALL = "all"
 BY_DUELS, BY_SCORES = "win rate", "win rate by scores"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from factory.agreement import (
+from factory.evaluation.agreement import (
     FIGURES,
     Agreement,
     Bin,
@@ -17,9 +17,9 @@ from factory.agreement import (
     macro_accuracy,
     measure,
     reliability,
-    slices,
 )
 from factory.judging.calibration import Calibration
+from factory.ranking.matchups import slices
 from factory.statistics.intervals import Interval
 from schemas.results import Estimate, JudgeReport, JudgeSlice, ReliabilityBin
 from schemas.rows import Opinion

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from factory.bias.correction import Correction
-from factory.criteria import weigh
+from factory.curation.pairing import Pairing, invalid_pair, why_no_pair
 from factory.filters import Objection, judge_pair
-from factory.pairing import Pairing, invalid_pair, why_no_pair
+from factory.judging.criteria import weigh
 from factory.ranking import Strategy
 from schemas.recipe import Criteria
 from schemas.rows import Group, Pair

@@ -7,16 +7,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from factory import contest, shift
-from factory.alarms import ALL, Claim, hacking_claims, slices_of
-from factory.contest import Result
+from factory.evaluation import contest, shift
+from factory.evaluation.alarms import ALL, Claim, hacking_claims, slices_of
+from factory.evaluation.contest import Result
+from factory.evaluation.shift import Outputs
 from factory.media.clips import decode_clip
 from factory.media.grids import picture_grid
 from factory.media.pictures import MediaError, encode_png
-from factory.shift import Outputs
 from factory.statistics.intervals import Interval, clustered_bootstrap
 from factory.statistics.metrics import win_rate
-from jobs.workspace import Round
+from schemas.recipe import Recipe
 from schemas.results import Estimate, Evaluation
 from schemas.rows import UNDERSTANDING, Candidate, Group
 
@@ -45,21 +45,21 @@ def compare(
     groups: Sequence[Group],
     judges: Sequence[str],
     names: tuple[str, str],
-    at: Round,
+    recipe: Recipe,
     start: tuple[str, Outputs] | None = None,
 ) -> Comparison:
     """Measure all contests.
 
     Args:
-        groups: of champion and challenger, as `factory.contest` describes them.
+        groups: of champion and challenger, as `factory.evaluation.contest` describes them.
         judges: addresses: the round's own first, the one that decides last.
         names: addresses of champion and challenger.
-        at: the round; for settings and seed.
+        recipe: for settings and seed.
         start: address and outputs of the generator that the recipe starts from, where that is not
             the champion.
     """
-    settings = at.recipe.evaluate
-    boot = {"num_resamples": settings.num_resamples, "seed": at.recipe.seed}
+    settings = recipe.evaluate
+    boot = {"num_resamples": settings.num_resamples, "seed": recipe.seed}
     told = {
         judge: [one for group in groups for one in contest.results(group, judge)]
         for judge in judges
@@ -76,7 +76,7 @@ def compare(
     claims = hacking_claims(
         (own, told[own]),
         {one: told[one] for one in witnesses},
-        at.recipe.gates.max_judge_lead,
+        recipe.gates.max_judge_lead,
         settings.min_slice_prompts,
         **boot,
     )

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from factory.gates import decide, local_judge_gates
-from factory.localisation import Change, accuracy_change, accuracy_kept, error_change
+from factory.evaluation.gates import decide, local_judge_gates
+from factory.evaluation.judge_change import Change, accuracy_change, accuracy_kept, error_change
 from factory.statistics.intervals import Interval
 from schemas.recipe import Localise
 from schemas.rows import Duel, Opinion, Score
@@ -97,11 +97,11 @@ def test_the_parent_is_kept_unless_the_child_gains_here_and_loses_little_elsewhe
 
 def test_the_reason_says_by_how_much():
     gain, loss = local_judge_gates(change(0.1, -0.01, 0.2), change(-0.04, -0.08, 0.01), LIMITS)
-    assert gain.text == "gain on the slice: lower bound -0.01 is below 0.00"
-    assert loss.text == "loss elsewhere: upper bound 0.08 is above 0.05"
+    assert gain.message == "gain on the slice: lower bound -0.01 is below 0.00"
+    assert loss.message == "loss elsewhere: upper bound 0.08 is above 0.05"
     assert (loss.value, loss.low, loss.high) == (0.04, -0.01, 0.08)
     _, unknown = local_judge_gates(change(0.1, 0.05, 0.2), change(*[math.nan] * 3), LIMITS)
-    assert unknown.text == "loss elsewhere could not be measured"
+    assert unknown.message == "loss elsewhere could not be measured"
 
 
 def test_what_a_light_judge_keeps_is_its_accuracy_above_chance():

@@ -7,7 +7,7 @@ import pytest
 
 from factory.judging.specification import DEFAULT, Dimension, find
 from factory.judging.text import UnreadableError, parse_dimensions, parse_score, parse_verdict
-from factory.matchups import matchup
+from factory.ranking.matchups import matchup
 from schemas.rows import Duel, Preference
 
 LLAVA = find("", "unifiedreward-llava-onevision")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from factory.agreement import FIGURES, macro_accuracy, measure, meeting, reliability, slices
+from factory.evaluation.agreement import FIGURES, macro_accuracy, measure, reliability
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
+from factory.ranking.matchups import meeting, slices
 from schemas.rows import Duel, Opinion, Score
 
 
