@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from actors.asking import QuestionFormat, sampled_answers
+from actors.answering import QuestionFormat, sampled_answers
 from actors.memory import halving, reason
 from actors.trust import trusted
 from factory.generator_kinds import generator_kind

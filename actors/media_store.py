@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from actors.storage import place, write_whole
 from schemas.arrow import IMAGE, map_media, media_arrays
+from schemas.places import Place
 
 _FOLDER = "objects"
 _NAME = re.compile(r"objects/([0-9a-f]{2})/(\1[0-9a-f]{62})")
@@ -102,3 +103,14 @@ class MediaStore:
         if hashlib.sha256(data).hexdigest() != found[2]:
             raise MediaReferenceError(f"{target}: the bytes are not those of its name")
         return data
+
+
+def media_store(directory: Place, max_inline_bytes: int = 0) -> MediaStore:
+    """The objects to which a data set's rows refer: those of the root in whose `data` it lies, or
+    its own.
+    """
+    at = directory
+    while at.name and at.name != "data" and at.parent != at:
+        at = at.parent
+    root = at.parent if at.name == "data" else directory
+    return MediaStore(str(root), max_inline_bytes)

@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from actors.media_store import media_store
 from actors.storage import arrow_path, write_whole
 from factory.curation.survey import reasons_of
 from jobs import lineage
-from jobs.pipelines import data_files, media_store, stream
+from jobs.pipelines import data_files, stream
 from jobs.report import (
     Curve,
     Example,

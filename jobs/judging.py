@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from actors.media_store import media_store
 from actors.storage import arrow_path, place
-from jobs.pipelines import data_files, media_store, num_rows, read_files, stage_wiring
+from jobs.pipelines import data_files, num_rows, read_files, stage_wiring
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas import manifest
 from schemas.arrow import (
@@ -44,7 +45,7 @@ _LABELS_PER_BLOCK = 256
 
 def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
     """The round's judge, to be loaded by a worker."""
-    from actors.stages import JudgeRef
+    from actors.refs import JudgeRef
 
     spec = at.recipe.judge
     return JudgeRef(
@@ -69,7 +70,7 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
     Raises:
         InputError: there is none.
     """
-    from actors.stages import ORACLE, EndpointRef, JudgeRef, OnnxRef
+    from actors.refs import ORACLE, EndpointRef, JudgeRef, OnnxRef
 
     if name is None:
         at.need("judge")
@@ -160,7 +161,7 @@ def judge_labels(
     """Let a pool of judges look at labels, in the order of their ids.
 
     Args:
-        ref: `actors.stages.JudgeRef`.
+        ref: `actors.group_workers.JudgeRef`.
         files: Parquet of label rows.
         settings: the pool of judges and its limits of time.
         split: of the labels; all of them where None.
@@ -171,7 +172,7 @@ def judge_labels(
     """
     from ray.data.expressions import col
 
-    from actors.measure import JudgeLabels
+    from actors.judge_workers import JudgeLabels
     from actors.tally import TallyHandle
     from jobs import progress
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from actors.media_store import MediaStore
+from actors.media_store import media_store
 from actors.storage import arrow_path
 from factory.ids import numbers_of, places
 from factory.prompts import Prompts
@@ -111,9 +111,9 @@ def run_pipeline(
         prompts: what to draw; they stream.
         directory: gets the Parquet files; those that are there are not made again.
         recipe: for pools, block size, seed and layout.
-        generators: `actors.stages.GeneratorRef`, each of which adds `num_candidates`.
+        generators: `actors.group_workers.GeneratorRef`, each of which adds `num_candidates`.
         num_candidates: candidates of each generator for each prompt.
-        judges: `actors.stages.JudgeRef`; none leaves the groups unjudged.
+        judges: `actors.group_workers.JudgeRef`; none leaves the groups unjudged.
         strategy: which duels to play; needed with judges.
         count: what to count in a table of groups.
         seed: of the candidates; the recipe's where not given.
@@ -166,7 +166,7 @@ def make_groups(
     Raises:
         TooManyFailuresError: more rows failed than the recipe allows, or a model does not load.
     """
-    from actors.stages import Generate, Judging
+    from actors.group_workers import Generate, Judging
     from actors.tally import TallyHandle
     from jobs import progress
 
@@ -282,17 +282,6 @@ class _PartNames:
 
     def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
         return f"{self.prefix}-{write_uuid}-{task_index:06d}-{{i}}.parquet"
-
-
-def media_store(directory: Place, max_inline_bytes: int = 0) -> MediaStore:
-    """The objects to which a data set's rows refer: those of the root in whose `data` it lies, or
-    its own.
-    """
-    at = directory
-    while at.name and at.name != "data" and at.parent != at:
-        at = at.parent
-    root = at.parent if at.name == "data" else directory
-    return MediaStore(str(root), max_inline_bytes)
 
 
 def stage_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from actors.asking import QuestionFormat, join, sampled_answers, with_answer
+from actors.answering import QuestionFormat, join, sampled_answers, with_answer
 from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, merge_adapters, save_adapters
 from actors.trainers.cache import Cache

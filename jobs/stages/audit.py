@@ -218,7 +218,7 @@ def _probe(at: Round) -> list[Probe]:
     """Put the probes to the judge, on as many workers as its pool has."""
     import ray
 
-    from actors.measure import probe_groups
+    from actors.judge_workers import probe_groups
     from actors.tally import TallyHandle
     from jobs import progress
 

@@ -184,7 +184,7 @@ def _task(at: Round, rules: Mapping[Task, RaoKupper]) -> Any:
 
 def _refs(at: Round, directory: Place, settings: Distil) -> dict[str, Any]:
     """The teacher and every form of the light judge, by what they are called."""
-    from actors.stages import JudgeRef, OnnxRef
+    from actors.refs import JudgeRef, OnnxRef
 
     light = at.address("light_judge")
     refs: dict[str, Any] = {
@@ -216,7 +216,7 @@ def _compare(
     """
     import ray
 
-    from actors.measure import judgements_per_second
+    from actors.judge_workers import judgements_per_second
 
     files, pool = label_files_so_far(at), at.recipe.produce.judges
     boot = (at.recipe.train_judge.calibration.num_resamples, at.recipe.seed)

@@ -46,7 +46,7 @@ from schemas.results import Decision, Evaluation
 from schemas.rows import UNDERSTANDING, Group, Prompt
 
 if TYPE_CHECKING:
-    from actors.stages import EndpointRef, JudgeRef
+    from actors.refs import EndpointRef, JudgeRef
 
 
 class Evaluate:
@@ -144,7 +144,7 @@ class Evaluate:
 
 def _judges(at: Round) -> list[JudgeRef | EndpointRef]:
     """Who is asked: the round's own judge first, and the one that decides last."""
-    from actors.stages import ORACLE, EndpointRef, JudgeRef
+    from actors.refs import ORACLE, EndpointRef, JudgeRef
     from factory.sandbox.oracle_judge import NAME
 
     settings = at.recipe.evaluate

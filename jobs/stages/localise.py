@@ -184,7 +184,7 @@ def _continuing(at: Round, parent: Model) -> Recipe:
 
 
 def _ref(at: Round, model: Model) -> Any:
-    from actors.stages import JudgeRef
+    from actors.refs import JudgeRef
 
     return JudgeRef.of(_judge(at, model.path), model.path, model.address)
 

@@ -112,7 +112,7 @@ def _given(spec: GeneratorSpec) -> Model:
 
 def _generators(at: Round) -> list[Any]:
     """The champion, and those that draw beside it."""
-    from actors.stages import GeneratorRef
+    from actors.refs import GeneratorRef
 
     others = [GeneratorRef(one.path, _given(one).address, one) for one in at.recipe.produce.also]
     return [generator_ref(champion(at), at), *others]
@@ -208,7 +208,7 @@ def _rank_settings(rank: Rank) -> dict[str, Any]:
 
 def generator_ref(model: Model, at: Round) -> Any:
     """A generator, to be loaded by a worker."""
-    from actors.stages import GeneratorRef
+    from actors.refs import GeneratorRef
 
     return GeneratorRef(model.path, model.address, at.recipe.generator)
 

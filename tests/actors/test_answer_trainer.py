@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from actors.asking import QuestionFormat, SeededSampling
+from actors.answering import QuestionFormat, SeededSampling
 from actors.generators import AnswerGenerator, load_generator
 from actors.trainers.answers import AnswerDPO
 from actors.trainers.batches import Batches, Shard, in_order

@@ -9,7 +9,7 @@ import torch
 
 from actors.judges import TransformersJudge
 from actors.judges.onnx import OnnxJudge, export, quantise
-from actors.stages import JudgeRef, OnnxRef
+from actors.refs import JudgeRef, OnnxRef
 from actors.trainers.distil import DistilTask
 from factory.judging.by_scores import RaoKupper, RulesError
 from factory.judging.specification import JudgeSpecification, SpecificationError

@@ -18,8 +18,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from actors.group_workers import Judging
 from actors.judges.endpoint import EndpointJudge
-from actors.stages import EndpointRef, Judging
+from actors.refs import EndpointRef
 from actors.tally import Piece, TallyHandle
 from factory.judging.specification import SpecificationError, find
 from factory.media.clips import encode_clip

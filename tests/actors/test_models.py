@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from actors.generators import DiffusersGenerator
+from actors.group_workers import Judging, candidate_seeds
 from actors.judges import PromptFormat, TransformersJudge
 from actors.judges.looks import Look, look_at
 from actors.judges.prompts import Medium
-from actors.stages import Judging, candidate_seeds
 from actors.tally import Piece, TallyHandle
 from actors.trainers.judge import JudgeLearner, JudgeTask, LossWeights
 from factory.judging.specification import DEFAULT

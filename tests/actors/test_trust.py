@@ -12,7 +12,7 @@ import torch
 
 from actors.generators import load_generator
 from actors.judges import TransformersJudge
-from actors.stages import GeneratorRef, JudgeRef
+from actors.refs import GeneratorRef, JudgeRef
 from actors.trainers.answers import AnswerDPO
 from actors.trainers.diffusion import DiffusionDPO
 from actors.trainers.judge import JudgeTask

@@ -58,7 +58,7 @@ def compared(at: Round, name: str, judges: Sequence[Any]) -> list[Group]:
     """Fresh candidates of the base generator on held-out prompts, every two compared in both orders
     by the judges and by the oracle; kept as `benchmark/NAME` in the root.
     """
-    from actors.stages import ORACLE, JudgeRef
+    from actors.refs import ORACLE, JudgeRef
 
     directory = at.root / "benchmark" / name
     shutil.rmtree(directory, ignore_errors=True)

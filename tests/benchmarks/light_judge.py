@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.stages import JudgeRef, OnnxRef
+from actors.refs import JudgeRef, OnnxRef
 from factory.evaluation.judge_change import share_kept
 from factory.ranking.matchups import Matchup, matchups
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME

@@ -31,7 +31,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from actors.generators import DiffusersGenerator
-from actors.stages import candidate_seeds
+from actors.group_workers import candidate_seeds
 from factory.prompts import read_prompts
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, simulated_labels

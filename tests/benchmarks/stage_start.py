@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.stages import GeneratorRef, JudgeRef
+from actors.refs import GeneratorRef, JudgeRef
 from factory.prompts import read_prompts
 from factory.ranking import Bracket
 from jobs.pipelines import Throughput, run_pipeline

@@ -68,7 +68,7 @@ def test_sampled_answers_are_labelled_and_compared(
         assert (one.second_answer is None) == (one.preference is None)
         assert one.second_answer != one.first_answer
 
-    from actors.stages import ORACLE, JudgeRef
+    from actors.refs import ORACLE, JudgeRef
 
     # The champion against itself under another name: other ids, equal seeds, equal answers.
     old = generator_ref(champion(at), at)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.stages import ORACLE
+from actors.refs import ORACLE
 from factory.evaluation.judge_report import AFTER, MACRO, as_text, estimate_of, report
 from factory.judging.fitting import fit
 from factory.media.pictures import encode_png

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pyarrow as pa
 
-from actors.stages import JudgeRef, ModelRef, one_thread_per_worker
+from actors.group_workers import one_thread_per_worker
+from actors.refs import JudgeRef, ModelRef
 from actors.tally import Piece, TallyHandle
 from factory.bias.probes import Probe, Prober, Sample
 from factory.protocols import Judge

@@ -9,159 +9,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Protocol, TypeVar
+from dataclasses import replace
 
 import pyarrow as pa
 
 from actors.memory import halving, is_out_of_memory, reason
-from actors.storage import local_model
+from actors.refs import Model, ModelRef
 from actors.tally import Piece, TallyHandle
-from factory.judging.criteria import CriteriaJudge
 from factory.protocols import Generator, Judge, Sitting
 from factory.ranking import Strategy
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
 from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id, seed_of
-
-#: Names the sandbox oracle where a judge is asked for.
-ORACLE = "sandbox:oracle"
-
-Model = TypeVar("Model", covariant=True)
-
-
-class ModelRef(Protocol[Model]):
-    """What travels to a worker that is to load a model. `name` is without version."""
-
-    @property
-    def name(self) -> str: ...
-
-    def load(self) -> Model: ...
-
-
-@dataclass(frozen=True)
-class GeneratorRef:
-    """What travels to a worker that is to load a generator."""
-
-    path: str
-    address: str
-    spec: GeneratorSpec
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    def load(self) -> Generator:
-        from actors.generators import load_generator
-
-        return load_generator(local_model(self.path), self.address, self.spec)
-
-
-@dataclass(frozen=True)
-class JudgeRef:
-    """What travels to a worker that is to load a judge."""
-
-    path: str
-    address: str
-    precision: str = "fp32"
-    max_batch: int = 64
-    specification: str | None = None
-    is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
-    criteria: Criteria = field(default_factory=Criteria)
-    trust_remote_code: bool = False
-
-    @classmethod
-    def of(cls, spec: JudgeSpec, path: str, address: str) -> JudgeRef:
-        """The judge at `path`, asked as a recipe's section says."""
-        return cls(
-            path,
-            address,
-            spec.precision,
-            spec.max_batch,
-            spec.specification,
-            trust_remote_code=spec.trust_remote_code,
-        )
-
-    @property
-    def name(self) -> str:
-        return self.address.partition("@")[0]
-
-    def load(self) -> Judge:
-        judge = self._load()
-        return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
-
-    def _load(self) -> Judge:
-        if self.path == ORACLE:
-            from factory.sandbox.oracle_judge import OracleJudge
-
-            return OracleJudge()
-        from actors.judges import TransformersJudge
-        from factory.judging import by_scores
-        from factory.judging.calibrated import CalibratedJudge
-        from factory.judging.calibration import Calibration, CalibrationError
-
-        path = local_model(self.path)
-        judge: Judge = TransformersJudge(
-            path,
-            self.address,
-            self.precision,
-            self.max_batch,
-            self.specification,
-            trust_remote_code=self.trust_remote_code,
-        )
-        rules = by_scores.load(Path(path))
-        if rules is not None:
-            judge = by_scores.JudgeByScores(judge, rules)
-        if not self.is_calibrated:
-            return judge
-        calibration = Calibration.load(Path(path))
-        if calibration is None:
-            raise CalibrationError(f"{self.path}: this judge was not calibrated")
-        return CalibratedJudge(judge, calibration)
-
-
-@dataclass(frozen=True)
-class OnnxRef:
-    """What travels to a worker that is to load a light judge from an ONNX file of its directory."""
-
-    path: str  # the model's directory
-    address: str
-    file: str
-
-    @property
-    def name(self) -> str:
-        return self.address.partition("@")[0]
-
-    def load(self) -> Judge:
-        from actors.judges.onnx import OnnxJudge
-        from factory.judging import by_scores
-
-        path = Path(local_model(self.path))
-        rules = by_scores.load(path)
-        if rules is None:
-            raise by_scores.RulesError(f"{path}: no light judge: it has no {by_scores.FILE}")
-        return by_scores.JudgeByScores(OnnxJudge(path / self.file, self.address), rules)
-
-
-@dataclass(frozen=True)
-class EndpointRef:
-    """What travels to a worker that is to ask an endpoint. The key does not travel."""
-
-    spec: EndpointSpec
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def address(self) -> str:
-        return f"{self.spec.name}@0"
-
-    def load(self) -> Judge:
-        from actors.judges.endpoint import EndpointJudge
-
-        return EndpointJudge(self.spec)
 
 
 def one_thread_per_worker() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from actors.measure import JudgeLabels, opinion_of
+from actors.judge_workers import JudgeLabels, opinion_of
 from factory.ranking.matchups import meeting
 from schemas.arrow import labels_to_table, opinions_from_table
 from schemas.rows import Candidate, Duel, Label, Media, Prompt, Score
