@@ -30,7 +30,7 @@ from factory.human_audit.sampling import doubts, draw, inclusion
 from factory.human_audit.sheets import COLUMNS
 from factory.ids import to_numbers, to_text
 from factory.scratch import Scratch
-from jobs.pipelines import find_rows, stream
+from jobs.datasets.reading import find_rows, stream
 from schemas.arrow import PAIRS, pairs_from_table, tags_from_rows
 from schemas.places import Place
 from schemas.recipe import AuditSample

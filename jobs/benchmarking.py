@@ -18,15 +18,9 @@ from factory.evaluation.judge_report import as_text, report
 from factory.judging.calibration import Calibration
 from factory.labels.registry import Format
 from jobs import importing
+from jobs.datasets.labels import label_files
 from jobs.importing import Import
-from jobs.judging import (
-    ENDPOINT,
-    OPINIONS_FILE,
-    judge_labels,
-    label_files,
-    named_judge,
-    write_opinions,
-)
+from jobs.judging import ENDPOINT, OPINIONS_FILE, judge_labels, named_judge, write_opinions
 from jobs.lineage import ADDRESS
 from jobs.ray_session import check_cpus, ray_session
 from jobs.tracking import Tracker

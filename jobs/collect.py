@@ -16,7 +16,7 @@ from actors.media_store import media_store
 from actors.storage import arrow_path, write_whole
 from factory.curation.survey import reasons_of
 from jobs import lineage
-from jobs.pipelines import data_files, stream
+from jobs.datasets.reading import data_files, stream
 from jobs.report import (
     Curve,
     Example,

@@ -29,8 +29,8 @@ from factory.labels.draft import Scale, finish
 from factory.labels.record import LabelError, Record
 from factory.labels.registry import Format
 from factory.labels.streams import StreamError, objects, together
+from jobs.datasets.reading import data_files, row_batches
 from jobs.lineage import ADDRESS
-from jobs.pipelines import data_files, row_batches
 from jobs.workspace import InputError, check_writable, complete
 from schemas import manifest
 from schemas.arrow import digest_rows, labels_to_table

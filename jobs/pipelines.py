@@ -3,7 +3,7 @@
     prompts -> Generate (actor pool) -> Judging (actor pool) -> media store -> parts in Parquet
 
 Rows are marked, never dropped. A run that was killed is continued by the same command: the parts
-that it left say which prompts are done (`jobs.parts`), and only the others are read.
+that it left say which prompts are done (`jobs.datasets.parts`), and only the others are read.
 """
 
 from __future__ import annotations
@@ -11,31 +11,28 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from actors.media_store import media_store
 from actors.storage import arrow_path
 from factory.ids import numbers_of, places
 from factory.prompts import Prompts
 from factory.ranking import Strategy
-from jobs import parts
-from jobs.parts import Settled
-from schemas import manifest
-from schemas.arrow import GROUPS, check_schema, digest_rows, groups_from_table, groups_to_table
+from jobs.datasets import parts
+from jobs.datasets.parts import Settled
+from jobs.datasets.reading import read_files
+from jobs.datasets.writing import write_parts
+from schemas.arrow import GROUPS, groups_to_table
 from schemas.places import Place
 from schemas.recipe import Pool, Recipe
 from schemas.rows import Group
 
 _INPUT = "_prompts"
 _BLOCKS_A_FILE = 64
-_RAYS_BLOCKS = 200  # what it makes at least of what is not small
 
 
 @dataclass(frozen=True)
@@ -236,54 +233,6 @@ def _write_input(
     return files
 
 
-def write_parts(
-    rows: Any, directory: Place, schema: pa.Schema, recipe: Recipe, prefix: str = "part"
-) -> None:
-    """Write a Ray data set as parts: one file for each block, each whole or not there."""
-    import ray.data
-
-    filesystem, path = arrow_path(directory)
-    rows = rows.map_batches(
-        media_store(directory, recipe.storage.max_inline_bytes).put_out,
-        batch_format="pyarrow",
-        batch_size=None,
-        zero_copy_batch=True,
-        num_cpus=_THIN,
-    )
-    rows.write_parquet(
-        path,
-        filesystem=filesystem,
-        filename_provider=_PartNames(prefix),
-        mode=ray.data.SaveMode.APPEND,
-        ray_remote_args={"num_cpus": _THIN},
-        **parts.writer_options(schema),
-    )
-
-
-def write_dataset(
-    rows: Any, directory: Place, schema: pa.Schema, key: str, recipe: Recipe
-) -> Settled:
-    """Write a Ray data set as a whole data set, beside whatever other drivers left there."""
-    prefix = f"part-{uuid.uuid4().hex}"
-    write_parts(rows, directory, schema, recipe, prefix)
-    mine = parts.read_parts(directory, key, prefix)
-    return parts.settle(mine, directory, schema, recipe.storage)
-
-
-#: Logical CPUs of a task that mostly waits for storage.
-_THIN = 0.5
-
-
-class _PartNames:
-    """Names of parts: no two runs, tasks or retries of other runs share one."""
-
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
-
-    def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
-        return f"{self.prefix}-{write_uuid}-{task_index:06d}-{{i}}.parquet"
-
-
 def stage_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
     """The arguments of `map_batches` for a stage of Arrow tables on a pool of actors."""
     import ray.data
@@ -307,168 +256,3 @@ def pool_gpus(recipe: Recipe) -> float:
     """GPUs of the generator and judge pools together."""
     pools = (recipe.produce.generators, recipe.produce.judges)
     return sum(pool.most * pool.num_gpus for pool in pools)
-
-
-def data_files(directory: Place) -> list[Place]:
-    """The Parquet files of a data set: those that its manifest names, or all where there is none;
-    never its notes and inputs.
-    """
-    made = manifest.read(directory)
-    if made is not None and made.files is not None:
-        return [directory / name for name in made.files]
-    return sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("_"))
-
-
-def read_files(files: Sequence[Place], num_blocks: int | None = None) -> Any:
-    """Parquet files of one root as a Ray data set, references to media as they are.
-
-    Args:
-        files: what to read.
-        num_blocks: of all files together; Ray's choice where None.
-    """
-    import ray.data
-
-    # The newer reader takes a second or more to start, and makes one block of a small file however
-    # many were asked for: rows would be written, and safe, only when all of them are done.
-    ray.data.DataContext.get_current().use_datasource_v2 = False
-    sources = [arrow_path(path) for path in files]
-    return ray.data.read_parquet(
-        [path for _, path in sources],
-        filesystem=sources[0][0] if sources else None,
-        override_num_blocks=num_blocks,
-    )
-
-
-def num_rows(files: Sequence[Place]) -> int:
-    """Rows of Parquet files, by their footers."""
-    sources = [arrow_path(path) for path in files]
-    return sum(pq.read_metadata(path, filesystem=fs).num_rows for fs, path in sources)
-
-
-def read_rows(files: Sequence[Place], num_blocks: int | None = None) -> Any:
-    """Parquet files of one root as a Ray data set, media included."""
-    return read_files(files, num_blocks).map_batches(
-        media_store(files[0].parent).bring_in,
-        batch_format="pyarrow",
-        batch_size=None,
-        zero_copy_batch=True,
-    )
-
-
-def read_dataset(directories: Sequence[Place], num_blocks: int | None = None) -> Any:
-    """Data sets of one root as one Ray data set, media included."""
-    return read_rows([path for one in directories for path in data_files(one)], num_blocks)
-
-
-def small_blocks(files: Sequence[Place], most_rows: int) -> int | None:
-    """How many blocks to read files in, so that none has many more rows than this: Ray chooses 200
-    for sets of very different sizes, and workers hold a block. None where Ray's choice will do.
-    """
-    num = 0
-    for path in files:
-        filesystem, name = arrow_path(path)
-        num += pq.read_metadata(name, filesystem=filesystem).num_rows
-    return math.ceil(num / most_rows) if num > _RAYS_BLOCKS * most_rows else None
-
-
-def row_batches(
-    path: Place, batch_size: int, columns: Sequence[str] | None = None
-) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file, a few at a time, for files that need not fit in memory."""
-    with path.open("rb") as file:
-        # By default pyarrow keeps all that it has read of a file until the last row of it.
-        yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size, columns=columns)
-
-
-def read_table(directory: Place, schema: pa.Schema, files: Sequence[str] | None = None) -> pa.Table:
-    """A whole data set as one table, media included, for sets that fit in memory.
-
-    Raises:
-        SchemaError: a file has other columns.
-    """
-    store = media_store(directory)
-    tables = []
-    for path in _paths(directory, files):
-        filesystem, name = arrow_path(path)
-        check_schema(pq.read_schema(name, filesystem=filesystem), schema, str(path))
-        table = pq.read_table(name, filesystem=filesystem, schema=schema)
-        tables.append(store.bring_in(table))
-    return pa.concat_tables(tables) if tables else schema.empty_table()
-
-
-def read_groups(directory: Place, files: Sequence[str] | None = None) -> list[Group]:
-    """All groups of a data set, in the order of their prompts' ids, media included.
-
-    Args:
-        directory: of the data set.
-        files: names of its files, where it is not complete yet.
-    """
-    groups = groups_from_table(read_table(directory, GROUPS, files))
-    return sorted(groups, key=lambda group: group.prompt.prompt_id)
-
-
-def stream(
-    directory: Place,
-    columns: Sequence[str] | None = None,
-    batch_size: int = 1024,
-    files: Sequence[str] | None = None,
-) -> Iterator[pa.Table]:
-    """The rows of a data set, file by file and a few at a time, media of the columns included, for
-    sets of any size.
-
-    Args:
-        directory: of the data set.
-        columns: to read; all of them where None.
-        batch_size: rows of a table at most.
-        files: names of its files, where it is not complete yet.
-    """
-    store = media_store(directory)
-    for path in _paths(directory, files):
-        for batch in row_batches(path, batch_size, columns):
-            yield store.bring_in(pa.Table.from_batches([batch]))
-
-
-def find_rows(
-    directory: Place,
-    column: str,
-    wanted: Collection[str],
-    schema: pa.Schema,
-    files: Sequence[str] | None = None,
-) -> pa.Table:
-    """The few rows of a data set whose `column` is one of `wanted`, media included; only row groups
-    that hold one of them are read whole.
-
-    Args:
-        directory: of the data set.
-        column: of strings.
-        wanted: its values.
-        schema: of the rows.
-        files: names of its files, where it is not complete yet.
-    """
-    found = []
-    values = pa.array(sorted(wanted), pa.string())
-    for path in _paths(directory, files):
-        with path.open("rb") as source:
-            file = pq.ParquetFile(source, pre_buffer=False)
-            for index in range(file.num_row_groups):
-                column_of = file.read_row_group(index, columns=[column]).column(column)
-                rows = pc.is_in(column_of, values)
-                if pc.any(rows).as_py():
-                    for batch in file.iter_batches(256, row_groups=[index], columns=schema.names):
-                        rows_of = batch.filter(pc.is_in(batch.column(column), values))
-                        if len(rows_of):  # an empty batch of so many columns is not small
-                            found.append(rows_of)
-    if not found:
-        return schema.empty_table()
-    return media_store(directory).bring_in(
-        pa.Table.from_batches(found).select(schema.names).cast(schema)
-    )
-
-
-def digest_dataset(directory: Place) -> str:
-    """Hash of a data set's rows."""
-    return digest_rows(stream(directory, batch_size=64))
-
-
-def _paths(directory: Place, files: Sequence[str] | None) -> list[Place]:
-    return data_files(directory) if files is None else [directory / name for name in files]

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from actors import storage
 from actors.memory import reason
-from jobs import parts
+from jobs.datasets import parts
 from jobs.promotion import publish
 from jobs.ray_session import check_cpus
 from jobs.run_log import note

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from factory.prompts import read_prompts
-from jobs.pipelines import read_groups, read_table
+from jobs.datasets.reading import read_groups, read_table
 from jobs.tracking import Tracker
 from jobs.workspace import MAKERS, Round
 from schemas import manifest, results

@@ -11,7 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
+from schemas.arrow import IMAGE, groups_from_table, map_media
 from schemas.results import Slice
+from schemas.rows import Group
 
 VERDICTS = ("kept", "rejected", "invalid")
 MAX_VALUES = 50  # of a tag that is a slice
@@ -84,3 +88,28 @@ class Survey:
             for tag, values in sorted(self._slices.items())
             for value, (verdicts, reasons) in sorted(values.items())
         )
+
+
+def count_table(table: pa.Table) -> dict[str, int]:
+    """`count_groups` of a table, whose large media need not be at hand."""
+    return count_groups(groups_from_table(map_media(table, _without_bytes)))
+
+
+def _without_bytes(images: pa.StructArray) -> pa.StructArray:
+    empty = {"bytes": b"", "path": None}
+    return pa.array([empty if one else None for one in images.is_valid().to_pylist()], IMAGE)
+
+
+def count_groups(groups: Iterable[Group]) -> dict[str, int]:
+    """Rows and what is in them; a group is invalid where fewer than two candidates have a score."""
+    counts = dict.fromkeys(
+        ("groups", "candidates", "duels", "invalid", "invalid_candidates", "invalid_duels"), 0
+    )
+    for group in groups:
+        counts["groups"] += 1
+        counts["candidates"] += len(group.candidates)
+        counts["duels"] += len(group.duels)
+        counts["invalid"] += group.is_invalid
+        counts["invalid_candidates"] += sum(one.error is not None for one in group.candidates)
+        counts["invalid_duels"] += sum(one.error is not None for one in group.duels)
+    return counts

@@ -15,7 +15,7 @@ from actors.storage import place, remove
 from factory.alignment.weighting import Weighting
 from factory.generator_kinds import TASKS, check_alignable, generator_kind
 from factory.prompts import read_prompts
-from jobs.pipelines import read_dataset, stream
+from jobs.datasets.reading import read_dataset, stream
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit, samples_directory, stopping

@@ -35,8 +35,9 @@ from factory.bias.profile import BiasProfile
 from factory.evaluation import gates
 from factory.ranking import is_scored
 from factory.ranking.matchups import meeting
-from jobs.judging import heldout_labels, heldout_opinions, judge_ref
-from jobs.pipelines import data_files, num_rows, stream
+from jobs.datasets.labels import heldout_labels
+from jobs.datasets.reading import data_files, num_rows, stream
+from jobs.judging import heldout_opinions, judge_ref
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Round

@@ -35,17 +35,16 @@ from factory.ranking import strategy_of
 from factory.scratch import Scratch
 from factory.statistics.intervals import Array
 from jobs.auditing import write_sample
-from jobs.parts import Settled
-from jobs.pipelines import (
+from jobs.datasets.parts import Settled
+from jobs.datasets.reading import (
     data_files,
     num_rows,
     read_dataset,
     read_files,
     small_blocks,
     stream,
-    write_dataset,
-    write_parts,
 )
+from jobs.datasets.writing import write_dataset, write_parts
 from jobs.stage import Outcome, Plan
 from jobs.stages.audit import correction_of, read_profile
 from jobs.tracking import StageRun

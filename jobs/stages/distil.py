@@ -22,15 +22,9 @@ from factory.judging import by_scores
 from factory.judging.by_scores import RaoKupper, met_with_scores
 from factory.judging.specification import JudgeSpecification
 from factory.statistics.intervals import Interval
-from jobs.judging import (
-    OPINIONS_FILE,
-    judge_labels,
-    judge_ref,
-    label_batches,
-    label_files_so_far,
-    write_opinions,
-)
-from jobs.pipelines import read_dataset, stream
+from jobs.datasets.labels import label_batches, label_files_so_far
+from jobs.datasets.reading import read_dataset, stream
+from jobs.judging import OPINIONS_FILE, judge_labels, judge_ref, write_opinions
 from jobs.stage import Outcome, Plan
 from jobs.summary import told
 from jobs.tracking import StageRun

@@ -22,8 +22,9 @@ from factory.evaluation.shift import Outputs
 from factory.judging.specification import SpecificationError, find
 from factory.prompts import PromptsFile
 from factory.statistics.intervals import Interval
+from jobs.datasets.reading import read_groups
 from jobs.judging import judge_ref
-from jobs.pipelines import pool_cpus, pool_gpus, read_groups, run_pipeline
+from jobs.pipelines import pool_cpus, pool_gpus, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
 from jobs.stages.audit import read_profile

@@ -27,9 +27,10 @@ from actors.storage import StorageError, arrow_path, explained, place
 from factory.prompts import PromptsFile
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, see
-from jobs.judging import label_batches, label_files
-from jobs.parts import write_file
-from jobs.pipelines import Throughput, pool_cpus, pool_gpus, read_groups, run_pipeline
+from jobs.datasets.labels import label_batches, label_files
+from jobs.datasets.parts import write_file
+from jobs.datasets.reading import read_groups
+from jobs.pipelines import Throughput, pool_cpus, pool_gpus, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
 from jobs.stages.produce import generator_ref

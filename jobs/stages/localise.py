@@ -19,14 +19,9 @@ from actors.storage import arrow_path, working_directory
 from factory.evaluation import gates
 from factory.evaluation.judge_change import Change, accuracy_change, error_change
 from factory.judging.specification import SpecificationError
-from jobs.judging import (
-    OPINIONS_FILE,
-    judge_labels,
-    label_files,
-    label_files_so_far,
-    write_opinions,
-)
-from jobs.pipelines import read_rows
+from jobs.datasets.labels import label_files, label_files_so_far
+from jobs.datasets.reading import read_rows
+from jobs.judging import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.stage import Outcome, Plan
 from jobs.stages.train_judge import (
     check_points,

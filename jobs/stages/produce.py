@@ -7,34 +7,25 @@ A killed run is continued by the same command: groups that were written are not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import pyarrow as pa
-
 from actors.storage import place
+from factory.curation.survey import count_table
 from factory.ids import to_text
 from factory.prompts import PromptsFile
 from factory.ranking import strategy_of
+from jobs.datasets.parts import ids_of, read_parts, settle
+from jobs.datasets.reading import data_files, stream
 from jobs.judging import judge_ref
-from jobs.parts import ids_of, read_parts, settle
-from jobs.pipelines import (
-    Throughput,
-    data_files,
-    make_groups,
-    pool_cpus,
-    pool_gpus,
-    run_pipeline,
-    stream,
-)
+from jobs.pipelines import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.run_log import note
 from jobs.stage import Outcome, Plan, find_complete, remake
 from jobs.tracking import StageRun
 from jobs.trust import code_settings
 from jobs.workspace import Model, Round, champion, check_generator, prompts_file
-from schemas.arrow import GROUPS, IMAGE, groups_from_table, map_media
+from schemas.arrow import GROUPS, groups_from_table
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import GeneratorSpec, Rank
@@ -211,31 +202,6 @@ def generator_ref(model: Model, at: Round) -> Any:
     from actors.refs import GeneratorRef
 
     return GeneratorRef(model.path, model.address, at.recipe.generator)
-
-
-def count_table(table: pa.Table) -> dict[str, int]:
-    """`count_groups` of a table, whose large media need not be at hand."""
-    return count_groups(groups_from_table(map_media(table, _without_bytes)))
-
-
-def _without_bytes(images: pa.StructArray) -> pa.StructArray:
-    empty = {"bytes": b"", "path": None}
-    return pa.array([empty if one else None for one in images.is_valid().to_pylist()], IMAGE)
-
-
-def count_groups(groups: Iterable[Group]) -> dict[str, int]:
-    """Rows and what is in them; a group is invalid where fewer than two candidates have a score."""
-    counts = dict.fromkeys(
-        ("groups", "candidates", "duels", "invalid", "invalid_candidates", "invalid_duels"), 0
-    )
-    for group in groups:
-        counts["groups"] += 1
-        counts["candidates"] += len(group.candidates)
-        counts["duels"] += len(group.duels)
-        counts["invalid"] += group.is_invalid
-        counts["invalid_candidates"] += sum(one.error is not None for one in group.candidates)
-        counts["invalid_duels"] += sum(one.error is not None for one in group.duels)
-    return counts
 
 
 STAGE = Produce()

@@ -29,14 +29,9 @@ from factory.judging.specification import (
     SpecificationError,
     find,
 )
-from jobs.judging import (
-    OPINIONS_FILE,
-    judge_labels,
-    judge_ref,
-    label_files_so_far,
-    write_opinions,
-)
-from jobs.pipelines import read_dataset
+from jobs.datasets.labels import label_files_so_far
+from jobs.datasets.reading import read_dataset
+from jobs.judging import OPINIONS_FILE, judge_labels, judge_ref, write_opinions
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
 from jobs.training import fit_plan, run_fit, stopping

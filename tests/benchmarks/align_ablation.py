@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 
 from factory.ranking import strategy_of
 from jobs import cli
+from jobs.datasets.parts import WRITER
+from jobs.datasets.reading import digest_dataset, read_groups
 from jobs.judging import judge_ref
 from jobs.loop import run_stages
-from jobs.parts import WRITER
-from jobs.pipelines import digest_dataset, read_groups
 from jobs.workspace import Round
 from schemas import manifest, results
 from schemas.arrow import groups_to_table

@@ -42,8 +42,8 @@ from typing import Any
 from actors import storage
 from actors.storage import place
 from factory.ids import to_text
-from jobs import parts
-from jobs.pipelines import read_groups, read_table
+from jobs.datasets import parts
+from jobs.datasets.reading import read_groups, read_table
 from schemas import manifest
 from schemas.arrow import PAIRS, digest_rows, groups_to_table
 from schemas.manifest import Manifest

@@ -194,7 +194,7 @@ def decide(num: int, answer: Any) -> None:
     from factory.filters.across import Signatures
     from factory.human_audit.sampling import draw, inclusion
     from factory.scratch import Scratch
-    from jobs.parts import Part, rows_left_out
+    from jobs.datasets.parts import Part, rows_left_out
 
     tracemalloc.start()
     rng = np.random.default_rng(0)

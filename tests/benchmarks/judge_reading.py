@@ -49,8 +49,8 @@ from factory.judging.text import UnreadableError, parse_verdict
 from factory.ranking import Bracket
 from factory.statistics.intervals import clustered_bootstrap
 from jobs import cli
+from jobs.datasets.reading import read_groups
 from jobs.loop import run_stages
-from jobs.pipelines import read_groups
 from jobs.workspace import Round
 from schemas.recipe import load
 from schemas.rows import Candidate, Duel, Group, Preference, Prompt

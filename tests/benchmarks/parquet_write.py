@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 
 from actors import storage
 from actors.media_store import MediaStore
-from jobs.parts import write_file
+from jobs.datasets.parts import write_file
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.recipe import Storage
 from schemas.rows import Candidate, Group, Media, Prompt

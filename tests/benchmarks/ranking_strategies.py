@@ -57,8 +57,8 @@ from factory.statistics.intervals import (
     ratio,
 )
 from jobs import cli
+from jobs.datasets.reading import read_groups
 from jobs.loop import run_stages
-from jobs.pipelines import read_groups
 from jobs.workspace import Round
 from schemas.recipe import Recipe, load
 from schemas.rows import Candidate, Group

@@ -24,7 +24,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from factory.prompts import read_prompts
-from jobs.parts import writer_options
+from jobs.datasets.parts import writer_options
 from schemas import manifest
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.manifest import Manifest

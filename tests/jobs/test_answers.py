@@ -11,7 +11,8 @@ from factory.evaluation import contest
 from factory.evaluation.comparison import compare
 from factory.prompts import PromptsFile
 from factory.sandbox.oracle_judge import NAME
-from jobs.pipelines import read_groups, run_pipeline
+from jobs.datasets.reading import read_groups
+from jobs.pipelines import run_pipeline
 from jobs.sandbox import write_questions
 from jobs.stages import align, evaluate, label, produce
 from jobs.stages.produce import generator_ref

@@ -17,8 +17,8 @@ from factory.ids import numbers_of
 from factory.ranking import Bracket
 from jobs.auditing import FOLDER, PAGE, SAMPLE, SHEET, read_sample, write_sample
 from jobs.collect import _pairs, collect
-from jobs.parts import clear
-from jobs.pipelines import (
+from jobs.datasets.parts import clear
+from jobs.datasets.reading import (
     data_files,
     digest_dataset,
     find_rows,

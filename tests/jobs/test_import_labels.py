@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from jobs import import_labels, importing
-from jobs.judging import label_batches, label_files
-from jobs.pipelines import data_files
+from jobs.datasets.labels import label_batches, label_files
+from jobs.datasets.reading import data_files
 from jobs.stages.label import STAGE
 from jobs.workspace import InputError, Round
 from schemas import manifest

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.pipelines import read_table
+from jobs.datasets.reading import read_table
 from jobs.stages.label import STAGE
 from jobs.workspace import InputError, Round, complete
 from schemas import manifest

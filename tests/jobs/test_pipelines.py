@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.tally import TooManyFailuresError
+from factory.curation.survey import count_table
 from factory.ranking import Bracket
-from jobs import parts
-from jobs.pipelines import Throughput, make_groups, read_groups, run_pipeline
+from jobs.datasets import parts
+from jobs.datasets.reading import read_groups
+from jobs.pipelines import Throughput, make_groups, run_pipeline
 from jobs.run_log import run_log
-from jobs.stages.produce import count_table
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.recipe import Recipe, load
 from schemas.rows import Candidate, Group, Media, Prompt, Score

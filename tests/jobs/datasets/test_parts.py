@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.storage import arrow_path
-from jobs.parts import write_file
+from jobs.datasets.parts import write_file
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.rows import Candidate, Group, Media, Prompt
 
