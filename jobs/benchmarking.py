@@ -20,8 +20,9 @@ from factory.labels.registry import Format
 from jobs import importing
 from jobs.datasets.labels import label_files
 from jobs.importing import Import
-from jobs.judging import ENDPOINT, OPINIONS_FILE, judge_labels, named_judge, write_opinions
 from jobs.lineage import ADDRESS
+from jobs.pipelines.models import ENDPOINT, named_judge
+from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.ray_session import check_cpus, ray_session
 from jobs.tracking import Tracker
 from jobs.trust import code_settings

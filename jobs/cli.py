@@ -81,7 +81,7 @@ def stage_parser(name: str, description: str) -> argparse.ArgumentParser:
 
 
 def add_judge(arguments: argparse.ArgumentParser) -> None:
-    """The arguments that name a judge: those of `jobs.judging.named_judge`."""
+    """The arguments that name a judge: those of `jobs.pipelines.groups.opinions.named_judge`."""
     arguments.add_argument(
         "--judge",
         metavar="MODEL",

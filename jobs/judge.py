@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
-        from jobs.judging import named_judge
         from jobs.on_the_spot import as_json, as_text, judge, read_case
+        from jobs.pipelines.models import named_judge
         from jobs.workspace import InputError, Round
 
         files = given.image or given.video

@@ -16,9 +16,9 @@ from factory.alignment.weighting import Weighting
 from factory.generator_kinds import TASKS, check_alignable, generator_kind
 from factory.prompts import read_prompts
 from jobs.datasets.reading import read_dataset, stream
+from jobs.pipelines.training import fit_plan, run_fit, samples_directory, stopping
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
-from jobs.training import fit_plan, run_fit, samples_directory, stopping
 from jobs.trust import code_settings
 from jobs.workspace import InputError, Round, champion, check_generator
 from schemas.manifest import Parent

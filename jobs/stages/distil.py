@@ -24,11 +24,12 @@ from factory.judging.specification import JudgeSpecification
 from factory.statistics.intervals import Interval
 from jobs.datasets.labels import label_batches, label_files_so_far
 from jobs.datasets.reading import read_dataset, stream
-from jobs.judging import OPINIONS_FILE, judge_labels, judge_ref, write_opinions
+from jobs.pipelines.models import judge_ref
+from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
+from jobs.pipelines.training import fit_plan, run_fit
 from jobs.stage import Outcome, Plan
 from jobs.summary import told
 from jobs.tracking import StageRun
-from jobs.training import fit_plan, run_fit
 from jobs.trust import code_settings
 from jobs.workspace import InputError, Round
 from schemas import results

@@ -23,12 +23,11 @@ from factory.judging.specification import SpecificationError, find
 from factory.prompts import PromptsFile
 from factory.statistics.intervals import Interval
 from jobs.datasets.reading import read_groups
-from jobs.judging import judge_ref
-from jobs.pipelines import pool_cpus, pool_gpus, run_pipeline
+from jobs.pipelines.bias import read_profile
+from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
+from jobs.pipelines.models import generator_ref, judge_ref
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
-from jobs.stages.audit import read_profile
-from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
 from jobs.workspace import (
     InputError,

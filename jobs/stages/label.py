@@ -30,10 +30,10 @@ from factory.sandbox.four_tasks import Side, see
 from jobs.datasets.labels import label_batches, label_files
 from jobs.datasets.parts import write_file
 from jobs.datasets.reading import read_groups
-from jobs.pipelines import Throughput, pool_cpus, pool_gpus, run_pipeline
+from jobs.pipelines.groups import Throughput, pool_cpus, pool_gpus, run_pipeline
+from jobs.pipelines.models import generator_ref
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.stage import Outcome, Plan
-from jobs.stages.produce import generator_ref
 from jobs.tracking import StageRun
 from jobs.workspace import InputError, Round, champion, check_generator, prompts_file
 from schemas import manifest

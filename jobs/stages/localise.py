@@ -21,18 +21,18 @@ from factory.evaluation.judge_change import Change, accuracy_change, error_chang
 from factory.judging.specification import SpecificationError
 from jobs.datasets.labels import label_files, label_files_so_far
 from jobs.datasets.reading import read_rows
-from jobs.judging import OPINIONS_FILE, judge_labels, write_opinions
-from jobs.stage import Outcome, Plan
-from jobs.stages.train_judge import (
+from jobs.pipelines.judge_training import (
     check_points,
     fit_calibration,
     judge_task,
     label_datasets,
     specification_of,
 )
+from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
+from jobs.pipelines.training import fit_plan, run_fit
+from jobs.stage import Outcome, Plan
 from jobs.summary import told
 from jobs.tracking import StageRun
-from jobs.training import fit_plan, run_fit
 from jobs.trust import code_settings
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas import results

@@ -17,8 +17,8 @@ from factory.prompts import PromptsFile
 from factory.ranking import strategy_of
 from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
-from jobs.judging import judge_ref
-from jobs.pipelines import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
+from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
+from jobs.pipelines.models import generator_ref, judge_ref
 from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
 from jobs.run_log import note
 from jobs.stage import Outcome, Plan, find_complete, remake
@@ -195,13 +195,6 @@ def _rank_settings(rank: Rank) -> dict[str, Any]:
     """What decides which duels are played."""
     sizes = {"bracket": {"bracket_size"}, "ring": {"ring_degree"}}
     return rank.model_dump(include={"strategy", *sizes.get(rank.strategy, ())})
-
-
-def generator_ref(model: Model, at: Round) -> Any:
-    """A generator, to be loaded by a worker."""
-    from actors.refs import GeneratorRef
-
-    return GeneratorRef(model.path, model.address, at.recipe.generator)
 
 
 STAGE = Produce()

@@ -12,40 +12,38 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from actors.storage import arrow_path, local_model, place, working_directory
+from actors.storage import working_directory
 from factory.evaluation import gates
 from factory.evaluation.agreement import measure
 from factory.evaluation.judge_report import AFTER, as_text, estimate_of, report
-from factory.judging.calibration import Calibration
-from factory.judging.fitting import fit, part
 from factory.judging.specification import (
-    DEFAULT,
-    FILE,
-    JudgeSpecification,
     SpecificationError,
-    find,
 )
 from jobs.datasets.labels import label_files_so_far
 from jobs.datasets.reading import read_dataset
-from jobs.judging import OPINIONS_FILE, judge_labels, judge_ref, write_opinions
+from jobs.pipelines.judge_training import (
+    _columns,
+    check_points,
+    fit_calibration,
+    judge_task,
+    label_datasets,
+    specification_of,
+)
+from jobs.pipelines.models import judge_ref
+from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
+from jobs.pipelines.training import fit_plan, run_fit, stopping
 from jobs.stage import Outcome, Plan
 from jobs.tracking import StageRun
-from jobs.training import fit_plan, run_fit, stopping
 from jobs.trust import code_settings
 from jobs.workspace import InputError, Model, Round, check_model
 from schemas import results
 from schemas.manifest import Parent
 from schemas.places import Place
-from schemas.recipe import Calibrate, JudgeSpec, Recipe
 from schemas.results import Finding, JudgeReport
-from schemas.rows import Opinion, Task
+from schemas.rows import Opinion
 
 if TYPE_CHECKING:
-    from actors.trainers.judge import JudgeTask
+    pass
 
 
 class JudgeGateError(InputError):
@@ -122,107 +120,11 @@ class TrainJudge:
         return Outcome(_count(files), {**_figures(made, findings), **stopping(curves)}, curves)
 
 
-def label_datasets(rows: Any, task: JudgeTask) -> dict[str, Any]:
-    """The label rows that a task reads, by the names that it has for them."""
-    from ray.data.expressions import col
-
-    datasets = {}
-    for name in task.shares:
-        *of, kind = name.split()
-        column = "preference" if kind == "pairs" else "points"
-        datasets[name] = rows.filter(expr=col(column).is_not_null())
-        if of:
-            datasets[name] = datasets[name].filter(expr=col("task") == of[0])
-    return datasets
-
-
-def fit_calibration(
-    opinions: Sequence[Opinion], settings: Calibrate
-) -> tuple[Calibration | None, list[Opinion]]:
-    """The calibration, and the opinions that it did not see: those are reported on."""
-    if settings.fit_share == 0:
-        return None, list(opinions)
-    parts: dict[str, list[Opinion]] = {"fit": [], "report": []}
-    for one in opinions:
-        parts[part(one, settings.fit_share)].append(one)
-    fitted = fit(parts["fit"], settings.method, settings.target_precision)
-    return fitted, parts["report"]
-
-
 def _hold_against_gates(opinions: Sequence[Opinion], at: Round) -> tuple[Finding, ...]:
     """The gates look at all held-out labels: nothing that they ask for was fitted on any."""
     found = measure(opinions, seed=at.recipe.seed)
     gate = gates.judge_gates(found.accuracy.without_ties, found.flips, at.recipe.gates)
     return tuple(finding.about(at.address("judge")) for finding in gate)
-
-
-def check_points(files: Sequence[Place], specification: JudgeSpecification) -> None:
-    """Refuse points that the judge cannot say, before it is trained on them.
-
-    Raises:
-        InputError: names the file, the task and the points.
-    """
-    for path in files:
-        table = _columns(path, ["task", "points"])
-        for task, group in _points(table).items():
-            asked = specification.task(task)
-            scale = asked.scale
-            # A judge that writes its score may write any number in between.
-            is_known = (
-                scale.__contains__
-                if asked.reading == "logits"
-                else lambda points, scale=scale: scale[0] <= points <= scale[-1]
-            )
-            outside = [points for points in group if not is_known(points)]
-            if outside:
-                raise InputError(
-                    f"{path}: {len(outside)} label(s) of {task} have points off the judge's scale "
-                    f"of {scale[0]:g} to {scale[-1]:g}, such as {outside[0]}; import them with "
-                    f"`--scale {scale[0]:g}:{scale[-1]:g}`"
-                )
-
-
-def _points(table: pa.Table) -> dict[Task, list[int]]:
-    found: dict[Task, list[int]] = {}
-    for row in table.filter(pc.field("points").is_valid()).to_pylist():
-        found.setdefault(row["task"], []).append(row["points"])
-    return found
-
-
-def judge_task(recipe: Recipe) -> JudgeTask:
-    """What the recipe says is to be trained."""
-    from actors.trainers.judge import JudgeTask, LossWeights
-
-    section = recipe.train_judge
-    return JudgeTask(
-        recipe.judge.path,
-        specification_of(recipe.judge),
-        section.pair_share,
-        section.label_smoothing,
-        LossWeights(
-            section.answer_weight,
-            section.verdict_weight,
-            section.score_weight,
-            section.order_consistency,
-            section.justification_weight,
-        ),
-        section.tie_odds,
-        dict(section.task_shares),
-        section.lora,
-        recipe.judge.trust_remote_code,
-    )
-
-
-def specification_of(judge: JudgeSpec) -> JudgeSpecification:
-    """How the judge is asked: as the recipe says, else as its base does, else as UnifiedReward."""
-    if judge.specification is None and not (place(judge.path) / FILE).is_file():
-        return DEFAULT
-    return find(local_model(judge.path), judge.specification)
-
-
-def _columns(path: Place, columns: list[str]) -> pa.Table:
-    filesystem, name = arrow_path(path)
-    return pq.read_table(name, columns=columns, filesystem=filesystem)
 
 
 def _count(files: Sequence[Place]) -> dict[str, int]:

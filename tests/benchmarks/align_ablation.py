@@ -25,8 +25,8 @@ from factory.ranking import strategy_of
 from jobs import cli
 from jobs.datasets.parts import WRITER
 from jobs.datasets.reading import digest_dataset, read_groups
-from jobs.judging import judge_ref
 from jobs.loop import run_stages
+from jobs.pipelines.models import judge_ref
 from jobs.workspace import Round
 from schemas import manifest, results
 from schemas.arrow import groups_to_table

@@ -28,11 +28,10 @@ from factory.sandbox.oracle import measure_png, prefer
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
 from jobs import cli
 from jobs.datasets.reading import read_groups, read_table
-from jobs.judging import judge_ref
 from jobs.loop import run_loop
-from jobs.pipelines import run_pipeline
+from jobs.pipelines.groups import run_pipeline
+from jobs.pipelines.models import generator_ref, judge_ref
 from jobs.ray_session import ray_session
-from jobs.stages.produce import generator_ref
 from jobs.workspace import Round, champion
 from schemas import results
 from schemas.arrow import PAIRS, pairs_from_table

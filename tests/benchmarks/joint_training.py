@@ -29,7 +29,7 @@ from actors.trainers.batches import Batches, Shard
 from actors.trainers.loop import Plan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine
 from factory.statistics.intervals import clustered_bootstrap
-from jobs.stages.train_judge import judge_task
+from jobs.pipelines.judge_training import judge_task
 from schemas.recipe import Recipe, load
 from schemas.rows import Task, seed_of
 from tests.benchmarks.four_tasks import (

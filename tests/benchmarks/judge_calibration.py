@@ -34,8 +34,9 @@ from factory.judging.fitting import fit, part
 from factory.statistics.intervals import Interval
 from jobs import cli
 from jobs.datasets.reading import data_files, row_batches
-from jobs.judging import judge_labels, judge_ref
 from jobs.loop import run_stages
+from jobs.pipelines.models import judge_ref
+from jobs.pipelines.opinions import judge_labels
 from jobs.ray_session import ray_session
 from jobs.stages.label import annotators_of, simulate_labels
 from jobs.workspace import Round

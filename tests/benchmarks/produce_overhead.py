@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.prompts import PromptsFile
-from jobs.pipelines import Throughput, run_pipeline
+from jobs.pipelines.groups import Throughput, run_pipeline
 from jobs.ray_session import ray_session
 from schemas.recipe import Recipe, load
 from tests.stubs import Ref, StubGenerator

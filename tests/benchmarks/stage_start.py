@@ -36,7 +36,7 @@ import numpy as np
 from actors.refs import GeneratorRef, JudgeRef
 from factory.prompts import read_prompts
 from factory.ranking import Bracket
-from jobs.pipelines import Throughput, run_pipeline
+from jobs.pipelines.groups import Throughput, run_pipeline
 from jobs.ray_session import ray_session
 from schemas.recipe import Recipe, load
 from schemas.rows import Prompt

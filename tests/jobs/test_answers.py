@@ -12,10 +12,10 @@ from factory.evaluation.comparison import compare
 from factory.prompts import PromptsFile
 from factory.sandbox.oracle_judge import NAME
 from jobs.datasets.reading import read_groups
-from jobs.pipelines import run_pipeline
+from jobs.pipelines.groups import run_pipeline
+from jobs.pipelines.models import generator_ref
 from jobs.sandbox import write_questions
 from jobs.stages import align, evaluate, label, produce
-from jobs.stages.produce import generator_ref
 from jobs.workspace import InputError, Round, champion
 from schemas.arrow import labels_from_table
 from schemas.recipe import load

@@ -18,6 +18,8 @@ from factory.ids import numbers_of
 from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
 from factory.statistics.intervals import Interval
+from jobs.pipelines import bias
+from jobs.pipelines.curation import Balance
 from jobs.report import BIAS_KINDS
 from jobs.stages import audit, curate, evaluate
 from jobs.workspace import InputError, Model, Round
@@ -54,8 +56,8 @@ def at(recipe) -> Round:
 
 def test_a_profile_is_read_back_and_gives_the_correction(at):
     write_profile(at)
-    assert audit.read_profile(at).flagged() == (BIASED,)
-    assert audit.correction_of(at) == Correction({"brightness": pytest.approx(8.0)}, {}, {})
+    assert bias.read_profile(at).flagged() == (BIASED,)
+    assert bias.correction_of(at) == Correction({"brightness": pytest.approx(8.0)}, {}, {})
     table = pq.read_table(at.directory("profile") / "bias.parquet")
     assert table.schema.equals(FIGURES)
     assert table.column("value").to_pylist() == [0.8]
@@ -76,14 +78,14 @@ def test_a_recipe_that_corrects_nothing_needs_no_profile(at):
             )
         }
     )
-    assert audit.correction_of(Round(plain, 1)) == Correction()
+    assert bias.correction_of(Round(plain, 1)) == Correction()
 
 
 def test_a_broken_profile_says_what_to_do(at):
     write_profile(at)
     (at.directory("profile") / "bias.json").write_text(json.dumps({"position": {}}))
     with pytest.raises(InputError, match=r"bias\.json: not a bias profile .* jobs\.audit"):
-        audit.read_profile(at)
+        bias.read_profile(at)
 
 
 def test_the_report_knows_every_kind_and_says_what_is_flagged():
@@ -174,7 +176,7 @@ def test_pairs_are_rejected_until_the_set_is_balanced(tmp_path):
     pairs += [pair(30, bright, dark, "rejected"), pair(31, 100, 100)]
     for part, rows in enumerate((pairs[:9], pairs[9:])):
         pq.write_table(pairs_to_table(rows), tmp_path / f"{part}.parquet")
-    balance = curate.Balance({"brightness": 0.1, "flat": 0.0}, 0.5)
+    balance = Balance({"brightness": 0.1, "flat": 0.0}, 0.5)
     already = Raised.of(numbers_of([pairs[12].pair_id]), ["near-duplicate of another pair"])
     amend = balance(tmp_path, already, Untallied())
     first, gone = amend.raised
@@ -197,7 +199,7 @@ def test_pairs_are_weighed_until_the_set_is_balanced(tmp_path):
     pairs = [pair(n, bright, dark) for n in range(9)] + [pair(n, dark, bright) for n in (20, 21)]
     pairs += [pair(30, bright, dark, "rejected")]
     pq.write_table(pairs_to_table(pairs), tmp_path / "0.parquet")
-    weighing = curate.Balance({"brightness": 0.1}, 0.5, is_weighting=True)
+    weighing = Balance({"brightness": 0.1}, 0.5, is_weighting=True)
     amend = weighing(tmp_path, NONE, Untallied())
     # Nine times w against two: (9 w - 2) lead = 0.5 (9 w + 2).
     assert not any(map(len, amend.raised))

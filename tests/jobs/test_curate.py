@@ -26,9 +26,9 @@ from jobs.datasets.reading import (
     small_blocks,
     stream,
 )
+from jobs.pipelines.curation import Amend, Balance, CurateTable, run_curation, survey_pairs
 from jobs.report import render
 from jobs.run_log import run_log
-from jobs.stages.curate import Amend, Balance, CurateTable, run_curation, survey_pairs
 from jobs.stages.human_audit import STAGE as BY_PEOPLE
 from jobs.workspace import InputError, Round
 from schemas import results

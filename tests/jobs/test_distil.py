@@ -14,7 +14,7 @@ from factory.sandbox.annotators import Annotator
 from factory.sandbox.gallery import imperfect
 from factory.sandbox.oracle_judge import OracleJudge
 from factory.sandbox.world import caption, sample_scene
-from jobs.judging import named_judge
+from jobs.pipelines.models import named_judge
 from jobs.stage import run_stage
 from jobs.stages.distil import STAGE, verdict_rules
 from jobs.workspace import InputError, Round, complete

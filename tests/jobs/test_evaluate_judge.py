@@ -15,7 +15,7 @@ from factory.media.pictures import encode_png
 from factory.sandbox.drawing import draw
 from factory.sandbox.world import parse, sample_captions
 from jobs import evaluate_judge
-from jobs.judging import OPINIONS_FILE, read_opinions
+from jobs.pipelines.opinions import OPINIONS_FILE, read_opinions
 from jobs.tracking import Tracker
 from schemas import manifest, results
 from schemas.rows import Duel, Opinion, Score

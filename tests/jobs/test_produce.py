@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.pipelines import pool_cpus, pool_gpus
+from jobs.pipelines.groups import pool_cpus, pool_gpus
 from jobs.stages.produce import STAGE, _generators
 from jobs.workspace import Round
 from schemas.recipe import RecipeError, load

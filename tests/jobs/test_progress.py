@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.judging import judge_labels
+from jobs.pipelines.bias import observe_groups, probe_judge
+from jobs.pipelines.opinions import judge_labels
 from jobs.run_log import run_log
-from jobs.stages import audit
 from jobs.workspace import Round
 from schemas.arrow import groups_to_table, labels_to_table
 from schemas.recipe import load
@@ -30,7 +30,7 @@ def test_auditing_and_measuring_say_how_far_they_are(
     local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.progress._LINE_S", 0.0)  # at every look
-    monkeypatch.setattr(audit, "judge_ref", lambda at: Ref(StubJudge()))
+    monkeypatch.setattr("jobs.pipelines.bias.judge_ref", lambda at: Ref(StubJudge()))
     only = ["audit.num_groups=6", "audit.edits=[brightness]"]
     at = Round(load("jobs/recipes/laptop.yaml", [f"root={tmp_path}", *only]), 1)
     groups = [group(number) for number in range(5)]
@@ -52,8 +52,8 @@ def test_auditing_and_measuring_say_how_far_they_are(
     file = tmp_path / "labels.parquet"
     pq.write_table(labels_to_table(labels), file)
     with run_log(tmp_path / "log.jsonl"):
-        assert len(audit._observe_groups(at)) == 6
-        assert len({one.prompt_id for one in audit._probe(at)}) == 5
+        assert len(observe_groups(at)) == 6
+        assert len({one.prompt_id for one in probe_judge(at)}) == 5
         opinions = judge_labels(Ref(StubJudge()), [file], at.recipe.produce, "heldout")
     assert [one.error is None for one in opinions] == [False, True, True, True]
     said = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

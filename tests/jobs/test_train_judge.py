@@ -8,8 +8,9 @@ import pytest
 
 from factory.judging.fitting import part
 from factory.judging.specification import DEFAULT
-from jobs.judging import OPINIONS_FILE, heldout_opinions, write_opinions
-from jobs.stages.train_judge import _count, _hold_against_gates, check_points, fit_calibration
+from jobs.pipelines.judge_training import check_points, fit_calibration
+from jobs.pipelines.opinions import OPINIONS_FILE, heldout_opinions, write_opinions
+from jobs.stages.train_judge import _count, _hold_against_gates
 from jobs.workspace import InputError, Round
 from schemas import results
 from schemas.arrow import labels_to_table

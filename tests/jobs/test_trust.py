@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.judging import judge_ref, named_judge
 from jobs.loop import STAGES
+from jobs.pipelines.judge_training import judge_task
+from jobs.pipelines.models import judge_ref, named_judge
 from jobs.stage import print_plan
 from jobs.stages.align import STAGE as ALIGN
 from jobs.stages.align import trainer
@@ -14,7 +15,6 @@ from jobs.stages.label import STAGE as LABEL
 from jobs.stages.localise import STAGE as LOCALISE
 from jobs.stages.produce import STAGE as PRODUCE
 from jobs.stages.train_judge import STAGE as TRAIN_JUDGE
-from jobs.stages.train_judge import judge_task
 from jobs.tracking import flatten, public_settings
 from jobs.trust import trusted_checkpoints
 from jobs.workspace import Round

@@ -15,7 +15,7 @@ from factory.curation.survey import count_table
 from factory.ranking import Bracket
 from jobs.datasets import parts
 from jobs.datasets.reading import read_groups
-from jobs.pipelines import Throughput, make_groups, run_pipeline
+from jobs.pipelines.groups import Throughput, make_groups, run_pipeline
 from jobs.run_log import run_log
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.recipe import Recipe, load

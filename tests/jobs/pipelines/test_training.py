@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from jobs.training import _part, stopping
+from jobs.pipelines.training import _part, stopping
 
 
 def test_rows_are_kept_out_by_their_prompts_alone():

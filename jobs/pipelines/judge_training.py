@@ -1,0 +1,126 @@
+"""What every training of a judge shares: its rows, what is trained, and how it is calibrated.
+
+`train_judge` begins with a base, `localise` goes on with a judge; both learn from label rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actors.storage import arrow_path, local_model, place
+from factory.judging.calibration import Calibration
+from factory.judging.fitting import fit, part
+from factory.judging.specification import (
+    DEFAULT,
+    FILE,
+    JudgeSpecification,
+    find,
+)
+from jobs.workspace import InputError
+from schemas.places import Place
+from schemas.recipe import Calibrate, JudgeSpec, Recipe
+from schemas.rows import Opinion, Task
+
+if TYPE_CHECKING:
+    from actors.trainers.judge import JudgeTask
+
+
+def label_datasets(rows: Any, task: JudgeTask) -> dict[str, Any]:
+    """The label rows that a task reads, by the names that it has for them."""
+    from ray.data.expressions import col
+
+    datasets = {}
+    for name in task.shares:
+        *of, kind = name.split()
+        column = "preference" if kind == "pairs" else "points"
+        datasets[name] = rows.filter(expr=col(column).is_not_null())
+        if of:
+            datasets[name] = datasets[name].filter(expr=col("task") == of[0])
+    return datasets
+
+
+def fit_calibration(
+    opinions: Sequence[Opinion], settings: Calibrate
+) -> tuple[Calibration | None, list[Opinion]]:
+    """The calibration, and the opinions that it did not see: those are reported on."""
+    if settings.fit_share == 0:
+        return None, list(opinions)
+    parts: dict[str, list[Opinion]] = {"fit": [], "report": []}
+    for one in opinions:
+        parts[part(one, settings.fit_share)].append(one)
+    fitted = fit(parts["fit"], settings.method, settings.target_precision)
+    return fitted, parts["report"]
+
+
+def check_points(files: Sequence[Place], specification: JudgeSpecification) -> None:
+    """Refuse points that the judge cannot say, before it is trained on them.
+
+    Raises:
+        InputError: names the file, the task and the points.
+    """
+    for path in files:
+        table = _columns(path, ["task", "points"])
+        for task, group in _points(table).items():
+            asked = specification.task(task)
+            scale = asked.scale
+            # A judge that writes its score may write any number in between.
+            is_known = (
+                scale.__contains__
+                if asked.reading == "logits"
+                else lambda points, scale=scale: scale[0] <= points <= scale[-1]
+            )
+            outside = [points for points in group if not is_known(points)]
+            if outside:
+                raise InputError(
+                    f"{path}: {len(outside)} label(s) of {task} have points off the judge's scale "
+                    f"of {scale[0]:g} to {scale[-1]:g}, such as {outside[0]}; import them with "
+                    f"`--scale {scale[0]:g}:{scale[-1]:g}`"
+                )
+
+
+def _points(table: pa.Table) -> dict[Task, list[int]]:
+    found: dict[Task, list[int]] = {}
+    for row in table.filter(pc.field("points").is_valid()).to_pylist():
+        found.setdefault(row["task"], []).append(row["points"])
+    return found
+
+
+def judge_task(recipe: Recipe) -> JudgeTask:
+    """What the recipe says is to be trained."""
+    from actors.trainers.judge import JudgeTask, LossWeights
+
+    section = recipe.train_judge
+    return JudgeTask(
+        recipe.judge.path,
+        specification_of(recipe.judge),
+        section.pair_share,
+        section.label_smoothing,
+        LossWeights(
+            section.answer_weight,
+            section.verdict_weight,
+            section.score_weight,
+            section.order_consistency,
+            section.justification_weight,
+        ),
+        section.tie_odds,
+        dict(section.task_shares),
+        section.lora,
+        recipe.judge.trust_remote_code,
+    )
+
+
+def specification_of(judge: JudgeSpec) -> JudgeSpecification:
+    """How the judge is asked: as the recipe says, else as its base does, else as UnifiedReward."""
+    if judge.specification is None and not (place(judge.path) / FILE).is_file():
+        return DEFAULT
+    return find(local_model(judge.path), judge.specification)
+
+
+def _columns(path: Place, columns: list[str]) -> pa.Table:
+    filesystem, name = arrow_path(path)
+    return pq.read_table(name, columns=columns, filesystem=filesystem)

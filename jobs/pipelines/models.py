@@ -1,0 +1,76 @@
+"""The models of a round, and those that a command line names, as they travel to the workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs.workspace import (
+    InputError,
+    Model,
+    Round,
+    check_model,
+)
+
+#: Names the recipe's `evaluate.endpoint` where a judge is asked for.
+ENDPOINT = "endpoint"
+
+
+#: Ends the name of a judge in an ONNX file.
+ONNX = ".onnx"
+
+
+def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
+    """The round's judge, to be loaded by a worker."""
+    from actors.refs import JudgeRef
+
+    spec = at.recipe.judge
+    return JudgeRef(
+        str(at.directory("judge")),
+        at.address("judge"),
+        spec.precision,
+        spec.max_batch,
+        is_calibrated=is_calibrated,
+        trust_remote_code=spec.trust_remote_code,
+    )
+
+
+def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
+    """A judge as a command line names it: what travels to the workers, and what it is called.
+
+    Args:
+        name: a directory or hub name, asked as `judge.specification` says, the ONNX file of a light
+            judge, or "endpoint"; the round's judge where None. Code that comes with it is run only
+            where it is the recipe's `judge.path` and `judge.trust_remote_code` is on.
+        at: whose judge, and whose endpoint.
+
+    Raises:
+        InputError: there is none.
+    """
+    from actors.refs import ORACLE, EndpointRef, JudgeRef, OnnxRef
+
+    if name is None:
+        at.need("judge")
+        return judge_ref(at), Model(str(at.directory("judge")), at.address("judge"))
+    if name == ENDPOINT:
+        if at.recipe.evaluate.endpoint is None:
+            raise InputError(f"--judge {ENDPOINT}: the recipe has no evaluate.endpoint")
+        asked = EndpointRef(at.recipe.evaluate.endpoint)
+        return asked, Model(asked.spec.url, asked.address)
+    if name == ORACLE:
+        return JudgeRef(ORACLE, ORACLE), Model(ORACLE, ORACLE)
+    if name.endswith(ONNX):
+        directory, _, file = name.rpartition("/")
+        check_model(directory or ".", "config.json", "--judge")
+        return OnnxRef(directory or ".", name, file), Model(directory or ".", name)
+    check_model(name, "config.json", "--judge")
+    spec = at.recipe.judge
+    if name != spec.path:  # trust in one checkpoint is none in another
+        spec = spec.model_copy(update={"trust_remote_code": False})
+    return JudgeRef.of(spec, name, name), Model(name, name)
+
+
+def generator_ref(model: Model, at: Round) -> Any:
+    """A generator, to be loaded by a worker."""
+    from actors.refs import GeneratorRef
+
+    return GeneratorRef(model.path, model.address, at.recipe.generator)
