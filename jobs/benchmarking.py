@@ -20,13 +20,13 @@ from factory.labels.registry import Format
 from jobs import importing
 from jobs.datasets.labels import label_files
 from jobs.importing import Import
-from jobs.lineage import ADDRESS
 from jobs.pipelines.models import ENDPOINT, named_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
-from jobs.ray_session import check_cpus, ray_session
-from jobs.tracking import Tracker
-from jobs.trust import code_settings
-from jobs.workspace import InputError, Model, Round, check_writable, complete
+from jobs.rounds.checks import check_cpus, check_writable, code_settings
+from jobs.rounds.lineage import ADDRESS
+from jobs.rounds.tracking import Tracker
+from jobs.rounds.workspace import InputError, Model, Round, complete
+from jobs.session.ray_session import ray_session
 from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place

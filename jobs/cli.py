@@ -98,7 +98,7 @@ def stage_main(name: str, description: str, argv: Sequence[str] | None = None) -
     arguments = stage_parser(name, description)
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
-        from jobs.loop import run_stages
+        from jobs.stages.run import run_stages
 
         run_stages(recipe, given.round, [name], dry_run=given.dry_run)
 

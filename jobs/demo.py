@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = cli.parser("demo", "Run the whole loop on the embedded sandbox.")
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
-        from jobs.loop import run_loop
+        from jobs.stages.run import run_loop
 
         began = time.monotonic()
         run_loop(recipe, dry_run=given.dry_run)
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def summarise(recipe: Recipe, seconds: float) -> None:
     """Name every output of the loop."""
-    from jobs.tracking import tracking_uri
-    from jobs.workspace import MAKERS, Round
+    from jobs.rounds.tracking import tracking_uri
+    from jobs.rounds.workspace import MAKERS, Round
     from schemas import manifest, results
 
     print(f"\n{recipe.name}: done in {seconds / 60:.1f} minutes. What was made:")

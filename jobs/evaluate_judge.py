@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
         from jobs.benchmarking import Benchmark, evaluate_judge, print_plan
-        from jobs.workspace import InputError, Round
+        from jobs.rounds.workspace import InputError, Round
 
         at = Round(recipe, given.round)
         benchmark = Benchmark(

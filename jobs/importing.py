@@ -30,8 +30,9 @@ from factory.labels.record import LabelError, Record
 from factory.labels.registry import Format
 from factory.labels.streams import StreamError, objects, together
 from jobs.datasets.reading import data_files, row_batches
-from jobs.lineage import ADDRESS
-from jobs.workspace import InputError, check_writable, complete
+from jobs.rounds.checks import check_writable
+from jobs.rounds.lineage import ADDRESS
+from jobs.rounds.workspace import InputError, complete
 from schemas import manifest
 from schemas.arrow import digest_rows, labels_to_table
 from schemas.manifest import Manifest, Parent

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
         from jobs.on_the_spot import as_json, as_text, judge, read_case
         from jobs.pipelines.models import named_judge
-        from jobs.workspace import InputError, Round
+        from jobs.rounds.workspace import InputError, Round
 
         files = given.image or given.video
         if bool(given.answer) != (given.question is not None):

@@ -12,14 +12,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 
 from jobs import cli
+from jobs.stages.run import run_loop
 from schemas.recipe import Recipe
-
-#: The stages of a round, in order; each is a module of this package with a `STAGE`.
-STAGES = ("label", "train_judge", "produce", "audit", "curate", "align", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,107 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         run_loop(recipe, dry_run=given.dry_run)
 
     return cli.run(arguments, work, argv)
-
-
-def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
-    """Run all rounds, stopping where a judge fails its gate or a limit of the recipe is reached."""
-    from jobs.limits import reached
-    from jobs.stage import print_plan
-    from jobs.summary import as_text, kept_in_a_row
-
-    print_plan(recipe, STAGES)
-    if dry_run:
-        return
-    for number in range(1, recipe.num_rounds + 1):
-        most = recipe.limits.max_kept_rounds
-        if most is not None and kept_in_a_row(recipe, number) >= most:
-            print(
-                f"ended before round {number}: limits.max_kept_rounds: {most} round(s) in a row "
-                "without a promotion; the summary says why",
-                flush=True,
-            )
-            return
-        ended = run_stages(
-            recipe, number, STAGES, is_planned=True, may_go_on=lambda: reached(recipe)
-        )
-        print(as_text(recipe), flush=True)
-        if ended is not None:
-            print(ended, flush=True)
-            return
-
-
-def run_stages(
-    recipe: Recipe,
-    number: int,
-    names: Sequence[str],
-    *,
-    dry_run: bool = False,
-    is_planned: bool = False,
-    may_go_on: Callable[[], str | None] = lambda: None,
-) -> str | None:
-    """Run some stages of one round, with one Ray session and one MLflow run around them.
-
-    Args:
-        recipe: of the loop.
-        number: of the round.
-        names: of the stages.
-        dry_run: print the plan and start nothing.
-        is_planned: the plan was printed already.
-        may_go_on: asked before each stage that is not complete; says why the loop is to end there.
-
-    Returns:
-        Why it ended before its last stage; None where it did not.
-
-    Raises:
-        InputError: something that a stage needs is missing, or the round does not exist.
-        JudgeGateError: the judge is not good enough to go on with.
-    """
-    from jobs.stage import print_plan, run_stage, say_complete
-    from jobs.workspace import InputError, Round
-    from schemas import manifest
-
-    if not 1 <= number <= recipe.num_rounds:
-        raise InputError(f"--round {number}: the recipe has num_rounds: {recipe.num_rounds}")
-    if not is_planned:
-        print_plan(recipe, names)
-    if dry_run:
-        return None
-    at = Round(recipe, number)
-    stages = [import_module(f"jobs.stages.{name}").STAGE for name in names]
-    if say_complete(stages, at):
-        return None
-    for stage in stages[:1]:  # a missing input is found before Ray starts
-        stage.parents(at)
-
-    from jobs.collect import write_report
-    from jobs.ray_session import ray_session
-    from jobs.run_log import new_log, note, run_log
-    from jobs.summary import write_summary
-    from jobs.tracking import Tracker, public_settings
-    from jobs.trust import trusted_checkpoints
-
-    tracker = Tracker.of(recipe)
-    with tracker.round(number) as run, ray_session(recipe):
-        run.log_params(public_settings(recipe))
-        log = new_log(at.root)
-        try:
-            with run_log(log, recipe=recipe.name, round=number, mlflow_run=run.run_id):
-                for key, checkpoint in trusted_checkpoints(recipe):
-                    note("remote_code_trusted", key=key, checkpoint=checkpoint)
-                for name, stage in zip(names, stages, strict=True):
-                    if manifest.read(at.directory(stage.kind)) is None and (why := may_go_on()):
-                        note("ended_early", stage=at.address(stage.kind), why=why)
-                        return f"ended before {name} of round {number}: {why}"
-                    run_stage(stage, at, tracker)
-        finally:
-            if log.is_file():
-                run.log_artifact(log, "logs")
-            # A report of what there is helps most where a round went wrong.
-            for path in (write_summary(recipe), write_report(at)):
-                run.log_artifact(path)
-            run.set_tags({"factory.report": str(at.report().absolute())})
-            print(f"report: {at.report()}", flush=True)
-    return None
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from factory.media.pictures import MediaError
 from factory.prompts import PromptsError, check_text
 from factory.protocols import Explains, Judge
 from factory.ranking.matchups import Matchup, matchup
-from jobs.workspace import InputError
+from jobs.rounds.workspace import InputError
 from schemas.rows import Candidate, Duel, Media, Prompt, Score, Task
 
 

@@ -24,15 +24,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
-        from jobs.loop import run_stages
+        from jobs.stages.run import run_stages
 
         if not given.retry_invalid:
             run_stages(recipe, given.round, ["produce"], dry_run=given.dry_run)
             return
-        from jobs.ray_session import ray_session
-        from jobs.run_log import new_log, run_log
+        from jobs.rounds.workspace import Round
+        from jobs.session.ray_session import ray_session
+        from jobs.session.run_log import new_log, run_log
         from jobs.stages.produce import num_failed, retry_invalid
-        from jobs.workspace import Round
 
         at = Round(recipe, given.round)
         if given.dry_run:

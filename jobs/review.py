@@ -44,7 +44,7 @@ def serve(recipe: Recipe, port: int) -> None:
     Raises:
         ReviewError: nothing was tracked yet.
     """
-    from jobs.tracking import tracking_uri
+    from jobs.rounds.tracking import tracking_uri
 
     uri = tracking_uri(recipe)
     if uri.startswith(("http://", "https://")):

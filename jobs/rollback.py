@@ -40,11 +40,11 @@ def roll_back(recipe: Recipe, to: str, reason: str, *, dry_run: bool = False) ->
     from pathlib import Path
 
     from actors import storage
-    from jobs.promotion import point_champion
-    from jobs.summary import rounds_so_far, write_summary
-    from jobs.tracking import Tracker
-    from jobs.workspace import MAKERS, InputError, Round, champion, generator, rollback_file
-    from jobs.workspace import rollbacks as rollbacks_after
+    from jobs.rounds.history import rounds_so_far, write_summary
+    from jobs.rounds.promotion import point_champion
+    from jobs.rounds.tracking import Tracker
+    from jobs.rounds.workspace import MAKERS, InputError, Round, champion, generator, rollback_file
+    from jobs.rounds.workspace import rollbacks as rollbacks_after
     from schemas import results
 
     generator(recipe, to)  # refuses another name

@@ -248,7 +248,7 @@ def _media_from_row(row: Row | None) -> Media | None:
     if data is None:
         raise SchemaError(
             f"media lies outside the table, at {row['image']['path']!r}: "
-            "read the data set through jobs.pipelines"
+            "read the data set through jobs.datasets"
         )
     return Media(data, row["width"], row["height"], row["num_frames"], row["fps"])
 

@@ -17,8 +17,8 @@ import pytest
 
 from factory.prompts import read_prompts
 from jobs.datasets.reading import read_groups, read_table
-from jobs.tracking import Tracker
-from jobs.workspace import MAKERS, Round
+from jobs.rounds.tracking import Tracker
+from jobs.rounds.workspace import MAKERS, Round
 from schemas import manifest, results
 from schemas.arrow import PAIRS, pairs_from_table
 from schemas.recipe import Recipe, load

@@ -1,7 +1,7 @@
 """What no input may make the factory do, as far as it can be read from the code itself.
 
-Hostile bytes are in tests/test_fuzz.py, hostile text in a page in tests/jobs/test_report.py and
-tests/jobs/test_curate.py, wrong keys in tests/s3.
+Hostile bytes are in tests/test_fuzz.py, hostile text in a page in tests/jobs/pages/test_report.py
+and tests/jobs/stages/test_curate.py, wrong keys in tests/s3.
 """
 
 import ast

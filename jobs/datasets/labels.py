@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from actors.media_store import media_store
 from actors.storage import arrow_path, place
 from jobs.datasets.reading import data_files, num_rows
-from jobs.workspace import InputError, Round
+from jobs.rounds.workspace import InputError, Round
 from schemas import manifest
 from schemas.arrow import (
     LABELS,

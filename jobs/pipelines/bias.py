@@ -26,7 +26,7 @@ from jobs.datasets.labels import heldout_labels
 from jobs.datasets.reading import data_files, num_rows, stream
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import heldout_opinions
-from jobs.workspace import InputError, Round
+from jobs.rounds.workspace import InputError, Round
 from schemas.arrow import groups_from_table
 from schemas.places import Place
 from schemas.rows import Group, Prompt
@@ -97,7 +97,7 @@ def _groups(directory: Place) -> Iterator[Group]:
 def observe_groups(at: Round) -> list[Observation]:
     """Numbers of every group; media are let go as soon as they are measured."""
     from actors.tally import TallyHandle
-    from jobs import progress
+    from jobs.session import progress
 
     directory, tally = at.directory("groups"), TallyHandle()
     seen: list[Observation] = []
@@ -136,7 +136,7 @@ def probe_judge(at: Round) -> list[Probe]:
 
     from actors.judge_workers import probe_groups
     from actors.tally import TallyHandle
-    from jobs import progress
+    from jobs.session import progress
 
     audit, pool = at.recipe.audit, at.recipe.produce.judges
     if audit.num_groups == 0:

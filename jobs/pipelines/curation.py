@@ -206,7 +206,7 @@ def run_curation(
 ) -> Settled:
     """Curate a data set of groups into `directory`, with the objections that need all of it."""
     from actors.tally import Tallied, TallyHandle
-    from jobs.progress import shown
+    from jobs.session.progress import shown
 
     # Drivers that race each have a draft of their own; one that a killed driver left is cleared
     # with all else that the manifest does not name.

@@ -165,7 +165,7 @@ def make_groups(
     """
     from actors.group_workers import Generate, Judging
     from actors.tally import TallyHandle
-    from jobs import progress
+    from jobs.session import progress
 
     settings = recipe.produce
     # Drivers that race must not write over each other's input.

@@ -21,7 +21,7 @@ from factory.judging.specification import (
     JudgeSpecification,
     find,
 )
-from jobs.workspace import InputError
+from jobs.rounds.workspace import InputError
 from schemas.places import Place
 from schemas.recipe import Calibrate, JudgeSpec, Recipe
 from schemas.rows import Opinion, Task

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobs.workspace import (
-    InputError,
-    Model,
-    Round,
-    check_model,
-)
+from jobs.rounds.checks import check_model
+from jobs.rounds.workspace import InputError, Model, Round
 
 #: Names the recipe's `evaluate.endpoint` where a judge is asked for.
 ENDPOINT = "endpoint"

@@ -16,7 +16,7 @@ from actors.storage import arrow_path
 from jobs.datasets.labels import _LABELS_AT_ONCE, Split, num_labels
 from jobs.datasets.reading import num_rows, read_files
 from jobs.pipelines.groups import stage_wiring
-from jobs.workspace import InputError, Round
+from jobs.rounds.workspace import InputError, Round
 from schemas.arrow import (
     OPINIONS,
     check_schema,
@@ -62,7 +62,7 @@ def judge_labels(
 
     from actors.judge_workers import JudgeLabels
     from actors.tally import TallyHandle
-    from jobs import progress
+    from jobs.session import progress
 
     num = num_labels(files, split)
     tally = TallyHandle(1.0, settings.row_timeout_s, settings.load_timeout_s)

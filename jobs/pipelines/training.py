@@ -9,23 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from actors import storage
-from jobs.stage import Plan
-from jobs.workspace import Round
+from jobs.rounds.workspace import Round
 from schemas.places import Place
 from schemas.recipe import Training
 from schemas.rows import draw_of
 
 _RUNS = "_training"
-
-
-def fit_plan(rows: str, training: Training) -> Plan:
-    """Workers of a training run, beside one CPU for reading its rows."""
-    return Plan(
-        f"{rows}, {training.num_steps} steps of {training.batch_size}",
-        f"{training.num_workers} worker(s), ZeRO {training.zero_stage}, {training.precision}",
-        training.num_workers * training.cpus_per_worker + 1,
-        training.num_workers * float(training.use_gpu),
-    )
 
 
 def samples_directory(at: Round) -> Place:

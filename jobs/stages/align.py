@@ -16,11 +16,11 @@ from factory.alignment.weighting import Weighting
 from factory.generator_kinds import TASKS, check_alignable, generator_kind
 from factory.prompts import read_prompts
 from jobs.datasets.reading import read_dataset, stream
-from jobs.pipelines.training import fit_plan, run_fit, samples_directory, stopping
-from jobs.stage import Outcome, Plan
-from jobs.tracking import StageRun
-from jobs.trust import code_settings
-from jobs.workspace import InputError, Round, champion, check_generator
+from jobs.pipelines.training import run_fit, samples_directory, stopping
+from jobs.rounds.checks import check_generator, code_settings
+from jobs.rounds.tracking import StageRun
+from jobs.rounds.workspace import InputError, Round, champion
+from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Answering, Recipe

@@ -24,9 +24,9 @@ from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.evaluation import gates
 from jobs.pipelines.bias import PROFILE, observe_groups, observe_labels, probe_judge, profile_of
-from jobs.stage import Outcome, Plan
-from jobs.tracking import StageRun
-from jobs.workspace import Round
+from jobs.rounds.tracking import StageRun
+from jobs.rounds.workspace import Round
+from jobs.stages.base import Outcome, Plan
 from schemas import results
 from schemas.arrow import FIGURES, PROBES
 from schemas.manifest import Parent

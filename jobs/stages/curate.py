@@ -20,12 +20,12 @@ from factory.filters import objections_of
 from factory.judging.calibration import Calibration, CalibrationError
 from factory.prompts import read_prompts
 from factory.ranking import strategy_of
-from jobs.auditing import write_sample
+from jobs.pages.audit_sample import write_sample
 from jobs.pipelines.bias import correction_of, read_profile
 from jobs.pipelines.curation import Balance, run_curation, survey_pairs
-from jobs.stage import Outcome, Plan
-from jobs.tracking import StageRun
-from jobs.workspace import InputError, Round
+from jobs.rounds.tracking import StageRun
+from jobs.rounds.workspace import InputError, Round
+from jobs.stages.base import Outcome, Plan
 from schemas import results
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place

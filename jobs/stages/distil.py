@@ -26,12 +26,12 @@ from jobs.datasets.labels import label_batches, label_files_so_far
 from jobs.datasets.reading import read_dataset, stream
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
-from jobs.pipelines.training import fit_plan, run_fit
-from jobs.stage import Outcome, Plan
-from jobs.summary import told
-from jobs.tracking import StageRun
-from jobs.trust import code_settings
-from jobs.workspace import InputError, Round
+from jobs.pipelines.training import run_fit
+from jobs.rounds.checks import code_settings
+from jobs.rounds.history import told
+from jobs.rounds.tracking import StageRun
+from jobs.rounds.workspace import InputError, Round
+from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import results
 from schemas.arrow import duel_from_row, score_from_row
 from schemas.manifest import Parent

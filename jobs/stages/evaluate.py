@@ -26,18 +26,10 @@ from jobs.datasets.reading import read_groups
 from jobs.pipelines.bias import read_profile
 from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import generator_ref, judge_ref
-from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
-from jobs.stage import Outcome, Plan
-from jobs.tracking import StageRun
-from jobs.workspace import (
-    InputError,
-    Model,
-    Round,
-    champion,
-    check_generator,
-    check_model,
-    prompts_file,
-)
+from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, check_model, prompts_file
+from jobs.rounds.tracking import StageRun
+from jobs.rounds.workspace import InputError, Model, Round, champion
+from jobs.stages.base import Outcome, Plan
 from schemas import manifest, results
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place

@@ -15,10 +15,10 @@ from actors.storage import place
 from factory.human_audit.findings import Findings, find
 from factory.human_audit.sheets import Answer, SheetError, read_sheet
 from factory.statistics.intervals import Interval
-from jobs.auditing import read_sample
-from jobs.stage import Outcome, Plan
-from jobs.tracking import StageRun
-from jobs.workspace import InputError, Round
+from jobs.pages.audit_sample import read_sample
+from jobs.rounds.tracking import StageRun
+from jobs.rounds.workspace import InputError, Round
+from jobs.stages.base import Outcome, Plan
 from schemas import results
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place

@@ -32,10 +32,10 @@ from jobs.datasets.parts import write_file
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import Throughput, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import generator_ref
-from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
-from jobs.stage import Outcome, Plan
-from jobs.tracking import StageRun
-from jobs.workspace import InputError, Round, champion, check_generator, prompts_file
+from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, prompts_file
+from jobs.rounds.tracking import StageRun
+from jobs.rounds.workspace import InputError, Round, champion
+from jobs.stages.base import Outcome, Plan
 from schemas import manifest
 from schemas.arrow import (
     LABELS,

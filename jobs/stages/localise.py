@@ -29,12 +29,12 @@ from jobs.pipelines.judge_training import (
     specification_of,
 )
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
-from jobs.pipelines.training import fit_plan, run_fit
-from jobs.stage import Outcome, Plan
-from jobs.summary import told
-from jobs.tracking import StageRun
-from jobs.trust import code_settings
-from jobs.workspace import InputError, Model, Round, check_model
+from jobs.pipelines.training import run_fit
+from jobs.rounds.checks import check_model, code_settings
+from jobs.rounds.history import told
+from jobs.rounds.tracking import StageRun
+from jobs.rounds.workspace import InputError, Model, Round
+from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import results
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place

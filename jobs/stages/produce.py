@@ -19,12 +19,11 @@ from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import generator_ref, judge_ref
-from jobs.ray_session import PIPELINE_OVERHEAD_CPUS
-from jobs.run_log import note
-from jobs.stage import Outcome, Plan, find_complete, remake
-from jobs.tracking import StageRun
-from jobs.trust import code_settings
-from jobs.workspace import Model, Round, champion, check_generator, prompts_file
+from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, code_settings, prompts_file
+from jobs.rounds.tracking import StageRun
+from jobs.rounds.workspace import Model, Round, champion
+from jobs.session.run_log import note
+from jobs.stages.base import Outcome, Plan, find_complete, remake
 from schemas.arrow import GROUPS, groups_from_table
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place

@@ -31,11 +31,11 @@ from jobs.pipelines.judge_training import (
 )
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
-from jobs.pipelines.training import fit_plan, run_fit, stopping
-from jobs.stage import Outcome, Plan
-from jobs.tracking import StageRun
-from jobs.trust import code_settings
-from jobs.workspace import InputError, Model, Round, check_model
+from jobs.pipelines.training import run_fit, stopping
+from jobs.rounds.checks import check_model, code_settings
+from jobs.rounds.tracking import StageRun
+from jobs.rounds.workspace import InputError, Model, Round
+from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import results
 from schemas.manifest import Parent
 from schemas.places import Place

@@ -25,9 +25,9 @@ from factory.ranking import strategy_of
 from jobs import cli
 from jobs.datasets.parts import WRITER
 from jobs.datasets.reading import digest_dataset, read_groups
-from jobs.loop import run_stages
 from jobs.pipelines.models import judge_ref
-from jobs.workspace import Round
+from jobs.rounds.workspace import Round
+from jobs.stages.run import run_stages
 from schemas import manifest, results
 from schemas.arrow import groups_to_table
 from schemas.recipe import Recipe, load

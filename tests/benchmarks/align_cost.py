@@ -100,7 +100,7 @@ def _speeds(num_steps: int, batch: int) -> dict[int, list[float]]:
     from actors.trainers.engine import fit
     from factory.alignment.losses import Objective
     from jobs import cli
-    from jobs.ray_session import ray_session
+    from jobs.session.ray_session import ray_session
     from schemas.recipe import Training, load
     from tests.benchmarks.align_step import save_pipeline, some_pairs
 

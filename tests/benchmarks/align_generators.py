@@ -23,9 +23,9 @@ from pathlib import Path
 
 from factory.sandbox.oracle_judge import NAME as ORACLE
 from jobs import cli
-from jobs.loop import run_loop
+from jobs.rounds.workspace import Round
 from jobs.sandbox import QUESTIONS, write_questions
-from jobs.workspace import Round
+from jobs.stages.run import run_loop
 from schemas import results
 from schemas.recipe import Recipe, load
 from schemas.results import Estimate

@@ -28,11 +28,11 @@ from factory.sandbox.oracle import measure_png, prefer
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
 from jobs import cli
 from jobs.datasets.reading import read_groups, read_table
-from jobs.loop import run_loop
 from jobs.pipelines.groups import run_pipeline
 from jobs.pipelines.models import generator_ref, judge_ref
-from jobs.ray_session import ray_session
-from jobs.workspace import Round, champion
+from jobs.rounds.workspace import Round, champion
+from jobs.session.ray_session import ray_session
+from jobs.stages.run import run_loop
 from schemas import results
 from schemas.arrow import PAIRS, pairs_from_table
 from schemas.recipe import load

@@ -147,9 +147,9 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
     from factory.curation.pairing import Pairing
     from factory.filters import objections_of
     from factory.ranking import Bracket
-    from jobs.auditing import write_sample
+    from jobs.pages.audit_sample import write_sample
     from jobs.pipelines.curation import run_curation, survey_pairs
-    from jobs.ray_session import ray_session
+    from jobs.session.ray_session import ray_session
     from schemas.recipe import AuditSample, Objections, load
 
     recipe = load("jobs/recipes/laptop.yaml", [f"num_cpus={cpus}"])

@@ -43,8 +43,8 @@ from factory.sandbox.four_tasks import Side, drawn_cases, see, simulated_labels
 from factory.sandbox.reasons import check_claims
 from factory.statistics.intervals import Interval, clustered_bootstrap
 from factory.statistics.metrics import expected_calibration_error, spearman
-from jobs.loop import run_stages
-from jobs.workspace import Round
+from jobs.rounds.workspace import Round
+from jobs.stages.run import run_stages
 from schemas.arrow import labels_to_table
 from schemas.recipe import Recipe, load
 from schemas.rows import Candidate, Label, Preference, Prompt, Task

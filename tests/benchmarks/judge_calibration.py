@@ -34,12 +34,12 @@ from factory.judging.fitting import fit, part
 from factory.statistics.intervals import Interval
 from jobs import cli
 from jobs.datasets.reading import data_files, row_batches
-from jobs.loop import run_stages
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import judge_labels
-from jobs.ray_session import ray_session
+from jobs.rounds.workspace import Round
+from jobs.session.ray_session import ray_session
 from jobs.stages.label import annotators_of, simulate_labels
-from jobs.workspace import Round
+from jobs.stages.run import run_stages
 from schemas.arrow import groups_from_table, labels_to_table
 from schemas.recipe import load
 from schemas.rows import Label

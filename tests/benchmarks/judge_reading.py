@@ -50,8 +50,8 @@ from factory.ranking import Bracket
 from factory.statistics.intervals import clustered_bootstrap
 from jobs import cli
 from jobs.datasets.reading import read_groups
-from jobs.loop import run_stages
-from jobs.workspace import Round
+from jobs.rounds.workspace import Round
+from jobs.stages.run import run_stages
 from schemas.recipe import load
 from schemas.rows import Candidate, Duel, Group, Preference, Prompt
 

@@ -31,9 +31,9 @@ from factory.ranking.matchups import Matchup, matchups
 from factory.sandbox.oracle_judge import NAME as ORACLE_NAME
 from factory.statistics.intervals import bootstrap_of_sums
 from jobs import cli
-from jobs.loop import run_stages
 from jobs.pipelines.models import judge_ref
-from jobs.workspace import Round
+from jobs.rounds.workspace import Round
+from jobs.stages.run import run_stages
 from schemas import results
 from schemas.recipe import load
 from schemas.rows import Group

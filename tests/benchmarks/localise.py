@@ -36,8 +36,8 @@ from factory.prompts import read_prompts
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, simulated_labels
 from jobs import cli
-from jobs.loop import run_stages
-from jobs.workspace import Round
+from jobs.rounds.workspace import Round
+from jobs.stages.run import run_stages
 from schemas import results
 from schemas.arrow import labels_to_table
 from schemas.recipe import GeneratorSpec, load

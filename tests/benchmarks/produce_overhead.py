@@ -26,7 +26,7 @@ from typing import Any
 
 from factory.prompts import PromptsFile
 from jobs.pipelines.groups import Throughput, run_pipeline
-from jobs.ray_session import ray_session
+from jobs.session.ray_session import ray_session
 from schemas.recipe import Recipe, load
 from tests.stubs import Ref, StubGenerator
 

@@ -58,8 +58,8 @@ from factory.statistics.intervals import (
 )
 from jobs import cli
 from jobs.datasets.reading import read_groups
-from jobs.loop import run_stages
-from jobs.workspace import Round
+from jobs.rounds.workspace import Round
+from jobs.stages.run import run_stages
 from schemas.recipe import Recipe, load
 from schemas.rows import Candidate, Group
 from tests.factory.simulated import SimulatedJudge, play

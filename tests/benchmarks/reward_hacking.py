@@ -47,9 +47,9 @@ from factory.sandbox.oracle_judge import NAME as ORACLE
 from factory.sandbox.oracle_judge import OracleJudge
 from factory.sandbox.planted_judge import PlantedJudge
 from jobs import cli
+from jobs.rounds.workspace import Model, Round
 from jobs.stages.align import trainer
 from jobs.stages.evaluate import decide
-from jobs.workspace import Model, Round
 from schemas.arrow import pairs_to_table
 from schemas.recipe import Recipe, load
 from schemas.results import Decision

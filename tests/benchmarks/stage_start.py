@@ -37,7 +37,7 @@ from actors.refs import GeneratorRef, JudgeRef
 from factory.prompts import read_prompts
 from factory.ranking import Bracket
 from jobs.pipelines.groups import Throughput, run_pipeline
-from jobs.ray_session import ray_session
+from jobs.session.ray_session import ray_session
 from schemas.recipe import Recipe, load
 from schemas.rows import Prompt
 from tests.stubs import Listed, Ref, StubGenerator, StubJudge

@@ -23,9 +23,9 @@ import json
 
 from factory.sandbox.oracle_judge import NAME as ORACLE
 from jobs import cli
-from jobs.loop import run_loop
-from jobs.summary import rounds_so_far
-from jobs.workspace import Round
+from jobs.rounds.history import rounds_so_far
+from jobs.rounds.workspace import Round
+from jobs.stages.run import run_loop
 from schemas import results
 from schemas.recipe import load
 from schemas.results import Estimate, Evaluation

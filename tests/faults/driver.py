@@ -94,10 +94,10 @@ def drive(order: Order) -> None:
     os.dup2(log, 2)
     import ray
 
-    from jobs.run_log import new_log, run_log
-    from jobs.stage import run_stage
+    from jobs.rounds.workspace import Round
+    from jobs.session.run_log import new_log, run_log
     from jobs.stages import curate, produce
-    from jobs.workspace import Round
+    from jobs.stages.base import run_stage
 
     ray.init(address=order.address, log_to_driver=False, logging_level="ERROR")
     context = ray.data.DataContext.get_current()

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from jobs.workspace import Round
+from jobs.rounds.workspace import Round
 from schemas import arrow, manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import Recipe

@@ -11,7 +11,7 @@ import pytest
 from actors.storage import S3Path, place
 from factory.prompts import read_prompts
 from jobs.datasets.reading import read_groups, read_table
-from jobs.workspace import MAKERS, Round
+from jobs.rounds.workspace import MAKERS, Round
 from schemas.arrow import PAIRS, pairs_from_table
 from schemas.recipe import load
 from tests.s3.server import ACCESS_KEY, SECRET_KEY, S3Server

@@ -16,7 +16,7 @@ from factory.ranking import Bracket
 from jobs.datasets import parts
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import Throughput, make_groups, run_pipeline
-from jobs.run_log import run_log
+from jobs.session.run_log import run_log
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.recipe import Recipe, load
 from schemas.rows import Candidate, Group, Media, Prompt, Score

@@ -12,8 +12,8 @@ from factory.bias.profile import BiasProfile
 from factory.evaluation.comparison import compare, grid, grid_columns, outputs
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
+from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages.evaluate import _heldout_judge, decide
-from jobs.workspace import InputError, Model, Round
 from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import Recipe

@@ -1,0 +1,153 @@
+"""The audit sample of a data set of pairs: drawn, written beside it, and read again with answers.
+
+    pairs@N/_audit/sample.parquet   the drawn pairs, with their probabilities and sides as shown
+    pairs@N/_audit/review.html      one page to look at them and answer, without outside resources
+    pairs@N/_audit/sheet.csv        the same questions as an empty sheet
+
+Page and sheet do not say which side the judge chose, and the sides' order is a function of the
+pair's id. The page keeps answers in the browser until they are saved as a sheet; its only script is
+its own, which its policy names by hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actors.storage import arrow_path, remove, write_whole
+from factory.human_audit.findings import Sampled
+from factory.human_audit.sampling import doubts, draw, inclusion
+from factory.human_audit.sheets import COLUMNS
+from factory.ids import to_numbers, to_text
+from factory.scratch import Scratch
+from jobs.datasets.reading import find_rows, stream
+from schemas.arrow import PAIRS, pairs_from_table, tags_from_rows
+from schemas.places import Place
+from schemas.recipe import AuditSample
+from schemas.rows import Pair, seed_of
+
+FOLDER = "_audit"
+SAMPLE, PAGE, SHEET = "sample.parquet", "review.html", "sheet.csv"
+_TEMPLATE = Path(__file__).with_name("audit_sample.html")
+_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+_DOUBT = ("margin", "margin_sd", "p_chosen", "score_margin", "is_flipped")
+#: What the sample holds of each pair, beside the pair.
+_DRAWN = [("slice", pa.string()), ("p_drawn", pa.float64()), ("is_chosen_first", pa.bool_())]
+
+
+def write_sample(
+    directory: Place, settings: AuditSample, seed: int, files: Sequence[str] | None = None
+) -> int:
+    """Draw the audit sample of the pairs in `directory`, write it, and return its size.
+
+    Args:
+        directory: of the data set.
+        settings: of the sample.
+        seed: of the recipe.
+        files: names of the data set's files, where it is not complete yet.
+    """
+    found = _draw(directory, settings, seed, files)
+    folder = directory / FOLDER
+    if not found:
+        remove(folder)  # a killed run of another recipe may have left one
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    table = find_rows(directory, "pair_id", list(found), PAIRS, files).sort_by("pair_id")
+    ids = table.column("pair_id").to_pylist()
+    is_first = [seed_of("audit sides", seed, one) % 2 == 0 for one in ids]
+    columns = ([found[one][0] for one in ids], [found[one][1] for one in ids], is_first)
+    for (name, type_), values in zip(_DRAWN, columns, strict=True):
+        table = table.append_column(name, pa.array(values, type_))
+    filesystem, name = arrow_path(folder / SAMPLE)
+    pq.write_table(table, name, filesystem=filesystem)
+    # Not by prompt: two pairs of one prompt should not be looked at in a row.
+    shown = sorted(ids, key=lambda one: seed_of("audit order", seed, one))
+    pairs = {pair.pair_id: pair for pair in pairs_from_table(table)}
+    sides = dict(zip(ids, is_first, strict=True))
+    page = render([(pairs[one], sides[one]) for one in shown])
+    write_whole(folder / PAGE, page.encode())
+    sheet = io.StringIO(newline="")
+    rows = csv.writer(sheet)
+    rows.writerow(COLUMNS)
+    rows.writerows((one, "", "", "") for one in shown)
+    write_whole(folder / SHEET, sheet.getvalue().encode())
+    return len(ids)
+
+
+def _draw(
+    directory: Place, settings: AuditSample, seed: int, files: Sequence[str] | None
+) -> dict[str, tuple[str, float]]:
+    """Slice and probability of each drawn pair, by its id; what the draw needs to know of every
+    pair lies in scratch files, but for its probability.
+    """
+    ids, doubt, codes = Scratch(np.uint64), Scratch(np.float64), Scratch(np.int32)
+    slices: dict[str, int] = {}
+    for batch in stream(directory, ["pair_id", "verdict", "tags", *_DOUBT], files=files):
+        kept = batch.filter(pc.equal(batch.column("verdict"), "kept"))
+        doubt.add(doubts(*(kept.column(name).to_numpy(zero_copy_only=False) for name in _DOUBT)))
+        ids.add(to_numbers(kept.column("pair_id")))
+        values = [
+            tags_from_rows(row).get(settings.slice_by or "", "")
+            for row in kept.column("tags").to_pylist()
+        ]
+        codes.add(np.array([slices.setdefault(one, len(slices)) for one in values], np.int32))
+    if not settings.size or not len(ids):
+        return {}
+    # Codes were given out in the order of the rows; the draw must not depend on it.
+    names = sorted(slices)
+    order = {name: at for at, name in enumerate(names)}
+    place = np.array([order[one] for one in slices], dtype=np.int32)
+    number, slice_of = ids.array(), place[codes.array()]
+    p = inclusion(doubt.array(), slice_of, settings.size, settings.even_share)
+    drawn = draw(number, slice_of, p, seed_of("audit sample", seed))
+    return {to_text(number[at]): (names[slice_of[at]], float(p[at])) for at in drawn}
+
+
+def read_sample(directory: Place) -> list[Sampled]:
+    """The audit sample of the pairs in `directory`; empty where none was drawn."""
+    path = directory / FOLDER / SAMPLE
+    if not path.is_file():
+        return []
+    names = ["pair_id", "prompt_id", "p_drawn", "slice", "is_chosen_first"]
+    filesystem, name = arrow_path(path)
+    table = pq.read_table(name, columns=names, filesystem=filesystem)
+    return [Sampled(**row) for row in table.to_pylist()]
+
+
+def render(pairs: list[tuple[Pair, bool]]) -> str:
+    """The page on which people look at pairs, each with whether the chosen side is shown first."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from jobs.pages.pictures import show
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATE.parent), autoescape=True, undefined=StrictUndefined
+    )
+    rows = [
+        {
+            "pair_id": pair.pair_id,
+            "prompt": pair.prompt.text,
+            "about": show(pair.prompt.media),
+            "sides": [
+                {"picture": show(one.media), "answer": one.answer}
+                for one in (
+                    (pair.chosen, pair.rejected) if is_first else (pair.rejected, pair.chosen)
+                )
+            ],
+        }
+        for pair, is_first in pairs
+    ]
+    script = _SCRIPT.search(_TEMPLATE.read_text(encoding="utf-8"))
+    assert script is not None  # the template is ours
+    digest = base64.b64encode(hashlib.sha256(script.group(1).encode()).digest()).decode()
+    return environment.get_template(_TEMPLATE.name).render(rows=rows, script_hash=digest)

@@ -1,0 +1,361 @@
+"""What the page of a round shows, read from its artifacts.
+
+A round that is not complete gets a page of what there is. A file that is there and cannot be read
+is an error: a page that silently lacks the rejected pairs would be worse than none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from actors.media_store import media_store
+from actors.storage import arrow_path, write_whole
+from factory.curation.survey import reasons_of
+from jobs.datasets.reading import data_files, stream
+from jobs.pages.pictures import ReportError, _size, _uri, show
+from jobs.pages.report import (
+    Curve,
+    Example,
+    ExampleGroup,
+    Grid,
+    Match,
+    Picture,
+    ReportData,
+    Side,
+    StageRow,
+    render,
+)
+from jobs.rounds import lineage
+from jobs.rounds.history import rounds_so_far
+from jobs.rounds.tracking import public_settings
+from jobs.rounds.workspace import MAKERS, Round
+from schemas import manifest, results
+from schemas.manifest import Manifest
+from schemas.places import Place
+from schemas.results import Slice
+from schemas.rows import Candidate, Group, Pair
+
+_NUM_KEPT, _NUM_PER_REASON, _MAX_REASONS = 6, 3, 8
+#: Of so many ids the examples are taken, even if all other examples are among them.
+_FIRST_IDS = (_MAX_REASONS + 2) * max(_NUM_KEPT, _NUM_PER_REASON)
+_KINDS = ("labels", "judge", "groups", "profile", "pairs", "generator", "evaluation")
+
+
+def write_report(at: Round) -> Place:
+    """Write the page of a round and return its path.
+
+    Raises:
+        ReportError, ResultError, ManifestError: an artifact that cannot be read.
+    """
+    page = render(collect(at))
+    path = at.report()
+    write_whole(path, page.encode())
+    return path
+
+
+def collect(at: Round) -> ReportData:
+    """Read what a round has made so far.
+
+    Raises:
+        ReportError, ResultError, ManifestError: an artifact that cannot be read.
+    """
+    import yaml
+
+    made = {kind: manifest.read(at.directory(kind)) for kind in _KINDS}
+    done = [one for one in made.values() if one is not None]
+    verdicts, reasons, groups = _pairs(at, made)
+    profile = results.read(at.directory("profile") / results.PROFILE, results.Profile)
+    evaluation = results.read(at.directory("evaluation") / results.EVALUATION, results.Evaluation)
+    decision = results.read(at.directory("evaluation") / results.FINDINGS, results.Decision)
+    # Written even by a judge that fails, which has no manifest then.
+    judge_findings = results.read(
+        at.directory("judge") / results.FINDINGS, tuple[results.Finding, ...]
+    )
+    slices = results.read(at.directory("pairs") / results.SLICES, tuple[Slice, ...])
+    human_audit = results.read(
+        at.directory("human_audit") / results.HUMAN_AUDIT, results.HumanAudit
+    )
+    last = next((made[kind] for kind in reversed(_KINDS) if made[kind] is not None), None)
+    return ReportData(
+        recipe=at.recipe.name,
+        round=at.number,
+        num_rounds=at.recipe.num_rounds,
+        made_at=max((one.created_at for one in done), default=""),
+        decision=decision,
+        judge_findings=judge_findings or (),
+        notes=tuple(_notes(at, made)),
+        stages=tuple(_stage(kind, made[kind]) for kind in _KINDS),
+        num_kept=verdicts["kept"],
+        num_rejected=verdicts["rejected"],
+        num_invalid=verdicts["invalid"],
+        reasons=tuple(reasons.most_common()),
+        slices=slices or (),
+        examples=groups,
+        human_audit=human_audit,
+        profile=profile.estimates if profile else (),
+        judge=profile.judge if profile else "",
+        gains=evaluation.gains if evaluation else (),
+        drift=evaluation.drift if evaluation else (),
+        slices_of_gains=evaluation.slices if evaluation else (),
+        leads=evaluation.leads if evaluation else (),
+        scores=evaluation.scores if evaluation else (),
+        errors=evaluation.errors if evaluation else (),
+        diversity=evaluation.diversity if evaluation else (),
+        rounds=tuple(one for one in rounds_so_far(at.recipe) if one.number <= at.number),
+        grid=_grid(at, evaluation),
+        curves=tuple(_curves(at)),
+        lineage=lineage.as_text(lineage.trace(at.root, last.address)) if last else "",
+        agreement=results.read(at.directory("judge") / results.AGREEMENT, results.JudgeReport),
+        localisation=results.read(
+            at.directory("local_judge") / results.LOCALISATION, results.Localisation
+        ),
+        local_decision=results.read(
+            at.directory("local_judge") / results.FINDINGS, results.Decision
+        ),
+        recipe_yaml=yaml.safe_dump(public_settings(at.recipe), sort_keys=False, allow_unicode=True),
+    )
+
+
+def _stage(kind: str, made: Manifest | None) -> StageRow:
+    if made is None:
+        return StageRow(MAKERS[kind])
+    return StageRow(
+        stage=MAKERS[kind],
+        address=made.address,
+        digest=made.digest,
+        parents=tuple((parent.role, parent.address) for parent in made.parents),
+        counts=tuple(sorted(made.counts.items(), key=_verdicts_last)),
+        figures=tuple((key, one) for key, one in made.figures.items() if key != "seconds"),
+        seconds=made.figures.get("seconds"),
+    )
+
+
+def _verdicts_last(count: tuple[str, int]) -> tuple[int, str]:
+    verdicts = ("kept", "rejected", "invalid")
+    return (verdicts.index(count[0]) + 1 if count[0] in verdicts else 0, count[0])
+
+
+def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
+    notes = []
+    if made["labels"] is not None:
+        table = _table(at.directory("labels"), ["annotator"])
+        annotators = Counter(table.column("annotator").to_pylist() if table else ())
+        simulated = {name: num for name, num in annotators.items() if name.startswith("simulated:")}
+        if simulated:
+            notes.append(
+                f"{sum(simulated.values()):,} of {sum(annotators.values()):,} labels are "
+                f"simulated ({', '.join(sorted(simulated))}): they are not human judgements."
+            )
+    settings = at.recipe.evaluate
+    if settings.oracle != "none":
+        notes.append(
+            f"The {settings.oracle} oracle took part in the evaluation: it knows what a "
+            "caption asks for, which no judge of real pictures does."
+        )
+    witnesses = (settings.oracle != "none", settings.endpoint, settings.heldout_judge)
+    if made["evaluation"] is not None and not any(witnesses):
+        notes.append(
+            "Nobody but the judge of the pairs compared the models: reward hacking cannot be seen."
+        )
+    missing = [MAKERS[kind] for kind in _KINDS if made[kind] is None]
+    if missing:
+        notes.append(f"Not complete: {', '.join(missing)}.")
+    return notes
+
+
+def _curves(at: Round) -> list[Curve]:
+    return [
+        Curve(at.address(kind), metric, tuple(points))
+        for kind in ("judge", "generator")
+        for metric, points in results.read_curves(at.directory(kind) / results.CURVES).items()
+    ]
+
+
+def _grid(at: Round, evaluation: results.Evaluation | None) -> Grid | None:
+    path = at.directory("evaluation") / results.GRID
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    width, height = _size(data, path)
+    picture = Picture(_uri("image/png", data), False, width, height)
+    if evaluation is None:
+        return Grid(picture, (), ())
+    return Grid(picture, evaluation.grid_prompts, evaluation.grid_columns)
+
+
+# ------------------------------------------------------------------------------------- Parquet
+
+
+def _table(directory: Place, columns: list[str] | None = None, where: Any = None) -> Any:
+    """The rows of a data set, or None where it holds no Parquet file."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    files = [arrow_path(path) for path in data_files(directory)]
+    if not files:
+        return None
+    try:
+        rows = ds.dataset([path for _, path in files], filesystem=files[0][0], format="parquet")
+        # By default 64 row groups may be read ahead, each of which the recipe lets be 32 MiB.
+        found = rows.to_table(
+            columns=columns, filter=where, batch_readahead=1, fragment_readahead=1
+        )
+        return media_store(directory).bring_in(found)
+    except (OSError, pa.ArrowException) as error:
+        raise ReportError(f"{directory}: cannot be read as Parquet: {error}") from None
+
+
+def _rows(directory: Place, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """The rows of a data set of any size, a few at a time."""
+    import pyarrow as pa
+
+    try:
+        for table in stream(directory, columns):
+            missing = sorted({*columns} - {*table.column_names})
+            if missing:
+                raise ReportError(f"{directory}: has no column {missing[0]!r}")
+            yield from table.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise ReportError(f"{directory}: cannot be read as Parquet: {error}") from None
+
+
+def _pairs(
+    at: Round, made: Mapping[str, Manifest | None]
+) -> tuple[Counter[str], Counter[str], tuple[ExampleGroup, ...]]:
+    """Pairs by verdict, objections by reason, and examples of each."""
+    directory = at.directory("pairs")
+    columns = ["pair_id", "prompt_id", "verdict", "objections"]
+    verdicts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    nums: Counter[tuple[str, str]] = Counter()  # (verdict, reason) -> pairs
+    ids: dict[tuple[str, str], list[str]] = {}  # the first of those, and some that are not
+    for row in _rows(directory, columns) if made["pairs"] is not None else ():
+        verdicts[row["verdict"]] += 1
+        found = reasons_of(row["objections"] or ())
+        reasons.update(found)
+        for title in found or [row["verdict"]]:
+            nums[row["verdict"], title] += 1
+            some = ids.setdefault((row["verdict"], title), [])
+            some.append(row["pair_id"])
+            if len(some) > 2 * _FIRST_IDS:
+                some[:] = sorted(some)[:_FIRST_IDS]
+    order = sorted(ids, key=lambda key: (key[0] != "kept", -nums[key], key))
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for key in order[: _MAX_REASONS + 1]:
+        # The ids are hashes of content, so the first few of them are a sample that nobody chose.
+        # A pair with two objections is shown once where there are others to show.
+        taken = set().union(*wanted.values())
+        fresh_first = sorted(ids[key], key=lambda one: (one in taken, one))
+        wanted[key] = fresh_first[: _NUM_KEPT if key[0] == "kept" else _NUM_PER_REASON]
+    shown = {
+        pair.pair_id: pair
+        for pair in _read_pairs(directory, [one for few in wanted.values() for one in few])
+    }
+    groups = _read_groups(at, {pair.prompt.prompt_id for pair in shown.values()})
+    examples = tuple(
+        ExampleGroup(
+            title=title,
+            verdict=verdict,
+            num=nums[verdict, title],
+            examples=tuple(
+                _example(shown[one], groups.get(shown[one].prompt.prompt_id)) for one in chosen
+            ),
+        )
+        for (verdict, title), chosen in wanted.items()
+    )
+    return verdicts, reasons, examples
+
+
+def _read_pairs(directory: Place, pair_ids: Sequence[str]) -> list[Pair]:
+    import pyarrow.compute as pc
+
+    from schemas import arrow
+
+    if not pair_ids:
+        return []
+    table = _table(directory, where=pc.field("pair_id").isin(list(pair_ids)))
+    try:
+        return arrow.pairs_from_table(table)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReportError(f"{directory}: not a table of pairs: {error!r}") from None
+
+
+def _read_groups(at: Round, prompt_ids: set[str]) -> dict[str, Group]:
+    import pyarrow.compute as pc
+
+    from schemas import arrow
+
+    directory = at.directory("groups")
+    if not prompt_ids:
+        return {}
+    table = _table(directory, where=pc.field("prompt_id").isin(sorted(prompt_ids)))
+    try:
+        groups = arrow.groups_from_table(table) if table is not None else []
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReportError(f"{directory}: not a table of groups: {error!r}") from None
+    return {group.prompt.prompt_id: group for group in groups}
+
+
+# ------------------------------------------------------------------------------------- examples
+
+
+def _example(pair: Pair, group: Group | None) -> Example:
+    margin, sd = _known(pair.margin), _known(pair.margin_sd)
+    has_interval = margin is not None and sd is not None
+    return Example(
+        pair_id=pair.pair_id,
+        prompt=pair.prompt.text,
+        tags=tuple(sorted(pair.prompt.tags.items())),
+        chosen=_side(pair.chosen, pair.judge, group),
+        rejected=_side(pair.rejected, pair.judge, group),
+        verdict=pair.verdict,
+        objections=pair.objections,
+        margin=margin,
+        margin_low=pair.margin - 1.96 * pair.margin_sd if has_interval else None,
+        margin_high=pair.margin + 1.96 * pair.margin_sd if has_interval else None,
+        p_chosen=_known(pair.p_chosen),
+        is_flipped=pair.is_flipped,
+        matches=tuple(_matches(pair, group)),
+    )
+
+
+def _side(candidate: Candidate, judge: str, group: Group | None) -> Side:
+    scores = group.scores if group is not None else ()
+    score = next(
+        (
+            one
+            for one in scores
+            if one.candidate_id == candidate.candidate_id and one.judge == judge
+        ),
+        None,
+    )
+    return Side(
+        candidate_id=candidate.candidate_id,
+        picture=show(candidate.media),
+        answer=candidate.answer,
+        score=_known(score.value) if score else None,
+        spread=_known(score.spread) if score else None,
+        error=candidate.error or (score.error if score else None),
+    )
+
+
+def _matches(pair: Pair, group: Group | None) -> list[Match]:
+    ids = (pair.chosen.candidate_id, pair.rejected.candidate_id)
+    matches = []
+    for duel in group.duels if group is not None else ():
+        if duel.error or duel.judge != pair.judge or {duel.first_id, duel.second_id} != set(ids):
+            continue
+        is_first = duel.first_id == ids[0]
+        told = duel if is_first else duel.swap()
+        matches.append(Match(is_first, told.p_first, told.p_tie, told.p_second))
+    return sorted(matches, key=lambda match: not match.is_chosen_first)
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+# ------------------------------------------------------------------------------------- pictures

@@ -1,0 +1,132 @@
+"""What is refused before anything starts: paths, models, prompts files, too few CPUs; and which
+checkpoints may bring code of their own.
+
+Each section of a recipe that names a checkpoint says so for that one (`trust_remote_code`); what a
+round makes of it by training carries the same code and is trusted with it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from actors import storage
+from actors.storage import place
+from factory.generator_kinds import MARKERS, generator_kind
+from factory.prompts import PromptsFile
+from jobs.rounds.workspace import InputError
+from schemas.places import Place
+from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
+
+
+def check_model(path: str, marker: str, key: str) -> None:
+    """Refuse a model path that is neither a model directory nor plausibly a hub name.
+
+    Raises:
+        InputError: a directory without `marker`, or a local-looking path that does not exist.
+    """
+    directory = place(path)
+    if directory.is_dir():
+        if not (directory / marker).is_file():
+            raise InputError(f"{key}: {path} is a directory but no model: it has no {marker}")
+    elif storage.is_remote(path):
+        raise InputError(f"{key}: no model at {path}: there is nothing under this address")
+    elif path.count("/") != 1 or path.startswith((".", "/", "~")):
+        raise InputError(f"{key}: no model at {path!r}: neither a directory nor a hub name")
+    elif os.environ.get("HF_HUB_OFFLINE") == "1":
+        raise InputError(
+            f"{key}: {path!r} is no local directory, and HF_HUB_OFFLINE=1 forbids the hub"
+        )
+
+
+def check_generator(spec: GeneratorSpec, recipe: Recipe) -> None:
+    """Refuse a generator path at which no generator of the recipe's kind can be.
+
+    Raises:
+        InputError: says what is there instead, or how to make what a recipe of the sandbox lacks.
+    """
+    try:
+        marker = MARKERS[generator_kind(place(spec.path), spec)]
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    try:
+        check_model(spec.path, marker, "generator.path")
+    except InputError as error:
+        hint = _made_by("clips", spec.path, recipe) if spec.num_frames is not None else ""
+        raise InputError(f"{error}{hint}") from None
+
+
+def prompts_file(path: str, key: str, recipe: Recipe) -> PromptsFile:
+    """The prompts at a key of the recipe.
+
+    Raises:
+        InputError: there is no such file; how to make what a recipe of the sandbox lacks.
+        PromptsError: it cannot be used.
+    """
+    file = place(path)
+    if not file.is_file():
+        is_asking = recipe.generator.answering is not None
+        hint = _made_by("questions", str(file.parent), recipe) if is_asking else ""
+        raise InputError(f"{key}: {path}: no such prompts file{hint}")
+    return PromptsFile(file)
+
+
+def _made_by(part: str, path: str, recipe: Recipe) -> str:
+    """The command that makes a part of the sandbox that is not shipped; nothing for a recipe that
+    is not about the sandbox.
+    """
+    if recipe.evaluate.oracle != "sandbox":
+        return ""
+    return f"; the sandbox's own {part} are made by `python -m jobs.sandbox {part} --out {path}`"
+
+
+def check_writable(root: Place) -> None:
+    """Refuse an output root that cannot be written.
+
+    Raises:
+        InputError: says which directory or server refuses.
+    """
+    try:
+        storage.check_writable(root)
+    except storage.StorageError as error:
+        raise InputError(f"root: {error}") from None
+
+
+#: A read task takes one logical CPU and a write task half of one: a pipeline whose pools take
+#: everything would wait for itself for ever.
+PIPELINE_OVERHEAD_CPUS = 2.0
+
+
+def check_cpus(needed: float, recipe: Recipe, what: str) -> None:
+    """Refuse a plan that cannot be placed, before anything starts.
+
+    Raises:
+        InputError: says how many logical CPUs are wanted and which keys to change.
+    """
+    if recipe.address == "local" and needed > recipe.num_cpus:
+        raise InputError(
+            f"num_cpus: {what} needs {needed:g} logical CPUs, the recipe gives {recipe.num_cpus}; "
+            f"raise num_cpus (logical, they may exceed the cores) or make the pools smaller"
+        )
+
+
+def trusted_checkpoints(recipe: Recipe) -> list[tuple[str, str]]:
+    """The recipe's keys that are on, each with the checkpoint that it is about."""
+    specs: dict[str, GeneratorSpec | JudgeSpec | None] = {
+        "generator": recipe.generator,
+        "judge": recipe.judge,
+        "evaluate.heldout_judge": recipe.evaluate.heldout_judge,
+    }
+    specs |= {f"produce.also.{at}": one for at, one in enumerate(recipe.produce.also)}
+    found = [
+        (name, one.path) for name, one in specs.items() if one is not None and one.trust_remote_code
+    ]
+    local = recipe.localise
+    if local is not None and local.parent is not None and local.trust_remote_code:
+        found.append(("localise", local.parent))
+    return [(f"{name}.trust_remote_code", path) for name, path in found]
+
+
+def code_settings(spec: GeneratorSpec | JudgeSpec, prefix: str = "") -> dict[str, Any]:
+    """What a manifest says of it: nothing where it is off, so that older ones still hold."""
+    return {f"{prefix}trust_remote_code": True} if spec.trust_remote_code else {}

@@ -1,0 +1,66 @@
+"""The model registry: what is registered when, and where the aliases point.
+
+A judge that passed its gate is champion at once; a local judge is champion of its own line, where
+it passed its gates, and else challenger. A trained generator is `challenger` until the
+round's evaluation decides; the champion before the first promotion is the recipe's own pipeline,
+and `jobs.rollback` makes an earlier one champion again.
+"""
+
+from __future__ import annotations
+
+from jobs.rounds.tracking import StageRun, Tracker
+from jobs.rounds.workspace import Round, champion
+from schemas import results
+from schemas.manifest import Manifest
+
+
+def publish(made: Manifest, at: Round, tracker: Tracker, run: StageRun) -> None:
+    """Register a finished model, or move the champion's alias after a finished evaluation."""
+    if made.kind == "judge":
+        tracker.register_model(made, at.directory("judge"), run=run, alias="champion")
+    elif made.kind == "generator":
+        tracker.register_model(made, at.directory("generator"), run=run, alias="challenger")
+    elif made.kind == "evaluation":
+        _move_champion(at, tracker, run)
+    elif made.kind in ("local_judge", "light_judge"):
+        decision = _decision(at, made.kind)
+        alias = "champion" if decision.decision == "promote" else "challenger"
+        directory = at.directory(made.kind)
+        line = at.name(made.kind)
+        tracker.register_model(made, directory, run=run, alias=alias, line=line)
+        run.set_tags({"factory.decision": f"{decision.decision} {decision.challenger}"})
+
+
+def _decision(at: Round, kind: str) -> results.Decision:
+    path = at.directory(kind) / results.FINDINGS
+    decision = results.read(path, results.Decision)
+    if decision is None:
+        raise results.ResultError(f"{path}: missing; the stage left no decision")
+    return decision
+
+
+def _move_champion(at: Round, tracker: Tracker, run: StageRun) -> None:
+    name = tracker.model_name("generator")
+    decision = _decision(at, "evaluation")
+    if tracker.alias(name, "champion") is None:
+        _register_base(at, tracker)
+        tracker.set_alias(name, "champion", champion(Round(at.recipe, 1)).address)
+    if decision.decision == "promote":
+        tracker.set_alias(name, "champion", decision.challenger)
+    run.set_tags({"factory.decision": f"{decision.decision} {decision.challenger}"})
+
+
+def _register_base(at: Round, tracker: Tracker) -> None:
+    """Register the pipeline that the recipe starts from, which the factory did not make."""
+    base = champion(Round(at.recipe, 1))
+    tracker.register_given("generator", base.address, base.parent("base").digest, base.path)
+
+
+def point_champion(at: Round, address: str, tracker: Tracker, reason: str) -> None:
+    """Point the alias to an earlier champion, and say why in the run of the round after which it
+    was decided.
+    """
+    _register_base(at, tracker)
+    tracker.set_alias(tracker.model_name("generator"), "champion", address)
+    with tracker.round(at.number) as run:
+        run.set_tags({"factory.rollback": f"{address}: {reason}"})

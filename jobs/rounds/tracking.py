@@ -1,0 +1,463 @@
+"""MLflow, as the factory uses it: one run for each round, nested runs for its stages, models by
+address.
+
+A killed job that is started again must not leave a second run of the same work. So a run is known
+by its tags (`factory.recipe`, `factory.root`, `factory.round`, `factory.stage`), not by an id that
+died with the process: whoever enters a stage gets the run that this stage already has, opened
+again, with `factory.attempts` counted up. Everything is logged in a form in which saying it twice
+leaves one record. A stage that is entered with another fingerprint than its run has is other work:
+the old run stays as it is, marked `factory.superseded_by`.
+
+One process writes at a time; that is the job's duty, not checked here. Runs of a process that was
+killed outright stay RUNNING until the job is started again. Only the client with explicit run ids
+is used: the fluent interface keeps a global active run, which threads and workers would share.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from actors.storage import StorageError, is_remote, local_copy, place
+from jobs.rounds.lineage import directory_of
+from schemas import manifest as manifests
+from schemas.manifest import Manifest, Parent
+from schemas.places import Place
+from schemas.recipe import Recipe, without_credentials
+from schemas.results import curve_values
+
+# MLflow's limits on one request: metrics, and params or tags.
+_METRICS_PER_BATCH = 1000
+_PARAMS_PER_BATCH = 100
+_MAX_TAG = 5000  # characters; the store's own limit is 8000
+#: Models up to this size are copied to the artifact store; larger ones are registered in place.
+MAX_COPIED_BYTES = 100 * 1024**2
+
+_NOT_IN_A_KEY = re.compile(r"[^\w\-./: ]")
+
+
+class TrackingError(ValueError):
+    """A model or version that is not in the registry."""
+
+
+def tracking_uri(recipe: Recipe) -> str:
+    """Where a recipe is tracked: as it says, or a SQLite file in its root; in `runs/NAME` where
+    the root is no local directory, since a database needs one.
+    """
+    local = Path("runs", recipe.name) if is_remote(recipe.root) else Path(recipe.root)
+    return recipe.tracking_uri or f"sqlite:///{local.absolute() / 'mlflow.db'}"
+
+
+def public_settings(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe as plain values, without credentials that its URIs may carry."""
+    text = json.dumps(recipe.model_dump(mode="json"))
+    plain: dict[str, Any] = json.loads(without_credentials(text))
+    return plain
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted keys and text; lists become JSON."""
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{_NOT_IN_A_KEY.sub('_', str(key))}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return flat
+
+
+class StageRun:
+    """The run of a stage, or of a whole round: a client and a run id."""
+
+    def __init__(self, client: Any, run_id: str, root: Place) -> None:
+        self.client = client
+        self.run_id = run_id
+        self._root = root
+
+    def log_params(self, settings: Mapping[str, Any]) -> None:
+        """Log a section of the recipe.
+
+        Params cannot change. A key that an earlier attempt logged with another value keeps that
+        value, and the tag `factory.params_changed` says what it is now.
+        """
+        from mlflow.entities import Param
+
+        logged = self.client.get_run(self.run_id).data.params
+        wanted = {key: value for key, value in flatten(settings).items() if key}
+        new = [Param(key, value) for key, value in wanted.items() if key not in logged]
+        for start in range(0, len(new), _PARAMS_PER_BATCH):
+            self.client.log_batch(self.run_id, params=new[start : start + _PARAMS_PER_BATCH])
+        changed = [
+            f"{key}: {logged[key]} -> {value}"
+            for key, value in wanted.items()
+            # a value may have been cut to the store's limit
+            if key in logged and not value.startswith(logged[key])
+        ]
+        if changed:
+            self.set_tags({"factory.params_changed": "\n".join(changed)})
+
+    def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
+        """Log single figures. What is already logged with the same value is left alone."""
+        from mlflow.entities import Metric
+
+        logged = self.client.get_run(self.run_id).data.metrics
+        now = _milliseconds()
+        new = [
+            Metric(key, float(value), now, step)
+            for key, value in _finite(metrics).items()
+            if logged.get(key) != value
+        ]
+        self._log(new)
+
+    def log_curve(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Log a curve: points `{"step": 10, "loss": 0.3, …}`, or with the values in "metrics".
+
+        The time of a point is the start of the run and not the clock, so the same point logged by
+        a second attempt is the same record.
+        """
+        from mlflow.entities import Metric
+
+        start = self.client.get_run(self.run_id).info.start_time
+        self._log(
+            [
+                Metric(key, float(value), start, int(point["step"]))
+                for point in points
+                for key, value in _finite(curve_values(point)).items()
+            ]
+        )
+
+    def _log(self, metrics: Sequence[Any]) -> None:
+        for at in range(0, len(metrics), _METRICS_PER_BATCH):
+            self.client.log_batch(self.run_id, metrics=metrics[at : at + _METRICS_PER_BATCH])
+
+    def log_dataset(self, manifest: Manifest, directory: Place) -> None:
+        """Log what the stage made, with its parents, as data sets named by their addresses."""
+        made = _dataset_input(manifest.address, manifest.digest, directory, "made")
+        self.client.log_inputs(self.run_id, [made, *map(self._parent_input, manifest.parents)])
+        self.set_tags({"factory.address": manifest.address, "factory.digest": manifest.digest})
+        self.log_artifact(directory / manifests.FILE)
+
+    def _parent_input(self, parent: Parent) -> Any:
+        source = directory_of(self._root, parent.address) or _place(parent.address)
+        # A name whose place only the recipe knows is nowhere to be found.
+        is_here = source is not None and source.exists()
+        return _dataset_input(
+            parent.address, parent.digest, source if is_here else None, parent.role
+        )
+
+    def log_artifact(self, path: Place, folder: str | None = None) -> None:
+        self.client.log_artifact(self.run_id, str(local_copy(path)), folder)
+
+    def log_artifacts(self, directory: Place, folder: str | None = None) -> None:
+        self.client.log_artifacts(self.run_id, str(local_copy(directory)), folder)
+
+    def log_text(self, text: str, file: str) -> None:
+        self.client.log_text(self.run_id, text, file)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(
+            self.run_id, tags=[RunTag(key, value[:_MAX_TAG]) for key, value in tags.items()]
+        )
+
+
+class Tracker:
+    """The experiment of a recipe and its models in the registry."""
+
+    def __init__(self, name: str, root: Place, uri: str | None = None) -> None:
+        """Open the experiment `name`, and create it where it is not there yet.
+
+        Args:
+            name: of the recipe; also the first part of the names of its models.
+            root: the recipe's root; SQLite and artifacts go there unless `uri` says otherwise.
+            uri: of an MLflow server or database.
+        """
+        # Nothing but the given store is spoken to. Set before mlflow is loaded, which reads it.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow.tracking import MlflowClient
+
+        self.name = name
+        self.root = root.absolute()
+        self.uri = uri or f"sqlite:///{self.root / 'mlflow.db'}"
+        if self.uri.startswith("sqlite:///"):
+            Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        self.client = MlflowClient(self.uri, self.uri)
+        self.experiment_id = self._open_experiment()
+        self._rounds: dict[int, StageRun] = {}  # those that are open in this process
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Tracker:
+        return cls(recipe.name, place(recipe.root), tracking_uri(recipe))
+
+    def _open_experiment(self) -> str:
+        found = self.client.get_experiment_by_name(self.name)
+        if found is None:
+            # A server decides itself where artifacts go; with a bare database nobody else does.
+            is_served = self.uri.startswith(("http://", "https://", "databricks"))
+            store = Path(self.uri.removeprefix("sqlite:///")).parent
+            near = store if self.uri.startswith("sqlite:///") else Path(str(self.root)).absolute()
+            location = None if is_served else (near / "mlartifacts").as_uri()
+            created: str = self.client.create_experiment(self.name, artifact_location=location)
+            return created
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        opened: str = found.experiment_id
+        return opened
+
+    @contextmanager
+    def round(self, number: int) -> Iterator[StageRun]:
+        """The run of a round. Stages entered inside are nested in it."""
+        run_id = self._open_run(number, "round", {}, f"round-{number}")
+        run = StageRun(self.client, run_id, self.root)
+        self._rounds[number] = run
+        try:
+            with self._watched(run):
+                yield run
+        finally:
+            del self._rounds[number]
+
+    @contextmanager
+    def stage(self, round: int, name: str, fingerprint: str = "") -> Iterator[StageRun]:
+        """The run of one stage of a round, which is opened for it where it is not open.
+
+        It ends FINISHED, FAILED by an error, or KILLED by an interrupt, with `wall_seconds`.
+
+        Args:
+            round: its number.
+            name: of the stage.
+            fingerprint: of what the stage will make; a run with another one is superseded.
+        """
+        if round not in self._rounds:
+            with self.round(round), self.stage(round, name, fingerprint) as alone:
+                yield alone
+            return
+        tags = {"mlflow.parentRunId": self._rounds[round].run_id}
+        if fingerprint:
+            tags["factory.fingerprint"] = fingerprint
+        run_id = self._open_run(round, name, tags, f"{name}-{round}")
+        run = StageRun(self.client, run_id, self.root)
+        with self._watched(run):
+            yield run
+
+    def _open_run(self, round: int, stage: str, tags: Mapping[str, str], title: str) -> str:
+        known_by = {
+            "factory.recipe": self.name,
+            "factory.root": str(self.root),
+            "factory.round": str(round),
+            "factory.stage": stage,
+        }
+        found = self._find_run(known_by)
+        old = found.data.tags.get("factory.fingerprint") if found is not None else None
+        new = tags.get("factory.fingerprint")
+        if found is not None and (not new or not old or new == old):
+            run_id: str = found.info.run_id
+            attempts = int(found.data.tags.get("factory.attempts", "1")) + 1
+            self.client.update_run(run_id, status="RUNNING")
+            again = {**tags, "factory.attempts": str(attempts), "factory.error": ""}
+            StageRun(self.client, run_id, self.root).set_tags(again)
+            return run_id
+        created = self.client.create_run(
+            self.experiment_id,
+            tags={**known_by, **tags, "factory.attempts": "1"},
+            run_name=title,
+        )
+        run_id = created.info.run_id
+        if found is not None:
+            self.client.set_tag(found.info.run_id, "factory.superseded_by", run_id)
+            if found.info.status == "RUNNING":
+                self.client.set_terminated(found.info.run_id, "KILLED")
+        return run_id
+
+    def _find_run(self, known_by: Mapping[str, str]) -> Any | None:
+        # The root may hold any character, so it is compared here and not quoted into the filter.
+        clauses = [f"tags.`{key}` = '{known_by[key]}'" for key in known_by if key != "factory.root"]
+        for run in self.client.search_runs([self.experiment_id], " and ".join(clauses)):
+            has_root = run.data.tags.get("factory.root") == known_by["factory.root"]
+            if has_root and "factory.superseded_by" not in run.data.tags:
+                return run
+        return None
+
+    @contextmanager
+    def _watched(self, run: StageRun) -> Iterator[None]:
+        """End the run with the status that the block deserves."""
+        began = time.monotonic()
+        status = "KILLED"  # what BaseException means here: an interrupt, or an exit
+        try:
+            yield
+            status = "FINISHED"
+        except Exception as error:
+            status = "FAILED"
+            reason = without_credentials(f"{type(error).__name__}: {error}")
+            run.set_tags({"factory.error": reason[:500]})
+            raise
+        finally:
+            run.log_metrics({"wall_seconds": round(time.monotonic() - began, 1)})
+            self.client.set_terminated(run.run_id, status)
+
+    def model_name(self, kind: str) -> str:
+        """The name under which models of a kind (generator, judge) or of a line go."""
+        return f"{self.name}-{kind}"
+
+    def register_model(
+        self,
+        manifest: Manifest,
+        directory: Place,
+        *,
+        run: StageRun | None = None,
+        alias: str | None = None,
+        line: str | None = None,
+        max_copied_bytes: int = MAX_COPIED_BYTES,
+    ) -> str:
+        """Register a model and return its version; one that is registered already is found again.
+
+        It goes under the name of its kind, or of a `line` of its own.
+
+        With a run, the files go to its artifacts unless they are larger than `max_copied_bytes`.
+        Otherwise the version points to the directory and only the manifest is copied.
+        """
+        name = self.model_name(line or manifest.kind)
+        known = self._version(name, manifest.address, manifest.digest)
+        if known is None:
+            known = self._create_version(name, manifest, directory, run, max_copied_bytes)
+        if alias is not None:
+            self.client.set_registered_model_alias(name, alias, known)
+        return known
+
+    def register_given(self, kind: str, address: str, digest: str, path: str) -> str:
+        """Register a model that the factory did not make, such as the one of version 0.
+
+        Only its place is noted: a directory or a hub name.
+        """
+        name = self.model_name(kind)
+        known = self._version(name, address, digest)
+        if known is not None:
+            return known
+        given = _place(path)
+        is_here = given is not None and given.is_dir()
+        source = given.absolute().as_uri() if given is not None and is_here else path
+        tags = {
+            "factory.address": address,
+            "factory.digest": digest,
+            "factory.stored": "in place",
+        }
+        return self._add_version(name, source, None, tags)
+
+    def _create_version(
+        self,
+        name: str,
+        manifest: Manifest,
+        directory: Place,
+        run: StageRun | None,
+        max_copied_bytes: int,
+    ) -> str:
+        is_small = not is_remote(directory) and _num_bytes(directory) <= max_copied_bytes
+        is_copied = run is not None and is_small
+        source = directory.absolute().as_uri()
+        if run is not None and is_copied:
+            run.log_artifacts(directory, "model")
+            source = f"runs:/{run.run_id}/model"
+        elif run is not None and (directory / manifests.FILE).is_file():
+            run.log_artifact(directory / manifests.FILE, "model")
+        tags = {
+            "factory.address": manifest.address,
+            "factory.digest": manifest.digest,
+            "factory.fingerprint": manifest.fingerprint,
+            "factory.parents": json.dumps([vars(parent) for parent in manifest.parents]),
+            "factory.directory": str(directory.absolute()),
+            "factory.stored": "copied" if is_copied else "in place",
+        }
+        return self._add_version(name, source, run.run_id if run is not None else None, tags)
+
+    def _add_version(
+        self, name: str, source: str, run_id: str | None, tags: Mapping[str, str]
+    ) -> str:
+        if not self.client.search_registered_models(f"name = '{name}'"):
+            self.client.create_registered_model(name)
+        created = self.client.create_model_version(name, source, run_id, tags=dict(tags))
+        return str(created.version)
+
+    def _version(self, name: str, address: str, digest: str | None = None) -> str | None:
+        """The newest version with an address, and digest where given."""
+        fitting = [
+            int(one.version)
+            for one in self.client.search_model_versions(f"name = '{name}'")
+            if one.tags.get("factory.address") == address
+            and digest in (None, one.tags.get("factory.digest"))
+        ]
+        return str(max(fitting)) if fitting else None
+
+    def set_alias(self, name: str, alias: str, address: str) -> None:
+        """Point an alias such as `champion` to the model at an address.
+
+        Raises:
+            TrackingError: no version of this model has that address.
+        """
+        version = self._version(name, address)
+        if version is None:
+            raise TrackingError(f"model {name!r} has no version for {address!r}: register it first")
+        self.client.set_registered_model_alias(name, alias, version)
+
+    def alias(self, name: str, alias: str) -> str | None:
+        """The address to which an alias points, or None where there is no such alias."""
+        for model in self.client.search_registered_models(f"name = '{name}'"):
+            if alias in model.aliases:
+                version = self.client.get_model_version(name, model.aliases[alias])
+                address: str | None = version.tags.get("factory.address")
+                return address
+        return None
+
+
+def _finite(metrics: Mapping[str, float | None]) -> dict[str, float]:
+    """Keys that MLflow accepts, without what was not measured: NaN would be shown as 0."""
+    return {
+        _NOT_IN_A_KEY.sub("_", key): value
+        for key, value in metrics.items()
+        if value is not None and math.isfinite(value)
+    }
+
+
+def _dataset_input(address: str, digest: str, source: Place | None, role: str) -> Any:
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.dataset_source_registry import resolve_dataset_source
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.entities import DatasetInput, InputTag
+
+    if source is None:
+        resolved = CodeDatasetSource({"factory.address": address})
+    else:
+        with warnings.catch_warnings():
+            # Local paths always match two resolvers of the same class.
+            warnings.filterwarnings("ignore", message="The specified dataset source can be")
+            resolved = resolve_dataset_source(str(source.absolute()))
+    # 36 characters is the store's limit; a parent's digest may be something longer than ours.
+    dataset = MetaDataset(resolved, name=address[:500], digest=digest[:36])
+    return DatasetInput(
+        dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", role[:500] or "input")]
+    )
+
+
+def _place(path: str) -> Place | None:
+    """The place that a path names; None for an address of a kind that is not read."""
+    try:
+        return place(path)
+    except StorageError:
+        return None
+
+
+def _num_bytes(directory: Place) -> int:
+    local = Path(str(directory))
+    return sum(path.stat().st_size for path in local.rglob("*") if path.is_file())
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,203 @@
+"""Where things are: the directory of every artifact, by its address `name@version`.
+
+    ROOT/data/labels@1    ROOT/models/judge@1    ROOT/reports/round-1.html    ROOT/mlflow.db
+    ROOT/objects/ab/ab34…    media too large for a table, named by the hash of its bytes
+    ROOT/rollbacks/1-1.json    after round 1, the first time: who is champion from then on
+
+The root may be a local directory or `s3://bucket/prefix`; the MLflow store is always local or a
+server. The version of an artifact is the round that made it; `generator@0` is the pipeline that the
+recipe starts from, which stays where it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors import storage
+from actors.storage import place
+from schemas import manifest, results
+from schemas.manifest import Manifest, Parent
+from schemas.places import Place
+from schemas.recipe import Recipe
+from schemas.rows import seed_of
+
+MODEL_KINDS = ("judge", "generator", "local_judge", "light_judge")
+
+
+class InputError(ValueError):
+    """Something that a stage needs is missing or unusable; the message says what to do."""
+
+
+class LostRaceError(InputError):
+    """Another driver has completed the same artifact first."""
+
+
+def complete(directory: Place, made: Manifest) -> None:
+    """Write the manifest of a finished artifact, where there is none yet.
+
+    Raises:
+        LostRaceError: there is one: of drivers that race for a version, exactly one completes it.
+    """
+    try:
+        storage.write_new(directory / manifest.FILE, manifest.to_bytes(made))
+    except FileExistsError:
+        raise lost_race(directory, made.address) from None
+
+
+def lost_race(directory: Place, address: str) -> LostRaceError:
+    """Says who was faster."""
+    first = manifest.read(directory)
+    who = first.writer if first is not None else "unknown"
+    return LostRaceError(
+        f"{directory}: another driver ({who}) completed {address} first; its manifest stands, and "
+        "what this one made is left out. Run the same command again to go on from there."
+    )
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of one recipe: what every stage is a function of."""
+
+    recipe: Recipe
+    number: int
+
+    @property
+    def root(self) -> Place:
+        return place(self.recipe.root)
+
+    @property
+    def seed(self) -> int:
+        """Of what is drawn to learn from: each round draws afresh, whoever is champion. Held-out
+        prompts are drawn by the recipe's own seed, so that rounds can be compared.
+        """
+        return (
+            self.recipe.seed
+            if self.number == 1
+            else seed_of("round", self.recipe.seed, self.number)
+        )
+
+    def name(self, kind: str) -> str:
+        """The name under which a kind of artifact goes: models have names of their own."""
+        if kind == "generator":
+            return self.recipe.generator.name
+        if kind == "local_judge" and self.recipe.localise is not None:
+            return self.recipe.localise.name
+        if kind == "light_judge" and self.recipe.distil is not None:
+            return self.recipe.distil.name
+        return self.recipe.judge.name if kind == "judge" else kind
+
+    def address(self, kind: str) -> str:
+        return f"{self.name(kind)}@{self.number}"
+
+    def directory(self, kind: str) -> Place:
+        folder = "models" if kind in MODEL_KINDS else "data"
+        return self.root / folder / self.address(kind)
+
+    def report(self) -> Place:
+        return self.root / "reports" / f"round-{self.number}.html"
+
+    def earlier(self) -> list[Round]:
+        return [Round(self.recipe, number) for number in range(1, self.number)]
+
+    def need(self, kind: str) -> Manifest:
+        """The manifest of this round's artifact of a kind.
+
+        Raises:
+            InputError: it is not complete yet.
+        """
+        found = manifest.read(self.directory(kind))
+        if found is None:
+            raise InputError(
+                f"{self.directory(kind)}: {self.address(kind)} is not complete; "
+                f"run `python -m jobs.{maker(kind)}` with the same recipe first"
+            )
+        return found
+
+    def parent(self, kind: str) -> Parent:
+        found = self.need(kind)
+        return Parent(kind, found.address, found.digest)
+
+
+#: The job that makes each kind of artifact of the loop.
+MAKERS = {
+    "labels": "label",
+    "judge": "train_judge",
+    "groups": "produce",
+    "profile": "audit",
+    "pairs": "curate",
+    "generator": "align",
+    "evaluation": "evaluate",
+}
+#: The same for what stands beside the loop: nothing in it waits for these.
+BESIDE = {"human_audit": "human_audit", "local_judge": "localise", "light_judge": "distil"}
+
+
+def maker(kind: str) -> str:
+    """The job that makes a kind of artifact."""
+    return {**MAKERS, **BESIDE}[kind]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to load: where it is and what it is called."""
+
+    path: str
+    address: str
+
+    def parent(self, role: str) -> Parent:
+        """The model as a parent of what is made with it."""
+        directory = place(self.path)
+        found = manifest.read(directory) if directory.is_dir() else None
+        if found is not None:
+            return Parent(role, self.address, found.digest)
+        digest = self.path  # a hub name
+        if directory.is_dir():
+            digest = manifest.digest_files(storage.local_copy(directory))
+        return Parent(role, self.address, digest)
+
+
+def champion(at: Round) -> Model:
+    """The generator that a round starts from: the last one that was promoted before it, or to which
+    someone went back since.
+    """
+    for earlier in reversed(at.earlier()):
+        earlier.need("evaluation")
+        back = rollbacks(earlier)
+        if back:
+            return generator(at.recipe, back[-1].champion)
+        decision = results.read(
+            earlier.directory("evaluation") / results.FINDINGS, results.Decision
+        )
+        if decision is not None and decision.decision == "promote":
+            return generator(at.recipe, earlier.address("generator"))
+    return generator(at.recipe, f"{at.recipe.generator.name}@0")
+
+
+def generator(recipe: Recipe, address: str) -> Model:
+    """A version of the recipe's generator.
+
+    Raises:
+        InputError: the address is none of this recipe.
+    """
+    name, _, version = address.partition("@")
+    if name != recipe.generator.name or not version.isdecimal():
+        raise InputError(
+            f"{address!r} is no version of this recipe's generator: it starts from "
+            f"{recipe.generator.name}@0, and round N makes {recipe.generator.name}@N"
+        )
+    if int(version) == 0:
+        return Model(recipe.generator.path, address)
+    return Model(str(Round(recipe, int(version)).directory("generator")), address)
+
+
+def rollbacks(at: Round) -> list[results.Rollback]:
+    """Every rollback after a round and before the next one, in order."""
+    found: list[results.Rollback] = []
+    while (one := results.read(rollback_file(at, len(found) + 1), results.Rollback)) is not None:
+        found.append(one)
+    return found
+
+
+def rollback_file(at: Round, number: int) -> Place:
+    """Where the record of a round's first, second … rollback lies."""
+    return at.root / "rollbacks" / f"{at.number}-{number}.json"

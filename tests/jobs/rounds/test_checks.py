@@ -1,0 +1,97 @@
+"""What a recipe trusts is said in plans and manifests, and holds for one checkpoint alone."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.pipelines.judge_training import judge_task
+from jobs.pipelines.models import judge_ref, named_judge
+from jobs.rounds.checks import trusted_checkpoints
+from jobs.rounds.tracking import flatten, public_settings
+from jobs.rounds.workspace import Round
+from jobs.stages.align import STAGE as ALIGN
+from jobs.stages.align import trainer
+from jobs.stages.base import print_plan
+from jobs.stages.evaluate import STAGE as EVALUATE
+from jobs.stages.label import STAGE as LABEL
+from jobs.stages.localise import STAGE as LOCALISE
+from jobs.stages.produce import STAGE as PRODUCE
+from jobs.stages.run import STAGES
+from jobs.stages.train_judge import STAGE as TRAIN_JUDGE
+from schemas.recipe import Recipe, load
+
+BASE = "factory/sandbox/weights/base"
+OTHER = "factory/sandbox/weights/base4"
+HELDOUT = f"evaluate.heldout_judge={{path: {OTHER}, trust_remote_code: true}}"
+
+
+def recipe(root: Path, *more: str) -> Recipe:
+    return load("jobs/recipes/laptop.yaml", [f"root={root}", *more])
+
+
+def test_off_changes_no_settings_and_on_is_in_those_of_each_stage_that_loads(
+    tmp_path: Path,
+) -> None:
+    off = Round(recipe(tmp_path), 1)
+    generator = Round(recipe(tmp_path, "generator.trust_remote_code=true"), 1)
+    judge = Round(recipe(tmp_path, "judge.trust_remote_code=true"), 1)
+    heldout = Round(recipe(tmp_path, HELDOUT), 1)
+    for stage, wanted in (
+        (LABEL, {"generator.trust_remote_code": generator}),
+        (TRAIN_JUDGE, {"trust_remote_code": judge}),
+        (
+            PRODUCE,
+            {"generator.trust_remote_code": generator, "judge_trust_remote_code": judge},
+        ),
+        (ALIGN, {"trust_remote_code": generator}),
+        (
+            EVALUATE,
+            {
+                "generator.trust_remote_code": generator,
+                "evaluate.heldout_judge.trust_remote_code": heldout,
+            },
+        ),
+    ):
+        assert "trust_remote_code" not in str(stage.settings(off))
+        for key, at in wanted.items():
+            assert flatten(stage.settings(at))[key] == "true"
+    assert "trust_remote_code" not in str(public_settings(off.recipe))
+    assert flatten(public_settings(judge.recipe))["judge.trust_remote_code"] == "true"
+
+
+def test_trust_reaches_the_loaders_of_the_section_that_has_it(tmp_path: Path) -> None:
+    for key in ("generator", "judge"):
+        made = recipe(tmp_path, f"{key}.trust_remote_code=true")
+        assert judge_task(made).trust_remote_code == (key == "judge")
+        assert judge_ref(Round(made, 1)).trust_remote_code == (key == "judge")
+        aligned = trainer(made.generator.path, made)
+        assert aligned.trust_remote_code == (key == "generator")
+
+
+def test_trust_in_one_checkpoint_is_none_in_another(tmp_path: Path) -> None:
+    at = Round(recipe(tmp_path, "judge.trust_remote_code=true"), 1)
+    assert named_judge(BASE, at)[0].trust_remote_code
+    assert not named_judge(OTHER, at)[0].trust_remote_code
+    line = "localise={name: judge-north, labels: l, num_steps: 1, batch_size: 1, learning_rate: 1}"
+    on = "judge.trust_remote_code=true"
+    local = Round(recipe(tmp_path, line, on), 1)
+    assert LOCALISE.settings(local)["trust_remote_code"]
+    for said in (False, True):
+        more = [f"localise.parent={OTHER}", f"localise.trust_remote_code={str(said).lower()}"]
+        settings = LOCALISE.settings(Round(recipe(tmp_path, line, on, *more), 1))
+        assert settings.get("trust_remote_code", False) is said
+
+
+def test_a_plan_names_what_is_trusted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan(recipe(tmp_path), STAGES)
+    assert "warning" not in capsys.readouterr().out
+    trusting = recipe(tmp_path, "generator.trust_remote_code=true", HELDOUT)
+    print_plan(trusting, STAGES)
+    said = capsys.readouterr().out
+    for key, path in (
+        ("generator", trusting.generator.path),
+        ("evaluate.heldout_judge", OTHER),
+    ):
+        line = f"warning: {key}.trust_remote_code is on: code that comes with {path} is run"
+        assert line in said
+    assert len(trusted_checkpoints(trusting)) == 2

@@ -1,0 +1,216 @@
+"""The audit's outputs, the balance of a set of pairs, and a promotion that a bias stops."""
+
+import io
+import json
+import math
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from factory.bias.correction import Correction
+from factory.bias.figure import Figure
+from factory.bias.probes import Probe
+from factory.bias.profile import BiasProfile
+from factory.evaluation.comparison import Comparison
+from factory.filters.across import Raised
+from factory.ids import numbers_of
+from factory.judging.abstention import Abstention
+from factory.judging.calibration import Calibration, TaskCalibration, Temperature
+from factory.statistics.intervals import Interval
+from jobs.pages.report import BIAS_KINDS
+from jobs.pipelines import bias
+from jobs.pipelines.curation import Balance
+from jobs.rounds.workspace import InputError, Model, Round
+from jobs.stages import audit, curate, evaluate
+from schemas.arrow import FIGURES, PROBES, pairs_from_table, pairs_to_table
+from schemas.results import Decision, Estimate, Evaluation
+from schemas.rows import Candidate, Media, Pair, Prompt
+from tests.stubs import Untallied
+
+BIASED = Figure(
+    "edit",
+    "brightness",
+    "slope of scores",
+    "points per sd",
+    Interval(0.8, 0.7, 0.9),
+    96,
+    p_value=1e-9,
+    p_adjusted=1e-8,
+    is_flagged=True,
+)
+PROFILE = BiasProfile((BIASED,), {"brightness": 0.1}, {"": 1.0}, 40, 0, 1)
+PROBE = Probe("p", "c", "edit", "brightness", 1.0, 0.4, math.nan, None, {"brightness": 0.1})
+
+
+def write_profile(at: Round, profile: BiasProfile = PROFILE) -> None:
+    directory = at.directory("profile")
+    directory.mkdir(parents=True, exist_ok=True)
+    audit._write(profile, [PROBE], directory)
+
+
+@pytest.fixture
+def at(recipe) -> Round:
+    return Round(recipe, 1)
+
+
+def test_a_profile_is_read_back_and_gives_the_correction(at):
+    write_profile(at)
+    assert bias.read_profile(at).flagged() == (BIASED,)
+    assert bias.correction_of(at) == Correction({"brightness": pytest.approx(8.0)}, {}, {})
+    table = pq.read_table(at.directory("profile") / "bias.parquet")
+    assert table.schema.equals(FIGURES)
+    assert table.column("value").to_pylist() == [0.8]
+    probes = pq.read_table(at.directory("profile") / "_probes.parquet")
+    assert probes.schema.equals(PROBES)
+    assert probes.column("is_flipped").to_pylist() == [None]
+
+
+def test_a_recipe_that_corrects_nothing_needs_no_profile(at):
+    plain = at.recipe.model_copy(
+        update={
+            "curate": at.recipe.curate.model_copy(
+                update={
+                    "correct": at.recipe.curate.correct.model_copy(
+                        update={"attributes": False, "slices": False}
+                    )
+                }
+            )
+        }
+    )
+    assert bias.correction_of(Round(plain, 1)) == Correction()
+
+
+def test_a_broken_profile_says_what_to_do(at):
+    write_profile(at)
+    (at.directory("profile") / "bias.json").write_text(json.dumps({"position": {}}))
+    with pytest.raises(InputError, match=r"bias\.json: not a bias profile .* jobs\.audit"):
+        bias.read_profile(at)
+
+
+def test_the_report_knows_every_kind_and_says_what_is_flagged():
+    (shown,) = audit.estimates(PROFILE, "judge@1")
+    assert shown.kind in [kind for kind, _, _ in BIAS_KINDS]
+    assert shown.name == "brightness: slope of scores"
+    assert shown.note == "flagged: adjusted p 1e-08"
+    assert shown.is_flagged
+
+
+def better(at: Round, profile: BiasProfile) -> Decision:
+    """The decision on a generator that wins, after a judge with this profile."""
+    won = Estimate("win rate", 0.8, 0.7, 0.9, 0.5)
+    found = Comparison(won, {}, None, (), Evaluation("generator@1", "generator@0", (won,)))
+    return evaluate.decide(found, profile, Model("x", "generator@0"), Model("y", "generator@1"), at)
+
+
+def test_a_breached_bias_gate_stops_a_promotion(at):
+    decided = better(at, PROFILE)
+    assert decided.decision == "keep"
+    (breach,) = (one for one in decided.findings if not one.is_passed)
+    assert (breach.gate, breach.subject) == ("max_attribute_slope:brightness", "judge@1")
+    assert "is beyond 0.3 by at least 0.4" in breach.message
+    clean = BiasProfile((), {}, {}, 40, 0, 1)
+    assert better(at, clean).decision == "promote"
+
+
+def test_a_judge_that_was_not_probed_promotes_nothing(at):
+    decided = better(at, BiasProfile((), {}, {}, 40, 0, 0))
+    assert decided.decision == "keep"
+    missing = [one for one in decided.findings if not one.is_passed]
+    assert [one.gate for one in missing] == [
+        "max_attribute_slope",
+        "max_damage_gain",
+        "min_media_drop",
+    ]
+    assert all("not probed (see audit.num_groups)" in one.message for one in missing)
+
+
+def abstaining(at: Round, is_calibrated: bool = False) -> Round:
+    objections = at.recipe.curate.objections.model_copy(update={"abstain": True})
+    curating = at.recipe.curate.model_copy(update={"objections": objections})
+    produce = at.recipe.produce.model_copy(update={"is_calibrated": is_calibrated})
+    return Round(at.recipe.model_copy(update={"curate": curating, "produce": produce}), 1)
+
+
+def test_abstention_is_read_from_the_judge(at):
+    assert curate._least_confidence(at) == {}
+    directory = at.directory("judge")
+    directory.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"judge@1 has no calibration .*fit_share"):
+        curate._least_confidence(abstaining(at))
+    Calibration({"image_generation": TaskCalibration(Temperature(2.0))}).save(directory)
+    with pytest.raises(InputError, match=r"judge@1 has no abstention"):
+        curate._least_confidence(abstaining(at))
+    rule = Abstention(0.9, 0.8, 0.9, 0.8, 0.5, 100, 80.0)
+    fitted = TaskCalibration(Temperature(2.0), abstention=rule)
+    Calibration({"image_generation": fitted}).save(directory)
+    assert curate._least_confidence(abstaining(at)) == {"image_generation": 0.9}
+    assert curate._least_confidence(abstaining(at, is_calibrated=True)) == {
+        "image_generation": pytest.approx(0.75)
+    }
+
+
+# --------------------------------------------------------------------------------------- balance
+
+
+def picture(level: int) -> Media:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), (level,) * 3).save(buffer, "PNG")
+    return Media(buffer.getvalue(), 8, 8)
+
+
+def pair(number: int, chosen: int, rejected: int, verdict: str = "kept") -> Pair:
+    sides = [
+        Candidate(f"{number} {level}", "g@1", 0, picture(level)) for level in (chosen, rejected)
+    ]
+    return Pair(
+        *(f"{number:016x}", Prompt.of(f"prompt {number}"), *sides, "judge@1"),
+        *(1.0, 0.2, 1.0, 0.7, False),
+        verdict=verdict,
+    )
+
+
+def test_pairs_are_rejected_until_the_set_is_balanced(tmp_path):
+    bright, dark = 200, 60
+    pairs = [pair(n, bright, dark) for n in range(12)] + [pair(n, dark, bright) for n in (20, 21)]
+    pairs += [pair(30, bright, dark, "rejected"), pair(31, 100, 100)]
+    for part, rows in enumerate((pairs[:9], pairs[9:])):
+        pq.write_table(pairs_to_table(rows), tmp_path / f"{part}.parquet")
+    balance = Balance({"brightness": 0.1, "flat": 0.0}, 0.5)
+    already = Raised.of(numbers_of([pairs[12].pair_id]), ["near-duplicate of another pair"])
+    amend = balance(tmp_path, already, Untallied())
+    first, gone = amend.raised
+    assert first is already
+    reasons = gone.about(gone.ids)
+    assert all(reason.startswith("imbalance: the chosen side leads") for reason in reasons)
+    # Leads of 5.5 sd: 1 bright side against the 1 dark one that is left is level, 2 would not be.
+    assert len(gone) == 11
+    assert set(gone.ids.tolist()) < set(range(12))  # never one that is rejected already
+    amended = pairs_from_table(amend(pairs_to_table(pairs)))
+    assert [one.verdict for one in amended].count("rejected") == 13
+    assert amended[12].objections == ("near-duplicate of another pair",)
+
+
+NONE = Raised.of(numbers_of([]), [])
+
+
+def test_pairs_are_weighed_until_the_set_is_balanced(tmp_path):
+    bright, dark = 200, 60
+    pairs = [pair(n, bright, dark) for n in range(9)] + [pair(n, dark, bright) for n in (20, 21)]
+    pairs += [pair(30, bright, dark, "rejected")]
+    pq.write_table(pairs_to_table(pairs), tmp_path / "0.parquet")
+    weighing = Balance({"brightness": 0.1}, 0.5, is_weighting=True)
+    amend = weighing(tmp_path, NONE, Untallied())
+    # Nine times w against two: (9 w - 2) lead = 0.5 (9 w + 2).
+    assert not any(map(len, amend.raised))
+    assert amend.weighed.tolist() == list(range(9))
+    lead = 140 / 255 / 0.1
+    wanted = 2 * (lead + 0.5) / 9 / (lead - 0.5)
+    assert amend.weights.tolist() == [pytest.approx(wanted, rel=1e-5)] * 9
+    table = amend(pairs_to_table(pairs))
+    assert table.column("weight").to_pylist()[8:] == [pytest.approx(wanted, rel=1e-5), 1, 1, 1]
+    assert table.column("verdict").to_pylist()[:11] == ["kept"] * 11
+    # Without any pair that leads the other way there is no balance.
+    pq.write_table(pairs_to_table(pairs[:9]), tmp_path / "0.parquet")
+    amend = weighing(tmp_path, NONE, Untallied())
+    assert (len(amend.raised[1]), len(amend.weights)) == (9, 0)

@@ -1,0 +1,349 @@
+"""Curation of a data set of several files: exact across blocks, and a sample that people answer."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from factory.curation.curator import Curator
+from factory.filters import objections_of
+from factory.filters.across import Raised
+from factory.human_audit.sheets import SheetError
+from factory.ids import numbers_of
+from factory.ranking import Bracket
+from jobs.datasets.parts import clear
+from jobs.datasets.reading import (
+    data_files,
+    digest_dataset,
+    find_rows,
+    read_table,
+    small_blocks,
+    stream,
+)
+from jobs.pages.audit_sample import FOLDER, PAGE, SAMPLE, SHEET, read_sample, write_sample
+from jobs.pages.collect import _pairs, collect
+from jobs.pages.report import render
+from jobs.pipelines.curation import Amend, Balance, CurateTable, run_curation, survey_pairs
+from jobs.rounds.workspace import InputError, Round
+from jobs.session.run_log import run_log
+from jobs.stages.human_audit import STAGE as BY_PEOPLE
+from schemas import results
+from schemas.arrow import GROUPS, PAIRS, groups_to_table, pairs_from_table, pairs_to_table
+from schemas.manifest import read as read_manifest
+from schemas.recipe import AuditSample, HumanAudit, Objections
+from schemas.rows import Candidate, Duel, Group, Pair, Prompt, Score
+from tests.factory.some_pairs import GOOD, candidate, picture
+from tests.stubs import Untallied
+
+OBJECTIONS = Objections(min_margin=0.5, max_per_slice={"region": 3})
+CURATOR = Curator(Bracket(2), objections_of(OBJECTIONS))
+
+
+def group(number: int, look: int) -> Group:
+    """A clear winner and a clear loser; groups of one `look` show the same two pictures."""
+    prompt = Prompt.of(f"prompt {number}", tags={"region": "north" if number % 2 else "south"})
+    ids = [f"{prompt.prompt_id}-{side}" for side in "ab"]
+    candidates = tuple(candidate(name, picture(2 * look + at)) for at, name in enumerate(ids))
+    scores = tuple(Score(name, "judge@1", 4.0 - 2 * at, 0.4) for at, name in enumerate(ids))
+    first = Duel(ids[0], ids[1], "judge@1", 0.9, 0.1, 0.0)
+    return Group(prompt, candidates, scores, (first, first.swap()))
+
+
+GROUPS_OF_TEST = [group(number, look=min(number, 9)) for number in range(14)]
+
+
+def write_groups(directory: Path, groups: list[Group], per_file: int) -> Path:
+    directory.mkdir()
+    for at in range(0, len(groups), per_file):
+        table = groups_to_table(groups[at : at + per_file])
+        pq.write_table(table, directory / f"{at:03d}.parquet", row_group_size=2)
+    return directory
+
+
+def test_a_table_of_groups_becomes_pairs_with_signatures():
+    table = CurateTable(CURATOR, Untallied())(groups_to_table(GROUPS_OF_TEST[:3]))
+    assert table.num_rows == 3
+    assert table.column("signature_chosen").null_count == 0
+    failed = Group(Prompt.of("failed"), (), error="out of memory")
+    table = CurateTable(CURATOR, Untallied())(groups_to_table([failed]))
+    assert table.column("signature_chosen").null_count == 1
+    assert table.column("verdict").to_pylist() == ["invalid"]
+
+
+def test_amending_adds_one_objection_and_drops_nothing():
+    other = replace(GOOD, pair_id="b" * 16, objections=("unsafe: chosen: 0.9",), verdict="rejected")
+    table = pairs_to_table([GOOD, other])
+    raised = Raised.of(numbers_of([GOOD.pair_id]), ["over quota: x=y has 3 pairs already"])
+    amended = pairs_from_table(Amend((raised,))(table))
+    assert amended[0] == replace(
+        GOOD, verdict="rejected", objections=("over quota: x=y has 3 pairs already",)
+    )
+    assert amended[1] == other
+    assert Amend()(table).equals(table)
+    assert Amend((Raised.of(numbers_of([]), []),))(table).equals(table)
+    light = Amend((raised,), numbers_of([other.pair_id]), np.array([0.25]))
+    assert [one.weight for one in pairs_from_table(light(table))] == [1.0, 0.25]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_curation_says_how_far_it_is(tmp_path, recipe, monkeypatch, capsys):
+    monkeypatch.setattr("jobs.session.progress._LINE_S", 0.0)  # at every look
+    failed = Group(Prompt.of("failed"), (), error="out of memory")
+    groups = write_groups(tmp_path / "groups", [*GROUPS_OF_TEST, failed], 5)
+    directory = tmp_path / "pairs@1"
+    directory.mkdir()
+    balance = Balance({"brightness": 0.1}, 10.0)
+    with run_log(tmp_path / "log.jsonl"):
+        run_curation(groups, directory, CURATOR, OBJECTIONS, recipe, balance)
+    said = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    last = {one["in"]: one for one in said if one["event"] == "progress"}
+    assert list(last) == ["curate", "balance", "amend"]
+    for one in last.values():
+        assert (one["stage"], one["rows"], one["of"]) == ("pairs@1", 15, 15)
+    assert [one["invalid"] for one in last.values()] == [1, 0, 0]
+    (invalid,) = (one for one in said if one["event"] == "row_invalid")
+    assert (invalid["row"], invalid["in"]) == (failed.prompt.prompt_id, "curate")
+    assert "out of memory" in invalid["error"]
+    assert "pairs@1: 15 of 15 rows" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_files_and_their_order_change_nothing(tmp_path, recipe):
+    digests = []
+    evens_first = GROUPS_OF_TEST[::2] + GROUPS_OF_TEST[1::2]
+    layouts = [(GROUPS_OF_TEST, 5), (GROUPS_OF_TEST[::-1], 14), (evens_first, 3)]
+    for number, (groups, per_file) in enumerate(layouts):
+        directory = tmp_path / f"pairs-{number}"
+        directory.mkdir()
+        source = write_groups(tmp_path / f"groups-{number}", groups, per_file)
+        settled = run_curation(source, directory, CURATOR, OBJECTIONS, recipe)
+        clear(directory, settled.files)
+        digests.append(digest_dataset(directory))
+        assert digests[-1] == settled.digest
+        assert sorted(one.name for one in directory.iterdir()) == sorted(settled.files)  # no draft
+    assert len(set(digests)) == 1
+    pairs = pairs_from_table(read_table(directory, PAIRS))
+    assert len(pairs) == len(GROUPS_OF_TEST)
+    # Five groups (9 to 13) show the same pictures, so one of them stays; three a region at most.
+    survey = survey_pairs(directory)
+    assert survey.reasons["near-duplicate pair"] == 4
+    kept = [pair for pair in pairs if pair.verdict == "kept"]
+    assert len(kept) == 6
+    assert survey.counts() == {"pairs": 14, "kept": 6, "rejected": 8, "invalid": 0}
+    assert {one.value: one.verdicts["kept"] for one in survey.slices()} == {"north": 3, "south": 3}
+    everything = {pair.pair_id: pair for pair in pairs}
+    for pair in pairs:
+        for objection in pair.objections:
+            if objection.startswith("near-duplicate pair: like "):
+                twin = everything[objection.split()[3].rstrip(",")]
+                assert twin.pair_id < pair.pair_id
+                assert twin.chosen.media == pair.chosen.media
+
+
+def test_rows_are_found_by_their_row_groups(tmp_path):
+    directory = write_groups(tmp_path / "groups", GROUPS_OF_TEST, 5)
+    wanted = {GROUPS_OF_TEST[0].prompt.prompt_id, GROUPS_OF_TEST[7].prompt.prompt_id}
+    found = find_rows(directory, "prompt_id", wanted, GROUPS)
+    assert set(found.column("prompt_id").to_pylist()) == wanted
+    assert found.schema == GROUPS
+    assert find_rows(directory, "prompt_id", {"none"}, GROUPS).num_rows == 0
+    assert sum(batch.num_rows for batch in stream(directory, ["prompt_id"], 2)) == 14
+    assert len(data_files(directory)) == 3
+
+
+def test_large_sets_are_read_in_blocks_of_so_many_rows(tmp_path):
+    files = data_files(write_groups(tmp_path / "groups", GROUPS_OF_TEST * 50, 350))
+    assert len(files) == 2
+    assert small_blocks(files, 3) == 234  # of 700 rows
+    assert small_blocks(files, 4) is None  # 175 blocks: fewer than Ray makes
+    assert small_blocks([], 4) is None
+
+
+# ------------------------------------------------------------------------------ people's answers
+
+
+def kept_pair(number: int) -> Pair:
+    prompt = Prompt.of(
+        "<script>alert(1)</script>" if number == 0 else f"prompt {number}",
+        tags={"region": "north" if number % 4 else "south"},
+    )
+    return replace(
+        GOOD,
+        pair_id=f"{(number + 1) * 0x1234567890ABCD % 2**64:016x}",
+        prompt=prompt,
+        chosen=candidate(f"c{number}", picture(number)),
+        rejected=Candidate(f"r{number}", "generator@1", 0, answer="an <b>answer</b>"),
+    )
+
+
+@pytest.fixture
+def sampled(finished: Round) -> Round:
+    """A finished round whose pairs are 40 kept ones and a rejected one, with an audit sample."""
+    directory = finished.directory("pairs")
+    for path in data_files(directory):
+        path.unlink()
+    pairs = [kept_pair(number) for number in range(40)]
+    pairs.append(replace(kept_pair(41), verdict="rejected", objections=("unsafe: chosen",)))
+    for at in (0, 21):
+        pq.write_table(pairs_to_table(pairs[at : at + 21]), directory / f"{at}.parquet")
+    assert write_sample(directory, AuditSample(size=12, slice_by="region"), seed=1) == 12
+    return finished
+
+
+def answer(at: Round, path: Path, annotator: str, right: int) -> None:
+    """A sheet in which the first `right` pairs are answered as the judge did, and others not."""
+    rows = [
+        (one.pair_id, one.verdict if index < right else "tie", annotator, "2.0")
+        for index, one in enumerate(read_sample(at.directory("pairs")))
+    ]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("pair_id", "answer", "annotator", "seconds"), *rows])
+
+
+def test_the_sample_lies_beside_the_pairs_and_gives_nothing_away(sampled):
+    folder = sampled.directory("pairs") / FOLDER
+    sample = read_sample(sampled.directory("pairs"))
+    assert len(sample) == len({one.pair_id for one in sample}) == 12
+    assert sum(1 / one.p_drawn for one in sample) == pytest.approx(40, rel=0.35)
+    assert {one.is_chosen_first for one in sample} == {True, False}
+    rows = pq.read_table(folder / SAMPLE).to_pylist()
+    assert {row["verdict"] for row in rows} == {"kept"}
+    assert {row["slice"] for row in rows} == {"north", "south"}
+    page = (folder / PAGE).read_text()
+    assert "<script>alert" not in page
+    assert "an &lt;b&gt;answer" in page
+    assert "chosen" not in page
+    assert "rejected" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert page.count("<fieldset") == 12
+    sheet = list(csv.DictReader((folder / SHEET).open()))
+    assert {row["pair_id"] for row in sheet} == {one.pair_id for one in sample}
+    assert {row["answer"] for row in sheet} == {""}
+
+
+def test_the_pages_own_script_is_the_one_that_its_policy_names(sampled):
+    import base64
+    import hashlib
+    import re
+
+    page = (sampled.directory("pairs") / FOLDER / PAGE).read_text()
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
+    named = re.search(r"script-src 'sha256-([^']+)'", page)
+    assert script is not None
+    assert named is not None
+    digest = hashlib.sha256(script.group(1).encode()).digest()
+    assert named.group(1) == base64.b64encode(digest).decode()
+
+
+def test_no_sample_of_nothing(tmp_path):
+    pq.write_table(pairs_to_table([replace(GOOD, verdict="rejected")]), tmp_path / "0.parquet")
+    assert write_sample(tmp_path, AuditSample(size=5), seed=0) == 0
+    pq.write_table(pairs_to_table([GOOD]), tmp_path / "0.parquet")
+    assert write_sample(tmp_path, AuditSample(size=0), seed=0) == 0
+    assert read_sample(tmp_path) == []
+    assert write_sample(tmp_path, AuditSample(size=5), seed=0) == 1
+
+
+class SilentRun:
+    """Takes what a stage logs."""
+
+    def log_artifact(self, path):
+        self.path = path
+
+
+def audited(at: Round, *sheets: Path) -> Round:
+    settings = HumanAudit(sheets=[str(one) for one in sheets], num_resamples=100)
+    return Round(at.recipe.model_copy(update={"human_audit": settings}), at.number)
+
+
+def test_filled_sheets_become_findings_and_a_section_of_the_report(sampled, tmp_path):
+    paths = [tmp_path / "ann.csv", tmp_path / "ben.csv"]
+    answer(sampled, paths[0], "ann", right=12)
+    answer(sampled, paths[1], "ben", right=6)
+    at = audited(sampled, *paths)
+    assert BY_PEOPLE.plan(at).rows == "2 sheet(s)"
+    assert [parent.role for parent in BY_PEOPLE.parents(at)] == ["pairs", "sheet", "sheet"]
+    directory = at.directory("human_audit")
+    directory.mkdir(parents=True)
+    outcome = BY_PEOPLE.make(at, directory, SilentRun())
+    assert outcome.counts == {
+        "sampled": 12,
+        "answered": 12,
+        "answers": 24,
+        "unclear": 0,
+        "people": 2,
+    }
+    # Half of the pairs are right by both and half by one of two; weights move it from 0.75.
+    assert 0.6 < outcome.figures["precision"] < 0.9
+    assert outcome.figures["precision_low"] < outcome.figures["precision"]
+    assert outcome.figures["seconds_per_look"] == 2.0
+    found = results.read(directory / results.HUMAN_AUDIT, results.HumanAudit)
+    assert found is not None
+    assert found.people == ("ann", "ben")
+    assert json.loads((directory / results.HUMAN_AUDIT).read_text())["num_sampled"] == 12
+    page = render(collect(at))
+    assert "Human audit" in page
+    assert "Krippendorff&#39;s alpha" in page
+    assert "precision, north" in page
+    assert "Human audit" not in render(collect(Round(at.recipe, 2)))
+
+
+def test_a_faulty_audit_says_what_to_do(sampled, tmp_path):
+    with pytest.raises(InputError, match=r"human_audit\.sheets: names no file"):
+        BY_PEOPLE.plan(sampled)
+    with pytest.raises(SheetError, match=r"none\.csv: no such sheet"):
+        BY_PEOPLE.plan(audited(sampled, tmp_path / "none.csv"))
+    path = tmp_path / "ann.csv"
+    answer(sampled, path, "ann", right=3)
+    twice = tmp_path / "again.csv"
+    twice.write_text(path.read_text())
+    with pytest.raises(SheetError, match=r"'ann' has answered pair .* in .*ann\.csv already"):
+        BY_PEOPLE.make(audited(sampled, path, twice), tmp_path, SilentRun())
+    path.write_text("pair_id,answer,annotator\n")
+    with pytest.raises(SheetError, match="hold no answer"):
+        BY_PEOPLE.make(audited(sampled, path), tmp_path, SilentRun())
+    (sampled.directory("pairs") / FOLDER / SAMPLE).unlink()
+    with pytest.raises(InputError, match="has no audit sample"):
+        BY_PEOPLE.make(audited(sampled, path), tmp_path, SilentRun())
+
+
+def test_examples_are_the_first_that_are_not_shown_elsewhere_however_many_there_are(finished):
+    directory = finished.directory("pairs")
+    for path in data_files(directory):
+        path.unlink()
+    reasons = [("unsafe: a",), ("unsafe: b", "thin margin: 0.1"), ("thin margin: 0.2",), ()]
+    pairs = [
+        replace(kept_pair(n), objections=one, verdict="rejected" if one else "kept")
+        for n, one in enumerate(reasons * 60)
+    ]
+    pq.write_table(pairs_to_table(pairs[100:]), directory / "0.parquet")
+    pq.write_table(pairs_to_table(pairs[:100]), directory / "1.parquet")
+    verdicts, counted, examples = _pairs(finished, {"pairs": read_manifest(directory)})
+    assert verdicts == {"rejected": 180, "kept": 60}
+    assert counted == {"unsafe": 120, "thin margin": 120}
+    shown = {one.title: [example.pair_id for example in one.examples] for one in examples}
+    assert {one.title: one.num for one in examples} == {
+        "kept": 60,
+        "unsafe": 120,
+        "thin margin": 120,
+    }
+    first = sorted(one.pair_id for one in pairs if not one.objections)
+    assert shown["kept"] == first[:6]
+    thin = sorted(one.pair_id for one in pairs if any("thin" in text for text in one.objections))
+    assert shown["thin margin"] == thin[:3]
+    unsafe = sorted(one.pair_id for one in pairs if any("safe" in text for text in one.objections))
+    assert shown["unsafe"] == [one for one in unsafe if one not in thin[:3]][:3]
+
+
+def test_the_report_counts_objections_by_slice(finished):
+    survey = survey_pairs(finished.directory("pairs"))
+    results.write(finished.directory("pairs") / results.SLICES, survey.slices())
+    page = render(collect(finished))
+    assert "n = &lt;b&gt;" in page
+    assert "By slice" in page

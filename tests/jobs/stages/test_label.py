@@ -1,0 +1,102 @@
+"""Label rows that people bring while the loop goes on."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.datasets.reading import read_table
+from jobs.rounds.workspace import InputError, Round, complete
+from jobs.stages.label import STAGE
+from schemas import manifest
+from schemas.arrow import LABELS, labels_from_table, labels_to_table
+from schemas.manifest import Manifest
+from schemas.recipe import Recipe
+from schemas.rows import Label, Media, Prompt
+
+PICTURE = Media(b"x", 1, 1)
+
+
+def put(path: Path, *ids: str, annotator: str = "ann") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [Label(one, Prompt.of(one), annotator, PICTURE, points=3) for one in ids]
+    pq.write_table(labels_to_table(rows), path)
+
+
+@pytest.fixture
+def rounds(recipe: Recipe, tmp_path: Path) -> list[Round]:
+    put(tmp_path / "given.parquet", "a", "b")
+    (tmp_path / "inbox").mkdir()
+    plain = recipe.model_dump()
+    plain["labels"] = {
+        "path": str(tmp_path / "given.parquet"),
+        "inbox": str(tmp_path / "inbox"),
+    }
+    made = Recipe.model_validate(plain)
+    return [Round(made, number) for number in (1, 2, 3)]
+
+
+def make(at: Round) -> Manifest:
+    """As `run_stage` does it, without a tracker."""
+    directory = at.directory("labels")
+    directory.mkdir(parents=True)
+    parents, settings = STAGE.parents(at), STAGE.settings(at)
+    found = STAGE.make(at, directory, None)  # type: ignore[arg-type]
+    made = Manifest(
+        at.address("labels"),
+        "labels",
+        manifest.fingerprint("labels", settings, parents),
+        str(found.digest),
+        (*parents, *found.parents),
+        settings,
+        dict(found.counts),
+        files=found.files,
+    )
+    complete(directory, made)
+    return made
+
+
+def ids(at: Round) -> list[str]:
+    return [one.label_id for one in labels_from_table(read_table(at.directory("labels"), LABELS))]
+
+
+def test_each_round_takes_in_what_is_new(rounds, tmp_path):
+    inbox = tmp_path / "inbox"
+    first = make(rounds[0])
+    assert ids(rounds[0]) == ["a", "b"]
+    assert first.counts == {"labels": 2, "pairs": 0, "points": 2, "inbox": 0}
+
+    put(inbox / "monday.parquet", "c", "b")  # b is known already
+    put(inbox / "late" / "part.parquet", "d")
+    (inbox / "late" / manifest.FILE).write_bytes(
+        manifest.to_bytes(Manifest("late@1", "labels", "f", "dd", (), {}))
+    )
+    put(inbox / "unfinished" / "part.parquet", "e")  # no manifest yet
+    (inbox / "notes.txt").write_text("not labels")
+    second = make(rounds[1])
+    assert ids(rounds[1]) == ["d", "c"]
+    assert second.counts["inbox"] == 2
+    assert [one.role for one in second.parents] == ["labels", "inbox", "inbox"]
+    assert second.parents[1].digest == "dd"
+
+    third = make(rounds[2])
+    assert ids(rounds[2]) == []
+    assert third.counts == {"labels": 0, "pairs": 0, "points": 0, "inbox": 0}
+
+
+def test_what_comes_later_does_not_contradict_a_finished_round(rounds, tmp_path):
+    made = make(rounds[0])
+    put(tmp_path / "inbox" / "monday.parquet", "c")
+    at = rounds[0]
+    again = manifest.fingerprint("labels", STAGE.settings(at), STAGE.parents(at))
+    assert again == made.fingerprint
+
+
+def test_an_inbox_that_cannot_be_used_is_named_before_work(rounds, tmp_path):
+    (tmp_path / "inbox" / "bad.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(InputError, match=r"labels\.inbox: .*bad\.parquet: cannot be read"):
+        STAGE.plan(rounds[0])
+    (tmp_path / "inbox" / "bad.parquet").unlink()
+    (tmp_path / "inbox").rmdir()
+    with pytest.raises(InputError, match=r"labels\.inbox: .*inbox: no such directory"):
+        STAGE.plan(rounds[0])

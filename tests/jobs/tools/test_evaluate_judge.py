@@ -1,0 +1,187 @@
+"""A judge on benchmarks: the oracle of the sandbox stands in, which knows the right answers."""
+
+import json
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from actors.refs import ORACLE
+from factory.evaluation.judge_report import AFTER, MACRO, as_text, estimate_of, report
+from factory.judging.fitting import fit
+from factory.media.pictures import encode_png
+from factory.sandbox.drawing import draw
+from factory.sandbox.world import parse, sample_captions
+from jobs import evaluate_judge
+from jobs.pipelines.opinions import OPINIONS_FILE, read_opinions
+from jobs.rounds.tracking import Tracker
+from schemas import manifest, results
+from schemas.rows import Duel, Opinion, Score
+
+CAPTIONS = sample_captions(7, seed=3)
+
+
+def right(caption: str) -> bytes:
+    return encode_png(draw(parse(caption), random.Random(1)))
+
+
+def benchmark(path: Path) -> Path:
+    """Six pairs, right against wrong, one of them voted for the wrong side; one tie."""
+    rows = []
+    for n, caption in enumerate(CAPTIONS[:6]):
+        sides = {"left": right(caption), "right": right(CAPTIONS[n + 1])}
+        vote = "leftvote"
+        if n % 2:
+            sides, vote = {"left": sides["right"], "right": sides["left"]}, "rightvote"
+        if n == 5:
+            vote = "leftvote"  # of a person who clicked wrongly
+        rows.append(
+            {"prompt": caption, "vote_type": vote, **{f"{k}_image": v for k, v in sides.items()}}
+        )
+    same = right(CAPTIONS[6])
+    rows.append(
+        {"prompt": CAPTIONS[6], "vote_type": "tievote", "left_image": same, "right_image": same}
+    )
+    rows.append({**rows[0], "left_image": b"broken"})
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.slow
+def test_a_benchmark_is_measured_once_and_told_again(
+    tmp_path: Path, local_ray: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = benchmark(tmp_path / "bench.parquet")
+    command = ["--format=genai-bench", f"--file={path}", f"--judge={ORACLE}", "--slice=vote"]
+    command.append(f"root={tmp_path / 'run'}")
+    assert evaluate_judge.main(command) == 0
+    out = tmp_path / "run" / "data" / "benchmark-genai-bench@1"
+    made = manifest.read(out)
+    assert made is not None
+    assert made.counts == {"labels": 7, "pairs": 7, "points": 0, "invalid": 0, "unusable_rows": 1}
+    found = results.read(out / results.AGREEMENT, results.JudgeReport)
+    assert found is not None
+    diff, tau = (
+        estimate_of(found, "accuracy without ties"),
+        estimate_of(found, "accuracy with ties"),
+    )
+    assert diff is not None
+    assert tau is not None
+    assert (diff.value, diff.num_invalid) == (pytest.approx(5 / 6), 0)
+    assert tau.value == pytest.approx(6 / 7)
+    by_score = estimate_of(found, "score accuracy with ties by threshold")
+    assert by_score is not None
+    assert by_score.value == pytest.approx(6 / 7)
+    assert [one.name for one in found.slices] == [
+        "all",
+        "vote: leftvote",
+        "vote: rightvote",
+        "vote: tievote",
+    ]
+    assert len(read_opinions(out / OPINIONS_FILE)) == 7
+    tracker = Tracker("laptop", tmp_path / "run")
+    (run,) = tracker.client.search_runs(
+        [tracker.experiment_id], "tags.`factory.stage` = 'evaluate_judge-genai-bench'"
+    )
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["accuracy_without_ties"] == pytest.approx(5 / 6)
+    assert run.data.metrics["unusable_rows"] == 1
+    assert run.data.params["format"] == "genai-bench"
+    first = capsys.readouterr().out
+    assert "1 row(s) unusable" in first
+    assert evaluate_judge.main(command) == 0
+    again = capsys.readouterr().out
+    assert "complete already" in again
+    assert as_text(found) in again
+    assert evaluate_judge.main([*command, "seed=7"]) == 2
+    assert "seed: 0 -> 7" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_would_be_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = benchmark(tmp_path / "bench.parquet")
+    pq.write_table(pq.read_table(path).slice(0, 7), path)
+    command = ["--format=genai-bench", f"--file={path}", f"--judge={ORACLE}", "--dry-run"]
+    assert evaluate_judge.main([*command, f"root={tmp_path / 'run'}"]) == 0
+    assert "7 label(s) of the first rows" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--file=absent.parquet"], "judge@1 is not complete; run `python -m jobs.train_judge`"),
+        (["--file=absent.parquet", "--judge=absent/no/model"], "--judge: no model at"),
+        (["--file=absent.parquet", f"--judge={ORACLE}"], "absent.parquet: no such file"),
+        (["--format=hpd", "--file=absent.json", f"--judge={ORACLE}"], "absent.json: no such file"),
+    ],
+)
+def test_a_missing_input_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], fault: str
+) -> None:
+    assert evaluate_judge.main([*arguments, f"root={tmp_path / 'run'}"]) == 2
+    assert fault in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------------------- report
+
+
+def opinion(n: int, task: str, preference: str, p: float | None) -> Opinion:
+    error = "broken media" if p is None else None
+    first = float("nan") if p is None else p
+    duels = (
+        Duel("0", "1", "j@1", first, 1 - first, 0.0, error),
+        Duel("1", "0", "j@1", 1 - first, first, 0.0, error),
+    )
+    return Opinion(f"l{n}", f"p{n}", task, {"kind": task[:5]}, "j@1", preference, None, (), duels)  # type: ignore[arg-type]
+
+
+def test_calibrated_figures_leave_out_what_was_fitted_on() -> None:
+    opinions = [opinion(n, "image_generation", "first", 0.8) for n in range(60)]
+    calibration = fit(opinions[:40], "temperature", 0.9)
+    made = report(opinions, "j@1", "labels", calibration, num_resamples=20)
+    claimed = estimate_of(made, "calibration error")
+    calibrated = estimate_of(made, "calibration error" + AFTER)
+    assert claimed is not None
+    assert calibrated is not None
+    assert (claimed.num, calibrated.num) == (60, 20)
+    assert [one.num for one in made.slices[0].calibrated] == [20]
+    alone = report(opinions[:40], "j@1", "labels", calibration, num_resamples=20)
+    nothing = estimate_of(alone, "calibration error" + AFTER)
+    assert nothing is not None
+    assert (nothing.value, nothing.num) == (None, 0)
+
+
+def test_a_report_tells_tasks_apart_and_the_invalid_beside() -> None:
+    opinions = [opinion(n, "image_generation", "first", 0.8) for n in range(6)]
+    opinions += [opinion(n, "video_generation", "second", 0.8) for n in range(6, 8)]
+    opinions.append(opinion(8, "video_generation", "second", None))
+    opinions.append(
+        Opinion(
+            *("s", "p9", "image_generation", {}, "j@1", None, 3),
+            scores=(Score("0", "j@1", 3.0, 0.5),),
+        )
+    )
+    made = report(opinions, "j@1", "some labels", tags=["kind"], num_resamples=50)
+    assert [one.name for one in made.slices] == [
+        "all",
+        "image_generation",
+        "video_generation",
+        "kind: ",
+        "kind: image",
+        "kind: video",
+    ]
+    overall, macro = estimate_of(made, "accuracy without ties"), estimate_of(made, MACRO)
+    assert overall is not None
+    assert macro is not None
+    assert (overall.value, overall.num, overall.num_invalid) == (0.75, 8, 1)
+    assert (macro.value, macro.note) == (0.5, "mean of 2 tasks")
+    video = estimate_of(made, "invalid rate", "video_generation")
+    assert video is not None
+    assert video.value == pytest.approx(1 / 3)
+    assert json.loads(json.dumps(as_text(made)))
+    assert "accuracy without ties" in as_text(made)
