@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from actors.storage import configure
-from schemas.recipe import Recipe, RecipeError, load
+from schemas.recipe import Recipe, RecipeError
+from schemas.recipe_file import load
 
 LAPTOP = Path(__file__).parent / "recipes" / "laptop.yaml"
 

@@ -18,7 +18,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from actors.storage import is_remote
 from factory.labels.registry import FORMATS
 from jobs import cli
 from schemas.recipe import Recipe
@@ -31,50 +30,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate the judge."""
     arguments = cli.parser("evaluate_judge", __doc__ or "")
     arguments.formatter_class = argparse.RawDescriptionHelpFormatter
-    arguments.add_argument(
+    cli.add_judge(arguments)
+    add = arguments.add_argument
+    add(
         "--format",
         choices=(OWN, *FORMATS),
         default=OWN,
         metavar="FORMAT",
         help=f"{OWN} (label rows, the default), {', '.join(FORMATS)}",
     )
-    arguments.add_argument(
-        "--file",
-        action="append",
-        required=True,
-        metavar="PATH",
-        help="of the benchmark; may be given several times",
-    )
-    arguments.add_argument(
-        "--media", type=Path, metavar="DIRECTORY", help="where the media lie that rows name"
-    )
-    cli.add_judge(arguments)
-    arguments.add_argument(
-        "--slice", action="append", default=[], metavar="TAG", help="report on each of its values"
-    )
-    arguments.add_argument(
-        "--out", type=Path, metavar="DIRECTORY", help="other than the default; NAME@VERSION"
-    )
+    add("--file", action="append", required=True, metavar="PATH", help="of it; one or several")
+    add("--media", type=Path, metavar="DIRECTORY", help="where the media lie that rows name")
+    add("--slice", action="append", default=[], metavar="TAG", help="report on each of its values")
+    add("--out", type=Path, metavar="DIRECTORY", help="other than the default; NAME@VERSION")
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
-        from jobs.benchmarking import Benchmark, evaluate_judge, print_plan
-        from jobs.rounds.workspace import InputError, Round
+        from jobs.tools.evaluate_judge import run
 
-        at = Round(recipe, given.round)
-        benchmark = Benchmark(
-            FORMATS.get(given.format),
-            tuple(given.file),
-            given.media,
-            given.judge,
-            tuple(given.slice),
-        )
-        if given.out is None and is_remote(recipe.root):
-            raise InputError("--out: give a local directory; the root of the recipe is on S3")
-        out = given.out or Path(recipe.root, "data", f"benchmark-{given.format}@{given.round}")
-        if given.dry_run:
-            print_plan(benchmark, at, out)
-        else:
-            evaluate_judge(benchmark, at, out)
+        run(recipe, given)
 
     return cli.run(arguments, work, argv)
 

@@ -36,21 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
-        from jobs.on_the_spot import as_json, as_text, judge, read_case
-        from jobs.pipelines.models import named_judge
-        from jobs.rounds.workspace import InputError, Round
+        from jobs.tools.judge import run
 
-        files = given.image or given.video
-        if bool(given.answer) != (given.question is not None):
-            raise InputError("--answer: a question has at least one, and a caption none")
-        text = given.question if given.caption is None else given.caption
-        case = read_case(files, text, given.answer, is_video=bool(given.video))
-        ref, model = named_judge(given.judge, Round(recipe, given.round))
-        if given.dry_run:
-            print(f"{len(case.candidates)} candidate(s) of {case.prompt.task}, by {model.address}")
-            return
-        found = judge(ref.load(), case)
-        print(as_json(found) if given.json else as_text(found))
+        run(recipe, given)
 
     return cli.run(arguments, work, argv)
 

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Sequence
 
 from jobs import cli
-from jobs.stages.run import run_loop
 from schemas.recipe import Recipe
 
 
@@ -24,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = cli.parser("loop", "Run the closed loop for the recipe's number of rounds.")
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
+        from jobs.stages.run import run_loop
+
         run_loop(recipe, dry_run=given.dry_run)
 
     return cli.run(arguments, work, argv)

@@ -21,7 +21,8 @@ from jobs.rounds.tracking import Tracker
 from jobs.rounds.workspace import MAKERS, Round
 from schemas import manifest, results
 from schemas.arrow import PAIRS, pairs_from_table
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 
 LAPTOP = "jobs/recipes/laptop.yaml"
 TIMEOUT_S = 1800  # of a busy machine

@@ -26,7 +26,8 @@ from factory.prompts import MAX_CHARACTERS, PromptsError, read_prompts
 from schemas import manifest
 from schemas.arrow import IMAGE, PROMPTS, SchemaError, groups_from_table
 from schemas.manifest import ManifestError
-from schemas.recipe import Recipe, RecipeError, load
+from schemas.recipe import Recipe, RecipeError
+from schemas.recipe_file import load
 from schemas.rows import Preference
 
 FUZZ = settings(

@@ -31,7 +31,8 @@ from jobs.rounds.lineage import directory_of
 from schemas import manifest as manifests
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
-from schemas.recipe import Recipe, without_credentials
+from schemas.recipe import Recipe
+from schemas.recipe_file import without_credentials
 from schemas.results import curve_values
 
 # MLflow's limits on one request: metrics, and params or tags.

@@ -27,7 +27,7 @@ from typing import Any
 
 from actors.storage import explained, is_remote
 from schemas.places import Place
-from schemas.recipe import without_credentials
+from schemas.recipe_file import without_credentials
 
 _LOGGER = logging.getLogger("preference_factory.run")
 _LOGGER.setLevel(logging.INFO)

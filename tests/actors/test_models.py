@@ -21,7 +21,8 @@ from actors.trainers.judge import JudgeLearner, JudgeTask, LossWeights
 from factory.judging.specification import DEFAULT
 from factory.ranking import Bracket, Match, Paper, Pointwise, Ring, RoundRobin, Strategy
 from schemas.arrow import labels_to_table
-from schemas.recipe import Lora, load
+from schemas.recipe import Lora
+from schemas.recipe_file import load
 from schemas.rows import Candidate, Duel, Group, Label, Media, Prompt, Score
 
 RECIPE = load("jobs/recipes/laptop.yaml")

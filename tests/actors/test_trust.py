@@ -19,7 +19,8 @@ from actors.trainers.judge import JudgeTask
 from actors.trust import UntrustedCodeError
 from factory.alignment.losses import Objective
 from factory.judging.specification import DEFAULT
-from schemas.recipe import Answering, GeneratorSpec, JudgeSpec, load
+from schemas.recipe import Answering, GeneratorSpec, JudgeSpec
+from schemas.recipe_file import load
 
 RECIPE = load("jobs/recipes/laptop.yaml")
 JUDGE, PIPELINE = RECIPE.judge.path, RECIPE.generator.path

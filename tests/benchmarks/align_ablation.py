@@ -30,7 +30,8 @@ from jobs.rounds.workspace import Round
 from jobs.stages.run import run_stages
 from schemas import manifest, results
 from schemas.arrow import groups_to_table
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from schemas.rows import Duel
 
 #: Name of the arm -> how its pairs come about.

@@ -101,7 +101,8 @@ def _speeds(num_steps: int, batch: int) -> dict[int, list[float]]:
     from factory.alignment.losses import Objective
     from jobs import cli
     from jobs.session.ray_session import ray_session
-    from schemas.recipe import Training, load
+    from schemas.recipe import Training
+    from schemas.recipe_file import load
     from tests.benchmarks.align_step import save_pipeline, some_pairs
 
     found: dict[int, list[float]] = {1: [], 2: []}

@@ -24,10 +24,11 @@ from pathlib import Path
 from factory.sandbox.oracle_judge import NAME as ORACLE
 from jobs import cli
 from jobs.rounds.workspace import Round
-from jobs.sandbox import QUESTIONS, write_questions
 from jobs.stages.run import run_loop
+from jobs.tools.sandbox import QUESTIONS, write_questions
 from schemas import results
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from schemas.results import Estimate
 from schemas.rows import seed_of
 

@@ -35,7 +35,7 @@ from jobs.session.ray_session import ray_session
 from jobs.stages.run import run_loop
 from schemas import results
 from schemas.arrow import PAIRS, pairs_from_table
-from schemas.recipe import load
+from schemas.recipe_file import load
 from schemas.rows import Group
 
 _NUM_CANDIDATES = 4

@@ -150,7 +150,8 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
     from jobs.pages.audit_sample import write_sample
     from jobs.pipelines.curation import run_curation, survey_pairs
     from jobs.session.ray_session import ray_session
-    from schemas.recipe import AuditSample, Objections, load
+    from schemas.recipe import AuditSample, Objections
+    from schemas.recipe_file import load
 
     recipe = load("jobs/recipes/laptop.yaml", [f"num_cpus={cpus}"])
     directory = groups.with_name(f"pairs-{num}")

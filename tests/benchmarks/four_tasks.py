@@ -46,7 +46,8 @@ from factory.statistics.metrics import expected_calibration_error, spearman
 from jobs.rounds.workspace import Round
 from jobs.stages.run import run_stages
 from schemas.arrow import labels_to_table
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from schemas.rows import Candidate, Label, Preference, Prompt, Task
 
 RECIPE = "jobs/recipes/four_tasks.yaml"

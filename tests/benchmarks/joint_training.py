@@ -30,7 +30,8 @@ from actors.trainers.loop import Plan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine
 from factory.statistics.intervals import clustered_bootstrap
 from jobs.pipelines.judge_training import judge_task
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from schemas.rows import Task, seed_of
 from tests.benchmarks.four_tasks import (
     RECIPE,

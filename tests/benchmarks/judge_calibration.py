@@ -41,7 +41,7 @@ from jobs.session.ray_session import ray_session
 from jobs.stages.label import annotators_of, simulate_labels
 from jobs.stages.run import run_stages
 from schemas.arrow import groups_from_table, labels_to_table
-from schemas.recipe import load
+from schemas.recipe_file import load
 from schemas.rows import Label
 
 _NUM_CANDIDATES = 4

@@ -52,7 +52,7 @@ from jobs import cli
 from jobs.datasets.reading import read_groups
 from jobs.rounds.workspace import Round
 from jobs.stages.run import run_stages
-from schemas.recipe import load
+from schemas.recipe_file import load
 from schemas.rows import Candidate, Duel, Group, Preference, Prompt
 
 Match = tuple[int, int]

@@ -35,7 +35,7 @@ from jobs.pipelines.models import judge_ref
 from jobs.rounds.workspace import Round
 from jobs.stages.run import run_stages
 from schemas import results
-from schemas.recipe import load
+from schemas.recipe_file import load
 from schemas.rows import Group
 from tests.benchmarks.closed_loop import compared
 

@@ -40,7 +40,8 @@ from jobs.rounds.workspace import Round
 from jobs.stages.run import run_stages
 from schemas import results
 from schemas.arrow import labels_to_table
-from schemas.recipe import GeneratorSpec, load
+from schemas.recipe import GeneratorSpec
+from schemas.recipe_file import load
 from schemas.rows import Label, Prompt
 
 OVERRIDES = ("labels.num_candidates=3", "train_judge.num_steps=80")

@@ -27,7 +27,8 @@ from typing import Any
 from factory.prompts import PromptsFile
 from jobs.pipelines.groups import Throughput, run_pipeline
 from jobs.session.ray_session import ray_session
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from tests.stubs import Ref, StubGenerator
 
 

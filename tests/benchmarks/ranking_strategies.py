@@ -60,7 +60,8 @@ from jobs import cli
 from jobs.datasets.reading import read_groups
 from jobs.rounds.workspace import Round
 from jobs.stages.run import run_stages
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from schemas.rows import Candidate, Group
 from tests.factory.simulated import SimulatedJudge, play
 

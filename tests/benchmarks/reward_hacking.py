@@ -51,7 +51,8 @@ from jobs.rounds.workspace import Model, Round
 from jobs.stages.align import trainer
 from jobs.stages.evaluate import decide
 from schemas.arrow import pairs_to_table
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from schemas.results import Decision
 from schemas.rows import Group, Pair, Prompt, Score, seed_of
 

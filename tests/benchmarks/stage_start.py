@@ -38,7 +38,8 @@ from factory.prompts import read_prompts
 from factory.ranking import Bracket
 from jobs.pipelines.groups import Throughput, run_pipeline
 from jobs.session.ray_session import ray_session
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from schemas.rows import Prompt
 from tests.stubs import Listed, Ref, StubGenerator, StubJudge
 

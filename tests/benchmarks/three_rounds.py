@@ -27,7 +27,7 @@ from jobs.rounds.history import rounds_so_far
 from jobs.rounds.workspace import Round
 from jobs.stages.run import run_loop
 from schemas import results
-from schemas.recipe import load
+from schemas.recipe_file import load
 from schemas.results import Estimate, Evaluation
 
 OVERRIDES = (

@@ -17,7 +17,8 @@ from unittest import mock
 
 from actors import storage
 from schemas import manifest
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from tests.stubs import Ref, StubGenerator, StubJudge
 
 #: Modules that the server of forks loads once.

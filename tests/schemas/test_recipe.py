@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from schemas.recipe import RecipeError, load
+from schemas.recipe import RecipeError
+from schemas.recipe_file import load
 
 LAPTOP = Path("jobs/recipes/laptop.yaml")
 

@@ -18,7 +18,8 @@ from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import Throughput, make_groups, run_pipeline
 from jobs.session.run_log import run_log
 from schemas.arrow import GROUPS, groups_to_table
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from schemas.rows import Candidate, Group, Media, Prompt, Score
 from tests.stubs import Listed, Ref, StubGenerator, StubJudge
 

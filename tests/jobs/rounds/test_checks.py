@@ -18,7 +18,8 @@ from jobs.stages.localise import STAGE as LOCALISE
 from jobs.stages.produce import STAGE as PRODUCE
 from jobs.stages.run import STAGES
 from jobs.stages.train_judge import STAGE as TRAIN_JUDGE
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 
 BASE = "factory/sandbox/weights/base"
 OTHER = "factory/sandbox/weights/base4"

@@ -11,7 +11,7 @@ from jobs.pipelines.opinions import judge_labels
 from jobs.rounds.workspace import Round
 from jobs.session.run_log import run_log
 from schemas.arrow import groups_to_table, labels_to_table
-from schemas.recipe import load
+from schemas.recipe_file import load
 from schemas.rows import Group, Label, Prompt
 from tests.stubs import Ref, StubGenerator, StubJudge
 

@@ -13,7 +13,8 @@ from factory.alignment.weighting import Weighting
 from factory.generator_kinds import TASKS
 from jobs.stages.align import count_kept, kept_pairs, trainer
 from schemas.arrow import pairs_to_table
-from schemas.recipe import Answering, Lora, load
+from schemas.recipe import Answering, Lora
+from schemas.recipe_file import load
 from schemas.rows import Candidate, Pair, Prompt
 
 BASE = "factory/sandbox/weights/base"

@@ -15,10 +15,10 @@ from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import run_pipeline
 from jobs.pipelines.models import generator_ref
 from jobs.rounds.workspace import InputError, Round, champion
-from jobs.sandbox import write_questions
 from jobs.stages import align, evaluate, label, produce
+from jobs.tools.sandbox import write_questions
 from schemas.arrow import labels_from_table
-from schemas.recipe import load
+from schemas.recipe_file import load
 
 
 @pytest.fixture

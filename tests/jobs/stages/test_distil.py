@@ -21,7 +21,8 @@ from jobs.stages.distil import STAGE, verdict_rules
 from schemas import results
 from schemas.arrow import groups_to_table, labels_to_table
 from schemas.manifest import Manifest
-from schemas.recipe import Recipe, RecipeError, load
+from schemas.recipe import Recipe, RecipeError
+from schemas.recipe_file import load
 from schemas.rows import Candidate, Group, Media, Prompt
 from tests.jobs.stages.test_localise import labels
 from tests.jobs.stages.test_run import Books

@@ -18,7 +18,8 @@ from jobs.stages.localise import STAGE
 from schemas import manifest, results
 from schemas.arrow import labels_to_table
 from schemas.manifest import Manifest
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from schemas.rows import Label, Media, Prompt
 from tests.jobs.stages.test_run import Books
 

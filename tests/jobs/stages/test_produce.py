@@ -5,7 +5,8 @@ import pytest
 from jobs.pipelines.groups import pool_cpus, pool_gpus
 from jobs.rounds.workspace import Round
 from jobs.stages.produce import STAGE, _generators
-from schemas.recipe import RecipeError, load
+from schemas.recipe import RecipeError
+from schemas.recipe_file import load
 
 LAPTOP = "jobs/recipes/laptop.yaml"
 

@@ -11,11 +11,11 @@ from typing import ClassVar
 
 import pytest
 
-from jobs.rollback import roll_back
 from jobs.rounds.history import as_text, kept_in_a_row, rounds_so_far, write_summary
 from jobs.rounds.workspace import MAKERS, InputError, Round, champion
 from jobs.stages.base import Outcome, Plan
 from jobs.stages.run import STAGES, run_loop, run_stages
+from jobs.tools.rollback import roll_back
 from schemas import manifest, results
 from schemas.recipe import Recipe
 from schemas.results import Decision, Estimate, Evaluation, Finding

@@ -10,14 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from jobs import import_labels, importing
+from jobs import import_labels
 from jobs.datasets.labels import label_batches, label_files
 from jobs.datasets.reading import data_files
 from jobs.rounds.workspace import InputError, Round
 from jobs.stages.label import STAGE
+from jobs.tools import import_labels as importing
 from schemas import manifest
 from schemas.arrow import labels_from_table
-from schemas.recipe import load
+from schemas.recipe_file import load
 from schemas.rows import Label
 
 

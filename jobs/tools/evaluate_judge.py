@@ -6,6 +6,7 @@ here knows a format. What was judged once is kept: the same command prints the r
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from actors.storage import local_copy, place
+from actors.storage import is_remote, local_copy, place
 from factory.evaluation.judge_report import as_text, report
 from factory.judging.calibration import Calibration
-from factory.labels.registry import Format
-from jobs import importing
+from factory.labels.registry import FORMATS, Format
 from jobs.datasets.labels import label_files
-from jobs.importing import Import
 from jobs.pipelines.models import ENDPOINT, named_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.rounds.checks import check_cpus, check_writable, code_settings
@@ -27,9 +26,12 @@ from jobs.rounds.lineage import ADDRESS
 from jobs.rounds.tracking import Tracker
 from jobs.rounds.workspace import InputError, Model, Round, complete
 from jobs.session.ray_session import ray_session
+from jobs.tools import import_labels as importing
+from jobs.tools.import_labels import Import
 from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
+from schemas.recipe import Recipe
 from schemas.results import JudgeReport
 from schemas.rows import Opinion
 
@@ -219,3 +221,26 @@ def _say_faults(opinions: Sequence[Opinion]) -> None:
     faults = Counter(fault for one in opinions if (fault := _fault(one)) is not None)
     for reason, num in faults.most_common(3):
         print(f"  {num} label(s) not judged: {reason:.200}", flush=True)
+
+
+def run(recipe: Recipe, given: argparse.Namespace) -> None:
+    """Measure the judge that the command line names, or say what would be done.
+
+    Raises:
+        InputError: as `evaluate_judge`.
+    """
+    at = Round(recipe, given.round)
+    benchmark = Benchmark(
+        FORMATS.get(given.format),
+        tuple(given.file),
+        given.media,
+        given.judge,
+        tuple(given.slice),
+    )
+    if given.out is None and is_remote(recipe.root):
+        raise InputError("--out: give a local directory; the root of the recipe is on S3")
+    out = given.out or Path(recipe.root, "data", f"benchmark-{given.format}@{given.round}")
+    if given.dry_run:
+        print_plan(benchmark, at, out)
+    else:
+        evaluate_judge(benchmark, at, out)

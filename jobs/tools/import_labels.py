@@ -9,6 +9,7 @@ else: a row may not name a path outside of it, and nothing is fetched.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import errno
 import itertools
@@ -27,7 +28,7 @@ import pyarrow.parquet as pq
 
 from factory.labels.draft import Scale, finish
 from factory.labels.record import LabelError, Record
-from factory.labels.registry import Format
+from factory.labels.registry import FORMATS, Format
 from factory.labels.streams import StreamError, objects, together
 from jobs.datasets.reading import data_files, row_batches
 from jobs.rounds.checks import check_writable
@@ -284,3 +285,77 @@ def _contradiction(directory: Path, made: Manifest, request: Import) -> str:
 
 def _say(counts: dict[str, int]) -> str:
     return ", ".join(f"{key} {value}" for key, value in counts.items() if value)
+
+
+FORMATS_IN_WORDS = "formats:\n" + "\n".join(
+    f"  {format.name}: {format.about}" for format in FORMATS.values()
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("format", choices=FORMATS, metavar="FORMAT", help="one of those below")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help=".parquet, .json, .jsonl or .csv"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIRECTORY", help="is to be named NAME@VERSION"
+    )
+    parser.add_argument(
+        "--media",
+        type=Path,
+        metavar="DIRECTORY",
+        help="where the media lie that rows name (default: beside the file)",
+    )
+    parser.add_argument(
+        "--heldout-share",
+        type=_share,
+        default=0.2,
+        metavar="SHARE",
+        help="of prompts, kept for measuring judges (default: 0.2)",
+    )
+    parser.add_argument(
+        "--scale",
+        type=_scale,
+        metavar="LOW:HIGH",
+        help="the judge's points, to which ratings are mapped (default: as they are)",
+    )
+    parser.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="write rows that cannot be used to _invalid.jsonl, and count them (default: stop)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="read a few rows of each file, write nothing"
+    )
+
+
+def run(given: argparse.Namespace) -> None:
+    """Import what the command line names, or say what would be."""
+    request = Import(
+        FORMATS[given.format],
+        tuple(given.files),
+        given.media,
+        given.heldout_share,
+        given.scale,
+        given.keep_going,
+    )
+    if given.dry_run:
+        check(request, given.out)
+    else:
+        import_labels(request, given.out)
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to 1")
+    return share
+
+
+def _scale(text: str) -> Scale:
+    low, _, high = text.partition(":")
+    scale = float(low), float(high)
+    if not scale[0] < scale[1]:
+        raise argparse.ArgumentTypeError(f"{text} is not LOW:HIGH with LOW below HIGH")
+    return scale

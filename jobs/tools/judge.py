@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +15,9 @@ from factory.media.pictures import MediaError
 from factory.prompts import PromptsError, check_text
 from factory.protocols import Explains, Judge
 from factory.ranking.matchups import Matchup, matchup
-from jobs.rounds.workspace import InputError
+from jobs.pipelines.models import named_judge
+from jobs.rounds.workspace import InputError, Round
+from schemas.recipe import Recipe
 from schemas.rows import Candidate, Duel, Media, Prompt, Score, Task
 
 
@@ -174,3 +177,22 @@ def as_json(found: Judgement) -> str:
 def _figures(met: Matchup) -> dict[str, Any]:
     wanted = ("p_first", "p_second", "p_tie", "logit", "is_flipped")
     return {"verdict": met.preference, **{name: asdict(met)[name] for name in wanted}}
+
+
+def run(recipe: Recipe, given: argparse.Namespace) -> None:
+    """Judge what the command line names and print it.
+
+    Raises:
+        InputError: files, words or a judge that cannot be used.
+    """
+    files = given.image or given.video
+    if bool(given.answer) != (given.question is not None):
+        raise InputError("--answer: a question has at least one, and a caption none")
+    text = given.question if given.caption is None else given.caption
+    case = read_case(files, text, given.answer, is_video=bool(given.video))
+    ref, model = named_judge(given.judge, Round(recipe, given.round))
+    if given.dry_run:
+        print(f"{len(case.candidates)} candidate(s) of {case.prompt.task}, by {model.address}")
+        return
+    found = judge(ref.load(), case)
+    print(as_json(found) if given.json else as_text(found))
