@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator, Seen, see_answer, see_clip, see_picture
-from factory.sandbox.gallery import CLIP_FRAMES, SIDE, imperfect_clip, plain, plain_clip
-from factory.sandbox.questions import ask
-from factory.sandbox.world import caption, parse, sample_scene
+from factory.sandbox.imperfect import CLIP_FRAMES, SIDE, imperfect_clip, plain, plain_clip
+from factory.sandbox.questions import QuestionError, ask, facts
+from factory.sandbox.world import CaptionError, caption, parse, sample_scene
 from schemas.rows import UNDERSTANDING, Label, Media, Prompt, Task, content_id, seed_of
 
 #: Frames a second of drawn clips.
@@ -137,3 +137,31 @@ def simulated_labels(
             )
         )
     return made
+
+
+class ForeignPromptError(ValueError):
+    """A prompt of which the sandbox does not know what is true."""
+
+
+def check_prompts(path: str, prompts: Iterable[Prompt]) -> None:
+    """Refuse prompts about which the oracle could say nothing.
+
+    Args:
+        path: of their file, for the message.
+        prompts: in the order of its rows.
+
+    Raises:
+        ForeignPromptError: neither a caption of the sandbox nor a question about one of its scenes.
+    """
+    for number, prompt in enumerate(prompts, start=1):
+        try:
+            if prompt.task not in UNDERSTANDING:
+                parse(prompt.text)
+            elif SCENE not in prompt.tags:
+                raise QuestionError(f"no tag {SCENE!r}, the caption of what is asked about")
+            else:
+                facts(parse(prompt.tags[SCENE]), prompt.text)
+        except (CaptionError, QuestionError) as error:
+            raise ForeignPromptError(
+                f"{path}: row {number}: {error}; evaluate.oracle: sandbox needs its own prompts"
+            ) from None

@@ -21,6 +21,7 @@ from factory.evaluation.comparison import Comparison, compare, grid, outputs
 from factory.evaluation.shift import Outputs
 from factory.judging.specification import SpecificationError, find
 from factory.prompts import PromptsFile
+from factory.sandbox.four_tasks import check_prompts
 from factory.statistics.intervals import Interval
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.bias import read_profile
@@ -35,7 +36,7 @@ from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import EndpointSpec
 from schemas.results import Decision, Evaluation
-from schemas.rows import UNDERSTANDING, Group, Prompt
+from schemas.rows import Group
 
 if TYPE_CHECKING:
     from actors.refs import EndpointRef, JudgeRef
@@ -59,7 +60,7 @@ class Evaluate:
                     f"{recipe.produce.prompts}: {prompt.text!r:.80}; held-out prompts must be new"
                 )
         if recipe.evaluate.oracle == "sandbox":
-            _check_sandbox(recipe.evaluate.prompts, heldout)
+            check_prompts(recipe.evaluate.prompts, heldout)
         if recipe.evaluate.endpoint is not None:
             _check_endpoint(recipe.evaluate.endpoint)
         if recipe.evaluate.heldout_judge is not None:
@@ -257,26 +258,6 @@ def _check_endpoint(spec: EndpointSpec) -> None:
         raise InputError(f"evaluate.endpoint: {error}") from None
     if spec.key_variable is not None and not os.environ.get(spec.key_variable):
         raise InputError(f"evaluate.endpoint: the environment has no {spec.key_variable}")
-
-
-def _check_sandbox(path: str, prompts: Sequence[Prompt]) -> None:
-    """The oracle knows the sandbox's captions and questions alone. Raises InputError."""
-    from factory.sandbox.four_tasks import SCENE
-    from factory.sandbox.questions import QuestionError, facts
-    from factory.sandbox.world import CaptionError, parse
-
-    for number, prompt in enumerate(prompts, start=1):
-        try:
-            if prompt.task not in UNDERSTANDING:
-                parse(prompt.text)
-            elif SCENE not in prompt.tags:
-                raise QuestionError(f"no tag {SCENE!r}, the caption of what is asked about")
-            else:
-                facts(parse(prompt.tags[SCENE]), prompt.text)
-        except (CaptionError, QuestionError) as error:
-            raise InputError(
-                f"{path}: row {number}: {error}; evaluate.oracle: sandbox needs its own prompts"
-            ) from None
 
 
 STAGE = Evaluate()

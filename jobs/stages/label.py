@@ -12,8 +12,6 @@ of the fingerprint; the manifest names it among the parents.
 
 from __future__ import annotations
 
-import itertools
-import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,8 +23,7 @@ import pyarrow.parquet as pq
 from actors.media_store import media_store
 from actors.storage import StorageError, arrow_path, explained, place
 from factory.prompts import PromptsFile
-from factory.sandbox.annotators import Annotator
-from factory.sandbox.four_tasks import Side, see
+from factory.sandbox.labels import annotators_of, simulate_labels
 from jobs.datasets.labels import label_batches, label_files
 from jobs.datasets.parts import write_file
 from jobs.datasets.reading import read_groups
@@ -47,8 +44,7 @@ from schemas.arrow import (
 )
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.recipe import Labels
-from schemas.rows import Group, Label, content_id, seed_of
+from schemas.rows import Label
 
 _FILE = "labels.parquet"
 _CANDIDATES = "_candidates"
@@ -158,74 +154,6 @@ class MakeLabels:
             for group in read_groups(candidates, settled.files)
             for label in simulate_labels(group, annotators, labels, at.recipe.seed)
         ]
-
-
-def annotators_of(labels: Labels, seed: int) -> list[Annotator]:
-    """The recipe's simulated annotators; each makes mistakes of their own."""
-    return [
-        Annotator(
-            name=spec.name,
-            noise=spec.noise,
-            error_rate=spec.error_rate,
-            tie_width=spec.tie_width,
-            biases={str(name): weight for name, weight in spec.biases.items()},
-            seed=seed_of("annotator", spec.name, seed),
-        )
-        for spec in labels.annotators
-    ]
-
-
-def simulate_labels(
-    group: Group, annotators: list[Annotator], labels: Labels, seed: int
-) -> list[Label]:
-    """Labels of one group by simulated annotators: some of its pairs, and points for each
-    candidate. Which pairs, and who looks at which, depend on the prompt and the seed alone. Of
-    candidates that are the same, as short answers often are, one is looked at.
-    """
-    prompt = group.prompt
-    rng = random.Random(seed_of("labels", prompt.prompt_id, seed))
-    is_heldout = rng.random() < labels.heldout_share
-    split: Any = "heldout" if is_heldout else "train"
-    sides = {(one.media, one.answer): one for one in group.candidates if one.error is None}
-    shown = list(sides.values())
-    seen = {one.candidate_id: see(prompt, Side(one.media, one.answer)) for one in shown}
-    pairs = list(itertools.permutations(shown, 2))
-    made = []
-    for first, second in rng.sample(pairs, min(labels.pairs_per_prompt, len(pairs))):
-        annotator = rng.choice(annotators)
-        key = content_id("label", first.candidate_id, second.candidate_id, annotator.full_name)
-        preference, why = annotator.prefer(seen[first.candidate_id], seen[second.candidate_id], key)
-        made.append(
-            Label(
-                key,
-                prompt,
-                annotator.full_name,
-                first.media,
-                second.media,
-                preference,
-                justification=why,
-                split=split,
-                first_answer=first.answer,
-                second_answer=second.answer,
-            )
-        )
-    for candidate in shown:
-        annotator = rng.choice(annotators)
-        key = content_id("points", candidate.candidate_id, annotator.full_name)
-        points, why = annotator.rate(seen[candidate.candidate_id], key)
-        made.append(
-            Label(
-                key,
-                prompt,
-                annotator.full_name,
-                candidate.media,
-                points=points,
-                justification=why,
-                split=split,
-                first_answer=candidate.answer,
-            )
-        )
-    return made
 
 
 def _inbox(folder: str | None) -> list[str]:

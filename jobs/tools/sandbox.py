@@ -114,7 +114,7 @@ def write_questions(path: Path, num: int, seed: int) -> None:
 def _train_generator(out: Path, seed: int, num_steps: int) -> None:
     import torch
 
-    from factory.sandbox.generator import train_generator
+    from actors.sandbox.generator import train_generator
 
     torch.set_num_threads(1)
 
@@ -132,7 +132,7 @@ def _train_clip_generator(out: Path, seed: int, num_steps: int, start_from: str 
     import torch
     from diffusers import DiffusionPipeline
 
-    from factory.sandbox.clip_generator import train_clip_generator
+    from actors.sandbox.clip_generator import train_clip_generator
 
     torch.set_num_threads(1)
 
@@ -153,8 +153,8 @@ def _pretrain_base(given: argparse.Namespace) -> None:
     import torch.distributed as dist
     from diffusers import DiffusionPipeline
 
-    from factory.sandbox.base_vlm import SPECIFICATION, Pretraining, build_processor, pretrain_base
-    from factory.sandbox.documents import Lessons
+    from actors.sandbox.base_vlm import SPECIFICATION, Pretraining, build_processor, pretrain_base
+    from actors.sandbox.lessons import Lessons
     from factory.sandbox.world import sample_captions
 
     torch.set_num_threads(1)

@@ -56,7 +56,7 @@ def t5_settings(tokenizer: Any) -> dict[str, int]:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
-    from factory.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
+    from actors.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
 
     torch.manual_seed(0)
     return build_tokenizer(MAX_PROMPT_TOKENS, closed=True)
@@ -65,7 +65,7 @@ def tokenizer() -> Any:
 @pytest.fixture(scope="session")
 def sandbox_pipeline(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Stable Diffusion with v-prediction, as the sandbox has it."""
-    from factory.sandbox import generator
+    from actors.sandbox import generator
 
     directory = tmp_path_factory.mktemp("pipeline") / "sandbox"
     generator.assemble(
@@ -87,7 +87,7 @@ def xl_pipeline(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> str
     )
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    from factory.sandbox import generator
+    from actors.sandbox import generator
 
     text = clip_config(tokenizer, 16)
     unet = UNet2DConditionModel(
@@ -124,7 +124,7 @@ def lcm_pipeline(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> st
     from diffusers import LatentConsistencyModelPipeline, LCMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel
 
-    from factory.sandbox import generator
+    from actors.sandbox import generator
 
     directory = tmp_path_factory.mktemp("pipeline") / "lcm"
     LatentConsistencyModelPipeline(
@@ -160,7 +160,7 @@ def sd3_pipeline(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> st
     )
     from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
-    from factory.sandbox import generator
+    from actors.sandbox import generator
 
     vae = generator.build_autoencoder()
     vae.register_to_config(shift_factor=0.1)
@@ -197,7 +197,7 @@ def flux_pipeline(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> s
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
     from transformers import CLIPTextModel, T5Config, T5EncoderModel
 
-    from factory.sandbox import generator
+    from actors.sandbox import generator
 
     vae = generator.build_autoencoder()
     vae.register_to_config(shift_factor=0.1)
@@ -272,7 +272,7 @@ def motion_pipeline(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) ->
     from diffusers import AnimateDiffPipeline, DDIMScheduler, UNetMotionModel
     from transformers import CLIPTextModel
 
-    from factory.sandbox import generator
+    from actors.sandbox import generator
 
     directory = tmp_path_factory.mktemp("pipeline") / "motion"
     AnimateDiffPipeline(

@@ -15,7 +15,7 @@ from factory.judging.by_scores import RaoKupper, RulesError
 from factory.judging.specification import JudgeSpecification, SpecificationError
 from factory.media.pictures import encode_png
 from factory.sandbox.four_tasks import drawn_cases
-from factory.sandbox.gallery import SIDE, imperfect
+from factory.sandbox.imperfect import SIDE, imperfect
 from factory.sandbox.world import caption, sample_scene
 from schemas.arrow import groups_to_table
 from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score

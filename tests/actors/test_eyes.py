@@ -17,7 +17,7 @@ from transformers import (
 
 from actors.judges.eyes import LlavaEyes
 from actors.judges.looks import Look
-from factory.sandbox.base_vlm import build_model, build_processor
+from actors.sandbox.base_vlm import build_model, build_processor
 
 TOWER = {
     "hidden_size": 16,

@@ -16,7 +16,7 @@ from factory.judging.specification import JudgeSpecification
 from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, drawn_cases, simulated_labels
-from factory.sandbox.gallery import SIDE, imperfect
+from factory.sandbox.imperfect import SIDE, imperfect
 from factory.sandbox.world import caption, sample_scene
 from schemas.arrow import labels_to_table
 from schemas.recipe import Lora, Training

@@ -38,6 +38,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 import factory.sandbox
+from actors.sandbox import generator
+from actors.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
 from actors.trainers.answers import AnswerDPO
 from actors.trainers.batches import Batches, Shard, in_order
 from actors.trainers.diffusion import DiffusionDPO
@@ -45,10 +47,8 @@ from actors.trainers.learning import Prepares
 from actors.trainers.loop import Plan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine, learning_rate
 from factory.alignment.losses import Objective
-from factory.sandbox import generator
 from factory.sandbox.drawing import draw
 from factory.sandbox.questions import ask
-from factory.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
 from factory.sandbox.world import caption, sample_scene
 from factory.statistics.intervals import bootstrap_of_sums, ratio
 from schemas.arrow import pairs_to_table

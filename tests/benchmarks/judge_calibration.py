@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from factory.evaluation.agreement import heard, measure
 from factory.judging.calibration import Calibration
 from factory.judging.fitting import fit, part
+from factory.sandbox.labels import annotators_of, simulate_labels
 from factory.statistics.intervals import Interval
 from jobs import cli
 from jobs.datasets.reading import data_files, row_batches
@@ -38,7 +39,6 @@ from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import judge_labels
 from jobs.rounds.workspace import Round
 from jobs.session.ray_session import ray_session
-from jobs.stages.label import annotators_of, simulate_labels
 from jobs.stages.run import run_stages
 from schemas.arrow import groups_from_table, labels_to_table
 from schemas.recipe_file import load

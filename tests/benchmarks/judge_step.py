@@ -24,6 +24,7 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
+from actors.sandbox import generator
 from actors.trainers.batches import Batches, Shard
 from actors.trainers.judge import JudgeTask, LossWeights
 from actors.trainers.learning import TrainTask
@@ -31,10 +32,9 @@ from actors.trainers.loop import Plan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine, learning_rate
 from factory.judging.specification import JudgeSpecification
 from factory.media.pictures import encode_png
-from factory.sandbox import generator
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, simulated_labels
-from factory.sandbox.gallery import imperfect
+from factory.sandbox.imperfect import imperfect
 from factory.sandbox.world import caption, sample_scene
 from schemas.arrow import labels_to_table
 from schemas.recipe import Training

@@ -144,7 +144,7 @@ def test_justifications_name_what_is_wrong(pairs):
 
 
 def test_justifications_keep_to_the_vocabulary(pairs):
-    from factory.sandbox.tokenizer import UNK, build_tokenizer
+    from actors.sandbox.tokenizer import UNK, build_tokenizer
 
     tokenizer = build_tokenizer(256, closed=False)
     unknown = tokenizer.convert_tokens_to_ids(UNK)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from actors.sandbox.gallery import drawn_clips
 from factory.sandbox.clip_oracle import (
     CLIP_TIE,
     compare_clip,
@@ -22,7 +23,6 @@ from factory.sandbox.drawing import (
     spoil_motion,
     spoil_scene,
 )
-from factory.sandbox.gallery import drawn_clips
 from factory.sandbox.world import Motion, Scene, Thing, sample_scene
 
 NUM = 24

@@ -7,7 +7,7 @@ import pytest
 from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator, Seen
 from factory.sandbox.four_tasks import SCENE, Side, drawn_cases, see, simulated_labels
-from factory.sandbox.gallery import SIDE, imperfect
+from factory.sandbox.imperfect import SIDE, imperfect
 from factory.sandbox.reasons import NO_FAULT, check_claims
 from factory.sandbox.world import caption, sample_scene
 from schemas.arrow import labels_from_table, labels_to_table

@@ -11,7 +11,7 @@ import pytest
 from factory.judging import by_scores
 from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator
-from factory.sandbox.gallery import imperfect
+from factory.sandbox.imperfect import imperfect
 from factory.sandbox.oracle_judge import OracleJudge
 from factory.sandbox.world import caption, sample_scene
 from jobs.pipelines.models import named_judge

@@ -28,22 +28,13 @@ from transformers import (
     SegformerConfig,
 )
 
+from actors.sandbox.document import IGNORED, PATCH
+from actors.sandbox.documents import FOLLOWING, REASON, STEADY, WATCHING
+from actors.sandbox.lessons import KIND_WEIGHTS, MIX, Batch, Lessons
+from actors.sandbox.spotting import Spotter
+from actors.sandbox.tokenizer import IMAGE, build_tokenizer
 from factory.judging.specification import DEFAULT, JudgeSpecification, TaskSpecification
-from factory.sandbox.documents import (
-    FOLLOWING,
-    IGNORED,
-    KIND_WEIGHTS,
-    MIX,
-    PATCH,
-    REASON,
-    STEADY,
-    WATCHING,
-    Batch,
-    Lessons,
-)
-from factory.sandbox.gallery import SIDE
-from factory.sandbox.spotting import Spotter
-from factory.sandbox.tokenizer import IMAGE, build_tokenizer
+from factory.sandbox.imperfect import SIDE
 from schemas.rows import Task
 
 MAX_CONTEXT = 512

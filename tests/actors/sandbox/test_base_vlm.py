@@ -12,8 +12,8 @@ import torch.multiprocessing as mp
 from torch import nn
 from transformers import LlavaForConditionalGeneration
 
-from factory.sandbox import gallery
-from factory.sandbox.base_vlm import (
+from actors.sandbox import gallery
+from actors.sandbox.base_vlm import (
     Pretraining,
     _average_gradients,
     _go_on_from,
@@ -25,8 +25,10 @@ from factory.sandbox.base_vlm import (
     build_processor,
     pretrain_base,
 )
-from factory.sandbox.documents import MIX, Batch, Document, Lessons, collate, reciting_document
-from factory.sandbox.spotting import Spotter, spots
+from actors.sandbox.document import Document
+from actors.sandbox.documents import reciting_document
+from actors.sandbox.lessons import MIX, Batch, Lessons, collate
+from actors.sandbox.spotting import Spotter, spots
 
 BASE = "factory/sandbox/weights/base4"
 

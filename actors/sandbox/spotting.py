@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from factory.sandbox.gallery import Series
+from actors.sandbox.gallery import Series
 from factory.sandbox.world import SHAPES
 
 #: Patches along a side.

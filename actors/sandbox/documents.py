@@ -14,42 +14,26 @@ sure where the oracle is not.
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
 from transformers import PreTrainedTokenizerFast
 
+from actors.sandbox.document import Document
+from actors.sandbox.gallery import ClipSeries, Series
+from actors.sandbox.tokenizer import EOS
 from factory.sandbox.clip_oracle import ClipMeasurement, Track, compare_clip
 from factory.sandbox.drawing import (
     CONTENT_DEFECTS,
-    Pixels,
     draw_clip,
     paths,
     spoil_motion,
     spoil_scene,
 )
-from factory.sandbox.gallery import (
-    CLIP_FRAMES,
-    SHOWN_FRAMES,
-    SIDE,
-    ClipSeries,
-    Series,
-    drawn,
-    drawn_clips,
-    generated,
-    plain,
-    soiled,
-)
+from factory.sandbox.imperfect import CLIP_FRAMES, SHOWN_FRAMES, SIDE, plain, soiled
 from factory.sandbox.oracle import Measurement, compare
 from factory.sandbox.questions import ask, check_answer, wrong_facts
 from factory.sandbox.reasons import (
@@ -59,8 +43,6 @@ from factory.sandbox.reasons import (
     reasons_of_two,
 )
 from factory.sandbox.sight import Blob
-from factory.sandbox.spotting import GRID, spots
-from factory.sandbox.tokenizer import EOS, IMAGE
 from factory.sandbox.world import (
     BACKGROUNDS,
     COLOURS,
@@ -71,14 +53,8 @@ from factory.sandbox.world import (
     caption,
     sample_scene,
 )
-from schemas.rows import Preference, seed_of
+from schemas.rows import Preference
 
-#: Side in px of what the base sees as one token.
-PATCH = SIDE // GRID
-TOKENS_PER_IMAGE = GRID**2
-IGNORED = -100
-#: What `collate` makes.
-Batch = dict[str, Tensor]
 #: Share of the checked captions that had an element changed: a caption that no one meant to draw.
 _RESTATED = 0.25
 #: Two pictures whose numbers of wrong elements differ by less are equally close to the caption.
@@ -96,107 +72,6 @@ WATCHING = tuple(f"{frame} colour shape thing colour shape" for frame in FOLLOWI
 #: to go straight.
 _SAME = "".join(f" {number}" for number in range(1, SHOWN_FRAMES + 1)) + " moving"
 STEADY = f"same{_SAME} thing{_SAME}"
-
-
-class Document:
-    """One training text under construction: token ids, and what each position should predict.
-
-    targets: the likelier of the two tokens to predict at each position, IGNORED where nothing is.
-    others: the other one; where the target is certain, the target again.
-    shares: probability of the target, 0.5 to 1.
-    """
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self._tokenizer = tokenizer
-        self.ids: list[int] = [tokenizer.bos_token_id]
-        self.targets: list[int] = [IGNORED]
-        self.others: list[int] = [IGNORED]
-        self.shares: list[float] = [1.0]
-        self.pictures: list[Pixels] = []
-        self._expected = tokenizer.eos_token_id
-
-    @property
-    def num_targets(self) -> int:
-        return sum(target != IGNORED for target in self.targets)
-
-    def say(self, text: str) -> None:
-        """Append text that is given, not predicted."""
-        self._append(self._tokens(text))
-
-    def _tokens(self, text: str) -> list[int]:
-        return [token for word in text.split() for token in _tokens_of(self._tokenizer, word)]
-
-    def _append(self, ids: list[int]) -> None:
-        self.ids += ids
-        self.targets += [IGNORED] * len(ids)
-        self.others += [IGNORED] * len(ids)
-        self.shares += [1.0] * len(ids)
-
-    def show(self, *pictures: Pixels) -> None:
-        """Append a picture, or the frames of a clip."""
-        image = self._tokenizer.convert_tokens_to_ids(IMAGE)
-        self._append([image] * TOKENS_PER_IMAGE * len(pictures))
-        self.pictures += pictures
-
-    def expect(self, word: str, share: float = 1.0, other: str | None = None) -> None:
-        """The last position so far should predict `word`, whatever text follows it.
-
-        Args:
-            word: a single token.
-            share: its probability.
-            other: what has the rest of the probability.
-        """
-        likely, less = (word, other or word) if share >= 0.5 or other is None else (other, word)
-        first, second = self._tokenizer.convert_tokens_to_ids([likely, less])
-        self._expect(first, second, max(share, 1.0 - share))
-
-    def _expect(self, likely: int, less: int, share: float) -> None:
-        self._expected = likely
-        self.targets[-1], self.others[-1], self.shares[-1] = likely, less, share
-
-    def expect_right(self, share: float) -> None:
-        """The last position should predict a yes with this probability, and else a no."""
-        self.expect("yes", share, "no")
-
-    def expect_number(self, value: float) -> None:
-        """The last position should predict the two whole numbers around `value`, 0 to 9, the nearer
-        one with the higher probability, so that their mean is `value`.
-        """
-        low = min(8, int(value))
-        self.expect(str(low), 1.0 - (value - low), str(low + 1))
-
-    def answer(self, text: str) -> None:
-        """Append text that is predicted token by token."""
-        for token in self._tokens(text):
-            self.targets[-1], self.others[-1], self.shares[-1] = token, token, 1.0
-            self._append([token])
-
-    def answer_number(self, value: float) -> None:
-        """Append the whole number next to `value`, 0 to 9, predicted as by `expect_number`."""
-        self.expect_number(value)
-        self.take()
-
-    def take(self) -> None:
-        """Append what was expected last, the likelier of two."""
-        self._append([self._expected])
-
-
-@lru_cache(maxsize=4096)
-def _tokens_of(tokenizer: PreTrainedTokenizerFast, word: str) -> tuple[int, ...]:
-    """Tokens of a text without spaces; there are few of them, and tokenising takes the longest part
-    of making a document.
-    """
-    return tuple(tokenizer(word, add_special_tokens=False).input_ids)
-
-
-class BlindDocument(Document):
-    """A text whose pictures are not shown: nothing is expected of it but what is told."""
-
-    def show(self, *pictures: Pixels) -> None:
-        """Leave the pictures out."""
-
-    def _expect(self, likely: int, less: int, share: float) -> None:
-        self._expected = likely
 
 
 def _elements(document: Document, seen: Measurement, moved: ClipMeasurement | None) -> None:
@@ -594,188 +469,3 @@ def _show_scene(document: Document, rng: random.Random) -> Scene:
         document.say("image :")
         document.show(plain(scene, rng))
     return scene
-
-
-def collate(
-    documents: Sequence[Document], pad: int, kinds: Sequence[int], weights: Sequence[float]
-) -> Batch:
-    """Pad documents on the right.
-
-    Args:
-        documents: B of them.
-        pad: id of the padding token.
-        kinds: what kind each of them is.
-        weights: what each target of each of them counts in the loss.
-
-    Returns:
-        input_ids, attention_mask, targets, others, shares: [B, T]; pixels: uint8 [P, S, S, 3];
-        kinds, weights: [B].
-    """
-    length = max(len(document.ids) for document in documents)
-    shape = (len(documents), length)
-    ids = torch.full(shape, pad)
-    targets = torch.full(shape, IGNORED)
-    others = torch.full(shape, IGNORED)
-    shares = torch.ones(shape)
-    mask = torch.zeros(shape, dtype=torch.long)
-    for row, document in enumerate(documents):
-        size = len(document.ids)
-        ids[row, :size] = torch.tensor(document.ids)
-        targets[row, :size] = torch.tensor(document.targets)
-        others[row, :size] = torch.tensor(document.others)
-        shares[row, :size] = torch.tensor(document.shares)
-        mask[row, :size] = 1
-    pictures = [picture for document in documents for picture in document.pictures]
-    pixels = np.stack(pictures) if pictures else np.zeros((0, SIDE, SIDE, 3), dtype=np.uint8)
-    return {
-        "input_ids": ids,
-        "attention_mask": mask,
-        "targets": targets,
-        "others": others,
-        "shares": shares,
-        "pixels": torch.from_numpy(pixels),
-        "kinds": torch.tensor(kinds),
-        "weights": torch.tensor(weights),
-    }
-
-
-#: Documents of each kind in a step, for a batch size of 24.
-MIX = {
-    "images": 13,
-    "clips": 18,
-    "motions": 4,
-    "answers": 5,
-    "tellings": 1,
-    "sights": 10,
-    "tracks": 8,
-    "recitals": 6,
-    "blind": 6,
-}
-#: What the mean loss of a kind counts, one where not given: checking is what verdicts are made of,
-#: and of clips there is the most to check.
-KIND_WEIGHTS = {"images": 1.5, "clips": 3.0}
-
-
-#: Pictures in a step in which things are to be spotted, for that size too.
-SPOTS = 96
-
-
-def in_parts(documents: Mapping[str, Sequence[Document]], pad: int) -> list[Batch]:
-    """The documents of one step in batches of alike length, so that little of them is padding.
-
-    The weights of a kind sum to one over the step, so that its mean loss counts the same however
-    many targets it has; how much that is, `KIND_WEIGHTS` says.
-    """
-    parts: dict[int, list[tuple[Document, int, float]]] = defaultdict(list)
-    for kind, some in enumerate(documents.values()):
-        num_targets = max(1, sum(document.num_targets for document in some))
-        for document in some:
-            # Those of up to 64 tokens are in one part, of up to 128 in the next, and so on.
-            part = max(6, (len(document.ids) - 1).bit_length())
-            parts[part].append((document, kind, 1.0 / num_targets))
-    batches = []
-    for rows in parts.values():
-        some, kinds, weights = zip(*rows, strict=True)
-        batches.append(collate(some, pad, kinds, weights))
-    return batches
-
-
-#: Series of each kind of picture in a gallery at first, and those that a step of that size adds.
-_FIRST_SERIES, _NEXT_SERIES = 24, 3
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What the base learns from in one step: texts in batches (`in_parts`), and pictures in which
-    its vision tower is to spot things (`spots`).
-    """
-
-    texts: list[Batch]
-    spots: Batch
-
-
-class Lessons(IterableDataset[Lesson]):
-    """Endless lessons. Each process, and each worker of its `DataLoader`, has a gallery and
-    documents of its own, and all of them together a gallery of the whole size, which grows as they
-    go.
-
-    Args:
-        tokenizer: of the base.
-        pipeline: a generator of pictures.
-        captions: for it; a series of pictures each.
-        gallery_size: number of series of drawn pictures; there are half as many of drawn clips.
-        batch_size: scales the number of documents of each kind in a step (`MIX`).
-        seed: of galleries and documents.
-        rank, num_processes: of the training's processes, which one this is.
-    """
-
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerFast,
-        pipeline: Any,
-        captions: Sequence[str],
-        gallery_size: int,
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        num_processes: int = 1,
-    ) -> None:
-        self.tokenizer = tokenizer
-        self.pipeline = pipeline
-        self.captions = captions
-        self.gallery_size = gallery_size
-        self.batch_size = batch_size
-        self.seed = seed
-        self.rank = rank
-        self.num_processes = num_processes
-
-    def __iter__(self) -> Iterator[Lesson]:
-        info = get_worker_info()
-        number, num_workers = (info.id, info.num_workers) if info else (0, 1)
-        worker, num_workers = self.rank * num_workers + number, self.num_processes * num_workers
-        size = self.gallery_size // num_workers
-        of_generated = generated(
-            self.pipeline,
-            self.captions[worker::num_workers],
-            seed_of("generated", self.seed, worker),
-        )
-        of_drawn = drawn(size, seed_of("pictures", self.seed, worker))
-        of_clips = drawn_clips(size // 2, seed_of("clips", self.seed, worker))
-        images: list[Series] = []
-        clips: list[ClipSeries] = []
-        rng = random.Random(seed_of("documents", self.seed, worker))
-        makers = _makers(self.tokenizer, images, clips, rng)
-        # A series takes longer to make than a document: learning begins with a few.
-        growth = itertools.repeat(max(2, _NEXT_SERIES * self.batch_size // 24))
-        for num in itertools.chain([_FIRST_SERIES], growth):
-            images += itertools.islice(of_generated, num)
-            images += itertools.islice(of_drawn, num)
-            clips += itertools.islice(of_clips, num // 2)
-            made = {
-                kind: [makers[kind]() for _ in range(max(1, share * self.batch_size // 24))]
-                for kind, share in MIX.items()
-            }
-            num_spots = max(1, SPOTS * self.batch_size // 24)
-            yield Lesson(in_parts(made, self.tokenizer.pad_token_id), spots(images, num_spots, rng))
-
-
-def _makers(
-    tokenizer: PreTrainedTokenizerFast,
-    images: Sequence[Series],
-    clips: Sequence[ClipSeries],
-    rng: random.Random,
-) -> dict[str, Callable[[], Document]]:
-    """How documents of each kind in `MIX` are made."""
-    return {
-        "images": lambda: checking_document(tokenizer, images, rng),
-        "clips": lambda: checking_document(tokenizer, clips, rng),
-        "motions": lambda: motion_document(tokenizer, rng),
-        "answers": lambda: answering_document(tokenizer, rng),
-        "tellings": lambda: telling_document(tokenizer, rng),
-        "sights": lambda: seeing_document(tokenizer, images, rng),
-        "tracks": lambda: seeing_document(tokenizer, clips, rng),
-        "recitals": lambda: reciting_document(tokenizer, rng),
-        "blind": lambda: checking_document(
-            tokenizer, rng.choice((images, clips)), rng, BlindDocument
-        ),
-    }

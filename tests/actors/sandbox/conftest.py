@@ -3,7 +3,7 @@
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from factory.sandbox.base_vlm import build_processor
+from actors.sandbox.base_vlm import build_processor
 
 
 @pytest.fixture(scope="session")

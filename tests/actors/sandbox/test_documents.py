@@ -9,23 +9,19 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from factory.sandbox import gallery
-from factory.sandbox.clip_oracle import compare_clip
-from factory.sandbox.documents import (
-    IGNORED,
-    MIX,
+from actors.sandbox import gallery
+from actors.sandbox.document import IGNORED, BlindDocument, Document
+from actors.sandbox.documents import (
     STEADY,
     WATCHING,
-    BlindDocument,
-    Document,
-    Lessons,
     checking_document,
     grade,
-    in_parts,
     reciting_document,
     seeing_document,
 )
-from factory.sandbox.tokenizer import IMAGE
+from actors.sandbox.lessons import MIX, Lessons, in_parts
+from actors.sandbox.tokenizer import IMAGE
+from factory.sandbox.clip_oracle import compare_clip
 from factory.sandbox.world import COLOURS, DIRECTIONS, SHAPES, SIZES
 
 

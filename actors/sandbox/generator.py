@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
+from actors.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
 from factory.sandbox.drawing import draw, spoil_scene
-from factory.sandbox.tokenizer import MAX_PROMPT_TOKENS, build_tokenizer
 from factory.sandbox.world import Scene, caption, sample_scene
 
 SIDE = 32

@@ -19,6 +19,7 @@ import torch
 from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from torch import Tensor
 
+from actors.sandbox.generator import MISFIT_SHARE, Log, build_scheduler, fit_denoiser, misfit
 from factory.sandbox.drawing import (
     MOTION_DEFECTS,
     TEMPORAL_DEFECTS,
@@ -26,8 +27,7 @@ from factory.sandbox.drawing import (
     draw_clip,
     spoil_motion,
 )
-from factory.sandbox.gallery import CLIP_FRAMES, SIDE
-from factory.sandbox.generator import MISFIT_SHARE, Log, build_scheduler, fit_denoiser, misfit
+from factory.sandbox.imperfect import CLIP_FRAMES, SIDE
 from factory.sandbox.world import Scene, caption, sample_scene
 
 #: What moves where is settled at the noisier half of the levels: this much more is spent on it.

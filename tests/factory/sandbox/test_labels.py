@@ -3,7 +3,7 @@
 from collections import Counter
 
 from factory.sandbox.four_tasks import Side, drawn_cases, see
-from jobs.stages.label import annotators_of, simulate_labels
+from factory.sandbox.labels import annotators_of, simulate_labels
 from schemas.recipe import AnnotatorSpec, Labels
 from schemas.rows import Candidate, Group
 

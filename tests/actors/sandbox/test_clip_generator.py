@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from factory.sandbox.clip_generator import add_motion, draw_batch, train_clip_generator
+from actors.sandbox.clip_generator import add_motion, draw_batch, train_clip_generator
 from factory.sandbox.clip_oracle import measure_clip
-from factory.sandbox.gallery import CLIP_FRAMES
+from factory.sandbox.imperfect import CLIP_FRAMES
 from factory.sandbox.world import parse
 
 PICTURES = "factory/sandbox/weights/generator"

@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 
 from actors.judges.prompts import Medium, PromptFormat
-from factory.sandbox import gallery
-from factory.sandbox.base_vlm import SPECIFICATION, build_processor
-from factory.sandbox.documents import (
+from actors.sandbox import gallery
+from actors.sandbox.base_vlm import SPECIFICATION, build_processor
+from actors.sandbox.document import TOKENS_PER_IMAGE
+from actors.sandbox.documents import (
     STEADY,
-    TOKENS_PER_IMAGE,
     answering_document,
     checking_document,
     grade,
     motion_document,
     telling_document,
 )
-from factory.sandbox.gallery import PICTURES_EACH, SHOWN_FRAMES, Series
+from actors.sandbox.gallery import PICTURES_EACH, Series
+from actors.sandbox.tokenizer import IMAGE
+from factory.sandbox.imperfect import SHOWN_FRAMES
 from factory.sandbox.oracle import compare, measure
-from factory.sandbox.tokenizer import IMAGE
 from factory.sandbox.world import SHAPES, caption
 
 

@@ -8,8 +8,8 @@ import random
 import pytest
 import torch
 
-from factory.sandbox import gallery
-from factory.sandbox.spotting import GRID, NUM_TOLD, Spotter, spots
+from actors.sandbox import gallery
+from actors.sandbox.spotting import GRID, NUM_TOLD, Spotter, spots
 from factory.sandbox.world import SHAPES
 
 
