@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -337,6 +337,52 @@ Result = (
     | tuple[Finding, ...]
     | tuple[Slice, ...]
 )
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """Where a round keeps a result.
+
+    name: by which the page of the round asks for it.
+    kind: of the artifact beside whose manifest it lies.
+    file: its name there.
+    type: what is in it.
+    """
+
+    name: str
+    kind: str
+    file: str
+    type: Any
+
+
+#: What the page of a round shows; one that a round has not made is left out there.
+ROUND_RESULTS = (
+    # Written even by a judge that fails, which has no manifest then.
+    ResultFile("judge_findings", "judge", FINDINGS, tuple[Finding, ...]),
+    ResultFile("agreement", "judge", AGREEMENT, JudgeReport),
+    ResultFile("profile", "profile", PROFILE, Profile),
+    ResultFile("slices", "pairs", SLICES, tuple[Slice, ...]),
+    ResultFile("evaluation", "evaluation", EVALUATION, Evaluation),
+    ResultFile("decision", "evaluation", FINDINGS, Decision),
+    ResultFile("human_audit", "human_audit", HUMAN_AUDIT, HumanAudit),
+    ResultFile("localisation", "local_judge", LOCALISATION, Localisation),
+    ResultFile("local_decision", "local_judge", FINDINGS, Decision),
+)
+
+
+def read_round(directory_of: Callable[[str], Place]) -> dict[str, Any]:
+    """The results of a round, by name; None for what is not there.
+
+    Args:
+        directory_of: the directory of the round's artifact of a kind.
+
+    Raises:
+        ResultError: a file that cannot be read as its kind.
+    """
+    return {
+        result.name: read(directory_of(result.kind) / result.file, result.type)
+        for result in ROUND_RESULTS
+    }
 
 
 def write(path: Place, result: Result) -> None:

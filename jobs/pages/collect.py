@@ -35,7 +35,6 @@ from jobs.rounds.workspace import MAKERS, Round
 from schemas import manifest, results
 from schemas.manifest import Manifest
 from schemas.places import Place
-from schemas.results import Slice
 from schemas.rows import Candidate, Group, Pair
 
 _NUM_KEPT, _NUM_PER_REASON, _MAX_REASONS = 6, 3, 8
@@ -67,54 +66,25 @@ def collect(at: Round) -> ReportData:
     made = {kind: manifest.read(at.directory(kind)) for kind in _KINDS}
     done = [one for one in made.values() if one is not None]
     verdicts, reasons, groups = _pairs(at, made)
-    profile = results.read(at.directory("profile") / results.PROFILE, results.Profile)
-    evaluation = results.read(at.directory("evaluation") / results.EVALUATION, results.Evaluation)
-    decision = results.read(at.directory("evaluation") / results.FINDINGS, results.Decision)
-    # Written even by a judge that fails, which has no manifest then.
-    judge_findings = results.read(
-        at.directory("judge") / results.FINDINGS, tuple[results.Finding, ...]
-    )
-    slices = results.read(at.directory("pairs") / results.SLICES, tuple[Slice, ...])
-    human_audit = results.read(
-        at.directory("human_audit") / results.HUMAN_AUDIT, results.HumanAudit
-    )
+    found = results.read_round(at.directory)
     last = next((made[kind] for kind in reversed(_KINDS) if made[kind] is not None), None)
     return ReportData(
         recipe=at.recipe.name,
         round=at.number,
         num_rounds=at.recipe.num_rounds,
         made_at=max((one.created_at for one in done), default=""),
-        decision=decision,
-        judge_findings=judge_findings or (),
+        results=found,
         notes=tuple(_notes(at, made)),
         stages=tuple(_stage(kind, made[kind]) for kind in _KINDS),
         num_kept=verdicts["kept"],
         num_rejected=verdicts["rejected"],
         num_invalid=verdicts["invalid"],
         reasons=tuple(reasons.most_common()),
-        slices=slices or (),
         examples=groups,
-        human_audit=human_audit,
-        profile=profile.estimates if profile else (),
-        judge=profile.judge if profile else "",
-        gains=evaluation.gains if evaluation else (),
-        drift=evaluation.drift if evaluation else (),
-        slices_of_gains=evaluation.slices if evaluation else (),
-        leads=evaluation.leads if evaluation else (),
-        scores=evaluation.scores if evaluation else (),
-        errors=evaluation.errors if evaluation else (),
-        diversity=evaluation.diversity if evaluation else (),
         rounds=tuple(one for one in rounds_so_far(at.recipe) if one.number <= at.number),
-        grid=_grid(at, evaluation),
+        grid=_grid(at, found["evaluation"]),
         curves=tuple(_curves(at)),
         lineage=lineage.as_text(lineage.trace(at.root, last.address)) if last else "",
-        agreement=results.read(at.directory("judge") / results.AGREEMENT, results.JudgeReport),
-        localisation=results.read(
-            at.directory("local_judge") / results.LOCALISATION, results.Localisation
-        ),
-        local_decision=results.read(
-            at.directory("local_judge") / results.FINDINGS, results.Decision
-        ),
         recipe_yaml=yaml.safe_dump(public_settings(at.recipe), sort_keys=False, allow_unicode=True),
     )
 
