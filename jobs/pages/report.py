@@ -216,7 +216,7 @@ class ReportData:
     slices_of_gains: win rates on slices of prompts.
     leads: of the judge of the pairs over each other judge.
     scores: mean score of champion and challenger by each judge.
-    errors: how often answers are wrong, by the sandbox oracle.
+    errors: how often answers are wrong, by the judge that knows what is right.
     diversity: of the outputs for one prompt.
     rounds: all rounds up to this one.
     localisation: a local judge beside its parent; None where the recipe localises none.
