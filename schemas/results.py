@@ -140,7 +140,8 @@ class Evaluation:
         starts from where that is another one.
     grid_prompts, grid_columns: what the rows and columns of grid.png show, in order.
     scores: mean score of either, by each judge.
-    errors: of answers: error rates by the sandbox oracle, and the share of them that is mended.
+    errors: of answers: error rates by the judge that knows what is right, and the share that is
+        mended.
     leads: of the round's own judge over each other one, in win rates.
     slices: win rates on slices of prompts.
     diversity: of the outputs for one prompt; empty where there was one of each model.

@@ -35,7 +35,7 @@ from jobs.rounds.workspace import MAKERS, Round
 from schemas import manifest, results
 from schemas.manifest import Manifest
 from schemas.places import Place
-from schemas.rows import Candidate, Group, Pair
+from schemas.rows import SIMULATED, Candidate, Group, Pair
 
 _NUM_KEPT, _NUM_PER_REASON, _MAX_REASONS = 6, 3, 8
 #: Of so many ids the examples are taken, even if all other examples are among them.
@@ -113,7 +113,7 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
     if made["labels"] is not None:
         table = _table(at.directory("labels"), ["annotator"])
         annotators = Counter(table.column("annotator").to_pylist() if table else ())
-        simulated = {name: num for name, num in annotators.items() if name.startswith("simulated:")}
+        simulated = {name: num for name, num in annotators.items() if name.startswith(SIMULATED)}
         if simulated:
             notes.append(
                 f"{sum(simulated.values()):,} of {sum(annotators.values()):,} labels are "
@@ -122,8 +122,8 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
     settings = at.recipe.evaluate
     if settings.oracle != "none":
         notes.append(
-            f"The {settings.oracle} oracle took part in the evaluation: it knows what a "
-            "caption asks for, which no judge of real pictures does."
+            f"The {settings.oracle} oracle took part in the evaluation: it knows what is right, "
+            "which no judge of real pictures does."
         )
     witnesses = (settings.oracle != "none", settings.endpoint, settings.heldout_judge)
     if made["evaluation"] is not None and not any(witnesses):

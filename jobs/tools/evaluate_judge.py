@@ -45,8 +45,7 @@ class Benchmark:
     format: of the files; None for label rows of ours.
     files: of the benchmark.
     media: directory below which rows may name media.
-    judge: directory or hub name, asked as `judge.specification` says, or "endpoint"; the round's
-        judge where None.
+    judge: as `jobs.pipelines.models.named_judge` takes it; the round's judge where None.
     tags: slices beside the tasks.
     """
 

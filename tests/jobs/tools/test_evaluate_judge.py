@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.refs import ORACLE
 from factory.evaluation.judge_report import AFTER, MACRO, as_text, estimate_of, report
 from factory.judging.fitting import fit
 from factory.media.pictures import encode_png
@@ -20,6 +19,7 @@ from jobs.rounds.tracking import Tracker
 from schemas import manifest, results
 from schemas.rows import Duel, Opinion, Score
 
+ORACLE = "sandbox:oracle"  # a word for its `package.module:name`
 CAPTIONS = sample_captions(7, seed=3)
 
 
