@@ -24,9 +24,10 @@ from jobs.datasets import parts
 from jobs.rounds.checks import check_cpus, check_writable, trusted_checkpoints
 from jobs.rounds.promotion import publish
 from jobs.rounds.tracking import StageRun, Tracker
-from jobs.rounds.workspace import InputError, Round, complete, lost_race, maker
+from jobs.rounds.workspace import InputError, Round, complete, lost_race
 from jobs.session.run_log import note
 from schemas import manifest, results
+from schemas.artifacts import kind_named
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 from schemas.recipe import Recipe, Training
@@ -98,7 +99,7 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
     parents, settings = stage.parents(at), stage.settings(at)
     wanted = manifest.fingerprint(stage.kind, settings, parents)
     made = manifest.read(directory)
-    with tracker.stage(at.number, maker(stage.kind), wanted) as run:
+    with tracker.stage(at.number, kind_named(stage.kind).job, wanted) as run:
         if made is None:
             run.log_params(settings)
             made = _make(stage, at, wanted, parents, settings, run)

@@ -22,15 +22,15 @@ from jobs.datasets.labels import label_files
 from jobs.pipelines.models import ENDPOINT, named_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.rounds.checks import check_cpus, check_writable, code_settings
-from jobs.rounds.lineage import ADDRESS
 from jobs.rounds.tracking import Tracker
 from jobs.rounds.workspace import InputError, Model, Round, complete
 from jobs.session.ray_session import ray_session
 from jobs.tools import import_labels as importing
 from jobs.tools.import_labels import Import
 from schemas import manifest, results
+from schemas.artifacts import ADDRESS
 from schemas.manifest import Manifest, Parent
-from schemas.places import Place
+from schemas.places import DATA, Place
 from schemas.recipe import Recipe
 from schemas.results import JudgeReport
 from schemas.rows import Opinion
@@ -239,7 +239,7 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
     )
     if given.out is None and is_remote(recipe.root):
         raise InputError("--out: give a local directory; the root of the recipe is on S3")
-    out = given.out or Path(recipe.root, "data", f"benchmark-{given.format}@{given.round}")
+    out = given.out or Path(recipe.root, DATA, f"benchmark-{given.format}@{given.round}")
     if given.dry_run:
         print_plan(benchmark, at, out)
     else:

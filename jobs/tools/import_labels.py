@@ -32,10 +32,10 @@ from factory.labels.registry import FORMATS, Format
 from factory.labels.streams import StreamError, objects, together
 from jobs.datasets.reading import data_files, row_batches
 from jobs.rounds.checks import check_writable
-from jobs.rounds.lineage import ADDRESS
 from jobs.rounds.workspace import InputError, complete
 from schemas import manifest
 from schemas.arrow import digest_rows, labels_to_table
+from schemas.artifacts import ADDRESS
 from schemas.manifest import Manifest, Parent
 from schemas.rows import Label, Media
 

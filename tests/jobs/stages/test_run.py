@@ -12,13 +12,16 @@ from typing import ClassVar
 import pytest
 
 from jobs.rounds.history import as_text, kept_in_a_row, rounds_so_far, write_summary
-from jobs.rounds.workspace import MAKERS, InputError, Round, champion
+from jobs.rounds.workspace import InputError, Round, champion
 from jobs.stages.base import Outcome, Plan
 from jobs.stages.run import STAGES, run_loop, run_stages
 from jobs.tools.rollback import roll_back
 from schemas import manifest, results
+from schemas.artifacts import loop_kinds
 from schemas.recipe import Recipe
 from schemas.results import Decision, Estimate, Evaluation, Finding
+
+MAKERS = {kind.name: kind.job for kind in loop_kinds()}
 
 
 class Interrupt(BaseException):
@@ -156,10 +159,11 @@ def world(monkeypatch) -> World:
     def fake_import(name):
         return SimpleNamespace(STAGE=stages[name.rpartition(".")[2]])
 
-    monkeypatch.setattr("jobs.loop.import_module", fake_import)
+    monkeypatch.setattr("jobs.stages.run.import_module", fake_import)
     monkeypatch.setattr("jobs.stages.base.import_module", fake_import)
     monkeypatch.setattr("jobs.session.ray_session.ray_session", lambda recipe: nullcontext())
     monkeypatch.setattr("jobs.rounds.tracking.Tracker", Books)
+    monkeypatch.setattr("jobs.tools.rollback.Tracker", Books)
     monkeypatch.setattr(Books, "kept", {})
     return made
 
@@ -321,7 +325,7 @@ def test_going_back_in_the_real_registry(world, three, monkeypatch):
     one = three.model_copy(update={"num_rounds": 1})
     stages = {MAKERS[kind]: Fake(kind, world) for kind in MAKERS}
     monkeypatch.setattr(
-        "jobs.loop.import_module",
+        "jobs.stages.run.import_module",
         lambda name: SimpleNamespace(STAGE=stages[name.rpartition(".")[2]]),
     )
     monkeypatch.setattr("jobs.session.ray_session.ray_session", lambda recipe: nullcontext())
