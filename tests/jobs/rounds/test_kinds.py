@@ -71,9 +71,15 @@ def test_nothing_waits_for_what_is_beside_the_loop(finished: Round) -> None:
 
 
 class Registry:
+    """Takes note of what is registered, and stands in for the tracker and the run as well."""
+
     def __init__(self) -> None:
         self.models: list[tuple[str, str, str | None]] = []
         self.tags: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, tracker: "Registry") -> "Registry":
+        return tracker
 
     def register_model(self, made, directory, *, run, alias, line=None):  # type: ignore[no-untyped-def]
         self.models.append((made.address, alias, line))
@@ -86,6 +92,7 @@ def test_a_new_model_is_registered_as_its_row_or_its_decision_says(
     finished: Round, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(artifacts, "KINDS", (*artifacts.KINDS, OPTIMISER))
+    monkeypatch.setattr("jobs.rounds.promotion.Registry", Registry)
     registry = Registry()
     for kind in ("captions", "optimiser", "style_judge"):
         made = make(finished, kind)
