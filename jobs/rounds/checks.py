@@ -15,6 +15,7 @@ from actors.storage import place
 from factory.generator_kinds import MARKERS, generator_kind
 from factory.prompts import PromptsFile
 from jobs.rounds.workspace import InputError
+from schemas.artifacts import ADDRESS
 from schemas.places import Place
 from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
 
@@ -78,6 +79,18 @@ def _made_by(part: str, path: str, recipe: Recipe) -> str:
     if recipe.evaluate.oracle != "sandbox":
         return ""
     return f"; the sandbox's own {part} are made by `python -m jobs.sandbox {part} --out {path}`"
+
+
+def check_address(directory: Place, key: str) -> None:
+    """Refuse a directory of the user's choice whose name is no address.
+
+    Raises:
+        InputError: says what it is to be called.
+    """
+    if ADDRESS.fullmatch(directory.name) is None:
+        raise InputError(
+            f"{key}: {directory}: what is made is a directory named NAME@VERSION, as pick-a-pic@1"
+        )
 
 
 def check_writable(root: Place) -> None:

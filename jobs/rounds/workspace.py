@@ -26,32 +26,6 @@ class InputError(ValueError):
     """Something that a stage needs is missing or unusable; the message says what to do."""
 
 
-class LostRaceError(InputError):
-    """Another driver has completed the same artifact first."""
-
-
-def complete(directory: Place, made: Manifest) -> None:
-    """Write the manifest of a finished artifact, where there is none yet.
-
-    Raises:
-        LostRaceError: there is one: of drivers that race for a version, exactly one completes it.
-    """
-    try:
-        storage.write_new(directory / manifest.FILE, manifest.to_bytes(made))
-    except FileExistsError:
-        raise lost_race(directory, made.address) from None
-
-
-def lost_race(directory: Place, address: str) -> LostRaceError:
-    """Says who was faster."""
-    first = manifest.read(directory)
-    who = first.writer if first is not None else "unknown"
-    return LostRaceError(
-        f"{directory}: another driver ({who}) completed {address} first; its manifest stands, and "
-        "what this one made is left out. Run the same command again to go on from there."
-    )
-
-
 @dataclass(frozen=True)
 class Round:
     """One round of one recipe: what every stage is a function of."""

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.datasets.reading import read_table
-from jobs.rounds.workspace import InputError, Round, complete
+from jobs.rounds.lifecycle import complete
+from jobs.rounds.workspace import InputError, Round
 from jobs.stages.label import STAGE
 from schemas import manifest
 from schemas.arrow import LABELS, labels_from_table, labels_to_table

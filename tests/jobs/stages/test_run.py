@@ -265,7 +265,7 @@ def clock(monkeypatch, world) -> None:
         now[0] += world.cost.get(world.calls[-1][0], 0.0) if world.calls else 0.0
         return now[0]
 
-    monkeypatch.setattr("jobs.stages.base.time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr("jobs.rounds.lifecycle.time", SimpleNamespace(monotonic=monotonic))
 
 
 def test_hours_are_counted_over_restarts_and_end_the_loop_before_a_stage(
