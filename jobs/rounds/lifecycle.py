@@ -82,9 +82,6 @@ class Outcome:
     parents: tuple[Parent, ...] = ()
 
 
-# ------------------------------------------------------------------------------------- found
-
-
 def find(blueprint: Blueprint) -> Manifest | None:
     """The complete artifact, or None where there is none yet.
 
@@ -114,9 +111,6 @@ def check_free(blueprint: Blueprint, what: str) -> None:
         raise InputError(
             f"{blueprint.place_key}: {directory}: holds files that are no {what}; choose another"
         )
-
-
-# ------------------------------------------------------------------------------------- made
 
 
 def make(
@@ -238,9 +232,6 @@ def lost_race(directory: Place, address: str) -> LostRaceError:
         f"{directory}: another driver ({who}) completed {address} first; its manifest stands, and "
         "what this one made is left out. Run the same command again to go on from there."
     )
-
-
-# ------------------------------------------------------------------------------------- after
 
 
 def finish(directory: Place, made: Manifest) -> None:

@@ -71,27 +71,26 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
     ref, judge = _judge(benchmark, at)
     blueprint = _blueprint(benchmark, judge, at, out)
     made = lifecycle.find(blueprint)
-    if made is not None and lifecycle.is_finished(out):
+    if made is not None:
         lifecycle.say_complete(made)
-        found = _found(out)
-        print(as_text(found), flush=True)
-        return found
-    if made is None:
+        print(as_text(_report_in(out)), flush=True)
+    else:
         lifecycle.check_free(blueprint, "evaluation")
         made = lifecycle.make(
             blueprint, lambda: _measure(benchmark, ref, judge, at, out), keeps=False
         )
-    _track(made, out, benchmark, at)
-    lifecycle.finish(out, made)
+    if not lifecycle.is_finished(out):
+        _track(made, out, benchmark, at)
+        lifecycle.finish(out, made)
     print(f"{made.address}: {out}", flush=True)
-    return _found(out)
+    return _report_in(out)
 
 
-def _found(out: Path) -> JudgeReport:
-    found = results.read(out / results.AGREEMENT, JudgeReport)
-    if found is None:
+def _report_in(out: Path) -> JudgeReport:
+    measured = results.read(out / results.AGREEMENT, JudgeReport)
+    if measured is None:
         raise InputError(f"{out / results.AGREEMENT}: missing; remove {out} to measure again")
-    return found
+    return measured
 
 
 def _measure(benchmark: Benchmark, ref: Any, judge: Model, at: Round, out: Path) -> Outcome:
@@ -101,7 +100,7 @@ def _measure(benchmark: Benchmark, ref: Any, judge: Model, at: Round, out: Path)
         opinions = judge_labels(ref, files, at.recipe.produce, "heldout", with_scores=True)
     if not opinions:
         raise InputError(f"{', '.join(benchmark.files)}: no held-out label to measure a judge on")
-    found = report(
+    measured = report(
         opinions,
         judge.address,
         benchmark.name,
@@ -112,8 +111,8 @@ def _measure(benchmark: Benchmark, ref: Any, judge: Model, at: Round, out: Path)
         seed=at.recipe.seed,
     )
     write_opinions(out / OPINIONS_FILE, opinions)
-    results.write(out / results.AGREEMENT, found)
-    print(as_text(found), flush=True)
+    results.write(out / results.AGREEMENT, measured)
+    print(as_text(measured), flush=True)
     _say_faults(opinions)
     if num_unusable:
         print(f"  {num_unusable} row(s) unusable: {out / _LABELS / importing.INVALID}", flush=True)
@@ -121,7 +120,7 @@ def _measure(benchmark: Benchmark, ref: Any, judge: Model, at: Round, out: Path)
         {**_count(opinions), "unusable_rows": num_unusable},
         {
             one.name.replace(" ", "_"): one.value
-            for one in found.slices[0].estimates
+            for one in measured.slices[0].estimates
             if one.value is not None
         },
         digest=manifest.digest_file(out / OPINIONS_FILE),

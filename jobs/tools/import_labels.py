@@ -83,13 +83,13 @@ def import_labels(request: Import, directory: Path) -> Manifest:
     """
     blueprint = blueprint_of(request, directory)
     made = lifecycle.find(blueprint)
-    if made is not None and lifecycle.is_finished(directory):
+    if made is not None:
         lifecycle.say_complete(made)
-        return made
-    if made is None:
+    else:
         lifecycle.check_free(blueprint, "import")
         made = lifecycle.make(blueprint, lambda: _import(request, directory), keeps=False)
-    lifecycle.finish(directory, made)
+    if not lifecycle.is_finished(directory):
+        lifecycle.finish(directory, made)
     return made
 
 

@@ -176,9 +176,10 @@ def test_what_failed_keeps_the_imported_rows_and_what_was_judged_is_not_judged_a
     with pytest.raises(KeyboardInterrupt):  # between the manifest and what MLflow is told
         evaluate_judge.main(command)
     assert manifest.read(out / "labels@1") == imported
+    capsys.readouterr()
     assert evaluate_judge.main(command) == 0
     assert calls == ["judge", "judge", "track", "track"]
-    capsys.readouterr()
+    assert "accuracy without ties" in capsys.readouterr().out
     assert evaluate_judge.main(command) == 0
     assert calls == ["judge", "judge", "track", "track"]
     assert "bench@1: complete already (invalid 0, labels 4" in capsys.readouterr().out
