@@ -339,11 +339,4 @@ def _write_group(writer: pq.ParquetWriter, tables: list[pa.Table], num_bytes: in
     writer.write_table(table, row_group_size=table.num_rows)
 
 
-def clear(directory: Place, files: Sequence[str]) -> None:
-    """Delete the Parquet files that a complete data set does not name."""
-    for path in list(directory.glob("*.parquet")):
-        if path.name not in files:
-            path.unlink(missing_ok=True)
-
-
-__all__ = ["IncompleteError", "Part", "SchemaError", "Settled", "clear", "read_parts", "settle"]
+__all__ = ["IncompleteError", "Part", "SchemaError", "Settled", "read_parts", "settle"]

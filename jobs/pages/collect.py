@@ -31,8 +31,9 @@ from jobs.pages.report import (
 from jobs.rounds import lineage
 from jobs.rounds.history import rounds_so_far
 from jobs.rounds.tracking import public_settings
-from jobs.rounds.workspace import MAKERS, Round
+from jobs.rounds.workspace import Round
 from schemas import manifest, results
+from schemas.artifacts import ArtifactKind, loop_kinds
 from schemas.manifest import Manifest
 from schemas.places import Place
 from schemas.rows import SIMULATED, Candidate, Group, Pair
@@ -40,7 +41,6 @@ from schemas.rows import SIMULATED, Candidate, Group, Pair
 _NUM_KEPT, _NUM_PER_REASON, _MAX_REASONS = 6, 3, 8
 #: Of so many ids the examples are taken, even if all other examples are among them.
 _FIRST_IDS = (_MAX_REASONS + 2) * max(_NUM_KEPT, _NUM_PER_REASON)
-_KINDS = ("labels", "judge", "groups", "profile", "pairs", "generator", "evaluation")
 
 
 def write_report(at: Round) -> Place:
@@ -63,11 +63,10 @@ def collect(at: Round) -> ReportData:
     """
     import yaml
 
-    made = {kind: manifest.read(at.directory(kind)) for kind in _KINDS}
+    made = {kind.name: manifest.read(at.directory(kind.name)) for kind in loop_kinds()}
     done = [one for one in made.values() if one is not None]
     verdicts, reasons, groups = _pairs(at, made)
     found = results.read_round(at.directory)
-    last = next((made[kind] for kind in reversed(_KINDS) if made[kind] is not None), None)
     return ReportData(
         recipe=at.recipe.name,
         round=at.number,
@@ -75,7 +74,7 @@ def collect(at: Round) -> ReportData:
         made_at=max((one.created_at for one in done), default=""),
         results=found,
         notes=tuple(_notes(at, made)),
-        stages=tuple(_stage(kind, made[kind]) for kind in _KINDS),
+        stages=tuple(_stage(kind, made[kind.name]) for kind in loop_kinds()),
         num_kept=verdicts["kept"],
         num_rejected=verdicts["rejected"],
         num_invalid=verdicts["invalid"],
@@ -84,16 +83,16 @@ def collect(at: Round) -> ReportData:
         rounds=tuple(one for one in rounds_so_far(at.recipe) if one.number <= at.number),
         grid=_grid(at, found["evaluation"]),
         curves=tuple(_curves(at)),
-        lineage=lineage.as_text(lineage.trace(at.root, last.address)) if last else "",
+        lineage=lineage.as_text(lineage.trace(at.root, done[-1].address)) if done else "",
         recipe_yaml=yaml.safe_dump(public_settings(at.recipe), sort_keys=False, allow_unicode=True),
     )
 
 
-def _stage(kind: str, made: Manifest | None) -> StageRow:
+def _stage(kind: ArtifactKind, made: Manifest | None) -> StageRow:
     if made is None:
-        return StageRow(MAKERS[kind])
+        return StageRow(kind.job)
     return StageRow(
-        stage=MAKERS[kind],
+        stage=kind.job,
         address=made.address,
         digest=made.digest,
         parents=tuple((parent.role, parent.address) for parent in made.parents),
@@ -130,7 +129,7 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
         notes.append(
             "Nobody but the judge of the pairs compared the models: reward hacking cannot be seen."
         )
-    missing = [MAKERS[kind] for kind in _KINDS if made[kind] is None]
+    missing = [kind.job for kind in loop_kinds() if made[kind.name] is None]
     if missing:
         notes.append(f"Not complete: {', '.join(missing)}.")
     return notes
@@ -138,9 +137,10 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
 
 def _curves(at: Round) -> list[Curve]:
     return [
-        Curve(at.address(kind), metric, tuple(points))
-        for kind in ("judge", "generator")
-        for metric, points in results.read_curves(at.directory(kind) / results.CURVES).items()
+        Curve(at.address(kind.name), metric, tuple(points))
+        for kind in loop_kinds()
+        if kind.is_model
+        for metric, points in results.read_curves(at.directory(kind.name) / results.CURVES).items()
     ]
 
 

@@ -16,6 +16,7 @@ from factory.evaluation.reference import reference_of
 from factory.generator_kinds import MARKERS, generator_kind
 from factory.prompts import PromptsFile
 from jobs.rounds.workspace import InputError
+from schemas.artifacts import ADDRESS
 from schemas.places import Place
 from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
 
@@ -78,6 +79,18 @@ def _hint(
     reference = reference_of(recipe.evaluate)
     advice = "" if reference is None else reference.how_to_make(part, directory, generator)
     return f"; {advice}" if advice else ""
+
+
+def check_address(directory: Place, key: str) -> None:
+    """Refuse a directory of the user's choice whose name is no address.
+
+    Raises:
+        InputError: says what it is to be called.
+    """
+    if ADDRESS.fullmatch(directory.name) is None:
+        raise InputError(
+            f"{key}: {directory}: what is made is a directory named NAME@VERSION, as pick-a-pic@1"
+        )
 
 
 def check_writable(root: Place) -> None:

@@ -10,7 +10,8 @@ import pytest
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import read_table
 from jobs.pipelines.groups import Throughput
-from jobs.rounds.workspace import InputError, Round, complete
+from jobs.rounds.lifecycle import complete
+from jobs.rounds.workspace import InputError, Round
 from jobs.stages import label
 from jobs.stages.label import STAGE
 from schemas import manifest
