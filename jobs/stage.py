@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from actors import storage
 from actors.memory import reason
@@ -83,6 +83,16 @@ class Stage(Protocol):
         """Make the artifact in `directory`."""
 
 
+@runtime_checkable
+class Growing(Protocol):
+    """A stage whose complete artifact takes in what comes later: its `parents` begin with those of
+    the artifact that is there, and end with those that are new.
+    """
+
+    def grow(self, at: Round, made: Manifest, new: Sequence[Parent], run: StageRun) -> Manifest:
+        """The artifact with its new parents; with none, only what a killed run left undone."""
+
+
 def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
     """Make the stage's artifact, or return it where it is complete already.
 
@@ -100,9 +110,11 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
     wanted = manifest.fingerprint(stage.kind, settings, parents)
     made = manifest.read(directory)
     with tracker.stage(at.number, maker(stage.kind), wanted) as run:
+        run.log_params(settings)
         if made is None:
-            run.log_params(settings)
             made = _make(stage, at, wanted, parents, settings, run)
+        elif isinstance(stage, Growing):
+            made = stage.grow(at, made, parents[len(made.parents) :], run)
         # A job killed between manifest and here comes by again; saying it twice leaves one record.
         run.log_metrics({**made.counts, **made.figures})
         run.log_curve(results.read(directory / results.CURVES, list[dict[str, Any]]) or ())
@@ -124,10 +136,12 @@ def find_complete(stage: Stage, at: Round) -> Manifest | None:
     made = manifest.read(directory)
     if made is None:
         return None
-    settings = stage.settings(at)
-    if made.fingerprint != manifest.fingerprint(stage.kind, settings, stage.parents(at)):
+    settings, parents = stage.settings(at), stage.parents(at)
+    first = parents[: len(made.parents)] if isinstance(stage, Growing) else parents
+    if made.fingerprint != manifest.fingerprint(stage.kind, settings, first):
         raise InputError(_contradiction(made.address, directory, made.settings, settings))
-    return made if (directory / _RECORDED).exists() else None
+    is_done = len(first) == len(parents) and (directory / _RECORDED).exists()
+    return made if is_done else None
 
 
 def say_complete(stages: Sequence[Stage], at: Round) -> bool:
@@ -150,15 +164,27 @@ def say_complete(stages: Sequence[Stage], at: Round) -> bool:
     return True
 
 
-def remake(made: Manifest, at: Round, outcome: Outcome) -> Manifest:
+def remake(
+    made: Manifest, at: Round, outcome: Outcome, parents: Sequence[Parent] | None = None
+) -> Manifest:
     """Put another content in the place of a complete artifact, whose manifest was `made`.
+
+    Args:
+        made: its manifest so far.
+        at: its round.
+        outcome: the new content.
+        parents: all that it is made from now; None where that has not changed.
 
     Raises:
         LostRaceError: another driver has changed it in the meantime.
     """
     directory = at.directory(made.kind)
+    changed = made
+    if parents is not None:
+        fingerprint = manifest.fingerprint(made.kind, made.settings, parents)
+        changed = replace(made, fingerprint=fingerprint, parents=tuple(parents))
     again = replace(
-        made,
+        changed,
         digest=outcome.digest or made.digest,
         counts=dict(outcome.counts),
         figures={**made.figures, **outcome.figures},
@@ -166,13 +192,14 @@ def remake(made: Manifest, at: Round, outcome: Outcome) -> Manifest:
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         writer=_writer(),
     )
+    # Before the manifest: a driver that is killed between the two leaves a record to be made.
+    (directory / _RECORDED).unlink(missing_ok=True)
     try:
         storage.replace(
             directory / manifest.FILE, manifest.to_bytes(made), manifest.to_bytes(again)
         )
     except FileExistsError:
         raise lost_race(directory, made.address) from None
-    (directory / _RECORDED).unlink(missing_ok=True)
     if again.files is not None:
         parts.clear(directory, again.files)
     return again
