@@ -114,7 +114,8 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
         if made is None:
             made = _make(stage, at, wanted, parents, settings, run)
         elif isinstance(stage, Growing):
-            made = stage.grow(at, made, parents[len(made.parents) :], run)
+            new = [parent for parent in parents if parent not in made.parents]
+            made = stage.grow(at, made, new, run)
         # A job killed between manifest and here comes by again; saying it twice leaves one record.
         run.log_metrics({**made.counts, **made.figures})
         run.log_curve(results.read(directory / results.CURVES, list[dict[str, Any]]) or ())
