@@ -1,6 +1,6 @@
 """What the factory asks of a place where files lie: the part of `pathlib.Path` that it uses.
 
-A local directory is a `pathlib.Path`; one in an object store is `actors.storage.S3Path`, which
+A local directory is a `pathlib.Path`; one in an object store is `actors.storage.ObjectPath`, which
 offers the same. Code that takes a `Place` runs on both and never asks which it has.
 """
 

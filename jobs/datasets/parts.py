@@ -123,7 +123,7 @@ def read_parts(directory: Place, key: str, prefix: str = "") -> list[Part]:
 
 def _read_part(directory: Place, name: str, key: str) -> Part | None:
     filesystem, path = arrow_path(directory / name)
-    with explained(path):
+    with explained(directory / name):
         try:
             with filesystem.open_input_file(path) as file:
                 parquet = pq.ParquetFile(file)

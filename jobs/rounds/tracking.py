@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from actors.storage import StorageError, is_remote, local_copy, place
+from actors.storage import StorageError, local_copy, local_path, place
 from jobs.rounds.lineage import directory_of
 from schemas import manifest as manifests
 from schemas.manifest import Manifest, Parent
@@ -53,7 +53,7 @@ def tracking_uri(recipe: Recipe) -> str:
     """Where a recipe is tracked: as it says, or a SQLite file in its root; in `runs/NAME` where
     the root is no local directory, since a database needs one.
     """
-    local = Path("runs", recipe.name) if is_remote(recipe.root) else Path(recipe.root)
+    local = local_path(recipe.root) or Path("runs", recipe.name)
     return recipe.tracking_uri or f"sqlite:///{local.absolute() / 'mlflow.db'}"
 
 
@@ -361,7 +361,8 @@ class Tracker:
         run: StageRun | None,
         max_copied_bytes: int,
     ) -> str:
-        is_small = not is_remote(directory) and _num_bytes(directory) <= max_copied_bytes
+        local = local_path(directory)
+        is_small = local is not None and _num_bytes(local) <= max_copied_bytes
         is_copied = run is not None and is_small
         source = directory.absolute().as_uri()
         if run is not None and is_copied:
@@ -455,9 +456,8 @@ def _place(path: str) -> Place | None:
         return None
 
 
-def _num_bytes(directory: Place) -> int:
-    local = Path(str(directory))
-    return sum(path.stat().st_size for path in local.rglob("*") if path.is_file())
+def _num_bytes(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def _milliseconds() -> int:

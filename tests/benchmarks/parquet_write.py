@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 
 from actors import storage
 from actors.media_store import MediaStore
+from actors.storage.s3 import filesystem
 from jobs.datasets.parts import write_file
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.recipe import Storage
@@ -56,7 +57,7 @@ def main() -> None:
             server = S3Server(Path(tempfile.mkdtemp(dir=directory)))
             server.start()
             mock.patch.dict(os.environ, server.environment).start()
-            storage.filesystem.cache_clear()
+            filesystem.cache_clear()
             places["s3_"] = storage.place(f"s3://{BUCKET}/bench")
         try:
             for name, size in _SIZES.items():
