@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from factory.labels.draft import Scale, finish
 from factory.labels.record import LabelError, Record
 from factory.labels.registry import FORMATS, Format
 from factory.labels.streams import StreamError, objects, together
-from jobs.datasets.reading import data_files, row_batches
+from jobs.datasets.files import row_batches, write_table
+from jobs.datasets.reading import data_files
 from jobs.rounds.checks import check_writable
 from jobs.rounds.lineage import ADDRESS
 from jobs.rounds.workspace import InputError, complete
@@ -239,7 +239,7 @@ def _write_parts(labels: Iterator[Label], directory: Path, counts: Counter[str])
 def _write_part(part: list[Label], directory: Path, number: int, counts: Counter[str]) -> None:
     # Small row groups: a reader of a few rows need not unpack a part's media.
     path = directory / f"part-{number:05}.parquet"
-    pq.write_table(labels_to_table(part), path, row_group_size=256)
+    write_table(path, labels_to_table(part), row_group_size=256)
     counts["labels"] += len(part)
     for label in part:
         counts["points" if label.preference is None else "pairs"] += 1
