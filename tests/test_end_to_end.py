@@ -17,6 +17,7 @@ import pytest
 
 from factory.prompts import read_prompts
 from jobs.datasets.reading import read_groups, read_table
+from jobs.rounds.registry import Registry
 from jobs.rounds.tracking import Tracker
 from jobs.rounds.workspace import MAKERS, Round
 from schemas import manifest, results
@@ -190,11 +191,12 @@ def test_mlflow_has_one_run_for_each_stage_and_the_aliases(
         decision = results.read(at.directory("evaluation") / results.FINDINGS, results.Decision)
         assert decision is not None
         promoted = decision.decision == "promote"
-        generator = tracker.model_name("generator")
+        registry = Registry.of(tracker)
+        generator = registry.model_name("generator")
         champion = decision.challenger if promoted else decision.champion
-        assert tracker.alias(generator, "champion") == champion
-        assert tracker.alias(generator, "challenger") == "generator@1"
-        assert tracker.alias(tracker.model_name("judge"), "champion") == "judge@1"
+        assert registry.alias(generator, "champion") == champion
+        assert registry.alias(generator, "challenger") == "generator@1"
+        assert registry.alias(registry.model_name("judge"), "champion") == "judge@1"
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(runs: dict[str, tuple[Recipe, str]]) -> None:

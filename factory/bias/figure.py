@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from factory.statistics.intervals import Interval
-from factory.statistics.metrics import benjamini_yekutieli
+from factory.statistics.metrics import adjusted_p_values
 
 Kind = Literal[
     "position", "association", "edit", "twin", "neglect", "slice", "self-preference", "calibration"
@@ -76,7 +76,7 @@ def flag(figures: Sequence[Figure], false_discovery_rate: float) -> tuple[Figure
     made less saturated: their dependence has no known sign. Benjamini & Yekutieli's procedure holds
     under any dependence; Benjamini & Hochberg's does not.
     """
-    adjusted = benjamini_yekutieli([one.p_value for one in figures])
+    adjusted = adjusted_p_values([one.p_value for one in figures])
     return tuple(
         replace(one, p_adjusted=p, is_flagged=p <= false_discovery_rate)  # False for NaN
         for one, p in zip(figures, adjusted, strict=True)

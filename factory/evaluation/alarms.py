@@ -31,7 +31,7 @@ from factory.statistics.intervals import (
     jackknife_of_sums,
     mean_of_sums,
 )
-from factory.statistics.metrics import benjamini_yekutieli
+from factory.statistics.metrics import adjusted_p_values
 
 ALL = "all"
 BY_DUELS, BY_SCORES = "win rate", "win rate by scores"
@@ -108,7 +108,7 @@ def hacking_claims(
                     whole.append(replace(found, is_hacked=is_hacked and _is_not_up(found)))
                 else:
                     parts.append(replace(found, p_value=_p_value(terms, prompts, margin)))
-    adjusted = benjamini_yekutieli([one.p_value for one in parts])
+    adjusted = adjusted_p_values([one.p_value for one in parts])
     return whole + [
         replace(one, p_value=p, is_hacked=p <= _LEVEL and _is_not_up(one))
         for one, p in zip(parts, adjusted, strict=True)

@@ -133,19 +133,6 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / len(probability)) if len(probability) else math.nan
 
 
-def spearman(x: Sequence[float] | Array, y: Sequence[float] | Array) -> float:
-    """Rank correlation, equal values sharing their mean rank; NaN where one side is constant."""
-    x, y = _known(x, y)
-    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return math.nan
-    return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
-
-
-def _ranks(values: Array) -> Array:
-    _, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[codes])
-
-
 #: Values with the prompt of each.
 Measured = Sequence[tuple[str, float]]
 
@@ -192,34 +179,18 @@ def hash_share(first: int, second: int) -> float:
     return hash_distance(first, second) / _HASH_BITS
 
 
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values: those of at most q make a list with a false discovery rate of q.
-
-    Benjamini & Hochberg 1995; valid for independent and for positively dependent tests. A NaN
-    stays NaN and is no test.
+def adjusted_p_values(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values: those of at most q make a list with a false discovery rate of q, however
+    the tests depend on each other (Benjamini & Yekutieli 2001, theorem 1.3). A NaN stays NaN and is
+    no test.
     """
-    return [min(1.0, p) if math.isfinite(p) else p for p in _step_up(p_values)]
+    from scipy.stats import false_discovery_control  # takes longer to load than all of this package
 
-
-def _step_up(p_values: Sequence[float]) -> list[float]:
-    """The smallest p-value times m over its rank, from each rank on; it may be above 1."""
-    p = np.asarray(p_values, dtype=np.float64)
-    known = np.flatnonzero(np.isfinite(p))
-    ranked = known[np.argsort(p[known], kind="stable")]
-    scaled = p[ranked] * len(ranked) / np.arange(1, len(ranked) + 1)
-    adjusted = np.full(len(p), np.nan)
-    adjusted[ranked] = np.minimum.accumulate(scaled[::-1])[::-1]
-    return [float(one) for one in adjusted]
-
-
-def benjamini_yekutieli(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values as `benjamini_hochberg`, valid however the tests depend on each other.
-
-    Benjamini & Yekutieli 2001, theorem 1.3: those of Benjamini & Hochberg times 1 + 1/2 + … + 1/m.
-    """
-    num = sum(math.isfinite(p) for p in p_values)
-    price = sum(1 / rank for rank in range(1, num + 1))
-    return [min(1.0, price * p) if math.isfinite(p) else p for p in _step_up(p_values)]
+    adjusted = np.array(p_values, dtype=np.float64)
+    is_known = np.isfinite(adjusted)
+    if is_known.any():
+        adjusted[is_known] = false_discovery_control(adjusted[is_known], method="by")
+    return [float(p) for p in adjusted]
 
 
 def _known(x: Sequence[float] | Array, y: Sequence[float] | Array) -> tuple[Array, Array]:

@@ -84,7 +84,7 @@ def row_batches(
         yield from without(batches, left_out) if len(left_out) else batches
 
 
-def without(batches: Iterable[pa.RecordBatch], left_out: Sequence[int]) -> Iterator[pa.RecordBatch]:
+def without(batches: Iterable[pa.RecordBatch], left_out: Indices) -> Iterator[pa.RecordBatch]:
     """Batches of rows but for those at some indices, counted from the first batch's first row."""
     out = np.asarray(left_out, np.int64)
     start = 0

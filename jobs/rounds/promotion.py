@@ -8,6 +8,7 @@ and `jobs.rollback` makes an earlier one champion again.
 
 from __future__ import annotations
 
+from jobs.rounds.registry import Registry
 from jobs.rounds.tracking import StageRun, Tracker
 from jobs.rounds.workspace import Round, champion
 from schemas import results
@@ -16,18 +17,19 @@ from schemas.manifest import Manifest
 
 def publish(made: Manifest, at: Round, tracker: Tracker, run: StageRun) -> None:
     """Register a finished model, or move the champion's alias after a finished evaluation."""
+    registry = Registry.of(tracker)
     if made.kind == "judge":
-        tracker.register_model(made, at.directory("judge"), run=run, alias="champion")
+        registry.register_model(made, at.directory("judge"), run=run, alias="champion")
     elif made.kind == "generator":
-        tracker.register_model(made, at.directory("generator"), run=run, alias="challenger")
+        registry.register_model(made, at.directory("generator"), run=run, alias="challenger")
     elif made.kind == "evaluation":
-        _move_champion(at, tracker, run)
+        _move_champion(at, registry, run)
     elif made.kind in ("local_judge", "light_judge"):
         decision = _decision(at, made.kind)
         alias = "champion" if decision.decision == "promote" else "challenger"
         directory = at.directory(made.kind)
         line = at.name(made.kind)
-        tracker.register_model(made, directory, run=run, alias=alias, line=line)
+        registry.register_model(made, directory, run=run, alias=alias, line=line)
         run.set_tags({"factory.decision": f"{decision.decision} {decision.challenger}"})
 
 
@@ -39,28 +41,29 @@ def _decision(at: Round, kind: str) -> results.Decision:
     return decision
 
 
-def _move_champion(at: Round, tracker: Tracker, run: StageRun) -> None:
-    name = tracker.model_name("generator")
+def _move_champion(at: Round, registry: Registry, run: StageRun) -> None:
+    name = registry.model_name("generator")
     decision = _decision(at, "evaluation")
-    if tracker.alias(name, "champion") is None:
-        _register_base(at, tracker)
-        tracker.set_alias(name, "champion", champion(Round(at.recipe, 1)).address)
+    if registry.alias(name, "champion") is None:
+        _register_base(at, registry)
+        registry.set_alias(name, "champion", champion(Round(at.recipe, 1)).address)
     if decision.decision == "promote":
-        tracker.set_alias(name, "champion", decision.challenger)
+        registry.set_alias(name, "champion", decision.challenger)
     run.set_tags({"factory.decision": f"{decision.decision} {decision.challenger}"})
 
 
-def _register_base(at: Round, tracker: Tracker) -> None:
+def _register_base(at: Round, registry: Registry) -> None:
     """Register the pipeline that the recipe starts from, which the factory did not make."""
     base = champion(Round(at.recipe, 1))
-    tracker.register_given("generator", base.address, base.parent("base").digest, base.path)
+    registry.register_given("generator", base.address, base.parent("base").digest, base.path)
 
 
 def point_champion(at: Round, address: str, tracker: Tracker, reason: str) -> None:
     """Point the alias to an earlier champion, and say why in the run of the round after which it
     was decided.
     """
-    _register_base(at, tracker)
-    tracker.set_alias(tracker.model_name("generator"), "champion", address)
+    registry = Registry.of(tracker)
+    _register_base(at, registry)
+    registry.set_alias(registry.model_name("generator"), "champion", address)
     with tracker.round(at.number) as run:
         run.set_tags({"factory.rollback": f"{address}: {reason}"})

@@ -1,5 +1,4 @@
-"""MLflow, as the factory uses it: one run for each round, nested runs for its stages, models by
-address.
+"""Runs in MLflow: one for each round, and nested ones for its stages. Models: `registry.py`.
 
 A killed job that is started again must not leave a second run of the same work. So a run is known
 by its tags (`factory.recipe`, `factory.root`, `factory.round`, `factory.stage`), not by an id that
@@ -39,14 +38,8 @@ from schemas.results import curve_values
 _METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
 _MAX_TAG = 5000  # characters; the store's own limit is 8000
-#: Models up to this size are copied to the artifact store; larger ones are registered in place.
-MAX_COPIED_BYTES = 100 * 1024**2
 
 _NOT_IN_A_KEY = re.compile(r"[^\w\-./: ]")
-
-
-class TrackingError(ValueError):
-    """A model or version that is not in the registry."""
 
 
 def tracking_uri(recipe: Recipe) -> str:
@@ -148,7 +141,7 @@ class StageRun:
         self.log_artifact(directory / manifests.FILE)
 
     def _parent_input(self, parent: Parent) -> Any:
-        source = directory_of(self._root, parent.address) or _place(parent.address)
+        source = directory_of(self._root, parent.address) or place_or_none(parent.address)
         # A name whose place only the recipe knows is nowhere to be found.
         is_here = source is not None and source.exists()
         return _dataset_input(
@@ -173,13 +166,13 @@ class StageRun:
 
 
 class Tracker:
-    """The experiment of a recipe and its models in the registry."""
+    """The experiment of a recipe: its rounds and their stages."""
 
     def __init__(self, name: str, root: Place, uri: str | None = None) -> None:
         """Open the experiment `name`, and create it where it is not there yet.
 
         Args:
-            name: of the recipe; also the first part of the names of its models.
+            name: of the recipe.
             root: the recipe's root; SQLite and artifacts go there unless `uri` says otherwise.
             uri: of an MLflow server or database.
         """
@@ -305,119 +298,6 @@ class Tracker:
             run.log_metrics({"wall_seconds": round(time.monotonic() - began, 1)})
             self.client.set_terminated(run.run_id, status)
 
-    def model_name(self, kind: str) -> str:
-        """The name under which models of a kind (generator, judge) or of a line go."""
-        return f"{self.name}-{kind}"
-
-    def register_model(
-        self,
-        manifest: Manifest,
-        directory: Place,
-        *,
-        run: StageRun | None = None,
-        alias: str | None = None,
-        line: str | None = None,
-        max_copied_bytes: int = MAX_COPIED_BYTES,
-    ) -> str:
-        """Register a model and return its version; one that is registered already is found again.
-
-        It goes under the name of its kind, or of a `line` of its own.
-
-        With a run, the files go to its artifacts unless they are larger than `max_copied_bytes`.
-        Otherwise the version points to the directory and only the manifest is copied.
-        """
-        name = self.model_name(line or manifest.kind)
-        known = self._version(name, manifest.address, manifest.digest)
-        if known is None:
-            known = self._create_version(name, manifest, directory, run, max_copied_bytes)
-        if alias is not None:
-            self.client.set_registered_model_alias(name, alias, known)
-        return known
-
-    def register_given(self, kind: str, address: str, digest: str, path: str) -> str:
-        """Register a model that the factory did not make, such as the one of version 0.
-
-        Only its place is noted: a directory or a hub name.
-        """
-        name = self.model_name(kind)
-        known = self._version(name, address, digest)
-        if known is not None:
-            return known
-        given = _place(path)
-        is_here = given is not None and given.is_dir()
-        source = given.absolute().as_uri() if given is not None and is_here else path
-        tags = {
-            "factory.address": address,
-            "factory.digest": digest,
-            "factory.stored": "in place",
-        }
-        return self._add_version(name, source, None, tags)
-
-    def _create_version(
-        self,
-        name: str,
-        manifest: Manifest,
-        directory: Place,
-        run: StageRun | None,
-        max_copied_bytes: int,
-    ) -> str:
-        local = local_path(directory)
-        is_small = local is not None and _num_bytes(local) <= max_copied_bytes
-        is_copied = run is not None and is_small
-        source = directory.absolute().as_uri()
-        if run is not None and is_copied:
-            run.log_artifacts(directory, "model")
-            source = f"runs:/{run.run_id}/model"
-        elif run is not None and (directory / manifests.FILE).is_file():
-            run.log_artifact(directory / manifests.FILE, "model")
-        tags = {
-            "factory.address": manifest.address,
-            "factory.digest": manifest.digest,
-            "factory.fingerprint": manifest.fingerprint,
-            "factory.parents": json.dumps([vars(parent) for parent in manifest.parents]),
-            "factory.directory": str(directory.absolute()),
-            "factory.stored": "copied" if is_copied else "in place",
-        }
-        return self._add_version(name, source, run.run_id if run is not None else None, tags)
-
-    def _add_version(
-        self, name: str, source: str, run_id: str | None, tags: Mapping[str, str]
-    ) -> str:
-        if not self.client.search_registered_models(f"name = '{name}'"):
-            self.client.create_registered_model(name)
-        created = self.client.create_model_version(name, source, run_id, tags=dict(tags))
-        return str(created.version)
-
-    def _version(self, name: str, address: str, digest: str | None = None) -> str | None:
-        """The newest version with an address, and digest where given."""
-        fitting = [
-            int(one.version)
-            for one in self.client.search_model_versions(f"name = '{name}'")
-            if one.tags.get("factory.address") == address
-            and digest in (None, one.tags.get("factory.digest"))
-        ]
-        return str(max(fitting)) if fitting else None
-
-    def set_alias(self, name: str, alias: str, address: str) -> None:
-        """Point an alias such as `champion` to the model at an address.
-
-        Raises:
-            TrackingError: no version of this model has that address.
-        """
-        version = self._version(name, address)
-        if version is None:
-            raise TrackingError(f"model {name!r} has no version for {address!r}: register it first")
-        self.client.set_registered_model_alias(name, alias, version)
-
-    def alias(self, name: str, alias: str) -> str | None:
-        """The address to which an alias points, or None where there is no such alias."""
-        for model in self.client.search_registered_models(f"name = '{name}'"):
-            if alias in model.aliases:
-                version = self.client.get_model_version(name, model.aliases[alias])
-                address: str | None = version.tags.get("factory.address")
-                return address
-        return None
-
 
 def _finite(metrics: Mapping[str, float | None]) -> dict[str, float]:
     """Keys that MLflow accepts, without what was not measured: NaN would be shown as 0."""
@@ -448,16 +328,12 @@ def _dataset_input(address: str, digest: str, source: Place | None, role: str) -
     )
 
 
-def _place(path: str) -> Place | None:
+def place_or_none(path: str) -> Place | None:
     """The place that a path names; None for an address of a kind that is not read."""
     try:
         return place(path)
     except StorageError:
         return None
-
-
-def _num_bytes(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def _milliseconds() -> int:

@@ -24,9 +24,9 @@ from factory.judging.criteria import asked
 from factory.media.pictures import encode_png
 from factory.sandbox.drawing import CONTENT_DEFECTS, draw, spoil_scene
 from factory.sandbox.world import caption, sample_scene
-from factory.statistics.metrics import spearman
 from schemas.recipe import Criterion
 from schemas.rows import Candidate, Media, Prompt
+from tests.rank_correlation import spearman
 
 _JUDGE = "factory/sandbox/weights/base"
 _NUM_CANDIDATES, _SIDE = 6, 32

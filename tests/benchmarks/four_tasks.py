@@ -41,7 +41,7 @@ from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, drawn_cases, see, simulated_labels
 from factory.sandbox.reasons import check_claims
 from factory.statistics.intervals import Interval, clustered_bootstrap
-from factory.statistics.metrics import expected_calibration_error, spearman
+from factory.statistics.metrics import expected_calibration_error
 from jobs.datasets.files import write_table
 from jobs.rounds.workspace import Round
 from jobs.stages.run import run_stages
@@ -49,6 +49,7 @@ from schemas.arrow import labels_to_table
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
 from schemas.rows import Candidate, Label, Preference, Prompt, Task
+from tests.rank_correlation import spearman
 
 RECIPE = "jobs/recipes/four_tasks.yaml"
 TASKS: tuple[Task, ...] = tuple(DEFAULT.tasks)

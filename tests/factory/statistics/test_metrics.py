@@ -4,19 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import false_discovery_control, spearmanr
 
 from factory.statistics.intervals import Interval
 from factory.statistics.metrics import (
     accuracy,
+    adjusted_p_values,
     attribute_drift,
-    benjamini_hochberg,
-    benjamini_yekutieli,
     brier,
     expected_calibration_error,
     flip_rate,
     hash_share,
-    spearman,
     win_rate,
 )
 from schemas.rows import Duel
@@ -130,25 +127,6 @@ def test_calibration_error_sees_over_confidence():
     assert brier(sharpened, outcome) > brier(p, outcome)
 
 
-# ----------------------------------------------------------------------------------- correlation
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=30))
-def test_spearman_agrees_with_scipy(rows):
-    x, y = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
-    found = spearman(x, y)
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        assert math.isnan(found)
-    else:
-        assert found == pytest.approx(spearmanr(x, y).statistic)
-
-
-def test_spearman_leaves_out_unreadable_scores():
-    assert spearman([1, 2, math.nan, 4], [2, 3, -50, 9]) == pytest.approx(1.0)
-    with pytest.raises(ValueError, match="different length"):
-        spearman([1, 2], [1, 2, 3])
-
-
 # ----------------------------------------------------------------------------- drift and variety
 
 
@@ -192,17 +170,19 @@ def test_the_distance_of_hashes_is_the_share_of_differing_bits():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_adjusted_p_values_agree_with_scipy(p_values):
-    assert benjamini_hochberg(p_values) == pytest.approx(false_discovery_control(p_values))
-    by = false_discovery_control(p_values, method="by")
-    assert benjamini_yekutieli(p_values) == pytest.approx(by)
+def test_adjusted_p_values_follow_their_definition(p_values):
+    """Theorem 1.3 of Benjamini & Yekutieli: the smallest of m c(m) p / rank from each rank on."""
+    num = len(p_values)
+    ranked = sorted(p_values)
+    price = sum(1 / rank for rank in range(1, num + 1))
+    scaled = [min(1.0, num * price * p / rank) for rank, p in enumerate(ranked, start=1)]
+    wanted = {p: min(scaled[at:]) for at, p in reversed(list(enumerate(ranked)))}
+    assert adjusted_p_values(p_values) == pytest.approx([wanted[p] for p in p_values])
 
 
 def test_what_could_not_be_tested_is_no_test():
-    found = benjamini_hochberg([0.02, math.nan, 0.01])
-    assert [found[0], found[2]] == pytest.approx([0.02, 0.02])
-    assert math.isnan(found[1])
-    assert benjamini_hochberg([]) == []
-    found = benjamini_yekutieli([0.02, math.nan, 0.01])  # two tests: 1 + 1/2 times as much
+    found = adjusted_p_values([0.02, math.nan, 0.01])  # two tests: 1 + 1/2 times as much
     assert [found[0], found[2]] == pytest.approx([0.03, 0.03])
     assert math.isnan(found[1])
+    assert adjusted_p_values([]) == []
+    assert all(map(math.isnan, adjusted_p_values([math.nan, math.nan])))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.rounds.tracking import Tracker, TrackingError, flatten, public_settings
+from jobs.rounds.registry import Registry, RegistryError
+from jobs.rounds.tracking import Tracker, flatten, public_settings
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import Recipe
@@ -33,6 +34,11 @@ def root(tmp_path, empty_store):
 @pytest.fixture
 def tracker(root):
     return Tracker("laptop", root)
+
+
+@pytest.fixture
+def registry(tracker):
+    return Registry.of(tracker)
 
 
 def runs(tracker: Tracker) -> list:
@@ -251,19 +257,19 @@ def test_data_sets_carry_address_digest_and_role(root, tracker):
 # --------------------------------------------------------------------------------------- models
 
 
-def test_models_are_registered_once_and_found_by_alias(root, tracker):
+def test_models_are_registered_once_and_found_by_alias(root, tracker, registry):
     made = artifact(root, "generator@1", "models", [Parent("pairs", "pairs@1", "cafe")])
     directory = root / "models" / "generator@1"
-    name = tracker.model_name("generator")
+    name = registry.model_name("generator")
     assert name == "laptop-generator"
-    assert tracker.alias(name, "champion") is None
+    assert registry.alias(name, "champion") is None
     versions = []
     for _ in range(2):
         with tracker.stage(1, "generator") as run:
-            versions.append(tracker.register_model(made, directory, run=run, alias="challenger"))
+            versions.append(registry.register_model(made, directory, run=run, alias="challenger"))
     assert versions == ["1", "1"]
-    assert tracker.alias(name, "challenger") == "generator@1"
-    assert tracker.alias(name, "champion") is None
+    assert registry.alias(name, "challenger") == "generator@1"
+    assert registry.alias(name, "champion") is None
     version = tracker.client.get_model_version(name, "1")
     assert version.tags["factory.digest"] == made.digest
     assert json.loads(version.tags["factory.parents"])[0]["address"] == "pairs@1"
@@ -274,30 +280,30 @@ def test_models_are_registered_once_and_found_by_alias(root, tracker):
     }
 
 
-def test_an_alias_moves(root, tracker):
+def test_an_alias_moves(root, tracker, registry):
     for number in (1, 2):
         made = artifact(root, f"judge@{number}", "models")
-        tracker.register_model(made, root / "models" / f"judge@{number}")
-    name = tracker.model_name("judge")
+        registry.register_model(made, root / "models" / f"judge@{number}")
+    name = registry.model_name("judge")
     for number in (1, 2, 1):
-        tracker.set_alias(name, "champion", f"judge@{number}")
-        assert tracker.alias(name, "champion") == f"judge@{number}"
-    with pytest.raises(TrackingError, match="no version for 'judge@3'"):
-        tracker.set_alias(name, "champion", "judge@3")
+        registry.set_alias(name, "champion", f"judge@{number}")
+        assert registry.alias(name, "champion") == f"judge@{number}"
+    with pytest.raises(RegistryError, match="no version for 'judge@3'"):
+        registry.set_alias(name, "champion", "judge@3")
 
 
 @pytest.mark.parametrize("path", ["some/hub-model", "."])
-def test_a_given_model_can_be_champion(tracker, path):
+def test_a_given_model_can_be_champion(registry, path):
     for _ in range(2):
-        assert tracker.register_given("generator", "generator@0", "beef", path) == "1"
-    tracker.set_alias("laptop-generator", "champion", "generator@0")
-    assert tracker.alias("laptop-generator", "champion") == "generator@0"
+        assert registry.register_given("generator", "generator@0", "beef", path) == "1"
+    registry.set_alias("laptop-generator", "champion", "generator@0")
+    assert registry.alias("laptop-generator", "champion") == "generator@0"
 
 
-def test_a_large_model_stays_where_it_is(root, tracker):
+def test_a_large_model_stays_where_it_is(root, tracker, registry):
     made = artifact(root, "judge@1", "models")
     with tracker.stage(1, "judge") as run:
-        tracker.register_model(made, root / "models" / "judge@1", run=run, max_copied_bytes=10)
+        registry.register_model(made, root / "models" / "judge@1", run=run, max_copied_bytes=10)
     version = tracker.client.get_model_version("laptop-judge", "1")
     assert version.tags["factory.stored"] == "in place"
     assert version.source == (root / "models" / "judge@1").as_uri()
@@ -305,11 +311,11 @@ def test_a_large_model_stays_where_it_is(root, tracker):
     assert paths == ["model/manifest.json"]
 
 
-def test_a_model_made_again_is_a_new_version(root, tracker):
+def test_a_model_made_again_is_a_new_version(root, tracker, registry):
     directory = root / "models" / "judge@1"
     for digest, expected in (("aaaa", "1"), ("bbbb", "2"), ("aaaa", "1")):
         made = artifact(root, "judge@1", "models", digest=digest)
-        assert tracker.register_model(made, directory) == expected
+        assert registry.register_model(made, directory) == expected
 
 
 # -------------------------------------------------------------------------------------- settings

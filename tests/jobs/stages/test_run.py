@@ -180,10 +180,11 @@ def digests(recipe: Recipe) -> dict[str, str]:
 
 
 def alias(recipe: Recipe) -> str | None:
+    from jobs.rounds.registry import Registry
     from jobs.rounds.tracking import Tracker
 
-    tracker = Tracker.of(recipe)
-    return tracker.alias(tracker.model_name("generator"), "champion")
+    registry = Registry.of(Tracker.of(recipe))
+    return registry.alias(registry.model_name("generator"), "champion")
 
 
 def test_stages_follow_each_other_and_each_round_starts_from_the_champion(world, three):
