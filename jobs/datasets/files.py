@@ -32,10 +32,17 @@ _LARGE_CHUNK = 1024**2
 # ------------------------------------------------------------------------------------- reading
 
 
-def parquet(source: IO[bytes]) -> pq.ParquetFile:
-    """An open Parquet file, for its schema, its number of rows, and its rows a few at a time."""
-    # By default pyarrow keeps all that it has read of a file until the last row of it.
-    return pq.ParquetFile(source, pre_buffer=False)
+def parquet(source: IO[bytes], path: Place) -> pq.ParquetFile:
+    """An open Parquet file, for its schema, its number of rows, and its rows a few at a time.
+
+    Raises:
+        pyarrow.ArrowInvalid: it is none, or is torn; names `path`.
+    """
+    try:
+        # By default pyarrow keeps all that it has read of a file until the last row of it.
+        return pq.ParquetFile(source, pre_buffer=False)
+    except pa.ArrowInvalid as error:
+        raise pa.ArrowInvalid(f"{path}: {error}") from None
 
 
 def num_rows(files: Iterable[Place]) -> int:
@@ -43,7 +50,7 @@ def num_rows(files: Iterable[Place]) -> int:
     total = 0
     for path in files:
         with path.open("rb") as source:
-            total += parquet(source).metadata.num_rows
+            total += parquet(source, path).metadata.num_rows
     return total
 
 
@@ -80,7 +87,7 @@ def row_batches(
         left_out: indices of rows that are passed over, ascending.
     """
     with path.open("rb") as source:
-        batches = parquet(source).iter_batches(batch_size, columns=columns)
+        batches = parquet(source, path).iter_batches(batch_size, columns=columns)
         yield from without(batches, left_out) if len(left_out) else batches
 
 

@@ -110,7 +110,7 @@ def _read_part(directory: Place, name: str, key: str) -> Part | None:
         try:
             with path.open("rb") as source:
                 num_bytes = source.seek(0, os.SEEK_END)
-                batches = parquet(source).iter_batches(_IDS_AT_ONCE, columns=[key])
+                batches = parquet(source, path).iter_batches(_IDS_AT_ONCE, columns=[key])
                 ids = [to_numbers(batch.column(0)) for batch in batches]
                 return Part(name, num_bytes, _joined(ids))
         except (pa.ArrowInvalid, FileNotFoundError):  # torn, or cleared away by who completed it
@@ -230,8 +230,9 @@ def _key(directory: Place, names: Sequence[str]) -> str | None:
     """
     for name in names:
         try:
-            with (directory / name).open("rb") as source:
-                columns = parquet(source).schema_arrow.names
+            path = directory / name
+            with path.open("rb") as source:
+                columns = parquet(source, path).schema_arrow.names
         except (pa.ArrowInvalid, FileNotFoundError):
             continue
         return next((one for one in _KEYS if one in columns), None)
@@ -304,7 +305,7 @@ def _rows(job: _Job) -> Iterator[pa.Table]:
     for name, left_out in job.sources:
         path = job.directory / name
         with path.open("rb") as source:
-            check_schema(parquet(source).schema_arrow, job.schema, str(path))
+            check_schema(parquet(source, path).schema_arrow, job.schema, str(path))
         for batch in row_batches(path, _ROWS_AT_ONCE, job.schema.names, left_out):
             yield pa.Table.from_batches([batch]).select(job.schema.names).cast(job.schema)
 

@@ -124,7 +124,7 @@ def read_table(directory: Place, schema: pa.Schema, files: Sequence[str] | None 
     tables = []
     for path, left_out in _sources(directory, files):
         with path.open("rb") as source:
-            check_schema(parquet(source).schema_arrow, schema, str(path))
+            check_schema(parquet(source, path).schema_arrow, schema, str(path))
         table = read_columns(path, schema=schema)
         if len(left_out):
             table = pa.Table.from_batches(without(table.to_batches(), left_out), table.schema)
@@ -186,7 +186,7 @@ def find_rows(
     for path, left_out in _sources(directory, files):
         out, start = np.asarray(left_out, np.int64), 0
         with path.open("rb") as source:
-            file = parquet(source)
+            file = parquet(source, path)
             for index in range(file.num_row_groups):
                 out_of_group, start = out - start, start + file.metadata.row_group(index).num_rows
                 column_of = file.read_row_group(index, columns=[column]).column(column)

@@ -205,7 +205,7 @@ def _check_labels(path: str, key: str = "labels.path") -> int:
     for one in label_files(path):
         try:
             with explained(one), one.open("rb") as source:
-                file = parquet(source)
+                file = parquet(source, one)
                 check_schema(file.schema_arrow, LABELS, str(one))
                 num_rows += file.metadata.num_rows
         except SchemaError as error:
