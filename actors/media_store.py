@@ -16,10 +16,9 @@ import pyarrow.compute as pc
 
 from actors.storage import place, write_whole
 from schemas.arrow import IMAGE, map_media, media_arrays
-from schemas.places import Place
+from schemas.places import DATA, OBJECTS, Place
 
-_FOLDER = "objects"
-_NAME = re.compile(r"objects/([0-9a-f]{2})/(\1[0-9a-f]{62})")
+_NAME = re.compile(OBJECTS + r"/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 
 
 class MediaReferenceError(ValueError):
@@ -84,7 +83,7 @@ class MediaStore:
 
     def _write(self, data: bytes) -> str:
         name = hashlib.sha256(data).hexdigest()
-        path = f"{_FOLDER}/{name[:2]}/{name}"
+        path = f"{OBJECTS}/{name[:2]}/{name}"
         target = place(self.root) / path
         if target.is_file():
             return path
@@ -106,11 +105,11 @@ class MediaStore:
 
 
 def media_store(directory: Place, max_inline_bytes: int = 0) -> MediaStore:
-    """The objects to which a data set's rows refer: those of the root in whose `data` it lies, or
-    its own.
+    """The objects to which a data set's rows refer: those of the root in whose data folder it lies,
+    or its own.
     """
     at = directory
-    while at.name and at.name != "data" and at.parent != at:
+    while at.name and at.name != DATA and at.parent != at:
         at = at.parent
-    root = at.parent if at.name == "data" else directory
+    root = at.parent if at.name == DATA else directory
     return MediaStore(str(root), max_inline_bytes)

@@ -8,12 +8,9 @@ from typing import Protocol, TypeVar
 
 from actors.storage import local_model
 from factory.judging.criteria import CriteriaJudge
+from factory.plugins import make
 from factory.protocols import Generator, Judge
 from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
-
-#: Names the sandbox oracle where a judge is asked for.
-ORACLE = "sandbox:oracle"
-
 
 Model = TypeVar("Model", covariant=True)
 
@@ -79,10 +76,6 @@ class JudgeRef:
         return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
 
     def _load(self) -> Judge:
-        if self.path == ORACLE:
-            from factory.sandbox.oracle_judge import OracleJudge
-
-            return OracleJudge()
         from actors.judges import TransformersJudge
         from factory.judging import by_scores
         from factory.judging.calibrated import CalibratedJudge
@@ -149,3 +142,20 @@ class EndpointRef:
         from actors.judges.endpoint import EndpointJudge
 
         return EndpointJudge(self.spec)
+
+
+@dataclass(frozen=True)
+class PluginRef:
+    """What travels to a worker that is to load a judge of somebody's own: where its code is."""
+
+    plugin: str  # package.module:name of what makes the judge, without arguments
+    key: str  # of the recipe, or the argument, that names it
+    address: str
+
+    @property
+    def name(self) -> str:
+        return self.address.partition("@")[0]
+
+    def load(self) -> Judge:
+        judge: Judge = make(self.plugin, self.key, Judge)
+        return judge

@@ -1,15 +1,16 @@
-"""What a model must offer to the factory. Everything in `actors` implements one of these two.
+"""What a model must offer to the factory, and what may stand in for people and for the truth.
 
-The oracle of the sandbox is a `Judge` too, so whatever can be measured by a judge can be measured
-by the truth.
+Everything in `actors` is a `Generator` or a `Judge`. What knows the truth is a `Judge` too, so
+whatever can be measured by a judge can be measured by the truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol, runtime_checkable
 
-from schemas.rows import Candidate, Duel, Preference, Prompt, Score
+from schemas.recipe import GeneratorSpec
+from schemas.rows import Candidate, Duel, Group, Label, Preference, Prompt, Score
 
 
 class Generator(Protocol):
@@ -58,3 +59,50 @@ class Judge(Protocol):
 
     def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> Sitting:
         """Take in one prompt's candidates."""
+
+
+class ReferenceJudge(Judge, Protocol):
+    """A judge that knows what is right of some prompts, where others have an opinion
+    (`evaluate.oracle`). The driver makes one as well as the workers: what is heavy waits for `sit`.
+    """
+
+    @property
+    def full_marks(self) -> float:
+        """The score of what has no fault; anything less is an error."""
+
+    def check(self, path: str, prompts: Iterable[Prompt]) -> None:
+        """Refuse prompts of which it does not know what is right.
+
+        Args:
+            path: of their file, for the message.
+            prompts: in the order of its rows.
+
+        Raises:
+            ValueError: names file and row, and says why.
+        """
+
+    def how_to_make(
+        self, part: Literal["generator", "prompts"], directory: str, generator: GeneratorSpec
+    ) -> str:
+        """How to make what a recipe about its prompts names and nobody has made yet, as the end of
+        a sentence; empty where it cannot say.
+
+        Args:
+            part: what is missing.
+            directory: in which the recipe expects it.
+            generator: that is missing, or that is to draw for the missing prompts.
+        """
+
+
+class Simulator(Protocol):
+    """Labels groups where there are no people (`labels.simulator`). It is made of a recipe's
+    `labels` and its seed.
+    """
+
+    def check(self, path: str, prompts: Iterable[Prompt]) -> None:
+        """Refuse prompts whose candidates it cannot label; as `ReferenceJudge.check`."""
+
+    def __call__(self, group: Group) -> list[Label]:
+        """Labels of a group's candidates, each signed `simulated:NAME`. The same group gives the
+        same labels.
+        """

@@ -82,12 +82,13 @@ def stage_parser(name: str, description: str) -> argparse.ArgumentParser:
 
 
 def add_judge(arguments: argparse.ArgumentParser) -> None:
-    """The arguments that name a judge: those of `jobs.pipelines.groups.opinions.named_judge`."""
+    """The arguments that name a judge: those of `jobs.pipelines.models.named_judge`."""
     arguments.add_argument(
         "--judge",
         metavar="MODEL",
         help="directory or hub name, asked as judge.specification says, the ONNX file of a light "
-        "judge, or 'endpoint' for evaluate.endpoint (default: the round's judge)",
+        "judge, 'endpoint' for evaluate.endpoint, or package.module:name of a judge of your own "
+        "(default: the round's judge)",
     )
     arguments.add_argument(
         "--round", type=int, default=1, metavar="N", help="whose judge it is (default: 1)"

@@ -1,4 +1,4 @@
-"""Take in human labels, or simulate them in the sandbox. `jobs/stages/label.py` does it."""
+"""Take in human labels, or simulate them. `jobs/stages/label.py` does it."""
 
 import sys
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from jobs import cli
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
-    return cli.stage_main("label", "Take in human labels, or simulate them in the sandbox.", argv)
+    return cli.stage_main("label", "Take in human labels, or simulate them.", argv)
 
 
 if __name__ == "__main__":

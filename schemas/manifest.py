@@ -38,7 +38,7 @@ class Manifest:
     """One data set or model."""
 
     address: str
-    kind: str  # labels, groups, profile, pairs, judge, generator, evaluation
+    kind: str  # its name in `schemas.artifacts.KINDS`
     fingerprint: str
     digest: str
     parents: tuple[Parent, ...]

@@ -1,13 +1,25 @@
-"""What the factory asks of a place where files lie: the part of `pathlib.Path` that it uses.
+"""Where files lie: the folders of a root, and what the factory asks of a place.
+
+    ROOT/data/labels@1, ROOT/models/judge@1    artifacts, each in a directory of its own
+    ROOT/objects/ab/ab34…    media too large for a table, named by the hash of their bytes
+    ROOT/reports/round-1.html, ROOT/logs/TIME-RUN.jsonl    for people
+    ROOT/rollbacks/1-1.json    after round 1, the first time: who is champion from then on
+    ROOT/_training/judge@1    checkpoints of a training run that is under way
 
 A local directory is a `pathlib.Path`; one in an object store is `actors.storage.ObjectPath`, which
-offers the same. Code that takes a `Place` runs on both and never asks which it has.
+offers the same. Code that takes a `Place` runs on both and never asks which it has. Left out: what
+lies within the directory of an artifact, which is the matter of what makes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import IO, Literal, Protocol, Self
+
+#: The folders of a root. No other file spells them.
+DATA, MODELS, OBJECTS = "data", "models", "objects"
+REPORTS, LOGS, ROLLBACKS = "reports", "logs", "rollbacks"
+TRAINING = "_training"
 
 
 class Place(Protocol):

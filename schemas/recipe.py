@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from schemas.plugins import PLUGIN, checked
 from schemas.rows import Task
 
 Positive = Annotated[int, Field(gt=0)]
@@ -194,7 +195,7 @@ class EndpointSpec(Section):
 
 
 class AnnotatorSpec(Section):
-    """One simulated annotator of the sandbox."""
+    """One simulated annotator."""
 
     name: str
     noise: float = Field(0.04, ge=0, description="sd added to the quality seen, on a scale of 0-1")
@@ -210,6 +211,12 @@ class Labels(Section):
 
     path: str | None = Field(None, description="label rows (file or data set); else simulated")
     prompts: str | None = Field(None, description="prompts whose candidates are labelled")
+    simulator: str = Field(
+        "sandbox",
+        exclude_if=lambda name: name == "sandbox",
+        description="package.module:name of what labels the candidates in people's place, or "
+        "sandbox for its annotators; see factory/protocols.py",
+    )
     inbox: str | None = Field(
         None,
         description="folder into which people put label rows (files or data sets) at any time; "
@@ -219,6 +226,11 @@ class Labels(Section):
     pairs_per_prompt: Positive = Field(3, description="labelled pairs for each prompt")
     heldout_share: Share = Field(0.2, description="share of prompts kept for measuring the judge")
     annotators: list[AnnotatorSpec] = Field(default_factory=lambda: [AnnotatorSpec(name="ann")])
+
+    @field_validator("simulator")
+    @classmethod
+    def _can_be_loaded(cls, name: str) -> str:
+        return checked(name, "labels.simulator")
 
 
 class Calibrate(Section):
@@ -476,7 +488,7 @@ class Objections(Section):
     )
     safety_classifier: str | None = Field(
         None,
-        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        pattern=PLUGIN,
         description="package.module:function that makes a classifier of unsafe content; none: off",
     )
     max_p_unsafe: Share = Field(0.5, description="greatest probability of being unsafe")
@@ -649,8 +661,10 @@ class Evaluate(Section):
 
     prompts: str = Field(description="held-out prompts; none of them may be in produce.prompts")
     images_per_prompt: Positive = Field(1, description="seeds compared for each prompt")
-    oracle: Literal["none", "sandbox"] = Field(
-        "none", description="also judge by the sandbox oracle; for sandbox captions only"
+    oracle: str = Field(
+        "none",
+        description="also judge by package.module:name, which knows what is right, or by sandbox, "
+        "which knows its own prompts; see factory/protocols.py",
     )
     endpoint: EndpointSpec | None = Field(
         None, description="also judge by this endpoint, which was not trained on our labels"
@@ -663,6 +677,11 @@ class Evaluate(Section):
     )
     grid_prompts: Positive = Field(8, description="prompts shown in the picture grid")
     num_resamples: Positive = Field(2000, description="bootstrap resamples, clustered by prompt")
+
+    @field_validator("oracle")
+    @classmethod
+    def _can_be_loaded(cls, name: str) -> str:
+        return checked(name, "evaluate.oracle", "none")
 
 
 class Gates(Section):

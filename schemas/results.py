@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -140,7 +140,8 @@ class Evaluation:
         starts from where that is another one.
     grid_prompts, grid_columns: what the rows and columns of grid.png show, in order.
     scores: mean score of either, by each judge.
-    errors: of answers: error rates by the sandbox oracle, and the share of them that is mended.
+    errors: of answers: error rates by the judge that knows what is right, and the share that is
+        mended.
     leads: of the round's own judge over each other one, in win rates.
     slices: win rates on slices of prompts.
     diversity: of the outputs for one prompt; empty where there was one of each model.
@@ -337,6 +338,52 @@ Result = (
     | tuple[Finding, ...]
     | tuple[Slice, ...]
 )
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """Where a round keeps a result.
+
+    name: by which the page of the round asks for it.
+    kind: of the artifact beside whose manifest it lies.
+    file: its name there.
+    type: what is in it.
+    """
+
+    name: str
+    kind: str
+    file: str
+    type: Any
+
+
+#: What the page of a round shows; one that a round has not made is left out there.
+ROUND_RESULTS = (
+    # Written even by a judge that fails, which has no manifest then.
+    ResultFile("judge_findings", "judge", FINDINGS, tuple[Finding, ...]),
+    ResultFile("agreement", "judge", AGREEMENT, JudgeReport),
+    ResultFile("profile", "profile", PROFILE, Profile),
+    ResultFile("slices", "pairs", SLICES, tuple[Slice, ...]),
+    ResultFile("evaluation", "evaluation", EVALUATION, Evaluation),
+    ResultFile("decision", "evaluation", FINDINGS, Decision),
+    ResultFile("human_audit", "human_audit", HUMAN_AUDIT, HumanAudit),
+    ResultFile("localisation", "local_judge", LOCALISATION, Localisation),
+    ResultFile("local_decision", "local_judge", FINDINGS, Decision),
+)
+
+
+def read_round(directory_of: Callable[[str], Place]) -> dict[str, Any]:
+    """The results of a round, by name; None for what is not there.
+
+    Args:
+        directory_of: the directory of the round's artifact of a kind.
+
+    Raises:
+        ResultError: a file that cannot be read as its kind.
+    """
+    return {
+        result.name: read(directory_of(result.kind) / result.file, result.type)
+        for result in ROUND_RESULTS
+    }
 
 
 def write(path: Place, result: Result) -> None:

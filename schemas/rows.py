@@ -206,6 +206,10 @@ class Pair:
     weight: float = 1.0
 
 
+#: How the name of an annotator begins that is not a person.
+SIMULATED = "simulated:"
+
+
 @dataclass(frozen=True)
 class Label:
     """What a person, or a simulated annotator, said: a preference, or points for one side.

@@ -15,7 +15,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+
+from factory.plugins import load
+from schemas.arrow import labels_to_table
+from schemas.plugins import WORDS
+from schemas.rows import Label, Media, Prompt
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ["schemas", "factory", "actors", "jobs"]  # bottom first
@@ -24,8 +30,12 @@ DISTRIBUTION = "preference-factory"
 HEAVY = {"ray", "mlflow", "deepspeed", "torch", "transformers", "diffusers"}
 SCHEMAS_MAY_IMPORT = {"pyarrow", "pydantic", "yaml"}
 FACTORY_NEVER_IMPORTS = {"ray", "mlflow", "deepspeed"}
-# These packages and modules of factory work on tensors; the rest of it imports without torch.
-MAY_LOAD_TORCH = ("factory.alignment.losses", "factory.sandbox")
+# This module of factory works on tensors; the rest of it imports without torch.
+MAY_LOAD_TORCH = ("factory.alignment.losses",)
+# The sandbox, and the command that makes its parts. Everything else reaches it by name alone, and
+# the names are in one file.
+SANDBOX = ("factory.sandbox", "actors.sandbox", "jobs.sandbox", "jobs.tools.sandbox")
+NAMES_THE_SANDBOX = "schemas.plugins"
 
 
 # ------------------------------------------------------------------------------------ discovery
@@ -78,7 +88,9 @@ def imported_names(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, alias.name
         elif isinstance(node, ast.ImportFrom):
             relative = "." * node.level + (node.module or "")
-            yield node.lineno, importlib.util.resolve_name(relative, package)
+            module = importlib.util.resolve_name(relative, package)
+            for alias in node.names:
+                yield node.lineno, f"{module}.{alias.name}"
 
 
 def top(dotted: str) -> str:
@@ -140,6 +152,45 @@ def test_parquet_is_opened_in_one_file():
     assert found == OPEN_PARQUET
 
 
+def is_in(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == name or module.startswith(name + ".") for name in packages)
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of each string in a file that is not a docstring."""
+    tree = ast.parse(path.read_bytes())
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        node.body[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if is_text and node not in docstrings:
+            yield node.lineno, node.value
+
+
+OUTSIDE = [path for path in ALL_FILES if not is_in(module_name(path), SANDBOX)]
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=file_id)
+def test_nothing_outside_the_sandbox_knows_it(path):
+    imported = [(line, name) for line, name in imported_names(path) if is_in(name, SANDBOX)]
+    assert not imported
+    if module_name(path) == NAMES_THE_SANDBOX:
+        return
+    named = [(line, text) for line, text in texts(path) if is_in(text.split(":")[0], SANDBOX)]
+    assert not named
+
+
+def test_the_names_of_the_sandbox_lead_somewhere():
+    words = [(key, word) for key, known in WORDS.items() for word in known]
+    assert words
+    for key, word in words:
+        assert is_in(load(word, key).__module__, SANDBOX)
+
+
 # -------------------------------------------------------------------------------- what is loaded
 
 
@@ -179,21 +230,42 @@ def loaded_by(modules: list[str], heavy: set[str]) -> dict[str, object]:
     return run_python(IMPORT_ALL, json.dumps([sorted(heavy), modules]))
 
 
-def may_load_torch(module: str) -> bool:
-    return any(module == name or module.startswith(name + ".") for name in MAY_LOAD_TORCH)
-
-
 def test_schemas_loads_nothing_heavy():
     assert loaded_by(importable_modules("schemas"), HEAVY) == {}
 
 
 def test_factory_loads_nothing_heavy_but_where_it_may():
-    modules = [name for name in importable_modules("factory") if not may_load_torch(name)]
+    modules = [name for name in importable_modules("factory") if not is_in(name, MAY_LOAD_TORCH)]
     assert loaded_by(modules, HEAVY) == {}
 
 
 def test_the_whole_of_factory_loads_no_cluster_tracker_or_engine():
     assert loaded_by(importable_modules("factory"), FACTORY_NEVER_IMPORTS) == {}
+
+
+# A round's labels from people's label rows, without Ray and MLflow around the stage.
+LABEL = """
+import json, sys
+from jobs.rounds.workspace import Round
+from jobs.stages.label import STAGE
+from schemas.recipe_file import load
+recipe, heavy, overrides = json.loads(sys.argv[1])
+at = Round(load(recipe, overrides), 1)
+STAGE.plan(at), STAGE.parents(at), STAGE.settings(at)
+directory = at.directory("labels")
+directory.mkdir(parents=True)
+made = STAGE.make(at, directory, None)
+loaded = [name for name in (*heavy, "factory.sandbox", "actors.sandbox") if name in sys.modules]
+print(json.dumps({"labels": made.counts["labels"], "loaded": loaded}))
+"""
+
+
+def test_peoples_labels_load_neither_a_model_library_nor_the_sandbox(tmp_path):
+    label = Label("a", Prompt.of("a cup"), "ann", Media(b"x", 1, 1), points=3)
+    pq.write_table(labels_to_table([label]), tmp_path / "labels.parquet")
+    overrides = [f"root={tmp_path / 'run'}", f"labels.path={tmp_path / 'labels.parquet'}"]
+    given = ["jobs/recipes/laptop.yaml", sorted(HEAVY), overrides]
+    assert run_python(LABEL, json.dumps(given)) == {"labels": 1, "loaded": []}
 
 
 # `--help` answers at once because it loads nothing heavy. That is what is checked here: a clock

@@ -19,13 +19,15 @@ from factory.prompts import read_prompts
 from jobs.datasets.reading import read_groups, read_table
 from jobs.rounds.registry import Registry
 from jobs.rounds.tracking import Tracker
-from jobs.rounds.workspace import MAKERS, Round
+from jobs.rounds.workspace import Round
 from schemas import manifest, results
 from schemas.arrow import PAIRS, pairs_from_table
+from schemas.artifacts import loop_kinds
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
 
 LAPTOP = "jobs/recipes/laptop.yaml"
+MAKERS = {kind.name: kind.job for kind in loop_kinds()}
 TIMEOUT_S = 1800  # of a busy machine
 #: When to kill: the artifact that must have been started, and how much later, in seconds.
 KILLS = (("groups@1: started", 6.0), ("generator@1: started", 4.0))

@@ -2,10 +2,10 @@
 
 A policy that is trained on a judge's preferences finds whatever that judge likes wrongly. It shows
 in this: the challenger is up by that judge, it is not up by one that had no part in its training (a
-witness: a held-out judge, an endpoint, the sandbox's oracle), and the judge's lead over the witness
-on the very same twins is more than chance. All three are asked for. A lead alone is no alarm, since
-every policy is liked best by the judge that it was trained on; a witness that sees no gain is none
-either, since few prompts may be all that is wrong. Attributes that move are
+witness: a held-out judge, an endpoint, a judge that knows what is right), and the judge's lead over
+the witness on the very same twins is more than chance. All three are asked for. A lead alone is no
+alarm, since every policy is liked best by the judge that it was trained on; a witness that sees no
+gain is none either, since few prompts may be all that is wrong. Attributes that move are
 `factory.evaluation.shift`'s.
 
 What is compared are shares of twins won, which every judge can tell whatever its scale, by duels

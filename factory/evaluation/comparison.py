@@ -47,6 +47,7 @@ def compare(
     names: tuple[str, str],
     recipe: Recipe,
     start: tuple[str, Outputs] | None = None,
+    reference: tuple[str, float] | None = None,
 ) -> Comparison:
     """Measure all contests.
 
@@ -57,6 +58,8 @@ def compare(
         recipe: for settings and seed.
         start: address and outputs of the generator that the recipe starts from, where that is not
             the champion.
+        reference: address and full marks of the judge that knows what is right, where one of
+            `judges` does.
     """
     settings = recipe.evaluate
     boot = {"num_resamples": settings.num_resamples, "seed": recipe.seed}
@@ -86,7 +89,7 @@ def compare(
         champion=names[0],
         gains=tuple(gain for both in gains.values() for gain in both),
         scores=tuple(_scores(groups, judges, names, boot)),
-        errors=tuple(_errors(groups, judges, names, boot)),
+        errors=tuple(_errors(groups, reference, names, boot)),
         leads=tuple(_lead(one) for one in claims if one.slice == ALL),
         slices=tuple(
             _won(f"win rate, {name}", [told[judge][row] for row in rows], judge, boot)
@@ -157,15 +160,17 @@ def _scores(
 
 
 def _errors(
-    groups: Sequence[Group], judges: Sequence[str], names: tuple[str, str], boot: Mapping[str, int]
+    groups: Sequence[Group],
+    reference: tuple[str, float] | None,
+    names: tuple[str, str],
+    boot: Mapping[str, int],
 ) -> list[Estimate]:
-    """Error rates of answers by the sandbox oracle, the one judge that knows what is right."""
-    from factory.sandbox.oracle_judge import FULL, NAME
-
-    if NAME not in judges or not all(one.prompt.task in UNDERSTANDING for one in groups):
+    """Error rates of answers by the judge that knows what is right."""
+    if reference is None or not all(one.prompt.task in UNDERSTANDING for one in groups):
         return []
-    found = contest.errors(groups, NAME, FULL, **boot)
-    num = found.num, found.num_invalid, NAME
+    judge, full_marks = reference
+    found = contest.errors(groups, judge, full_marks, **boot)
+    num = found.num, found.num_invalid, judge
     return [
         *(
             Estimate.of(f"error rate of {name}", one, None, "share", *num)

@@ -9,7 +9,7 @@ does, `safety` a classifier of the user's own. `across` is different: it needs t
 
 from factory.filters.answers import SimilarAnswers
 from factory.filters.contamination import Contaminated
-from factory.filters.objection import FilterError, Objection, judge_pair
+from factory.filters.objection import Objection, judge_pair
 from factory.filters.pictures import BrokenMedia, LowEntropy, NearDuplicate
 from factory.filters.registry import objections_of
 from factory.filters.safety import Unsafe
@@ -19,7 +19,6 @@ __all__ = [
     "BrokenMedia",
     "Contaminated",
     "Disagree",
-    "FilterError",
     "Inconsistent",
     "LowConfidence",
     "LowEntropy",

@@ -12,10 +12,6 @@ from schemas.rows import Pair
 BROKEN = "broken media:"
 
 
-class FilterError(ValueError):
-    """An objection that cannot be raised as the recipe asks; the message says what to do."""
-
-
 class Objection(Protocol):
     """A reason not to keep a pair."""
 

@@ -34,7 +34,7 @@ def objections_of(
         least_confidence: of the judge's duels, by task; looked at where `settings.abstain` is true.
 
     Raises:
-        FilterError: the safety classifier cannot be loaded.
+        PluginError: the safety classifier cannot be loaded.
     """
     found: list[Objection] = [
         BrokenMedia(),

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
 from typing import Protocol
 
-from factory.filters.objection import FilterError
+from factory.plugins import make
 from schemas.rows import Candidate, Pair, Prompt
 
 
@@ -58,15 +57,9 @@ def load_classifier(name: str) -> SafetyClassifier:
     """The classifier that `package.module:function` makes, once in a process.
 
     Raises:
-        FilterError: there is no such module or function.
+        PluginError: there is no such module or function, or it makes something else.
     """
-    module, _, function = name.partition(":")
-    try:
-        make = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise FilterError(
-            f"safety classifier {name!r}: cannot be loaded: {error}; "
-            "give package.module:function of an installed package"
-        ) from None
-    classifier: SafetyClassifier = make()
+    classifier: SafetyClassifier = make(
+        name, "curate.objections.safety_classifier", SafetyClassifier
+    )
     return classifier

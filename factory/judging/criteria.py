@@ -7,7 +7,7 @@ and curation can run again without the judge. A region or a product has its own 
 criterion, chosen by the prompt's tags.
 
 Whether a judge understands the sentence is the judge's matter: a model that was tuned on one
-instruction, such as the sandbox's, may answer every criterion alike. Duels stay about the whole.
+instruction may answer every criterion alike. Duels stay about the whole.
 """
 
 from __future__ import annotations

@@ -25,9 +25,8 @@ from factory.sandbox.oracle import ORACLE_TIE, measure
 from factory.sandbox.questions import check_answer, correctness, wrong_facts
 from factory.sandbox.reasons import reasons_of_one, reasons_of_two
 from factory.sandbox.world import Scene, parse
-from schemas.rows import Preference, seed_of
+from schemas.rows import SIMULATED, Preference, seed_of
 
-PREFIX = "simulated:"
 #: Mean and standard deviation of each attribute over drawn pictures of 32 px, half of them spoiled.
 USUAL: dict[str, tuple[float, float]] = {
     "brightness": (0.52, 0.32),
@@ -67,7 +66,7 @@ class Annotator:
     @property
     def full_name(self) -> str:
         """What its labels are signed with: "simulated:NAME"."""
-        return PREFIX + self.name
+        return SIMULATED + self.name
 
     def perceived_quality(self, png: bytes, caption: str, key: str) -> float:
         """The oracle's quality with this annotator's biases and the noise of this one look."""

@@ -28,6 +28,10 @@ FPS = 8.0
 SCENE = "scene"
 
 
+class ForeignPromptError(ValueError):
+    """A prompt, or a candidate for it, of which the sandbox does not know what is true."""
+
+
 @dataclass(frozen=True)
 class Side:
     """One candidate: a medium or an answer."""
@@ -41,14 +45,15 @@ def see(prompt: Prompt, side: Side) -> Seen:
 
     Raises:
         MediaError: the medium is broken.
-        ValueError: the prompt is not the sandbox's.
+        ForeignPromptError, CaptionError, QuestionError: the prompt is not the sandbox's, or the
+            side is of another task.
     """
     if prompt.task in UNDERSTANDING:
         if side.answer is None or SCENE not in prompt.tags:
-            raise ValueError(f"prompt {prompt.prompt_id}: no answer, or no tag {SCENE!r}")
+            raise ForeignPromptError(f"prompt {prompt.prompt_id}: no answer, or no tag {SCENE!r}")
         return see_answer(parse(prompt.tags[SCENE]), prompt.text, side.answer)
     if side.media is None:
-        raise ValueError(f"prompt {prompt.prompt_id}: no medium")
+        raise ForeignPromptError(f"prompt {prompt.prompt_id}: no medium")
     if prompt.task == "video_generation":
         return see_clip(side.media.data, CLIP_FRAMES, prompt.text)
     return see_picture(side.media.data, prompt.text)
@@ -139,12 +144,8 @@ def simulated_labels(
     return made
 
 
-class ForeignPromptError(ValueError):
-    """A prompt of which the sandbox does not know what is true."""
-
-
 def check_prompts(path: str, prompts: Iterable[Prompt]) -> None:
-    """Refuse prompts about which the oracle could say nothing.
+    """Refuse prompts about which neither the oracle nor an annotator could say anything.
 
     Args:
         path: of their file, for the message.
@@ -163,5 +164,6 @@ def check_prompts(path: str, prompts: Iterable[Prompt]) -> None:
                 facts(parse(prompt.tags[SCENE]), prompt.text)
         except (CaptionError, QuestionError) as error:
             raise ForeignPromptError(
-                f"{path}: row {number}: {error}; evaluate.oracle: sandbox needs its own prompts"
+                f"{path}: row {number}: {error}; the sandbox knows what is true of its own prompts "
+                "only"
             ) from None

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from factory.sandbox.annotators import Annotator
-from factory.sandbox.four_tasks import Side, see
+from factory.sandbox.four_tasks import Side, check_prompts, see
 from schemas.recipe import Labels
-from schemas.rows import Group, Label, content_id, seed_of
+from schemas.rows import Group, Label, Prompt, content_id, seed_of
+
+
+@dataclass(frozen=True)
+class SimulatedAnnotators:
+    """What stands in for people in a recipe: its annotators, who label any group of the sandbox's
+    prompts.
+    """
+
+    labels: Labels
+    seed: int
+
+    def check(self, path: str, prompts: Iterable[Prompt]) -> None:
+        """Refuse prompts that are not the sandbox's; raises ForeignPromptError."""
+        check_prompts(path, prompts)
+
+    def __call__(self, group: Group) -> list[Label]:
+        annotators = annotators_of(self.labels, self.seed)
+        return simulate_labels(group, annotators, self.labels, self.seed)
 
 
 def annotators_of(labels: Labels, seed: int) -> list[Annotator]:

@@ -2,17 +2,20 @@
 
 It scores a picture, a clip or an answer by its measured quality on a scale from 1 to 5, and its
 verdicts are certain. It is no model and must never label training data in place of the simulated
-annotators.
+annotators. As the reference of a recipe it also says which prompts it knows, and how to make the
+parts of the sandbox that are not shipped.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
+from typing import Literal
 
 from factory.media.pictures import MediaError
-from factory.sandbox.four_tasks import Side, see
+from factory.sandbox.four_tasks import Side, check_prompts, see
+from schemas.recipe import GeneratorSpec
 from schemas.rows import UNDERSTANDING, Candidate, Duel, Prompt, Score
 
 NAME = "oracle@0"
@@ -29,9 +32,27 @@ class OracleJudge:
     """
 
     name = NAME
+    full_marks = FULL
 
     def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> OracleSitting:
         return OracleSitting(prompt, candidates)
+
+    def check(self, path: str, prompts: Iterable[Prompt]) -> None:
+        """Refuse prompts that are not the sandbox's; raises ForeignPromptError."""
+        check_prompts(path, prompts)
+
+    def how_to_make(
+        self, part: Literal["generator", "prompts"], directory: str, generator: GeneratorSpec
+    ) -> str:
+        """The command that makes a part of the sandbox which is not shipped."""
+        if part == "generator" and generator.num_frames is not None:
+            made = "clips"
+        elif part == "prompts" and generator.answering is not None:
+            made = "questions"
+        else:
+            return ""
+        command = f"python -m jobs.sandbox {made} --out {directory}"
+        return f"the sandbox's own {made} are made by `{command}`"
 
 
 class OracleSitting:

@@ -310,11 +310,4 @@ def _rows(job: _Job) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([batch]).select(job.schema.names).cast(job.schema)
 
 
-def clear(directory: Place, files: Sequence[str]) -> None:
-    """Delete the Parquet files that a complete data set does not name."""
-    for path in list(directory.glob("*.parquet")):
-        if path.name not in files:
-            path.unlink(missing_ok=True)
-
-
-__all__ = ["IncompleteError", "Part", "SchemaError", "Settled", "clear", "read_parts", "settle"]
+__all__ = ["IncompleteError", "Part", "SchemaError", "Settled", "read_parts", "settle"]

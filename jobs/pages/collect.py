@@ -32,17 +32,16 @@ from jobs.pages.report import (
 from jobs.rounds import lineage
 from jobs.rounds.history import rounds_so_far
 from jobs.rounds.tracking import public_settings
-from jobs.rounds.workspace import MAKERS, Round
+from jobs.rounds.workspace import Round
 from schemas import manifest, results
+from schemas.artifacts import ArtifactKind, loop_kinds
 from schemas.manifest import Manifest
 from schemas.places import Place
-from schemas.results import Slice
-from schemas.rows import Candidate, Group, Pair
+from schemas.rows import SIMULATED, Candidate, Group, Pair
 
 _NUM_KEPT, _NUM_PER_REASON, _MAX_REASONS = 6, 3, 8
 #: Of so many ids the examples are taken, even if all other examples are among them.
 _FIRST_IDS = (_MAX_REASONS + 2) * max(_NUM_KEPT, _NUM_PER_REASON)
-_KINDS = ("labels", "judge", "groups", "profile", "pairs", "generator", "evaluation")
 
 
 def write_report(at: Round) -> Place:
@@ -65,66 +64,36 @@ def collect(at: Round) -> ReportData:
     """
     import yaml
 
-    made = {kind: manifest.read(at.directory(kind)) for kind in _KINDS}
+    made = {kind.name: manifest.read(at.directory(kind.name)) for kind in loop_kinds()}
     done = [one for one in made.values() if one is not None]
     verdicts, reasons, groups = _pairs(at, made)
-    profile = results.read(at.directory("profile") / results.PROFILE, results.Profile)
-    evaluation = results.read(at.directory("evaluation") / results.EVALUATION, results.Evaluation)
-    decision = results.read(at.directory("evaluation") / results.FINDINGS, results.Decision)
-    # Written even by a judge that fails, which has no manifest then.
-    judge_findings = results.read(
-        at.directory("judge") / results.FINDINGS, tuple[results.Finding, ...]
-    )
-    slices = results.read(at.directory("pairs") / results.SLICES, tuple[Slice, ...])
-    human_audit = results.read(
-        at.directory("human_audit") / results.HUMAN_AUDIT, results.HumanAudit
-    )
-    last = next((made[kind] for kind in reversed(_KINDS) if made[kind] is not None), None)
+    found = results.read_round(at.directory)
     return ReportData(
         recipe=at.recipe.name,
         round=at.number,
         num_rounds=at.recipe.num_rounds,
         made_at=max((one.created_at for one in done), default=""),
-        decision=decision,
-        judge_findings=judge_findings or (),
+        results=found,
         notes=tuple(_notes(at, made)),
-        stages=tuple(_stage(kind, made[kind]) for kind in _KINDS),
+        stages=tuple(_stage(kind, made[kind.name]) for kind in loop_kinds()),
         num_kept=verdicts["kept"],
         num_rejected=verdicts["rejected"],
         num_invalid=verdicts["invalid"],
         reasons=tuple(reasons.most_common()),
-        slices=slices or (),
         examples=groups,
-        human_audit=human_audit,
-        profile=profile.estimates if profile else (),
-        judge=profile.judge if profile else "",
-        gains=evaluation.gains if evaluation else (),
-        drift=evaluation.drift if evaluation else (),
-        slices_of_gains=evaluation.slices if evaluation else (),
-        leads=evaluation.leads if evaluation else (),
-        scores=evaluation.scores if evaluation else (),
-        errors=evaluation.errors if evaluation else (),
-        diversity=evaluation.diversity if evaluation else (),
         rounds=tuple(one for one in rounds_so_far(at.recipe) if one.number <= at.number),
-        grid=_grid(at, evaluation),
+        grid=_grid(at, found["evaluation"]),
         curves=tuple(_curves(at)),
-        lineage=lineage.as_text(lineage.trace(at.root, last.address)) if last else "",
-        agreement=results.read(at.directory("judge") / results.AGREEMENT, results.JudgeReport),
-        localisation=results.read(
-            at.directory("local_judge") / results.LOCALISATION, results.Localisation
-        ),
-        local_decision=results.read(
-            at.directory("local_judge") / results.FINDINGS, results.Decision
-        ),
+        lineage=lineage.as_text(lineage.trace(at.root, done[-1].address)) if done else "",
         recipe_yaml=yaml.safe_dump(public_settings(at.recipe), sort_keys=False, allow_unicode=True),
     )
 
 
-def _stage(kind: str, made: Manifest | None) -> StageRow:
+def _stage(kind: ArtifactKind, made: Manifest | None) -> StageRow:
     if made is None:
-        return StageRow(MAKERS[kind])
+        return StageRow(kind.job)
     return StageRow(
-        stage=MAKERS[kind],
+        stage=kind.job,
         address=made.address,
         digest=made.digest,
         parents=tuple((parent.role, parent.address) for parent in made.parents),
@@ -144,7 +113,7 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
     if made["labels"] is not None:
         table = _table(at.directory("labels"), ["annotator"])
         annotators = Counter(table.column("annotator").to_pylist() if table else ())
-        simulated = {name: num for name, num in annotators.items() if name.startswith("simulated:")}
+        simulated = {name: num for name, num in annotators.items() if name.startswith(SIMULATED)}
         if simulated:
             notes.append(
                 f"{sum(simulated.values()):,} of {sum(annotators.values()):,} labels are "
@@ -153,15 +122,15 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
     settings = at.recipe.evaluate
     if settings.oracle != "none":
         notes.append(
-            f"The {settings.oracle} oracle took part in the evaluation: it knows what a "
-            "caption asks for, which no judge of real pictures does."
+            f"The {settings.oracle} oracle took part in the evaluation: it knows what is right, "
+            "which no judge of real pictures does."
         )
     witnesses = (settings.oracle != "none", settings.endpoint, settings.heldout_judge)
     if made["evaluation"] is not None and not any(witnesses):
         notes.append(
             "Nobody but the judge of the pairs compared the models: reward hacking cannot be seen."
         )
-    missing = [MAKERS[kind] for kind in _KINDS if made[kind] is None]
+    missing = [kind.job for kind in loop_kinds() if made[kind.name] is None]
     if missing:
         notes.append(f"Not complete: {', '.join(missing)}.")
     return notes
@@ -169,9 +138,10 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
 
 def _curves(at: Round) -> list[Curve]:
     return [
-        Curve(at.address(kind), metric, tuple(points))
-        for kind in ("judge", "generator")
-        for metric, points in results.read_curves(at.directory(kind) / results.CURVES).items()
+        Curve(at.address(kind.name), metric, tuple(points))
+        for kind in loop_kinds()
+        if kind.is_model
+        for metric, points in results.read_curves(at.directory(kind.name) / results.CURVES).items()
     ]
 
 

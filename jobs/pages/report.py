@@ -9,20 +9,13 @@ load nothing but the pictures in it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jobs.pages.plots import forests, line, reliability
 from jobs.rounds.history import RoundSummary
-from schemas.results import (
-    Decision,
-    Estimate,
-    Finding,
-    HumanAudit,
-    JudgeReport,
-    Localisation,
-    Slice,
-)
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 #: The kinds of bias in the order of the page: kind, title, and how to read its figures.
@@ -195,66 +188,37 @@ class ReportData:
     num_rounds: of the recipe.
     made_at: when the newest artifact was made, ISO 8601; not the clock, so that the page of the
         same artifacts is the same page.
-    decision: of the generator's gates; None while the round has not got there.
-    judge_findings: of the judge's gates; where one of them is not passed, the round ends there.
+    results: what the stages found, by the names of `schemas.results.ROUND_RESULTS`; None for what
+        is not there.
     notes: sentences that a reader must know first, such as that labels are simulated.
     stages: in the order of the loop.
     num_kept, num_rejected, num_invalid: pairs by verdict.
     reasons: (objection, number of pairs), most frequent first; a pair may have several.
-    slices: verdicts and objections for each value of each tag.
     examples: kept pairs, then a group for each reason.
-    human_audit: what people said of a sample of the kept pairs; None where nobody was asked.
-    profile: the judge's biases.
-    judge: address of the judge that the profile is about.
-    gains: win rates of the challenger, one for each judge that compared.
-    drift: shifts of attributes from champion to challenger.
     grid: None where no grid was drawn.
     curves: of the trainings of this round.
     lineage: the tree, as text; empty where nothing was made yet.
     recipe_yaml: the resolved recipe.
-    agreement: how the judge agrees with held-out labels; None where it was not measured.
-    slices_of_gains: win rates on slices of prompts.
-    leads: of the judge of the pairs over each other judge.
-    scores: mean score of champion and challenger by each judge.
-    errors: how often answers are wrong, by the sandbox oracle.
-    diversity: of the outputs for one prompt.
     rounds: all rounds up to this one.
-    localisation: a local judge beside its parent; None where the recipe localises none.
-    local_decision: whether it stands in for its parent there.
     """
 
     recipe: str
     round: int
     num_rounds: int
     made_at: str
-    decision: Decision | None
-    judge_findings: tuple[Finding, ...]
+    results: Mapping[str, Any]
     notes: tuple[str, ...]
     stages: tuple[StageRow, ...]
     num_kept: int
     num_rejected: int
     num_invalid: int
     reasons: tuple[tuple[str, int], ...]
-    slices: tuple[Slice, ...]
     examples: tuple[ExampleGroup, ...]
-    human_audit: HumanAudit | None
-    profile: tuple[Estimate, ...]
-    judge: str
-    gains: tuple[Estimate, ...]
-    drift: tuple[Estimate, ...]
     grid: Grid | None
     curves: tuple[Curve, ...]
     lineage: str
     recipe_yaml: str
-    agreement: JudgeReport | None = None
-    slices_of_gains: tuple[Estimate, ...] = ()
-    leads: tuple[Estimate, ...] = ()
-    scores: tuple[Estimate, ...] = ()
-    errors: tuple[Estimate, ...] = ()
-    diversity: tuple[Estimate, ...] = ()
     rounds: tuple[RoundSummary, ...] = ()
-    localisation: Localisation | None = None
-    local_decision: Decision | None = None
 
 
 def render(data: ReportData) -> str:
@@ -271,14 +235,12 @@ def render(data: ReportData) -> str:
     environment.filters.update(
         number=number, plain=plain, interval=interval, duration=duration, moment=moment
     )
-    template = environment.get_template(_TEMPLATE.name)
-    return template.render(
-        data=data,
-        bias_kinds=BIAS_KINDS,
-        forests=forests,
-        line=line,
-        reliability=reliability,
+    # Globals, so that the sections and what they import see them too.
+    environment.globals.update(
+        bias_kinds=BIAS_KINDS, forests=forests, line=line, reliability=reliability
     )
+    template = environment.get_template(_TEMPLATE.name)
+    return template.render(data=data, results=data.results)
 
 
 def number(value: float | None, width: float | None = None) -> str:

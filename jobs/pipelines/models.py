@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from factory.plugins import load
 from jobs.rounds.checks import check_model
 from jobs.rounds.workspace import InputError, Model, Round
+from schemas.plugins import is_plugin
 
 #: Names the recipe's `evaluate.endpoint` where a judge is asked for.
 ENDPOINT = "endpoint"
@@ -35,14 +37,16 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
 
     Args:
         name: a directory or hub name, asked as `judge.specification` says, the ONNX file of a light
-            judge, or "endpoint"; the round's judge where None. Code that comes with it is run only
-            where it is the recipe's `judge.path` and `judge.trust_remote_code` is on.
+            judge, "endpoint", or `package.module:name` of what makes a judge; the round's judge
+            where None. Code that comes with a checkpoint is run only where it is the recipe's
+            `judge.path` and `judge.trust_remote_code` is on.
         at: whose judge, and whose endpoint.
 
     Raises:
         InputError: there is none.
+        PluginError: the code that was named cannot be loaded.
     """
-    from actors.refs import ORACLE, EndpointRef, JudgeRef, OnnxRef
+    from actors.refs import EndpointRef, JudgeRef, OnnxRef, PluginRef
 
     if name is None:
         at.need("judge")
@@ -52,8 +56,9 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
             raise InputError(f"--judge {ENDPOINT}: the recipe has no evaluate.endpoint")
         asked = EndpointRef(at.recipe.evaluate.endpoint)
         return asked, Model(asked.spec.url, asked.address)
-    if name == ORACLE:
-        return JudgeRef(ORACLE, ORACLE), Model(ORACLE, ORACLE)
+    if is_plugin(name):
+        load(name, "--judge")  # here, where the user still sees the error
+        return PluginRef(name, "--judge", name), Model(name, name)
     if name.endswith(ONNX):
         directory, _, file = name.rpartition("/")
         check_model(directory or ".", "config.json", "--judge")

@@ -10,16 +10,14 @@ import pyarrow as pa
 
 from actors import storage
 from jobs.rounds.workspace import Round
-from schemas.places import Place
+from schemas.places import TRAINING, Place
 from schemas.recipe import Training
 from schemas.rows import draw_of
-
-_RUNS = "_training"
 
 
 def samples_directory(at: Round) -> Place:
     """Where what the policy draws on the way lies until it is logged."""
-    return at.root / _RUNS / f"samples-{at.address('generator')}"
+    return at.root / TRAINING / f"samples-{at.address('generator')}"
 
 
 def run_fit(
@@ -43,7 +41,7 @@ def run_fit(
         share = training.early_stopping.share
         kept_out = {name: _split(rows, share, True) for name, rows in datasets.items()}
         datasets = {name: _split(rows, share, False) for name, rows in datasets.items()}
-    filesystem, path = storage.arrow_path(at.root / _RUNS)
+    filesystem, path = storage.arrow_path(at.root / TRAINING)
     with storage.working_directory(directory) as output:
         result = fit(
             task,

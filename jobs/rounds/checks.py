@@ -8,13 +8,15 @@ round makes of it by training carries the same code and is trusted with it.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from actors import storage
 from actors.storage import place
+from factory.evaluation.reference import reference_of
 from factory.generator_kinds import MARKERS, generator_kind
 from factory.prompts import PromptsFile
 from jobs.rounds.workspace import InputError
+from schemas.artifacts import ADDRESS
 from schemas.places import Place
 from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
 
@@ -43,7 +45,8 @@ def check_generator(spec: GeneratorSpec, recipe: Recipe) -> None:
     """Refuse a generator path at which no generator of the recipe's kind can be.
 
     Raises:
-        InputError: says what is there instead, or how to make what a recipe of the sandbox lacks.
+        InputError: says what is there instead, and how to make it where the recipe's reference
+            knows.
     """
     try:
         marker = MARKERS[generator_kind(place(spec.path), spec)]
@@ -52,32 +55,42 @@ def check_generator(spec: GeneratorSpec, recipe: Recipe) -> None:
     try:
         check_model(spec.path, marker, "generator.path")
     except InputError as error:
-        hint = _made_by("clips", spec.path, recipe) if spec.num_frames is not None else ""
-        raise InputError(f"{error}{hint}") from None
+        raise InputError(f"{error}{_hint('generator', spec.path, spec, recipe)}") from None
 
 
 def prompts_file(path: str, key: str, recipe: Recipe) -> PromptsFile:
     """The prompts at a key of the recipe.
 
     Raises:
-        InputError: there is no such file; how to make what a recipe of the sandbox lacks.
+        InputError: there is no such file; says how to make it where the recipe's reference knows.
         PromptsError: it cannot be used.
     """
     file = place(path)
     if not file.is_file():
-        is_asking = recipe.generator.answering is not None
-        hint = _made_by("questions", str(file.parent), recipe) if is_asking else ""
+        hint = _hint("prompts", str(file.parent), recipe.generator, recipe)
         raise InputError(f"{key}: {path}: no such prompts file{hint}")
     return PromptsFile(file)
 
 
-def _made_by(part: str, path: str, recipe: Recipe) -> str:
-    """The command that makes a part of the sandbox that is not shipped; nothing for a recipe that
-    is not about the sandbox.
+def _hint(
+    part: Literal["generator", "prompts"], directory: str, generator: GeneratorSpec, recipe: Recipe
+) -> str:
+    """What the recipe's reference says of a part that is missing; nothing where there is none."""
+    reference = reference_of(recipe.evaluate)
+    advice = "" if reference is None else reference.how_to_make(part, directory, generator)
+    return f"; {advice}" if advice else ""
+
+
+def check_address(directory: Place, key: str) -> None:
+    """Refuse a directory of the user's choice whose name is no address.
+
+    Raises:
+        InputError: says what it is to be called.
     """
-    if recipe.evaluate.oracle != "sandbox":
-        return ""
-    return f"; the sandbox's own {part} are made by `python -m jobs.sandbox {part} --out {path}`"
+    if ADDRESS.fullmatch(directory.name) is None:
+        raise InputError(
+            f"{key}: {directory}: what is made is a directory named NAME@VERSION, as pick-a-pic@1"
+        )
 
 
 def check_writable(root: Place) -> None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from actors.storage import write_whole
 from jobs.rounds.limits import spent, spent_in
-from jobs.rounds.workspace import MAKERS, Round, rollbacks
+from jobs.rounds.workspace import Round, rollbacks
 from schemas import manifest, results
-from schemas.places import Place
+from schemas.artifacts import loop_kinds
+from schemas.places import REPORTS, Place
 from schemas.recipe import Recipe
 from schemas.results import Decision, Estimate, Evaluation, Rollback
 
@@ -61,14 +62,14 @@ def rounds_so_far(recipe: Recipe) -> list[RoundSummary]:
     """The rounds that were begun, in order."""
     rounds = (Round(recipe, number) for number in range(1, recipe.num_rounds + 1))
     each = [summarise(at) for at in rounds]
-    while each and len(each[-1].missing) == len(MAKERS):
+    while each and len(each[-1].missing) == len(loop_kinds()):
         each.pop()
     return each
 
 
 def summarise(at: Round) -> RoundSummary:
     """Read one round."""
-    made = {kind: manifest.read(at.directory(kind)) for kind in MAKERS}
+    made = {kind.name: manifest.read(at.directory(kind.name)) for kind in loop_kinds()}
     evaluation, decision = None, None
     if made["evaluation"] is not None:
         directory = at.directory("evaluation")
@@ -92,7 +93,7 @@ def summarise(at: Round) -> RoundSummary:
         judge_accuracy=judge.figures.get("accuracy_without_ties") if judge else None,
         num_kept=pairs.counts.get("kept") if pairs else None,
         hours=spent_in(at).hours,
-        missing=tuple(MAKERS[kind] for kind in MAKERS if made[kind] is None),
+        missing=tuple(kind.job for kind in loop_kinds() if made[kind.name] is None),
         back=tuple(rollbacks(at)),
     )
 
@@ -158,6 +159,6 @@ def told(one: Estimate) -> str:
 
 def write_summary(recipe: Recipe) -> Place:
     """Write the rounds so far to the root's reports, and return the file."""
-    path = Round(recipe, 1).root / "reports" / "summary.txt"
+    path = Round(recipe, 1).root / REPORTS / "summary.txt"
     write_whole(path, (as_text(recipe) + "\n").encode())
     return path

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jobs.rounds.workspace import MAKERS, Round
+from jobs.rounds.workspace import Round
 from schemas import manifest
+from schemas.artifacts import loop_kinds
 from schemas.recipe import Recipe
 
 
@@ -26,7 +27,7 @@ class Spent:
 
 def spent_in(at: Round) -> Spent:
     """What the finished stages of one round took."""
-    made = [manifest.read(at.directory(kind)) for kind in MAKERS]
+    made = [manifest.read(at.directory(kind.name)) for kind in loop_kinds()]
     figures = [one.figures for one in made if one is not None]
     return Spent(
         sum(one.get("seconds", 0.0) for one in figures) / 3600,

@@ -1,24 +1,21 @@
 """Where an artifact comes from, read from manifests alone.
 
 Each manifest names its parents with the digests they had, so the way back from a model to the
-prompt files needs no tracking server: only the directories `ROOT/data` and `ROOT/models`. What is
+prompt files needs no tracking server: only the root's folders of artifacts. What is
 found is compared with what the child recorded, and a parent that is gone or has changed is shown
 as such rather than left out.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from schemas import manifest as manifests
+from schemas.artifacts import ADDRESS, folders
 from schemas.manifest import Manifest, ManifestError
 from schemas.places import Place
-
-ADDRESS = re.compile(r"[a-z0-9][a-z0-9-]*@[0-9]+")
-FOLDERS = ("data", "models")
 
 #: made: its manifest was read and has the recorded digest; given: an input that the factory did
 #: not make (a file, a checkpoint); missing: an address without a manifest; changed: the digest now
@@ -42,7 +39,7 @@ def directory_of(root: Place, address: str) -> Place | None:
     """The directory of a complete artifact under `root`, or None where there is none."""
     if ADDRESS.fullmatch(address) is None:  # never a path made of a foreign string
         return None
-    for folder in FOLDERS:
+    for folder in folders():
         directory = root / folder / address
         if (directory / manifests.FILE).is_file():
             return directory

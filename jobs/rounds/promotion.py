@@ -12,23 +12,22 @@ from jobs.rounds.registry import Registry
 from jobs.rounds.tracking import StageRun, Tracker
 from jobs.rounds.workspace import Round, champion
 from schemas import results
+from schemas.artifacts import kind_named
 from schemas.manifest import Manifest
 
 
 def publish(made: Manifest, at: Round, tracker: Tracker, run: StageRun) -> None:
     """Register a finished model, or move the champion's alias after a finished evaluation."""
     registry = Registry.of(tracker)
-    if made.kind == "judge":
-        registry.register_model(made, at.directory("judge"), run=run, alias="champion")
-    elif made.kind == "generator":
-        registry.register_model(made, at.directory("generator"), run=run, alias="challenger")
-    elif made.kind == "evaluation":
+    kind, directory = kind_named(made.kind), at.directory(made.kind)
+    if kind.name == "evaluation":
         _move_champion(at, registry, run)
-    elif made.kind in ("local_judge", "light_judge"):
-        decision = _decision(at, made.kind)
+    elif kind.is_model and kind.is_in_loop:
+        registry.register_model(made, directory, run=run, alias=kind.alias)
+    elif kind.is_model:
+        decision = _decision(at, kind.name)
         alias = "champion" if decision.decision == "promote" else "challenger"
-        directory = at.directory(made.kind)
-        line = at.name(made.kind)
+        line = at.name(kind.name)
         registry.register_model(made, directory, run=run, alias=alias, line=line)
         run.set_tags({"factory.decision": f"{decision.decision} {decision.challenger}"})
 

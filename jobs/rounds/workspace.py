@@ -1,12 +1,11 @@
-"""Where things are: the directory of every artifact, by its address `name@version`.
+"""Where things are in a round: the directory of every artifact, by its address `name@version`.
 
     ROOT/data/labels@1    ROOT/models/judge@1    ROOT/reports/round-1.html    ROOT/mlflow.db
-    ROOT/objects/ab/ab34…    media too large for a table, named by the hash of its bytes
-    ROOT/rollbacks/1-1.json    after round 1, the first time: who is champion from then on
 
-The root may be a local directory or `s3://bucket/prefix`; the MLflow store is always local or a
-server. The version of an artifact is the round that made it; `generator@0` is the pipeline that the
-recipe starts from, which stays where it is.
+Kinds are in `schemas.artifacts`, the folders of a root in `schemas.places`. The root may be a local
+directory or `s3://bucket/prefix`; the MLflow store is always local or a server. The version of an
+artifact is the round that made it; `generator@0` is the pipeline that the recipe starts from, which
+stays where it is.
 """
 
 from __future__ import annotations
@@ -16,42 +15,15 @@ from dataclasses import dataclass
 from actors import storage
 from actors.storage import place
 from schemas import manifest, results
+from schemas.artifacts import kind_named
 from schemas.manifest import Manifest, Parent
-from schemas.places import Place
+from schemas.places import REPORTS, ROLLBACKS, Place
 from schemas.recipe import Recipe
 from schemas.rows import seed_of
-
-MODEL_KINDS = ("judge", "generator", "local_judge", "light_judge")
 
 
 class InputError(ValueError):
     """Something that a stage needs is missing or unusable; the message says what to do."""
-
-
-class LostRaceError(InputError):
-    """Another driver has completed the same artifact first."""
-
-
-def complete(directory: Place, made: Manifest) -> None:
-    """Write the manifest of a finished artifact, where there is none yet.
-
-    Raises:
-        LostRaceError: there is one: of drivers that race for a version, exactly one completes it.
-    """
-    try:
-        storage.write_new(directory / manifest.FILE, manifest.to_bytes(made))
-    except FileExistsError:
-        raise lost_race(directory, made.address) from None
-
-
-def lost_race(directory: Place, address: str) -> LostRaceError:
-    """Says who was faster."""
-    first = manifest.read(directory)
-    who = first.writer if first is not None else "unknown"
-    return LostRaceError(
-        f"{directory}: another driver ({who}) completed {address} first; its manifest stands, and "
-        "what this one made is left out. Run the same command again to go on from there."
-    )
 
 
 @dataclass(frozen=True)
@@ -78,23 +50,18 @@ class Round:
 
     def name(self, kind: str) -> str:
         """The name under which a kind of artifact goes: models have names of their own."""
-        if kind == "generator":
-            return self.recipe.generator.name
-        if kind == "local_judge" and self.recipe.localise is not None:
-            return self.recipe.localise.name
-        if kind == "light_judge" and self.recipe.distil is not None:
-            return self.recipe.distil.name
-        return self.recipe.judge.name if kind == "judge" else kind
+        section = kind_named(kind).section
+        named = getattr(self.recipe, section) if section is not None else None
+        return kind if named is None else str(named.name)
 
     def address(self, kind: str) -> str:
         return f"{self.name(kind)}@{self.number}"
 
     def directory(self, kind: str) -> Place:
-        folder = "models" if kind in MODEL_KINDS else "data"
-        return self.root / folder / self.address(kind)
+        return self.root / kind_named(kind).folder / self.address(kind)
 
     def report(self) -> Place:
-        return self.root / "reports" / f"round-{self.number}.html"
+        return self.root / REPORTS / f"round-{self.number}.html"
 
     def earlier(self) -> list[Round]:
         return [Round(self.recipe, number) for number in range(1, self.number)]
@@ -109,32 +76,13 @@ class Round:
         if found is None:
             raise InputError(
                 f"{self.directory(kind)}: {self.address(kind)} is not complete; "
-                f"run `python -m jobs.{maker(kind)}` with the same recipe first"
+                f"run `python -m jobs.{kind_named(kind).job}` with the same recipe first"
             )
         return found
 
     def parent(self, kind: str) -> Parent:
         found = self.need(kind)
         return Parent(kind, found.address, found.digest)
-
-
-#: The job that makes each kind of artifact of the loop.
-MAKERS = {
-    "labels": "label",
-    "judge": "train_judge",
-    "groups": "produce",
-    "profile": "audit",
-    "pairs": "curate",
-    "generator": "align",
-    "evaluation": "evaluate",
-}
-#: The same for what stands beside the loop: nothing in it waits for these.
-BESIDE = {"human_audit": "human_audit", "local_judge": "localise", "light_judge": "distil"}
-
-
-def maker(kind: str) -> str:
-    """The job that makes a kind of artifact."""
-    return {**MAKERS, **BESIDE}[kind]
 
 
 @dataclass(frozen=True)
@@ -200,4 +148,4 @@ def rollbacks(at: Round) -> list[results.Rollback]:
 
 def rollback_file(at: Round, number: int) -> Place:
     """Where the record of a round's first, second … rollback lies."""
-    return at.root / "rollbacks" / f"{at.number}-{number}.json"
+    return at.root / ROLLBACKS / f"{at.number}-{number}.json"

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.storage import explained, local_path
-from schemas.places import Place
+from schemas.places import LOGS, Place
 from schemas.recipe_file import without_credentials
 
 _LOGGER = logging.getLogger("preference_factory.run")
@@ -84,7 +84,7 @@ class _Lines(logging.Handler):
 
 def new_log(root: Place) -> Place:
     """Where the log of a run that begins now belongs."""
-    return root / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}.jsonl"
+    return root / LOGS / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}.jsonl"
 
 
 @contextmanager

@@ -1,39 +1,31 @@
-"""What every stage has in common: a plan, parents, a fingerprint, and a manifest written last.
+"""What every stage has in common: a plan, parents, settings, and an artifact that it makes.
 
-A stage makes one artifact of one round. `run_stage` finds it complete and leaves it alone, or makes
-it, and refuses to mix work of two recipes under one address. Of several drivers that make the same
-artifact at once, the one whose manifest comes first has made it, and the others say so.
+A stage makes one artifact of one round. `run_stage` finds it complete and leaves it alone, or has
+it made as `jobs/rounds/lifecycle.py` says, and records it in MLflow.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import time
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
-from actors import storage
-from actors.memory import reason
-from jobs.datasets import parts
+from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_cpus, check_writable, trusted_checkpoints
+from jobs.rounds.lifecycle import Blueprint, Outcome
 from jobs.rounds.promotion import publish
 from jobs.rounds.tracking import StageRun, Tracker
-from jobs.rounds.workspace import InputError, Round, complete, lost_race, maker
+from jobs.rounds.workspace import Round
 from jobs.session.run_log import note
 from schemas import manifest, results
+from schemas.artifacts import kind_named
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 from schemas.recipe import Recipe, Training
 
-#: Notes of this module; hidden, so that no digest sees them.
-_STARTED = ".started.json"
-_RECORDED = ".recorded"
+# What a stage is written with.
+__all__ = ["Outcome", "Plan", "Stage", "fit_plan", "print_plan", "run_stage"]
 
 
 @dataclass(frozen=True)
@@ -44,22 +36,6 @@ class Plan:
     actors: str
     cpus: float
     gpus: float = 0.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a stage made: rows by verdict, figures measured on it, and, for a data set whose Parquet
-    may be split and named in any way, the files that count and a digest of their rows.
-
-    parents: what else was found while making it, beyond what the stage's fingerprint is made of.
-    """
-
-    counts: Mapping[str, int] = field(default_factory=dict)
-    figures: Mapping[str, float] = field(default_factory=dict)
-    curves: Sequence[Mapping[str, float]] = ()
-    digest: str | None = None
-    files: tuple[str, ...] | None = None
-    parents: tuple[Parent, ...] = ()
 
 
 class Stage(Protocol):
@@ -89,28 +65,42 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
         InputError: a missing input, or work of another recipe under this address.
         LostRaceError: another driver was faster.
     """
-    directory = at.directory(stage.kind)
     found = find_complete(stage, at)
     if found is not None:
-        print(f"{found.address}: complete already ({_counts(found.counts)})", flush=True)
+        lifecycle.say_complete(found)
         note("stage_found", stage=found.address, counts=found.counts)
         return found
-    parents, settings = stage.parents(at), stage.settings(at)
-    wanted = manifest.fingerprint(stage.kind, settings, parents)
-    made = manifest.read(directory)
-    with tracker.stage(at.number, maker(stage.kind), wanted) as run:
+    blueprint = blueprint_of(stage, at)
+    directory = blueprint.directory
+    made = lifecycle.find(blueprint)
+    with tracker.stage(at.number, kind_named(stage.kind).job, blueprint.fingerprint) as run:
         if made is None:
-            run.log_params(settings)
-            made = _make(stage, at, wanted, parents, settings, run)
+            run.log_params(blueprint.settings)
+            made = lifecycle.make(
+                blueprint,
+                lambda: stage.make(at, directory, run),
+                resumes=stage.resumes,
+                gpus=stage.plan(at).gpus,
+                mlflow_run=run.run_id,
+            )
         # A job killed between manifest and here comes by again; saying it twice leaves one record.
         run.log_metrics({**made.counts, **made.figures})
         run.log_curve(results.read(directory / results.CURVES, list[dict[str, Any]]) or ())
         run.log_dataset(made, directory)
         publish(made, at, tracker, run)
-        if made.files is not None:
-            parts.clear(directory, made.files)
-        (directory / _RECORDED).write_bytes(b"")
+        lifecycle.finish(directory, made)
     return made
+
+
+def blueprint_of(stage: Stage, at: Round) -> Blueprint:
+    """What the stage is to make.
+
+    Raises:
+        InputError: a missing input.
+    """
+    return Blueprint(
+        at.directory(stage.kind), stage.kind, stage.settings(at), tuple(stage.parents(at))
+    )
 
 
 def find_complete(stage: Stage, at: Round) -> Manifest | None:
@@ -120,13 +110,10 @@ def find_complete(stage: Stage, at: Round) -> Manifest | None:
         InputError: it was made with another recipe, or of other inputs.
     """
     directory = at.directory(stage.kind)
-    made = manifest.read(directory)
-    if made is None:
+    if manifest.read(directory) is None:  # its parents may not be there yet
         return None
-    settings = stage.settings(at)
-    if made.fingerprint != manifest.fingerprint(stage.kind, settings, stage.parents(at)):
-        raise InputError(_contradiction(made.address, directory, made.settings, settings))
-    return made if (directory / _RECORDED).exists() else None
+    made = lifecycle.find(blueprint_of(stage, at))
+    return made if lifecycle.is_finished(directory) else None
 
 
 def say_complete(stages: Sequence[Stage], at: Round) -> bool:
@@ -136,139 +123,17 @@ def say_complete(stages: Sequence[Stage], at: Round) -> bool:
     Raises:
         InputError: one was made with another recipe, or of other inputs.
     """
-    found = []
     if not at.report().is_file():
         return False
+    every = []
     for stage in stages:
         made = find_complete(stage, at)
         if made is None:
             return False
-        found.append(made)
-    for made in found:
-        print(f"{made.address}: complete already ({_counts(made.counts)})", flush=True)
+        every.append(made)
+    for made in every:
+        lifecycle.say_complete(made)
     return True
-
-
-def remake(made: Manifest, at: Round, outcome: Outcome) -> Manifest:
-    """Put another content in the place of a complete artifact, whose manifest was `made`.
-
-    Raises:
-        LostRaceError: another driver has changed it in the meantime.
-    """
-    directory = at.directory(made.kind)
-    again = replace(
-        made,
-        digest=outcome.digest or made.digest,
-        counts=dict(outcome.counts),
-        figures={**made.figures, **outcome.figures},
-        files=outcome.files,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        writer=_writer(),
-    )
-    try:
-        storage.replace(
-            directory / manifest.FILE, manifest.to_bytes(made), manifest.to_bytes(again)
-        )
-    except FileExistsError:
-        raise lost_race(directory, made.address) from None
-    (directory / _RECORDED).unlink(missing_ok=True)
-    if again.files is not None:
-        parts.clear(directory, again.files)
-    return again
-
-
-def _make(
-    stage: Stage,
-    at: Round,
-    fingerprint: str,
-    parents: list[Parent],
-    settings: dict[str, Any],
-    run: StageRun,
-) -> Manifest:
-    """Make the artifact and write its manifest."""
-    directory, address = at.directory(stage.kind), at.address(stage.kind)
-    _begin(directory, address, fingerprint, settings, resumes=stage.resumes)
-    print(f"{address}: started", flush=True)
-    note("stage_started", stage=address, fingerprint=fingerprint, mlflow_run=run.run_id)
-    began = time.monotonic()
-    try:
-        outcome = stage.make(at, directory, run)
-    except Exception as error:
-        note("stage_failed", stage=address, error=reason(error))
-        if manifest.read(directory) is None:
-            raise
-        # Whoever completed it has cleared away what this driver was still at work on.
-        raise lost_race(directory, address) from error
-    seconds = round(time.monotonic() - began, 1)
-    if outcome.curves:
-        (directory / results.CURVES).write_text(json.dumps(list(outcome.curves)))
-    made = Manifest(
-        address=address,
-        kind=stage.kind,
-        fingerprint=fingerprint,
-        digest=outcome.digest or manifest.digest_files(directory),
-        parents=(*parents, *outcome.parents),
-        settings=settings,
-        counts=dict(outcome.counts),
-        figures={**outcome.figures, **_cost(stage, at, seconds)},
-        files=outcome.files,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        writer=_writer(),
-    )
-    complete(directory, made)
-    (directory / _STARTED).unlink(missing_ok=True)
-    print(f"{address}: complete in {seconds:.0f} s ({_counts(made.counts)})", flush=True)
-    note("stage_complete", stage=address, counts=made.counts, figures=made.figures)
-    return made
-
-
-def _begin(
-    directory: Place, address: str, fingerprint: str, settings: dict[str, Any], *, resumes: bool
-) -> None:
-    """Note what is being made before the first byte of it, so that neither a resumed run nor a
-    driver beside this one can mix two recipes. What a killed run left stays: another driver may
-    be at work on it, and the manifest will not name it.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    note = directory / _STARTED
-    text = json.dumps({"fingerprint": fingerprint, "settings": settings})
-    try:
-        storage.write_new(note, text.encode())
-    except FileExistsError:
-        started = json.loads(note.read_text())
-        if started["fingerprint"] == fingerprint:
-            return
-        if resumes:
-            raise InputError(
-                _contradiction(f"unfinished {address}", directory, started["settings"], settings)
-            ) from None
-        note.write_text(text)
-
-
-def _cost(stage: Stage, at: Round, seconds: float) -> dict[str, float]:
-    """What the artifact took, by which a loop's limits are measured."""
-    gpus = stage.plan(at).gpus
-    return {"seconds": seconds} | ({"gpu_seconds": round(gpus * seconds, 1)} if gpus else {})
-
-
-def _writer() -> str:
-    """Names this driver: no two are alike."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-
-
-def _contradiction(
-    address: str, directory: Place, found: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> str:
-    differences = manifest.differences(found, wanted) or ["its inputs have changed"]
-    lines = "\n".join(f"  {line}" for line in differences)
-    return (
-        f"{directory}: {address} was made with another recipe:\n{lines}\n"
-        "Use another `root`, or remove what lies there to make it again."
-    )
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in counts.items()) or "no rows"
 
 
 def print_plan(recipe: Recipe, names: Sequence[str]) -> None:

@@ -2,10 +2,10 @@
 
     held-out prompts -> both draw from the same noise -> judged in both orders -> win rates
 
-The gate looks at the win rate by a judge that the challenger was not trained on: the sandbox's
-oracle where the recipe has it, else a held-out judge, else a judge behind an endpoint. Without any
-it looks at the round's own judge, which is the weaker evidence, and nobody can tell whether the
-challenger has only learned to please it (`factory.evaluation.alarms`).
+The gate looks at the win rate by a judge that the challenger was not trained on: one that knows
+what is right where the recipe names one (`evaluate.oracle`), else a held-out judge, else a judge
+behind an endpoint. Without any it looks at the round's own judge, which is the weaker evidence, and
+nobody can tell whether the challenger has only learned to please it (`factory.evaluation.alarms`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from actors.storage import place
 from factory.bias.profile import BiasProfile
 from factory.evaluation import contest, gates
 from factory.evaluation.comparison import Comparison, compare, grid, outputs
+from factory.evaluation.reference import REFERENCE_KEY, reference_of
 from factory.evaluation.shift import Outputs
 from factory.judging.specification import SpecificationError, find
 from factory.prompts import PromptsFile
-from factory.sandbox.four_tasks import check_prompts
+from factory.protocols import ReferenceJudge
 from factory.statistics.intervals import Interval
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.bias import read_profile
@@ -39,7 +40,7 @@ from schemas.results import Decision, Evaluation
 from schemas.rows import Group
 
 if TYPE_CHECKING:
-    from actors.refs import EndpointRef, JudgeRef
+    from actors.refs import EndpointRef, JudgeRef, PluginRef
 
 
 class Evaluate:
@@ -59,8 +60,12 @@ class Evaluate:
                     f"{recipe.evaluate.prompts}: row {number} is also in "
                     f"{recipe.produce.prompts}: {prompt.text!r:.80}; held-out prompts must be new"
                 )
-        if recipe.evaluate.oracle == "sandbox":
-            check_prompts(recipe.evaluate.prompts, heldout)
+        reference = reference_of(recipe.evaluate)
+        if reference is not None:
+            try:
+                reference.check(recipe.evaluate.prompts, heldout)
+            except ValueError as error:
+                raise InputError(f"{REFERENCE_KEY}: {error}") from error
         if recipe.evaluate.endpoint is not None:
             _check_endpoint(recipe.evaluate.endpoint)
         if recipe.evaluate.heldout_judge is not None:
@@ -101,7 +106,8 @@ class Evaluate:
         settings = at.recipe.evaluate
         old = champion(at)
         new = Model(str(at.directory("generator")), at.need("generator").address)
-        judges = _judges(at)
+        reference = reference_of(settings)
+        judges = _judges(at, reference)
         speed, settled = run_pipeline(
             PromptsFile(place(settings.prompts)),
             directory,
@@ -114,7 +120,14 @@ class Evaluate:
         print(f"{at.address('evaluation')}: {speed}", flush=True)
         groups = read_groups(directory, settled.files)
         names = (old.address, new.address)
-        found = compare(groups, [one.address for one in judges], names, at.recipe, _start(at, old))
+        found = compare(
+            groups,
+            [one.address for one in judges],
+            names,
+            at.recipe,
+            _start(at, old),
+            None if reference is None else (reference.name, reference.full_marks),
+        )
         _write_grid(groups[: settings.grid_prompts], names, directory, run)
         results.write(directory / results.EVALUATION, found.evaluation)
         decision = decide(found, read_profile(at), old, new, at)
@@ -135,21 +148,22 @@ class Evaluate:
         return Outcome(counts, figures, digest=settled.digest, files=settled.files)
 
 
-def _judges(at: Round) -> list[JudgeRef | EndpointRef]:
+def _judges(
+    at: Round, reference: ReferenceJudge | None
+) -> list[JudgeRef | EndpointRef | PluginRef]:
     """Who is asked: the round's own judge first, and the one that decides last."""
-    from actors.refs import ORACLE, EndpointRef, JudgeRef
-    from factory.sandbox.oracle_judge import NAME
+    from actors.refs import EndpointRef, JudgeRef, PluginRef
 
     settings = at.recipe.evaluate
-    judges: list[JudgeRef | EndpointRef] = [judge_ref(at)]
+    judges: list[JudgeRef | EndpointRef | PluginRef] = [judge_ref(at)]
     if settings.endpoint is not None:
         judges.append(EndpointRef(settings.endpoint))
     if settings.heldout_judge is not None:
         one = settings.heldout_judge
         address = f"{one.name}@0"
         judges.append(JudgeRef.of(one, one.path, address))
-    if settings.oracle == "sandbox":
-        judges.append(JudgeRef(ORACLE, NAME))
+    if reference is not None:
+        judges.append(PluginRef(settings.oracle, REFERENCE_KEY, reference.name))
     return judges
 
 

@@ -1,9 +1,7 @@
 """Human labels for the judge: read from label rows, or given by simulated annotators.
 
-Without people, as in the sandbox, the champion draws candidates for the label prompts and
-*simulated* annotators, who see the oracle's measurement through noise, errors and planted biases,
-compare and score them: pictures and clips against captions, answers against the scene that was
-asked about. Such labels name their annotator `simulated:NAME`.
+Without people the champion draws candidates for the label prompts, and what `labels.simulator`
+names compares and scores them in people's place. Such labels name their annotator `simulated:NAME`.
 
 People who label while the loop goes on put their label rows into `labels.inbox`. Each round takes
 in what no earlier round has. What lies there when a round starts is up to people, so it is no part
@@ -21,8 +19,9 @@ import pyarrow as pa
 
 from actors.media_store import media_store
 from actors.storage import StorageError, explained, place
+from factory.plugins import make
 from factory.prompts import PromptsFile
-from factory.sandbox.labels import annotators_of, simulate_labels
+from factory.protocols import Simulator
 from jobs.datasets.files import parquet, read_columns, write_file
 from jobs.datasets.labels import label_batches, label_files
 from jobs.datasets.reading import read_groups
@@ -43,10 +42,12 @@ from schemas.arrow import (
 )
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.rows import Label
+from schemas.rows import SIMULATED, Label
 
 _FILE = "labels.parquet"
 _CANDIDATES = "_candidates"
+#: Where a recipe names what stands in for people.
+_SIMULATOR = "labels.simulator"
 
 
 class MakeLabels:
@@ -62,10 +63,15 @@ class MakeLabels:
         if labels.path is not None:
             return Plan(f"{_check_labels(labels.path)} labels of {labels.path}", "no actors", 0)
         assert labels.prompts is not None  # the recipe's own check
-        num = len(prompts_file(labels.prompts, "labels.prompts", at.recipe))
+        prompts = prompts_file(labels.prompts, "labels.prompts", at.recipe)
         check_generator(at.recipe.generator, at.recipe)
+        simulator = _simulator(at)
+        try:
+            simulator.check(labels.prompts, prompts)
+        except ValueError as error:
+            raise InputError(f"{_SIMULATOR}: {error}") from error
         return Plan(
-            f"{num} prompts x {labels.num_candidates} candidates, simulated labels",
+            f"{len(prompts)} prompts x {labels.num_candidates} candidates, simulated labels",
             f"{at.recipe.produce.generators.span} generator(s)",
             pool_cpus(at.recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(at.recipe),
@@ -146,12 +152,28 @@ class MakeLabels:
             num_candidates=labels.num_candidates,
             seed=at.seed,
         )
-        annotators = annotators_of(labels, at.recipe.seed)
-        return speed, [
-            label
-            for group in read_groups(candidates, settled.files)
-            for label in simulate_labels(group, annotators, labels, at.recipe.seed)
+        simulate = _simulator(at)
+        made = [
+            label for group in read_groups(candidates, settled.files) for label in simulate(group)
         ]
+        for label in made:
+            if not label.annotator.startswith(SIMULATED):
+                raise InputError(
+                    f"{_SIMULATOR}: {labels.simulator!r} signs its labels {label.annotator!r}: "
+                    f"what no person said is to be signed {SIMULATED}NAME"
+                )
+        return speed, made
+
+
+def _simulator(at: Round) -> Simulator:
+    """What stands in for people in the recipe; loaded only where there are none.
+
+    Raises:
+        PluginError: it cannot be loaded, or is no simulator.
+    """
+    labels = at.recipe.labels
+    simulator: Simulator = make(labels.simulator, _SIMULATOR, Simulator, labels, at.recipe.seed)
+    return simulator
 
 
 def _inbox(folder: str | None) -> list[str]:

@@ -20,10 +20,11 @@ from jobs.datasets.reading import data_files, stream
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import generator_ref, judge_ref
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, code_settings, prompts_file
+from jobs.rounds.lifecycle import remake
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import Model, Round, champion
 from jobs.session.run_log import note
-from jobs.stages.base import Outcome, Plan, find_complete, remake
+from jobs.stages.base import Outcome, Plan, find_complete
 from schemas.arrow import GROUPS, groups_from_table
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
@@ -185,7 +186,7 @@ def retry_invalid(at: Round) -> None:
         wanted=map(to_text, ids_of(old)),
         count=count_table,
     )
-    remake(made, at, Outcome(settled.counts, {}, digest=settled.digest, files=settled.files))
+    remake(made, directory, Outcome(settled.counts, {}, digest=settled.digest, files=settled.files))
     still = settled.counts.get("invalid", 0)
     print(f"{made.address}: made again: {speed}; {still} still invalid", flush=True)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from schemas.artifacts import loop_kinds
+from schemas.places import LOGS
 from schemas.recipe import Recipe
 
 #: The stages of a round, in order; each is a module of this package with a `STAGE`.
-STAGES = ("label", "train_judge", "produce", "audit", "curate", "align", "evaluate")
+STAGES = tuple(kind.job for kind in loop_kinds())
 
 
 def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
@@ -107,7 +109,7 @@ def run_stages(
                     run_stage(stage, at, tracker)
         finally:
             if log.is_file():
-                run.log_artifact(log, "logs")
+                run.log_artifact(log, LOGS)
             # A report of what there is helps most where a round went wrong.
             for path in (write_summary(recipe), write_report(at)):
                 run.log_artifact(path)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from jobs.rounds.tracking import tracking_uri
-from jobs.rounds.workspace import MAKERS, Round
+from jobs.rounds.workspace import Round
 from schemas import manifest, results
+from schemas.artifacts import loop_kinds
 from schemas.recipe import Recipe
 
 
@@ -14,10 +15,11 @@ def summarise(recipe: Recipe, seconds: float) -> None:
     at = Round(recipe, 1)
     for number in range(1, recipe.num_rounds + 1):
         at = Round(recipe, number)
-        for kind in MAKERS:
-            made = manifest.read(at.directory(kind))
+        for kind in loop_kinds():
+            directory = at.directory(kind.name)
+            made = manifest.read(directory)
             if made is not None:
-                print(f"  {made.address:<14} {at.directory(kind)}")
+                print(f"  {made.address:<14} {directory}")
         decision = results.read(at.directory("evaluation") / results.FINDINGS, results.Decision)
         if decision is not None:
             print(f"  round {number}: {decision.decision} {decision.challenger}")

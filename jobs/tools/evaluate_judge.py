@@ -10,7 +10,6 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,17 @@ from factory.labels.registry import FORMATS, Format
 from jobs.datasets.labels import label_files
 from jobs.pipelines.models import ENDPOINT, named_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
-from jobs.rounds.checks import check_cpus, check_writable, code_settings
-from jobs.rounds.lineage import ADDRESS
+from jobs.rounds import lifecycle
+from jobs.rounds.checks import check_address, check_cpus, check_writable, code_settings
+from jobs.rounds.lifecycle import Blueprint, Outcome
 from jobs.rounds.tracking import Tracker
-from jobs.rounds.workspace import InputError, Model, Round, complete
+from jobs.rounds.workspace import InputError, Model, Round
 from jobs.session.ray_session import ray_session
 from jobs.tools import import_labels as importing
 from jobs.tools.import_labels import Import
 from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
-from schemas.places import Place
+from schemas.places import DATA, Place
 from schemas.recipe import Recipe
 from schemas.results import JudgeReport
 from schemas.rows import Opinion
@@ -45,8 +45,7 @@ class Benchmark:
     format: of the files; None for label rows of ours.
     files: of the benchmark.
     media: directory below which rows may name media.
-    judge: directory or hub name, asked as `judge.specification` says, or "endpoint"; the round's
-        judge where None.
+    judge: as `jobs.pipelines.models.named_judge` takes it; the round's judge where None.
     tags: slices beside the tasks.
     """
 
@@ -68,27 +67,39 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
         InputError: a missing input, or work of another recipe under this address.
         LabelError, StreamError: a benchmark file that cannot be used.
     """
-    ref, judge, files, parents, settings, num_unusable = _prepare(benchmark, at, out)
-    wanted = manifest.fingerprint("agreement", settings, parents)
-    made = manifest.read(out)
-    if made is not None and made.fingerprint != wanted:
-        lines = manifest.differences(made.settings, settings) or ["its judge or files have changed"]
-        raise InputError(
-            f"{out}: holds another evaluation:\n"
-            + "\n".join(f"  {line}" for line in lines)
-            + "\nGive another --out, or remove that directory."
+    ref, judge = _judge(benchmark, at)
+    blueprint = _blueprint(benchmark, judge, at, out)
+    made = lifecycle.find(blueprint)
+    if made is not None:
+        lifecycle.say_complete(made)
+        print(as_text(_report_in(out)), flush=True)
+    else:
+        lifecycle.check_free(blueprint, "evaluation")
+        made = lifecycle.make(
+            blueprint, lambda: _measure(benchmark, ref, judge, at, out), keeps=False
         )
-    found = results.read(out / results.AGREEMENT, JudgeReport)
-    if made is not None and found is not None:
-        print(f"{made.address}: complete already", flush=True)
-        print(as_text(found), flush=True)
-        return found
+    if not lifecycle.is_finished(out):
+        _track(made, out, benchmark, at)
+        lifecycle.finish(out, made)
+    print(f"{made.address}: {out}", flush=True)
+    return _report_in(out)
 
+
+def _report_in(out: Path) -> JudgeReport:
+    measured = results.read(out / results.AGREEMENT, JudgeReport)
+    if measured is None:
+        raise InputError(f"{out / results.AGREEMENT}: missing; remove {out} to measure again")
+    return measured
+
+
+def _measure(benchmark: Benchmark, ref: Any, judge: Model, at: Round, out: Path) -> Outcome:
+    """Import the benchmark, ask the judge, and write its opinions and the report on them."""
+    files, num_unusable = _label_files(benchmark, out)
     with ray_session(at.recipe):
         opinions = judge_labels(ref, files, at.recipe.produce, "heldout", with_scores=True)
     if not opinions:
         raise InputError(f"{', '.join(benchmark.files)}: no held-out label to measure a judge on")
-    found = report(
+    measured = report(
         opinions,
         judge.address,
         benchmark.name,
@@ -98,32 +109,21 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
         num_resamples=at.recipe.evaluate.num_resamples,
         seed=at.recipe.seed,
     )
-    out.mkdir(parents=True, exist_ok=True)
     write_opinions(out / OPINIONS_FILE, opinions)
-    results.write(out / results.AGREEMENT, found)
-    made = Manifest(
-        address=out.name,
-        kind="agreement",
-        fingerprint=wanted,
-        digest=manifest.digest_file(out / OPINIONS_FILE),
-        parents=tuple(parents),
-        settings=settings,
-        counts={**_count(opinions), "unusable_rows": num_unusable},
-        figures={
-            one.name.replace(" ", "_"): one.value
-            for one in found.slices[0].estimates
-            if one.value is not None
-        },
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    complete(out, made)
-    _track(made, out, benchmark, at)
-    print(as_text(found), flush=True)
+    results.write(out / results.AGREEMENT, measured)
+    print(as_text(measured), flush=True)
     _say_faults(opinions)
     if num_unusable:
         print(f"  {num_unusable} row(s) unusable: {out / _LABELS / importing.INVALID}", flush=True)
-    print(f"{made.address}: {out}", flush=True)
-    return found
+    return Outcome(
+        {**_count(opinions), "unusable_rows": num_unusable},
+        {
+            one.name.replace(" ", "_"): one.value
+            for one in measured.slices[0].estimates
+            if one.value is not None
+        },
+        digest=manifest.digest_file(out / OPINIONS_FILE),
+    )
 
 
 def _track(made: Manifest, out: Path, benchmark: Benchmark, at: Round) -> None:
@@ -138,10 +138,8 @@ def _track(made: Manifest, out: Path, benchmark: Benchmark, at: Round) -> None:
 
 def print_plan(benchmark: Benchmark, at: Round, out: Path) -> None:
     """Check judge, files and resources, and say what will be done. Writes nothing."""
-    _, judge = named_judge(benchmark.judge, at)
+    _, judge = _judge(benchmark, at)
     check_writable(out)
-    pool = at.recipe.produce.judges
-    check_cpus(pool.size * pool.num_cpus + 1, at.recipe, "jobs.evaluate_judge")
     if benchmark.format is None:
         num = sum(len(label_files(path)) for path in benchmark.files)
         print(f"{num} file(s) of label rows, those held out; {judge.address} -> {out}")
@@ -150,25 +148,21 @@ def print_plan(benchmark: Benchmark, at: Round, out: Path) -> None:
         print(f"{benchmark.name}; {judge.address} -> {out}", flush=True)
 
 
-def _prepare(
-    benchmark: Benchmark, at: Round, out: Path
-) -> tuple[Any, Model, list[Place], list[Parent], dict[str, Any], int]:
-    """The judge, the label rows, what the report is made from, and how many rows are unusable."""
-    if not ADDRESS.fullmatch(out.name):
-        raise InputError(f"--out: {out}: is to be a directory named NAME@VERSION")
+def _judge(benchmark: Benchmark, at: Round) -> tuple[Any, Model]:
+    """The judge, where there is room for it."""
     ref, judge = named_judge(benchmark.judge, at)
     pool = at.recipe.produce.judges
     check_cpus(pool.size * pool.num_cpus + 1, at.recipe, "jobs.evaluate_judge")
-    num_unusable = 0
+    return ref, judge
+
+
+def _blueprint(benchmark: Benchmark, judge: Model, at: Round, out: Path) -> Blueprint:
+    check_address(out, "--out")
     if benchmark.format is None:
         files = [file for path in benchmark.files for file in label_files(path)]
         sources = [Parent("labels", str(path), manifest.digest_file(path)) for path in files]
     else:
-        labels = out / _LABELS
-        imported = importing.import_labels(_import(benchmark), labels)
-        files = label_files(str(labels))
-        sources = list(imported.parents)
-        num_unusable = imported.counts["invalid"]
+        sources = list(importing.blueprint_of(_import(benchmark), out / _LABELS).parents)
     settings = {
         "seed": at.recipe.seed,
         "format": benchmark.name,
@@ -176,7 +170,16 @@ def _prepare(
         "tags": list(benchmark.tags),
         "judge": _asked(benchmark, at),
     }
-    return ref, judge, files, [judge.parent("judge"), *sources], settings, num_unusable
+    parents = [judge.parent("judge"), *sources]
+    return Blueprint(out, "agreement", settings, parents, "recipe or command line", "--out")
+
+
+def _label_files(benchmark: Benchmark, out: Path) -> tuple[list[Place], int]:
+    """The label rows, imported where they are not ours, and how many rows were unusable."""
+    if benchmark.format is None:
+        return [file for path in benchmark.files for file in label_files(path)], 0
+    imported = importing.import_labels(_import(benchmark), out / _LABELS)
+    return label_files(str(out / _LABELS)), imported.counts["invalid"]
 
 
 def _asked(benchmark: Benchmark, at: Round) -> dict[str, Any] | None:
@@ -237,12 +240,11 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
         given.judge,
         tuple(given.slice),
     )
-    root = local_path(recipe.root)
-    if given.out is None and root is None:
+    if given.out is None and local_path(recipe.root) is None:
         raise InputError(
             f"--out: give a local directory; the root of the recipe is none: {recipe.root}"
         )
-    out = given.out or Path(recipe.root, "data", f"benchmark-{given.format}@{given.round}")
+    out = given.out or Path(recipe.root, DATA, f"benchmark-{given.format}@{given.round}")
     if given.dry_run:
         print_plan(benchmark, at, out)
     else:

@@ -14,12 +14,9 @@ import csv
 import errno
 import itertools
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +27,16 @@ from factory.labels.record import LabelError, Record
 from factory.labels.registry import FORMATS, Format
 from factory.labels.streams import StreamError, objects, together
 from jobs.datasets.files import row_batches, write_table
-from jobs.datasets.reading import data_files
-from jobs.rounds.checks import check_writable
-from jobs.rounds.lineage import ADDRESS
-from jobs.rounds.workspace import InputError, complete
+from jobs.rounds import lifecycle
+from jobs.rounds.checks import check_address, check_writable
+from jobs.rounds.lifecycle import Blueprint, Outcome
+from jobs.rounds.workspace import InputError
 from schemas import manifest
 from schemas.arrow import digest_rows, labels_to_table
 from schemas.manifest import Manifest, Parent
 from schemas.rows import Label, Media
 
 INVALID = "_invalid.jsonl"
-_STARTED = ".importing"
 _ROWS_AT_ONCE = 16  # of a Parquet file; rows hold media
 _CHARACTERS_AT_ONCE = 1 << 20
 _PART_ROWS, _PART_BYTES = 4096, 64 * 1024**2
@@ -84,38 +80,41 @@ def import_labels(request: Import, directory: Path) -> Manifest:
         InputError: a missing file, or another import under this address.
         LabelError, StreamError: a row that cannot be used; names file, row and key.
     """
+    blueprint = blueprint_of(request, directory)
+    made = lifecycle.find(blueprint)
+    if made is not None:
+        lifecycle.say_complete(made)
+    else:
+        lifecycle.check_free(blueprint, "import")
+        made = lifecycle.make(blueprint, lambda: _import(request, directory), keeps=False)
+    if not lifecycle.is_finished(directory):
+        lifecycle.finish(directory, made)
+    return made
+
+
+def blueprint_of(request: Import, directory: Path) -> Blueprint:
+    """What an import makes.
+
+    Raises:
+        InputError: a missing file, or no directory to import to.
+    """
     _check_files(request, directory)
     parents = [Parent("source", str(path), manifest.digest_file(path)) for path in request.files]
-    fingerprint = manifest.fingerprint("labels", request.settings(), parents)
-    made = manifest.read(directory)
-    if made is not None:
-        if made.fingerprint != fingerprint:
-            raise InputError(_contradiction(directory, made, request))
-        print(f"{made.address}: complete already ({_say(made.counts)})", flush=True)
-        return made
-    _begin(directory)
+    return Blueprint(directory, "labels", request.settings(), parents, "command line", "--out")
+
+
+def _import(request: Import, directory: Path) -> Outcome:
+    (directory / INVALID).unlink(missing_ok=True)  # of an import that was killed
     counts = Counter[str]()
-    _write_parts(_labels(request, directory, counts), directory, counts)
-    made = Manifest(
-        address=directory.name,
-        kind="labels",
-        fingerprint=fingerprint,
-        digest=digest_rows(
-            pa.Table.from_batches([batch])
-            for path in data_files(directory)
-            for batch in row_batches(path, _ROWS_AT_ONCE)
-        ),
-        parents=tuple(parents),
-        settings=request.settings(),
-        counts={name: counts[name] for name in _COUNTED},
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    files = _write_parts(_labels(request, directory, counts), directory, counts)
     if not counts["labels"]:
         raise InputError(f"{', '.join(map(str, request.files))}: no row gives a label")
-    complete(directory, made)
-    (directory / _STARTED).unlink()
-    print(f"{made.address}: complete ({_say(made.counts)})", flush=True)
-    return made
+    digest = digest_rows(
+        pa.Table.from_batches([batch])
+        for name in files
+        for batch in row_batches(directory / name, _ROWS_AT_ONCE)
+    )
+    return Outcome({name: counts[name] for name in _COUNTED}, digest=digest, files=files)
 
 
 _COUNTED = ("rows", "labels", "pairs", "points", "train", "heldout", "invalid")
@@ -222,28 +221,31 @@ _READERS = {".parquet": _parquet, ".json": _json, ".jsonl": _json, ".csv": _csv}
 # ------------------------------------------------------------------------------------- writing
 
 
-def _write_parts(labels: Iterator[Label], directory: Path, counts: Counter[str]) -> None:
+def _write_parts(labels: Iterator[Label], directory: Path, counts: Counter[str]) -> tuple[str, ...]:
+    """Write labels as they come, and return the names of the files."""
     part: list[Label] = []
     size = 0
-    number = itertools.count()
+    names: list[str] = []
     for label in labels:
         part.append(label)
         size += sum(len(one.data) for one in _media(label))
         if len(part) >= _PART_ROWS or size >= _PART_BYTES:
-            _write_part(part, directory, next(number), counts)
+            names.append(_write_part(part, directory, len(names), counts))
             part, size = [], 0
     if part:
-        _write_part(part, directory, next(number), counts)
+        names.append(_write_part(part, directory, len(names), counts))
+    return tuple(names)
 
 
-def _write_part(part: list[Label], directory: Path, number: int, counts: Counter[str]) -> None:
+def _write_part(part: list[Label], directory: Path, number: int, counts: Counter[str]) -> str:
+    name = f"part-{number:05}.parquet"
     # Small row groups: a reader of a few rows need not unpack a part's media.
-    path = directory / f"part-{number:05}.parquet"
-    write_table(path, labels_to_table(part), row_group_size=256)
+    write_table(directory / name, labels_to_table(part), row_group_size=256)
     counts["labels"] += len(part)
     for label in part:
         counts["points" if label.preference is None else "pairs"] += 1
         counts[label.split] += 1
+    return name
 
 
 def _media(label: Label) -> list[Media]:
@@ -252,8 +254,7 @@ def _media(label: Label) -> list[Media]:
 
 
 def _check_files(request: Import, directory: Path) -> None:
-    if not ADDRESS.fullmatch(directory.name):
-        raise InputError(f"--out: {directory}: a data set is a directory named NAME@VERSION")
+    check_address(directory, "--out")
     check_writable(directory)
     for path in request.files:
         if not path.is_file():
@@ -262,29 +263,6 @@ def _check_files(request: Import, directory: Path) -> None:
             raise InputError(f"{path}: is not one of {', '.join(_READERS)}")
     if request.media is not None and not request.media.is_dir():
         raise InputError(f"--media: {request.media}: no such directory")
-
-
-def _begin(directory: Path) -> None:
-    """An empty directory. What a killed import left is removed; anything else is left alone."""
-    if directory.exists() and any(directory.iterdir()):
-        if not (directory / _STARTED).exists():
-            raise InputError(f"--out: {directory}: holds files that are no import; choose another")
-        shutil.rmtree(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / _STARTED).write_text(f"{os.getpid()}\n")
-
-
-def _contradiction(directory: Path, made: Manifest, request: Import) -> str:
-    lines = manifest.differences(made.settings, request.settings()) or ["its files have changed"]
-    return (
-        f"--out: {directory} holds another import:\n"
-        + "\n".join(f"  {line}" for line in lines)
-        + "\nChoose another directory, or remove that one to import again."
-    )
-
-
-def _say(counts: dict[str, int]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in counts.items() if value)
 
 
 FORMATS_IN_WORDS = "formats:\n" + "\n".join(

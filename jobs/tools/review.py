@@ -8,6 +8,7 @@ from pathlib import Path
 
 from actors.storage import place
 from jobs.rounds.tracking import tracking_uri
+from schemas.places import REPORTS
 from schemas.recipe import Recipe
 from schemas.recipe_file import without_credentials
 
@@ -22,7 +23,7 @@ def review(recipe: Recipe, port: int, *, dry_run: bool) -> None:
     Raises:
         ReviewError: nothing was tracked yet.
     """
-    paths = (place(recipe.root) / "reports").glob("round-*.html")
+    paths = (place(recipe.root) / REPORTS).glob("round-*.html")
     reports = sorted(paths, key=lambda path: (len(path.name), path.name))  # 2 before 10
     print("\n".join(map(str, reports)) or f"no reports under {recipe.root} yet", flush=True)
     if not dry_run:

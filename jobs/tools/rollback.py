@@ -8,9 +8,10 @@ from actors import storage
 from jobs.rounds.history import rounds_so_far, write_summary
 from jobs.rounds.promotion import point_champion
 from jobs.rounds.tracking import Tracker
-from jobs.rounds.workspace import MAKERS, InputError, Round, champion, generator, rollback_file
+from jobs.rounds.workspace import InputError, Round, champion, generator, rollback_file
 from jobs.rounds.workspace import rollbacks as rollbacks_after
 from schemas import results
+from schemas.artifacts import loop_kinds
 from schemas.recipe import Recipe
 
 
@@ -31,7 +32,8 @@ def roll_back(recipe: Recipe, to: str, reason: str, *, dry_run: bool = False) ->
             f"{to} never was champion here; these were: {', '.join(dict.fromkeys(champions))}"
         )
     following = Round(recipe, last.number + 1)
-    begun = [str(one) for kind in MAKERS if (one := following.directory(kind)).exists()]
+    directories = [following.directory(kind.name) for kind in loop_kinds()]
+    begun = [str(directory) for directory in directories if directory.exists()]
     if begun:
         raise InputError(
             f"round {following.number} has begun with {champion(following).address}: finish it, or "

@@ -58,7 +58,7 @@ def compared(at: Round, name: str, judges: Sequence[Any]) -> list[Group]:
     """Fresh candidates of the base generator on held-out prompts, every two compared in both orders
     by the judges and by the oracle; kept as `benchmark/NAME` in the root.
     """
-    from actors.refs import ORACLE, JudgeRef
+    from actors.refs import PluginRef
 
     directory = at.root / "benchmark" / name
     shutil.rmtree(directory, ignore_errors=True)
@@ -70,7 +70,7 @@ def compared(at: Round, name: str, judges: Sequence[Any]) -> list[Group]:
             at.recipe,
             generators=[generator_ref(champion(at), at)],
             num_candidates=_NUM_CANDIDATES,
-            judges=[*judges, JudgeRef(ORACLE, ORACLE_NAME)],
+            judges=[*judges, PluginRef("sandbox", "evaluate.oracle", ORACLE_NAME)],
             strategy=RoundRobin(),
         )
     return read_groups(directory, settled.files)

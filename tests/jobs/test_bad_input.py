@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from jobs import loop, produce
+from jobs.stages.run import STAGES
 
 LAPTOP = "jobs/recipes/laptop.yaml"
 
@@ -166,7 +167,7 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(
 ) -> None:
     assert loop.main(["--dry-run", "--recipe", LAPTOP, f"root={tmp_path / 'out'}"]) == 0
     plan = capsys.readouterr().out
-    for stage in loop.STAGES:
+    for stage in STAGES:
         assert f"  {stage} " in plan
     assert "610 prompts x 8 candidates" in plan
     assert not (tmp_path / "out").exists()

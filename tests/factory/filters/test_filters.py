@@ -9,7 +9,6 @@ from factory.curation.pairing import invalid_pair
 from factory.filters import (
     BrokenMedia,
     Disagree,
-    FilterError,
     Inconsistent,
     LowConfidence,
     LowEntropy,
@@ -25,6 +24,7 @@ from factory.filters import (
 from factory.filters.verdicts import Abstain, confidence
 from factory.media.clips import encode_clip
 from factory.media.pictures import entropy
+from factory.plugins import PluginError
 from schemas.recipe import Objections
 from schemas.rows import Group, Media
 from tests.factory.some_pairs import GOOD, answers, media, picture, side, swapped
@@ -299,9 +299,9 @@ def test_no_classifier_is_asked_unless_the_recipe_names_one(stub):
 
 
 def test_a_classifier_that_cannot_be_loaded_is_an_error_before_any_work():
-    with pytest.raises(FilterError, match=r"'no\.such\.package:make': cannot be loaded"):
+    with pytest.raises(PluginError, match=r"'no\.such\.package:make': cannot be loaded"):
         objections_of(Objections(safety_classifier="no.such.package:make"))
-    with pytest.raises(FilterError, match="cannot be loaded"):
+    with pytest.raises(PluginError, match="cannot be loaded"):
         objections_of(Objections(safety_classifier="math:no_such_function"))
     with pytest.raises(ValueError, match="safety_classifier"):
         Objections(safety_classifier="os.system('x')")

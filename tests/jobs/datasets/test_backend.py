@@ -28,8 +28,9 @@ from jobs.datasets.reading import (
     stream,
 )
 from jobs.rounds.checks import check_model, check_writable
+from jobs.rounds.lifecycle import LostRaceError, clear, complete
 from jobs.rounds.tracking import tracking_uri
-from jobs.rounds.workspace import InputError, LostRaceError, complete
+from jobs.rounds.workspace import InputError
 from jobs.session.run_log import note, run_log
 from schemas import manifest
 from schemas.arrow import GROUPS, groups_to_table, labels_to_table
@@ -104,7 +105,7 @@ def test_parts_become_a_data_set_that_is_read_again(root: Place) -> None:
     settled = parts.settle(found, directory, GROUPS, Storage())
     assert settled.counts == {"rows": 40}
     complete(directory, made(settled.files, settled.digest))
-    parts.clear(directory, settled.files)
+    clear(directory, settled.files)
     assert [path.name for path in directory.glob("*.parquet")] == list(settled.files)
 
     assert num_rows(data_files(directory)) == 40

@@ -56,6 +56,10 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
+def with_results(data, **found):
+    return dataclasses.replace(data, results={**data.results, **found})
+
+
 @pytest.fixture
 def data(finished):
     return collect(finished)
@@ -90,6 +94,8 @@ def test_every_text_of_the_data_is_escaped(data):
             return hostile
         if isinstance(value, tuple):
             return tuple(spoil(one) for one in value)
+        if isinstance(value, dict):
+            return {key: spoil(one) for key, one in value.items()}
         if dataclasses.is_dataclass(value):
             fields = dataclasses.fields(value)
             return dataclasses.replace(
@@ -211,7 +217,7 @@ def test_only_flagged_biases_stand_out(data):
         is_flagged=True,
         corrected=after,
     )
-    page = render(dataclasses.replace(data, profile=(told, flagged)))
+    page = render(with_results(data, profile=results.Profile("judge@1", (told, flagged))))
     section = page[page.index('<section id="bias">') : page.index('<section id="gains">')]
     assert section.count('class="dot clear below"') == 1
     assert "<b>leaves out" not in section  # as it does for a gain
@@ -264,8 +270,8 @@ def test_a_judge_that_fails_its_gate_ends_the_round(finished):
 
 
 def test_a_kept_champion_is_said(data):
-    kept = dataclasses.replace(data.decision, decision="keep")
-    said = Page(render(dataclasses.replace(data, decision=kept))).said()
+    kept = dataclasses.replace(data.results["decision"], decision="keep")
+    said = Page(render(with_results(data, decision=kept))).said()
     assert "Not promoted generator@0 stays champion" in said
 
 
@@ -409,7 +415,7 @@ def test_a_local_judge_is_shown_beside_its_parent(data):
         "max_overall_loss", "judge-north@1", False, 0.05, 0.1, message="lost too much"
     )
     decision = results.Decision("keep", "judge-north@1", "judge@1", (lost,))
-    text = render(dataclasses.replace(data, localisation=found, local_decision=decision))
+    text = render(with_results(data, localisation=found, local_decision=decision))
     said = Page(text).said()
     assert "north<b>.parquet" in said
     assert interval(0.1, 0.02, 0.18) in said

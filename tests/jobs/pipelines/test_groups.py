@@ -17,6 +17,7 @@ from jobs.datasets import parts
 from jobs.datasets.files import write_table
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import Throughput, make_groups, run_pipeline
+from jobs.rounds.lifecycle import clear
 from jobs.session.run_log import run_log
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.recipe import Recipe
@@ -226,7 +227,7 @@ def test_small_parts_are_joined_large_ones_stay_and_doubles_go(
     settled = parts.settle(found, directory, GROUPS, layout)
     assert "c.parquet" in settled.files
     assert len(settled.files) == 2
-    parts.clear(directory, settled.files)
+    clear(directory, settled.files)
     read = read_groups(directory, settled.files)
     assert sorted(one.prompt.text for one in read) == sorted([*"01234567", "large"])
     whole = [*groups, replace(group("large", 200_000), attempts=2)]

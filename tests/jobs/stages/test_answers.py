@@ -10,7 +10,7 @@ import pytest
 from factory.evaluation import contest
 from factory.evaluation.comparison import compare
 from factory.prompts import PromptsFile
-from factory.sandbox.oracle_judge import NAME
+from factory.sandbox.oracle_judge import FULL, NAME
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import run_pipeline
 from jobs.pipelines.models import generator_ref
@@ -69,7 +69,7 @@ def test_sampled_answers_are_labelled_and_compared(
         assert (one.second_answer is None) == (one.preference is None)
         assert one.second_answer != one.first_answer
 
-    from actors.refs import ORACLE, JudgeRef
+    from actors.refs import PluginRef
 
     # The champion against itself under another name: other ids, equal seeds, equal answers.
     old = generator_ref(champion(at), at)
@@ -81,12 +81,12 @@ def test_sampled_answers_are_labelled_and_compared(
         at.recipe,
         generators=[old, new],
         num_candidates=2,
-        judges=[JudgeRef(ORACLE, NAME)],
+        judges=[PluginRef("sandbox", "evaluate.oracle", NAME)],
         strategy=contest.Versus(2),
     )
     groups = read_groups(contests, settled.files)
     names = (old.address, new.address)
-    found = compare(groups, [NAME], names, at.recipe)
+    found = compare(groups, [NAME], names, at.recipe, reference=(NAME, FULL))
     assert found.won.value == 0.5
     before, after, _ = found.evaluation.errors
     assert before.value == after.value

@@ -16,7 +16,7 @@ from factory.human_audit.sheets import SheetError
 from factory.ids import numbers_of
 from factory.ranking import Bracket
 from jobs.datasets.files import write_table
-from jobs.datasets.parts import clear, read_parts, settle
+from jobs.datasets.parts import read_parts, settle
 from jobs.datasets.reading import (
     data_files,
     digest_dataset,
@@ -29,6 +29,7 @@ from jobs.pages.audit_sample import FOLDER, PAGE, SAMPLE, SHEET, read_sample, wr
 from jobs.pages.collect import _pairs, collect
 from jobs.pages.report import render
 from jobs.pipelines.curation import Amend, Balance, CurateTable, run_curation, survey_pairs
+from jobs.rounds.lifecycle import clear
 from jobs.rounds.workspace import InputError, Round
 from jobs.session.run_log import run_log
 from jobs.stages.human_audit import STAGE as BY_PEOPLE

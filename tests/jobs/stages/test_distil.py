@@ -15,7 +15,8 @@ from factory.sandbox.imperfect import imperfect
 from factory.sandbox.oracle_judge import OracleJudge
 from factory.sandbox.world import caption, sample_scene
 from jobs.pipelines.models import named_judge
-from jobs.rounds.workspace import InputError, Round, complete
+from jobs.rounds.lifecycle import complete
+from jobs.rounds.workspace import InputError, Round
 from jobs.stages.base import run_stage
 from jobs.stages.distil import STAGE, verdict_rules
 from schemas import results

@@ -1,6 +1,9 @@
 """What the evaluation says of contests of simulated models, and which parents it accepts."""
 
 import io
+import pickle
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +13,15 @@ from PIL import Image
 
 from factory.bias.profile import BiasProfile
 from factory.evaluation.comparison import compare, grid, grid_columns, outputs
+from factory.evaluation.reference import reference_of
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
 from jobs.rounds.workspace import InputError, Model, Round
-from jobs.stages.evaluate import _heldout_judge, decide
+from jobs.stages.evaluate import STAGE, _heldout_judge, _judges, decide
 from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import Recipe
+from schemas.recipe_file import load
 from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score
 
 OLD, NEW = Model("a", "generator@0"), Model("b", "generator@1")
@@ -206,7 +211,9 @@ def test_a_witness_must_not_be_the_judge_nor_have_its_labels(at, tmp_path: Path)
 
 def test_error_rates_are_of_answers_and_by_the_oracle_alone(at):
     judges = {"judge@1": 0.0, "oracle@0": 0.0}
-    assert compared(at, judges).evaluation.errors == ()
+    names, reference = (OLD.address, NEW.address), ("oracle@0", 5.0)
+    of_pictures = compare(contests(judges), list(judges), names, at.recipe, reference=reference)
+    assert of_pictures.evaluation.errors == ()
     groups = []
     for number, one in enumerate(contests(judges, seeds=1)):
         # The champion is right in one of three, the challenger in two of three.
@@ -216,11 +223,79 @@ def test_error_rates_are_of_answers_and_by_the_oracle_alone(at):
         scores = tuple(replace(score, value=points[score.candidate_id]) for score in one.scores)
         prompt = replace(one.prompt, task="image_understanding")
         groups.append(replace(one, prompt=prompt, scores=scores))
-    names = (OLD.address, NEW.address)
-    before, after, mended = compare(groups, list(judges), names, at.recipe).evaluation.errors
+    found = compare(groups, list(judges), names, at.recipe, reference=reference)
+    before, after, mended = found.evaluation.errors
     assert (before.name, after.name) == ("error rate of generator@0", "error rate of generator@1")
     assert (before.value, after.value) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
     assert mended.value == pytest.approx(0.5)
     assert 0.0 < mended.low < mended.value < mended.high < 1.0
     assert mended.by == "oracle@0"
     assert compare(groups, ["judge@1"], names, at.recipe).evaluation.errors == ()
+
+
+class Truth:
+    """Somebody's own reference: knows cups only, and marks out of ten."""
+
+    name = "truth@2"
+    full_marks = 10.0
+
+    def sit(self, prompt, candidates):
+        raise RuntimeError("not asked here")
+
+    def check(self, path, prompts):
+        for number, prompt in enumerate(prompts, start=1):
+            if "cup" not in prompt.text:
+                raise ValueError(f"{path}: row {number}: about no cup")
+
+    def how_to_make(self, part, directory, generator):
+        return f"ask the potter for {part} in {directory}"
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A function of overrides: a round whose recipe names somebody's own reference."""
+    module = types.ModuleType("someones_truth")
+    module.Truth = Truth
+    monkeypatch.setitem(sys.modules, "someones_truth", module)
+    (tmp_path / "prompts.txt").write_text("a cup\n")
+
+    def made(*overrides):
+        given = [f"root={tmp_path / 'run'}", f"evaluate.prompts={tmp_path / 'prompts.txt'}"]
+        given += ["evaluate.oracle=someones_truth:Truth"]
+        return Round(load("jobs/recipes/laptop.yaml", [*given, *overrides]), 1)
+
+    return made
+
+
+def test_somebodys_own_reference_is_asked_last_and_loads_on_a_worker(own):
+    at = own()
+    assert STAGE.plan(at).rows == "1 held-out prompts x 2 x 1"
+    assert STAGE.settings(at)["evaluate"]["oracle"] == "someones_truth:Truth"
+    *_, last = _judges(at, reference_of(at.recipe.evaluate))
+    assert (last.address, last.name) == ("truth@2", "truth")
+    assert isinstance(pickle.loads(pickle.dumps(last)).load(), Truth)
+
+
+def test_a_reference_says_before_any_work_what_it_does_not_know(own, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a cup\na dog\n")
+    with pytest.raises(InputError, match=r"evaluate\.oracle: .*prompts\.txt: row 2: about no cup"):
+        STAGE.plan(own())
+    with pytest.raises(InputError, match=r"absent\.txt: no such prompts file; ask the potter for"):
+        STAGE.plan(own("evaluate.prompts=absent.txt"))
+
+
+def test_error_rates_are_by_the_marks_of_the_reference(own):
+    judges = {"judge@1": 0.0, "truth@2": 0.0}
+    groups = []
+    for one in contests(judges, num=6, seeds=1):
+        value = dict(zip((OLD.address, NEW.address), (9.0, 10.0), strict=True))
+        points = {side.candidate_id: value[side.generator] for side in one.candidates}
+        scores = tuple(replace(score, value=points[score.candidate_id]) for score in one.scores)
+        prompt = replace(one.prompt, task="image_understanding")
+        groups.append(replace(one, prompt=prompt, scores=scores))
+    reference = ("truth@2", Truth.full_marks)
+    names = (OLD.address, NEW.address)
+    found = compare(groups, list(judges), names, own().recipe, reference=reference)
+    before, after, mended = found.evaluation.errors
+    assert (before.value, after.value, mended.value) == (1.0, 0.0, 1.0)
+    assert mended.by == "truth@2"

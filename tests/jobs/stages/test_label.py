@@ -1,18 +1,25 @@
 """Label rows that people bring while the loop goes on."""
 
+import sys
+import types
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.datasets.parts import Settled
 from jobs.datasets.reading import read_table
-from jobs.rounds.workspace import InputError, Round, complete
+from jobs.pipelines.groups import Throughput
+from jobs.rounds.lifecycle import complete
+from jobs.rounds.workspace import InputError, Round
+from jobs.stages import label
 from jobs.stages.label import STAGE
 from schemas import manifest
 from schemas.arrow import LABELS, labels_from_table, labels_to_table
 from schemas.manifest import Manifest
 from schemas.recipe import Recipe
-from schemas.rows import Label, Media, Prompt
+from schemas.recipe_file import load
+from schemas.rows import Candidate, Group, Label, Media, Prompt
 
 PICTURE = Media(b"x", 1, 1)
 
@@ -100,3 +107,62 @@ def test_an_inbox_that_cannot_be_used_is_named_before_work(rounds, tmp_path):
     (tmp_path / "inbox").rmdir()
     with pytest.raises(InputError, match=r"labels\.inbox: .*inbox: no such directory"):
         STAGE.plan(rounds[0])
+
+
+class FakePeople:
+    """Somebody's own simulator: gives every candidate three points, and knows nothing of cups."""
+
+    def __init__(self, labels, seed):
+        self.signature = f"{'simulated:' if seed == 0 else ''}fake of {labels.num_candidates}"
+
+    def check(self, path, prompts):
+        for prompt in prompts:
+            if "cup" in prompt.text:
+                raise ValueError(f"{path}: {prompt.text!r}: no cups")
+
+    def __call__(self, group):
+        return [
+            Label(one.candidate_id, group.prompt, self.signature, one.media, points=3)
+            for one in group.candidates
+        ]
+
+
+@pytest.fixture
+def simulated(tmp_path, monkeypatch):
+    """A function of overrides: a round whose labels somebody's own simulator gives."""
+    module = types.ModuleType("someones_people")
+    module.FakePeople = FakePeople
+    monkeypatch.setitem(sys.modules, "someones_people", module)
+    (tmp_path / "prompts.txt").write_text("a dog\n")
+    group = Group(Prompt.of("a dog"), (Candidate("c", "g@0", 1, PICTURE),))
+    settled = Settled((), "", {})
+    monkeypatch.setattr(label, "run_pipeline", lambda *given, **more: (Throughput(), settled))
+    monkeypatch.setattr(label, "read_groups", lambda *given: [group])
+
+    def made(*overrides):
+        own = [f"root={tmp_path / 'run'}", f"labels.prompts={tmp_path / 'prompts.txt'}"]
+        own += ["labels.simulator=someones_people:FakePeople"]
+        return Round(load("jobs/recipes/laptop.yaml", [*own, *overrides]), 1)
+
+    return made
+
+
+def test_somebodys_own_simulator_labels_what_was_drawn(simulated):
+    at = simulated("labels.num_candidates=2")
+    assert STAGE.plan(at).rows == "1 prompts x 2 candidates, simulated labels"
+    assert make(at).settings["simulator"] == "someones_people:FakePeople"
+    (made,) = labels_from_table(read_table(at.directory("labels"), LABELS))
+    assert (made.label_id, made.annotator, made.points) == ("c", "simulated:fake of 2", 3)
+
+
+def test_a_simulator_that_signs_as_a_person_is_refused(simulated):
+    with pytest.raises(InputError, match=r"signs its labels 'fake of 4': what no person said"):
+        make(simulated("seed=1"))
+
+
+def test_a_simulator_says_before_any_work_what_it_does_not_know(simulated, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a dog\na cup\n")
+    with pytest.raises(InputError, match=r"labels\.simulator: .*prompts\.txt: 'a cup': no cups"):
+        STAGE.plan(simulated())
+    with pytest.raises(InputError, match=r"labels\.simulator: .*row 1: not a sandbox caption"):
+        STAGE.plan(simulated("labels.simulator=sandbox"))

@@ -12,7 +12,8 @@ from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.drawing import CONTENT_DEFECTS, draw, spoil_scene
 from factory.sandbox.world import caption, sample_scene
-from jobs.rounds.workspace import InputError, Round, complete
+from jobs.rounds.lifecycle import complete
+from jobs.rounds.workspace import InputError, Round
 from jobs.stages.base import run_stage
 from jobs.stages.localise import STAGE
 from schemas import manifest, results

@@ -12,13 +12,16 @@ from typing import ClassVar
 import pytest
 
 from jobs.rounds.history import as_text, kept_in_a_row, rounds_so_far, write_summary
-from jobs.rounds.workspace import MAKERS, InputError, Round, champion
+from jobs.rounds.workspace import InputError, Round, champion
 from jobs.stages.base import Outcome, Plan
 from jobs.stages.run import STAGES, run_loop, run_stages
 from jobs.tools.rollback import roll_back
 from schemas import manifest, results
+from schemas.artifacts import loop_kinds
 from schemas.recipe import Recipe
 from schemas.results import Decision, Estimate, Evaluation, Finding
+
+MAKERS = {kind.name: kind.job for kind in loop_kinds()}
 
 
 class Interrupt(BaseException):
@@ -156,10 +159,12 @@ def world(monkeypatch) -> World:
     def fake_import(name):
         return SimpleNamespace(STAGE=stages[name.rpartition(".")[2]])
 
-    monkeypatch.setattr("jobs.loop.import_module", fake_import)
+    monkeypatch.setattr("jobs.stages.run.import_module", fake_import)
     monkeypatch.setattr("jobs.stages.base.import_module", fake_import)
     monkeypatch.setattr("jobs.session.ray_session.ray_session", lambda recipe: nullcontext())
     monkeypatch.setattr("jobs.rounds.tracking.Tracker", Books)
+    monkeypatch.setattr("jobs.tools.rollback.Tracker", Books)
+    monkeypatch.setattr("jobs.rounds.registry.Registry.of", lambda books: books)
     monkeypatch.setattr(Books, "kept", {})
     return made
 
@@ -260,7 +265,7 @@ def clock(monkeypatch, world) -> None:
         now[0] += world.cost.get(world.calls[-1][0], 0.0) if world.calls else 0.0
         return now[0]
 
-    monkeypatch.setattr("jobs.stages.base.time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr("jobs.rounds.lifecycle.time", SimpleNamespace(monotonic=monotonic))
 
 
 def test_hours_are_counted_over_restarts_and_end_the_loop_before_a_stage(
@@ -322,7 +327,7 @@ def test_going_back_in_the_real_registry(world, three, monkeypatch):
     one = three.model_copy(update={"num_rounds": 1})
     stages = {MAKERS[kind]: Fake(kind, world) for kind in MAKERS}
     monkeypatch.setattr(
-        "jobs.loop.import_module",
+        "jobs.stages.run.import_module",
         lambda name: SimpleNamespace(STAGE=stages[name.rpartition(".")[2]]),
     )
     monkeypatch.setattr("jobs.session.ray_session.ray_session", lambda recipe: nullcontext())

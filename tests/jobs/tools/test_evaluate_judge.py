@@ -2,13 +2,13 @@
 
 import json
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.refs import ORACLE
 from factory.evaluation.judge_report import AFTER, MACRO, as_text, estimate_of, report
 from factory.judging.fitting import fit
 from factory.media.pictures import encode_png
@@ -17,9 +17,12 @@ from factory.sandbox.world import parse, sample_captions
 from jobs import evaluate_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, read_opinions
 from jobs.rounds.tracking import Tracker
+from jobs.rounds.workspace import InputError
+from jobs.tools import evaluate_judge as measuring
 from schemas import manifest, results
 from schemas.rows import Duel, Opinion, Score
 
+ORACLE = "sandbox:oracle"  # a word for its `package.module:name`
 CAPTIONS = sample_captions(7, seed=3)
 
 
@@ -125,6 +128,65 @@ def test_a_missing_input_is_named(
 ) -> None:
     assert evaluate_judge.main([*arguments, f"root={tmp_path / 'run'}"]) == 2
     assert fault in capsys.readouterr().err
+
+
+def test_a_benchmark_that_cannot_be_read_leaves_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "bench.json", tmp_path / "bench@1"
+    path.write_text("[]")
+    command = ["--format=hpd", f"--file={path}", f"--judge={ORACLE}", f"--out={out}"]
+    assert evaluate_judge.main([*command, f"root={tmp_path / 'run'}"]) == 2
+    assert "no row gives a label" in capsys.readouterr().err
+    assert not out.exists()
+    out.mkdir()
+    (out / "notes.txt").write_text("keep me")
+    assert evaluate_judge.main([*command, f"root={tmp_path / 'run'}"]) == 2
+    assert "holds files that are no evaluation" in capsys.readouterr().err
+    assert (out / "notes.txt").read_text() == "keep me"
+
+
+def test_what_failed_keeps_the_imported_rows_and_what_was_judged_is_not_judged_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = benchmark(tmp_path / "bench.parquet"), tmp_path / "bench@1"
+    command = ["--format=genai-bench", f"--file={path}", f"--judge={ORACLE}", f"--out={out}"]
+    command.append(f"root={tmp_path / 'run'}")
+    answers = [opinion(n, "image_generation", "first", 0.8) for n in range(4)]
+    calls: list[str] = []
+
+    def judge(*given: object, **more: object) -> list[Opinion]:
+        calls.append("judge")
+        if len(calls) == 1:
+            raise InputError("the judge does not answer")
+        return answers
+
+    def track(*given: object) -> None:
+        calls.append("track")
+        if calls.count("track") == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(measuring, "ray_session", lambda recipe: nullcontext())
+    monkeypatch.setattr(measuring, "judge_labels", judge)
+    monkeypatch.setattr(measuring, "_track", track)
+    assert evaluate_judge.main(command) == 2
+    assert manifest.read(out) is None
+    imported = manifest.read(out / "labels@1")
+    assert imported is not None
+    with pytest.raises(KeyboardInterrupt):  # between the manifest and what MLflow is told
+        evaluate_judge.main(command)
+    assert manifest.read(out / "labels@1") == imported
+    capsys.readouterr()
+    assert evaluate_judge.main(command) == 0
+    assert calls == ["judge", "judge", "track", "track"]
+    assert "accuracy without ties" in capsys.readouterr().out
+    assert evaluate_judge.main(command) == 0
+    assert calls == ["judge", "judge", "track", "track"]
+    assert "bench@1: complete already (invalid 0, labels 4" in capsys.readouterr().out
+    assert evaluate_judge.main([*command, "seed=7"]) == 2
+    message = capsys.readouterr().err
+    assert "bench@1 was made with another recipe or command line:\n  seed: 0 -> 7" in message
+    assert "Use another --out" in message
 
 
 # -------------------------------------------------------------------------------------- report

@@ -13,6 +13,7 @@ from PIL import Image
 from jobs import import_labels
 from jobs.datasets.labels import label_batches, label_files
 from jobs.datasets.reading import data_files
+from jobs.rounds import lifecycle
 from jobs.rounds.workspace import InputError, Round
 from jobs.stages.label import STAGE
 from jobs.tools import import_labels as importing
@@ -77,7 +78,7 @@ def test_a_finished_import_is_left_alone_and_a_killed_one_begun_anew(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(importing, "complete", killed)
+        patch.setattr(lifecycle, "complete", killed)
         with pytest.raises(KeyboardInterrupt):
             run("pick-a-pic", source, out=out)
     assert manifest.read(out) is None
@@ -94,7 +95,48 @@ def test_a_finished_import_is_left_alone_and_a_killed_one_begun_anew(
     assert "complete already" in capsys.readouterr().out
     assert [path.stat().st_mtime_ns for path in data_files(out)] == before
     assert run("pick-a-pic", source, out=out, heldout_share="0.5") == 2
-    assert "heldout_share: 0.2 -> 0.5" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert f"{out}: pick@1 was made with another command line" in message
+    assert "heldout_share: 0.2 -> 0.5" in message
+    assert "Use another --out, or remove what lies there" in message
+    pick_a_pic(source, 6)
+    assert run("pick-a-pic", source, out=out) == 2
+    assert "its inputs have changed" in capsys.readouterr().err
+
+
+def test_what_a_killed_import_of_more_rows_left_is_not_part_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "_PART_ROWS", 2)
+    out = tmp_path / "pick@1"
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lifecycle, "complete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run("pick-a-pic", pick_a_pic(tmp_path / "many.parquet", 10), out=out)
+    assert len(list(out.glob("*.parquet"))) == 5
+    assert run("pick-a-pic", pick_a_pic(tmp_path / "few.parquet", 4), out=out) == 0
+    assert len(read(out)) == 4
+    assert len(list(out.glob("*.parquet"))) == 2
+
+
+def test_a_failed_import_leaves_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "_PART_ROWS", 1)
+    (tmp_path / "one.png").write_bytes(png(1))
+    good = {"prompt": "p", "image_path": ["one.png", "one.png"], "human_preference": [1, 0]}
+    source, out = tmp_path / "train.json", tmp_path / "hpd@1"
+    source.write_text(json.dumps([good, good, {**good, "image_path": ["one.png", "two.png"]}]))
+    assert run("hpd", source, out=out) == 2
+    assert "row 3: 'image_path' names 'two.png'" in capsys.readouterr().err
+    assert not out.exists()
+    (tmp_path / "two.png").write_bytes(png(2))
+    assert run("hpd", source, out=out) == 0
+    assert len(read(out)) == 3
 
 
 def test_json_names_media_below_a_directory_and_nowhere_else(
