@@ -140,6 +140,18 @@ def test_factory_imports_no_cluster_tracker_or_engine(path):
     assert not found
 
 
+# Prompts files are not data sets, and factory cannot reach up to those who read them.
+OPEN_PARQUET = {"jobs/datasets/files.py", "factory/prompts.py"}
+
+
+def test_parquet_is_opened_in_one_file():
+    opening = {"pyarrow.parquet", "pyarrow.dataset"}
+    found = {
+        file_id(path) for path in ALL_FILES for _, name in imported_names(path) if name in opening
+    }
+    assert found == OPEN_PARQUET
+
+
 def is_in(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == name or module.startswith(name + ".") for name in packages)
 

@@ -26,14 +26,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from actors.storage import arrow_path, remove, write_whole
+from actors.storage import remove, write_whole
 from factory.human_audit.findings import Sampled
 from factory.human_audit.sampling import doubts, draw, inclusion
 from factory.human_audit.sheets import COLUMNS, WORDS, Answer
 from factory.ids import to_numbers, to_text
 from factory.scratch import Scratch
+from jobs.datasets.files import read_columns, write_table
 from jobs.datasets.reading import find_rows, stream
 from schemas.arrow import PAIRS, pairs_from_table, tags_from_rows
 from schemas.places import Place
@@ -80,8 +80,7 @@ def write_sample(
     columns = ([found[one][0] for one in ids], [found[one][1] for one in ids], is_first)
     for (name, type_), values in zip(_DRAWN, columns, strict=True):
         table = table.append_column(name, pa.array(values, type_))
-    filesystem, name = arrow_path(folder / SAMPLE)
-    pq.write_table(table, name, filesystem=filesystem)
+    write_table(folder / SAMPLE, table)
     # Not by prompt: two pairs of one prompt should not be looked at in a row.
     shown = sorted(ids, key=lambda one: seed_of("audit order", seed, one))
     pairs = {pair.pair_id: pair for pair in pairs_from_table(table)}
@@ -131,9 +130,7 @@ def read_sample(directory: Place) -> list[Sampled]:
     if not path.is_file():
         return []
     names = ["pair_id", "prompt_id", "p_drawn", "slice", "is_chosen_first"]
-    filesystem, name = arrow_path(path)
-    table = pq.read_table(name, columns=names, filesystem=filesystem)
-    return [Sampled(**row) for row in table.to_pylist()]
+    return [Sampled(**row) for row in read_columns(path, names).to_pylist()]
 
 
 def write_answers(directory: Place, answers: Iterable[Answer]) -> tuple[str, str]:

@@ -24,10 +24,10 @@ from factory.filters.across import Raised, Signatures, signature
 from factory.ids import Ids, places, to_numbers
 from factory.scratch import Scratch
 from factory.statistics.intervals import Array
+from jobs.datasets.files import num_rows
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import (
     data_files,
-    num_rows,
     read_dataset,
     read_files,
     small_blocks,

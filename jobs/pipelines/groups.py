@@ -16,13 +16,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from actors.storage import arrow_path
 from factory.ids import numbers_of, places
 from factory.prompts import Prompts
 from factory.ranking import Strategy
 from jobs.datasets import parts
+from jobs.datasets.files import write_table
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import read_files
 from jobs.datasets.writing import write_parts
@@ -228,8 +226,7 @@ def _write_input(
         rows = list(islice(left, math.ceil(num_groups / num_files)))
         if rows:
             files.append(directory / f"{prefix}-{number:06d}.parquet")
-            filesystem, path = arrow_path(files[-1])
-            pq.write_table(groups_to_table(rows), path, filesystem=filesystem)
+            write_table(files[-1], groups_to_table(rows))
     return files
 
 

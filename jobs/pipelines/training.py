@@ -50,7 +50,7 @@ def run_fit(
             output=output,
             run_name=at.address(kind),
             storage_path=path,
-            storage_filesystem=filesystem if storage.is_remote(directory) else None,
+            storage_filesystem=filesystem,
             seed=at.recipe.seed,
             samples=samples,
             kept_out=kept_out,

@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from actors.storage import explained, is_remote
+from actors.storage import explained, local_path
 from schemas.places import LOGS, Place
 from schemas.recipe_file import without_credentials
 
@@ -72,7 +72,7 @@ class _Lines(logging.Handler):
 
     def publish(self) -> None:
         self.published = time.monotonic()
-        if is_remote(self.target):
+        if local_path(self.target) is None:
             with explained(self.target):
                 self.target.write_bytes(self.path.read_bytes())
 
@@ -97,7 +97,7 @@ def run_log(target: Place, **fields: Any) -> Iterator[None]:
     """
     run = target.name.removesuffix(".jsonl").rpartition("-")[2]
     with tempfile.TemporaryDirectory() as directory:
-        local = Path(directory) / target.name if is_remote(target) else Path(str(target))
+        local = local_path(target) or Path(directory) / target.name
         local.parent.mkdir(parents=True, exist_ok=True)
         lines = _Lines(local, target, run)
         _LOGGER.addHandler(lines)

@@ -7,8 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.storage import arrow_path
-from jobs.datasets.parts import write_file
+from jobs.datasets.files import write_file
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.rows import Candidate, Group, Media, Prompt
 
@@ -35,9 +34,8 @@ def test_row_groups_are_as_large_as_asked_for(tmp_path: Path, at_once: int, is_s
     parts = [table.slice(start, at_once) for start in range(0, NUM, at_once)]
     if not is_slice:
         parts = [one.take(list(range(one.num_rows))) for one in parts]
-    filesystem, path = arrow_path(tmp_path / "t.parquet")
-    write_file(iter(parts), path, filesystem, GROUPS, GROUP)
-    file = pq.ParquetFile(path)
+    write_file(tmp_path / "t.parquet", iter(parts), GROUPS, GROUP)
+    file = pq.ParquetFile(tmp_path / "t.parquet")
     assert file.read().equals(table)
     sizes = [file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups)]
     largest_part = max(one.nbytes for one in parts)

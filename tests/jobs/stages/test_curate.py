@@ -17,6 +17,8 @@ from factory.filters.across import Raised
 from factory.human_audit.sheets import WORDS, SheetError
 from factory.ids import numbers_of
 from factory.ranking import Bracket
+from jobs.datasets.files import write_table
+from jobs.datasets.parts import read_parts, settle
 from jobs.datasets.reading import (
     data_files,
     digest_dataset,
@@ -156,6 +158,31 @@ def test_files_and_their_order_change_nothing(tmp_path, recipe):
                 twin = everything[objection.split()[3].rstrip(",")]
                 assert twin.pair_id < pair.pair_id
                 assert twin.chosen.media == pair.chosen.media
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_what_killed_runs_left_is_paired_once(tmp_path, recipe):
+    left = tmp_path / "left"
+    left.mkdir()
+    distinct = [group(number, look=number) for number in range(9)]
+    write_table(left / "part-a.parquet", groups_to_table(distinct[:6]), row_group_size=2)
+    write_table(left / "part-b.parquet", groups_to_table(distinct[4:]), row_group_size=2)
+    settled = settle(read_parts(left, "prompt_id"), left, GROUPS, recipe.storage)
+    assert {path.name for path in left.iterdir()} == {"part-a.parquet", "part-b.parquet"} | {
+        *settled.files
+    }
+    digests, objections = [], Objections(min_margin=0.5)
+    for name in ("left", "whole"):
+        groups = left if name == "left" else write_groups(tmp_path / "whole", distinct, 9)
+        directory = tmp_path / f"pairs-{name}"
+        directory.mkdir()
+        curator = Curator(Bracket(2), objections_of(objections))
+        of_it = run_curation(groups, directory, curator, objections, recipe)
+        survey = survey_pairs(directory, of_it.files)
+        assert survey.counts() == {"pairs": 9, "kept": 9, "rejected": 0, "invalid": 0}
+        digests.append(of_it.digest)
+    assert digests[0] == digests[1]
 
 
 def test_rows_are_found_by_their_row_groups(tmp_path):
