@@ -147,14 +147,12 @@ def write_answers(directory: Place, answers: Iterable[Answer]) -> tuple[str, str
         [dict(zip(_ANSWERS.names, row, strict=True)) for row in rows], schema=_ANSWERS
     )
     file = f"answers-{digest}.parquet"
-    filesystem, name = arrow_path(directory / file)
-    pq.write_table(table, name, filesystem=filesystem)
+    write_table(directory / file, table)
     return file, digest
 
 
 def read_answers(path: Place) -> list[Answer]:
     """The answers of a table that `write_answers` wrote."""
-    filesystem, name = arrow_path(path)
     return [
         Answer(
             row["pair_id"],
@@ -162,7 +160,7 @@ def read_answers(path: Place) -> list[Answer]:
             WORDS[row["answer"]],
             math.nan if row["seconds"] is None else row["seconds"],
         )
-        for row in pq.read_table(name, filesystem=filesystem).to_pylist()
+        for row in read_columns(path).to_pylist()
     ]
 
 
