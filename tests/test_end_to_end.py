@@ -24,6 +24,8 @@ from schemas import manifest
 from schemas.arrow import PAIRS, pairs_from_table
 from schemas.recipe import Recipe, load
 
+pytestmark = pytest.mark.slow
+
 LAPTOP = "jobs/recipes/laptop.yaml"
 TIMEOUT_S = 1800  # of a busy machine
 #: When to kill: the artifact that must have been started, and how much later, in seconds.
