@@ -60,7 +60,7 @@ def _one_torch_thread() -> None:
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """One Ray for all tests of a process that ask for it: starting one takes most of ten seconds."""
+    """One Ray for all tests of a process that ask for it: a start takes most of ten seconds."""
     import ray
     import ray.data
 
