@@ -26,11 +26,15 @@ from schemas.artifacts import loop_kinds
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
 
+pytestmark = pytest.mark.slow
+
 LAPTOP = "jobs/recipes/laptop.yaml"
 MAKERS = {kind.name: kind.job for kind in loop_kinds()}
 TIMEOUT_S = 1800  # of a busy machine
 #: When to kill: the artifact that must have been started, and how much later, in seconds.
 KILLS = (("groups@1: started", 6.0), ("generator@1: started", 4.0))
+#: The killed run has as many generators as the recipe that is shipped; it must change nothing.
+SHIPPED_POOL = "produce.generators={size: 2, num_cpus: 1}"
 
 
 def shrink(directory: Path) -> list[str]:
@@ -52,6 +56,7 @@ def shrink(directory: Path) -> list[str]:
         f"evaluate.prompts={files['heldout']}",
         "produce.num_candidates=4",
         "produce.groups_per_block=4",
+        "produce.generators={size: 1, num_cpus: 1}",  # each loads its libraries anew
         "generator.num_inference_steps=4",
         "train_judge.num_steps=6",
         "train_judge.batch_size=8",
@@ -101,9 +106,9 @@ def wait_for(line: str, process: subprocess.Popen[bytes], log: Path) -> None:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Recipe, str]]:
     """An undisturbed run and one that was killed twice: the recipe of each and what it printed."""
     directory = tmp_path_factory.mktemp("runs")
-    overrides = shrink(directory)
     found = {}
-    for name in ("undisturbed", "killed"):
+    for name, more in (("undisturbed", []), ("killed", [SHIPPED_POOL])):
+        overrides = [*shrink(directory), *more]
         root, log = directory / name, directory / f"{name}.log"
         log.touch()
         for line, seconds in KILLS if name == "killed" else ():

@@ -23,7 +23,7 @@ from schemas.rows import Candidate, Media, Pair, Prompt
 pytestmark = pytest.mark.usefixtures("process_group")
 
 BASE = str(Path(__file__).parents[2] / "factory/sandbox/weights/base")
-ASKING = Answering(question="image : {media} question : {prompt} answer :")
+ASKING = Answering(question="image : {media} question : {prompt} answer :", max_new_tokens=8)
 
 
 def pairs(is_answers: bool) -> pa.Table:
