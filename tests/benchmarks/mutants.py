@@ -9,14 +9,13 @@ holds weights; a function of its own that does, or that opens a network, is left
 the fault's own room are then run without those marked slow or gpu, the nearest file first, in forks
 of a process that has loaded the libraries already. Which tests are a module's own:
 
-named: test_<module>.py in the folder that mirrors the module's, then the others of that folder.
-folder: that folder, where none has the module's name; files that import the module come first.
-imported: where no file of that folder imports the module: those anywhere that do, then the folder.
+named: test_<module>.py in the folder that mirrors the module's, and what of that folder imports it.
+folder: what of that folder imports the module, where no file has its name; the whole folder where
+    nothing at all imports it by name.
+imported: the files elsewhere that import the module, where none of that folder does.
 
-Files that do not reach the module by any import are not run: they could notice nothing. A fault is
-noticed when a test fails, the process dies, or the tests burn ten times the CPU seconds that they
-take without the fault (and half a minute more). Test files that fail without a fault are left out,
-and named.
+A fault is noticed when a test fails, the process dies, or a test burns a minute of CPU time. A test
+that fails is run again without the fault: if it fails there too, it is left out, and named.
 
 Faults that change nothing that a caller could see are kept in equivalent_mutants.toml, each with
 its reason: they are judged by hand, not run, and not counted in the share. Entries that name no
@@ -62,9 +61,8 @@ NETWORK = {"botocore", "s3fs", "http", "socket", "subprocess"}
 PRELOADED = ["numpy", "scipy.stats", "scipy.optimize", "scipy.special", "pyarrow.parquet", "torch"]
 PRELOADED += ["pydantic", "yaml", "PIL.Image", "av", "jinja2", "hypothesis", "pytest"]
 _MARKS = "not slow and not gpu"
-_PATIENCE = 10  # times the CPU seconds that the same files take without a fault
-_LEAST_PATIENCE_S = 30.0
-_LONGEST_S = 900.0  # by the clock, for what hangs without working
+_LONGEST_TEST_S = 60.0  # of CPU time
+_LONGEST_RUN_S = 900.0  # by the clock, for what hangs without working
 _MEMORY = 16 * 1024**3  # bytes of address space: a fault that asks for more is noticed
 
 
@@ -217,22 +215,23 @@ def room_of(file: Path) -> tuple[str, list[Path]]:
     near = [test for test in importers if test.parent == folder]
     named = folder / f"test_{stem}.py"
     if named in in_folder:
-        rule, near = "named", [named, *near]
-    elif near or not importers:
-        rule = "folder"
-    else:
-        rule, near = "imported", importers
-    return rule, list(dict.fromkeys([*near, *in_folder]))
+        return "named", list(dict.fromkeys([named, *near]))
+    if near or not importers:
+        return "folder", near or in_folder
+    return "imported", importers
 
 
 # --------------------------------------------------------------------------------- running
 
 
-class FirstFailure:
-    """A pytest plug-in that writes the name of the first test that fails to a file."""
+class Watch:
+    """A pytest plug-in: writes the name of the first test that fails to a file, and limits each."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def pytest_runtest_setup(self, item) -> None:
+        signal.setitimer(signal.ITIMER_PROF, _LONGEST_TEST_S)  # its signal ends the process
 
     def pytest_runtest_logreport(self, report) -> None:
         if report.failed and not self.path.exists():
@@ -252,7 +251,7 @@ class Copy:
         self.root = directory / "tree"
         self.imports = imports
         self._scratch = directory
-        self._cpu_s: dict[Path, float | None] = {}
+        self._is_sound: dict[str, bool] = {}
         ignore = shutil.ignore_patterns("__pycache__", ".*", "runs")
         for path in ROOT.iterdir():
             if path.name in [*PACKAGES, "tests", "docs", "cluster"]:
@@ -267,31 +266,21 @@ class Copy:
 
     def notice(self, place: Place, tests: Sequence[Path]) -> str | None:
         """The test that fails first of these files with a fault; None if all pass."""
-        module = module_of(place.file)
-        can_notice = [test for test in tests if module in self.imports.reached(test_files()[test])]
-        for some in (can_notice[:1], can_notice[1:]):  # most are noticed by the nearest file
-            usual_s = {test: self.usual_cpu_s(test) for test in some}
-            sound = [test for test, seconds in usual_s.items() if seconds is not None]
-            if sound:
-                limit_s = _LEAST_PATIENCE_S + _PATIENCE * sum(usual_s[test] or 0 for test in sound)
-                failure, _ = self._run(sound, limit_s, place)
-                if failure:
+        for test in tests:
+            while failure := self._run([str(test)], place):
+                if not failure.startswith("tests/") or self._passes_without(failure):
                     return failure
         return None
 
-    def usual_cpu_s(self, test: Path) -> float | None:
-        """What a test file takes without a fault; None if it fails."""
-        if test not in self._cpu_s:
-            failure, self._cpu_s[test] = self._run([test], 600)
-            if failure:
-                self._cpu_s[test] = None
-                print(f"left out, since it fails without a fault: {test} ({failure})", flush=True)
-        return self._cpu_s[test]
+    def _passes_without(self, test: str) -> bool:
+        if test not in self._is_sound:
+            self._is_sound[test] = not self._run([test])
+            if not self._is_sound[test]:
+                print(f"left out, since it fails without a fault: {test}", flush=True)
+        return self._is_sound[test]
 
-    def _run(
-        self, tests: Sequence[Path], limit_s: float, place: Place | None = None
-    ) -> tuple[str | None, float]:
-        """(what failed first of these files, run in a fork, or None; the CPU seconds it took)."""
+    def _run(self, tests: Sequence[str], place: Place | None = None) -> str | None:
+        """What failed first of these files or tests, run in a fork; None if all passed."""
         failed = self._scratch / "failed"
         failed.unlink(missing_ok=True)
         child = os.fork()
@@ -299,30 +288,27 @@ class Copy:
             status = 70
             try:
                 os.setsid()
-                limits = (int(limit_s), int(limit_s) + 5)
-                resource.setrlimit(resource.RLIMIT_CPU, limits)
                 resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
                 status = self._in_child(tests, failed, place)
             finally:
                 os._exit(status)
-        deadline = time.monotonic() + _LONGEST_S
+        deadline = time.monotonic() + _LONGEST_RUN_S
         try:
-            while not (ended := os.wait4(child, os.WNOHANG))[0]:
+            while not (ended := os.waitpid(child, os.WNOHANG))[0]:
                 if time.monotonic() > deadline:
                     os.killpg(child, signal.SIGKILL)
                 time.sleep(0.02)
         finally:
             if place:
                 (self.root / place.file).write_bytes(source(place.file))
-        status, used = os.waitstatus_to_exitcode(ended[1]), ended[2]
-        seconds = used.ru_utime + used.ru_stime
+        status = os.waitstatus_to_exitcode(ended[1])
         if status in (0, 5):  # 5: all tests of these files are slow ones
-            return None, seconds
+            return None
         if status < 0:
-            return f"no end after {limit_s:.0f} s: signal {-status}", seconds
-        return failed.read_text() if failed.exists() else f"exit status {status}", seconds
+            return f"no end: {signal.Signals(-status).name}"
+        return failed.read_text() if failed.exists() else f"exit status {status}"
 
-    def _in_child(self, tests: Sequence[Path], failed: Path, place: Place | None) -> int:
+    def _in_child(self, tests: Sequence[str], failed: Path, place: Place | None) -> int:
         import hypothesis
         import pytest
 
@@ -343,8 +329,11 @@ class Copy:
         )
         hypothesis.settings.load_profile("mutants")
         options = ["-x", "-q", "-p", "no:cacheprovider", "-m", _MARKS]
-        options += [f"--basetemp={self._scratch / 'pytest'}", *map(str, tests)]
-        return int(pytest.main(options, plugins=[FirstFailure(failed)]))
+        options += [f"--basetemp={self._scratch / 'pytest'}", *tests]
+        options += [
+            f"--deselect={test}" for test, is_sound in self._is_sound.items() if not is_sound
+        ]
+        return int(pytest.main(options, plugins=[Watch(failed)]))
 
     def _put(self, place: Place) -> None:
         """Write a fault into the copy, and forget the modules that have seen the file without."""

@@ -9,9 +9,10 @@
 - `min` and `max`, `any` and `all`, and their namesakes in numpy, are swapped;
 - `return` returns None; `break` and `continue` are swapped.
 
-Left alone is what decides nothing or only repeats a choice: texts (docstrings, f-strings, messages
-of errors, logs and warnings, `__repr__`), annotations, decorators, assertions, `strict=` of `zip`,
-and what is declared (fields of classes, defaults of arguments).
+Left alone is what decides nothing: texts (docstrings, f-strings, messages of errors, logs and
+warnings, `__repr__`), annotations, decorators, assertions, `strict=` of `zip`; and what is declared
+(constants and tables of a module, fields of classes, defaults of arguments), which is a choice with
+a name: a test that repeats it proves nothing.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
 _PAIRS = [("min", "max"), ("any", "all"), ("minimum", "maximum"), ("argmin", "argmax")]
 _NAMES = dict([*_PAIRS, *((second, first) for first, second in _PAIRS)])
 
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NOT_CALLED = {"Field", "print", "warn"}  # their arguments are texts and declared knobs
 _LOGS = {"log", "logger", "logging", "_log", "_LOG", "LOG"}
 _TEXTS = {"__repr__", "__str__"}
@@ -55,7 +57,7 @@ _TEXTS = {"__repr__", "__str__"}
 class Fault:
     """One change of one expression or statement of a file.
 
-    `function` is the qualified name of what it stands in ("" at the top level), `line` the stripped
+    `function` is the qualified name of what it stands in, `line` the stripped
     text of its first line, and `change` reads "old -> new". Together they name the fault without a
     line number, so that they outlive edits elsewhere in the file and a file that moves.
     """
@@ -118,7 +120,7 @@ def _visit(
         yield function, test, ast.UnaryOp(ast.Not(), test)
     for child in _children(node):
         inside = function
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(child, _DEFINITIONS):
             if child.name in _TEXTS or is_left_out(child):
                 continue
             inside = f"{function}.{child.name}".lstrip(".")
@@ -128,11 +130,12 @@ def _visit(
 def _children(node: ast.AST) -> Iterable[ast.AST]:
     """What of a node's parts may carry a fault."""
     match node:
+        case ast.Module():
+            return [child for child in node.body if isinstance(child, _DEFINITIONS)]
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             return node.body  # not its decorators, annotations and defaults
         case ast.ClassDef():
-            kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-            return [child for child in node.body if isinstance(child, kinds)]
+            return [child for child in node.body if isinstance(child, _DEFINITIONS)]
         case ast.Lambda():
             return [node.body]
         case ast.AnnAssign():

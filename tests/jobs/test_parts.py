@@ -3,13 +3,15 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from actors.storage import arrow_path
-from jobs.parts import write_file
+from jobs.parts import Part, _plan, write_file
 from schemas.arrow import GROUPS, groups_to_table
+from schemas.recipe import Storage
 from schemas.rows import Candidate, Group, Media, Prompt
 
 GROUP = 3 * 1024**2
@@ -43,3 +45,34 @@ def test_row_groups_are_as_large_as_asked_for(tmp_path: Path, at_once: int, is_s
     largest_part = max(one.nbytes for one in parts)
     # A group is closed by the part that fills it.
     assert all(GROUP <= size <= 1.05 * (GROUP + largest_part) for size in sizes[:-1])
+
+
+def part(name: str, num_bytes: int, num_rows: int = 4) -> Part:
+    return Part(name, num_bytes, np.arange(num_rows, dtype=np.uint64))
+
+
+def plan(parts: list[Part], left_out: list[list[int]]) -> list[tuple[list[str], bool]]:
+    """What files of 100 bytes are made of, and whether they are written anew."""
+    rows = [np.array(one, dtype=np.int64) for one in left_out]
+    layout = Storage(file_bytes=100)
+    return [
+        ([name for name, _ in sources], target is not None)
+        for sources, target in _plan(parts, rows, layout)
+    ]
+
+
+def test_a_large_part_stays_as_it_is_unless_rows_of_it_are_left_out() -> None:
+    assert plan([part("large", 25), part("small", 24)], [[], []]) == [
+        (["large"], False),
+        (["small"], False),  # alone: nothing to join it with
+    ]
+    assert plan([part("large", 25), part("small", 24)], [[0], []]) == [(["large", "small"], True)]
+    assert plan([part("alone", 90)], [[1]]) == [(["alone"], True)]
+    assert plan([part("empty", 90), part("small", 10)], [[0, 1, 2, 3], []]) == [(["small"], False)]
+
+
+def test_small_parts_are_joined_up_to_the_size_of_a_file() -> None:
+    small = [part(str(number), 20) for number in range(7)]
+    assert plan(small, [[]] * 7) == [(["0", "1", "2", "3", "4"], True), (["5", "6"], True)]
+    # Half of each is left out, so twice as many fit.
+    assert plan(small, [[0, 1]] * 7) == [([str(number) for number in range(7)], True)]
