@@ -6,7 +6,15 @@ import pytest
 
 from factory.media import MediaError, encode_png
 from factory.sandbox import oracle, world
-from factory.sandbox.drawing import CONTENT_DEFECTS, PIXEL_DEFECTS, draw, spoil_pixels
+from factory.sandbox.drawing import (
+    CONTENT_DEFECTS,
+    PIXEL_DEFECTS,
+    draw,
+    rebind_scene,
+    spoil_pixels,
+    spoil_scene,
+    warp_pixels,
+)
 from factory.sandbox.oracle import ORACLE_TIE, measure, measure_png, prefer
 from factory.sandbox.sight import look
 from tests.benchmarks.oracle_validation import run_trials, share, wrong_elements
@@ -77,6 +85,51 @@ def test_cleanliness_falls_with_the_dose(defect):
     ]
     assert clean == sorted(clean, reverse=True)
     assert clean[0] - clean[-1] > 0.08
+
+
+def mean_measures(defect):
+    """Quality, cleanliness and wrong elements, over a few scenes with one defect."""
+    rows = []
+    for seed in range(5):
+        rng = random.Random(seed)
+        stated = seen = world.sample_scene(rng)
+        if defect in CONTENT_DEFECTS:
+            seen = spoil_scene(stated, defect, rng)
+        if defect == "rebound" and len(stated.things) > 1:
+            seen = rebind_scene(stated, rng)
+        pixels = draw(seen, rng, SIDES[seed % 2])
+        if defect in PIXEL_DEFECTS:
+            pixels = spoil_pixels(pixels, defect, rng, rng.uniform(0.5, 2.0))
+        if defect == "warped":
+            pixels = warp_pixels(pixels, rng, 1.5)
+        found = measure(pixels, world.caption(stated))
+        rows.append((found.quality, found.clean, found.num_wrong))
+    return np.mean(rows, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("defect", "measures"),
+    [
+        ("none", (0.9999, 1.0000, 0.0054)),
+        ("colour", (0.8586, 1.0000, 1.0351)),
+        ("shape", (0.8589, 1.0000, 1.0215)),
+        ("size", (0.9439, 1.0000, 1.0046)),
+        ("place", (0.8866, 1.0000, 1.0351)),
+        ("missing", (0.7822, 1.0000, 2.2297)),
+        ("extra", (0.8774, 1.0000, 1.2297)),
+        ("background", (0.8640, 1.0000, 1.0297)),
+        ("noise", (0.9331, 0.3307, 0.0000)),
+        ("blur", (0.9595, 0.7829, 0.2338)),
+        ("blotch", (0.8911, 0.4523, 0.4054)),
+        ("rebound", (0.9691, 1.0000, 0.6107)),
+        ("warped", (0.9569, 0.8900, 0.5030)),
+    ],
+)
+def test_what_is_measured_of_known_pictures_stays_what_it_is(defect, measures):
+    """Labels and every figure of the sandbox rest on the drawing and the oracle: a change of either
+    that moves these numbers has to be meant.
+    """
+    assert mean_measures(defect) == pytest.approx(measures, abs=2e-4)
 
 
 # -------------------------------------------------------------------------------- single cases
