@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.storage import arrow_path
-from jobs.parts import Part, _plan, write_file
+from factory.ids import to_text
+from jobs.parts import IncompleteError, Part, _plan, rows_left_out, write_file
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.recipe import Storage
 from schemas.rows import Candidate, Group, Media, Prompt
@@ -59,6 +60,18 @@ def plan(parts: list[Part], left_out: list[list[int]]) -> list[tuple[list[str], 
         ([name for name, _ in sources], target is not None)
         for sources, target in _plan(parts, rows, layout)
     ]
+
+
+def test_rows_are_left_out_that_are_copies_or_not_wanted() -> None:
+    ids = [[1, 3, 5], [5, 3, 7], [9]]
+    parts = [Part(str(at), 9, np.array(one, dtype=np.uint64)) for at, one in enumerate(ids)]
+    assert [one.tolist() for one in rows_left_out(parts, None)] == [[], [0, 1], []]
+    wanted = [to_text(number) for number in (1, 5, 7)]
+    assert [one.tolist() for one in rows_left_out(parts, wanted)] == [[1], [0, 1], [0]]
+    twice = [Part("twice", 9, np.array([4, 4, 2], dtype=np.uint64))]
+    assert [one.tolist() for one in rows_left_out(twice, None)] == [[1]]
+    with pytest.raises(IncompleteError, match=r"2 of 3 rows are missing, such as 0+2, 0+4;"):
+        rows_left_out(parts, [to_text(number) for number in (2, 4, 5)])
 
 
 def test_a_large_part_stays_as_it_is_unless_rows_of_it_are_left_out() -> None:
