@@ -5,9 +5,10 @@
 Random expressions of all pure modules get one fault each (tests/faults/mutations.py names the
 kinds), one at a time, in a copy of the tree in a temporary folder. A module is pure if it is no
 command line and neither it nor what it imports reaches torch, Ray, MLflow or another library that
-holds weights; a function of its own that does, or that opens a network, is left out. The tests of
-the fault's own room are then run without those marked slow or gpu, the nearest file first, in forks
-of a process that has loaded the libraries already. Which tests are a module's own:
+holds weights; a function of its own that does, or that opens a network, is left out. Tests are run
+without those marked slow or gpu, each file in a fork of a process that has loaded the libraries
+already: for all faults the nearest file first, then for those that it misses the rest of the room.
+Which tests are a module's own:
 
 named: test_<module>.py in the folder that mirrors the module's, and what of that folder imports it.
 folder: what of that folder imports the module, where no file has its name; the whole folder where
@@ -26,7 +27,7 @@ fault of the tree any more, or faults of two modules, are printed.
 --jobs: so many faults at once, each in a copy of its own.
 
 The last line is JSON. share_noticed: of all that are not equivalent, by the room's own tests.
-share_noticed_by_all: by any quick test, with --whole.
+share_by_nearest: by the nearest file alone. share_by_all: by any quick test, with --whole.
 """
 
 from __future__ import annotations
@@ -266,7 +267,10 @@ class Copy:
 
     def notice(self, place: Place, tests: Sequence[Path]) -> str | None:
         """The test that fails first of these files with a fault; None if all pass."""
+        module = module_of(place.file)
         for test in tests:
+            if module not in self.imports.reached(test_files()[test]):
+                continue  # it could notice nothing
             while failure := self._run([str(test)], place):
                 if not failure.startswith("tests/") or self._passes_without(failure):
                     return failure
@@ -348,20 +352,30 @@ class Copy:
         sys.dont_write_bytecode = True
 
 
+def tests_in(circle: str, file: Path) -> list[Path]:
+    """The test files for a fault in a file that the circles before have missed it with."""
+    _, own = room_of(file)
+    if circle == "nearest":
+        return own[:1]
+    return own[1:] if circle == "room" else [test for test in test_files() if test not in own]
+
+
 def try_all(
-    places: Sequence[Place], is_whole: bool, imports: Imports, answers: multiprocessing.Queue
+    places: Sequence[Place],
+    circles: Sequence[str],
+    imports: Imports,
+    answers: multiprocessing.Queue,
 ) -> None:
-    """Put (place, rule, what noticed it, whether that is of the room) for each place, then None."""
+    """Put (place, circle, what noticed it) for each place and circle, then None."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
         tree = Copy(Path(directory), imports)
-        for place in places:
-            rule, tests = room_of(place.file)
-            noticed = tree.notice(place, tests)
-            answers.put((place, rule, noticed, True))
-            if is_whole and not noticed:
-                rest = [test for test in test_files() if test not in tests]
-                noticed = next(filter(None, (tree.notice(place, [test]) for test in rest)), None)
-                answers.put((place, "whole", noticed, False))
+        left = list(places)
+        for circle in circles:
+            tried, left = left, []
+            for place in tried:
+                noticed = tree.notice(place, tests_in(circle, place.file))
+                answers.put((place, circle, noticed))
+                left += [] if noticed else [place]
     answers.put(None)
 
 
@@ -378,45 +392,47 @@ def main() -> None:
     imports = Imports()
     places = all_places(imports)
     equivalent = read_equivalent(places)
-    sample = drawn(
-        [place for place in places if given.only in str(place.file)], given.num, given.seed
-    )
+    asked = [p for p in places if given.only in str(p.file) and given.lines in p.fault.line]
+    sample = drawn(asked, given.num, given.seed)
     print(f"{len(places)} faults in {len({p.file for p in places})} pure modules", flush=True)
     for place in sample:
         if place in equivalent:
             print(f"equivalent  {place}\n    {equivalent[place]}", flush=True)
     rest = [place for place in sample if place not in equivalent]
+    circles = ["nearest", "room", "all"] if given.whole else ["nearest", "room"]
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     workers = [
-        context.Process(
-            target=try_all, args=(rest[first :: given.jobs], given.whole, imports, answers)
-        )
+        context.Process(target=try_all, args=(rest[first :: given.jobs], circles, imports, answers))
         for first in range(given.jobs)
     ]
     for worker in workers:
         worker.start()
     counts: Counter[str] = Counter()
-    ended = 0
-    while ended < len(workers):
+    num_ended = 0
+    while num_ended < len(workers):
         answer = answers.get()
         if answer is None:
-            ended += 1
+            num_ended += 1
             continue
-        place, rule, noticed, is_room = answer
-        counts["room" if is_room else "whole"] += bool(noticed)
-        print(
-            f"{'noticed' if noticed else 'MISSED':10}  {place} [{rule}] {noticed or ''}", flush=True
-        )
+        place, circle, noticed = answer
+        counts[circle] += bool(noticed)
+        told = f"{'noticed' if noticed else 'MISSED':8} {circle:8} {place}"
+        print(f"{told} [{room_of(place.file)[0]}] {noticed or ''}", flush=True)
+    shares = {
+        circle: round(sum(counts[one] for one in circles[: at + 1]) / max(1, len(rest)), 4)
+        for at, circle in enumerate(circles)
+    }
     figures = {
         "seed": given.seed,
         "faults": len(sample),
-        "noticed": counts["room"],
+        "noticed": counts["nearest"] + counts["room"],
         "equivalent": len(sample) - len(rest),
-        "share_noticed": round(counts["room"] / max(1, len(rest)), 4),
+        "share_noticed": shares["room"],
+        "share_by_nearest": shares["nearest"],
     }
     if given.whole:
-        figures["share_noticed_by_all"] = round(counts.total() / max(1, len(rest)), 4)
+        figures["share_by_all"] = shares["all"]
     print(json.dumps(figures))
 
 

@@ -142,6 +142,21 @@ def test_equal_probabilities_give_the_textbook_interval():
     )
 
 
+@pytest.mark.parametrize("hit", [0.0, 1.0])
+def test_answers_that_all_agree_leave_an_interval(hit):
+    """Its width is that of as many answers as the spread of the weights leaves (Kish 1965)."""
+    p = np.array([0.1] * 30 + [0.5] * 10 + [1.0] * 10)
+    found = weighted_share(np.full(50, hit), p)
+    num = (30 * 10 + 10 * 2 + 10) ** 2 / (30 * 0.9 * 10**2 + 10 * 0.5 * 2**2)
+    wanted = wilson(hit, num)
+    assert (found.value, found.low, found.high) == pytest.approx((hit, wanted.low, wanted.high))
+
+
+def test_one_answer_of_many_has_no_interval_but_two_have_one():
+    assert math.isnan(weighted_share(np.array([1.0]), np.array([0.1])).high)
+    assert weighted_share(np.array([1.0, 1.0]), np.array([0.1, 0.1])).low > 0.0
+
+
 def test_weights_undo_the_draw():
     # Ten wrong pairs drawn for certain, and one in ten of a hundred right ones.
     found = weighted_share(np.array([0.0] * 10 + [1.0] * 10), np.array([1.0] * 10 + [0.1] * 10))
