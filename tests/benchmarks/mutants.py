@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import importlib.util
 import json
 import multiprocessing
@@ -264,6 +265,7 @@ class Copy:
         pure = [name for name in imports.files if imports.is_pure(name)]
         for name in [*PRELOADED, *pure]:
             importlib.import_module(name)
+        gc.freeze()  # pytest collects garbage at its end, and a fork would copy all of this
 
     def notice(self, place: Place, tests: Sequence[Path]) -> str | None:
         """The test that fails first of these files with a fault; None if all pass."""
@@ -304,7 +306,7 @@ class Copy:
                 time.sleep(0.02)
         finally:
             if place:
-                (self.root / place.file).write_bytes(source(place.file))
+                self._write(place.file, source(place.file))
         status = os.waitstatus_to_exitcode(ended[1])
         if status in (0, 5):  # 5: all tests of these files are slow ones
             return None
@@ -332,6 +334,7 @@ class Copy:
             phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
         )
         hypothesis.settings.load_profile("mutants")
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         options = ["-x", "-q", "-p", "no:cacheprovider", "-m", _MARKS]
         options += [f"--basetemp={self._scratch / 'pytest'}", *tests]
         options += [
@@ -341,15 +344,17 @@ class Copy:
 
     def _put(self, place: Place) -> None:
         """Write a fault into the copy, and forget the modules that have seen the file without."""
-        path = self.root / place.file
-        path.write_bytes(place.fault.apply(source(place.file)))
-        # A file of the same size that is written within a second is taken for the old one.
-        Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
+        self._write(place.file, place.fault.apply(source(place.file)))
         for name in self.imports.importers(module_of(place.file)):
             package, _, last = name.rpartition(".")
             if sys.modules.pop(name, None) and hasattr(sys.modules.get(package), last):
                 delattr(sys.modules[package], last)
-        sys.dont_write_bytecode = True
+
+    def _write(self, file: Path, data: bytes) -> None:
+        path = self.root / file
+        path.write_bytes(data)
+        # A file of the same size that is written within a second is taken for the old one.
+        Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
 
 
 def tests_in(circle: str, file: Path) -> list[Path]:
