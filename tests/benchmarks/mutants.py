@@ -245,8 +245,8 @@ class Watch:
 class Copy:
     """A copy of the tree, in which one fault stands at a time.
 
-    The process that makes one moves into it, and loads the libraries and the pure modules, so that
-    a fork of it has to load only what the fault can change.
+    The process that makes one moves into it, and loads the pure modules, so that a fork of it has
+    to load only what the fault can change.
     """
 
     def __init__(self, directory: Path, imports: Imports) -> None:
@@ -263,7 +263,7 @@ class Copy:
         os.chdir(self.root)
         sys.path[:] = [str(self.root), *(path for path in sys.path if path not in ("", str(ROOT)))]
         pure = [name for name in imports.files if imports.is_pure(name)]
-        for name in [*PRELOADED, *pure]:
+        for name in pure:
             importlib.import_module(name)
         gc.freeze()  # pytest collects garbage at its end, and a fork would copy all of this
 
@@ -405,6 +405,8 @@ def main() -> None:
             print(f"equivalent  {place}\n    {equivalent[place]}", flush=True)
     rest = [place for place in sample if place not in equivalent]
     circles = ["nearest", "room", "all"] if given.whole else ["nearest", "room"]
+    for name in PRELOADED:
+        importlib.import_module(name)
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     workers = [
