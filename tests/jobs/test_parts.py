@@ -10,8 +10,19 @@ import pytest
 
 from actors.storage import arrow_path
 from factory.ids import to_text
-from jobs.parts import IncompleteError, Part, _plan, rows_left_out, write_file
-from schemas.arrow import GROUPS, groups_to_table
+from jobs.parts import (
+    IncompleteError,
+    Part,
+    _Job,
+    _plan,
+    _settle,
+    clear,
+    ids_of,
+    read_parts,
+    rows_left_out,
+    write_file,
+)
+from schemas.arrow import GROUPS, digest_rows, digest_text, groups_to_table
 from schemas.recipe import Storage
 from schemas.rows import Candidate, Group, Media, Prompt
 
@@ -46,6 +57,54 @@ def test_row_groups_are_as_large_as_asked_for(tmp_path: Path, at_once: int, is_s
     largest_part = max(one.nbytes for one in parts)
     # A group is closed by the part that fills it.
     assert all(GROUP <= size <= 1.05 * (GROUP + largest_part) for size in sizes[:-1])
+
+
+def written(path: Path, table: pa.Table) -> None:
+    filesystem, text = arrow_path(path)
+    write_file(iter([table]), text, filesystem, GROUPS, GROUP)
+
+
+def test_parts_are_read_by_name_and_torn_ones_passed_over(tmp_path: Path) -> None:
+    table = rows().slice(0, 6)
+    ids = table["prompt_id"].to_pylist()
+    written(tmp_path / "run-b.parquet", table.slice(0, 2))
+    written(tmp_path / "run-a.parquet", table.slice(2, 3))
+    written(tmp_path / "other.parquet", table.slice(5))
+    written(tmp_path / "_half.parquet", table.slice(5))
+    (tmp_path / "run-c.parquet").write_bytes(b"PAR1 torn")
+    found = read_parts(tmp_path, "prompt_id", "run-")
+    assert [one.name for one in found] == ["run-a.parquet", "run-b.parquet"]
+    assert [list(map(to_text, one.ids)) for one in found] == [ids[2:5], ids[:2]]
+    assert [one.num_bytes for one in found] == [
+        (tmp_path / one.name).stat().st_size for one in found
+    ]
+    every = read_parts(tmp_path, "prompt_id")
+    assert [one.name for one in every] == ["other.parquet", "run-a.parquet", "run-b.parquet"]
+    assert list(map(to_text, ids_of(every))) == sorted(ids)
+    assert read_parts(tmp_path, "prompt_id", "none-") == []
+    assert len(ids_of([])) == 0
+
+
+def test_small_parts_become_one_file_without_the_rows_left_out(tmp_path: Path) -> None:
+    table = rows().slice(0, 6)
+    written(tmp_path / "a.parquet", table.slice(0, 4))
+    written(tmp_path / "b.parquet", table.slice(4))
+    sources = (("a.parquet", (1, 3)), ("b.parquet", ()))
+    layout = Storage(row_group_bytes=GROUP)
+    total, counts = _settle(_Job(sources, "ab.parquet", str(tmp_path), GROUPS, layout, None))
+    kept = pq.read_table(tmp_path / "ab.parquet")
+    assert kept.equals(table.take([0, 2, 4, 5]))
+    assert digest_text([total]) == digest_rows([kept])
+    assert dict(counts) == {"rows": 4}
+    # A part that stays is looked at and not written.
+    sources = (("b.parquet", ()),)
+    total, counts = _settle(
+        _Job(sources, None, str(tmp_path), GROUPS, layout, lambda one: {"seen": 2 * one.num_rows})
+    )
+    assert digest_text([total]) == digest_rows([table.slice(4)])
+    assert dict(counts) == {"seen": 4}
+    clear(tmp_path, ["ab.parquet"])
+    assert [path.name for path in tmp_path.iterdir()] == ["ab.parquet"]
 
 
 def part(name: str, num_bytes: int, num_rows: int = 4) -> Part:

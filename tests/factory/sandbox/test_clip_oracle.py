@@ -150,6 +150,13 @@ def test_four_of_eight_frames_say_the_same_when_their_times_are_told():
         assert some.wrong() == []
 
 
+def test_a_single_frame_stands_still_and_goes_straight():
+    for _, frames in clips():
+        for track in watch(frames[:1]).tracks:
+            assert track.way == (0.0, 0.0)
+            assert (track.straightness, track.steadiness) == (1.0, 1.0)
+
+
 def test_in_a_mirror_left_is_right():
     for stated, frames in clips("direction"):
         sight = watch(frames)
