@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from factory import intervals
 from factory.intervals import (
     Interval,
     Jackknife,
@@ -112,6 +113,14 @@ def test_many_prompts_are_drawn_in_several_chunks():
     found = clustered_bootstrap(values, clusters, num_resamples=1000)  # 5 million weights
     sd = np.std(values.reshape(5000, -1).mean(axis=1)) / math.sqrt(5000)
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * sd, rel=0.1)
+
+
+@pytest.mark.parametrize("chunk", [1, 100, 1000])
+def test_an_interval_is_the_same_in_any_number_of_chunks(monkeypatch, chunk):
+    values, clusters = clustered_data(np.random.default_rng(8), num_clusters=30)
+    whole = clustered_bootstrap(values, clusters, num_resamples=70)
+    monkeypatch.setattr(intervals, "_CHUNK", chunk)
+    assert clustered_bootstrap(values, clusters, num_resamples=70) == whole
 
 
 def test_excludes():

@@ -1,13 +1,17 @@
 """Recipes: every fault is named with its key, and the shipped ones are valid."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from schemas.recipe import RecipeError, load
+from schemas.recipe import Curate, Distil, Pool, RecipeError, Section, Training, load
 
 LAPTOP = Path("jobs/recipes/laptop.yaml")
+TRAINING = {"num_steps": 1, "batch_size": 1, "learning_rate": 1e-4}
+STOPPING = {"every": 1}
+RANDOM = {"rank": {"strategy": "random"}}
 
 
 def test_the_shipped_recipe_is_valid_and_its_files_are_there() -> None:
@@ -46,6 +50,40 @@ def test_overrides_reach_any_depth_and_keep_their_type() -> None:
 def test_a_bad_value_is_named(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load(LAPTOP, [override])
+
+
+@pytest.mark.parametrize(
+    ("section", "allowed", "refused"),
+    [
+        (Pool, {"size": 2, "max_size": 2}, {"size": 2, "max_size": 1}),
+        (Training, {"ema_decay": 0.9}, {"ema_decay": 0.9, "early_stopping": STOPPING}),
+        (Training, {"early_stopping": STOPPING}, {"ema_decay": 0.9, "early_stopping": STOPPING}),
+        (Training, {"offload": True, "zero_stage": 1}, {"offload": True, "zero_stage": 0}),
+        (Training, {"zero_stage": 0}, {"offload": True, "zero_stage": 0}),
+        (Curate, RANDOM, {**RANDOM, "pairing": "near_miss"}),
+        (Curate, {"pairing": "near_miss"}, {**RANDOM, "pairing": "all_above_margin"}),
+    ],
+)
+def test_knobs_that_exclude_each_other_do_so_only_together(
+    section: type[Section], allowed: dict[str, Any], refused: dict[str, Any]
+) -> None:
+    always = TRAINING if section is Training else {}
+    section.model_validate({**always, **allowed})
+    with pytest.raises(ValueError, match="Value error"):
+        section.model_validate({**always, **refused})
+
+
+@pytest.mark.parametrize("weight", ["score_weight", "verdict_weight"])
+def test_a_light_judge_learns_scores_or_verdicts(weight: str) -> None:
+    light = {**TRAINING, "name": "light"}
+    Distil.model_validate({**light, weight: 0})
+    with pytest.raises(ValueError, match="both 0: nothing would be learned"):
+        Distil.model_validate({**light, "score_weight": 0, "verdict_weight": 0})
+
+
+def test_a_pool_says_how_many_there_can_be() -> None:
+    assert (Pool(size=2).most, Pool(size=2).span) == (2, "2")
+    assert (Pool(size=2, max_size=5).most, Pool(size=2, max_size=5).span) == (5, "2 to 5")
 
 
 @pytest.mark.parametrize("user", ["produce.is_calibrated", "curate.objections.abstain"])

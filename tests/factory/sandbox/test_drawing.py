@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,11 +7,13 @@ import pytest
 from factory.sandbox import world
 from factory.sandbox.drawing import (
     CONTENT_DEFECTS,
+    MOTION_DEFECTS,
     PIXEL_DEFECTS,
     TEMPORAL_DEFECTS,
     draw,
     draw_clip,
     rebind_scene,
+    spoil_motion,
     spoil_pixels,
     spoil_scene,
     warp_pixels,
@@ -107,6 +110,61 @@ def test_a_content_defect_changes_what_its_name_says(defect):
             continue
         num_as_named += 1
     assert num_as_named >= (80 if defect in ("missing", "extra", "background") else 0)
+
+
+@pytest.mark.parametrize("defect", MOTION_DEFECTS)
+def test_a_defect_of_motion_changes_what_its_name_says(defect):
+    num_moved = 0
+    for seed, scene in enumerate(scenes(60, moving=True)):
+        shown = spoil_motion(scene, defect, random.Random(seed))
+        assert spoil_motion(replace(scene, motion=None), defect, random.Random(0)).motion is None
+        assert set(shown.things) == set(scene.things)
+        if defect == "still":
+            assert shown == replace(scene, motion=None)
+        elif defect == "mover" and len(scene.things) > 1:
+            assert shown.things[0] != scene.things[0]
+            assert shown.motion == scene.motion
+            # Things stand where they stood: only which is named first, and moves, has changed.
+            assert world.differences(scene, shown).num_wrong == 0
+            num_moved += 1
+        else:
+            field = "speed" if defect == "speed" else "direction"
+            assert shown == replace(scene, motion=shown.motion)
+            assert getattr(shown.motion, field) != getattr(scene.motion, field)
+            other = {field: getattr(scene.motion, field)}
+            assert replace(shown.motion, **other) == scene.motion
+    assert num_moved > 20 or defect != "mover"
+
+
+@pytest.mark.parametrize("defect", ["place", "extra"])
+def test_beside_others_a_thing_is_put_into_a_free_corner(defect):
+    """In the centre it would touch them."""
+    num = 0
+    for seed, scene in enumerate(scenes(200)):
+        shown = spoil_scene(scene, defect, random.Random(seed))
+        places = [thing.place for thing in shown.things]
+        if scene.relation is not None or len(places) == 1:
+            continue
+        new = set(places) - {thing.place for thing in scene.things}
+        assert "center" not in new
+        assert len(set(places)) == len(places)
+        num += len(new)
+    assert num > 50
+
+
+def test_what_jumps_goes_to_all_sides_of_its_way():
+    scene = world.parse(ONE)
+    ways = []
+    for seed in range(6):
+        frames = draw_clip(scene, random.Random(seed), defect="jump")
+        red = np.asarray(frames[..., 1] < 120, dtype=float)
+        rows, columns = np.mgrid[:32, :32]
+        ways += [((red * axis).sum(axis=(1, 2)) / red.sum(axis=(1, 2))) for axis in (columns, rows)]
+    steps = (np.concatenate(ways) + 0.5) / 32 - 0.5
+    assert steps.min() < -0.08
+    assert steps.max() > 0.08
+    assert np.abs(steps).max() < 0.12 + 0.03 + 0.02
+    assert np.mean(steps) == pytest.approx(0.0, abs=0.03)
 
 
 @pytest.mark.parametrize("defect", PIXEL_DEFECTS)
