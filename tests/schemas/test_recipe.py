@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 import yaml
 
-from schemas.recipe import Curate, Distil, Pool, RecipeError, Section, Training, load
+from schemas.recipe import (
+    Curate,
+    Distil,
+    Pool,
+    Recipe,
+    RecipeError,
+    Section,
+    Training,
+    load,
+    without_credentials,
+)
 
 LAPTOP = Path("jobs/recipes/laptop.yaml")
 TRAINING = {"num_steps": 1, "batch_size": 1, "learning_rate": 1e-4}
@@ -99,6 +109,37 @@ def test_all_faults_are_listed_at_once() -> None:
     assert "2 fault(s)" in str(caught.value)
     assert "seed" in str(caught.value)
     assert "bogus" in str(caught.value)
+
+
+def told(overrides: list[str]) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        load(LAPTOP, overrides)
+    return str(caught.value).splitlines()
+
+
+def test_a_fault_says_what_was_given_unless_nothing_was() -> None:
+    assert told(["seed=x"])[1:] == [
+        "  seed: Input should be a valid integer, unable to parse string as an integer (given: 'x')"
+    ]
+    assert told(["train_judge.early_stopping={}"])[1:] == [
+        "  train_judge.early_stopping.every: Field required"
+    ]
+
+
+def test_an_unknown_key_is_answered_with_those_that_are_known() -> None:
+    assert told(["bogus=1"])[1:] == [
+        f"  bogus: unknown key; known here: {', '.join(Recipe.model_fields)}"
+    ]
+    (line,) = told(["storage.aws_secret=x"])[1:]
+    assert line.startswith("  storage.aws_secret: unknown key; known here: endpoint, region")
+    assert line.endswith("; credentials stay in the environment (AWS_PROFILE, AWS_ACCESS_KEY_ID …)")
+
+
+def test_a_password_in_a_value_is_not_repeated() -> None:
+    assert without_credentials("s3://me:pass@host/x, s3://host/y") == "s3://***@host/x, s3://host/y"
+    (line,) = told(["seed=https://me:pass@host"])[1:]
+    assert "pass" not in line
+    assert "https://***@host" in line
 
 
 @pytest.mark.parametrize(

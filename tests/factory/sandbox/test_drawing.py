@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from factory.sandbox import world
 from factory.sandbox.drawing import (
@@ -12,6 +13,7 @@ from factory.sandbox.drawing import (
     TEMPORAL_DEFECTS,
     draw,
     draw_clip,
+    draw_shape,
     rebind_scene,
     spoil_motion,
     spoil_pixels,
@@ -45,6 +47,25 @@ def test_things_are_drawn_where_and_as_they_are_stated(side):
             scene = world.parse(f"a large {colour} square {at} on a black background")
             pixels = draw(scene, random.Random(0), side)
             assert np.abs(pixels[int(y * side), int(x * side)] - np.array(value)).max() <= 10
+
+
+@pytest.mark.parametrize(
+    ("shape", "area"),
+    [("circle", np.pi / 4), ("square", 1.0), ("triangle", 0.5), ("cross", 2 * 0.34 - 0.34**2)],
+)
+def test_a_shape_fills_its_box_and_covers_its_share_of_it(shape, area):
+    image = Image.new("L", (240, 240))
+    draw_shape(ImageDraw.Draw(image), shape, 100.0, 130.0, 120.0, 255)
+    drawn = np.asarray(image) > 0
+    rows, columns = np.nonzero(drawn)
+    assert (columns.min(), columns.max()) == pytest.approx((40, 160), abs=1)
+    assert (rows.min(), rows.max()) == pytest.approx((70, 190), abs=1)
+    assert drawn.sum() == pytest.approx(area * 120**2, rel=0.04)
+    assert (drawn[:, 40:161] == drawn[:, 40:161][:, ::-1]).mean() > 0.99  # its own mirror image
+    if shape == "triangle":
+        assert drawn[180].sum() > 100 > 20 > drawn[75].sum()  # stands on its base
+    with pytest.raises(ValueError, match="unknown shape 'star'; known: circle, square"):
+        draw_shape(ImageDraw.Draw(image), "star", 0.0, 0.0, 1.0, 255)
 
 
 def test_both_sides_show_the_same_picture():
