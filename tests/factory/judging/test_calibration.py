@@ -14,6 +14,7 @@ from factory.judging.abstention import Abstention
 from factory.judging.calibrated import CalibratedJudge
 from factory.judging.calibration import (
     FILE,
+    MIN_LABELS,
     Calibration,
     CalibrationError,
     Isotonic,
@@ -198,6 +199,7 @@ def scored(num, seed=0):
 @pytest.mark.parametrize("method", ["temperature", "isotonic"])
 def test_scores_become_points_with_their_spread(method):
     fitted = fit_scores(*scored(4000), method)
+    assert isinstance(fitted.points, Line if method == "temperature" else Isotonic)
     calibration = Calibration({TASK: TaskCalibration(scores=fitted)})
     score, spread, points = scored(2000, seed=1)
     mapped = [
@@ -213,7 +215,11 @@ def test_scores_without_signal_fit_nothing():
     score, spread, points = scored(200)
     assert fit_scores(score, spread, -points, "temperature") is None
     assert fit_scores(np.full(200, 3.0), spread, points, "temperature") is None
-    assert fit_scores(score[:10], spread[:10], points[:10], "temperature") is None
+    for num, is_fitted in ((MIN_LABELS - 1, False), (MIN_LABELS, True)):
+        few = fit_scores(score[:num], spread[:num], points[:num], "temperature")
+        assert (few is not None) == is_fitted
+        labels = (points[:num] > 3).astype(float)
+        assert (fit_pairs(score[:num] - 3, labels, "temperature") is not None) == is_fitted
 
 
 def test_a_score_that_could_not_be_read_stays_so():
