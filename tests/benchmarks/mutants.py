@@ -3,11 +3,12 @@
     python -m tests.benchmarks.mutants [--num 200] [--seed 1] [--only factory/curation] [--whole]
 
 Random expressions of all pure modules get one fault each (tests/faults/mutations.py names the
-kinds), one at a time, in a copy of the tree in a temporary folder. A module is pure if it is no
-command line and neither it nor what it imports reaches torch, Ray, MLflow or another library that
-holds weights; a function of its own that does, or that opens a network, is left out. Tests are run
-without those marked slow or gpu, each file in a fork of a process that has loaded the libraries
-already: for all faults the nearest file first, then for those that it misses the rest of the room.
+kinds), one at a time, in a copy of the tree in a temporary folder. A module of schemas, factory or
+jobs is pure if it is no command line and neither it nor what it imports reaches torch, Ray, MLflow
+or another library that holds weights; a function of its own that does, or that opens a network, is
+left out. Tests are run without those marked slow or gpu, each file in a fork of a process that has
+loaded the libraries already: for all faults the nearest file first, then for those that it misses
+the rest of the room.
 Which tests are a module's own:
 
 named: test_<module>.py in the folder that mirrors the module's, and what of that folder imports it.
@@ -57,6 +58,7 @@ from tests.faults.mutations import Fault, faults_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ["schemas", "factory", "actors", "jobs"]
+MUTATED = ("schemas", "factory", "jobs")  # what touches weights, workers or storage is no decision
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 HEAVY = {"ray", "mlflow", "deepspeed", "torch", "transformers", "tokenizers", "diffusers", "peft"}
 NETWORK = {"botocore", "s3fs", "http", "socket", "subprocess"}
@@ -155,7 +157,7 @@ def all_places(imports: Imports) -> list[Place]:
     return [
         Place(file, fault)
         for name, file in sorted(imports.files.items())
-        if imports.is_pure(name)
+        if file.parts[0] in MUTATED and imports.is_pure(name)
         for fault in faults_in(source(file), imports.is_left_out)
     ]
 

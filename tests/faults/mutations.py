@@ -5,7 +5,8 @@
 - a comparison loses or gains its boundary, or is turned; `is`, `in` and `==` are turned;
 - `and` becomes `or`, a `not` is dropped, a condition (of `if`, `while`, a loop) is negated;
 - `+` and `-`, `*` and `/`, `&` and `|` are swapped, `//` and `%` become `*`, a minus is dropped;
-- a number becomes one more, or changes its sign; `True` and `False` are swapped;
+- a number becomes one more, or changes its sign (of `axis=` the first alone: the last axis has two
+  names); `True` and `False` are swapped;
 - `min` and `max`, `any` and `all`, and their namesakes in numpy, are swapped;
 - `return` returns None; `break` and `continue` are swapped.
 
@@ -110,21 +111,22 @@ _Node = ast.expr | ast.stmt
 
 
 def _visit(
-    node: ast.AST, function: str, is_left_out: Callable[[ast.AST], bool]
+    node: ast.AST, function: str, is_left_out: Callable[[ast.AST], bool], is_axis: bool = False
 ) -> Iterator[tuple[str, _Node, _Node]]:
     """(function, node, the node that stands there instead) of all faults below a node."""
     if isinstance(node, ast.expr | ast.stmt):
-        for changed in _changes(node):
+        for changed in _changes(node, is_axis):
             yield function, node, changed
     for test in _conditions(node):
         yield function, test, ast.UnaryOp(ast.Not(), test)
+    axes = {key.value for key in getattr(node, "keywords", ()) if key.arg == "axis"}
     for child in _children(node):
         inside = function
         if isinstance(child, _DEFINITIONS):
             if child.name in _TEXTS or is_left_out(child):
                 continue
             inside = f"{function}.{child.name}".lstrip(".")
-        yield from _visit(child, inside, is_left_out)
+        yield from _visit(child, inside, is_left_out, child in axes)
 
 
 def _children(node: ast.AST) -> Iterable[ast.AST]:
@@ -168,7 +170,7 @@ def _is_text_call(function: ast.expr) -> bool:
     return isinstance(function, ast.Name) and function.id in _NOT_CALLED
 
 
-def _changes(node: _Node) -> Iterator[_Node]:
+def _changes(node: _Node, is_axis: bool) -> Iterator[_Node]:
     match node:
         case ast.Compare():
             for place, operator in enumerate(node.ops):
@@ -189,7 +191,7 @@ def _changes(node: _Node) -> Iterator[_Node]:
             yield ast.Constant(not node.value)
         case ast.Constant(value=int() | float()):
             yield ast.Constant(node.value + 1)
-            if node.value:
+            if node.value and not is_axis:
                 yield ast.UnaryOp(ast.USub(), node)
         case ast.Call(func=ast.Name()) if node.func.id in _NAMES:
             yield ast.Call(ast.Name(_NAMES[node.func.id]), node.args, node.keywords)

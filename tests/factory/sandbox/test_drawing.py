@@ -14,6 +14,7 @@ from factory.sandbox.drawing import (
     draw,
     draw_clip,
     draw_shape,
+    paths,
     rebind_scene,
     spoil_motion,
     spoil_pixels,
@@ -87,6 +88,16 @@ def test_a_clip_moves_as_it_says(direction, speed):
     step_x, step_y = world.DIRECTIONS[direction]
     travelled = (x[-1] - x[0]) * step_x + (y[-1] - y[0]) * step_y
     assert travelled == pytest.approx(64 * world.SPEEDS[speed], abs=1.5)
+
+
+def test_a_clip_of_one_frame_shows_where_the_way_begins():
+    scene = world.parse(f"{ONE} moving right fast")
+    (frame,) = draw_clip(scene, random.Random(0), num_frames=1)
+    assert np.array_equal(frame, draw_clip(scene, random.Random(0), num_frames=3)[0])
+    ((there,),) = paths(scene, random.Random(0), 1)
+    ((middle,),) = paths(replace(scene, motion=None), random.Random(0), 1)
+    assert there == (pytest.approx(middle[0] - world.SPEEDS["fast"] / 2), middle[1])
+    assert there == paths(scene, random.Random(0), 3)[0][0]
 
 
 def test_a_scene_without_motion_stands_still():
