@@ -220,8 +220,10 @@ def room_of(file: Path) -> tuple[str, list[Path]]:
     named = folder / f"test_{stem}.py"
     if named in in_folder:
         return "named", list(dict.fromkeys([named, *near]))
-    if near or not importers:
-        return "folder", near or in_folder
+    if near:
+        return "folder", near
+    if not importers:
+        return "folder", sorted(in_folder, key=lambda test: test.stem != f"test_{folder.name}")
     return "imported", importers
 
 

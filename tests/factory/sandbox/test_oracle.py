@@ -155,6 +155,13 @@ def test_a_relation_holds_where_it_is_drawn(relation, drawn):
     assert found.wrong() == ([] if relation == drawn else sentence)
 
 
+def test_a_relation_needs_both_of_its_things():
+    seen = "a small red circle at the top left on a white background"
+    circle, cross = measure(shown(seen), RELATED).things
+    assert circle.colour == circle.shape == circle.size == 1.0
+    assert (circle.place, cross.score) == (0.0, 0.0)
+
+
 def test_a_relation_decides_which_blob_is_which():
     """Colour and shape are exchanged, so each thing is half one blob and half the other."""
     stated = "a small red circle left of a small blue square on a white background"
