@@ -13,7 +13,15 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from factory import media
-from factory.media import MediaError, attributes, decode, encode_png, hash_distance, perceptual_hash
+from factory.media import (
+    MediaError,
+    attributes,
+    decode,
+    encode_png,
+    entropy,
+    hash_distance,
+    perceptual_hash,
+)
 from factory.sandbox.drawing import draw, spoil_pixels
 from factory.sandbox.world import BACKGROUNDS, COLOURS, SHAPES, parse, sample_scene
 
@@ -180,6 +188,18 @@ def test_each_edit_moves_its_attribute():
 
 
 # ----------------------------------------------------------------------------- blank pictures
+
+
+def test_entropy_in_closed_form():
+    flat = np.full((8, 8, 3), 70, dtype=np.uint8)
+    halves = flat.copy()
+    halves[:4] = 200
+    quarters = halves.copy()
+    quarters[:2], quarters[4:6] = 0, 255
+    assert [entropy(one) for one in (flat, halves, quarters)] == pytest.approx([0.0, 1.0, 2.0])
+    speck = flat.copy()
+    speck[0, 0] = 255
+    assert entropy(speck) == pytest.approx(-(63 * np.log2(63 / 64) + np.log2(1 / 64)) / 64)
 
 
 def test_blank_pictures():

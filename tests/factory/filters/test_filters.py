@@ -257,15 +257,6 @@ def test_clips_are_looked_at_by_four_of_their_frames():
     )
 
 
-def test_entropy_in_closed_form():
-    flat = np.full((8, 8, 3), 70, dtype=np.uint8)
-    halves = flat.copy()
-    halves[:4] = 200
-    quarters = halves.copy()
-    quarters[:2], quarters[4:6] = 0, 255
-    assert [entropy(one) for one in (flat, halves, quarters)] == pytest.approx([0.0, 1.0, 2.0])
-
-
 # ------------------------------------------------------------------------------------- safety
 
 
