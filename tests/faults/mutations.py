@@ -8,7 +8,7 @@
 - a number becomes one more, or changes its sign (of `axis=` the first alone: the last axis has two
   names); `True` and `False` are swapped;
 - `min` and `max`, `any` and `all`, and their namesakes in numpy, are swapped;
-- `return` returns None; `break` and `continue` are swapped.
+- `return` returns None, but where it returned False; `break` and `continue` are swapped.
 
 Left alone is what decides nothing: texts (docstrings, f-strings, messages of errors, logs and
 warnings, `__repr__`), annotations, decorators, assertions, `strict=` of `zip`; and what is declared
@@ -199,7 +199,8 @@ def _changes(node: _Node, is_axis: bool) -> Iterator[_Node]:
             function = ast.Attribute(node.func.value, _NAMES[node.func.attr])
             yield ast.Call(function, node.args, node.keywords)
         case ast.Return(value=ast.expr()):
-            if not (isinstance(node.value, ast.Constant) and node.value.value is None):
+            # None is as false as False.
+            if not (isinstance(node.value, ast.Constant) and node.value.value in (None, False)):
                 yield ast.Return(ast.Constant(None))
         case ast.Break():
             yield ast.Continue()

@@ -53,6 +53,8 @@ def test_a_return_returns_nothing():
     assert fault.change == "return a -> return None"
     assert fault.apply(source) == b"def f(a):\n    return None\n"
     assert faults_in(b"def f(a):\n    return None\n") == []
+    (turned,) = faults_in(b"def f(a):\n    return False\n")
+    assert turned.change == "False -> True"
 
 
 @pytest.mark.parametrize(
