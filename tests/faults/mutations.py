@@ -199,8 +199,8 @@ def _changes(node: _Node, is_axis: bool) -> Iterator[_Node]:
             function = ast.Attribute(node.func.value, _NAMES[node.func.attr])
             yield ast.Call(function, node.args, node.keywords)
         case ast.Return(value=ast.expr()):
-            # None is as false as False.
-            if not (isinstance(node.value, ast.Constant) and node.value.value in (None, False)):
+            value = getattr(node.value, "value", ...)
+            if value is not None and value is not False:  # None is as false as False
                 yield ast.Return(ast.Constant(None))
         case ast.Break():
             yield ast.Continue()
