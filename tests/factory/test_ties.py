@@ -57,7 +57,9 @@ def test_equal_differences_are_tied_together():
 def test_an_unknown_difference_is_left_out():
     result = found([math.nan, 1.0], ["tie", "first"])
     assert (result.accuracy.value, result.num_labels) == (1.0, 1)
-    assert math.isnan(found([math.nan], ["tie"]).accuracy.value)
+    unknown = found([math.nan], ["tie"])
+    assert all(map(math.isnan, (unknown.accuracy.value, unknown.cross_fitted.value)))
+    assert (unknown.num_labels, math.isnan(unknown.threshold)) == (0, True)
     with pytest.raises(ValueError, match="1 differences, 2 labels"):
         accuracy_with_ties([1.0], ["tie", "tie"], ["a", "b"])
 
