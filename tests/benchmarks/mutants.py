@@ -64,6 +64,7 @@ HEAVY = {"ray", "mlflow", "deepspeed", "torch", "transformers", "tokenizers", "d
 NETWORK = {"botocore", "s3fs", "http", "socket", "subprocess"}
 PRELOADED = ["numpy", "scipy.stats", "scipy.optimize", "scipy.special", "pyarrow.parquet", "torch"]
 PRELOADED += ["pydantic", "yaml", "PIL.Image", "av", "jinja2", "hypothesis", "pytest"]
+_NOT_RUN = 70  # exit status of a child that did not come to run the tests
 _MARKS = "not slow and not gpu"
 _LONGEST_TEST_S = 60.0  # of CPU time
 _LONGEST_RUN_S = 900.0  # by the clock, for what hangs without working
@@ -295,7 +296,7 @@ class Copy:
         failed.unlink(missing_ok=True)
         child = os.fork()
         if child == 0:
-            status = 70
+            status = _NOT_RUN
             try:
                 os.setsid()
                 resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
@@ -314,6 +315,8 @@ class Copy:
         status = os.waitstatus_to_exitcode(ended[1])
         if status in (0, 5):  # 5: all tests of these files are slow ones
             return None
+        if status == _NOT_RUN:
+            raise RuntimeError(f"the tests could not be run: see {self._scratch / 'log'}")
         if status < 0:
             return f"no end: {signal.Signals(-status).name}"
         return failed.read_text() if failed.exists() else f"exit status {status}"

@@ -217,6 +217,19 @@ def test_two_colours_that_touch_are_two_things():
     assert math.dist(blobs[1].colour, world.COLOURS["blue"]) < 15
 
 
+def test_a_picture_in_a_mirror_is_seen_so():
+    pixels = shown(TEXT)
+    seen, mirrored = look(pixels), look(np.ascontiguousarray(pixels[:, ::-1]))
+    places = [
+        sorted((blob.shape, blob.x, blob.y) for blob in sight.blobs)
+        for sight in (seen.mirror(), mirrored)
+    ]
+    for (shape, x, y), (other, other_x, other_y) in zip(*places, strict=True):
+        assert shape == other
+        assert (x, y) == pytest.approx((other_x, other_y), abs=0.01)
+    assert seen.mirror().mirror() == seen
+
+
 def test_weights_sum_to_one():
     parts = oracle.PRESENCE, oracle.COLOUR, oracle.SHAPE, oracle.SIZE, oracle.PLACE
     assert sum(parts) == pytest.approx(1.0)
