@@ -19,8 +19,8 @@ from factory.bias.edits import (
     unedited,
 )
 from factory.bias.observation import measure_candidate
-from factory.clips import decode_clip, describe, write_clip
-from factory.media import ATTRIBUTES, attributes, decode, encode_png, is_blank
+from factory.media.clips import decode_clip, describe, write_clip
+from factory.media.pictures import ATTRIBUTES, attributes, decode, encode_png, is_blank
 from schemas.rows import Candidate, Media
 
 STILLS = [name for name, edit in EDITS.items() if edit.needs == "picture"]

@@ -10,8 +10,8 @@ from factory.bias.figure import Relevance, flag
 from factory.bias.observation import measure_media
 from factory.bias.probes import Prober, Twins, sample_prompts
 from factory.bias.response import edit_figures
-from factory.clips import write_clip
-from factory.media import MediaError, attributes, decode, encode_png
+from factory.media.clips import write_clip
+from factory.media.pictures import MediaError, attributes, decode, encode_png
 from factory.sandbox.planted_judge import NAME, PlantedJudge
 from schemas.rows import Candidate, Group, Media, Prompt, Score
 

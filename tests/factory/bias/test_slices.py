@@ -13,8 +13,8 @@ from factory.bias.slices import (
     slice_figures,
     slices_of,
 )
-from factory.matchups import matchup
-from factory.metrics import brier, expected_calibration_error
+from factory.ranking.matchups import matchup
+from factory.statistics.metrics import brier, expected_calibration_error
 from tests.factory.simulated import duel
 
 

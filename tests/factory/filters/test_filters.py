@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from factory.clips import encode_clip
+from factory.curation.pairing import invalid_pair
 from factory.filters import (
     BrokenMedia,
     Disagree,
@@ -24,9 +24,9 @@ from factory.filters import (
 )
 from factory.filters.text import similarity
 from factory.filters.verdicts import Abstain, confidence
-from factory.media import entropy
-from factory.metrics import hash_share
-from factory.pairing import invalid_pair
+from factory.media.clips import encode_clip
+from factory.media.pictures import entropy
+from factory.statistics.metrics import hash_share
 from schemas.recipe import Objections
 from schemas.rows import Group, Media
 from tests.factory.some_pairs import GOOD, answers, media, picture, side, swapped

@@ -25,8 +25,8 @@ from factory.judging.calibration import (
     fit_pairs,
     fit_scores,
 )
-from factory.matchups import matchup
-from factory.metrics import brier, expected_calibration_error
+from factory.ranking.matchups import matchup
+from factory.statistics.metrics import brier, expected_calibration_error
 from schemas.rows import Duel, Prompt, Score
 
 TASK = "image_generation"

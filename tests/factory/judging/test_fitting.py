@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from factory.agreement import measure
+from factory.evaluation.agreement import measure
 from factory.judging.fitting import MIN_PROMPTS, fit, part
 from schemas.rows import Duel, Opinion
 

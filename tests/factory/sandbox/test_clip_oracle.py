@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from actors.sandbox.gallery import drawn_clips
 from factory.sandbox.clip_oracle import (
     CLIP_TIE,
     compare_clip,
@@ -23,7 +24,6 @@ from factory.sandbox.drawing import (
     spoil_motion,
     spoil_scene,
 )
-from factory.sandbox.gallery import drawn_clips
 from factory.sandbox.world import Motion, Scene, Thing, sample_scene
 
 NUM = 24

@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from factory.media import MediaError, encode_png
+from factory.media.pictures import MediaError, encode_png
 from factory.sandbox import oracle, world
 from factory.sandbox.drawing import (
     CONTENT_DEFECTS,

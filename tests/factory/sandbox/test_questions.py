@@ -2,6 +2,7 @@ import random
 
 import pytest
 
+from actors.sandbox.tokenizer import UNK, build_tokenizer
 from factory.sandbox.questions import (
     QuestionError,
     ask,
@@ -10,7 +11,6 @@ from factory.sandbox.questions import (
     facts,
     wrong_facts,
 )
-from factory.sandbox.tokenizer import UNK, build_tokenizer
 from factory.sandbox.world import parse, sample_scene
 
 SCENE = parse(

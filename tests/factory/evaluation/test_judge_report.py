@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from factory.evaluation.judge_report import AFTER, ALL, MACRO, as_text, estimate_of, report
 from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
-from jobs.agreement import AFTER, ALL, MACRO, as_text, estimate_of, report
 from schemas.rows import Duel, Opinion, Score
 
 TASK = "image_generation"

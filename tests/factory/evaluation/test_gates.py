@@ -3,8 +3,14 @@ import math
 import pytest
 
 from factory.bias.figure import Figure
-from factory.gates import bias_gates, decide, generator_gates, judge_gates, unprobed_gates
-from factory.intervals import Interval
+from factory.evaluation.gates import (
+    bias_gates,
+    decide,
+    generator_gates,
+    judge_gates,
+    unprobed_gates,
+)
+from factory.statistics.intervals import Interval
 from schemas.recipe import Gates
 
 GATES = Gates(min_judge_accuracy=0.7, max_flip_rate=0.2, min_win_rate=0.5, max_attribute_drift=3.0)

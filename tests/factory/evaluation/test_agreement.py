@@ -6,18 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from factory.agreement import (
-    FIGURES,
-    heard,
-    is_right,
-    macro_accuracy,
-    measure,
-    meeting,
-    reliability,
-    slices,
-)
+from factory.evaluation.agreement import FIGURES, heard, macro_accuracy, measure, reliability
 from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
+from factory.ranking.matchups import is_right, meeting, slices
 from schemas.rows import Duel, Opinion, Score
 
 

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from factory.clips import encode_clip
-from factory.media import encode_png
-from factory.shift import diversity, drift, look_at
+from factory.evaluation.shift import diversity, drift, look_at
+from factory.media.clips import encode_clip
+from factory.media.pictures import encode_png
 from schemas.rows import Candidate, Media
 
 

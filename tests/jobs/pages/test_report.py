@@ -8,13 +8,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from jobs import plots, results
-from jobs.collect import ReportError, collect, write_report
-from jobs.report import duration, interval, moment, number, plain, render
-from jobs.results import Estimate, ResultError
-from jobs.workspace import Round
-from schemas import manifest
+from jobs.pages import plots
+from jobs.pages.collect import collect, write_report
+from jobs.pages.pictures import ReportError
+from jobs.pages.report import duration, interval, moment, number, plain, render
+from jobs.rounds.workspace import Round
+from schemas import manifest, results
 from schemas.manifest import ManifestError
+from schemas.results import Estimate, ResultError
 
 VOID = {"meta", "img", "link", "br", "hr", "input", "col"}
 SECTIONS = ["stages", "judge", "pairs", "bias", "gains", "grid", "curves", "lineage", "recipe"]
@@ -298,7 +299,7 @@ def test_a_wrong_field_is_named(finished):
 
 def test_a_broken_picture_is_shown_as_none(finished, data):
     """Broken media is a reason to reject a pair, so the page of such pairs must survive it."""
-    from jobs.collect import show
+    from jobs.pages.pictures import show
     from schemas.rows import Media
 
     for broken in (b"", b"nonsense", b"\x89PNG\r\n\x1a\n", b"RIFF0000WEBP"):

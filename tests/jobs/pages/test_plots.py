@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobs import plots
-from jobs.plots import CURVE_HEIGHT, CURVE_WIDTH, FOREST_WIDTH, RELIABILITY_SIDE, Span
-from jobs.results import Estimate, ReliabilityBin
+from jobs.pages import plots
+from jobs.pages.plots import CURVE_HEIGHT, CURVE_WIDTH, FOREST_WIDTH, RELIABILITY_SIDE, Span
+from schemas.results import Estimate, ReliabilityBin
 
 
 def estimate(value, low=None, high=None, neutral=0.0, unit="share", corrected=None):

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from jobs import limits, results, workspace
-from jobs.results import Decision, Rollback
-from jobs.workspace import InputError, LostRaceError, Model, Round
-from schemas import manifest
+from jobs.rounds import limits, workspace
+from jobs.rounds.lifecycle import LostRaceError
+from jobs.rounds.workspace import InputError, Model, Round
+from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
-from schemas.recipe import Recipe, load
+from schemas.recipe import Recipe
+from schemas.recipe_file import load
+from schemas.results import Decision, Rollback
 
 LAPTOP = "jobs/recipes/laptop.yaml"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory import ties
-from factory.ties import accuracy_with_ties, best_threshold
+from factory.statistics import ties
+from factory.statistics.ties import accuracy_with_ties, best_threshold
 
 NAMES = {1: "first", -1: "second", 0: "tie"}
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from factory.clips import encode_clip
-from factory.matchups import matchup
-from factory.media import encode_png
+from factory.media.clips import encode_clip
+from factory.media.pictures import encode_png
+from factory.ranking.matchups import matchup
 from factory.sandbox.drawing import draw, draw_clip
 from factory.sandbox.world import caption, parse, sample_scene
 from jobs.judge import main
-from jobs.on_the_spot import Case, Judgement, as_json, as_text
+from jobs.tools.judge import Case, Judgement, as_json, as_text
 from schemas.rows import Duel, Prompt, Score
 
 BASE = "factory/sandbox/weights/base4"

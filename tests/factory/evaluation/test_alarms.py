@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from factory.alarms import ALL, BY_DUELS, BY_SCORES, Claim, hacking_claims, slices_of
-from factory.contest import Result
-from factory.gates import decide, hacking_gates
-from factory.intervals import Interval
-from factory.survey import MAX_VALUES
+from factory.curation.survey import MAX_VALUES
+from factory.evaluation.alarms import ALL, BY_DUELS, BY_SCORES, Claim, hacking_claims, slices_of
+from factory.evaluation.contest import Result
+from factory.evaluation.gates import decide, hacking_gates
+from factory.statistics.intervals import Interval
 from schemas.recipe import Gates
 
 GATES = Gates(max_judge_lead=0.02)

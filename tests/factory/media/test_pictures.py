@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from factory import media
-from factory.media import (
+from factory.media import pictures as media
+from factory.media.pictures import (
     MediaError,
     attributes,
     decode,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from factory.criteria import CriteriaJudge, asked, criteria_for, weigh
-from factory.curation import Curator
+from factory.curation.curator import Curator
+from factory.judging.criteria import CriteriaJudge, asked, criteria_for, weigh
 from factory.ranking import Pointwise
 from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table

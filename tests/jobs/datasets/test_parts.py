@@ -10,18 +10,18 @@ import pytest
 
 from actors.storage import arrow_path
 from factory.ids import to_text
-from jobs.parts import (
+from jobs.datasets.files import write_file
+from jobs.datasets.parts import (
     IncompleteError,
     Part,
     _Job,
     _plan,
     _settle,
-    clear,
     ids_of,
     read_parts,
     rows_left_out,
-    write_file,
 )
+from jobs.rounds.lifecycle import clear
 from schemas.arrow import GROUPS, digest_rows, digest_text, groups_to_table
 from schemas.recipe import Storage
 from schemas.rows import Candidate, Group, Media, Prompt

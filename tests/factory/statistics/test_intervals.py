@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from factory import intervals
-from factory.intervals import (
+from factory.statistics import intervals
+from factory.statistics.intervals import (
     Interval,
     Jackknife,
     bootstrap_of_sums,

@@ -1,6 +1,7 @@
 """Counts over all pairs, whole and by slice."""
 
-from factory.survey import MAX_VALUES, Slice, Survey, reasons_of
+from factory.curation.survey import MAX_VALUES, Survey, reasons_of
+from schemas.results import Slice
 
 
 def test_counts_by_verdict_reason_and_slice():

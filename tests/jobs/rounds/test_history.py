@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.results import Estimate, Rollback
-from jobs.summary import RoundSummary, _lines, told
+from jobs.rounds.history import RoundSummary, _lines, told
+from schemas.results import Estimate, Rollback
 
 WON = Estimate("win rate", 0.6, 0.55, 0.65, 0.5, "share", 80, 2, "oracle@0")
 ROUND = RoundSummary(

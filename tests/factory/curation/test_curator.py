@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from factory.bias.correction import Correction
-from factory.contest import Versus, results
-from factory.curation import Curator
+from factory.curation.curator import Curator
+from factory.curation.pairing import Pairing
+from factory.evaluation.contest import Versus, results
 from factory.filters import objections_of
-from factory.pairing import Pairing
 from factory.ranking import Bracket, Pointwise
 from schemas.recipe import Objections
 from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, spearmanr
 
-from factory.intervals import Interval
-from factory.metrics import (
+from factory.statistics.intervals import Interval
+from factory.statistics.metrics import (
     accuracy,
     attribute_drift,
     benjamini_hochberg,

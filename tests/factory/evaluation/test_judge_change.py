@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from factory.gates import decide, light_judge_gate, local_judge_gates
-from factory.intervals import Interval
-from factory.localisation import Change, accuracy_change, accuracy_kept, error_change
+from factory.evaluation.gates import decide, light_judge_gate, local_judge_gates
+from factory.evaluation.judge_change import Change, accuracy_change, accuracy_kept, error_change
+from factory.statistics.intervals import Interval
 from schemas.recipe import Distil, Localise
 from schemas.rows import Duel, Opinion, Score
 
