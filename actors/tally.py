@@ -1,4 +1,5 @@
-"""A tally of what the stages of one pipeline have done: rows, failures, and where the time went.
+"""A tally of what the stages of one pipeline have done: rows, failures, and where the time went;
+and of where a training is.
 
 One small actor counts for all workers of a run. It also decides what no worker can: when too many
 rows have failed to go on, and which row is the one that its worker dies of. A worker that is killed
@@ -31,6 +32,8 @@ MIN_ROWS = 32
 MAX_DEATHS = 2
 #: Times that a model may hang while it loads before the run ends.
 MAX_HUNG_LOADS = 2
+#: What the steps of a training are called in events.
+TRAIN = "train"
 _NUM_EXAMPLES = 5
 _REPORT_S = 30.0  # for the message of a worker that is about to end itself
 
@@ -78,8 +81,27 @@ class StageTally:
         return most
 
 
+@dataclass(frozen=True)
+class TrainingTally:
+    """Where a training is, as its first worker tells it.
+
+    doing: what it does beside its steps: loads, prepares, writes; empty while it makes them.
+    step: optimiser steps done.
+    loss: the mean since the last point of the curves; None before the first step.
+    num_timed, seconds: steps of this worker after its first one, and what they took.
+    """
+
+    doing: str = ""
+    step: int = 0
+    loss: float | None = None
+    num_timed: int = 0
+    seconds: float = 0.0
+
+
 #: What became known of a row or a worker, for the run's log: plain values by name.
 Event = Mapping[str, Any]
+#: Numbers of the stages, events, and where the training is, if it is one.
+Drained = tuple[dict[str, StageTally], list[Event], TrainingTally | None]
 _Key = tuple[str, str]  # stage, first row of a block
 _Call = tuple[str, str, str]  # stage, row, model
 
@@ -102,6 +124,7 @@ class _Tally:
     def __init__(self, max_failed_share: float) -> None:
         self.max_failed_share = max_failed_share
         self.stages: dict[str, StageTally] = {}
+        self.training: TrainingTally | None = None
         self.stopped: str | None = None
         self.events: list[Event] = []
         self.starts: Counter[_Key] = Counter()
@@ -174,6 +197,19 @@ class _Tally:
                 f"produce.max_failed_share: {self.max_failed_share:g} allows. {causes}"
             )
 
+    def begin_training(self) -> None:
+        """A first worker has come up; where there was one before, that one is lost."""
+        key = (TRAIN, "")
+        self.starts[key] += 1
+        if self.starts[key] > 1:
+            self._note("worker_lost", TRAIN, None, times=self.starts[key] - 1)
+
+    def tell(self, training: TrainingTally, event: str | None = None, **more: object) -> None:
+        """Where the training is, and what happened there."""
+        self.training = training
+        if event is not None:
+            self._note(event, TRAIN, None, step=training.step, **more)
+
     def _note(self, event: str, stage: str, row: str | None, **more: object) -> None:
         of = {} if row is None else {"row": row}
         self.events.append({"event": event, "in": stage, **of, "time": time.time(), **more})
@@ -181,10 +217,11 @@ class _Tally:
     def read(self) -> tuple[dict[str, StageTally], str | None]:
         return self.stages, self.stopped
 
-    def drain(self) -> tuple[dict[str, StageTally], list[Event]]:
+    def drain(self) -> Drained:
         """The numbers so far, without names of workers, and the events since the last call."""
         events, self.events = self.events, []
-        return {name: replace(one, workers={}) for name, one in self.stages.items()}, events
+        stages = {name: replace(one, workers={}) for name, one in self.stages.items()}
+        return stages, events, self.training
 
 
 class Piece:
@@ -319,12 +356,10 @@ class TallyHandle:
         if stopped is not None:
             raise TooManyFailuresError(stopped)
 
-    def drain(self, timeout_s: float) -> tuple[dict[str, StageTally], list[Event]]:
+    def drain(self, timeout_s: float) -> Drained:
         """The numbers so far, and what happened since the last call."""
-        found: tuple[dict[str, StageTally], list[Event]] = ray.get(
-            self.actor.drain.remote(), timeout=timeout_s
-        )
-        return found
+        drained: Drained = ray.get(self.actor.drain.remote(), timeout=timeout_s)
+        return drained
 
 
 @dataclass(frozen=True)
