@@ -9,7 +9,6 @@ are added to `human_audit.sheets`; the stage then asks to remove what was found 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from actors.storage import place
 from factory.human_audit.findings import Findings, find
@@ -19,12 +18,19 @@ from jobs.pages.audit_sample import read_sample
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round
 from jobs.stages.base import Outcome, Plan
+from schemas import recipe as sections
 from schemas import results
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.results import Estimate, HumanAudit
 
 _PEOPLE = "people"
+
+
+class Settings(sections.HumanAudit):
+    """What findings depend on, beside their parents."""
+
+    seed: int
 
 
 class AuditByPeople:
@@ -45,8 +51,8 @@ class AuditByPeople:
                 raise SheetError(f"{sheet}: no such sheet")
         return Plan(f"{len(sheets)} sheet(s)", "no actors", 0.0)
 
-    def settings(self, at: Round) -> dict[str, Any]:
-        return {"seed": at.recipe.seed, "num_resamples": at.recipe.human_audit.num_resamples}
+    def settings(self, at: Round) -> Settings:
+        return Settings(seed=at.recipe.seed, **dict(at.recipe.human_audit))
 
     def parents(self, at: Round) -> list[Parent]:
         return [
