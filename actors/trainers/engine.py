@@ -4,8 +4,8 @@
                  -> points of the curves, checkpoints, and the model that the first worker writes
 
 A killed worker resumes from the last checkpoint. So does a killed driver that calls `fit` again
-with the same name, storage, task, training section and seed. With one worker in float32 the same
-seed gives the same weights.
+with the same name, storage, task, seed, and identity of the training section. With one worker in
+float32 the same seed gives the same weights.
 
 Checkpoints are DeepSpeed's own files, which are pickles: they belong to one unfinished run, are
 read by no other, and are deleted when it ends. The model is written by the learner.
@@ -40,6 +40,7 @@ from actors.trainers.loop import Plan, Point, Progress, train_steps
 from actors.trainers.samples import Looks, Samples
 from actors.trainers.telling import Teller
 from actors.trainers.zero import DTYPES, ZeroEngine, micro_batch_size
+from schemas.identity import identity
 from schemas.recipe import Training
 from schemas.rows import content_id, seed_of
 
@@ -127,7 +128,7 @@ def fit(
             ),
             run_config=ray.train.RunConfig(
                 # Ray continues any run of the same name, so the name tells different work apart.
-                name=f"{run_name}-{content_id(repr(task), training.model_dump(), seed)}",
+                name=f"{run_name}-{content_id(repr(task), identity(training), seed)}",
                 storage_path=storage_path if storage_filesystem else _absolute(storage_path),
                 storage_filesystem=storage_filesystem,
                 failure_config=ray.train.FailureConfig(max_failures=max_failures),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.storage import place
 from factory.bias.profile import BiasProfile
@@ -33,6 +33,8 @@ from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round, champion
 from jobs.stages.base import Outcome, Plan
 from schemas import manifest, results
+from schemas import recipe as sections
+from schemas.identity import Section
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import EndpointSpec
@@ -41,6 +43,15 @@ from schemas.rows import Group
 
 if TYPE_CHECKING:
     from actors.refs import EndpointRef, JudgeRef, PluginRef
+
+
+class Settings(Section):
+    """What an evaluation depends on, beside its parents."""
+
+    seed: int
+    evaluate: sections.Evaluate
+    generator: sections.GeneratorSpec
+    gates: sections.Gates
 
 
 class Evaluate:
@@ -79,16 +90,14 @@ class Evaluate:
             pool_gpus(recipe),
         )
 
-    def settings(self, at: Round) -> dict[str, Any]:
+    def settings(self, at: Round) -> Settings:
         recipe = at.recipe
-        return {
-            "seed": recipe.seed,
-            "evaluate": recipe.evaluate.model_dump(
-                exclude={"prompts": True, "heldout_judge": {"path"}}
-            ),
-            "generator": recipe.generator.model_dump(exclude={"path"}),
-            "gates": recipe.gates.model_dump(),
-        }
+        return Settings(
+            seed=recipe.seed,
+            evaluate=recipe.evaluate,
+            generator=recipe.generator,
+            gates=recipe.gates,
+        )
 
     def parents(self, at: Round) -> list[Parent]:
         prompts = at.recipe.evaluate.prompts

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from jobs import ray_start
 from jobs.cli import guarded
+from jobs.session import ray_start
 from jobs.session.ray_start import LONGER_S, RayStartError, join, patiently
 
 TIMED_OUT = "The current node timed out during startup. This could happen because …"
