@@ -36,7 +36,7 @@ import torch
 from actors.tally import TallyHandle
 from actors.trainers.batches import Batches, Shard, in_order, split_batch
 from actors.trainers.learning import Prepares, TrainTask
-from actors.trainers.loop import Plan, Point, Progress, train_steps
+from actors.trainers.loop import FitPlan, Point, Progress, train_steps
 from actors.trainers.samples import Looks, Samples
 from actors.trainers.telling import Teller
 from actors.trainers.zero import DTYPES, ZeroEngine, micro_batch_size
@@ -110,7 +110,7 @@ def fit(
     if (training.early_stopping is None) != (not kept_out):
         raise ValueError("early stopping and rows that are kept out for it go together")
     split_batch(micro_batch_size(training), task.shares)  # refuse what workers would refuse
-    plan = Plan(task, training, seed, checkpoint_every or math.ceil(training.num_steps / 4))
+    plan = FitPlan(task, training, seed, checkpoint_every or math.ceil(training.num_steps / 4))
     with _settings():
         result = ray.train.torch.TorchTrainer(
             _work,
@@ -194,7 +194,7 @@ def _data_config(num_workers: int) -> ray.train.DataConfig:
 
 def _work(config: dict[str, Any]) -> None:
     """The life of one worker."""
-    plan: Plan = config["plan"]
+    plan: FitPlan = config["plan"]
     samples: Samples | None = config["samples"]
     is_first = ray.train.get_context().get_world_rank() == 0
     teller = Teller(config["tally"] if is_first else None)
@@ -209,7 +209,7 @@ def _work(config: dict[str, Any]) -> None:
 
 
 def _train(
-    plan: Plan,
+    plan: FitPlan,
     progress: Progress,
     checkpoint: Path | None,
     samples: Samples | None,
@@ -265,12 +265,12 @@ def _train(
         ray.train.report({}, ray.train.Checkpoint(directory) if rank == 0 else None)
 
 
-def _read_kept_out(plan: Plan) -> dict[str, Shard]:
+def _read_kept_out(plan: FitPlan) -> dict[str, Shard]:
     """This worker's rows that are not learned from; none without early stopping."""
     return {} if plan.training.early_stopping is None else _read_shards(plan, _KEPT_OUT)
 
 
-def _read_shards(plan: Plan, prefix: str = "") -> dict[str, Shard]:
+def _read_shards(plan: FitPlan, prefix: str = "") -> dict[str, Shard]:
     """This worker's rows, of the data sets whose names have this prefix."""
     return {
         name: Shard(

@@ -37,7 +37,7 @@ _FILE = "progress.json"
 
 
 @dataclass(frozen=True)
-class Plan:
+class FitPlan:
     """What every worker is told."""
 
     task: TrainTask
@@ -94,7 +94,7 @@ def train_steps(
     engine: ZeroEngine,
     learner: Learner,
     batches: Batches,
-    plan: Plan,
+    plan: FitPlan,
     progress: Progress,
     rank: int,
     kept_out: Sequence[Mapping[str, pa.Table]] = (),

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from actors.tally import Event, StageTally, TallyHandle, TrainingTally
+from actors.tally import Event, StepTally, TallyHandle, TrainingTally
 from jobs.session.run_log import note
 from schemas.recipe import Training
 
@@ -30,7 +30,7 @@ class State:
     """Where a pipeline is.
 
     num_rows: written or about to be, of `total`.
-    num_invalid: rows that came to nothing, in any stage.
+    num_invalid: rows that came to nothing, in any step.
     seconds: since the first piece of work.
     """
 
@@ -40,15 +40,15 @@ class State:
     seconds: float = 0.0
 
     @classmethod
-    def of(cls, total: int, stages: Mapping[str, StageTally], now: float) -> State:
-        if not stages:
+    def of(cls, total: int, steps: Mapping[str, StepTally], now: float) -> State:
+        if not steps:
             return cls(total)
-        last = min(one.num_rows for one in stages.values())
+        last = min(one.num_rows for one in steps.values())
         return cls(
             total,
             min(last, total),
-            sum(one.num_failed for one in stages.values()),
-            max(now - min(one.began for one in stages.values()), 0.0),
+            sum(one.num_failed for one in steps.values()),
+            max(now - min(one.began for one in steps.values()), 0.0),
         )
 
     @property
@@ -157,22 +157,22 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def shown(address: str, total: int, tally: TallyHandle, stage: str | None = None) -> Iterator[None]:
+def shown(address: str, total: int, tally: TallyHandle, step: str | None = None) -> Iterator[None]:
     """Show the progress of a pipeline and log its events while the block runs.
 
     Args:
         address: of what is made.
         total: rows to make.
-        tally: of its stages.
-        stage: whose rows are counted; where None, rows that every stage has done.
+        tally: of its steps.
+        step: whose rows are counted; where None, rows that every step has done.
     """
 
-    def state(stages: Mapping[str, StageTally], training: TrainingTally | None) -> State:
-        if stage is not None:
-            stages = {name: done for name, done in stages.items() if name == stage}
-        return State.of(total, stages, time.time())
+    def state(steps: Mapping[str, StepTally], training: TrainingTally | None) -> State:
+        if step is not None:
+            steps = {name: done for name, done in steps.items() if name == step}
+        return State.of(total, steps, time.time())
 
-    with _watching(address, total, tally, state, {} if stage is None else {"in": stage}):
+    with _watching(address, total, tally, state, {} if step is None else {"in": step}):
         yield
 
 
@@ -187,15 +187,15 @@ def training_shown(address: str, training: Training, tally: TallyHandle) -> Iter
     """
     start = TrainingTally(f"waiting for {training.num_workers} worker(s)")
 
-    def state(stages: Mapping[str, StageTally], told: TrainingTally | None) -> Steps:
+    def state(steps: Mapping[str, StepTally], told: TrainingTally | None) -> Steps:
         return Steps(training.num_steps, told or start)
 
     with _watching(address, training.num_steps, tally, state, {}):
         yield
 
 
-#: What is shown, from the numbers of the stages and from what a training's worker told.
-_Reads = Callable[[Mapping[str, StageTally], TrainingTally | None], State | Steps]
+#: What is shown, from the numbers of the steps and from what a training's worker told.
+_Reads = Callable[[Mapping[str, StepTally], TrainingTally | None], State | Steps]
 
 
 @contextmanager
@@ -236,7 +236,7 @@ class _Watch:
 
     def look(self) -> None:
         try:
-            stages, events, training = self.tally.drain(_TIMEOUT_S)
+            steps, events, training = self.tally.drain(_TIMEOUT_S)
         except Exception:  # progress is no reason to lose a run
             return
         for event in events:
@@ -244,7 +244,7 @@ class _Watch:
             note(event["event"], at=event["time"], stage=self.address, **fields)
             if (said := sentence(event)) is not None:
                 self.display.say(said)
-        state = self.reads(stages, training)
+        state = self.reads(steps, training)
         is_time = state.turn != self.turn or time.monotonic() - self.said >= _LINE_S
         if is_time:
             self.said, self.turn = time.monotonic(), state.turn

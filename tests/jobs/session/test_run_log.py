@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.tally import StageTally, TrainingTally
+from actors.tally import StepTally, TrainingTally
 from jobs.session.progress import State, Steps, sentence
 from jobs.session.run_log import new_log, note, run_log
 from schemas.places import Place
@@ -36,8 +36,8 @@ def test_events_are_lines_of_one_run_and_hold_no_credentials(tmp_path: Path) -> 
 
 def test_progress_counts_what_the_last_stage_has_done() -> None:
     stages = {
-        "generate": StageTally(num_rows=80, num_failed=4, began=100.0),
-        "judge": StageTally(num_rows=40, num_failed=2, began=110.0),
+        "generate": StepTally(num_rows=80, num_failed=4, began=100.0),
+        "judge": StepTally(num_rows=40, num_failed=2, began=110.0),
     }
     state = State.of(240, stages, now=120.0)
     assert (state.rate, state.left_s) == (2.0, 100.0)
