@@ -16,7 +16,7 @@ from typing import Any
 from actors.storage import local_copy, local_path, place
 from factory.evaluation.judge_report import as_text, report
 from factory.judging.calibration import Calibration
-from factory.labels.registry import FORMATS, Format
+from factory.labels.registry import OWN, Format, format_named
 from jobs.datasets.labels import label_files
 from jobs.pipelines.models import ENDPOINT, named_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
@@ -57,7 +57,7 @@ class Benchmark:
 
     @property
     def name(self) -> str:
-        return "labels" if self.format is None else self.format.name
+        return OWN if self.format is None else self.format.name
 
 
 def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
@@ -165,7 +165,7 @@ def _blueprint(benchmark: Benchmark, judge: Model, at: Round, out: Path) -> Blue
         sources = list(importing.blueprint_of(_import(benchmark), out / _LABELS).parents)
     settings = {
         "seed": at.recipe.seed,
-        "format": benchmark.name,
+        **({"format": OWN} if benchmark.format is None else benchmark.format.settings()),
         "num_resamples": at.recipe.evaluate.num_resamples,
         "tags": list(benchmark.tags),
         "judge": _asked(benchmark, at),
@@ -234,7 +234,7 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
     """
     at = Round(recipe, given.round)
     benchmark = Benchmark(
-        FORMATS.get(given.format),
+        None if given.format == OWN else format_named(given.format, "--format"),
         tuple(given.file),
         given.media,
         given.judge,
@@ -244,7 +244,7 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
         raise InputError(
             f"--out: give a local directory; the root of the recipe is none: {recipe.root}"
         )
-    out = given.out or Path(recipe.root, DATA, f"benchmark-{given.format}@{given.round}")
+    out = given.out or Path(recipe.root, DATA, f"benchmark-{benchmark.name}@{given.round}")
     if given.dry_run:
         print_plan(benchmark, at, out)
     else:

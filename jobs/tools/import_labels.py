@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from factory.labels.draft import Scale, finish
 from factory.labels.record import LabelError, Record
-from factory.labels.registry import FORMATS, Format
+from factory.labels.registry import FORMATS, Format, format_named
 from factory.labels.streams import StreamError, objects, together
 from jobs.datasets.files import row_batches, write_table
 from jobs.rounds import lifecycle
@@ -65,7 +65,7 @@ class Import:
     def settings(self) -> dict[str, Any]:
         """What the result depends on, the files apart."""
         return {
-            "format": self.format.name,
+            **self.format.settings(),
             "media": None if self.media is None else str(self.media),
             "heldout_share": self.heldout_share,
             "scale": None if self.scale is None else list(self.scale),
@@ -266,13 +266,16 @@ def _check_files(request: Import, directory: Path) -> None:
 
 
 FORMATS_IN_WORDS = "formats:\n" + "\n".join(
-    f"  {format.name}: {format.about}" for format in FORMATS.values()
+    (
+        *(f"  {format.name}: {format.about}" for format in FORMATS.values()),
+        "  package.module:NAME: a format of your own (factory/labels/registry.py)",
+    )
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("format", choices=FORMATS, metavar="FORMAT", help="one of those below")
+    parser.add_argument("format", metavar="FORMAT", help="one of those below")
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help=".parquet, .json, .jsonl or .csv"
     )
@@ -311,7 +314,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     """Import what the command line names, or say what would be."""
     request = Import(
-        FORMATS[given.format],
+        format_named(given.format, "FORMAT"),
         tuple(given.files),
         given.media,
         given.heldout_share,
