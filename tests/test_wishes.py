@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from actors.group_workers import Generate
 from actors.refs import GeneratorPluginRef, PluginRef
@@ -176,6 +177,22 @@ def test_what_is_no_reason_is_a_fault_beside_other_objections(plugin: str, fault
     assert found.verdict == "invalid"
     assert found.objections[0].startswith("thin margin: ")
     assert found.objections[-1] == f"failed objection: {plugin}: {fault}"
+
+
+def test_the_recipe_that_readme_shows_is_one(tmp_path: Path):
+    text = (ROOT / "README.md").read_text()
+    block = re.search(r"```yaml\n([^`]*my_module:Shouting[^`]*)```", text)
+    assert block is not None
+    shown = yaml.safe_load(block[1])
+    overrides = [
+        f"{section}.{key}={json.dumps(value)}"
+        for section in shown
+        for key, value in shown[section].items()
+    ]
+    at = recipe(tmp_path, *overrides)
+    assert at.recipe.curate.objections.plugins == ["my_module:Shouting"]
+    assert [one.path for one in at.recipe.produce.also] == ["my_module:Noise"]
+    assert at.recipe.evaluate.heldout_judge.path == "my_module:Judge"
 
 
 def test_no_plugin_changes_no_setting():
