@@ -19,6 +19,7 @@ from factory.generator_kinds import generator_kind
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
 from factory.protocols import Generator
+from schemas.identity import identity
 from schemas.recipe import Answering, GeneratorSpec
 from schemas.rows import Candidate, Media, Prompt, content_id
 
@@ -36,10 +37,39 @@ def load_generator(path: str, name: str, spec: GeneratorSpec) -> Generator:
     return DiffusersGenerator(path, name, spec)
 
 
-def _ids(name: str, spec: GeneratorSpec, prompt: Prompt, seeds: Sequence[int]) -> list[str]:
-    return [
-        content_id("candidate", prompt.prompt_id, name, spec.model_dump(), seed) for seed in seeds
-    ]
+#: Knobs that ids have spelled out from the first, as they then were where a recipe does not say.
+_SPELLED = {
+    "name": "generator",
+    "num_inference_steps": 20,
+    "guidance_scale": 5.0,
+    "width": None,
+    "height": None,
+    "num_frames": None,
+    "fps": 16.0,
+    "precision": "fp32",
+    "answering": None,
+}
+_ANSWERING_SPELLED = {
+    "question": None,
+    "clip_question": None,
+    "answer_end": None,
+    "num_frames": 8,
+    "max_new_tokens": 128,
+    "temperature": 1.0,
+    "top_p": 1.0,
+}
+
+
+def candidate_ids(
+    name: str, spec: GeneratorSpec, prompt: Prompt, seeds: Sequence[int]
+) -> list[str]:
+    """An id of each seed's candidate: a function of the generator's identity and its path. An id
+    has no parents with digests, so here the path stands for the weights.
+    """
+    drawn_by = {**_SPELLED, **identity(spec), "path": spec.path}
+    if spec.answering is not None:
+        drawn_by["answering"] = {**_ANSWERING_SPELLED, **identity(spec.answering)}
+    return [content_id("candidate", prompt.prompt_id, name, drawn_by, seed) for seed in seeds]
 
 
 def _failed(
@@ -68,7 +98,7 @@ class DiffusersGenerator:
         self.pipeline.set_progress_bar_config(disable=True)
 
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        ids = _ids(self.name, self.spec, prompt, seeds)
+        ids = candidate_ids(self.name, self.spec, prompt, seeds)
         try:
             drawn = halving(lambda few: self._draw(prompt.text, few), seeds)
             return [
@@ -131,7 +161,7 @@ class AnswerGenerator:
         self.model.eval().requires_grad_(False).to(self.device)
 
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        ids = _ids(self.name, self.spec, prompt, seeds)
+        ids = candidate_ids(self.name, self.spec, prompt, seeds)
         try:
             media = prompt.media
             if media is None:

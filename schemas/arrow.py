@@ -194,10 +194,25 @@ def _features(type_: pa.DataType) -> Any:
     return {"dtype": names.get(str(type_), str(type_)), "_type": "Value"}
 
 
+#: Of the rows of groups, pairs and labels as this code writes them. Whoever changes what a column
+#: means, or takes one away, adds 1 here and goes on reading older rows; a column that older rows
+#: lack belongs to `OPTIONAL`.
+VERSION = 1
+_VERSION_KEY = b"preference-factory.version"
+
+
 def _described(schema: pa.Schema) -> pa.Schema:
-    """The schema with the metadata from which Hugging Face readers know its pictures."""
+    """The schema with the metadata that its files carry: the version of the rows, and that from
+    which Hugging Face readers know its pictures.
+    """
     features = {field.name: _features(field.type) for field in schema}
-    return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    described = json.dumps({"info": {"features": features}})
+    return schema.with_metadata({_VERSION_KEY: str(VERSION), "huggingface": described})
+
+
+def version_of(schema: pa.Schema) -> int:
+    """The version of a table's rows. Those that say none are the first, or somebody else's."""
+    return int((schema.metadata or {}).get(_VERSION_KEY, b"1"))
 
 
 GROUPS, PAIRS, LABELS = map(_described, (GROUPS, PAIRS, LABELS))
@@ -206,7 +221,9 @@ Row = Mapping[str, Any]
 
 
 class SchemaError(ValueError):
-    """A table that lacks a column, or holds one of another type than the factory's."""
+    """A table that lacks a column, holds one of another type than the factory's, or has rows of a
+    newer version.
+    """
 
 
 def check_schema(found: pa.Schema, wanted: pa.Schema, where: str) -> None:
@@ -215,8 +232,13 @@ def check_schema(found: pa.Schema, wanted: pa.Schema, where: str) -> None:
     `OPTIONAL` columns may be missing; `pq.read_table(path, schema=wanted)` fills them with nulls.
 
     Raises:
-        SchemaError: names `where`, the column, and both types.
+        SchemaError: names `where`, the column, and both types, or the versions.
     """
+    if version_of(found) > VERSION:
+        raise SchemaError(
+            f"{where}: its rows are of version {version_of(found)}, and this factory knows them up "
+            f"to version {VERSION}; read them with a factory as new as the one that wrote them"
+        )
     for column in wanted:
         index = found.get_field_index(column.name)
         if index < 0:

@@ -3,14 +3,18 @@
 A recipe is one YAML file; `key=value` words on the command line override single values by dotted
 path. Unknown keys are errors. The resolved recipe is stored beside each data set and in MLflow.
 Paths are relative to the directory in which the command runs.
+
+Knobs that are only a place or a resource are marked so; `schemas/identity.py` says what of a
+section decides what is made, and what to do when a knob is added, renamed or given another default.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from schemas.identity import PLACE, RESOURCE, Section
 from schemas.plugins import PLUGIN, checked
 from schemas.rows import Task
 
@@ -18,18 +22,8 @@ Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-#: Left out of what is written where it is off: ids and fingerprints are then as without it.
-TrustRemoteCode = Annotated[bool, Field(exclude_if=lambda is_on: not is_on)]
-
-
 class RecipeError(ValueError):
     """A recipe that cannot be used; the message names file and key and says what to do."""
-
-
-class Section(BaseModel):
-    """A part of the recipe; unknown keys are errors, and so are NaN and infinity."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Pool(Section):
@@ -81,7 +75,9 @@ class Training(Section):
     )
     accumulation_steps: Positive = Field(1, description="micro-batches in one optimiser step")
     num_workers: Positive = Field(1, description="Ray Train workers")
-    cpus_per_worker: float = Field(1.0, gt=0, description="logical CPUs of each worker")
+    cpus_per_worker: Annotated[float, RESOURCE] = Field(
+        1.0, gt=0, description="logical CPUs of each worker"
+    )
     use_gpu: bool = Field(False, description="one GPU for each worker")
     zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
     offload: bool = Field(
@@ -90,7 +86,9 @@ class Training(Section):
         "step there; needs zero_stage 1 or more",
     )
     precision: Literal["fp32", "bf16"] = "fp32"
-    log_every: Positive = Field(10, description="steps between two points of the curves")
+    log_every: Annotated[Positive, RESOURCE] = Field(
+        10, description="steps between two points of the curves"
+    )
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when rows kept out are learned no better, and keep the best weights"
     )
@@ -133,7 +131,7 @@ class Answering(Section):
 class GeneratorSpec(Section):
     """The generator before the first round: a diffusers pipeline, or a model that answers."""
 
-    path: str = Field(
+    path: Annotated[str, PLACE] = Field(
         description="local directory or hub name, of diffusers or of transformers, or "
         "package.module:name of a generator of your own, which draws and cannot be aligned"
     )
@@ -147,7 +145,7 @@ class GeneratorSpec(Section):
     )
     fps: float = Field(16.0, gt=0, description="frames a second at which a clip is stored")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    trust_remote_code: TrustRemoteCode = Field(
+    trust_remote_code: bool = Field(
         False, description="run the code that comes with the checkpoint; logged at each load"
     )
     answering: Answering | None = Field(
@@ -158,10 +156,12 @@ class GeneratorSpec(Section):
 class JudgeSpec(Section):
     """The vision-language model from which the judge is fine-tuned."""
 
-    path: str = Field(description="local directory or hub name in transformers' format")
+    path: Annotated[str, PLACE] = Field(
+        description="local directory or hub name in transformers' format"
+    )
     name: str = Field("judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    trust_remote_code: TrustRemoteCode = Field(
+    trust_remote_code: bool = Field(
         False, description="run the code that comes with the checkpoint; logged at each load"
     )
     specification: str | None = Field(
@@ -169,7 +169,7 @@ class JudgeSpec(Section):
         description="how it is asked: name of a shipped specification, or a JSON file; the model's "
         "own judge.json where not given",
     )
-    max_batch: Positive = Field(
+    max_batch: Annotated[Positive, RESOURCE] = Field(
         64, description="most scores or duels in one forward pass; less memory where smaller"
     )
 
@@ -189,14 +189,20 @@ class EndpointSpec(Section):
     model: str = Field(description="the model's name at the server")
     specification: str = Field(description="name of a shipped specification, or a JSON file")
     name: str = Field("endpoint", pattern=r"^[a-z0-9][a-z0-9-]*$")
-    key_variable: str | None = Field(
+    key_variable: Annotated[str | None, PLACE] = Field(
         None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="environment variable that holds the key; the key itself is never in a recipe",
     )
-    timeout_s: float = Field(60.0, gt=0, description="seconds without a byte of one request")
-    num_retries: int = Field(4, ge=0, description="tries after the first, with growing pauses")
-    concurrency: Positive = Field(8, description="requests at a time of each worker")
+    timeout_s: Annotated[float, RESOURCE] = Field(
+        60.0, gt=0, description="seconds without a byte of one request"
+    )
+    num_retries: Annotated[int, RESOURCE] = Field(
+        4, ge=0, description="tries after the first, with growing pauses"
+    )
+    concurrency: Annotated[Positive, RESOURCE] = Field(
+        8, description="requests at a time of each worker"
+    )
 
 
 class AnnotatorSpec(Section):
@@ -214,15 +220,18 @@ class AnnotatorSpec(Section):
 class Labels(Section):
     """Human labels for the judge: files, or simulated annotators where there are no people."""
 
-    path: str | None = Field(None, description="label rows (file or data set); else simulated")
-    prompts: str | None = Field(None, description="prompts whose candidates are labelled")
+    path: Annotated[str | None, PLACE] = Field(
+        None, description="label rows (file or data set); else simulated"
+    )
+    prompts: Annotated[str | None, PLACE] = Field(
+        None, description="prompts whose candidates are labelled"
+    )
     simulator: str = Field(
         "sandbox",
-        exclude_if=lambda name: name == "sandbox",
         description="package.module:name of what labels the candidates in people's place, or "
         "sandbox for its annotators; see factory/protocols.py",
     )
-    inbox: str | None = Field(
+    inbox: Annotated[str | None, PLACE] = Field(
         None,
         description="folder into which people put label rows (files or data sets) at any time; "
         "each round takes in what is new",
@@ -299,11 +308,11 @@ class Localise(Training):
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9-]*$", description="of the line, as judge-north; not the judge's"
     )
-    labels: str = Field(description="label rows of the slice (file or data set)")
-    parent: str | None = Field(
+    labels: Annotated[str, PLACE] = Field(description="label rows of the slice (file or data set)")
+    parent: Annotated[str | None, PLACE] = Field(
         None, description="judge to continue; the round's own where not given"
     )
-    trust_remote_code: TrustRemoteCode = Field(
+    trust_remote_code: bool = Field(
         False, description="run the code that comes with `parent`; logged at each load"
     )
     replay_share: float = Field(
@@ -392,31 +401,35 @@ class Criteria(Section):
 class Produce(Section):
     """Prompts to judged groups."""
 
-    prompts: str = Field(description="Parquet, JSON Lines or text file of prompts")
+    prompts: Annotated[str, PLACE] = Field(
+        description="Parquet, JSON Lines or text file of prompts"
+    )
     num_candidates: int = Field(8, ge=2, description="candidates for each prompt (N)")
     also: list[GeneratorSpec] = Field(
         default_factory=list,
         description="more generators, each of which draws num_candidates beside the champion's; "
         "one worker holds them all",
     )
-    groups_per_block: Positive = Field(8, description="prompts in one Ray Data block")
-    max_failed_share: Share = Field(
+    groups_per_block: Annotated[Positive, RESOURCE] = Field(
+        8, description="prompts in one Ray Data block"
+    )
+    max_failed_share: Annotated[Share, RESOURCE] = Field(
         0.5, description="share of failed rows in a stage above which a run stops early"
     )
-    row_timeout_s: float | None = Field(
+    row_timeout_s: Annotated[float | None, RESOURCE] = Field(
         3600.0,
         gt=0,
         description="seconds that a model may take over one prompt; then the row is invalid and "
         "its worker starts anew. null: no limit",
     )
-    load_timeout_s: float | None = Field(
+    load_timeout_s: Annotated[float | None, RESOURCE] = Field(
         3600.0,
         gt=0,
         description="seconds that a model may take to load, downloads included; at the second time "
         "the run ends. null: no limit",
     )
-    generators: Pool = Pool()
-    judges: Pool = Pool()
+    generators: Annotated[Pool, RESOURCE] = Pool()
+    judges: Annotated[Pool, RESOURCE] = Pool()
     is_calibrated: bool = Field(
         False, description="judge by calibrated scores and verdicts instead of the judge's own"
     )
@@ -481,7 +494,7 @@ class Objections(Section):
     max_per_slice: dict[str, Positive] = Field(
         default_factory=dict, description="most kept pairs for each value of a tag, by the tag"
     )
-    evaluation_prompts: list[str] = Field(
+    evaluation_prompts: Annotated[list[str], PLACE] = Field(
         default_factory=list,
         description="files of prompts that no pair may have, besides evaluate.prompts",
     )
@@ -499,7 +512,6 @@ class Objections(Section):
     max_p_unsafe: Share = Field(0.5, description="greatest probability of being unsafe")
     plugins: list[Annotated[str, Field(pattern=PLUGIN)]] = Field(
         default_factory=list,
-        exclude_if=lambda names: not names,
         description="package.module:name of objections of your own; see factory/filters/plugged_in",
     )
 
@@ -519,7 +531,7 @@ class AuditSample(Section):
 class HumanAudit(Section):
     """What people said of the audit sample."""
 
-    sheets: list[str] = Field(
+    sheets: Annotated[list[str], PLACE] = Field(
         default_factory=list,
         description="filled sheets, CSV or JSON Lines, one or more a person; of two answers of one "
         "person to one pair, that of the later sheet counts",
@@ -654,16 +666,18 @@ class Align(Training):
         "all", description="noise levels trained on: all, or those that the generator draws with"
     )
     lora: Lora | None = Field(None, description="train adapters; all weights where not given")
-    gradient_checkpointing: bool = Field(
+    gradient_checkpointing: Annotated[bool, RESOURCE] = Field(
         False, description="compute activations again in the backward pass: less memory, more time"
     )
-    sample_every: int = Field(
+    sample_every: Annotated[int, RESOURCE] = Field(
         0,
         ge=0,
         description="steps between two looks at what it draws or answers, in MLflow; 0: none",
     )
-    num_samples: Positive = Field(4, description="held-out prompts of each look")
-    cache_gb: float = Field(
+    num_samples: Annotated[Positive, RESOURCE] = Field(
+        4, description="held-out prompts of each look"
+    )
+    cache_gb: Annotated[float, RESOURCE] = Field(
         4.0, ge=0, description="memory of a worker for latents and text embeddings, in GB"
     )
 
@@ -671,7 +685,9 @@ class Align(Training):
 class Evaluate(Section):
     """Champion against challenger."""
 
-    prompts: str = Field(description="held-out prompts; none of them may be in produce.prompts")
+    prompts: Annotated[str, PLACE] = Field(
+        description="held-out prompts; none of them may be in produce.prompts"
+    )
     images_per_prompt: Positive = Field(1, description="seeds compared for each prompt")
     oracle: str = Field(
         "none",

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.patience import patiently
+from jobs.session.ray_start import patiently
 
 # Set here, before any test module can import torch or ray; workers that Ray starts inherit it.
 os.environ.update(
@@ -73,7 +73,8 @@ def local_ray() -> Iterator[None]:
             log_to_driver=False,
             logging_level=logging.WARNING,
             _temp_dir=directory,
-        )
+        ),
+        num_tries=6,  # other tests may keep the machine busy
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield

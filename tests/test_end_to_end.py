@@ -5,6 +5,7 @@ another is left alone. Both must end with the same artifacts, byte for byte wher
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -152,6 +153,16 @@ def test_every_prompt_has_one_group_and_its_pairs_with_verdicts(
         assert all(score.error is None for score in group.scores)
     assert all(bool(pair.objections) == (pair.verdict != "kept") for pair in pairs)
     assert "rows/s; busy: generate" in undisturbed[1]
+
+
+def test_trainings_say_in_log_and_output_how_far_they_are(undisturbed: tuple[Round, str]) -> None:
+    at, text = undisturbed
+    (log,) = Path(at.recipe.root, "logs").glob("*.jsonl")
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    for made, num_steps in (("judge@1", 6), ("generator@1", 4)):
+        last = [e for e in events if (e["event"], e.get("stage")) == ("progress", made)][-1]
+        assert (last["step"], last["of"], last["left_s"]) == (num_steps, num_steps, 0)
+        assert f"{made}: step {num_steps} of {num_steps}, loss {last['loss']:.4g}" in text
 
 
 def test_models_load_with_no_code_of_ours(undisturbed: tuple[Round, str]) -> None:

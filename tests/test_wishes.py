@@ -36,6 +36,7 @@ from jobs.stages.produce import STAGE as PRODUCE
 from jobs.stages.produce import _generators
 from schemas import manifest
 from schemas.arrow import groups_to_table, labels_from_table, pairs_from_table
+from schemas.identity import identity
 from schemas.recipe import GeneratorSpec, Objections
 from schemas.recipe_file import load
 from schemas.rows import Candidate, Duel, Group, Prompt, Score
@@ -195,10 +196,10 @@ def test_the_recipe_that_readme_shows_is_one(tmp_path: Path):
     assert at.recipe.evaluate.heldout_judge.path == "my_module:Judge"
 
 
-def test_no_plugin_changes_no_setting():
-    assert "plugins" not in Objections().model_dump()
+def test_what_is_named_is_identity_and_naming_nothing_is_none():
+    assert "plugins" not in identity(Objections())
     named = Objections(plugins=["my_module:Shouting"])
-    assert named.model_dump()["plugins"] == ["my_module:Shouting"]
+    assert identity(named)["plugins"] == ["my_module:Shouting"]
 
 
 # -------------------------------------------------------------------------------- label formats

@@ -56,10 +56,6 @@ class Format:
     macro_tag: str | None = None
     plugin: str | None = None
 
-    def settings(self) -> dict[str, str]:
-        """What a manifest says of it."""
-        return {"format": self.name} | ({} if self.plugin is None else {"plugin": self.plugin})
-
 
 def row_by_row(
     parse: Callable[[Record], Iterable[Draft]],

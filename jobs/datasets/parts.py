@@ -26,7 +26,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from actors.storage import explained
-from factory.ids import Ids, numbers_of, places, to_numbers, to_text
+from factory.ids import Ids, numbers_of, positions, to_numbers, to_text
 from factory.scratch import Scratch
 from jobs.datasets.files import parquet, row_batches, write_file
 from schemas.arrow import SchemaError, add_up_rows, check_schema, digest_text
@@ -178,7 +178,7 @@ def rows_left_out(parts: Sequence[Part], wanted: Iterable[str] | None = None) ->
     left = None
     if wanted is not None:
         left = np.unique(numbers_of(wanted))
-        missing = left[places(left, every) < 0]
+        missing = left[positions(left, every) < 0]
         if missing.size:
             examples = ", ".join(map(to_text, missing[:3]))
             raise IncompleteError(
@@ -191,8 +191,8 @@ def rows_left_out(parts: Sequence[Part], wanted: Iterable[str] | None = None) ->
     for part in parts:
         is_out = np.zeros(len(part.ids), dtype=np.bool_)
         if left is not None:
-            is_out = places(part.ids, left) < 0
-        at = places(part.ids, again)
+            is_out = positions(part.ids, left) < 0
+        at = positions(part.ids, again)
         rows = np.flatnonzero(at >= 0)
         at = at[rows]
         is_first = np.zeros(len(rows), dtype=np.bool_)

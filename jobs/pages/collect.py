@@ -25,7 +25,7 @@ from jobs.pages.report import (
     Match,
     Picture,
     ReportData,
-    Side,
+    ShownSide,
     StageRow,
     render,
 )
@@ -288,7 +288,7 @@ def _example(pair: Pair, group: Group | None) -> Example:
     )
 
 
-def _side(candidate: Candidate, judge: str, group: Group | None) -> Side:
+def _side(candidate: Candidate, judge: str, group: Group | None) -> ShownSide:
     scores = group.scores if group is not None else ()
     score = next(
         (
@@ -298,7 +298,7 @@ def _side(candidate: Candidate, judge: str, group: Group | None) -> Side:
         ),
         None,
     )
-    return Side(
+    return ShownSide(
         candidate_id=candidate.candidate_id,
         picture=show(candidate.media),
         answer=candidate.answer,

@@ -13,7 +13,7 @@ from actors.media_store import media_store
 from jobs.datasets.files import num_rows, read_columns, write_table
 from jobs.datasets.labels import _LABELS_AT_ONCE, Split, num_labels
 from jobs.datasets.reading import read_files
-from jobs.pipelines.groups import stage_wiring
+from jobs.pipelines.groups import step_wiring
 from jobs.rounds.workspace import InputError, Round
 from schemas.arrow import (
     OPINIONS,
@@ -77,7 +77,7 @@ def judge_labels(
     rows = rows.map_batches(
         JudgeLabels,
         fn_constructor_args=(ref, tally, with_scores),
-        **stage_wiring(settings.judges, _LABELS_AT_ONCE),
+        **step_wiring(settings.judges, _LABELS_AT_ONCE),
     )
     found: list[Opinion] = []
     try:

@@ -8,7 +8,7 @@ round makes of it by training carries the same code and is trusted with it.
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Literal
 
 from actors import storage
 from actors.storage import place
@@ -151,8 +151,3 @@ def trusted_checkpoints(recipe: Recipe) -> list[tuple[str, str]]:
     if local is not None and local.parent is not None and local.trust_remote_code:
         found.append(("localise", local.parent))
     return [(f"{name}.trust_remote_code", path) for name, path in found]
-
-
-def code_settings(spec: GeneratorSpec | JudgeSpec, prefix: str = "") -> dict[str, Any]:
-    """What a manifest says of it: nothing where it is off, so that older ones still hold."""
-    return {f"{prefix}trust_remote_code": True} if spec.trust_remote_code else {}

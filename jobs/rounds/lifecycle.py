@@ -3,7 +3,10 @@
     find -> begin -> work -> complete: the manifest, written last and only once -> finish
 
 A `Blueprint` says what is to be made, of what, and where; no round is needed. An artifact that is
-complete is left alone, and work of two recipes is never mixed under one address. Of several drivers
+complete is left alone, and work of two recipes is never mixed under one address. What lies there is
+the same work where its settings, read by the rule of `schemas/identity.py`, say the same and its
+inputs are these: whichever version of the code began it or completed it, and under whatever
+fingerprint, which is only a name. Of several drivers
 that make the same artifact at once, the one whose manifest comes first has made it, and the others
 say so. What is logged and registered of it is the matter of whoever has it made: between `complete`
 and `finish`, and once more by the next run where a driver was killed in between.
@@ -17,7 +20,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +29,7 @@ from actors.memory import reason
 from jobs.rounds.workspace import InputError
 from jobs.session.run_log import note
 from schemas import manifest, results
+from schemas.identity import Section, read_out, spelled_out
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 
@@ -36,6 +40,14 @@ _FINISHED = ".recorded"
 
 class LostRaceError(InputError):
     """Another driver has completed the same artifact first."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """What is noted of an artifact before its first byte."""
+
+    fingerprint: str
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,7 @@ class Blueprint:
 
     directory: Place
     kind: str
-    settings: Mapping[str, Any]
+    settings: Section
     parents: Sequence[Parent]
     source: str = "recipe"
     place_key: str = "`root`"
@@ -62,8 +74,23 @@ class Blueprint:
         return self.directory.name
 
     @property
+    def spelled(self) -> dict[str, Any]:
+        """The settings that count, for manifests and people."""
+        return spelled_out(self.settings)
+
+    @property
     def fingerprint(self) -> str:
-        return manifest.fingerprint(self.kind, self.settings, self.parents)
+        return manifest.fingerprint(self.kind, self.spelled, self.parents)
+
+    def differences(self, made: Manifest | Started) -> list[str]:
+        """What tells it from what was made, or begun, in its directory: one line each, and none
+        where it is the same work.
+        """
+        theirs = read_out(type(self.settings), made.settings)
+        # A fingerprint is of the inputs, and of the settings as they were written down beside it.
+        of_ours = manifest.fingerprint(self.kind, made.settings, self.parents)
+        changed = [] if made.fingerprint == of_ours else ["its inputs have changed"]
+        return manifest.differences(theirs, self.spelled) or changed
 
 
 @dataclass(frozen=True)
@@ -89,9 +116,22 @@ def find(blueprint: Blueprint) -> Manifest | None:
         InputError: it was made with other settings, or of other inputs.
     """
     made = manifest.read(blueprint.directory)
-    if made is not None and made.fingerprint != blueprint.fingerprint:
-        raise InputError(_contradiction(blueprint, made.address, made.settings))
+    if made is not None:
+        differences = blueprint.differences(made)
+        if differences:
+            raise InputError(_contradiction(blueprint, made.address, differences))
     return made
+
+
+def known_as(blueprint: Blueprint) -> str:
+    """The fingerprint by which MLflow knows the work: that under which it was completed or begun,
+    else its own.
+    """
+    made = manifest.read(blueprint.directory)
+    left = made or _begun(blueprint)
+    if left is None or blueprint.differences(left):
+        return blueprint.fingerprint
+    return left.fingerprint
 
 
 def say_complete(made: Manifest) -> None:
@@ -138,9 +178,9 @@ def make(
         LostRaceError: another driver was faster.
     """
     directory, address = blueprint.directory, blueprint.address
-    begin(blueprint, resumes=resumes)
+    begun = begin(blueprint, resumes=resumes)
     print(f"{address}: started", flush=True)
-    note("stage_started", stage=address, fingerprint=blueprint.fingerprint, **noted)
+    note("stage_started", stage=address, fingerprint=begun.fingerprint, **noted)
     began = time.monotonic()
     try:
         outcome = work()
@@ -159,10 +199,10 @@ def make(
     made = Manifest(
         address=address,
         kind=blueprint.kind,
-        fingerprint=blueprint.fingerprint,
+        fingerprint=begun.fingerprint,
         digest=outcome.digest or manifest.digest_files(directory),
         parents=(*blueprint.parents, *outcome.parents),
-        settings=dict(blueprint.settings),
+        settings=begun.settings,
         counts=dict(outcome.counts),
         figures={**outcome.figures, **cost},
         files=outcome.files,
@@ -176,28 +216,40 @@ def make(
     return made
 
 
-def begin(blueprint: Blueprint, *, resumes: bool) -> None:
+def begin(blueprint: Blueprint, *, resumes: bool) -> Started:
     """Note what is being made before the first byte of it, so that neither a resumed run nor a
     driver beside this one can mix two recipes. What a killed run left stays: another driver may
     be at work on it, and the manifest will not name it.
+
+    Returns:
+        what is noted: of work that goes on, as it was begun.
 
     Raises:
         InputError: it is to be resumed, and is of another blueprint.
     """
     blueprint.directory.mkdir(parents=True, exist_ok=True)
     file = blueprint.directory / _STARTED
-    started = {"fingerprint": blueprint.fingerprint, "settings": dict(blueprint.settings)}
-    text = json.dumps(started)
+    ours = Started(blueprint.fingerprint, blueprint.spelled)
+    text = json.dumps(asdict(ours))
     try:
         storage.write_new(file, text.encode())
     except FileExistsError:
-        left = json.loads(file.read_text())
-        if left["fingerprint"] == blueprint.fingerprint:
-            return
+        left = Started(**json.loads(file.read_text()))
+        differences = blueprint.differences(left)
+        if not differences:
+            return left
         if resumes:
             address = f"unfinished {blueprint.address}"
-            raise InputError(_contradiction(blueprint, address, left["settings"])) from None
+            raise InputError(_contradiction(blueprint, address, differences)) from None
         file.write_text(text)
+    return ours
+
+
+def _begun(blueprint: Blueprint) -> Started | None:
+    try:
+        return Started(**json.loads((blueprint.directory / _STARTED).read_text()))
+    except FileNotFoundError:
+        return None
 
 
 def abandon(blueprint: Blueprint) -> None:
@@ -206,8 +258,8 @@ def abandon(blueprint: Blueprint) -> None:
     Only for a directory that was free before.
     """
     directory = blueprint.directory
-    started = json.loads((directory / _STARTED).read_text())
-    is_ours = started["fingerprint"] == blueprint.fingerprint
+    left = _begun(blueprint)
+    is_ours = left is not None and not blueprint.differences(left)
     if is_ours and not any(directory.rglob(manifest.FILE)):
         storage.remove(directory)
 
@@ -298,8 +350,7 @@ def _writer() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
-def _contradiction(blueprint: Blueprint, address: str, left: Mapping[str, Any]) -> str:
-    differences = manifest.differences(left, blueprint.settings) or ["its inputs have changed"]
+def _contradiction(blueprint: Blueprint, address: str, differences: Sequence[str]) -> str:
     lines = "\n".join(f"  {line}" for line in differences)
     return (
         f"{blueprint.directory}: {address} was made with another {blueprint.source}:\n{lines}\n"

@@ -4,11 +4,12 @@
      "stage": "groups@1", "in": "judge", "row": "9a…", "error": "…"}
 
 Events: run_started, run_ended; remote_code_trusted (of a checkpoint, by the recipe); stage_started,
-stage_complete, stage_found (complete already), stage_failed; progress; row_invalid; worker_lost (a
-worker died and its block was taken up again); load_hung (a model; its worker starts anew);
-row_given_up (it hung, or workers died of it); retry (of invalid rows). A row's id is that of its
-prompt; of labels and of pairs their own. The lines of a driver that is killed are there up to its
-last moment on a local disk; in an object store, which cannot append, up to the last `_PUBLISH_S`.
+stage_complete, stage_found (complete already), stage_failed; progress (of rows, or of the steps of
+a training); row_invalid; worker_lost (a worker died and its block, or its training, was taken up
+again); load_hung (a model; its worker starts anew); row_given_up (it hung, or workers died of it);
+retry (of invalid rows); training_resumed, early_stopping_look. A row's id is that of its prompt; of
+labels and of pairs their own. The lines of a driver that is killed are there up to its last moment
+on a local disk; in an object store, which cannot append, up to the last `_PUBLISH_S`.
 Left out: what libraries say.
 """
 

@@ -17,10 +17,12 @@ from factory.generator_kinds import TASKS, check_alignable, generator_kind
 from factory.prompts import read_prompts
 from jobs.datasets.reading import read_dataset, stream
 from jobs.pipelines.training import run_fit, samples_directory, stopping
-from jobs.rounds.checks import check_generator, code_settings
+from jobs.rounds.checks import check_generator
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round, champion
 from jobs.stages.base import Outcome, Plan, fit_plan
+from schemas import recipe as sections
+from schemas.identity import Section
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Answering, Recipe
@@ -28,6 +30,15 @@ from schemas.recipe import Answering, Recipe
 #: What `align.beta` is where the recipe does not say.
 _DIFFUSION_BETA = 2000.0
 _ANSWERS_BETA = 0.1
+
+
+class Settings(Section):
+    """What a generator depends on, beside its parents."""
+
+    seed: int
+    align: sections.Align
+    sampler_steps: int | None
+    trust_remote_code: bool = False
 
 
 class Align:
@@ -45,13 +56,13 @@ class Align:
             raise InputError(str(error)) from error
         return fit_plan("kept pairs", at.recipe.align)
 
-    def settings(self, at: Round) -> dict[str, Any]:
-        return {
-            "seed": at.recipe.seed,
-            "align": at.recipe.align.model_dump(exclude={"sample_every", "num_samples"}),
-            "sampler_steps": _sampler_steps(at.recipe),
-            **code_settings(at.recipe.generator),
-        }
+    def settings(self, at: Round) -> Settings:
+        return Settings(
+            seed=at.recipe.seed,
+            align=at.recipe.align,
+            sampler_steps=_sampler_steps(at.recipe),
+            trust_remote_code=at.recipe.generator.trust_remote_code,
+        )
 
     def parents(self, at: Round) -> list[Parent]:
         if at.need("pairs").counts.get("kept", 0) == 0:

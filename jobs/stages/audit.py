@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 import pyarrow as pa
 
@@ -26,13 +25,29 @@ from jobs.pipelines.bias import PROFILE, observe_groups, observe_labels, probe_j
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import Round
 from jobs.stages.base import Outcome, Plan
+from schemas import recipe as sections
 from schemas import results
 from schemas.arrow import FIGURES, PROBES
+from schemas.identity import Section
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.results import Estimate, Profile
 
 _TABLE, _PROBES = "bias.parquet", "_probes.parquet"
+
+
+class Corrected(Section):
+    """What a profile shows the figures after."""
+
+    attributes: bool
+    slices: bool
+
+
+class Settings(sections.Audit):
+    """What a profile depends on, beside its parents."""
+
+    seed: int
+    correct: Corrected
 
 
 class Audit:
@@ -50,10 +65,13 @@ class Audit:
             pool.size * pool.num_gpus,
         )
 
-    def settings(self, at: Round) -> dict[str, Any]:
-        recipe = at.recipe
-        correct = recipe.curate.correct.model_dump(include={"attributes", "slices"})
-        return {"seed": recipe.seed, **recipe.audit.model_dump(), "correct": correct}
+    def settings(self, at: Round) -> Settings:
+        recipe, correct = at.recipe, at.recipe.curate.correct
+        return Settings(
+            seed=recipe.seed,
+            correct=Corrected(attributes=correct.attributes, slices=correct.slices),
+            **dict(recipe.audit),
+        )
 
     def parents(self, at: Round) -> list[Parent]:
         return [at.parent("groups"), at.parent("judge"), at.parent("labels")]

@@ -20,6 +20,7 @@ from jobs.rounds.workspace import Round
 from jobs.session.run_log import note
 from schemas import manifest, results
 from schemas.artifacts import kind_named
+from schemas.identity import Section
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 from schemas.recipe import Recipe, Training
@@ -48,8 +49,10 @@ class Stage(Protocol):
     def plan(self, at: Round) -> Plan:
         """Validate everything that can be checked without the earlier stages' outputs."""
 
-    def settings(self, at: Round) -> dict[str, Any]:
-        """The part of the recipe that the artifact depends on."""
+    def settings(self, at: Round) -> Section:
+        """The part of the recipe that the artifact depends on. What is only a place or a resource
+        may be in it: that is marked where the knob is (`schemas.identity`).
+        """
 
     def parents(self, at: Round) -> list[Parent]:
         """What the artifact is made from. Raises InputError where something is missing."""
@@ -83,8 +86,9 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
     blueprint = blueprint_of(stage, at)
     directory = blueprint.directory
     made = lifecycle.find(_so_far(stage, blueprint))
-    with tracker.stage(at.number, kind_named(stage.kind).job, blueprint.fingerprint) as run:
-        run.log_params(blueprint.settings)
+    job = kind_named(stage.kind).job
+    with tracker.stage(at.number, job, lifecycle.known_as(blueprint)) as run:
+        run.log_params(blueprint.spelled)
         if made is None:
             made = lifecycle.make(
                 blueprint,

@@ -11,7 +11,7 @@ from a few numbers of each pair, in this process; the pairs then stream once mor
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.storage import local_copy, place
 from factory.curation.curator import Curator
@@ -26,6 +26,7 @@ from jobs.pipelines.curation import Balance, run_curation, survey_pairs
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round
 from jobs.stages.base import Outcome, Plan
+from schemas import recipe as sections
 from schemas import results
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
@@ -33,6 +34,13 @@ from schemas.rows import Prompt, Task
 
 if TYPE_CHECKING:
     pass
+
+
+class Settings(sections.Curate):
+    """What pairs depend on, beside their parents."""
+
+    seed: int
+    criteria: sections.Criteria
 
 
 class Curate:
@@ -45,13 +53,9 @@ class Curate:
         objections_of(at.recipe.curate.objections, _evaluation_prompts(at))
         return Plan("every group", "1 curator", 1.0)
 
-    def settings(self, at: Round) -> dict[str, Any]:
+    def settings(self, at: Round) -> Settings:
         recipe = at.recipe
-        return {
-            "seed": recipe.seed,
-            **recipe.curate.model_dump(),
-            "criteria": recipe.criteria.model_dump(),
-        }
+        return Settings(seed=recipe.seed, criteria=recipe.criteria, **dict(recipe.curate))
 
     def parents(self, at: Round) -> list[Parent]:
         evaluation = [

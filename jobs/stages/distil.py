@@ -27,13 +27,13 @@ from jobs.datasets.reading import read_dataset, stream
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.pipelines.training import run_fit
-from jobs.rounds.checks import code_settings
 from jobs.rounds.history import told
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import results
 from schemas.arrow import duel_from_row, score_from_row
+from schemas.identity import Section
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Distil
@@ -42,6 +42,14 @@ from schemas.rows import Opinion, Task
 
 #: Labels on which the judges are timed: some seconds of the slowest.
 _NUM_TIMED = 150
+
+
+class Settings(Section):
+    """What a light judge depends on, beside its parents."""
+
+    seed: int
+    distil: Distil
+    trust_remote_code: bool = False
 
 
 class DistilJudge:
@@ -58,12 +66,12 @@ class DistilJudge:
             check_packages()
         return fit_plan("groups", settings)
 
-    def settings(self, at: Round) -> dict[str, Any]:
-        return {
-            "seed": at.recipe.seed,
-            "distil": _settings(at).model_dump(),
-            **code_settings(at.recipe.judge),
-        }
+    def settings(self, at: Round) -> Settings:
+        return Settings(
+            seed=at.recipe.seed,
+            distil=_settings(at),
+            trust_remote_code=at.recipe.judge.trust_remote_code,
+        )
 
     def parents(self, at: Round) -> list[Parent]:
         labels = [one.parent("labels") for one in (*at.earlier(), at)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.storage import place
 from factory.bias.profile import BiasProfile
@@ -34,6 +34,8 @@ from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round, champion
 from jobs.stages.base import Outcome, Plan
 from schemas import manifest, results
+from schemas import recipe as sections
+from schemas.identity import Section
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.plugins import is_plugin
@@ -46,6 +48,15 @@ if TYPE_CHECKING:
 
 #: Where a recipe names what judges beside the judge of the pairs.
 _HELDOUT_JUDGE = "evaluate.heldout_judge.path"
+
+
+class Settings(Section):
+    """What an evaluation depends on, beside its parents."""
+
+    seed: int
+    evaluate: sections.Evaluate
+    generator: sections.GeneratorSpec
+    gates: sections.Gates
 
 
 class Evaluate:
@@ -82,16 +93,14 @@ class Evaluate:
             pool_gpus(recipe),
         )
 
-    def settings(self, at: Round) -> dict[str, Any]:
+    def settings(self, at: Round) -> Settings:
         recipe = at.recipe
-        return {
-            "seed": recipe.seed,
-            "evaluate": recipe.evaluate.model_dump(
-                exclude={"prompts": True, "heldout_judge": {"path"}}
-            ),
-            "generator": recipe.generator.model_dump(exclude={"path"}),
-            "gates": recipe.gates.model_dump(),
-        }
+        return Settings(
+            seed=recipe.seed,
+            evaluate=recipe.evaluate,
+            generator=recipe.generator,
+            gates=recipe.gates,
+        )
 
     def parents(self, at: Round) -> list[Parent]:
         prompts = at.recipe.evaluate.prompts

@@ -15,7 +15,6 @@ corrected.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from actors import storage
 from actors.storage import place
@@ -29,11 +28,18 @@ from jobs.rounds.workspace import InputError, Round
 from jobs.session.run_log import note
 from jobs.stages.base import Outcome, Plan
 from schemas import manifest, results
+from schemas import recipe as sections
 from schemas.manifest import Manifest, Parent, digest_file
 from schemas.places import Place
 from schemas.results import Estimate, HumanAudit
 
 _PEOPLE = "people"
+
+
+class Settings(sections.HumanAudit):
+    """What findings depend on, beside their parents."""
+
+    seed: int
 
 
 class AuditByPeople:
@@ -54,8 +60,8 @@ class AuditByPeople:
                 raise SheetError(f"{sheet}: no such sheet")
         return Plan(f"{len(sheets)} sheet(s)", "no actors", 0.0)
 
-    def settings(self, at: Round) -> dict[str, Any]:
-        return {"seed": at.recipe.seed, "num_resamples": at.recipe.human_audit.num_resamples}
+    def settings(self, at: Round) -> Settings:
+        return Settings(seed=at.recipe.seed, **dict(at.recipe.human_audit))
 
     def parents(self, at: Round) -> list[Parent]:
         """The pairs, the sheets that were taken in, and those that are new: a sheet is known by

@@ -5,7 +5,7 @@ names compares and scores them in people's place. Such labels name their annotat
 
 People who label while the loop goes on put their label rows into `labels.inbox`. Each round takes
 in what no earlier round has. What lies there when a round starts is up to people, so it is no part
-of the fingerprint; the manifest names it among the parents.
+of its identity; the manifest names it among the parents.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pyarrow as pa
 
@@ -40,14 +39,23 @@ from schemas.arrow import (
     digest_text,
     labels_to_table,
 )
+from schemas.identity import Section
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
+from schemas.recipe import GeneratorSpec, Labels
 from schemas.rows import SIMULATED, Label
 
 _FILE = "labels.parquet"
 _CANDIDATES = "_candidates"
 #: Where a recipe names what stands in for people.
 _SIMULATOR = "labels.simulator"
+
+
+class Settings(Labels):
+    """What simulated labels depend on, beside their parents."""
+
+    seed: int
+    generator: GeneratorSpec
 
 
 class MakeLabels:
@@ -77,15 +85,11 @@ class MakeLabels:
             pool_gpus(at.recipe),
         )
 
-    def settings(self, at: Round) -> dict[str, Any]:
-        labels = at.recipe.labels
-        if labels.path is not None:
-            return {}
-        return {
-            "seed": at.recipe.seed,
-            **labels.model_dump(exclude={"path", "prompts", "inbox"}),
-            "generator": at.recipe.generator.model_dump(exclude={"path"}),
-        }
+    def settings(self, at: Round) -> Section:
+        recipe = at.recipe
+        if recipe.labels.path is not None:
+            return Section()  # people's labels are what their files are
+        return Settings(seed=recipe.seed, generator=recipe.generator, **dict(recipe.labels))
 
     def parents(self, at: Round) -> list[Parent]:
         labels = at.recipe.labels

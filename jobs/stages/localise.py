@@ -29,17 +29,28 @@ from jobs.pipelines.judge_training import (
 )
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.pipelines.training import run_fit
-from jobs.rounds.checks import check_model, code_settings
+from jobs.rounds.checks import check_model
 from jobs.rounds.history import told
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import results
+from schemas.identity import Section
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.recipe import JudgeSpec, Localise, Recipe
+from schemas.recipe import JudgeSpec, Localise, Recipe, TrainJudge
 from schemas.results import Decision, Estimate, Localisation
 from schemas.rows import Opinion, content_id
+
+
+class Settings(Section):
+    """What a local judge depends on, beside its parents."""
+
+    seed: int
+    localise: Localise
+    train_judge: TrainJudge
+    specification: str | None
+    trust_remote_code: bool = False
 
 
 class LocaliseJudge:
@@ -60,15 +71,15 @@ class LocaliseJudge:
             raise InputError(f"judge.specification: {error}") from None
         return fit_plan(f"labels of {settings.labels}", settings)
 
-    def settings(self, at: Round) -> dict[str, Any]:
+    def settings(self, at: Round) -> Settings:
         recipe = at.recipe
-        return {
-            "seed": recipe.seed,
-            "localise": _settings(at).model_dump(exclude={"labels", "parent"}),
-            "train_judge": recipe.train_judge.model_dump(),
-            "specification": recipe.judge.specification,
-            **code_settings(_judge(at, _given(at))),
-        }
+        return Settings(
+            seed=recipe.seed,
+            localise=_settings(at),
+            train_judge=recipe.train_judge,
+            specification=recipe.judge.specification,
+            trust_remote_code=_judge(at, _given(at)).trust_remote_code,
+        )
 
     def parents(self, at: Round) -> list[Parent]:
         files = label_files(_settings(at).labels)

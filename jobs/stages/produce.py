@@ -8,7 +8,7 @@ A killed run is continued by the same command: groups that were written are not 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 from actors.storage import place
 from factory.curation.survey import count_table
@@ -19,19 +19,48 @@ from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import beside, generator_ref, given, judge_ref, refs_beside
-from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, code_settings, prompts_file
+from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, prompts_file
 from jobs.rounds.lifecycle import remake
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import Round, champion
 from jobs.session.run_log import note
 from jobs.stages.base import Outcome, Plan, find_complete
 from schemas.arrow import GROUPS, groups_from_table
+from schemas.identity import NotIdentity, Section
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.recipe import Rank
+from schemas.recipe import Criterion, GeneratorSpec, Rank
 from schemas.rows import Group
 
 _ROWS_AT_ONCE = 64
+
+
+class Played(Section):
+    """What decides which duels are played; the other sizes belong to other strategies."""
+
+    strategy: str
+    bracket_size: int | None = None
+    ring_degree: int | None = None
+
+
+class Asked(Criterion):
+    """What the judge is asked."""
+
+    weight: Annotated[float, NotIdentity("curation applies it afresh")] = 1.0
+
+
+class Settings(Section):
+    """What groups depend on, beside their parents."""
+
+    seed: int
+    num_candidates: int
+    generator: GeneratorSpec
+    also: list[GeneratorSpec]
+    judge_precision: str
+    judge_trust_remote_code: bool = False
+    is_calibrated: bool
+    rank: Played
+    criteria: list[Asked]
 
 
 class Produce:
@@ -54,20 +83,19 @@ class Produce:
             pool_gpus(recipe),
         )
 
-    def settings(self, at: Round) -> dict[str, Any]:
+    def settings(self, at: Round) -> Settings:
         recipe = at.recipe
-        return {
-            "seed": recipe.seed,
-            "num_candidates": recipe.produce.num_candidates,
-            "generator": recipe.generator.model_dump(exclude={"path"}),
-            "also": [one.model_dump(exclude={"path"}) for one in recipe.produce.also],
-            "judge_precision": recipe.judge.precision,
-            **code_settings(recipe.judge, "judge_"),
-            "is_calibrated": recipe.produce.is_calibrated,
-            "rank": _rank_settings(recipe.curate.rank),
-            # Not their weights, which curation applies afresh.
-            "criteria": [one.model_dump(exclude={"weight"}) for one in recipe.criteria.named],
-        }
+        return Settings(
+            seed=recipe.seed,
+            num_candidates=recipe.produce.num_candidates,
+            generator=recipe.generator,
+            also=recipe.produce.also,
+            judge_precision=recipe.judge.precision,
+            judge_trust_remote_code=recipe.judge.trust_remote_code,
+            is_calibrated=recipe.produce.is_calibrated,
+            rank=_played(recipe.curate.rank),
+            criteria=[Asked(**dict(one)) for one in recipe.criteria.named],
+        )
 
     def parents(self, at: Round) -> list[Parent]:
         prompts = at.recipe.produce.prompts
@@ -183,10 +211,12 @@ def retry_invalid(at: Round) -> None:
     print(f"{made.address}: made again: {speed}; {still} still invalid", flush=True)
 
 
-def _rank_settings(rank: Rank) -> dict[str, Any]:
-    """What decides which duels are played."""
-    sizes = {"bracket": {"bracket_size"}, "ring": {"ring_degree"}}
-    return rank.model_dump(include={"strategy", *sizes.get(rank.strategy, ())})
+def _played(rank: Rank) -> Played:
+    return Played(
+        strategy=rank.strategy,
+        bracket_size=rank.bracket_size if rank.strategy == "bracket" else None,
+        ring_degree=rank.ring_degree if rank.strategy == "ring" else None,
+    )
 
 
 STAGE = Produce()

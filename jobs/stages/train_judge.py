@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.storage import working_directory
 from factory.evaluation import gates
@@ -32,11 +32,13 @@ from jobs.pipelines.judge_training import (
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.pipelines.training import run_fit, stopping
-from jobs.rounds.checks import check_model, code_settings
+from jobs.rounds.checks import check_model
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
+from schemas import recipe as sections
 from schemas import results
+from schemas.identity import Section
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.results import Finding, JudgeReport
@@ -48,6 +50,23 @@ if TYPE_CHECKING:
 
 class JudgeGateError(InputError):
     """A judge that fails its gate: nothing may be labelled by it."""
+
+
+class JudgeGates(Section):
+    """The gates that a judge is held against."""
+
+    min_judge_accuracy: float
+    max_flip_rate: float
+
+
+class Settings(Section):
+    """What a judge depends on, beside its parents."""
+
+    seed: int
+    train_judge: sections.TrainJudge
+    specification: str | None = None
+    trust_remote_code: bool = False
+    gates: JudgeGates
 
 
 class TrainJudge:
@@ -64,16 +83,18 @@ class TrainJudge:
             raise InputError(f"judge.specification: {error}") from None
         return fit_plan("labels so far", at.recipe.train_judge)
 
-    def settings(self, at: Round) -> dict[str, Any]:
+    def settings(self, at: Round) -> Settings:
         recipe = at.recipe
-        asked = recipe.judge.specification
-        return {
-            **({} if asked is None else {"specification": asked}),
-            "seed": recipe.seed,
-            "train_judge": recipe.train_judge.model_dump(),
-            **code_settings(recipe.judge),
-            "gates": recipe.gates.model_dump(include={"min_judge_accuracy", "max_flip_rate"}),
-        }
+        return Settings(
+            seed=recipe.seed,
+            train_judge=recipe.train_judge,
+            specification=recipe.judge.specification,
+            trust_remote_code=recipe.judge.trust_remote_code,
+            gates=JudgeGates(
+                min_judge_accuracy=recipe.gates.min_judge_accuracy,
+                max_flip_rate=recipe.gates.max_flip_rate,
+            ),
+        )
 
     def parents(self, at: Round) -> list[Parent]:
         base = Model(at.recipe.judge.path, f"{at.recipe.judge.name}@0")

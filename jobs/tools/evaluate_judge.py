@@ -21,7 +21,7 @@ from jobs.datasets.labels import label_files
 from jobs.pipelines.models import ENDPOINT, named_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.rounds import lifecycle
-from jobs.rounds.checks import check_address, check_cpus, check_writable, code_settings
+from jobs.rounds.checks import check_address, check_cpus, check_writable
 from jobs.rounds.lifecycle import Blueprint, Outcome
 from jobs.rounds.tracking import Tracker
 from jobs.rounds.workspace import InputError, Model, Round
@@ -29,9 +29,10 @@ from jobs.session.ray_session import ray_session
 from jobs.tools import import_labels as importing
 from jobs.tools.import_labels import Import
 from schemas import manifest, results
+from schemas.identity import Section
 from schemas.manifest import Manifest, Parent
 from schemas.places import DATA, Place
-from schemas.recipe import Recipe
+from schemas.recipe import EndpointSpec, Recipe
 from schemas.results import JudgeReport
 from schemas.rows import Opinion
 
@@ -58,6 +59,25 @@ class Benchmark:
     @property
     def name(self) -> str:
         return OWN if self.format is None else self.format.name
+
+
+class Asked(Section):
+    """How a judge that is not the round's is asked."""
+
+    model: str
+    specification: str | None
+    trust_remote_code: bool = False
+
+
+class Settings(Section):
+    """What the report depends on, beside the judge and the files."""
+
+    seed: int
+    format: str
+    num_resamples: int
+    tags: list[str]
+    judge: EndpointSpec | Asked | None
+    plugin: str | None = None  # package.module:NAME of the format, where it is no shipped one
 
 
 def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
@@ -163,13 +183,14 @@ def _blueprint(benchmark: Benchmark, judge: Model, at: Round, out: Path) -> Blue
         sources = [Parent("labels", str(path), manifest.digest_file(path)) for path in files]
     else:
         sources = list(importing.blueprint_of(_import(benchmark), out / _LABELS).parents)
-    settings = {
-        "seed": at.recipe.seed,
-        **({"format": OWN} if benchmark.format is None else benchmark.format.settings()),
-        "num_resamples": at.recipe.evaluate.num_resamples,
-        "tags": list(benchmark.tags),
-        "judge": _asked(benchmark, at),
-    }
+    settings = Settings(
+        seed=at.recipe.seed,
+        format=benchmark.name,
+        plugin=None if benchmark.format is None else benchmark.format.plugin,
+        num_resamples=at.recipe.evaluate.num_resamples,
+        tags=list(benchmark.tags),
+        judge=_asked(benchmark, at),
+    )
     parents = [judge.parent("judge"), *sources]
     return Blueprint(out, "agreement", settings, parents, "recipe or command line", "--out")
 
@@ -182,16 +203,18 @@ def _label_files(benchmark: Benchmark, out: Path) -> tuple[list[Place], int]:
     return label_files(str(out / _LABELS)), imported.counts["invalid"]
 
 
-def _asked(benchmark: Benchmark, at: Round) -> dict[str, Any] | None:
-    """How a judge that is not the round's is asked: a part of what the result depends on."""
+def _asked(benchmark: Benchmark, at: Round) -> EndpointSpec | Asked | None:
     if benchmark.judge is None:
         return None
     endpoint = at.recipe.evaluate.endpoint
     if benchmark.judge == ENDPOINT and endpoint is not None:
-        return endpoint.model_dump(exclude={"timeout_s", "num_retries", "concurrency"})
+        return endpoint
     spec = at.recipe.judge
-    trust = code_settings(spec) if benchmark.judge == spec.path else {}
-    return {"model": benchmark.judge, "specification": spec.specification, **trust}
+    return Asked(
+        model=benchmark.judge,
+        specification=spec.specification,
+        trust_remote_code=benchmark.judge == spec.path and spec.trust_remote_code,
+    )
 
 
 def _import(benchmark: Benchmark) -> Import:

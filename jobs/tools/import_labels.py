@@ -33,6 +33,7 @@ from jobs.rounds.lifecycle import Blueprint, Outcome
 from jobs.rounds.workspace import InputError
 from schemas import manifest
 from schemas.arrow import digest_rows, labels_to_table
+from schemas.identity import Section
 from schemas.manifest import Manifest, Parent
 from schemas.rows import Label, Media
 
@@ -41,6 +42,17 @@ _ROWS_AT_ONCE = 16  # of a Parquet file; rows hold media
 _CHARACTERS_AT_ONCE = 1 << 20
 _PART_ROWS, _PART_BYTES = 4096, 64 * 1024**2
 _DRY_ROWS = 20
+
+
+class Settings(Section):
+    """What imported labels depend on, beside their files."""
+
+    format: str
+    media: str | None
+    heldout_share: float
+    scale: tuple[float, float] | None
+    keep_going: bool
+    plugin: str | None = None  # package.module:NAME of the format, where it is no shipped one
 
 
 @dataclass(frozen=True)
@@ -62,15 +74,16 @@ class Import:
     scale: Scale | None = None
     keep_going: bool = False
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         """What the result depends on, the files apart."""
-        return {
-            **self.format.settings(),
-            "media": None if self.media is None else str(self.media),
-            "heldout_share": self.heldout_share,
-            "scale": None if self.scale is None else list(self.scale),
-            "keep_going": self.keep_going,
-        }
+        return Settings(
+            format=self.format.name,
+            plugin=self.format.plugin,
+            media=None if self.media is None else str(self.media),
+            heldout_share=self.heldout_share,
+            scale=self.scale,
+            keep_going=self.keep_going,
+        )
 
 
 def import_labels(request: Import, directory: Path) -> Manifest:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from actors.tally import TallyHandle
 from actors.trainers.engine import FitResult, fit
 from schemas.recipe import Training
 
@@ -141,9 +142,15 @@ def test_a_killed_worker_resumes_and_ends_with_the_same_weights(undisturbed, tmp
     assert undisturbed.seen == "3 6 9 12 "
     assert undisturbed.left == []  # the run left nothing but the model
 
-    marker = tmp_path / "died"
-    resumed, weights = run(tmp_path, LineTask(str(marker)), training(), checkpoint_every=3)
+    marker, tally = tmp_path / "died", TallyHandle()
+    resumed, weights = run(
+        tmp_path, LineTask(str(marker)), training(), checkpoint_every=3, tally=tally
+    )
     assert marker.exists()
+    _, events, told = tally.drain(60.0)
+    assert [event["event"] for event in events] == ["worker_lost", "training_resumed"]
+    assert events[1]["step"] in (3, 6)  # the report of the second may not have come through
+    assert (told.step, told.loss) == (12, points[-1]["loss"])
     assert resumed.points == points
     wanted = undisturbed.wanted
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)

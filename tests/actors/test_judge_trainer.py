@@ -11,7 +11,7 @@ from actors.judges import TransformersJudge
 from actors.trainers import zero
 from actors.trainers.batches import Batches, Shard
 from actors.trainers.judge import JudgeTask, LossWeights
-from actors.trainers.loop import Plan, Progress, train_steps
+from actors.trainers.loop import FitPlan, Progress, train_steps
 from factory.judging.specification import JudgeSpecification
 from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator
@@ -72,7 +72,7 @@ def train(
     learner = task.build(torch.device("cpu"), zero.DTYPES[training.precision])
     engine = zero.ZeroEngine(learner.module, training)
     batches = Batches(shards, task.shares, zero.micro_batch_size(training), seed=0)
-    plan = Plan(task, training, 0, checkpoint_every=99)
+    plan = FitPlan(task, training, 0, checkpoint_every=99)
     points = list(train_steps(engine, learner, batches, plan, Progress(), rank=0))
     assert all(point["loss_justification"] > 0 for point in points)
     engine.restore_full_weights(is_saver=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from actors.generators import load_generator
+from actors.generators import candidate_ids, load_generator
 from actors.judges import TransformersJudge
 from actors.refs import GeneratorRef, JudgeRef
 from actors.trainers.answers import AnswerDPO
@@ -19,8 +19,10 @@ from actors.trainers.judge import JudgeTask
 from actors.trust import UntrustedCodeError
 from factory.alignment.losses import Objective
 from factory.judging.specification import DEFAULT
+from schemas.identity import identity
 from schemas.recipe import Answering, GeneratorSpec, JudgeSpec
 from schemas.recipe_file import load
+from schemas.rows import Prompt
 
 RECIPE = load("jobs/recipes/laptop.yaml")
 JUDGE, PIPELINE = RECIPE.judge.path, RECIPE.generator.path
@@ -159,8 +161,10 @@ def test_a_checkpoint_that_needs_its_own_code_is_refused_by_the_name_of_the_knob
 
 def test_off_leaves_no_trace_in_ids_and_on_does() -> None:
     spec = RECIPE.generator
-    assert "trust_remote_code" not in spec.model_dump()
+    assert "trust_remote_code" not in identity(spec)
     on = spec.model_copy(update={"trust_remote_code": True})
-    assert on.model_dump()["trust_remote_code"] is True
+    assert identity(on)["trust_remote_code"] is True
+    prompt = Prompt.of("a cup")
+    assert candidate_ids("g@0", on, prompt, [1]) != candidate_ids("g@0", spec, prompt, [1])
     ref = JudgeRef.of(RECIPE.judge, JUDGE, "j@0")
     assert replace(ref, trust_remote_code=True) != ref

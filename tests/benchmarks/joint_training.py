@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import torch
 
 from actors.trainers.batches import Batches, Shard
-from actors.trainers.loop import Plan, Progress, train_steps
+from actors.trainers.loop import FitPlan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine
 from factory.statistics.intervals import clustered_bootstrap
 from jobs.datasets.files import read_columns
@@ -117,7 +117,7 @@ def _train(recipe: Recipe, labels: Path, directory: Path) -> None:
     section = recipe.train_judge
     learner = task.build(torch.device("cpu"), torch.float32)
     engine = ZeroEngine(learner.module, section)
-    plan = Plan(task, section, recipe.seed, checkpoint_every=section.num_steps)
+    plan = FitPlan(task, section, recipe.seed, checkpoint_every=section.num_steps)
     batches = Batches(shards, task.shares, section.batch_size, seed_of(recipe.seed, 0))
     for _ in train_steps(engine, learner, batches, plan, Progress(), rank=0):
         pass

@@ -164,6 +164,17 @@ def test_a_wrong_table_is_refused_by_name() -> None:
         arrow.check_schema(wrong, arrow.PROMPTS, "x.parquet")
 
 
+def test_rows_say_their_version_and_newer_ones_are_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "labels.parquet"
+    pq.write_table(arrow.labels_to_table([Label("l", PROMPT, "ann", MEDIA, points=3)]), file)
+    now = pq.read_schema(file)
+    assert arrow.version_of(now) == arrow.VERSION
+    arrow.check_schema(now.remove_metadata(), arrow.LABELS, "old.parquet")  # as older code wrote
+    newer = now.with_metadata({b"preference-factory.version": b"%d" % (arrow.VERSION + 1)})
+    with pytest.raises(arrow.SchemaError, match=r"new\.parquet: its rows are of version 2, and"):
+        arrow.check_schema(newer, arrow.LABELS, "new.parquet")
+
+
 def test_opinions_survive_arrow() -> None:
     opinion = Opinion(
         *("l", PROMPT.prompt_id, "image_generation", {"style": "plain"}, "judge@1", "tie", None),

@@ -115,7 +115,7 @@ def test_a_run_in_which_too_much_fails_stops_and_says_why(
     local_ray: None, small: Recipe, tmp_path: Path
 ) -> None:
     what = [Prompt.of(f"raise {n}") for n in range(200)]
-    with pytest.raises(TooManyFailuresError, match=r"rows failed in stage 'generate'.*planted"):
+    with pytest.raises(TooManyFailuresError, match=r"rows failed in step 'generate'.*planted"):
         run(what, tmp_path / "data" / "groups@1", small)
     done = parts.read_parts(tmp_path / "data" / "groups@1", "prompt_id")
     assert 0 < sum(len(part.ids) for part in done) < 200

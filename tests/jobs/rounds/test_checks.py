@@ -18,6 +18,7 @@ from jobs.stages.localise import STAGE as LOCALISE
 from jobs.stages.produce import STAGE as PRODUCE
 from jobs.stages.run import STAGES
 from jobs.stages.train_judge import STAGE as TRAIN_JUDGE
+from schemas.identity import identity
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
 
@@ -53,10 +54,10 @@ def test_off_changes_no_settings_and_on_is_in_those_of_each_stage_that_loads(
             },
         ),
     ):
-        assert "trust_remote_code" not in str(stage.settings(off))
+        assert "trust_remote_code" not in str(identity(stage.settings(off)))
         for key, at in wanted.items():
-            assert flatten(stage.settings(at))[key] == "true"
-    assert "trust_remote_code" not in str(public_settings(off.recipe))
+            assert flatten(identity(stage.settings(at)))[key] == "true"
+    assert flatten(public_settings(off.recipe))["judge.trust_remote_code"] == "false"
     assert flatten(public_settings(judge.recipe))["judge.trust_remote_code"] == "true"
 
 
@@ -76,11 +77,11 @@ def test_trust_in_one_checkpoint_is_none_in_another(tmp_path: Path) -> None:
     line = "localise={name: judge-north, labels: l, num_steps: 1, batch_size: 1, learning_rate: 1}"
     on = "judge.trust_remote_code=true"
     local = Round(recipe(tmp_path, line, on), 1)
-    assert LOCALISE.settings(local)["trust_remote_code"]
+    assert LOCALISE.settings(local).trust_remote_code
     for said in (False, True):
         more = [f"localise.parent={OTHER}", f"localise.trust_remote_code={str(said).lower()}"]
         settings = LOCALISE.settings(Round(recipe(tmp_path, line, on, *more), 1))
-        assert settings.get("trust_remote_code", False) is said
+        assert settings.trust_remote_code is said
 
 
 def test_a_plan_names_what_is_trusted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

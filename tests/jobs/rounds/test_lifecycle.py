@@ -10,13 +10,18 @@ from jobs.rounds import lifecycle
 from jobs.rounds.lifecycle import Blueprint, LostRaceError, Outcome
 from jobs.rounds.workspace import InputError
 from schemas import manifest
+from schemas.identity import Section
 from schemas.manifest import Parent
+
+
+class Settings(Section):
+    share: float
 
 
 @pytest.fixture
 def blueprint(tmp_path: Path) -> Blueprint:
     parents = (Parent("source", "train.json", "1111"),)
-    return Blueprint(tmp_path / "texts@1", "labels", {"share": 0.2}, parents)
+    return Blueprint(tmp_path / "texts@1", "labels", Settings(share=0.2), parents)
 
 
 def work(blueprint: Blueprint, text: str = "text") -> Outcome:
@@ -30,7 +35,7 @@ def fail(blueprint: Blueprint) -> Outcome:
 
 
 def other(blueprint: Blueprint) -> Blueprint:
-    return replace(blueprint, settings={"share": 0.5})
+    return replace(blueprint, settings=Settings(share=0.5))
 
 
 def test_what_is_made_is_found_again_and_no_other_work_is_taken_for_it(

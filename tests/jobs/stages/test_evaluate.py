@@ -270,7 +270,7 @@ def own(tmp_path, monkeypatch):
 def test_somebodys_own_reference_is_asked_last_and_loads_on_a_worker(own):
     at = own()
     assert STAGE.plan(at).rows == "1 held-out prompts x 2 x 1"
-    assert STAGE.settings(at)["evaluate"]["oracle"] == "someones_truth:Truth"
+    assert STAGE.settings(at).evaluate.oracle == "someones_truth:Truth"
     *_, last = _judges(at, reference_of(at.recipe.evaluate))
     assert (last.address, last.name) == ("truth@2", "truth")
     assert isinstance(pickle.loads(pickle.dumps(last)).load(), Truth)

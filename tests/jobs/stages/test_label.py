@@ -13,6 +13,7 @@ from jobs.pipelines.groups import Throughput
 from jobs.rounds.lifecycle import complete
 from jobs.rounds.workspace import InputError, Round
 from jobs.stages import label
+from jobs.stages.base import blueprint_of
 from jobs.stages.label import STAGE
 from schemas import manifest
 from schemas.arrow import LABELS, labels_from_table, labels_to_table
@@ -47,15 +48,15 @@ def make(at: Round) -> Manifest:
     """As `run_stage` does it, without a tracker."""
     directory = at.directory("labels")
     directory.mkdir(parents=True)
-    parents, settings = STAGE.parents(at), STAGE.settings(at)
+    blueprint = blueprint_of(STAGE, at)
     found = STAGE.make(at, directory, None)  # type: ignore[arg-type]
     made = Manifest(
         at.address("labels"),
         "labels",
-        manifest.fingerprint("labels", settings, parents),
+        blueprint.fingerprint,
         str(found.digest),
-        (*parents, *found.parents),
-        settings,
+        (*blueprint.parents, *found.parents),
+        blueprint.spelled,
         dict(found.counts),
         files=found.files,
     )
@@ -95,8 +96,7 @@ def test_what_comes_later_does_not_contradict_a_finished_round(rounds, tmp_path)
     made = make(rounds[0])
     put(tmp_path / "inbox" / "monday.parquet", "c")
     at = rounds[0]
-    again = manifest.fingerprint("labels", STAGE.settings(at), STAGE.parents(at))
-    assert again == made.fingerprint
+    assert blueprint_of(STAGE, at).differences(made) == []
 
 
 def test_an_inbox_that_cannot_be_used_is_named_before_work(rounds, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from jobs.pipelines.groups import pool_cpus, pool_gpus
 from jobs.rounds.workspace import Round
 from jobs.stages.produce import STAGE, _generators
+from schemas.identity import identity
 from schemas.recipe import RecipeError
 from schemas.recipe_file import load
 
@@ -29,7 +30,7 @@ def test_generators_beside_the_champion_are_parents_and_settings() -> None:
         ("generator", "generator@0"),
         ("other", "other@0"),
     ]
-    assert [one["name"] for one in STAGE.settings(at)["also"]] == ["other"]
+    assert [one["name"] for one in identity(STAGE.settings(at))["also"]] == ["other"]
     num = at.recipe.produce.num_candidates
     assert f"x {2 * num} candidates" in STAGE.plan(at).rows
     with pytest.raises(RecipeError, match="two generators are named 'generator'"):
@@ -52,6 +53,6 @@ def test_generators_beside_the_champion_are_parents_and_settings() -> None:
 def test_only_what_decides_the_duels_is_a_setting_of_groups(
     overrides: list[str], rank: dict[str, object]
 ) -> None:
-    settings = STAGE.settings(Round(load("jobs/recipes/laptop.yaml", overrides), 1))
+    settings = identity(STAGE.settings(Round(load("jobs/recipes/laptop.yaml", overrides), 1)))
     assert settings["rank"] == rank
     assert "max_batch" not in str(settings)
