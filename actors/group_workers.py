@@ -78,7 +78,8 @@ class Generate:
             seeds = candidate_seeds(group.prompt, name, self.seed, self.num_candidates)
             try:
                 with done.model(group.prompt.prompt_id, generator.name):
-                    candidates += generator.generate(group.prompt, seeds)
+                    drawn = generator.generate(group.prompt, seeds)
+                candidates += _one_a_seed(drawn, seeds)
             except Exception as error:
                 candidates += [
                     Candidate(
@@ -95,6 +96,19 @@ class Generate:
         why = next((one.error for one in candidates if one.error), "no candidates")
         done.fail(group.prompt.prompt_id, why)
         return replace(group, error=why, failed_stage="generate")
+
+
+def _one_a_seed(drawn: Sequence[Candidate], seeds: Sequence[int]) -> Sequence[Candidate]:
+    """What a generator has drawn, where it kept to its protocol: it may be anybody's code.
+
+    Raises:
+        ValueError: not one candidate for each seed, in order, or two of one id.
+    """
+    if [one.seed for one in drawn] != list(seeds):
+        raise ValueError("the generator did not give one candidate for each seed, in order")
+    if len({one.candidate_id for one in drawn}) != len(drawn):
+        raise ValueError("the generator gave two candidates of one id")
+    return drawn
 
 
 class Judging:

@@ -76,7 +76,7 @@ def opinion_of(
                 duels = tuple(sitting.duels([(0, 1), (1, 0)]))
             if with_scores or not is_pair:
                 scores = tuple(sitting.scores())
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # of anybody's code
         reason = f"{judge.name}: {type(error).__name__}: {error}"[:500]
     return Opinion(
         label_id=label.label_id,

@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 
 from actors.storage import local_model
 from factory.judging.criteria import CriteriaJudge
-from factory.plugins import make
+from factory.judging.signed import SignedJudge
+from factory.plugins import PluginError, make
 from factory.protocols import Generator, Judge
 from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
 
@@ -40,6 +41,29 @@ class GeneratorRef:
         from actors.generators import load_generator
 
         return load_generator(local_model(self.path), self.address, self.spec)
+
+
+@dataclass(frozen=True)
+class GeneratorPluginRef:
+    """What travels to a worker that is to load a generator of somebody's own: where its code is."""
+
+    plugin: str  # package.module:name of what makes it, of its address and its section
+    key: str  # of the recipe, that names it
+    address: str
+    spec: GeneratorSpec
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def load(self) -> Generator:
+        generator: Generator = make(self.plugin, self.key, Generator, self.address, self.spec)
+        if generator.name != self.address:
+            raise PluginError(
+                f"{self.key}: {self.plugin!r}: calls itself {generator.name!r}; its name is the "
+                f"first of its arguments, {self.address!r}"
+            )
+        return generator
 
 
 @dataclass(frozen=True)
@@ -151,6 +175,7 @@ class PluginRef:
     plugin: str  # package.module:name of what makes the judge, without arguments
     key: str  # of the recipe, or the argument, that names it
     address: str
+    is_renamed: bool = False  # signs by the address, whatever it calls itself
 
     @property
     def name(self) -> str:
@@ -158,4 +183,4 @@ class PluginRef:
 
     def load(self) -> Judge:
         judge: Judge = make(self.plugin, self.key, Judge)
-        return judge
+        return SignedJudge(judge, self.address) if self.is_renamed else judge

@@ -25,6 +25,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.watch import time_limit
+from factory.plugins import PluginError
 
 #: Rows of a step before its share of failures is looked at.
 MIN_ROWS = 32
@@ -39,8 +40,8 @@ _REPORT_S = 30.0  # for the message of a worker that is about to end itself
 
 
 class TooManyFailuresError(ValueError):
-    """More rows have failed than the recipe allows, or a model does not load; the message says how
-    many and why.
+    """More rows have failed than the recipe allows, or a model or a plug-in does not load; the
+    message says how many and why.
     """
 
 
@@ -175,6 +176,10 @@ class _Tally:
         if num >= MAX_HUNG_LOADS:
             self.stopped = f"{why}, {num} times; does the storage that it lies on answer?"
 
+    def stop(self, why: str) -> None:
+        """The run is to end: nothing that is left of it can come about."""
+        self.stopped = self.stopped or why
+
     def add(self, step: str, first: str, piece: StepTally) -> None:
         for record in (self.starts, self.now_at):
             record.pop((step, first), None)
@@ -308,8 +313,18 @@ class TallyHandle:
         why = ray.get(self.actor.begin_load.remote(step, model))
         if why is not None:
             raise TooManyFailuresError(why)
-        with time_limit(self.load_timeout_s, partial(self._load_hung, step, model)):
+        limit = time_limit(self.load_timeout_s, partial(self._load_hung, step, model))
+        with limit, self._telling():
             yield
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Let the driver say in one sentence that a plug-in cannot be loaded on this worker."""
+        try:
+            yield
+        except PluginError as error:
+            ray.get(self.actor.stop.remote(str(error)))
+            raise
 
     def _load_hung(self, step: str, model: str) -> None:
         said = self.actor.load_hung.remote(step, model, self.load_timeout_s)
@@ -330,7 +345,8 @@ class TallyHandle:
         first = rows[0]
         piece = Piece(step, first, self, orders)
         start = time.perf_counter()
-        yield piece
+        with self._telling():
+            yield piece
         done = piece.numbers
         done.num_rows = len(rows)
         done.busy_s = time.perf_counter() - start

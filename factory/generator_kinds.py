@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from schemas.places import Place
+from schemas.plugins import is_plugin
 from schemas.recipe import Align, GeneratorSpec
 from schemas.rows import UNDERSTANDING, Task
 
@@ -62,6 +63,12 @@ def check_alignable(path: str | Place, spec: GeneratorSpec, align: Align) -> Non
     Raises:
         ValueError: names the key of the recipe and says what to do.
     """
+    if is_plugin(spec.path):
+        raise ValueError(
+            f"generator.path: {spec.path!r} is code of your own: it draws, and has no weights here "
+            "that could be aligned; run the stages up to `curate` one by one, or give a diffusers "
+            "pipeline or a transformers model"
+        )
     kind = generator_kind(path, spec)
     directory = Path(path) if isinstance(path, str) else path
     if kind == "pipeline":

@@ -18,12 +18,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from factory.labels.registry import FORMATS
+from factory.labels.registry import FORMATS, OWN
 from jobs import cli
 from schemas.recipe import Recipe
-
-#: Label rows of ours; of them only those held out are measured.
-OWN = "labels"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = arguments.add_argument
     add(
         "--format",
-        choices=(OWN, *FORMATS),
         default=OWN,
         metavar="FORMAT",
-        help=f"{OWN} (label rows, the default), {', '.join(FORMATS)}",
+        help=f"{OWN} (label rows, of which those held out are measured; the default), "
+        f"{', '.join(FORMATS)}, or package.module:NAME of a format of your own",
     )
     add("--file", action="append", required=True, metavar="PATH", help="of it; one or several")
     add("--media", type=Path, metavar="DIRECTORY", help="where the media lie that rows name")

@@ -132,7 +132,8 @@ class GeneratorSpec(Section):
     """The generator before the first round: a diffusers pipeline, or a model that answers."""
 
     path: Annotated[str, PLACE] = Field(
-        description="local directory or hub name, of diffusers or of transformers"
+        description="local directory or hub name, of diffusers or of transformers, or "
+        "package.module:name of a generator of your own, which draws and cannot be aligned"
     )
     name: str = Field("generator", pattern=r"^[a-z0-9][a-z0-9-]*$")
     num_inference_steps: Positive = Field(20, description="denoising steps")
@@ -174,7 +175,9 @@ class JudgeSpec(Section):
 
 
 class HeldOutJudge(JudgeSpec):
-    """A judge that had no part in making the pairs: trained on other labels, or by others."""
+    """A judge that had no part in making the pairs: trained on other labels, or by others. Of one
+    of your own (package.module:name as `path`) nothing else but its name is looked at.
+    """
 
     name: str = Field("heldout-judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
 
@@ -507,6 +510,10 @@ class Objections(Section):
         description="package.module:function that makes a classifier of unsafe content; none: off",
     )
     max_p_unsafe: Share = Field(0.5, description="greatest probability of being unsafe")
+    plugins: list[Annotated[str, Field(pattern=PLUGIN)]] = Field(
+        default_factory=list,
+        description="package.module:name of objections of your own; see factory/filters/plugged_in",
+    )
 
 
 class AuditSample(Section):

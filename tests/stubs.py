@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from factory.media.pictures import decode, encode_png
+from schemas.recipe import GeneratorSpec
 from schemas.rows import Candidate, Duel, Media, Prompt, Score, content_id
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ class StubJudge:
         if self.seconds:
             time.sleep(self.seconds)
         return StubSitting(self, candidates)
+
+
+def stub_generator(name: str, settings: GeneratorSpec) -> StubGenerator:
+    """As a recipe names a generator: made of its name@version and its section."""
+    return StubGenerator(name)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from schemas.rows import Pair
+from schemas.rows import Pair, Verdict
 
 #: How the objection to media that shows nothing begins.
 BROKEN = "broken media:"
+#: How what an objection of somebody's own says begins where it could not look at the pair.
+FAILED = "failed objection:"
 
 
 class Objection(Protocol):
@@ -27,7 +29,7 @@ def judge_pair(pair: Pair, objections: Sequence[Objection]) -> Pair:
     """The pair with its verdict and every objection to it; an invalid pair stays as it is.
 
     Objections that do not need media are raised first, broken media among them; where it is found,
-    those that need media are skipped.
+    those that need media are skipped. A pair at which an objection has failed is invalid.
     """
     if pair.verdict == "invalid":
         return pair
@@ -39,4 +41,7 @@ def judge_pair(pair: Pair, objections: Sequence[Objection]) -> Pair:
             reason for one in objections if one.needs_media and (reason := one(pair)) is not None
         ]
     raised.sort(key=lambda reason: not reason.startswith(BROKEN))
-    return replace(pair, verdict="rejected" if raised else "kept", objections=tuple(raised))
+    verdict: Verdict = "rejected" if raised else "kept"
+    if any(reason.startswith(FAILED) for reason in raised):
+        verdict = "invalid"
+    return replace(pair, verdict=verdict, objections=tuple(raised))

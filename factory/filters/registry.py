@@ -8,6 +8,7 @@ from factory.filters.answers import SimilarAnswers
 from factory.filters.contamination import Contaminated
 from factory.filters.objection import Objection
 from factory.filters.pictures import BrokenMedia, LowEntropy, NearDuplicate
+from factory.filters.plugged_in import PluggedIn
 from factory.filters.safety import Unsafe, load_classifier
 from factory.filters.verdicts import (
     Abstain,
@@ -34,7 +35,7 @@ def objections_of(
         least_confidence: of the judge's duels, by task; looked at where `settings.abstain` is true.
 
     Raises:
-        PluginError: the safety classifier cannot be loaded.
+        PluginError: the safety classifier, or an objection of the user's own, cannot be loaded.
     """
     found: list[Objection] = [
         BrokenMedia(),
@@ -56,4 +57,5 @@ def objections_of(
     if settings.safety_classifier is not None:
         load_classifier(settings.safety_classifier)  # here, where the user still sees the error
         found.append(Unsafe(settings.safety_classifier, settings.max_p_unsafe))
+    found += [PluggedIn.of(name) for name in settings.plugins]
     return tuple(found)

@@ -204,7 +204,11 @@ def run_curation(
     recipe: Recipe,
     balance: Balance | None = None,
 ) -> Settled:
-    """Curate a data set of groups into `directory`, with the objections that need all of it."""
+    """Curate a data set of groups into `directory`, with the objections that need all of it.
+
+    Raises:
+        TooManyFailuresError: an objection of the user's own cannot be loaded on a worker.
+    """
     from actors.tally import Tallied, TallyHandle
     from jobs.session.progress import shown
 
@@ -218,8 +222,12 @@ def run_curation(
     rows = rows.map_batches(
         CurateTable(curator, tally), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
     )
-    with shown(directory.name, num_rows(files), tally, _CURATE):
-        write_parts(rows, directory, pa.schema([*PAIRS, *_SIGNATURE]), recipe, prefix)
+    try:
+        with shown(directory.name, num_rows(files), tally, _CURATE):
+            write_parts(rows, directory, pa.schema([*PAIRS, *_SIGNATURE]), recipe, prefix)
+    except Exception:
+        tally.check()  # a worker on which an objection cannot be loaded says so less clearly
+        raise
     draft = sorted(path.name for path in directory.glob(f"{prefix}-*.parquet"))
     raised = _gather(directory, draft, objections).objections()
     drafts = [directory / name for name in draft]

@@ -8,6 +8,7 @@ from factory.plugins import load
 from jobs.rounds.checks import check_model
 from jobs.rounds.workspace import InputError, Model, Round
 from schemas.plugins import is_plugin
+from schemas.recipe import GeneratorSpec
 
 #: Names the recipe's `evaluate.endpoint` where a judge is asked for.
 ENDPOINT = "endpoint"
@@ -71,7 +72,28 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
 
 
 def generator_ref(model: Model, at: Round) -> Any:
-    """A generator, to be loaded by a worker."""
-    from actors.refs import GeneratorRef
+    """A version of the recipe's generator, to be loaded by a worker."""
+    return _generator_ref(model, at.recipe.generator, "generator.path")
 
-    return GeneratorRef(model.path, model.address, at.recipe.generator)
+
+def beside(at: Round) -> dict[str, GeneratorSpec]:
+    """The generators that draw beside the champion, by the keys of the recipe that name them."""
+    return {f"produce.also.{n}.path": spec for n, spec in enumerate(at.recipe.produce.also)}
+
+
+def given(spec: GeneratorSpec) -> Model:
+    """A generator of the recipe as it was before the first round."""
+    return Model(spec.path, f"{spec.name}@0")
+
+
+def refs_beside(at: Round) -> list[Any]:
+    """The generators that draw beside the champion, to be loaded by a worker."""
+    return [_generator_ref(given(spec), spec, key) for key, spec in beside(at).items()]
+
+
+def _generator_ref(model: Model, spec: GeneratorSpec, key: str) -> Any:
+    from actors.refs import GeneratorPluginRef, GeneratorRef
+
+    if is_plugin(model.path):
+        return GeneratorPluginRef(model.path, key, model.address, spec)
+    return GeneratorRef(model.path, model.address, spec)

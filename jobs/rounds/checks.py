@@ -14,10 +14,12 @@ from actors import storage
 from actors.storage import place
 from factory.evaluation.reference import reference_of
 from factory.generator_kinds import MARKERS, generator_kind
+from factory.plugins import load
 from factory.prompts import PromptsFile
 from jobs.rounds.workspace import InputError
 from schemas.artifacts import ADDRESS
 from schemas.places import Place
+from schemas.plugins import is_plugin
 from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
 
 
@@ -25,8 +27,15 @@ def check_model(path: str, marker: str, key: str) -> None:
     """Refuse a model path that is neither a model directory nor plausibly a hub name.
 
     Raises:
-        InputError: a directory without `marker`, or a local-looking path that does not exist.
+        InputError: a directory without `marker`, a local-looking path that does not exist, or code
+            of the user's own where weights are needed.
     """
+    if is_plugin(path):
+        raise InputError(
+            f"{key}: {path!r} is code of your own, and weights are needed here. Code of your own "
+            "can judge as evaluate.heldout_judge.path or by --judge, and draw as generator.path or "
+            "produce.also"
+        )
     directory = place(path)
     if directory.is_dir():
         if not (directory / marker).is_file():
@@ -41,19 +50,23 @@ def check_model(path: str, marker: str, key: str) -> None:
         )
 
 
-def check_generator(spec: GeneratorSpec, recipe: Recipe) -> None:
+def check_generator(spec: GeneratorSpec, recipe: Recipe, key: str = "generator.path") -> None:
     """Refuse a generator path at which no generator of the recipe's kind can be.
 
     Raises:
         InputError: says what is there instead, and how to make it where the recipe's reference
             knows.
+        PluginError: code of the user's own that cannot be loaded.
     """
+    if is_plugin(spec.path):
+        load(spec.path, key)  # here, where the user still sees the error
+        return
     try:
         marker = MARKERS[generator_kind(place(spec.path), spec)]
     except ValueError as error:
         raise InputError(str(error)) from error
     try:
-        check_model(spec.path, marker, "generator.path")
+        check_model(spec.path, marker, key)
     except InputError as error:
         raise InputError(f"{error}{_hint('generator', spec.path, spec, recipe)}") from None
 

@@ -21,6 +21,7 @@ from factory.evaluation.comparison import Comparison, compare, grid, outputs
 from factory.evaluation.reference import REFERENCE_KEY, reference_of
 from factory.evaluation.shift import Outputs
 from factory.judging.specification import SpecificationError, find
+from factory.plugins import load
 from factory.prompts import PromptsFile
 from factory.protocols import ReferenceJudge
 from factory.statistics.intervals import Interval
@@ -37,12 +38,16 @@ from schemas import recipe as sections
 from schemas.identity import Section
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.recipe import EndpointSpec
+from schemas.plugins import is_plugin
+from schemas.recipe import EndpointSpec, HeldOutJudge
 from schemas.results import Decision, Evaluation
 from schemas.rows import Group
 
 if TYPE_CHECKING:
     from actors.refs import EndpointRef, JudgeRef, PluginRef
+
+#: Where a recipe names what judges beside the judge of the pairs.
+_HELDOUT_JUDGE = "evaluate.heldout_judge.path"
 
 
 class Settings(Section):
@@ -80,9 +85,7 @@ class Evaluate:
         if recipe.evaluate.endpoint is not None:
             _check_endpoint(recipe.evaluate.endpoint)
         if recipe.evaluate.heldout_judge is not None:
-            check_model(
-                recipe.evaluate.heldout_judge.path, "config.json", "evaluate.heldout_judge.path"
-            )
+            _check_heldout_judge(recipe.evaluate.heldout_judge)
         return Plan(
             f"{len(heldout)} held-out prompts x 2 x {recipe.evaluate.images_per_prompt}",
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
@@ -170,7 +173,10 @@ def _judges(
     if settings.heldout_judge is not None:
         one = settings.heldout_judge
         address = f"{one.name}@0"
-        judges.append(JudgeRef.of(one, one.path, address))
+        if is_plugin(one.path):
+            judges.append(PluginRef(one.path, _HELDOUT_JUDGE, address, is_renamed=True))
+        else:
+            judges.append(JudgeRef.of(one, one.path, address))
     if reference is not None:
         judges.append(PluginRef(settings.oracle, REFERENCE_KEY, reference.name))
     return judges
@@ -271,6 +277,19 @@ def _say(decision: Decision, evaluation: Evaluation) -> None:
         if not finding.is_passed:
             print(f"gate {finding.gate}: {finding.message}", flush=True)
     print(f"decision: {decision.decision} {decision.challenger}", flush=True)
+
+
+def _check_heldout_judge(spec: HeldOutJudge) -> None:
+    """It is a checkpoint, or code of the user's own. Raises InputError, PluginError."""
+    if not is_plugin(spec.path):
+        check_model(spec.path, "config.json", _HELDOUT_JUDGE)
+        return
+    load(spec.path, _HELDOUT_JUDGE)  # here, where the user still sees the error
+    if spec.specification is not None:
+        raise InputError(
+            f"evaluate.heldout_judge.specification: says how a checkpoint is asked, and "
+            f"{spec.path!r} is code of your own: leave it out"
+        )
 
 
 def _check_endpoint(spec: EndpointSpec) -> None:

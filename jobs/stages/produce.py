@@ -18,11 +18,11 @@ from factory.ranking import strategy_of
 from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
-from jobs.pipelines.models import generator_ref, judge_ref
+from jobs.pipelines.models import beside, generator_ref, given, judge_ref, refs_beside
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, prompts_file
 from jobs.rounds.lifecycle import remake
 from jobs.rounds.tracking import StageRun
-from jobs.rounds.workspace import Model, Round, champion
+from jobs.rounds.workspace import Round, champion
 from jobs.session.run_log import note
 from jobs.stages.base import Outcome, Plan, find_complete
 from schemas.arrow import GROUPS, groups_from_table
@@ -73,8 +73,8 @@ class Produce:
         recipe = at.recipe
         prompts = prompts_file(recipe.produce.prompts, "produce.prompts", recipe)
         check_generator(recipe.generator, recipe)
-        for one in recipe.produce.also:
-            check_generator(one, recipe)
+        for key, spec in beside(at).items():
+            check_generator(spec, recipe, key)
         num = recipe.produce.num_candidates * (1 + len(recipe.produce.also))
         return Plan(
             f"{len(prompts)} prompts x {num} candidates",
@@ -102,7 +102,7 @@ class Produce:
         return [
             Parent("prompts", prompts, digest_file(place(prompts))),
             champion(at).parent("generator"),
-            *(_given(one).parent("generator") for one in at.recipe.produce.also),
+            *(given(spec).parent("generator") for spec in at.recipe.produce.also),
             at.parent("judge"),
         ]
 
@@ -124,17 +124,9 @@ class Produce:
         return Outcome(settled.counts, speed.figures(), digest=settled.digest, files=settled.files)
 
 
-def _given(spec: GeneratorSpec) -> Model:
-    """A generator of the recipe as it was before the first round."""
-    return Model(spec.path, f"{spec.name}@0")
-
-
 def _generators(at: Round) -> list[Any]:
     """The champion, and those that draw beside it."""
-    from actors.refs import GeneratorRef
-
-    others = [GeneratorRef(one.path, _given(one).address, one) for one in at.recipe.produce.also]
-    return [generator_ref(champion(at), at), *others]
+    return [generator_ref(champion(at), at), *refs_beside(at)]
 
 
 def _judge(at: Round) -> Any:

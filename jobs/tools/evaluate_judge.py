@@ -16,7 +16,7 @@ from typing import Any
 from actors.storage import local_copy, local_path, place
 from factory.evaluation.judge_report import as_text, report
 from factory.judging.calibration import Calibration
-from factory.labels.registry import FORMATS, Format
+from factory.labels.registry import OWN, Format, format_named
 from jobs.datasets.labels import label_files
 from jobs.pipelines.models import ENDPOINT, named_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
@@ -58,7 +58,7 @@ class Benchmark:
 
     @property
     def name(self) -> str:
-        return "labels" if self.format is None else self.format.name
+        return OWN if self.format is None else self.format.name
 
 
 class Asked(Section):
@@ -77,6 +77,7 @@ class Settings(Section):
     num_resamples: int
     tags: list[str]
     judge: EndpointSpec | Asked | None
+    plugin: str | None = None  # package.module:NAME of the format, where it is no shipped one
 
 
 def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
@@ -185,6 +186,7 @@ def _blueprint(benchmark: Benchmark, judge: Model, at: Round, out: Path) -> Blue
     settings = Settings(
         seed=at.recipe.seed,
         format=benchmark.name,
+        plugin=None if benchmark.format is None else benchmark.format.plugin,
         num_resamples=at.recipe.evaluate.num_resamples,
         tags=list(benchmark.tags),
         judge=_asked(benchmark, at),
@@ -255,7 +257,7 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
     """
     at = Round(recipe, given.round)
     benchmark = Benchmark(
-        FORMATS.get(given.format),
+        None if given.format == OWN else format_named(given.format, "--format"),
         tuple(given.file),
         given.media,
         given.judge,
@@ -265,7 +267,7 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
         raise InputError(
             f"--out: give a local directory; the root of the recipe is none: {recipe.root}"
         )
-    out = given.out or Path(recipe.root, DATA, f"benchmark-{given.format}@{given.round}")
+    out = given.out or Path(recipe.root, DATA, f"benchmark-{benchmark.name}@{given.round}")
     if given.dry_run:
         print_plan(benchmark, at, out)
     else:

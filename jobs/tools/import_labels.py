@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from factory.labels.draft import Scale, finish
 from factory.labels.record import LabelError, Record
-from factory.labels.registry import FORMATS, Format
+from factory.labels.registry import FORMATS, Format, format_named
 from factory.labels.streams import StreamError, objects, together
 from jobs.datasets.files import row_batches, write_table
 from jobs.rounds import lifecycle
@@ -52,6 +52,7 @@ class Settings(Section):
     heldout_share: float
     scale: tuple[float, float] | None
     keep_going: bool
+    plugin: str | None = None  # package.module:NAME of the format, where it is no shipped one
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Import:
         """What the result depends on, the files apart."""
         return Settings(
             format=self.format.name,
+            plugin=self.format.plugin,
             media=None if self.media is None else str(self.media),
             heldout_share=self.heldout_share,
             scale=self.scale,
@@ -277,13 +279,16 @@ def _check_files(request: Import, directory: Path) -> None:
 
 
 FORMATS_IN_WORDS = "formats:\n" + "\n".join(
-    f"  {format.name}: {format.about}" for format in FORMATS.values()
+    (
+        *(f"  {format.name}: {format.about}" for format in FORMATS.values()),
+        "  package.module:NAME: a format of your own (factory/labels/registry.py)",
+    )
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("format", choices=FORMATS, metavar="FORMAT", help="one of those below")
+    parser.add_argument("format", metavar="FORMAT", help="one of those below")
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help=".parquet, .json, .jsonl or .csv"
     )
@@ -322,7 +327,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     """Import what the command line names, or say what would be."""
     request = Import(
-        FORMATS[given.format],
+        format_named(given.format, "FORMAT"),
         tuple(given.files),
         given.media,
         given.heldout_share,

@@ -26,6 +26,8 @@ class ByWidth:
     def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> "ByWidth":
         if prompt.text == "boom":
             raise ValueError("no such task")
+        if prompt.text == "bug":
+            raise KeyError("weights")
         self.sizes = [
             len(one.media.data) if one.media else len(one.answer or "") for one in candidates
         ]
@@ -83,6 +85,8 @@ def test_whatever_goes_wrong_is_written_into_the_row() -> None:
     )
     assert broken.error == "width@1: ValueError: no such task"
     assert meeting(broken) is None
+    bug = Label("k", Prompt.of("bug"), "ann", SMALL, LARGE, "tie")
+    assert opinion_of(ByWidth(), bug, with_scores=True).error == "width@1: KeyError: 'weights'"
     empty = Label("e", PROMPT, "ann", Media(b"", 0, 0), points=1)
     assert opinion_of(ByWidth(), empty, with_scores=False).scores[0].error == "empty"
 

@@ -23,8 +23,17 @@ def a_judge():
     return Judge()
 
 
+def a_failure():
+    raise KeyError("weights")
+
+
+def wants(something):
+    return Judge()
+
+
 a_number = 3
 """
+BROKEN = "import json\n\njson.loads('{')\n"
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +43,8 @@ def installed(tmp_path, monkeypatch):
     (tmp_path / "someones" / "__init__.py").write_text("")
     (tmp_path / "someones" / "judges.py").write_text(JUDGE)
     (tmp_path / "someones" / "lacking.py").write_text("import not_installed_here")
+    (tmp_path / "someones" / "broken.py").write_text(BROKEN)
+    (tmp_path / "someones" / "unfinished.py").write_text("def judge(:\n")
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -52,6 +63,8 @@ def test_a_class_or_a_function_makes_it(name):
         ("someones.lacking:Judge", "cannot be loaded: No module named 'not_installed_here'"),
         ("someones.judges:judge", "cannot be loaded: someones.judges has no 'judge'"),
         ("someones.judges:a_number", "cannot be called: 'a_number' is of type int"),
+        ("someones.broken:Judge", "cannot be loaded: JSONDecodeError: Expecting property name"),
+        ("someones.unfinished:Judge", "unfinished.py, line 1)"),
     ],
 )
 def test_a_name_that_leads_nowhere_is_told_with_its_key(name, fault):
@@ -59,6 +72,18 @@ def test_a_name_that_leads_nowhere_is_told_with_its_key(name, fault):
         load(name, KEY)
     assert str(told.value).startswith(f"{KEY}: ")
     assert fault in str(told.value)
+
+
+def test_a_maker_that_fails_is_told_with_its_line():
+    with pytest.raises(PluginError) as told:
+        make("someones.judges:a_failure", "--judge", Judge)
+    message = str(told.value)
+    assert message.startswith("--judge: 'someones.judges:a_failure': cannot be made of 0 argument")
+    assert "KeyError: 'weights'" in message
+    assert message.endswith("judges.py, line 14)")
+    with pytest.raises(PluginError, match=r"TypeError: wants\(\) missing 1 required") as told:
+        make("someones.judges:wants", "--judge", Judge)
+    assert "plugins.py" not in str(told.value)
 
 
 def test_what_lacks_something_of_its_protocol_is_told():

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from actors.refs import GeneratorPluginRef, PluginRef
 from actors.tally import TooManyFailuresError
 from factory.curation.survey import count_table
 from factory.ranking import Bracket
@@ -20,7 +21,7 @@ from jobs.pipelines.groups import Throughput, make_groups, run_pipeline
 from jobs.rounds.lifecycle import clear
 from jobs.session.run_log import run_log
 from schemas.arrow import GROUPS, groups_to_table
-from schemas.recipe import Recipe
+from schemas.recipe import GeneratorSpec, Recipe
 from schemas.recipe_file import load
 from schemas.rows import Candidate, Group, Media, Prompt, Score
 from tests.stubs import Listed, Ref, StubGenerator, StubJudge
@@ -182,6 +183,32 @@ def test_a_model_that_does_not_load_is_tried_again_and_then_ends_the_run(
     hung = [one for one in said if one["event"] == "load_hung"]
     assert [(one["in"], one["model"]) for one in hung] == [("judge", "stubjudge")] * min(hangs, 2)
     assert not [one for one in said if one["event"] == "worker_lost"]
+
+
+def test_code_of_ones_own_is_loaded_by_the_workers_and_goes_by_the_recipes_names(
+    small: Recipe, local_ray: None, tmp_path: Path
+) -> None:
+    name = "tests.stubs:stub_generator"
+    settings = GeneratorSpec(path=name, name="mine")
+    models = {
+        "generators": [GeneratorPluginRef(name, "generator.path", "mine@0", settings)],
+        "num_candidates": 3,
+        "strategy": Bracket(1),
+    }
+    judge = PluginRef("tests.stubs:StubJudge", "evaluate.heldout_judge.path", "other@0", True)
+    made = run_pipeline(Listed(prompts(num=2)), tmp_path / "made", small, judges=[judge], **models)
+    groups = read_groups(tmp_path / "made", made[1].files)
+    assert {one.generator for group in groups for one in group.candidates} == {"mine@0"}
+    assert {one.judge for group in groups for one in (*group.scores, *group.duels)} == {"other@0"}
+    assert [len(group.scores) for group in groups] == [3, 3]
+    assert all(group.duels for group in groups)
+    # On the machine of the driver it was there.
+    absent = PluginRef("not_on_this_worker:Judge", "evaluate.heldout_judge.path", "other@0", True)
+    with pytest.raises(TooManyFailuresError) as told:
+        run_pipeline(Listed(prompts(num=2)), tmp_path / "absent", small, judges=[absent], **models)
+    assert str(told.value).startswith(
+        "evaluate.heldout_judge.path: 'not_on_this_worker:Judge': cannot be loaded: No module named"
+    )
 
 
 def test_a_pool_grows_while_work_waits_for_it(

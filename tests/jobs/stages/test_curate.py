@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from actors.tally import TooManyFailuresError
 from factory.curation.curator import Curator
 from factory.filters import objections_of
 from factory.filters.across import Raised
+from factory.filters.plugged_in import PluggedIn
 from factory.human_audit.sheets import WORDS, SheetError
 from factory.ids import numbers_of
 from factory.ranking import Bracket
@@ -46,8 +48,8 @@ from jobs.stages.base import run_stage
 from jobs.stages.human_audit import STAGE as BY_PEOPLE
 from schemas import results
 from schemas.arrow import GROUPS, PAIRS, groups_to_table, pairs_from_table, pairs_to_table
+from schemas.manifest import FILE, to_bytes
 from schemas.manifest import read as read_manifest
-from schemas.manifest import to_bytes
 from schemas.recipe import AuditSample, HumanAudit, Objections
 from schemas.rows import Candidate, Duel, Group, Pair, Prompt, Score
 from tests.factory.some_pairs import GOOD, candidate, picture
@@ -124,6 +126,21 @@ def test_curation_says_how_far_it_is(tmp_path, recipe, monkeypatch, capsys):
     assert (invalid["row"], invalid["in"]) == (failed.prompt.prompt_id, "curate")
     assert "out of memory" in invalid["error"]
     assert "pairs@1: 15 of 15 rows" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_an_objection_that_a_worker_cannot_load_ends_curation_in_one_sentence(tmp_path, recipe):
+    groups = write_groups(tmp_path / "groups", GROUPS_OF_TEST, 5)
+    (directory := tmp_path / "pairs@1").mkdir()
+    absent = PluggedIn("not_on_this_worker:Objection", needs_media=False)
+    curator = replace(CURATOR, objections=(*CURATOR.objections, absent))
+    with pytest.raises(TooManyFailuresError) as told:
+        run_curation(groups, directory, curator, OBJECTIONS, recipe)
+    assert str(told.value).startswith(
+        "curate.objections.plugins: 'not_on_this_worker:Objection': cannot be loaded: No module"
+    )
+    assert not (directory / FILE).exists()
 
 
 @pytest.mark.slow
