@@ -8,7 +8,7 @@ are added to `human_audit.sheets`; the stage then asks to remove what was found 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from actors.storage import place
 from factory.human_audit.findings import Findings, find
@@ -22,6 +22,7 @@ from schemas import recipe as sections
 from schemas import results
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
+from schemas.recipe import Recipe
 from schemas.results import Estimate, HumanAudit
 
 _PEOPLE = "people"
@@ -38,6 +39,9 @@ class AuditByPeople:
 
     kind = "human_audit"
     resumes = False
+
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        return ()
 
     def plan(self, at: Round) -> Plan:
         sheets = at.recipe.human_audit.sheets

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from schemas.recipe import RecipeError
 from schemas.recipe_file import load
+from schemas.section import RecipeError
 
 LAPTOP = Path("jobs/recipes/laptop.yaml")
 
