@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-BENCHMARKS = $(filter-out chaos,$(patsubst %.py,%,$(notdir $(wildcard tests/benchmarks/[a-z]*.py))))
+BENCHMARKS = $(filter-out chaos mutants,$(patsubst %.py,%,$(notdir $(wildcard tests/benchmarks/[a-z]*.py))))
 
 # One thread per process: Ray runs several processes, and torch threads that compete for the same
 # cores are many times slower than one.
@@ -34,8 +34,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## the whole loop on the embedded sandbox, on a laptop
 	$(BIN)/python -m jobs.demo
 
+# Two processes, to each a file at a time: what is slow mostly waits for processes that start. Files
+# are given out in the order of tests/conftest.py, and what ARGS says of the same options counts.
 test: $(STAMP) ## the test suite (ARGS="-m 'not slow'" for the quick part)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) ## ruff, mypy --strict, import-linter; pip-audit where it is installed
 	$(BIN)/ruff check .

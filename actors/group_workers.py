@@ -1,6 +1,6 @@
-"""The stages of a Ray Data pipeline: callable classes from an Arrow table of groups to another.
+"""The steps of a Ray Data pipeline: callable classes from an Arrow table of groups to another.
 
-A stage holds its model and handles one group after the other. What goes wrong with a row is
+A step holds its model and handles one group after the other. What goes wrong with a row is
 written into the row (`error`), so that one bad row never takes its block along. Model libraries are
 loaded with a model, and not by who only refers to one.
 """
@@ -14,7 +14,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from actors.memory import halving, is_out_of_memory, reason
-from actors.refs import Model, ModelRef
+from actors.refs import Loaded, ModelRef
 from actors.tally import Piece, TallyHandle
 from factory.protocols import Generator, Judge, Sitting
 from factory.ranking import Strategy
@@ -29,8 +29,8 @@ def one_thread_per_worker() -> None:
         torch.set_num_threads(1)
 
 
-def _load(ref: ModelRef[Model], stage: str, tally: TallyHandle) -> Model:
-    with tally.loading(stage, ref.name):
+def _load(ref: ModelRef[Loaded], step: str, tally: TallyHandle) -> Loaded:
+    with tally.loading(step, ref.name):
         return ref.load()
 
 

@@ -12,16 +12,16 @@ from factory.plugins import make
 from factory.protocols import Generator, Judge
 from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
 
-Model = TypeVar("Model", covariant=True)
+Loaded = TypeVar("Loaded", covariant=True)
 
 
-class ModelRef(Protocol[Model]):
+class ModelRef(Protocol[Loaded]):
     """What travels to a worker that is to load a model. `name` is without version."""
 
     @property
     def name(self) -> str: ...
 
-    def load(self) -> Model: ...
+    def load(self) -> Loaded: ...
 
 
 @dataclass(frozen=True)

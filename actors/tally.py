@@ -1,4 +1,5 @@
-"""A tally of what the stages of one pipeline have done: rows, failures, and where the time went.
+"""A tally of what the steps of one pipeline have done: rows, failures, and where the time went;
+and of where a training is.
 
 One small actor counts for all workers of a run. It also decides what no worker can: when too many
 rows have failed to go on, and which row is the one that its worker dies of. A worker that is killed
@@ -25,12 +26,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.watch import time_limit
 
-#: Rows of a stage before its share of failures is looked at.
+#: Rows of a step before its share of failures is looked at.
 MIN_ROWS = 32
 #: Workers that die at one row, after one that died somewhere in its block, before it is given up.
 MAX_DEATHS = 2
 #: Times that a model may hang while it loads before the run ends.
 MAX_HUNG_LOADS = 2
+#: What the steps of a training are called in events.
+TRAIN = "train"
 _NUM_EXAMPLES = 5
 _REPORT_S = 30.0  # for the message of a worker that is about to end itself
 
@@ -46,8 +49,8 @@ class GivenUpError(ValueError):
 
 
 @dataclass
-class StageTally:
-    """What one stage has done.
+class StepTally:
+    """What one step has done.
 
     busy_s: working seconds, summed over its actors.
     model_s: those of them spent in the models themselves.
@@ -78,10 +81,29 @@ class StageTally:
         return most
 
 
+@dataclass(frozen=True)
+class TrainingTally:
+    """Where a training is, as its first worker tells it.
+
+    doing: what it does beside its steps: loads, prepares, writes; empty while it makes them.
+    step: optimiser steps done.
+    loss: the mean since the last point of the curves; None before the first step.
+    num_timed, seconds: steps of this worker after its first one, and what they took.
+    """
+
+    doing: str = ""
+    step: int = 0
+    loss: float | None = None
+    num_timed: int = 0
+    seconds: float = 0.0
+
+
 #: What became known of a row or a worker, for the run's log: plain values by name.
 Event = Mapping[str, Any]
-_Key = tuple[str, str]  # stage, first row of a block
-_Call = tuple[str, str, str]  # stage, row, model
+#: Numbers of the steps, events, and where the training is, if it is one.
+Drained = tuple[dict[str, StepTally], list[Event], TrainingTally | None]
+_Key = tuple[str, str]  # step, first row of a block
+_Call = tuple[str, str, str]  # step, row, model
 
 
 @dataclass(frozen=True)
@@ -101,20 +123,21 @@ class _Tally:
 
     def __init__(self, max_failed_share: float) -> None:
         self.max_failed_share = max_failed_share
-        self.stages: dict[str, StageTally] = {}
+        self.steps: dict[str, StepTally] = {}
+        self.training: TrainingTally | None = None
         self.stopped: str | None = None
         self.events: list[Event] = []
         self.starts: Counter[_Key] = Counter()
         self.now_at: dict[_Key, _Call] = {}
         self.deaths: Counter[_Call] = Counter()
         self.given_up: dict[_Call, str] = {}
-        self.hung_loads: Counter[tuple[str, str]] = Counter()  # by (stage, model)
+        self.hung_loads: Counter[tuple[str, str]] = Counter()  # by (step, model)
 
-    def begin(self, stage: str, rows: Sequence[str]) -> _Orders:
-        key = (stage, rows[0]) if rows else (stage, "")
+    def begin(self, step: str, rows: Sequence[str]) -> _Orders:
+        key = (step, rows[0]) if rows else (step, "")
         self.starts[key] += 1
         if self.starts[key] > 1:
-            self._note("worker_lost", stage, key[1], times=self.starts[key] - 1)
+            self._note("worker_lost", step, key[1], times=self.starts[key] - 1)
         call = self.now_at.pop(key, None)
         if call is not None:
             self.deaths[call] += 1
@@ -125,37 +148,37 @@ class _Tally:
         given_up = {
             (row, model): why
             for (at, row, model), why in self.given_up.items()
-            if at == stage and row in wanted
+            if at == step and row in wanted
         }
         return _Orders(given_up, self.starts[key] > 1)
 
-    def enter(self, stage: str, first: str, row: str | None, model: str) -> None:
+    def enter(self, step: str, first: str, row: str | None, model: str) -> None:
         """A worker is about to call a model; without a row, it has come back."""
         if row is None:
-            self.now_at.pop((stage, first), None)
+            self.now_at.pop((step, first), None)
         else:
-            self.now_at[stage, first] = (stage, row, model)
+            self.now_at[step, first] = (step, row, model)
 
-    def give_up(self, stage: str, row: str, model: str, why: str) -> None:
-        self.given_up[stage, row, model] = why
-        self._note("row_given_up", stage, row, model=model, error=why)
+    def give_up(self, step: str, row: str, model: str, why: str) -> None:
+        self.given_up[step, row, model] = why
+        self._note("row_given_up", step, row, model=model, error=why)
 
-    def begin_load(self, stage: str, model: str) -> str | None:
+    def begin_load(self, step: str, model: str) -> str | None:
         """Why a model is not to be loaded, where it hung before."""
-        return self.stopped if self.hung_loads[stage, model] >= MAX_HUNG_LOADS else None
+        return self.stopped if self.hung_loads[step, model] >= MAX_HUNG_LOADS else None
 
-    def load_hung(self, stage: str, model: str, limit_s: float) -> None:
-        self.hung_loads[stage, model] += 1
-        num = self.hung_loads[stage, model]
+    def load_hung(self, step: str, model: str, limit_s: float) -> None:
+        self.hung_loads[step, model] += 1
+        num = self.hung_loads[step, model]
         why = f"{model} was not loaded within produce.load_timeout_s: {limit_s:g} s"
-        self._note("load_hung", stage, None, model=model, error=why, times=num)
+        self._note("load_hung", step, None, model=model, error=why, times=num)
         if num >= MAX_HUNG_LOADS:
             self.stopped = f"{why}, {num} times; does the storage that it lies on answer?"
 
-    def add(self, stage: str, first: str, piece: StageTally) -> None:
+    def add(self, step: str, first: str, piece: StepTally) -> None:
         for record in (self.starts, self.now_at):
-            record.pop((stage, first), None)
-        at = self.stages.setdefault(stage, StageTally(began=piece.began))
+            record.pop((step, first), None)
+        at = self.steps.setdefault(step, StepTally(began=piece.began))
         at.num_rows += piece.num_rows
         at.num_failed += piece.num_failed
         at.busy_s += piece.busy_s
@@ -163,44 +186,58 @@ class _Tally:
         at.began = min(at.began, piece.began)
         at.ended = max(at.ended, piece.ended)
         for row, error in piece.examples:
-            self._note("row_invalid", stage, row, error=error)
+            self._note("row_invalid", step, row, error=error)
         at.examples = (at.examples + piece.examples)[:_NUM_EXAMPLES]
         for name, (began, ended) in piece.workers.items():
             at.workers[name] = (min(at.workers.get(name, (began, 0))[0], began), ended)
         if at.num_rows >= MIN_ROWS and at.num_failed > self.max_failed_share * at.num_rows:
             causes = "; ".join(f"row {row}: {error}" for row, error in at.examples[:3])
             self.stopped = (
-                f"{at.num_failed} of {at.num_rows} rows failed in stage {stage!r}, more than "
+                f"{at.num_failed} of {at.num_rows} rows failed in step {step!r}, more than "
                 f"produce.max_failed_share: {self.max_failed_share:g} allows. {causes}"
             )
 
-    def _note(self, event: str, stage: str, row: str | None, **more: object) -> None:
+    def begin_training(self) -> None:
+        """A first worker has come up; where there was one before, that one is lost."""
+        key = (TRAIN, "")
+        self.starts[key] += 1
+        if self.starts[key] > 1:
+            self._note("worker_lost", TRAIN, None, times=self.starts[key] - 1)
+
+    def tell(self, training: TrainingTally, event: str | None = None, **more: object) -> None:
+        """Where the training is, and what happened there."""
+        self.training = training
+        if event is not None:
+            self._note(event, TRAIN, None, step=training.step, **more)
+
+    def _note(self, event: str, where: str, row: str | None, **more: object) -> None:
         of = {} if row is None else {"row": row}
-        self.events.append({"event": event, "in": stage, **of, "time": time.time(), **more})
+        self.events.append({"event": event, "in": where, **of, "time": time.time(), **more})
 
-    def read(self) -> tuple[dict[str, StageTally], str | None]:
-        return self.stages, self.stopped
+    def read(self) -> tuple[dict[str, StepTally], str | None]:
+        return self.steps, self.stopped
 
-    def drain(self) -> tuple[dict[str, StageTally], list[Event]]:
+    def drain(self) -> Drained:
         """The numbers so far, without names of workers, and the events since the last call."""
         events, self.events = self.events, []
-        return {name: replace(one, workers={}) for name, one in self.stages.items()}, events
+        steps = {name: replace(one, workers={}) for name, one in self.steps.items()}
+        return steps, events, self.training
 
 
 class Piece:
-    """One block before a stage: its numbers, and the watch over its rows, where there is a tally
+    """One block before a step: its numbers, and the watch over its rows, where there is a tally
     to report to.
     """
 
     def __init__(
         self,
-        stage: str,
+        step: str,
         first: str = "",
         handle: TallyHandle | None = None,
         orders: _Orders | None = None,
     ) -> None:
-        self.numbers = StageTally(began=time.time())
-        self._stage = stage
+        self.numbers = StepTally(began=time.time())
+        self._step = step
         self._first = first
         self._handle = handle
         self._orders = orders or _Orders()
@@ -234,17 +271,17 @@ class Piece:
 
     def _enter(self, row: str | None, name: str) -> None:
         assert self._handle is not None
-        ray.get(self._handle.actor.enter.remote(self._stage, self._first, row, name))
+        ray.get(self._handle.actor.enter.remote(self._step, self._first, row, name))
 
     def _give_up(self, row: str, name: str) -> None:
         assert self._handle is not None
         why = f"no answer within produce.row_timeout_s: {self._handle.row_timeout_s:g} s"
-        said = self._handle.actor.give_up.remote(self._stage, row, name, why)
+        said = self._handle.actor.give_up.remote(self._step, row, name, why)
         ray.get(said, timeout=_REPORT_S)
 
 
 class TallyHandle:
-    """A handle that travels to the stages."""
+    """A handle that travels to the steps."""
 
     def __init__(
         self,
@@ -262,36 +299,36 @@ class TallyHandle:
         self.load_timeout_s = load_timeout_s
 
     @contextmanager
-    def loading(self, stage: str, model: str) -> Iterator[None]:
+    def loading(self, step: str, model: str) -> Iterator[None]:
         """Load a model, and end this worker where that does not come to an end.
 
         Raises:
             TooManyFailuresError: it hung before, more than once.
         """
-        why = ray.get(self.actor.begin_load.remote(stage, model))
+        why = ray.get(self.actor.begin_load.remote(step, model))
         if why is not None:
             raise TooManyFailuresError(why)
-        with time_limit(self.load_timeout_s, partial(self._load_hung, stage, model)):
+        with time_limit(self.load_timeout_s, partial(self._load_hung, step, model)):
             yield
 
-    def _load_hung(self, stage: str, model: str) -> None:
-        said = self.actor.load_hung.remote(stage, model, self.load_timeout_s)
+    def _load_hung(self, step: str, model: str) -> None:
+        said = self.actor.load_hung.remote(step, model, self.load_timeout_s)
         ray.get(said, timeout=_REPORT_S)
 
     @contextmanager
-    def busy(self, stage: str, rows: Sequence[str]) -> Iterator[Piece]:
+    def busy(self, step: str, rows: Sequence[str]) -> Iterator[Piece]:
         """Work on a block; the caller says which rows came to nothing.
 
         Args:
-            stage: its name.
+            step: its name.
             rows: ids of the block's rows.
         """
         if not rows:  # nothing to count, nor a name to count it by
-            yield Piece(stage)
+            yield Piece(step)
             return
-        orders: _Orders = ray.get(self.actor.begin.remote(stage, rows))
+        orders: _Orders = ray.get(self.actor.begin.remote(step, rows))
         first = rows[0]
-        piece = Piece(stage, first, self, orders)
+        piece = Piece(step, first, self, orders)
         start = time.perf_counter()
         yield piece
         done = piece.numbers
@@ -299,9 +336,9 @@ class TallyHandle:
         done.busy_s = time.perf_counter() - start
         done.ended = time.time()
         done.workers = {f"{_node()}:{os.getpid()}": (done.began, done.ended)}
-        self.actor.add.remote(stage, first, done)
+        self.actor.add.remote(step, first, done)
 
-    def read(self) -> dict[str, StageTally]:
+    def read(self) -> dict[str, StepTally]:
         return dict(ray.get(self.actor.read.remote())[0])
 
     def read_stopped(self) -> str | None:
@@ -319,25 +356,23 @@ class TallyHandle:
         if stopped is not None:
             raise TooManyFailuresError(stopped)
 
-    def drain(self, timeout_s: float) -> tuple[dict[str, StageTally], list[Event]]:
+    def drain(self, timeout_s: float) -> Drained:
         """The numbers so far, and what happened since the last call."""
-        found: tuple[dict[str, StageTally], list[Event]] = ray.get(
-            self.actor.drain.remote(), timeout=timeout_s
-        )
-        return found
+        drained: Drained = ray.get(self.actor.drain.remote(), timeout=timeout_s)
+        return drained
 
 
 @dataclass(frozen=True)
 class Tallied:
-    """A stage from one Arrow table to another that fails no row, counted by the ids in `key`."""
+    """A step from one Arrow table to another that fails no row, counted by the ids in `key`."""
 
     work: Callable[[pa.Table], pa.Table]
     tally: TallyHandle
-    stage: str
+    step: str
     key: str
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        with self.tally.busy(self.stage, table.column(self.key).to_pylist()):
+        with self.tally.busy(self.step, table.column(self.key).to_pylist()):
             return self.work(table)
 
 

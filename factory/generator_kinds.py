@@ -13,12 +13,12 @@ from schemas.recipe import Align, GeneratorSpec
 from schemas.rows import UNDERSTANDING, Task
 
 #: A diffusers pipeline that draws, or a transformers vision-language model that answers.
-Kind = Literal["pipeline", "answering"]
+GeneratorKind = Literal["pipeline", "answering"]
 
 #: The file by which each is known.
-MARKERS: dict[Kind, str] = {"pipeline": "model_index.json", "answering": "config.json"}
+MARKERS: dict[GeneratorKind, str] = {"pipeline": "model_index.json", "answering": "config.json"}
 #: The tasks whose candidates each makes.
-TASKS: dict[Kind, tuple[Task, ...]] = {
+TASKS: dict[GeneratorKind, tuple[Task, ...]] = {
     "pipeline": ("image_generation", "video_generation"),
     "answering": UNDERSTANDING,
 }
@@ -33,7 +33,7 @@ ALIGNABLE = (
 )
 
 
-def generator_kind(path: str | Place, spec: GeneratorSpec) -> Kind:
+def generator_kind(path: str | Place, spec: GeneratorSpec) -> GeneratorKind:
     """The kind of the model at `path`: the recipe's own, or a later version of it.
 
     Raises:

@@ -43,7 +43,7 @@ def to_text(number: int | np.uint64) -> str:
     return f"{int(number):016x}"
 
 
-def places(numbers: Ids, ordered: Ids) -> npt.NDArray[np.int64]:
+def positions(numbers: Ids, ordered: Ids) -> npt.NDArray[np.int64]:
     """Where each number stands in an ascending array, or -1 where it is not in it: [N]."""
     at = np.searchsorted(ordered, numbers)
     if not len(ordered):

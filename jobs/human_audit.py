@@ -1,4 +1,7 @@
-"""Read what people said of the audit sample. `jobs/stages/human_audit.py` does it."""
+"""Read what people said of the audit sample. `jobs/stages/human_audit.py` does it.
+
+A sheet that comes later is given to the same command: the answers that were read before stay.
+"""
 
 import sys
 from collections.abc import Sequence

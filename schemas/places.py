@@ -6,7 +6,7 @@
     ROOT/rollbacks/1-1.json    after round 1, the first time: who is champion from then on
     ROOT/_training/judge@1    checkpoints of a training run that is under way
 
-A local directory is a `pathlib.Path`; one in an object store is `actors.storage.S3Path`, which
+A local directory is a `pathlib.Path`; one in an object store is `actors.storage.ObjectPath`, which
 offers the same. Code that takes a `Place` runs on both and never asks which it has. Left out: what
 lies within the directory of an artifact, which is the matter of what makes it.
 """

@@ -523,7 +523,9 @@ class HumanAudit(Section):
     """What people said of the audit sample."""
 
     sheets: Annotated[list[str], PLACE] = Field(
-        default_factory=list, description="filled sheets, CSV or JSON Lines, one or more a person"
+        default_factory=list,
+        description="filled sheets, CSV or JSON Lines, one or more a person; of two answers of one "
+        "person to one pair, that of the later sheet counts",
     )
     num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
 

@@ -300,6 +300,7 @@ class HumanAudit:
     num_unclear: answers "cannot tell"; they are in no figure.
     estimates: precision, over all and by slice, agreements, and seconds for each answer if the
         sheets tell.
+    num_corrected: answers that a later sheet of the same person replaced by another one.
     """
 
     pairs: str
@@ -308,6 +309,7 @@ class HumanAudit:
     num_answered: int
     num_unclear: int
     estimates: tuple[Estimate, ...]
+    num_corrected: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""What every test shares: one thread per process, no network, the `gpu` marker, and one Ray.
+"""What every test shares: one thread per process, no network, the `gpu` marker, the order of the
+files, and one Ray.
 
 Collecting this file loads neither torch nor ray. Fixtures that start anything else that is heavy
 (an object store) live beside the tests that use them.
@@ -9,11 +10,12 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from tests.patience import patiently
+from jobs.session.ray_start import patiently
 
 # Set here, before any test module can import torch or ray; workers that Ray starts inherit it.
 os.environ.update(
@@ -28,6 +30,7 @@ os.environ.update(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    _put_slow_files_first(items)
     gpu_items = [item for item in items if item.get_closest_marker("gpu")]
     if not gpu_items:
         return  # torch takes seconds to import: ask it only when a test depends on the answer
@@ -39,6 +42,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+def _put_slow_files_first(items: list[pytest.Item]) -> None:
+    """By the share of their tests that is marked as slow: of two processes that take a file each in
+    turn, neither is to be left with a long one at the end.
+    """
+    every = Counter(item.path for item in items)
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path] / every[item.path])
+
+
 @pytest.fixture(autouse=True)
 def _one_torch_thread() -> None:
     """Undo a `torch.set_num_threads` of an earlier test; torch itself is never loaded here."""
@@ -48,7 +60,7 @@ def _one_torch_thread() -> None:
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """One Ray for all tests that ask for it: starting one takes most of ten seconds."""
+    """One Ray for all tests of a process that ask for it: a start takes most of ten seconds."""
     import ray
     import ray.data
 
@@ -61,7 +73,8 @@ def local_ray() -> Iterator[None]:
             log_to_driver=False,
             logging_level=logging.WARNING,
             _temp_dir=directory,
-        )
+        ),
+        num_tries=6,  # other tests may keep the machine busy
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 def test_nothing_is_lost_when_drivers_die_and_s3_breaks_connections() -> None:
     command = [sys.executable, "-m", "tests.benchmarks.chaos", "--faults", "2", "--rows", "8"]
     done = subprocess.run(
-        [*command, "--kinds", "driver killed", "S3 reset"],
+        [*command, "--turns", "1", "--kinds", "driver killed", "S3 reset"],
         capture_output=True,
         text=True,
         timeout=3600,

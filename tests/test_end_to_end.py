@@ -5,6 +5,7 @@ another is left alone. Both must end with the same artifacts, byte for byte wher
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -26,11 +27,15 @@ from schemas.artifacts import loop_kinds
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
 
+pytestmark = pytest.mark.slow
+
 LAPTOP = "jobs/recipes/laptop.yaml"
 MAKERS = {kind.name: kind.job for kind in loop_kinds()}
 TIMEOUT_S = 1800  # of a busy machine
 #: When to kill: the artifact that must have been started, and how much later, in seconds.
 KILLS = (("groups@1: started", 6.0), ("generator@1: started", 4.0))
+#: The killed run has as many generators as the recipe that is shipped; it must change nothing.
+SHIPPED_POOL = "produce.generators={size: 2, num_cpus: 1}"
 
 
 def shrink(directory: Path) -> list[str]:
@@ -52,6 +57,7 @@ def shrink(directory: Path) -> list[str]:
         f"evaluate.prompts={files['heldout']}",
         "produce.num_candidates=4",
         "produce.groups_per_block=4",
+        "produce.generators={size: 1, num_cpus: 1}",  # each loads its libraries anew
         "generator.num_inference_steps=4",
         "train_judge.num_steps=6",
         "train_judge.batch_size=8",
@@ -101,9 +107,9 @@ def wait_for(line: str, process: subprocess.Popen[bytes], log: Path) -> None:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Recipe, str]]:
     """An undisturbed run and one that was killed twice: the recipe of each and what it printed."""
     directory = tmp_path_factory.mktemp("runs")
-    overrides = shrink(directory)
     found = {}
-    for name in ("undisturbed", "killed"):
+    for name, more in (("undisturbed", []), ("killed", [SHIPPED_POOL])):
+        overrides = [*shrink(directory), *more]
         root, log = directory / name, directory / f"{name}.log"
         log.touch()
         for line, seconds in KILLS if name == "killed" else ():
@@ -147,6 +153,16 @@ def test_every_prompt_has_one_group_and_its_pairs_with_verdicts(
         assert all(score.error is None for score in group.scores)
     assert all(bool(pair.objections) == (pair.verdict != "kept") for pair in pairs)
     assert "rows/s; busy: generate" in undisturbed[1]
+
+
+def test_trainings_say_in_log_and_output_how_far_they_are(undisturbed: tuple[Round, str]) -> None:
+    at, text = undisturbed
+    (log,) = Path(at.recipe.root, "logs").glob("*.jsonl")
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    for made, num_steps in (("judge@1", 6), ("generator@1", 4)):
+        last = [e for e in events if (e["event"], e.get("stage")) == ("progress", made)][-1]
+        assert (last["step"], last["of"], last["left_s"]) == (num_steps, num_steps, 0)
+        assert f"{made}: step {num_steps} of {num_steps}, loss {last['loss']:.4g}" in text
 
 
 def test_models_load_with_no_code_of_ours(undisturbed: tuple[Round, str]) -> None:

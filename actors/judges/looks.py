@@ -25,7 +25,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Side:
+class SeenSide:
     """One candidate before a judge.
 
     look: index of its medium among the sitting's looks; None where it cannot be judged.
@@ -40,7 +40,7 @@ class Side:
 
 def look_at(
     prompt: Prompt, candidates: Sequence[Candidate], num_frames: int
-) -> tuple[list[Look], list[Side]]:
+) -> tuple[list[Look], list[SeenSide]]:
     """Decode what there is to see, each medium once."""
     is_video = prompt.task.startswith("video")
     looks: list[Look] = []
@@ -58,14 +58,14 @@ def look_at(
     shared = see(prompt.media, "the prompt") if prompt.task in UNDERSTANDING else None
     for one in candidates:
         if one.error is not None:
-            sides.append(Side(None, error=f"not generated: {one.error}"))
+            sides.append(SeenSide(None, error=f"not generated: {one.error}"))
         elif shared is None:
             look, error = see(one.media, "the candidate")
-            sides.append(Side(look, error=error))
+            sides.append(SeenSide(look, error=error))
         elif not (one.answer or "").strip():
-            sides.append(Side(None, error="no answer"))
+            sides.append(SeenSide(None, error="no answer"))
         else:
-            sides.append(Side(shared[0], one.answer, shared[1]))
+            sides.append(SeenSide(shared[0], one.answer, shared[1]))
     return looks, sides
 
 

@@ -25,7 +25,7 @@ from actors.answering import QuestionFormat, join, sampled_answers, with_answer
 from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, merge_adapters, save_adapters
 from actors.trainers.cache import Cache
-from actors.trainers.learning import Model
+from actors.trainers.learning import Forward
 from actors.trust import trusted
 from factory.alignment.losses import (
     Objective,
@@ -129,7 +129,7 @@ class AnswerDPOLearner:
     # ------------------------------------------------------------------------------------- rows
 
     @torch.no_grad()
-    def prepare(self, model: Model, rows: Iterable[Mapping[str, pa.Table]]) -> None:
+    def prepare(self, model: Forward, rows: Iterable[Mapping[str, pa.Table]]) -> None:
         for part in rows:
             table = part["pairs"].to_pylist()
             inputs, targets = self._tensors(table)
@@ -197,13 +197,13 @@ class AnswerDPOLearner:
     # ------------------------------------------------------------------------------------- loss
 
     def _log_probabilities(
-        self, model: Model, inputs: Mapping[str, Tensor], targets: Tensor
+        self, model: Forward, inputs: Mapping[str, Tensor], targets: Tensor
     ) -> Tensor:
         """Of each answer token, zero elsewhere: [2B, K]."""
         output = model(**inputs, logits_to_keep=targets.shape[1], use_cache=False)
         return answer_token_log_probabilities(output.logits, targets)
 
-    def loss(self, model: Model, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def loss(self, model: Forward, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The loss, and what to watch:
 
         accuracy, margin: of the implicit reward.

@@ -37,7 +37,7 @@ from actors.trainers.adapters import (
 )
 from actors.trainers.cache import Cache
 from actors.trainers.families import TARGETS, Family, family_of
-from actors.trainers.learning import Model
+from actors.trainers.learning import Forward
 from actors.trainers.noising import Noising, check_prediction, noising
 from actors.trust import trusted
 from factory.alignment.losses import Objective, diffusion_dpo, squared_error
@@ -194,7 +194,7 @@ class DiffusionDPOLearner:
 
     # ------------------------------------------------------------------------------------- loss
 
-    def loss(self, model: Model, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, model: Forward, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and what to watch:
 
         accuracy, margin: of the implicit reward.
@@ -213,7 +213,7 @@ class DiffusionDPOLearner:
         target = levels.target(latents, noise, level)
         timesteps = levels.timesteps[level].to(self.device)
 
-        def errors(one: Model) -> tuple[Tensor, Tensor]:
+        def errors(one: Forward) -> tuple[Tensor, Tensor]:
             predicted = self.family.predict(one, noisy, timesteps, condition)
             return predicted, squared_error(predicted, target)
 

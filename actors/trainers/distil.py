@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from actors.trainers.judge import Batch as Texts
 from actors.trainers.judge import JudgeLearner, JudgeTask
-from actors.trainers.learning import Model
+from actors.trainers.learning import Forward
 from factory.alignment.losses import expected_points, score_regression, soft_bradley_terry_with_ties
 from factory.judging import by_scores
 from factory.judging.by_scores import RaoKupper, met_with_scores
@@ -147,7 +147,7 @@ class DistilLearner:
             first_answer=candidate.answer,
         )
 
-    def loss(self, model: Model, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def loss(self, model: Forward, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The weighted sum, its two parts, and the share of the teacher's verdicts that the student
         gives too, ties left out.
         """

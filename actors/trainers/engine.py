@@ -33,10 +33,12 @@ import ray.train
 import ray.train.torch
 import torch
 
+from actors.tally import TallyHandle
 from actors.trainers.batches import Batches, Shard, in_order, split_batch
 from actors.trainers.learning import Prepares, TrainTask
-from actors.trainers.loop import Plan, Point, Progress, train_steps
+from actors.trainers.loop import FitPlan, Point, Progress, train_steps
 from actors.trainers.samples import Looks, Samples
+from actors.trainers.telling import Teller
 from actors.trainers.zero import DTYPES, ZeroEngine, micro_batch_size
 from schemas.identity import identity
 from schemas.recipe import Training
@@ -77,6 +79,7 @@ def fit(
     max_failures: int = 2,
     samples: Samples | None = None,
     kept_out: Mapping[str, ray.data.Dataset] | None = None,
+    tally: TallyHandle | None = None,
 ) -> FitResult:
     """Train `task` on the running Ray cluster and write the model to `output`.
 
@@ -96,6 +99,7 @@ def fit(
         max_failures: restarts before the run is given up.
         samples: what the policy draws or answers on the way; nothing where not given.
         kept_out: for early stopping, rows of the same names that are not learned from.
+        tally: told how far the training is; nobody where not given.
 
     Raises:
         ValueError: shares and data sets that do not fit together, or a batch that does not divide.
@@ -106,11 +110,11 @@ def fit(
     if (training.early_stopping is None) != (not kept_out):
         raise ValueError("early stopping and rows that are kept out for it go together")
     split_batch(micro_batch_size(training), task.shares)  # refuse what workers would refuse
-    plan = Plan(task, training, seed, checkpoint_every or math.ceil(training.num_steps / 4))
+    plan = FitPlan(task, training, seed, checkpoint_every or math.ceil(training.num_steps / 4))
     with _settings():
         result = ray.train.torch.TorchTrainer(
             _work,
-            train_loop_config={"plan": plan, "samples": samples},
+            train_loop_config={"plan": plan, "samples": samples, "tally": tally},
             datasets={
                 **datasets,
                 **{_KEPT_OUT + name: rows for name, rows in (kept_out or {}).items()},
@@ -190,25 +194,32 @@ def _data_config(num_workers: int) -> ray.train.DataConfig:
 
 def _work(config: dict[str, Any]) -> None:
     """The life of one worker."""
-    plan: Plan = config["plan"]
+    plan: FitPlan = config["plan"]
     samples: Samples | None = config["samples"]
+    is_first = ray.train.get_context().get_world_rank() == 0
+    teller = Teller(config["tally"] if is_first else None)
     logging.getLogger("ray.train").setLevel(logging.WARNING)  # else a line for each report
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        return _train(plan, Progress(), None, samples)
+        return _train(plan, Progress(), None, samples, teller)
     with checkpoint.as_directory() as directory:
         progress = Progress.read(Path(directory))
         if not progress.is_done:  # else the driver was killed before it took the model home
-            _train(plan, progress, Path(directory), samples)
+            _train(plan, progress, Path(directory), samples, teller)
 
 
 def _train(
-    plan: Plan, progress: Progress, checkpoint: Path | None, samples: Samples | None
+    plan: FitPlan,
+    progress: Progress,
+    checkpoint: Path | None,
+    samples: Samples | None,
+    teller: Teller,
 ) -> None:
     task, training, rank = plan.task, plan.training, ray.train.get_context().get_world_rank()
     device = ray.train.torch.get_device()
     if device.type == "cpu":
         torch.set_num_threads(max(1, int(training.cpus_per_worker)))
+    teller.doing("loading the model and its rows")
     with ThreadPoolExecutor(1) as pool:  # rows come from other processes while weights load
         shards = pool.submit(_read_shards, plan)
         kept_out = pool.submit(_read_kept_out, plan)
@@ -220,16 +231,19 @@ def _train(
         if training.early_stopping is not None:
             looks = Batches(kept_out.result(), task.shares, size, plan.seed).one_epoch()
     if isinstance(learner, Prepares):
+        teller.doing("asking the untouched model about every row")
         rows = (in_order(one.result(), size) for one in (shards, kept_out))
         learner.prepare(engine.model, chain.from_iterable(rows))
     viewer = None
     if samples is not None and (rank == 0 or training.zero_stage == 3):
+        teller.doing("asking the untouched model for samples")
         viewer = Looks(samples, learner, is_writer=rank == 0)
     if checkpoint is not None:
         engine.load(checkpoint)
     looked = progress.step
+    teller.begin(progress.step)
     # Ray waits until every worker has reported, so every worker makes the same reports.
-    for point in train_steps(engine, learner, batches, plan, progress, rank, looks):
+    for point in train_steps(engine, learner, batches, plan, progress, rank, looks, teller):
         with tempfile.TemporaryDirectory() as directory:
             if plan.is_checkpoint(progress.step):
                 engine.save(Path(directory))  # each worker writes its part
@@ -241,6 +255,7 @@ def _train(
         if viewer is not None:
             viewer.look(looked, progress.step)
             looked = progress.step
+    teller.doing("writing the model")
     engine.restore_full_weights(is_saver=rank == 0)
     with tempfile.TemporaryDirectory() as directory:
         if rank == 0:
@@ -250,12 +265,12 @@ def _train(
         ray.train.report({}, ray.train.Checkpoint(directory) if rank == 0 else None)
 
 
-def _read_kept_out(plan: Plan) -> dict[str, Shard]:
+def _read_kept_out(plan: FitPlan) -> dict[str, Shard]:
     """This worker's rows that are not learned from; none without early stopping."""
     return {} if plan.training.early_stopping is None else _read_shards(plan, _KEPT_OUT)
 
 
-def _read_shards(plan: Plan, prefix: str = "") -> dict[str, Shard]:
+def _read_shards(plan: FitPlan, prefix: str = "") -> dict[str, Shard]:
     """This worker's rows, of the data sets whose names have this prefix."""
     return {
         name: Shard(

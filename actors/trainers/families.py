@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actors.trainers.learning import Model
+from actors.trainers.learning import Forward
 from factory.generator_kinds import ALIGNABLE
 
 #: The attention's projections, as diffusers calls them in all of these models.
@@ -57,7 +57,7 @@ class Family:
         raise NotImplementedError
 
     def predict(
-        self, model: Model, noisy: Tensor, timesteps: Tensor, condition: Mapping[str, Tensor]
+        self, model: Forward, noisy: Tensor, timesteps: Tensor, condition: Mapping[str, Tensor]
     ) -> Tensor:
         """The model's prediction, of the shape of `noisy`; here as most transformers are called."""
         predicted: Tensor = model(
@@ -116,7 +116,7 @@ class UNet(Family):
         return condition
 
     def predict(
-        self, model: Model, noisy: Tensor, timesteps: Tensor, condition: Mapping[str, Tensor]
+        self, model: Forward, noisy: Tensor, timesteps: Tensor, condition: Mapping[str, Tensor]
     ) -> Tensor:
         words = condition["encoder_hidden_states"]
         if type(self.module).__name__ == "UNetMotionModel":  # its caller repeats them a frame
@@ -174,7 +174,7 @@ class Flux(Family):
         return condition
 
     def predict(
-        self, model: Model, noisy: Tensor, timesteps: Tensor, condition: Mapping[str, Tensor]
+        self, model: Forward, noisy: Tensor, timesteps: Tensor, condition: Mapping[str, Tensor]
     ) -> Tensor:
         # The positions are the same for the whole batch.
         places = {name: condition[name][0] for name in ("txt_ids", "img_ids")}

@@ -30,7 +30,7 @@ from actors.judges.looks import Look, look_at
 from actors.judges.prompts import Medium, PromptFormat
 from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, merge_adapters
-from actors.trainers.learning import Model
+from actors.trainers.learning import Forward
 from actors.trust import trusted
 from factory.alignment.losses import (
     answer_cross_entropy,
@@ -354,7 +354,7 @@ class JudgeLearner:
 
     # ------------------------------------------------------------------------------------- loss
 
-    def loss(self, model: Model, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def loss(self, model: Forward, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The weighted sum, and what to watch: each part, and the share of deciding tokens that
         are right.
         """

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 #: The module as the loop hands it to `Learner.loss`: call it exactly as you would call the module.
 #: It is not the module itself, because gradients are reduced and sharded around the call.
-Model = Callable[..., Any]
+Forward = Callable[..., Any]
 
 
 class Learner(Protocol):
@@ -36,7 +36,7 @@ class Learner(Protocol):
         Called once for each micro-batch; what is worth keeping between epochs, the learner keeps.
         """
 
-    def loss(self, model: Model, batch: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def loss(self, model: Forward, batch: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The scalar loss of a micro-batch, with gradient, and scalars to plot, without.
 
         Draw random numbers from torch's global generators. The loop seeds them for each
@@ -56,7 +56,7 @@ class Learner(Protocol):
 class Prepares(Protocol):
     """A learner that wants to ask the untouched model something of every row."""
 
-    def prepare(self, model: Model, rows: Iterable[Mapping[str, pa.Table]]) -> None:
+    def prepare(self, model: Forward, rows: Iterable[Mapping[str, pa.Table]]) -> None:
         """Called once, with all rows of this worker in micro-batches of one data set each, before
         the first step. A run that goes on from a checkpoint calls it too, before the weights of the
         checkpoint are loaded: it sees the weights that `build` loaded.

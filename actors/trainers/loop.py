@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import torch
@@ -24,6 +25,9 @@ from actors.trainers.zero import ZeroEngine, learning_rate
 from schemas.recipe import Training
 from schemas.rows import seed_of
 
+if TYPE_CHECKING:
+    from actors.trainers.telling import Teller  # sends by Ray
+
 #: One point of the curves: "step" (optimiser steps done), "loss", "learning_rate", "grad_norm"
 #: (before clipping) and the learner's own scalars: means over the steps since the point before and
 #: over all workers.
@@ -33,7 +37,7 @@ _FILE = "progress.json"
 
 
 @dataclass(frozen=True)
-class Plan:
+class FitPlan:
     """What every worker is told."""
 
     task: TrainTask
@@ -90,15 +94,17 @@ def train_steps(
     engine: ZeroEngine,
     learner: Learner,
     batches: Batches,
-    plan: Plan,
+    plan: FitPlan,
     progress: Progress,
     rank: int,
     kept_out: Sequence[Mapping[str, pa.Table]] = (),
+    teller: Teller | None = None,
 ) -> Iterator[Point]:
     """Train from `progress.step` to the end; yields each new point, which is then in `progress`.
 
     The end is the last step, or with early stopping the look at which patience ends. Points of
-    looks have "validation_loss", the mean loss of a micro-batch of `kept_out`.
+    looks have "validation_loss", the mean loss of a micro-batch of `kept_out`. The teller hears of
+    each step.
 
     Raises:
         FloatingPointError: the loss or the gradient is not a finite number.
@@ -116,6 +122,8 @@ def train_steps(
             window.add({"loss": loss, **scalars})
         window.add({"grad_norm": engine.step(rate)})
         progress.step += 1
+        if teller is not None:
+            teller.step(progress.step, window.mean_loss)
         if plan.closes_window(progress.step):
             point = {"step": float(progress.step), **window.close(), "learning_rate": rate}
             if plan.is_look(progress.step):
@@ -123,6 +131,8 @@ def train_steps(
                 _note(engine, progress, point["validation_loss"])
             if not math.isfinite(point["loss"] + point["grad_norm"]):
                 raise FloatingPointError(f"training diverged: {point}")
+            if teller is not None:
+                teller.point(point, progress.num_worse)
             progress.points.append(point)
             progress.seconds += time.monotonic() - began
             yield point
@@ -175,6 +185,10 @@ class _Window:
             value = torch.as_tensor(value).detach().float()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
+
+    def mean_loss(self) -> float:
+        """Of this worker, so far; waits for the device."""
+        return float(self._sums["loss"] / self._counts["loss"])
 
     def close(self) -> Point:
         """The means over the window and over all workers, which must all have the same names."""

@@ -16,7 +16,7 @@ from typing import Literal
 from factory.statistics.intervals import Interval
 from factory.statistics.metrics import adjusted_p_values
 
-Kind = Literal[
+BiasKind = Literal[
     "position", "association", "edit", "twin", "neglect", "slice", "self-preference", "calibration"
 ]
 
@@ -54,7 +54,7 @@ class Figure:
     note: a remark in plain text.
     """
 
-    kind: Kind
+    kind: BiasKind
     name: str
     measure: str
     unit: str

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from factory.bias.figure import Figure, Kind
+from factory.bias.figure import BiasKind, Figure
 from factory.statistics.intervals import Interval
 
 
@@ -36,7 +36,7 @@ class BiasProfile:
     num_labels: int
     num_probes: int
 
-    def find(self, kind: Kind, name: str, measure: str) -> Figure | None:
+    def find(self, kind: BiasKind, name: str, measure: str) -> Figure | None:
         """One figure, or None where it was not measured."""
         wanted = (kind, name, measure)
         return next(

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from factory.filters.pictures import hash_of
 from factory.filters.text import text_hash, text_key
-from factory.ids import Ids, places, to_text
+from factory.ids import Ids, positions, to_text
 from factory.media.pictures import MediaError
 from factory.scratch import Scratch
 from schemas.rows import Candidate, Pair
@@ -91,7 +91,7 @@ def may_meet(chosen: Hashes, rejected: Hashes, bits: int) -> Indices:
         shared = np.unique(keys[1:][keys[1:] == keys[:-1]])
         del keys
         for at in _blocks(len(chosen)):
-            is_met[at] |= places(_key(chosen[at], rejected[at], number, bits + 1), shared) >= 0
+            is_met[at] |= positions(_key(chosen[at], rejected[at], number, bits + 1), shared) >= 0
     return np.flatnonzero(is_met)
 
 
@@ -233,7 +233,7 @@ class Raised:
 
     def about(self, ids: Ids) -> list[str | None]:
         """The objection to each of some pairs, None where there is none: [n]."""
-        return [None if at < 0 else self._text(at) for at in places(ids, self.ids).tolist()]
+        return [None if at < 0 else self._text(at) for at in positions(ids, self.ids).tolist()]
 
     def _text(self, at: int) -> str:
         code = int(self.codes[at])
@@ -297,7 +297,7 @@ class Signatures:
         raised = raised[np.argsort(ids[raised])]
         found = ids[raised]
         like = np.zeros(len(raised), dtype=np.uint64)
-        like[places(ids[copies], found)] = ids[twins]
+        like[positions(ids[copies], found)] = ids[twins]
         return Raised(found, codes[raised], like, texts)
 
     def _copies(self, ids: Ids) -> tuple[Indices, Indices]:

@@ -7,12 +7,11 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from actors.media_store import media_store
-from actors.storage import arrow_path, place
-from jobs.datasets.reading import data_files, num_rows
+from actors.storage import place
+from jobs.datasets.files import num_rows, read_columns, scan
+from jobs.datasets.reading import data_files
 from jobs.rounds.workspace import InputError, Round
 from schemas import manifest
 from schemas.arrow import (
@@ -52,23 +51,10 @@ def label_files_so_far(at: Round) -> list[Place]:
 
 def label_batches(files: Sequence[Place], split: Split | None = None) -> Iterator[pa.RecordBatch]:
     """Label rows in the order of their files, a few at a time."""
-    # By default pyarrow keeps all that it has read of a file until the last row of it.
-    options = ds.ParquetFragmentScanOptions(pre_buffer=False)
-    parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
-    sources = [arrow_path(path) for path in files]
-    scanner = ds.dataset(
-        [path for _, path in sources],
-        schema=LABELS,
-        format=parquet,
-        filesystem=sources[0][0] if sources else None,
-    ).scanner(
-        filter=None if split is None else ds.field("split") == split,
-        batch_size=_LABELS_AT_ONCE,
-        batch_readahead=1,
-        fragment_readahead=1,
-    )
     if not files:
         return
+    where = None if split is None else pc.field("split") == split
+    scanner = scan(files, where=where, schema=LABELS, batch_size=_LABELS_AT_ONCE)
     store = media_store(files[0].parent)  # data sets of one root share their objects
     for batch in scanner.to_batches():
         yield from store.bring_in(pa.Table.from_batches([batch])).to_batches()
@@ -84,6 +70,5 @@ def num_labels(files: Sequence[Place], split: Split | None = None) -> int:
     """How many labels of a split there are; the media stay where they are."""
     if split is None:
         return num_rows(files)
-    sources = [arrow_path(path) for path in files]
-    tables = (pq.read_table(path, columns=["split"], filesystem=fs) for fs, path in sources)
+    tables = (read_columns(path, ["split"]) for path in files)
     return sum(table.filter(pc.field("split") == split).num_rows for table in tables)

@@ -14,21 +14,21 @@ rows: see docs/decisions/0012.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from actors.storage import arrow_path, explained
-from factory.ids import Ids, numbers_of, places, to_numbers, to_text
+from actors.storage import explained
+from factory.ids import Ids, numbers_of, positions, to_numbers, to_text
 from factory.scratch import Scratch
+from jobs.datasets.files import parquet, row_batches, write_file
 from schemas.arrow import SchemaError, add_up_rows, check_schema, digest_text
 from schemas.places import Place
 from schemas.recipe import Storage
@@ -38,36 +38,10 @@ _ROWS_AT_ONCE = 64
 _IDS_AT_ONCE = 8192
 #: Parts of at least this share of a file's size stay as they are.
 _LARGE_ENOUGH = 0.25
-#: Bytes of a table that is written as it is; smaller ones are first joined.
-_LARGE_CHUNK = 1024**2
-
-
-def writer_options(schema: pa.Schema) -> dict[str, Any]:
-    """How Parquet is written everywhere: zstd, but for media, which are compressed already.
-
-    Without dictionaries, since media never repeat and zstd finds what does, and without statistics,
-    which of media would be copies of their first bytes.
-    """
-    names = [name for field in schema for name in _leaves(field.name, field.type)]
-    text = [name for name in names if not name.endswith(".image.bytes")]
-    return {
-        "compression": {name: "ZSTD" if name in text else "NONE" for name in names},
-        "compression_level": dict.fromkeys(text, 1),
-        "use_dictionary": False,
-        "write_statistics": False,
-    }
-
-
-def _leaves(name: str, type_: pa.DataType) -> Iterator[str]:
-    """The columns of a Parquet file that a column of a table becomes."""
-    if pa.types.is_list(type_):
-        yield from _leaves(f"{name}.list.element", type_.value_type)
-    elif pa.types.is_struct(type_):
-        for field in type_:
-            yield from _leaves(f"{name}.{field.name}", field.type)
-    else:
-        yield name
-
+#: How the names begin of what runs write: parts, parts of rows made again, and settled files.
+_WRITTEN = ("part-", "retry-", "rows-")
+#: The columns of ids; each kind of row is known by the first that it has.
+_KEYS = ("pair_id", "label_id", "prompt_id")
 
 Count = Callable[[pa.Table], Mapping[str, int]]
 
@@ -104,12 +78,21 @@ def read_parts(directory: Place, key: str, prefix: str = "") -> list[Part]:
         key: the column of the rows' ids.
         prefix: of the parts' names.
     """
-    names = [one.name for one in directory.glob("*.parquet")]
-    wanted = sorted(one for one in names if one.startswith(prefix) and not one.startswith("_"))
+    names = [name for name in file_names(directory) if name.startswith(prefix)]
+    return _read_parts(directory, names, key)
+
+
+def file_names(directory: Place) -> list[str]:
+    """The Parquet files of a directory but its notes and inputs."""
+    names = (path.name for path in directory.glob("*.parquet"))
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def _read_parts(directory: Place, names: Sequence[str], key: str) -> list[Part]:
     with ThreadPoolExecutor(_THREADS) as pool:
         found: list[tuple[str, int]] = []
         scratch, bounds = Scratch(np.uint64), [0]
-        for part in pool.map(lambda name: _read_part(directory, name, key), wanted):
+        for part in pool.map(lambda name: _read_part(directory, name, key), names):
             if part is not None:
                 found.append((part.name, part.num_bytes))
                 scratch.add(part.ids)
@@ -122,16 +105,14 @@ def read_parts(directory: Place, key: str, prefix: str = "") -> list[Part]:
 
 
 def _read_part(directory: Place, name: str, key: str) -> Part | None:
-    filesystem, path = arrow_path(directory / name)
+    path = directory / name
     with explained(path):
         try:
-            with filesystem.open_input_file(path) as file:
-                parquet = pq.ParquetFile(file)
-                ids = [
-                    to_numbers(batch.column(0))
-                    for batch in parquet.iter_batches(_IDS_AT_ONCE, columns=[key])
-                ]
-                return Part(name, int(file.size()), _joined(ids))
+            with path.open("rb") as source:
+                num_bytes = source.seek(0, os.SEEK_END)
+                batches = parquet(source, path).iter_batches(_IDS_AT_ONCE, columns=[key])
+                ids = [to_numbers(batch.column(0)) for batch in batches]
+                return Part(name, num_bytes, _joined(ids))
         except (pa.ArrowInvalid, FileNotFoundError):  # torn, or cleared away by who completed it
             return None
 
@@ -171,9 +152,7 @@ def settle(
     import ray
 
     left_out = rows_left_out(parts, wanted)
-    jobs = [
-        _Job(*one, str(directory), schema, layout, count) for one in _plan(parts, left_out, layout)
-    ]
+    jobs = [_Job(*one, directory, schema, layout, count) for one in _plan(parts, left_out, layout)]
     task = ray.remote(num_cpus=1)(_settle)
     results = ray.get([task.remote(job) for job in jobs])
     counts: Counter[str] = Counter()
@@ -186,7 +165,7 @@ def settle(
     )
 
 
-def rows_left_out(parts: Sequence[Part], wanted: Iterable[str] | None) -> list[_Rows]:
+def rows_left_out(parts: Sequence[Part], wanted: Iterable[str] | None = None) -> list[_Rows]:
     """The rows to leave out of each part, in order: those of which an earlier row is a copy, and
     those that are not wanted. 8 bytes of each row are held at a time.
 
@@ -199,7 +178,7 @@ def rows_left_out(parts: Sequence[Part], wanted: Iterable[str] | None) -> list[_
     left = None
     if wanted is not None:
         left = np.unique(numbers_of(wanted))
-        missing = left[places(left, every) < 0]
+        missing = left[positions(left, every) < 0]
         if missing.size:
             examples = ", ".join(map(to_text, missing[:3]))
             raise IncompleteError(
@@ -212,8 +191,8 @@ def rows_left_out(parts: Sequence[Part], wanted: Iterable[str] | None) -> list[_
     for part in parts:
         is_out = np.zeros(len(part.ids), dtype=np.bool_)
         if left is not None:
-            is_out = places(part.ids, left) < 0
-        at = places(part.ids, again)
+            is_out = positions(part.ids, left) < 0
+        at = positions(part.ids, again)
         rows = np.flatnonzero(at >= 0)
         at = at[rows]
         is_first = np.zeros(len(rows), dtype=np.bool_)
@@ -222,6 +201,42 @@ def rows_left_out(parts: Sequence[Part], wanted: Iterable[str] | None) -> list[_
         is_taken[at] = True
         left_out.append(np.flatnonzero(is_out))
     return left_out
+
+
+def unfinished(directory: Place) -> list[tuple[Place, _Rows]]:
+    """The Parquet files of a directory without a manifest, each with the rows to pass over, so that
+    every row is read once; a file that holds no row of its own is left out.
+
+    A run that ended before its manifest leaves parts and the settled files that were made of them,
+    and two runs may both have made a row. As in `settle`, the first file that holds a row has it.
+    Only what runs write is looked at: in files of other names every row counts.
+
+    Raises:
+        ValueError: a row of a file that is named as runs name theirs has no id.
+    """
+    names = file_names(directory)
+    written = [name for name in names if name.startswith(_WRITTEN)]
+    key = _key(directory, written) if len(written) > 1 else None
+    found = _read_parts(directory, written, key) if key is not None else []
+    left_out = dict(zip((part.name for part in found), rows_left_out(found), strict=True))
+    gone = {part.name for part in found if len(left_out[part.name]) == len(part.ids)}
+    nothing = np.empty(0, np.int64)
+    return [(directory / name, left_out.get(name, nothing)) for name in names if name not in gone]
+
+
+def _key(directory: Place, names: Sequence[str]) -> str | None:
+    """The column by which the rows of some files are known; None where they are of no kind of ours,
+    or none of them can be opened.
+    """
+    for name in names:
+        try:
+            path = directory / name
+            with path.open("rb") as source:
+                columns = parquet(source, path).schema_arrow.names
+        except (pa.ArrowInvalid, FileNotFoundError):
+            continue
+        return next((one for one in _KEYS if one in columns), None)
+    return None
 
 
 _Rows = npt.NDArray[np.int64]
@@ -260,7 +275,7 @@ def _name(sources: Sequence[tuple[str, tuple[int, ...]]]) -> str:
 class _Job:
     sources: _Sources
     target: str | None
-    directory: str
+    directory: Place
     schema: pa.Schema
     layout: Storage
     count: Count | None
@@ -281,62 +296,18 @@ def _settle(job: _Job) -> tuple[int, Mapping[str, int]]:
         for _ in tables:
             pass
     else:
-        filesystem, path = arrow_path(f"{job.directory}/{job.target}")
-        write_file(tables, path, filesystem, job.schema, job.layout.row_group_bytes)
+        target = job.directory / job.target
+        write_file(target, tables, job.schema, job.layout.row_group_bytes)
     return total, counts
 
 
 def _rows(job: _Job) -> Iterator[pa.Table]:
     for name, left_out in job.sources:
-        filesystem, path = arrow_path(f"{job.directory}/{name}")
-        with filesystem.open_input_file(path) as file:
-            parquet = pq.ParquetFile(file)
-            check_schema(parquet.schema_arrow, job.schema, path)
-            is_kept = np.ones(parquet.metadata.num_rows, dtype=np.bool_)
-            is_kept[list(left_out)] = False
-            start = 0
-            for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=job.schema.names):
-                table = pa.Table.from_batches([batch]).select(job.schema.names).cast(job.schema)
-                if left_out:
-                    table = table.filter(pa.array(is_kept[start : start + table.num_rows]))
-                start += batch.num_rows
-                if table.num_rows:
-                    yield table
-
-
-def write_file(
-    tables: Iterator[pa.Table], path: str, filesystem: Any, schema: pa.Schema, row_group_bytes: int
-) -> None:
-    """Write one Parquet file with row groups of about so many bytes."""
-    with (
-        filesystem.open_output_stream(path, compression=None) as sink,
-        pq.ParquetWriter(sink, schema, **writer_options(schema)) as writer,
-    ):
-        held: list[pa.Table] = []
-        num_bytes = 0
-        for table in tables:
-            held.append(table)
-            num_bytes += _num_bytes(table)
-            if num_bytes >= row_group_bytes:
-                _write_group(writer, held, num_bytes)
-                held, num_bytes = [], 0
-        if held:
-            _write_group(writer, held, num_bytes)
-
-
-def _num_bytes(table: pa.Table) -> int:
-    """Bytes of a table, or of the little memory of which it is a part: to look which of it is its
-    own takes as long as to write it.
-    """
-    whole = table.get_total_buffer_size()
-    return int(whole if whole < _LARGE_CHUNK else table.nbytes)
-
-
-def _write_group(writer: pq.ParquetWriter, tables: list[pa.Table], num_bytes: int) -> None:
-    table = pa.concat_tables(tables)
-    if num_bytes < len(tables) * _LARGE_CHUNK:
-        table = table.combine_chunks()  # many small chunks are slow to write
-    writer.write_table(table, row_group_size=table.num_rows)
+        path = job.directory / name
+        with path.open("rb") as source:
+            check_schema(parquet(source, path).schema_arrow, job.schema, str(path))
+        for batch in row_batches(path, _ROWS_AT_ONCE, job.schema.names, left_out):
+            yield pa.Table.from_batches([batch]).select(job.schema.names).cast(job.schema)
 
 
 __all__ = ["IncompleteError", "Part", "SchemaError", "Settled", "read_parts", "settle"]

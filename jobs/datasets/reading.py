@@ -1,4 +1,8 @@
-"""How data sets are read."""
+"""How data sets are read: which of their files count, with Ray or without, and media brought in.
+
+A complete data set is what its manifest names. Where there is no manifest, all files are read and
+each row once (`parts.unfinished`).
+"""
 
 from __future__ import annotations
 
@@ -6,28 +10,38 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from actors.media_store import media_store
-from actors.storage import arrow_path
+from actors.storage import arrow_path, place
+from jobs.datasets.files import Indices, num_rows, parquet, read_columns, row_batches, without
+from jobs.datasets.parts import file_names, unfinished
 from schemas import manifest
 from schemas.arrow import GROUPS, check_schema, digest_rows, groups_from_table
 from schemas.places import Place
 from schemas.rows import Group
 
+_ROWS_AT_ONCE = 64
 _RAYS_BLOCKS = 200  # what it makes at least of what is not small
 
 
 def data_files(directory: Place) -> list[Place]:
-    """The Parquet files of a data set: those that its manifest names, or all where there is none;
-    never its notes and inputs.
+    """The Parquet files of a data set: those that its manifest names, or all where it names none;
+    never its notes and inputs. Where there is no manifest, no file all of whose rows are in others.
     """
-    made = manifest.read(directory)
-    if made is not None and made.files is not None:
-        return [directory / name for name in made.files]
-    return sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("_"))
+    return [path for path, _ in _sources(directory)]
+
+
+def _sources(directory: Place, files: Sequence[str] | None = None) -> list[tuple[Place, Indices]]:
+    """The files of a data set, each with the rows that are passed over, since another has them."""
+    if files is None:
+        made = manifest.read(directory)
+        if made is None:
+            return list(unfinished(directory))
+        files = made.files if made.files is not None else file_names(directory)
+    return [(directory / name, ()) for name in files]
 
 
 def read_files(files: Sequence[Place], num_blocks: int | None = None) -> Any:
@@ -50,16 +64,14 @@ def read_files(files: Sequence[Place], num_blocks: int | None = None) -> Any:
     )
 
 
-def num_rows(files: Sequence[Place]) -> int:
-    """Rows of Parquet files, by their footers."""
-    sources = [arrow_path(path) for path in files]
-    return sum(pq.read_metadata(path, filesystem=fs).num_rows for fs, path in sources)
-
-
 def read_rows(files: Sequence[Place], num_blocks: int | None = None) -> Any:
     """Parquet files of one root as a Ray data set, media included."""
-    return read_files(files, num_blocks).map_batches(
-        media_store(files[0].parent).bring_in,
+    return _brought_in(read_files(files, num_blocks), files[0].parent)
+
+
+def _brought_in(rows: Any, directory: Place) -> Any:
+    return rows.map_batches(
+        media_store(directory).bring_in,
         batch_format="pyarrow",
         batch_size=None,
         zero_copy_batch=True,
@@ -68,27 +80,38 @@ def read_rows(files: Sequence[Place], num_blocks: int | None = None) -> Any:
 
 def read_dataset(directories: Sequence[Place], num_blocks: int | None = None) -> Any:
     """Data sets of one root as one Ray data set, media included."""
-    return read_rows([path for one in directories for path in data_files(one)], num_blocks)
+    sources = [source for directory in directories for source in _sources(directory)]
+    partly = [source for source in sources if len(source[1])]
+    if not partly:
+        return read_rows([path for path, _ in sources], num_blocks)
+    rows = _read_partly(partly)
+    whole = [path for path, left_out in sources if not len(left_out)]
+    if whole:
+        rows = read_files(whole, num_blocks).union(rows)
+    return _brought_in(rows, partly[0][0].parent)
+
+
+def _read_partly(sources: Sequence[tuple[Place, Indices]]) -> Any:
+    """Files of which some rows are passed over, as a Ray data set: a task for each."""
+    import ray.data
+
+    items = [{"path": str(path), "left_out": [*map(int, left_out)]} for path, left_out in sources]
+    rows = ray.data.from_items(items, override_num_blocks=len(items))
+    return rows.map_batches(_rows_of, batch_size=1, batch_format="pyarrow")
+
+
+def _rows_of(sources: pa.Table) -> Iterator[pa.Table]:
+    for one in sources.to_pylist():
+        for batch in row_batches(place(one["path"]), _ROWS_AT_ONCE, left_out=one["left_out"]):
+            yield pa.Table.from_batches([batch])
 
 
 def small_blocks(files: Sequence[Place], most_rows: int) -> int | None:
     """How many blocks to read files in, so that none has many more rows than this: Ray chooses 200
     for sets of very different sizes, and workers hold a block. None where Ray's choice will do.
     """
-    num = 0
-    for path in files:
-        filesystem, name = arrow_path(path)
-        num += pq.read_metadata(name, filesystem=filesystem).num_rows
+    num = num_rows(files)
     return math.ceil(num / most_rows) if num > _RAYS_BLOCKS * most_rows else None
-
-
-def row_batches(
-    path: Place, batch_size: int, columns: Sequence[str] | None = None
-) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file, a few at a time, for files that need not fit in memory."""
-    with path.open("rb") as file:
-        # By default pyarrow keeps all that it has read of a file until the last row of it.
-        yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size, columns=columns)
 
 
 def read_table(directory: Place, schema: pa.Schema, files: Sequence[str] | None = None) -> pa.Table:
@@ -99,10 +122,12 @@ def read_table(directory: Place, schema: pa.Schema, files: Sequence[str] | None 
     """
     store = media_store(directory)
     tables = []
-    for path in _paths(directory, files):
-        filesystem, name = arrow_path(path)
-        check_schema(pq.read_schema(name, filesystem=filesystem), schema, str(path))
-        table = pq.read_table(name, filesystem=filesystem, schema=schema)
+    for path, left_out in _sources(directory, files):
+        with path.open("rb") as source:
+            check_schema(parquet(source, path).schema_arrow, schema, str(path))
+        table = read_columns(path, schema=schema)
+        if len(left_out):
+            table = pa.Table.from_batches(without(table.to_batches(), left_out), table.schema)
         tables.append(store.bring_in(table))
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
@@ -134,8 +159,8 @@ def stream(
         files: names of its files, where it is not complete yet.
     """
     store = media_store(directory)
-    for path in _paths(directory, files):
-        for batch in row_batches(path, batch_size, columns):
+    for path, left_out in _sources(directory, files):
+        for batch in row_batches(path, batch_size, columns, left_out):
             yield store.bring_in(pa.Table.from_batches([batch]))
 
 
@@ -158,14 +183,17 @@ def find_rows(
     """
     found = []
     values = pa.array(sorted(wanted), pa.string())
-    for path in _paths(directory, files):
+    for path, left_out in _sources(directory, files):
+        out, start = np.asarray(left_out, np.int64), 0
         with path.open("rb") as source:
-            file = pq.ParquetFile(source, pre_buffer=False)
+            file = parquet(source, path)
             for index in range(file.num_row_groups):
+                out_of_group, start = out - start, start + file.metadata.row_group(index).num_rows
                 column_of = file.read_row_group(index, columns=[column]).column(column)
                 rows = pc.is_in(column_of, values)
                 if pc.any(rows).as_py():
-                    for batch in file.iter_batches(256, row_groups=[index], columns=schema.names):
+                    batches = file.iter_batches(256, row_groups=[index], columns=schema.names)
+                    for batch in without(batches, out_of_group):
                         rows_of = batch.filter(pc.is_in(batch.column(column), values))
                         if len(rows_of):  # an empty batch of so many columns is not small
                             found.append(rows_of)
@@ -179,7 +207,3 @@ def find_rows(
 def digest_dataset(directory: Place) -> str:
     """Hash of a data set's rows."""
     return digest_rows(stream(directory, batch_size=64))
-
-
-def _paths(directory: Place, files: Sequence[str] | None) -> list[Place]:
-    return data_files(directory) if files is None else [directory / name for name in files]

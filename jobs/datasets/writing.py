@@ -1,4 +1,4 @@
-"""How data sets are written."""
+"""How data sets are written with Ray: as parts, and settled."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 from actors.media_store import media_store
 from actors.storage import arrow_path
 from jobs.datasets import parts
+from jobs.datasets.files import writer_options
 from jobs.datasets.parts import Settled
 from schemas.places import Place
 from schemas.recipe import Recipe
@@ -35,7 +36,7 @@ def write_parts(
         filename_provider=_PartNames(prefix),
         mode=ray.data.SaveMode.APPEND,
         ray_remote_args={"num_cpus": _THIN},
-        **parts.writer_options(schema),
+        **writer_options(schema),
     )
 
 

@@ -1,12 +1,14 @@
-"""The audit sample of a data set of pairs: drawn, written beside it, and read again with answers.
+"""The audit sample of a data set of pairs, drawn and written beside it, and the table of answers.
 
     pairs@N/_audit/sample.parquet   the drawn pairs, with their probabilities and sides as shown
     pairs@N/_audit/review.html      one page to look at them and answer, without outside resources
     pairs@N/_audit/sheet.csv        the same questions as an empty sheet
+    human_audit@N/answers-DIGEST.parquet   every answer that counts, whichever sheet it came in
 
-Page and sheet do not say which side the judge chose, and the sides' order is a function of the
-pair's id. The page keeps answers in the browser until they are saved as a sheet; its only script is
-its own, which its policy names by hash.
+Page and sheet do not say which side the judge chose. Which side is on the left is a function of
+the pair's id and the seed, and is kept in the sample, so that "left" means the same in page, sheet
+and findings. The page keeps every answer in the browser's own store, by sample and reviewer, until
+it is saved as a sheet; its only script is its own, which its policy names by hash.
 """
 
 from __future__ import annotations
@@ -15,32 +17,42 @@ import base64
 import csv
 import hashlib
 import io
+import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from actors.storage import arrow_path, remove, write_whole
+from actors.storage import remove, write_whole
 from factory.human_audit.findings import Sampled
 from factory.human_audit.sampling import doubts, draw, inclusion
-from factory.human_audit.sheets import COLUMNS
+from factory.human_audit.sheets import COLUMNS, WORDS, Answer
 from factory.ids import to_numbers, to_text
 from factory.scratch import Scratch
+from jobs.datasets.files import read_columns, write_table
 from jobs.datasets.reading import find_rows, stream
 from schemas.arrow import PAIRS, pairs_from_table, tags_from_rows
 from schemas.places import Place
 from schemas.recipe import AuditSample
-from schemas.rows import Pair, seed_of
+from schemas.rows import Pair, content_id, seed_of
 
 FOLDER = "_audit"
 SAMPLE, PAGE, SHEET = "sample.parquet", "review.html", "sheet.csv"
 _TEMPLATE = Path(__file__).with_name("audit_sample.html")
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _DOUBT = ("margin", "margin_sd", "p_chosen", "score_margin", "is_flipped")
+_ANSWERS = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("annotator", pa.string()),
+        ("answer", pa.string()),  # in the words of a sheet
+        ("seconds", pa.float64()),  # null where the look was not measured
+    ]
+)
 #: What the sample holds of each pair, beside the pair.
 _DRAWN = [("slice", pa.string()), ("p_drawn", pa.float64()), ("is_chosen_first", pa.bool_())]
 
@@ -68,13 +80,12 @@ def write_sample(
     columns = ([found[one][0] for one in ids], [found[one][1] for one in ids], is_first)
     for (name, type_), values in zip(_DRAWN, columns, strict=True):
         table = table.append_column(name, pa.array(values, type_))
-    filesystem, name = arrow_path(folder / SAMPLE)
-    pq.write_table(table, name, filesystem=filesystem)
+    write_table(folder / SAMPLE, table)
     # Not by prompt: two pairs of one prompt should not be looked at in a row.
     shown = sorted(ids, key=lambda one: seed_of("audit order", seed, one))
     pairs = {pair.pair_id: pair for pair in pairs_from_table(table)}
     sides = dict(zip(ids, is_first, strict=True))
-    page = render([(pairs[one], sides[one]) for one in shown])
+    page = render([(pairs[one], sides[one]) for one in shown], directory.name)
     write_whole(folder / PAGE, page.encode())
     sheet = io.StringIO(newline="")
     rows = csv.writer(sheet)
@@ -119,13 +130,48 @@ def read_sample(directory: Place) -> list[Sampled]:
     if not path.is_file():
         return []
     names = ["pair_id", "prompt_id", "p_drawn", "slice", "is_chosen_first"]
-    filesystem, name = arrow_path(path)
-    table = pq.read_table(name, columns=names, filesystem=filesystem)
-    return [Sampled(**row) for row in table.to_pylist()]
+    return [Sampled(**row) for row in read_columns(path, names).to_pylist()]
 
 
-def render(pairs: list[tuple[Pair, bool]]) -> str:
-    """The page on which people look at pairs, each with whether the chosen side is shown first."""
+def write_answers(directory: Place, answers: Iterable[Answer]) -> tuple[str, str]:
+    """Write a table of answers; its name, and the digest of its rows that makes the name its own.
+
+    So a table never takes the place of another, and a manifest says which one counts.
+    """
+    rows = sorted(
+        (one.pair_id, one.annotator, one.word, None if math.isnan(one.seconds) else one.seconds)
+        for one in answers
+    )
+    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+    table = pa.Table.from_pylist(
+        [dict(zip(_ANSWERS.names, row, strict=True)) for row in rows], schema=_ANSWERS
+    )
+    file = f"answers-{digest}.parquet"
+    write_table(directory / file, table)
+    return file, digest
+
+
+def read_answers(path: Place) -> list[Answer]:
+    """The answers of a table that `write_answers` wrote."""
+    return [
+        Answer(
+            row["pair_id"],
+            row["annotator"],
+            WORDS[row["answer"]],
+            math.nan if row["seconds"] is None else row["seconds"],
+        )
+        for row in read_columns(path).to_pylist()
+    ]
+
+
+def render(pairs: list[tuple[Pair, bool]], address: str) -> str:
+    """The page on which people look at pairs.
+
+    Args:
+        pairs: in the order of the page, each with whether the chosen side is on the left.
+        address: of their data set. With a digest of pairs and sides it tells this page from others
+            in the browser's store.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from jobs.pages.pictures import show
@@ -150,4 +196,10 @@ def render(pairs: list[tuple[Pair, bool]]) -> str:
     script = _SCRIPT.search(_TEMPLATE.read_text(encoding="utf-8"))
     assert script is not None  # the template is ours
     digest = base64.b64encode(hashlib.sha256(script.group(1).encode()).digest()).decode()
-    return environment.get_template(_TEMPLATE.name).render(rows=rows, script_hash=digest)
+    return environment.get_template(_TEMPLATE.name).render(
+        rows=rows,
+        words=list(WORDS),
+        address=address,
+        digest=content_id("audit page", [(pair.pair_id, is_first) for pair, is_first in pairs]),
+        script_hash=digest,
+    )

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from actors.media_store import media_store
-from actors.storage import arrow_path, write_whole
+from actors.storage import write_whole
 from factory.curation.survey import reasons_of
+from jobs.datasets.files import scan
 from jobs.datasets.reading import data_files, stream
 from jobs.pages.pictures import ReportError, _size, _uri, show
 from jobs.pages.report import (
@@ -24,7 +25,7 @@ from jobs.pages.report import (
     Match,
     Picture,
     ReportData,
-    Side,
+    ShownSide,
     StageRow,
     render,
 )
@@ -162,18 +163,13 @@ def _grid(at: Round, evaluation: results.Evaluation | None) -> Grid | None:
 def _table(directory: Place, columns: list[str] | None = None, where: Any = None) -> Any:
     """The rows of a data set, or None where it holds no Parquet file."""
     import pyarrow as pa
-    import pyarrow.dataset as ds
 
-    files = [arrow_path(path) for path in data_files(directory)]
+    files = data_files(directory)
     if not files:
         return None
     try:
-        rows = ds.dataset([path for _, path in files], filesystem=files[0][0], format="parquet")
-        # By default 64 row groups may be read ahead, each of which the recipe lets be 32 MiB.
-        found = rows.to_table(
-            columns=columns, filter=where, batch_readahead=1, fragment_readahead=1
-        )
-        return media_store(directory).bring_in(found)
+        rows = scan(files, columns=columns, where=where).to_table()
+        return media_store(directory).bring_in(rows)
     except (OSError, pa.ArrowException) as error:
         raise ReportError(f"{directory}: cannot be read as Parquet: {error}") from None
 
@@ -292,7 +288,7 @@ def _example(pair: Pair, group: Group | None) -> Example:
     )
 
 
-def _side(candidate: Candidate, judge: str, group: Group | None) -> Side:
+def _side(candidate: Candidate, judge: str, group: Group | None) -> ShownSide:
     scores = group.scores if group is not None else ()
     score = next(
         (
@@ -302,7 +298,7 @@ def _side(candidate: Candidate, judge: str, group: Group | None) -> Side:
         ),
         None,
     )
-    return Side(
+    return ShownSide(
         candidate_id=candidate.candidate_id,
         picture=show(candidate.media),
         answer=candidate.answer,

@@ -57,7 +57,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Side:
+class ShownSide:
     """One candidate of a pair.
 
     candidate_id: its id.
@@ -103,8 +103,8 @@ class Example:
     pair_id: str
     prompt: str
     tags: tuple[tuple[str, str], ...]
-    chosen: Side
-    rejected: Side
+    chosen: ShownSide
+    rejected: ShownSide
     verdict: str
     objections: tuple[str, ...]
     margin: float | None

@@ -22,8 +22,9 @@ from factory.bias.probes import Probe, Prober, Twins, sample_prompts
 from factory.bias.profile import BiasProfile
 from factory.ranking import is_scored
 from factory.ranking.matchups import meeting
+from jobs.datasets.files import num_rows
 from jobs.datasets.labels import heldout_labels
-from jobs.datasets.reading import data_files, num_rows, stream
+from jobs.datasets.reading import data_files, stream
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import heldout_opinions
 from jobs.rounds.workspace import InputError, Round

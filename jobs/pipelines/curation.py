@@ -21,13 +21,13 @@ from factory.bias.observation import measure_candidate
 from factory.curation.curator import Curator
 from factory.curation.survey import Survey
 from factory.filters.across import Raised, Signatures, signature
-from factory.ids import Ids, places, to_numbers
+from factory.ids import Ids, positions, to_numbers
 from factory.scratch import Scratch
 from factory.statistics.intervals import Array
+from jobs.datasets.files import num_rows
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import (
     data_files,
-    num_rows,
     read_dataset,
     read_files,
     small_blocks,
@@ -103,7 +103,7 @@ class Amend:
     def __call__(self, table: pa.Table) -> pa.Table:
         ids = to_numbers(table.column("pair_id"))
         table = table.select(PAIRS.names)
-        at = places(ids, self.weighed)
+        at = positions(ids, self.weighed)
         more = [
             [one for one in found if one is not None]
             for found in zip(*(one.about(ids) for one in self.raised), strict=True)
@@ -163,7 +163,7 @@ class Balance:
         for batch in stream(directory, PAIRS.names, _GROUPS_AT_ONCE, files):
             kept = batch.filter(pc.equal(batch.column("verdict"), "kept"))
             ids = to_numbers(kept.column("pair_id"))
-            is_free = places(ids, raised.ids) < 0
+            is_free = positions(ids, raised.ids) < 0
             with tally.busy(_BALANCE, batch.column("pair_id").to_pylist()):
                 found.add(ids[is_free])
                 for pair in pairs_from_table(kept.filter(pa.array(is_free))):

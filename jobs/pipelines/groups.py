@@ -16,13 +16,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from actors.storage import arrow_path
-from factory.ids import numbers_of, places
+from factory.ids import numbers_of, positions
 from factory.prompts import Prompts
 from factory.ranking import Strategy
 from jobs.datasets import parts
+from jobs.datasets.files import write_table
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import read_files
 from jobs.datasets.writing import write_parts
@@ -42,8 +40,8 @@ class Throughput:
     num_rows: made by this run.
     seconds: of the run, from the first actor's start to the last row written.
     steady_s: from the first piece of work to the end of the last.
-    busy_s: working seconds of each stage, over all its actors.
-    bare_rate: rows per second that the models of each stage could do alone, if all its actors had
+    busy_s: working seconds of each step, over all its actors.
+    bare_rate: rows per second that the models of each step could do alone, if all its actors had
         nothing but model calls to make.
     """
 
@@ -55,12 +53,12 @@ class Throughput:
 
     @property
     def slowest(self) -> str | None:
-        """The stage whose models hold the others back."""
+        """The step whose models hold the others back."""
         return min(self.bare_rate, key=self.bare_rate.__getitem__, default=None)
 
     @property
     def speed_of_light(self) -> float:
-        """Rows per second achieved, as a share of what the slowest stage's bare models could do."""
+        """Rows per second achieved, as a share of what the slowest step's bare models could do."""
         if self.slowest is None or not self.steady_s:
             return math.nan
         return self.num_rows / self.steady_s / self.bare_rate[self.slowest]
@@ -68,7 +66,7 @@ class Throughput:
     def __str__(self) -> str:
         if not self.num_rows:
             return "no rows were left to make"
-        busy = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.busy_s.items())
+        busy = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.busy_s.items())
         rate = self.num_rows / self.seconds if self.seconds else 0.0
         text = f"{self.num_rows} rows in {self.seconds:.1f} s ({rate:.2f} rows/s; busy: {busy})"
         if self.slowest is not None:
@@ -85,8 +83,8 @@ class Throughput:
         return {
             "rows_per_s": self.num_rows / self.seconds,
             "speed_of_light": self.speed_of_light,
-            **{f"busy_{stage}_s": seconds for stage, seconds in self.busy_s.items()},
-            **{f"bare_{stage}_rows_per_s": rate for stage, rate in self.bare_rate.items()},
+            **{f"busy_{step}_s": seconds for step, seconds in self.busy_s.items()},
+            **{f"bare_{step}_rows_per_s": rate for step, rate in self.bare_rate.items()},
         }
 
 
@@ -120,7 +118,7 @@ def run_pipeline(
     """
     directory.mkdir(parents=True, exist_ok=True)
     done = parts.ids_of(parts.read_parts(directory, "prompt_id"))
-    is_left = places(numbers_of(prompts.ids()), done) < 0
+    is_left = positions(numbers_of(prompts.ids()), done) < 0
     num_left = int(is_left.sum())
     speed = Throughput()
     if num_left:
@@ -184,13 +182,13 @@ def make_groups(
                 recipe.seed if seed is None else seed,
                 tally,
             ),
-            **stage_wiring(settings.generators, settings.groups_per_block),
+            **step_wiring(settings.generators, settings.groups_per_block),
         )
         if judges:
             rows = rows.map_batches(
                 Judging,
                 fn_constructor_args=(judges, strategy, tally),
-                **stage_wiring(settings.judges, settings.groups_per_block),
+                **step_wiring(settings.judges, settings.groups_per_block),
             )
         with progress.shown(directory.name, num_groups, tally):
             write_parts(rows, directory, GROUPS, recipe, prefix)
@@ -208,11 +206,11 @@ def make_groups(
         seconds=time.monotonic() - began,
         steady_s=max((one.ended for one in tallied.values()), default=0.0)
         - min((one.began for one in tallied.values()), default=0.0),
-        busy_s={stage: one.busy_s for stage, one in tallied.items()},
+        busy_s={step: one.busy_s for step, one in tallied.items()},
         bare_rate={
             # Of a pool that grew, the actors that there were.
-            stage: one.num_rows * max(pools[stage].size, one.num_workers) / one.model_s
-            for stage, one in tallied.items()
+            step: one.num_rows * max(pools[step].size, one.num_workers) / one.model_s
+            for step, one in tallied.items()
             if one.model_s > 0
         },
     )
@@ -228,13 +226,12 @@ def _write_input(
         rows = list(islice(left, math.ceil(num_groups / num_files)))
         if rows:
             files.append(directory / f"{prefix}-{number:06d}.parquet")
-            filesystem, path = arrow_path(files[-1])
-            pq.write_table(groups_to_table(rows), path, filesystem=filesystem)
+            write_table(files[-1], groups_to_table(rows))
     return files
 
 
-def stage_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
-    """The arguments of `map_batches` for a stage of Arrow tables on a pool of actors."""
+def step_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
+    """The arguments of `map_batches` for a step of Arrow tables on a pool of actors."""
     import ray.data
 
     return {

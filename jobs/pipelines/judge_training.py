@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from actors.storage import arrow_path, local_model, place
+from actors.storage import local_model, place
 from factory.judging.calibration import Calibration
 from factory.judging.fitting import fit, part
 from factory.judging.specification import (
@@ -21,6 +20,7 @@ from factory.judging.specification import (
     JudgeSpecification,
     find,
 )
+from jobs.datasets.files import read_columns
 from jobs.rounds.workspace import InputError
 from schemas.places import Place
 from schemas.recipe import Calibrate, JudgeSpec, Recipe
@@ -64,7 +64,7 @@ def check_points(files: Sequence[Place], specification: JudgeSpecification) -> N
         InputError: names the file, the task and the points.
     """
     for path in files:
-        table = _columns(path, ["task", "points"])
+        table = read_columns(path, ["task", "points"])
         for task, group in _points(table).items():
             asked = specification.task(task)
             scale = asked.scale
@@ -119,8 +119,3 @@ def specification_of(judge: JudgeSpec) -> JudgeSpecification:
     if judge.specification is None and not (place(judge.path) / FILE).is_file():
         return DEFAULT
     return find(local_model(judge.path), judge.specification)
-
-
-def _columns(path: Place, columns: list[str]) -> pa.Table:
-    filesystem, name = arrow_path(path)
-    return pq.read_table(name, columns=columns, filesystem=filesystem)

@@ -9,13 +9,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from actors.media_store import media_store
-from actors.storage import arrow_path
+from jobs.datasets.files import num_rows, read_columns, write_table
 from jobs.datasets.labels import _LABELS_AT_ONCE, Split, num_labels
-from jobs.datasets.reading import num_rows, read_files
-from jobs.pipelines.groups import stage_wiring
+from jobs.datasets.reading import read_files
+from jobs.pipelines.groups import step_wiring
 from jobs.rounds.workspace import InputError, Round
 from schemas.arrow import (
     OPINIONS,
@@ -79,7 +77,7 @@ def judge_labels(
     rows = rows.map_batches(
         JudgeLabels,
         fn_constructor_args=(ref, tally, with_scores),
-        **stage_wiring(settings.judges, _LABELS_AT_ONCE),
+        **step_wiring(settings.judges, _LABELS_AT_ONCE),
     )
     found: list[Opinion] = []
     try:
@@ -95,8 +93,7 @@ def judge_labels(
 
 def write_opinions(path: Place, opinions: Sequence[Opinion]) -> None:
     """Write opinions, from which every figure can be measured again."""
-    filesystem, name = arrow_path(path)
-    pq.write_table(opinions_to_table(opinions), name, filesystem=filesystem, compression="zstd")
+    write_table(path, opinions_to_table(opinions))
 
 
 def read_opinions(path: Place) -> list[Opinion]:
@@ -108,7 +105,6 @@ def read_opinions(path: Place) -> list[Opinion]:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; `python -m jobs.train_judge` writes it")
-    filesystem, name = arrow_path(path)
-    table = pq.read_table(name, filesystem=filesystem)
+    table = read_columns(path)
     check_schema(table.schema, OPINIONS, str(path))
     return opinions_from_table(table)

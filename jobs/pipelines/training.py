@@ -29,12 +29,14 @@ def run_fit(
     directory: Place,
     samples: Any = None,
 ) -> list[dict[str, float]]:
-    """Train, write the model to `directory`, and return its curves.
+    """Train, write the model to `directory`, and return its curves; says meanwhile how far it is.
 
     The run's checkpoints lie in the root under a name of their own, so a killed job finds them.
     `samples` are `actors.trainers.samples.Samples`.
     """
+    from actors.tally import TallyHandle
     from actors.trainers.engine import fit
+    from jobs.session.progress import training_shown
 
     kept_out: dict[str, Any] = {}
     if training.early_stopping is not None:
@@ -42,7 +44,11 @@ def run_fit(
         kept_out = {name: _split(rows, share, True) for name, rows in datasets.items()}
         datasets = {name: _split(rows, share, False) for name, rows in datasets.items()}
     filesystem, path = storage.arrow_path(at.root / TRAINING)
-    with storage.working_directory(directory) as output:
+    tally = TallyHandle()
+    with (
+        training_shown(at.address(kind), training, tally),
+        storage.working_directory(directory) as output,
+    ):
         result = fit(
             task,
             training,
@@ -50,10 +56,11 @@ def run_fit(
             output=output,
             run_name=at.address(kind),
             storage_path=path,
-            storage_filesystem=filesystem if storage.is_remote(directory) else None,
+            storage_filesystem=filesystem,
             seed=at.recipe.seed,
             samples=samples,
             kept_out=kept_out,
+            tally=tally,
         )
     return result.points
 

@@ -31,7 +31,7 @@ def check_model(path: str, marker: str, key: str) -> None:
     if directory.is_dir():
         if not (directory / marker).is_file():
             raise InputError(f"{key}: {path} is a directory but no model: it has no {marker}")
-    elif storage.is_remote(path):
+    elif storage.is_address(path):
         raise InputError(f"{key}: no model at {path}: there is nothing under this address")
     elif path.count("/") != 1 or path.startswith((".", "/", "~")):
         raise InputError(f"{key}: no model at {path!r}: neither a directory nor a hub name")

@@ -306,14 +306,26 @@ def clear(directory: Place, files: Sequence[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def remake(made: Manifest, directory: Place, outcome: Outcome) -> Manifest:
-    """Put another content in the place of a complete artifact, whose manifest was `made`.
+def remake(
+    made: Manifest, directory: Place, outcome: Outcome, parents: Sequence[Parent] | None = None
+) -> Manifest:
+    """Put another content in the place of a complete artifact.
+
+    Args:
+        made: its manifest so far.
+        directory: of it.
+        outcome: the new content.
+        parents: all that it is made from now; None where that has not changed.
 
     Raises:
         LostRaceError: another driver has changed it in the meantime.
     """
+    changed = made
+    if parents is not None:
+        fingerprint = manifest.fingerprint(made.kind, made.settings, parents)
+        changed = replace(made, fingerprint=fingerprint, parents=tuple(parents))
     again = replace(
-        made,
+        changed,
         digest=outcome.digest or made.digest,
         counts=dict(outcome.counts),
         figures={**made.figures, **outcome.figures},
@@ -321,13 +333,14 @@ def remake(made: Manifest, directory: Place, outcome: Outcome) -> Manifest:
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         writer=_writer(),
     )
+    # Before the manifest: a driver that is killed between the two leaves a record to be made.
+    (directory / _FINISHED).unlink(missing_ok=True)
     try:
         storage.replace(
             directory / manifest.FILE, manifest.to_bytes(made), manifest.to_bytes(again)
         )
     except FileExistsError:
         raise lost_race(directory, made.address) from None
-    (directory / _FINISHED).unlink(missing_ok=True)
     if again.files is not None:
         clear(directory, again.files)
     return again

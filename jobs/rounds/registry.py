@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from actors.storage import is_remote
+from actors.storage import local_path
 from jobs.rounds.tracking import StageRun, Tracker, place_or_none
 from schemas import manifest as manifests
 from schemas.manifest import Manifest
@@ -94,7 +94,8 @@ class Registry:
         run: StageRun | None,
         max_copied_bytes: int,
     ) -> str:
-        is_small = not is_remote(directory) and _num_bytes(directory) <= max_copied_bytes
+        local = local_path(directory)
+        is_small = local is not None and _num_bytes(local) <= max_copied_bytes
         is_copied = run is not None and is_small
         source = directory.absolute().as_uri()
         if run is not None and is_copied:
@@ -151,6 +152,5 @@ class Registry:
         return None
 
 
-def _num_bytes(directory: Place) -> int:
-    local = Path(str(directory))
-    return sum(path.stat().st_size for path in local.rglob("*") if path.is_file())
+def _num_bytes(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from actors.storage import StorageError, is_remote, local_copy, place
+from actors.storage import StorageError, local_copy, local_path, place
 from jobs.rounds.lineage import directory_of
 from schemas import manifest as manifests
 from schemas.manifest import Manifest, Parent
@@ -46,7 +46,7 @@ def tracking_uri(recipe: Recipe) -> str:
     """Where a recipe is tracked: as it says, or a SQLite file in its root; in `runs/NAME` where
     the root is no local directory, since a database needs one.
     """
-    local = Path("runs", recipe.name) if is_remote(recipe.root) else Path(recipe.root)
+    local = local_path(recipe.root) or Path("runs", recipe.name)
     return recipe.tracking_uri or f"sqlite:///{local.absolute() / 'mlflow.db'}"
 
 

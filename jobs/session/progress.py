@@ -1,7 +1,9 @@
-"""How far a pipeline is: rows, rows a second, time left, share of invalid rows.
+"""How far a run is. A pipeline: rows, rows a second, time left, share of invalid rows. A training:
+steps, loss, time left.
 
 A thread asks the run's tally once a second and passes what it says to the run's log. On a terminal
-the figures move in one line; elsewhere a line is printed every half minute.
+the figures move in one line; elsewhere a line is printed every half minute, and where a training
+turns from one thing to the next.
 """
 
 from __future__ import annotations
@@ -9,13 +11,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from actors.tally import StageTally, TallyHandle
+from actors.tally import Event, StepTally, TallyHandle, TrainingTally
 from jobs.session.run_log import note
+from schemas.recipe import Training
 
 _POLL_S = 1.0
 _LINE_S = 30.0
@@ -27,7 +30,7 @@ class State:
     """Where a pipeline is.
 
     num_rows: written or about to be, of `total`.
-    num_invalid: rows that came to nothing, in any stage.
+    num_invalid: rows that came to nothing, in any step.
     seconds: since the first piece of work.
     """
 
@@ -37,16 +40,26 @@ class State:
     seconds: float = 0.0
 
     @classmethod
-    def of(cls, total: int, stages: Mapping[str, StageTally], now: float) -> State:
-        if not stages:
+    def of(cls, total: int, steps: Mapping[str, StepTally], now: float) -> State:
+        if not steps:
             return cls(total)
-        last = min(one.num_rows for one in stages.values())
+        last = min(one.num_rows for one in steps.values())
         return cls(
             total,
             min(last, total),
-            sum(one.num_failed for one in stages.values()),
-            max(now - min(one.began for one in stages.values()), 0.0),
+            sum(one.num_failed for one in steps.values()),
+            max(now - min(one.began for one in steps.values()), 0.0),
         )
+
+    @property
+    def turn(self) -> str:
+        """What it is at: nothing else than its rows."""
+        return ""
+
+    @property
+    def done(self) -> int:
+        """Of the total."""
+        return self.num_rows
 
     @property
     def rate(self) -> float:
@@ -76,6 +89,66 @@ class State:
         }
 
 
+@dataclass(frozen=True)
+class Steps:
+    """Where a training is.
+
+    total: its steps, if it does not stop early.
+    told: by its first worker.
+    """
+
+    total: int
+    told: TrainingTally
+
+    @property
+    def turn(self) -> str:
+        """What it is at: first steps, whose speed is not known, steps, or something else."""
+        return self.told.doing or ("first steps" if self.left_s is None else "steps")
+
+    @property
+    def done(self) -> int:
+        """Of the total."""
+        return self.told.step
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the last step, at the speed so far; None where no step was timed."""
+        if not self.told.num_timed:
+            return None
+        return (self.total - self.done) * self.told.seconds / self.told.num_timed
+
+    def __str__(self) -> str:
+        step = f"step {self.done} of {self.total}"
+        if self.told.loss is None:
+            return self.told.doing or step
+        step = f"{step}, loss {self.told.loss:.4g}"
+        if self.told.doing:
+            return f"{step}; {self.told.doing}"
+        return f"{step}, {'?' if self.left_s is None else _clock(self.left_s)} left"
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "step": self.done,
+            "of": self.total,
+            "loss": None if self.told.loss is None else float(f"{self.told.loss:.6g}"),
+            "left_s": None if self.left_s is None else round(self.left_s),
+            **({"doing": self.told.doing} if self.told.doing else {}),
+        }
+
+
+def sentence(event: Event) -> str | None:
+    """What is said of an event beside the figures; None for what only the log keeps."""
+    if event["event"] == "training_resumed":
+        return f"goes on after step {event['step']}"
+    if event["event"] == "early_stopping_look":
+        worse = event["num_worse"]
+        since = f"{worse} look(s) since the lowest" if worse else "the lowest so far"
+        return (
+            f"step {event['step']}: loss {event['validation_loss']:.4g} on rows kept out, {since}"
+        )
+    return None
+
+
 def _clock(seconds: float) -> str:
     minutes, hours = round(seconds) // 60, round(seconds) // 3600
     if hours:
@@ -84,17 +157,53 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def shown(address: str, total: int, tally: TallyHandle, stage: str | None = None) -> Iterator[None]:
+def shown(address: str, total: int, tally: TallyHandle, step: str | None = None) -> Iterator[None]:
     """Show the progress of a pipeline and log its events while the block runs.
 
     Args:
         address: of what is made.
         total: rows to make.
-        tally: of its stages.
-        stage: whose rows are counted; where None, rows that every stage has done.
+        tally: of its steps.
+        step: whose rows are counted; where None, rows that every step has done.
     """
-    with _display(address, total) as show:
-        watch = _Watch(address, total, tally, show, stage)
+
+    def state(steps: Mapping[str, StepTally], training: TrainingTally | None) -> State:
+        if step is not None:
+            steps = {name: done for name, done in steps.items() if name == step}
+        return State.of(total, steps, time.time())
+
+    with _watching(address, total, tally, state, {} if step is None else {"in": step}):
+        yield
+
+
+@contextmanager
+def training_shown(address: str, training: Training, tally: TallyHandle) -> Iterator[None]:
+    """Show the progress of a training and log its events while the block runs.
+
+    Args:
+        address: of the model that is made.
+        training: its section of the recipe.
+        tally: that its first worker tells.
+    """
+    start = TrainingTally(f"waiting for {training.num_workers} worker(s)")
+
+    def state(steps: Mapping[str, StepTally], told: TrainingTally | None) -> Steps:
+        return Steps(training.num_steps, told or start)
+
+    with _watching(address, training.num_steps, tally, state, {}):
+        yield
+
+
+#: What is shown, from the numbers of the steps and from what a training's worker told.
+_Reads = Callable[[Mapping[str, StepTally], TrainingTally | None], State | Steps]
+
+
+@contextmanager
+def _watching(
+    address: str, total: int, tally: TallyHandle, reads: _Reads, fields: Mapping[str, Any]
+) -> Iterator[None]:
+    with _display(address, total) as display:
+        watch = _Watch(address, tally, reads, fields, display)
         thread = threading.Thread(target=watch.run, daemon=True, name="progress")
         thread.start()
         try:
@@ -106,13 +215,20 @@ def shown(address: str, total: int, tally: TallyHandle, stage: str | None = None
 
 
 class _Watch:
+    """Asks a tally, and passes on what it says; `fields` belong to each line of the log."""
+
     def __init__(
-        self, address: str, total: int, tally: TallyHandle, show: Any, stage: str | None
+        self,
+        address: str,
+        tally: TallyHandle,
+        reads: _Reads,
+        fields: Mapping[str, Any],
+        display: _Display,
     ) -> None:
-        self.address, self.total, self.tally, self.show = address, total, tally, show
-        self.stage = stage
+        self.address, self.tally, self.reads = address, tally, reads
+        self.fields, self.display = fields, display
         self.is_over = threading.Event()
-        self.said = time.monotonic()
+        self.said, self.turn = time.monotonic(), ""
 
     def run(self) -> None:
         while not self.is_over.wait(_POLL_S):
@@ -120,42 +236,58 @@ class _Watch:
 
     def look(self) -> None:
         try:
-            stages, events = self.tally.drain(_TIMEOUT_S)
+            steps, events, training = self.tally.drain(_TIMEOUT_S)
         except Exception:  # progress is no reason to lose a run
             return
         for event in events:
             fields = {key: value for key, value in event.items() if key not in ("event", "time")}
             note(event["event"], at=event["time"], stage=self.address, **fields)
-        if self.stage is not None:
-            stages = {name: one for name, one in stages.items() if name == self.stage}
-        state = State.of(self.total, stages, time.time())
-        is_time = time.monotonic() - self.said >= _LINE_S
+            if (said := sentence(event)) is not None:
+                self.display.say(said)
+        state = self.reads(steps, training)
+        is_time = state.turn != self.turn or time.monotonic() - self.said >= _LINE_S
         if is_time:
-            self.said = time.monotonic()
-            step: dict[str, Any] = {} if self.stage is None else {"in": self.stage}
-            note("progress", stage=self.address, **step, **state.figures())
-        self.show(state, is_time)
+            self.said, self.turn = time.monotonic(), state.turn
+            note("progress", stage=self.address, **self.fields, **state.figures())
+        self.display.show(state, is_time)
+
+
+class _Display:
+    """Lines on the output."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def say(self, sentence: str) -> None:
+        print(f"{self.address}: {sentence}", flush=True)
+
+    def show(self, state: State | Steps, is_due: bool) -> None:
+        if is_due:
+            self.say(str(state))
+
+
+class _Bar(_Display):
+    """One line that moves, with sentences above it."""
+
+    def __init__(self, address: str, bar: Any, task: Any) -> None:
+        super().__init__(address)
+        self.bar, self.task = bar, task
+
+    def say(self, sentence: str) -> None:
+        self.bar.console.print(f"{self.address}: {sentence}", markup=False, highlight=False)
+
+    def show(self, state: State | Steps, is_due: bool) -> None:
+        self.bar.update(self.task, completed=state.done, text=str(state))
 
 
 @contextmanager
-def _display(address: str, total: int) -> Iterator[Any]:
-    """Gives a function of (state, whether a line is due)."""
+def _display(address: str, total: int) -> Iterator[_Display]:
     if not sys.stderr.isatty():
-
-        def say(state: State, is_due: bool) -> None:
-            if is_due:
-                print(f"{address}: {state}", flush=True)
-
-        yield say
+        yield _Display(address)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(address, total=total, text="starting")
-
-        def move(state: State, is_due: bool) -> None:
-            bar.update(task, completed=state.num_rows, text=str(state))
-
-        yield move
+        yield _Bar(address, bar, bar.add_task(address, total=total, text="starting"))

@@ -1,4 +1,4 @@
-"""Starting Ray for a job: a local one by default, or the cluster that the recipe names."""
+"""Ray for a job: a local one by default, or the cluster that the recipe names."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from actors.storage import shared_environment
+from jobs.session.ray_start import join, patiently
 from schemas.recipe import Recipe
 
 
 @contextmanager
 def ray_session(recipe: Recipe) -> Iterator[None]:
-    """Ray for the time of a job; a session that is already there is used and left running."""
+    """Ray for the time of a job; a session that is already there is used and left running.
+
+    Raises:
+        RayStartError: the machine is too slow for Ray, or no cluster is where the recipe says.
+    """
     # One thread a process, and no network, also in the workers that inherit this environment.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -21,17 +26,10 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
     import ray.data
 
     owned = not ray.is_initialized()
-    is_local = recipe.address == "local"
-    if owned:
-        ray.init(
-            address=recipe.address,
-            num_cpus=recipe.num_cpus if is_local else None,
-            include_dashboard=False if is_local else None,
-            logging_level=logging.WARNING,
-            log_to_driver=False,
-            # A local Ray inherits the environment; workers elsewhere are told, without credentials.
-            runtime_env=None if is_local else {"env_vars": shared_environment()},
-        )
+    if owned and recipe.address == "local":
+        patiently(lambda: _start(recipe.num_cpus))
+    elif owned:
+        join(recipe.address, lambda: _join(recipe.address))
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = os.isatty(2)
@@ -42,3 +40,28 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
     finally:
         if owned:
             ray.shutdown()
+
+
+def _start(num_cpus: int) -> None:
+    import ray
+
+    ray.shutdown()  # what an earlier try left of itself in this process
+    ray.init(
+        address="local",
+        num_cpus=num_cpus,
+        include_dashboard=False,
+        logging_level=logging.WARNING,
+        log_to_driver=False,
+    )
+
+
+def _join(address: str) -> None:
+    import ray
+
+    ray.init(
+        address=address,
+        logging_level=logging.WARNING,
+        log_to_driver=False,
+        # A local Ray inherits the environment; workers elsewhere are told, without credentials.
+        runtime_env={"env_vars": shared_environment()},
+    )

@@ -4,11 +4,12 @@
      "stage": "groups@1", "in": "judge", "row": "9a…", "error": "…"}
 
 Events: run_started, run_ended; remote_code_trusted (of a checkpoint, by the recipe); stage_started,
-stage_complete, stage_found (complete already), stage_failed; progress; row_invalid; worker_lost (a
-worker died and its block was taken up again); load_hung (a model; its worker starts anew);
-row_given_up (it hung, or workers died of it); retry (of invalid rows). A row's id is that of its
-prompt; of labels and of pairs their own. The lines of a driver that is killed are there up to its
-last moment on a local disk; in an object store, which cannot append, up to the last `_PUBLISH_S`.
+stage_complete, stage_found (complete already), stage_failed; progress (of rows, or of the steps of
+a training); row_invalid; worker_lost (a worker died and its block, or its training, was taken up
+again); load_hung (a model; its worker starts anew); row_given_up (it hung, or workers died of it);
+retry (of invalid rows); training_resumed, early_stopping_look. A row's id is that of its prompt; of
+labels and of pairs their own. The lines of a driver that is killed are there up to its last moment
+on a local disk; in an object store, which cannot append, up to the last `_PUBLISH_S`.
 Left out: what libraries say.
 """
 
@@ -25,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from actors.storage import explained, is_remote
+from actors.storage import explained, local_path
 from schemas.places import LOGS, Place
 from schemas.recipe_file import without_credentials
 
@@ -72,7 +73,7 @@ class _Lines(logging.Handler):
 
     def publish(self) -> None:
         self.published = time.monotonic()
-        if is_remote(self.target):
+        if local_path(self.target) is None:
             with explained(self.target):
                 self.target.write_bytes(self.path.read_bytes())
 
@@ -97,7 +98,7 @@ def run_log(target: Place, **fields: Any) -> Iterator[None]:
     """
     run = target.name.removesuffix(".jsonl").rpartition("-")[2]
     with tempfile.TemporaryDirectory() as directory:
-        local = Path(directory) / target.name if is_remote(target) else Path(str(target))
+        local = local_path(target) or Path(directory) / target.name
         local.parent.mkdir(parents=True, exist_ok=True)
         lines = _Lines(local, target, run)
         _LOGGER.addHandler(lines)

@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from actors.storage import arrow_path
 from factory.bias.figure import Figure
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.evaluation import gates
+from jobs.datasets.files import write_table
 from jobs.pipelines.bias import PROFILE, observe_groups, observe_labels, probe_judge, profile_of
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import Round
@@ -131,7 +130,7 @@ def _estimate(figure: Figure, judge: str) -> Estimate:
 
 def _write(profile: BiasProfile, probes: Sequence[Probe], directory: Place) -> None:
     (directory / PROFILE).write_text(json.dumps(profile.to_dict(), indent=2) + "\n")
-    _write_table(pa.Table.from_pylist(profile.rows(), schema=FIGURES), directory / _TABLE)
+    write_table(directory / _TABLE, pa.Table.from_pylist(profile.rows(), schema=FIGURES))
     rows = [
         {
             **asdict(one),
@@ -139,12 +138,7 @@ def _write(profile: BiasProfile, probes: Sequence[Probe], directory: Place) -> N
         }
         for one in probes
     ]
-    _write_table(pa.Table.from_pylist(rows, schema=PROBES), directory / _PROBES)
-
-
-def _write_table(table: pa.Table, path: Place) -> None:
-    filesystem, name = arrow_path(path)
-    pq.write_table(table, name, filesystem=filesystem)
+    write_table(directory / _PROBES, pa.Table.from_pylist(rows, schema=PROBES))
 
 
 def _say(figure: Figure) -> str:

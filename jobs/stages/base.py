@@ -7,9 +7,9 @@ it made as `jobs/rounds/lifecycle.py` says, and records it in MLflow.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_cpus, check_writable, trusted_checkpoints
@@ -64,6 +64,16 @@ class Stage(Protocol):
         """Make the artifact in `directory`."""
 
 
+@runtime_checkable
+class Growing(Protocol):
+    """A stage whose complete artifact takes in what comes later: its `parents` begin with those of
+    the artifact that is there, and end with those that are new.
+    """
+
+    def grow(self, at: Round, made: Manifest, new: Sequence[Parent], run: StageRun) -> Manifest:
+        """The artifact with its new parents; with none, only what a killed run left undone."""
+
+
 def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
     """Make the stage's artifact, or return it where it is complete already.
 
@@ -78,11 +88,11 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
         return found
     blueprint = blueprint_of(stage, at)
     directory = blueprint.directory
-    made = lifecycle.find(blueprint)
+    made = lifecycle.find(_so_far(stage, blueprint))
     job = kind_named(stage.kind).job
     with tracker.stage(at.number, job, lifecycle.known_as(blueprint)) as run:
+        run.log_params(blueprint.spelled)
         if made is None:
-            run.log_params(blueprint.spelled)
             made = lifecycle.make(
                 blueprint,
                 lambda: stage.make(at, directory, run),
@@ -90,6 +100,8 @@ def run_stage(stage: Stage, at: Round, tracker: Tracker) -> Manifest:
                 gpus=stage.plan(at).gpus,
                 mlflow_run=run.run_id,
             )
+        elif isinstance(stage, Growing):
+            made = stage.grow(at, made, _new_parents(blueprint, made), run)
         # A job killed between manifest and here comes by again; saying it twice leaves one record.
         run.log_metrics({**made.counts, **made.figures})
         run.log_curve(results.read(directory / results.CURVES, list[dict[str, Any]]) or ())
@@ -110,6 +122,18 @@ def blueprint_of(stage: Stage, at: Round) -> Blueprint:
     )
 
 
+def _so_far(stage: Stage, blueprint: Blueprint) -> Blueprint:
+    """Of what there is already: a stage that grows may have been given more since."""
+    made = manifest.read(blueprint.directory)
+    if made is None or not isinstance(stage, Growing):
+        return blueprint
+    return replace(blueprint, parents=blueprint.parents[: len(made.parents)])
+
+
+def _new_parents(blueprint: Blueprint, made: Manifest) -> list[Parent]:
+    return [parent for parent in blueprint.parents if parent not in made.parents]
+
+
 def find_complete(stage: Stage, at: Round) -> Manifest | None:
     """The stage's artifact where it is complete and recorded, so that nothing is left to do.
 
@@ -119,8 +143,11 @@ def find_complete(stage: Stage, at: Round) -> Manifest | None:
     directory = at.directory(stage.kind)
     if manifest.read(directory) is None:  # its parents may not be there yet
         return None
-    made = lifecycle.find(blueprint_of(stage, at))
-    return made if lifecycle.is_finished(directory) else None
+    blueprint = blueprint_of(stage, at)
+    so_far = _so_far(stage, blueprint)
+    made = lifecycle.find(so_far)
+    has_all = len(so_far.parents) == len(blueprint.parents)
+    return made if has_all and lifecycle.is_finished(directory) else None
 
 
 def say_complete(stages: Sequence[Stage], at: Round) -> bool:

@@ -2,25 +2,34 @@
 
     pairs' audit sample, sheets -> precision with an interval, agreement -> a section of the report
 
-It stands beside the loop: people take days, and no stage waits for them. Sheets that come in later
-are added to `human_audit.sheets`; the stage then asks to remove what was found before.
+    human_audit@N/answers-DIGEST.parquet   every answer that counts; the manifest names the file
+    human_audit@N/human_audit.json         what follows from them
+
+It stands beside the loop: people take days, and no stage waits for them. A sheet that comes in
+later is given to the same command, alone or with the earlier ones: the artifact holds its answers
+itself, keeps them, and is made again with those of the new sheet. Where a person answers a pair
+again in a later sheet, the later answer counts; those that say something else are counted as
+corrected.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from actors import storage
 from actors.storage import place
-from factory.human_audit.findings import Findings, find
-from factory.human_audit.sheets import Answer, SheetError, read_sheet
+from factory.human_audit.findings import Findings, Sampled, find
+from factory.human_audit.sheets import Answer, SheetError, read_sheet, with_later
 from factory.statistics.intervals import Interval
-from jobs.pages.audit_sample import read_sample
+from jobs.pages.audit_sample import read_answers, read_sample, write_answers
+from jobs.rounds.lifecycle import lost_race, remake
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round
+from jobs.session.run_log import note
 from jobs.stages.base import Outcome, Plan
+from schemas import manifest, results
 from schemas import recipe as sections
-from schemas import results
-from schemas.manifest import Parent, digest_file
+from schemas.manifest import Manifest, Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import Recipe
 from schemas.results import Estimate, HumanAudit
@@ -35,7 +44,7 @@ class Settings(sections.HumanAudit):
 
 
 class AuditByPeople:
-    """Makes `human_audit@N`."""
+    """Makes `human_audit@N`, and takes in sheets that come later."""
 
     kind = "human_audit"
     resumes = False
@@ -59,80 +68,171 @@ class AuditByPeople:
         return Settings(seed=at.recipe.seed, **dict(at.recipe.human_audit))
 
     def parents(self, at: Round) -> list[Parent]:
-        return [
-            at.parent("pairs"),
-            *(
-                Parent("sheet", path, digest_file(place(path)))
-                for path in at.recipe.human_audit.sheets
-            ),
-        ]
+        """The pairs, the sheets that were taken in, and those that are new: a sheet is known by
+        its bytes, wherever it lies.
+        """
+        made = manifest.read(at.directory(self.kind))
+        taken = [one for one in made.parents if one.role == "sheet"] if made is not None else []
+        sheets = {one.digest: one for one in taken}
+        for path in at.recipe.human_audit.sheets:
+            digest = digest_file(place(path))
+            sheets.setdefault(digest, Parent("sheet", path, digest))
+        return [at.parent("pairs"), *sheets.values()]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
-        settings = at.recipe.human_audit
-        sample = read_sample(at.directory("pairs"))
-        if not sample:
-            raise InputError(
-                f"{at.directory('pairs')}: has no audit sample; curate.audit_sample.size is "
-                f"{at.recipe.curate.audit_sample.size}, or no pair was kept"
-            )
-        answers = _read_sheets(settings.sheets, {one.pair_id for one in sample})
-        found = find(sample, answers, settings.num_resamples, at.recipe.seed)
-        people = tuple(sorted({one.annotator for one in answers}))
-        judge = at.address("judge")
-        summary = HumanAudit(
-            pairs=at.address("pairs"),
-            people=people,
-            num_sampled=len(sample),
-            num_answered=found.num_answered,
-            num_unclear=found.num_unclear,
-            estimates=tuple(_estimates(found, judge, len(answers) - found.num_unclear)),
-        )
+        sample = _sample(at)
+        answers, num_corrected = _take([], at.recipe.human_audit.sheets, sample)
+        if num_corrected:
+            print(f"{at.address(self.kind)}: {num_corrected} answer(s) corrected by a later sheet")
+        found = find(sample, answers, at.recipe.human_audit.num_resamples, at.recipe.seed)
+        outcome = _outcome(directory, found, len(sample), answers, num_corrected)
+        summary = _summary(at, found, outcome, answers)
         results.write(directory / results.HUMAN_AUDIT, summary)
         run.log_artifact(directory / results.HUMAN_AUDIT)
-        for one in summary.estimates:
-            if one.value is not None:
-                print(f"{summary.pairs}: {one.name} {_told(one)}", flush=True)
-        return Outcome(
-            {
-                "sampled": len(sample),
-                "answered": found.num_answered,
-                "answers": len(answers),
-                "unclear": found.num_unclear,
-                "people": len(people),
-            },
-            {
-                "precision": found.precision.value,
-                "precision_low": found.precision.low,
-                "precision_high": found.precision.high,
-                "kappa": found.kappa.value,
-                "alpha": found.alpha.value,
-                "agreement": found.agreement.value,
-                "seconds_per_look": found.seconds.value,
-            },
+        _tell(summary)
+        return outcome
+
+    def grow(self, at: Round, made: Manifest, new: Sequence[Parent], run: StageRun) -> Manifest:
+        """Take in the sheets that are new; the answers that are there stay.
+
+        Raises:
+            SheetError: a sheet that cannot be used, or no answer in any of the new ones.
+            InputError: the answers of an artifact that an earlier version made are gone.
+            LostRaceError: another driver has taken sheets in at the same time.
+        """
+        directory = at.directory(self.kind)
+        path = directory / results.HUMAN_AUDIT
+        before = path.read_bytes()
+        sample = _sample(at)
+        answers = _answers_of(made, directory, at, sample)
+        num_earlier, num_corrected = len(answers), made.counts.get("corrected", 0)
+        if new:
+            paths = [sheet.address for sheet in new]
+            answers, num_now = _take(answers, paths, sample)
+            num_corrected += num_now
+            print(
+                f"{made.address}: {len(paths)} new sheet(s): {len(answers) - num_earlier} new "
+                f"answer(s), {num_now} of {num_earlier} earlier ones corrected",
+                flush=True,
+            )
+        found = find(sample, answers, at.recipe.human_audit.num_resamples, at.recipe.seed)
+        outcome = _outcome(directory, found, len(sample), answers, num_corrected)
+        summary = _summary(at, found, outcome, answers)
+        if new:
+            made = remake(made, directory, outcome, [*made.parents, *new])
+            note("sheets_taken", stage=made.address, sheets=paths, corrected=num_now)
+        # After the manifest, which decides whose answers count; a run that is killed in between
+        # leaves no record, and the next one comes by here.
+        try:
+            storage.replace(path, before, results.to_bytes(summary))
+        except FileExistsError:
+            raise lost_race(directory, made.address) from None
+        run.log_artifact(path)
+        _tell(summary)
+        return made
+
+
+def _sample(at: Round) -> list[Sampled]:
+    sample = read_sample(at.directory("pairs"))
+    if not sample:
+        raise InputError(
+            f"{at.directory('pairs')}: has no audit sample; curate.audit_sample.size is "
+            f"{at.recipe.curate.audit_sample.size}, or no pair was kept"
         )
+    return sample
 
 
-def _read_sheets(paths: list[str], pair_ids: set[str]) -> list[Answer]:
-    """All answers; the same person may have filled several sheets, each pair once.
+def _take(
+    answers: list[Answer], paths: Sequence[str], sample: list[Sampled]
+) -> tuple[list[Answer], int]:
+    """Answers with those of some sheets, one after the other, and how many were corrected.
 
     Raises:
         SheetError: a sheet that cannot be used, or no answer in any.
     """
-    found: dict[tuple[str, str], str] = {}
-    answers = []
+    pair_ids = {one.pair_id for one in sample}
+    num_answers = num_corrected = 0
     for path in paths:
-        for answer in read_sheet(place(path), pair_ids):
-            key = (answer.pair_id, answer.annotator)
-            if key in found:
-                raise SheetError(
-                    f"{path}: {answer.annotator!r} has answered pair {answer.pair_id} in "
-                    f"{found[key]} already; leave one of the two answers"
-                )
-            found[key] = path
-            answers.append(answer)
-    if not answers:
+        later = read_sheet(place(path), pair_ids)
+        answers, num = with_later(answers, later)
+        num_answers += len(later)
+        num_corrected += num
+    if not num_answers:
         raise SheetError(f"{', '.join(paths)}: hold no answer")
-    return answers
+    return answers, num_corrected
+
+
+def _answers_of(made: Manifest, directory: Place, at: Round, sample: list[Sampled]) -> list[Answer]:
+    """The answers of a complete audit. Earlier versions kept none: their sheets are read again."""
+    if made.files is not None:
+        try:
+            return read_answers(directory / made.files[0])
+        except FileNotFoundError:
+            raise InputError(
+                f"{directory}: {made.files[0]} is not there; if another driver has taken sheets in "
+                "just now, run the same command again"
+            ) from None
+    taken = [one for one in made.parents if one.role == "sheet"]
+    paths = [*(one.address for one in taken), *at.recipe.human_audit.sheets]
+    by_digest = {digest_file(place(path)): path for path in paths if place(path).is_file()}
+    for sheet in taken:
+        if sheet.digest not in by_digest:
+            raise InputError(
+                f"{directory}: {made.address} was made by an earlier version, which kept no "
+                f"answers, and {sheet.address} is no longer what it was; name a copy of that sheet "
+                "too, or remove what lies there to make it again"
+            )
+    return _take([], [by_digest[sheet.digest] for sheet in taken], sample)[0]
+
+
+def _outcome(
+    directory: Place,
+    found: Findings,
+    num_sampled: int,
+    answers: list[Answer],
+    num_corrected: int,
+) -> Outcome:
+    file, digest = write_answers(directory, answers)
+    return Outcome(
+        {
+            "sampled": num_sampled,
+            "answered": found.num_answered,
+            "answers": len(answers),
+            "unclear": found.num_unclear,
+            "corrected": num_corrected,
+            "people": len({one.annotator for one in answers}),
+        },
+        {
+            "precision": found.precision.value,
+            "precision_low": found.precision.low,
+            "precision_high": found.precision.high,
+            "kappa": found.kappa.value,
+            "alpha": found.alpha.value,
+            "agreement": found.agreement.value,
+            "seconds_per_look": found.seconds.value,
+        },
+        digest=digest,
+        files=(file,),
+    )
+
+
+def _summary(at: Round, found: Findings, outcome: Outcome, answers: list[Answer]) -> HumanAudit:
+    num_clear = len(answers) - found.num_unclear
+    return HumanAudit(
+        pairs=at.address("pairs"),
+        people=tuple(sorted({one.annotator for one in answers})),
+        num_sampled=outcome.counts["sampled"],
+        num_answered=found.num_answered,
+        num_unclear=found.num_unclear,
+        estimates=tuple(_estimates(found, at.address("judge"), num_clear)),
+        num_corrected=outcome.counts["corrected"],
+    )
+
+
+def _tell(summary: HumanAudit) -> None:
+    for one in summary.estimates:
+        if one.value is not None:
+            print(f"{summary.pairs}: {one.name} {_told(one)}", flush=True)
 
 
 def _estimates(found: Findings, judge: str, num_answers: int) -> Iterator[Estimate]:

@@ -15,15 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from actors.media_store import media_store
-from actors.storage import StorageError, arrow_path, explained, place
+from actors.storage import StorageError, explained, place
 from factory.plugins import make
 from factory.prompts import PromptsFile
 from factory.protocols import Simulator
+from jobs.datasets.files import parquet, read_columns, write_file
 from jobs.datasets.labels import label_batches, label_files
-from jobs.datasets.parts import write_file
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import Throughput, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import generator_ref
@@ -137,8 +136,7 @@ class MakeLabels:
                     if table.num_rows:
                         yield store.put_out(table)
 
-        filesystem, path = arrow_path(directory / _FILE)
-        write_file(looked_at(), path, filesystem, LABELS, layout.row_group_bytes)
+        write_file(directory / _FILE, looked_at(), LABELS, layout.row_group_bytes)
         if labels.inbox is not None:
             print(f"{at.address('labels')}: {counts['inbox']} labels from the inbox", flush=True)
         return Outcome(
@@ -211,9 +209,7 @@ def _known_ids(at: Round) -> set[str]:
     found: set[str] = set()
     for earlier in at.earlier():
         for file in label_files(str(earlier.directory("labels"))):
-            filesystem, name = arrow_path(file)
-            table = pq.read_table(name, columns=["label_id"], filesystem=filesystem)
-            found.update(table["label_id"].to_pylist())
+            found.update(read_columns(file, ["label_id"])["label_id"].to_pylist())
     return found
 
 
@@ -237,10 +233,9 @@ def _check_labels(path: str, key: str = "labels.path") -> int:
     """Number of rows of label files. Raises InputError where they are none."""
     num_rows = 0
     for one in label_files(path):
-        filesystem, name = arrow_path(one)
         try:
-            with explained(one), filesystem.open_input_file(name) as source:
-                file = pq.ParquetFile(source)
+            with explained(one), one.open("rb") as source:
+                file = parquet(source, one)
                 check_schema(file.schema_arrow, LABELS, str(one))
                 num_rows += file.metadata.num_rows
         except SchemaError as error:

@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from actors.storage import arrow_path, working_directory
+from actors.storage import working_directory
 from factory.evaluation import gates
 from factory.evaluation.judge_change import Change, accuracy_change, error_change
 from factory.judging.specification import SpecificationError
+from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files, label_files_so_far
 from jobs.datasets.reading import read_rows
 from jobs.pipelines.judge_training import (
@@ -209,8 +208,7 @@ def _rows(local: Sequence[Place], general: Sequence[Place], settings: Localise) 
 def _train_ids(files: Sequence[Place]) -> set[str]:
     found: set[str] = set()
     for path in files:
-        filesystem, name = arrow_path(path)
-        table = pq.read_table(name, columns=["label_id", "split"], filesystem=filesystem)
+        table = read_columns(path, ["label_id", "split"])
         found.update(row["label_id"] for row in table.to_pylist() if row["split"] == "train")
     return found
 

@@ -19,10 +19,10 @@ from factory.evaluation.judge_report import AFTER, as_text, estimate_of, report
 from factory.judging.specification import (
     SpecificationError,
 )
+from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files_so_far
 from jobs.datasets.reading import read_dataset
 from jobs.pipelines.judge_training import (
-    _columns,
     check_points,
     fit_calibration,
     judge_task,
@@ -154,7 +154,7 @@ def _hold_against_gates(opinions: Sequence[Opinion], at: Round) -> tuple[Finding
 
 def _count(files: Sequence[Place]) -> dict[str, int]:
     """Labels by split; the media stay where they are."""
-    splits = [split for path in files for split in _columns(path, ["split"])["split"]]
+    splits = [split for path in files for split in read_columns(path, ["split"])["split"]]
     found = Counter(one.as_py() for one in splits)
     return {"labels": found.total(), "train": found["train"], "heldout": found["heldout"]}
 

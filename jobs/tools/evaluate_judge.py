@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.storage import is_remote, local_copy, place
+from actors.storage import local_copy, local_path, place
 from factory.evaluation.judge_report import as_text, report
 from factory.judging.calibration import Calibration
 from factory.labels.registry import FORMATS, Format
@@ -261,8 +261,10 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
         given.judge,
         tuple(given.slice),
     )
-    if given.out is None and is_remote(recipe.root):
-        raise InputError("--out: give a local directory; the root of the recipe is on S3")
+    if given.out is None and local_path(recipe.root) is None:
+        raise InputError(
+            f"--out: give a local directory; the root of the recipe is none: {recipe.root}"
+        )
     out = given.out or Path(recipe.root, DATA, f"benchmark-{given.format}@{given.round}")
     if given.dry_run:
         print_plan(benchmark, at, out)

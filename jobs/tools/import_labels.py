@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from factory.labels.draft import Scale, finish
 from factory.labels.record import LabelError, Record
 from factory.labels.registry import FORMATS, Format
 from factory.labels.streams import StreamError, objects, together
-from jobs.datasets.reading import row_batches
+from jobs.datasets.files import row_batches, write_table
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_address, check_writable
 from jobs.rounds.lifecycle import Blueprint, Outcome
@@ -252,7 +251,7 @@ def _write_parts(labels: Iterator[Label], directory: Path, counts: Counter[str])
 def _write_part(part: list[Label], directory: Path, number: int, counts: Counter[str]) -> str:
     name = f"part-{number:05}.parquet"
     # Small row groups: a reader of a few rows need not unpack a part's media.
-    pq.write_table(labels_to_table(part), directory / name, row_group_size=256)
+    write_table(directory / name, labels_to_table(part), row_group_size=256)
     counts["labels"] += len(part)
     for label in part:
         counts["points" if label.preference is None else "pairs"] += 1

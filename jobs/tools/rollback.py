@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from actors import storage
 from jobs.rounds.history import rounds_so_far, write_summary
@@ -50,8 +49,7 @@ def roll_back(recipe: Recipe, to: str, reason: str, *, dry_run: bool = False) ->
         number = len(rollbacks_after(last)) + 1
         record = results.Rollback(to, was, reason, datetime.now(UTC).isoformat(timespec="seconds"))
         path = rollback_file(last, number)
-        if isinstance(path, Path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         storage.write_new(path, results.to_bytes(record))
         print(f"recorded: {path}", flush=True)
     point_champion(last, to, Tracker.of(recipe), reason)

@@ -97,9 +97,9 @@ def _write_questions(out: Path, seed: int) -> None:
 def write_questions(path: Path, num: int, seed: int) -> None:
     """A prompts file of questions about drawn pictures and about drawn clips, half of either."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from factory.sandbox.four_tasks import SCENE, drawn_cases
+    from jobs.datasets.files import write_table
 
     rows = []
     for task in UNDERSTANDING:
@@ -108,7 +108,7 @@ def write_questions(path: Path, num: int, seed: int) -> None:
             media = {"bytes": prompt.media.data, "path": None}
             tags = {SCENE: prompt.tags[SCENE], "about": task.partition("_")[0]}
             rows.append({"prompt": prompt.text, "task": task, "media": media, **tags})
-    pq.write_table(pa.Table.from_pylist(rows), path)
+    write_table(path, pa.Table.from_pylist(rows))
 
 
 def _train_generator(out: Path, seed: int, num_steps: int) -> None:

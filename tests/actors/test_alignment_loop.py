@@ -12,7 +12,7 @@ from actors.trainers.answers import AnswerDPO
 from actors.trainers.batches import Batches, Shard, in_order
 from actors.trainers.diffusion import DiffusionDPO
 from actors.trainers.learning import Prepares
-from actors.trainers.loop import Plan, Progress, train_steps
+from actors.trainers.loop import FitPlan, Progress, train_steps
 from actors.trainers.samples import Looks, Samples
 from factory.alignment.losses import Objective
 from factory.media.pictures import encode_png
@@ -23,7 +23,7 @@ from schemas.rows import Candidate, Media, Pair, Prompt
 pytestmark = pytest.mark.usefixtures("process_group")
 
 BASE = str(Path(__file__).parents[2] / "factory/sandbox/weights/base")
-ASKING = Answering(question="image : {media} question : {prompt} answer :")
+ASKING = Answering(question="image : {media} question : {prompt} answer :", max_new_tokens=8)
 
 
 def pairs(is_answers: bool) -> pa.Table:
@@ -58,7 +58,7 @@ def run(
     samples: Samples | None = None,
 ):
     """As a worker of `engine` does it; with `save_to` it stops after half of the steps."""
-    plan = Plan(task, plan_training, 0, checkpoint_every=3)
+    plan = FitPlan(task, plan_training, 0, checkpoint_every=3)
     learner = task.build(torch.device("cpu"), zero.DTYPES[plan_training.precision])
     engine = zero.ZeroEngine(learner.module, plan_training)
     shards = {"pairs": Shard([pairs(isinstance(task, AnswerDPO))], "pair_id")}

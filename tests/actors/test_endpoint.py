@@ -48,6 +48,11 @@ class StubServer(ThreadingHTTPServer):
         self.most_at_once = self.at_once = 0
         self.lock = threading.Lock()
 
+    def start(self) -> None:
+        # `shutdown` waits for a look at whether it was asked for.
+        looking = {"poll_interval": 0.01}
+        threading.Thread(target=self.serve_forever, kwargs=looking, daemon=True).start()
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v1"
@@ -105,7 +110,7 @@ def completion(text: str | None, reason: str = "stop") -> bytes:
 @pytest.fixture
 def server() -> Iterator[StubServer]:
     stub = StubServer()
-    threading.Thread(target=stub.serve_forever, daemon=True).start()
+    stub.start()
     yield stub
     stub.shutdown()
     stub.server_close()
@@ -223,7 +228,7 @@ def test_a_server_that_is_silent_or_absent_times_out(server: StubServer) -> None
     score = spec.sit(PROMPT, candidates(255)).scores()[0]
     assert "endpoint: " in str(score.error)
     assert "time" in str(score.error).lower()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.start()
 
 
 def replace_timeout(judge: EndpointJudge, seconds: float) -> EndpointJudge:

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from actors.trainers.engine import fit
+from actors.tally import TallyHandle
+from actors.trainers.engine import FitResult, fit
 from schemas.recipe import Training
 
 
@@ -95,40 +96,72 @@ def run(directory: Path, task: LineTask, plan: Training, **settings):
     return result, load_file(result.directory / "line.safetensors")
 
 
-def test_a_killed_worker_resumes_and_ends_with_the_same_weights(local_ray, tmp_path):
-    seen = tmp_path / "seen"
-    undisturbed, wanted = run(
-        tmp_path / "one", LineTask(), training(), on_report=AppendTo(str(seen))
-    )
-    assert [point["step"] for point in undisturbed.points] == [3, 6, 9, 12]
-    assert undisturbed.points[-1]["loss"] < 0.5 * undisturbed.points[0]["loss"]
-    assert undisturbed.points[0]["rows"] == 4
-    assert seen.read_text() == "3 6 9 12 "
-    assert list((tmp_path / "one/storage").iterdir()) == []  # the run left nothing but the model
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run whose workers nothing happened to; only its driver was killed at the very end.
 
-    marker = tmp_path / "died"
-    resumed, weights = run(tmp_path / "two", LineTask(str(marker)), training(), checkpoint_every=3)
+    wanted: the weights that the workers left.
+    seen: the steps of the points that came from the workers.
+    again: the steps of those that came when the driver was started again.
+    result, weights: of that second start.
+    left: what is in the storage after it.
+    """
+
+    wanted: dict[str, torch.Tensor]
+    seen: str
+    again: str
+    result: FitResult
+    weights: dict[str, torch.Tensor]
+    left: list[Path]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(local_ray, tmp_path_factory):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    directory = tmp_path_factory.mktemp("undisturbed")
+    seen, again = directory / "seen", directory / "again"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shutil.copytree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(directory, LineTask(), training(), on_report=AppendTo(str(seen)))
+    (checkpoint,) = (directory / "storage").glob("*/checkpoint_*/model/line.safetensors")
+    wanted = load_file(checkpoint)
+    again.touch()
+    result, weights = run(directory, LineTask(), training(), on_report=AppendTo(str(again)))
+    left = list((directory / "storage").iterdir())
+    return Undisturbed(wanted, seen.read_text(), again.read_text(), result, weights, left)
+
+
+def test_a_killed_worker_resumes_and_ends_with_the_same_weights(undisturbed, tmp_path):
+    points = undisturbed.result.points
+    assert [point["step"] for point in points] == [3, 6, 9, 12]
+    assert points[-1]["loss"] < 0.5 * points[0]["loss"]
+    assert points[0]["rows"] == 4
+    assert undisturbed.seen == "3 6 9 12 "
+    assert undisturbed.left == []  # the run left nothing but the model
+
+    marker, tally = tmp_path / "died", TallyHandle()
+    resumed, weights = run(
+        tmp_path, LineTask(str(marker)), training(), checkpoint_every=3, tally=tally
+    )
     assert marker.exists()
-    assert resumed.points == undisturbed.points
+    _, events, told = tally.drain(60.0)
+    assert [event["event"] for event in events] == ["worker_lost", "training_resumed"]
+    assert events[1]["step"] in (3, 6)  # the report of the second may not have come through
+    assert (told.step, told.loss) == (12, points[-1]["loss"])
+    assert resumed.points == points
+    wanted = undisturbed.wanted
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
 
 
 @pytest.mark.slow
-def test_a_driver_killed_at_the_very_end_finds_the_model(local_ray, tmp_path, monkeypatch):
-    def killed(*_, **__):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("shutil.copytree", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path, LineTask(), training())
-    (checkpoint,) = (tmp_path / "storage").glob("*/checkpoint_*/model/line.safetensors")
-    wanted = load_file(checkpoint)
-    seen = tmp_path / "seen"
-    result, weights = run(tmp_path, LineTask(), training(), on_report=AppendTo(str(seen)))
-    assert not seen.exists()  # nothing was trained again
+def test_a_driver_killed_at_the_very_end_finds_the_model(undisturbed):
+    assert undisturbed.again == ""  # nothing was trained again
+    wanted, weights = undisturbed.wanted, undisturbed.weights
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
-    assert [point["step"] for point in result.points] == [3, 6, 9, 12]
+    assert [point["step"] for point in undisturbed.result.points] == [3, 6, 9, 12]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from torch import nn
 
 from actors.trainers import zero
 from actors.trainers.batches import Batches, Shard, draw, split_batch
-from actors.trainers.loop import Plan, Progress, train_steps
+from actors.trainers.loop import FitPlan, Progress, train_steps
 from schemas.recipe import Training
 
 
@@ -147,7 +147,7 @@ def run(
     task=LineTask(),
     kept_out=(),
 ):
-    plan = Plan(task, plan_training, seed, checkpoint_every=6)
+    plan = FitPlan(task, plan_training, seed, checkpoint_every=6)
     learner = plan.task.build(torch.device("cpu"), zero.DTYPES[plan_training.precision])
     engine = zero.ZeroEngine(learner.module, plan_training)
     shard = Shard([table([f"r{number:02d}" for number in range(16)])], "id")

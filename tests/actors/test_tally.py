@@ -1,6 +1,6 @@
 """Which rows are given up: those at which workers die, and never those that only were there."""
 
-from actors.tally import StageTally, _Tally
+from actors.tally import StepTally, _Tally
 
 BLOCK = ["a", "b", "c"]
 
@@ -23,7 +23,7 @@ def test_a_block_whose_worker_dies_is_watched_and_its_deadly_row_given_up() -> N
     assert list(orders.given_up) == [("b", "g@0")]
     assert "died 3 times, 2 of them at this row" in orders.given_up["b", "g@0"]
     assert events(tally) == ["worker_lost"] * 3 + ["row_given_up"]
-    tally.add("generate", "a", StageTally(num_rows=3))
+    tally.add("generate", "a", StepTally(num_rows=3))
     # Made once more, as after the death of the machine that held the result.
     assert not tally.begin("generate", BLOCK).is_watched
     assert not tally.begin("judge", BLOCK).given_up
@@ -66,5 +66,5 @@ def test_a_model_that_hangs_while_it_loads_is_tried_once_more() -> None:
 
 
 def test_workers_that_replaced_others_are_not_counted_beside_them() -> None:
-    one = StageTally(workers={"n:1": (0.0, 10.0), "n:2": (11.0, 20.0), "n:3": (5.0, 20.0)})
+    one = StepTally(workers={"n:1": (0.0, 10.0), "n:2": (11.0, 20.0), "n:3": (5.0, 20.0)})
     assert one.num_workers == 2

@@ -19,11 +19,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from factory.ranking import strategy_of
 from jobs import cli
-from jobs.datasets.parts import WRITER
+from jobs.datasets.files import write_table
 from jobs.datasets.reading import digest_dataset, read_groups
 from jobs.pipelines.models import judge_ref
 from jobs.rounds.workspace import Round
@@ -95,7 +93,7 @@ def _duel_again(source: Round, target: Round) -> None:
         groups.append(replace(group, duels=tuple(duels)))
     directory = target.directory("groups")
     directory.mkdir(parents=True)
-    pq.write_table(groups_to_table(groups), str(directory / "groups.parquet"), **WRITER)
+    write_table(directory / "groups.parquet", groups_to_table(groups))
     made = replace(
         source.need("groups"),
         digest=digest_dataset(directory),

@@ -154,7 +154,7 @@ def _trained(policy: Path, num_steps: int, *, is_adapted: bool) -> dict[str, flo
 
     from actors.trainers.batches import Batches, Shard
     from actors.trainers.diffusion import DiffusionDPO
-    from actors.trainers.loop import Plan, Progress, train_steps
+    from actors.trainers.loop import FitPlan, Progress, train_steps
     from actors.trainers.zero import ZeroEngine
     from factory.alignment.losses import Objective
     from schemas.recipe import Lora, Training
@@ -167,7 +167,7 @@ def _trained(policy: Path, num_steps: int, *, is_adapted: bool) -> dict[str, flo
     task = DiffusionDPO(str(policy), Objective(1000.0), lora=lora)
     shards = {"pairs": Shard([some_pairs("image_generation")], "pair_id")}
     batches = Batches(shards, task.shares, training.batch_size, 0)
-    plan = Plan(task, training, 0, checkpoint_every=num_steps)
+    plan = FitPlan(task, training, 0, checkpoint_every=num_steps)
     with worker_environment(), group_of_one():
         before = _peak()
         learner = task.build(torch.device("cpu"), torch.float32)

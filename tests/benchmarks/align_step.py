@@ -44,7 +44,7 @@ from actors.trainers.answers import AnswerDPO
 from actors.trainers.batches import Batches, Shard, in_order
 from actors.trainers.diffusion import DiffusionDPO
 from actors.trainers.learning import Prepares
-from actors.trainers.loop import Plan, Progress, train_steps
+from actors.trainers.loop import FitPlan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine, learning_rate
 from factory.alignment.losses import Objective
 from factory.sandbox.drawing import draw
@@ -147,7 +147,7 @@ def _batches(case: Case, training: Training) -> Batches:
 def _ours(case: Case, training: Training) -> Iterator[nn.Module]:
     learner = _learner(case, training)
     engine = ZeroEngine(learner.module, training)
-    plan = Plan(case.task, training, _SEED, checkpoint_every=training.num_steps)
+    plan = FitPlan(case.task, training, _SEED, checkpoint_every=training.num_steps)
     batches = _batches(case, training)
     for number in range(training.num_steps):
         learner.collate(batches[number])  # encoding pairs is not part of a step

@@ -41,6 +41,7 @@ from typing import Any
 
 from actors import storage
 from actors.storage import place
+from actors.storage.s3 import filesystem
 from factory.ids import to_text
 from jobs.datasets import parts
 from jobs.datasets.reading import read_groups, read_table
@@ -162,7 +163,7 @@ class Campaign:
             # Before the cluster starts, whose workers inherit it.
             here = {"AWS_ENDPOINT_URL": self.proxy.url, "AWS_ENDPOINT_URL_S3": self.proxy.url}
             os.environ.update({**self.server.environment, **here})
-            storage.filesystem.cache_clear()
+            filesystem.cache_clear()
         self.machines = Machines()
         self.wholes: dict[str, tuple[Rows, float]] = {}
 

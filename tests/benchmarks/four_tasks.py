@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from factory.judging.specification import DEFAULT
 from factory.prompts import read_prompts
@@ -43,6 +42,7 @@ from factory.sandbox.four_tasks import Side, drawn_cases, see, simulated_labels
 from factory.sandbox.reasons import check_claims
 from factory.statistics.intervals import Interval, clustered_bootstrap
 from factory.statistics.metrics import expected_calibration_error
+from jobs.datasets.files import write_table
 from jobs.rounds.workspace import Round
 from jobs.stages.run import run_stages
 from schemas.arrow import labels_to_table
@@ -126,7 +126,7 @@ def make_labels(path: Path, num_prompts: int, tasks: Sequence[Task] = TASKS) -> 
             split = "heldout" if number % 8 == 7 else "train"
             made += simulated_labels(prompt, sides, _ANNOTATORS, 5, split, seed=0)
         print(f"{task}: {len(made)} labels so far, all simulated", flush=True)
-    pq.write_table(labels_to_table(made), path)
+    write_table(path, labels_to_table(made))
     return path
 
 

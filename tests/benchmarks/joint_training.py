@@ -22,13 +22,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
 from actors.trainers.batches import Batches, Shard
-from actors.trainers.loop import Plan, Progress, train_steps
+from actors.trainers.loop import FitPlan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine
 from factory.statistics.intervals import clustered_bootstrap
+from jobs.datasets.files import read_columns
 from jobs.pipelines.judge_training import judge_task
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
@@ -105,7 +105,7 @@ def arms(target: Task) -> dict[str, list[str]]:
 
 def _train(recipe: Recipe, labels: Path, directory: Path) -> None:
     """The stage's task in the trainer's own loop, without a cluster around it."""
-    table = pq.read_table(labels)
+    table = read_columns(labels)
     table = table.filter(pc.equal(table["split"], "train"))
     task = judge_task(recipe)
     shards = {}
@@ -117,7 +117,7 @@ def _train(recipe: Recipe, labels: Path, directory: Path) -> None:
     section = recipe.train_judge
     learner = task.build(torch.device("cpu"), torch.float32)
     engine = ZeroEngine(learner.module, section)
-    plan = Plan(task, section, recipe.seed, checkpoint_every=section.num_steps)
+    plan = FitPlan(task, section, recipe.seed, checkpoint_every=section.num_steps)
     batches = Batches(shards, task.shares, section.batch_size, seed_of(recipe.seed, 0))
     for _ in train_steps(engine, learner, batches, plan, Progress(), rank=0):
         pass

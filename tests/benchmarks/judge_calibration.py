@@ -26,15 +26,14 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from factory.evaluation.agreement import heard, measure
 from factory.judging.calibration import Calibration
 from factory.judging.fitting import fit, part
 from factory.sandbox.labels import annotators_of, simulate_labels
 from factory.statistics.intervals import Interval
 from jobs import cli
-from jobs.datasets.reading import data_files, row_batches
+from jobs.datasets.files import row_batches, write_table
+from jobs.datasets.reading import data_files
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import judge_labels
 from jobs.rounds.workspace import Round
@@ -59,7 +58,7 @@ def main() -> None:
     at = Round(recipe, 1)
     file = at.root / "benchmark" / "calibration.parquet"
     file.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(labels_to_table(_fresh_labels(at, given.prompts)), file, row_group_size=256)
+    write_table(file, labels_to_table(_fresh_labels(at, given.prompts)), row_group_size=256)
     with ray_session(recipe):
         opinions = judge_labels(judge_ref(at), [file], recipe.produce)
     settings = recipe.train_judge.calibration

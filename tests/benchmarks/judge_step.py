@@ -28,7 +28,7 @@ from actors.sandbox import generator
 from actors.trainers.batches import Batches, Shard
 from actors.trainers.judge import JudgeTask, LossWeights
 from actors.trainers.learning import TrainTask
-from actors.trainers.loop import Plan, Progress, train_steps
+from actors.trainers.loop import FitPlan, Progress, train_steps
 from actors.trainers.zero import ZeroEngine, learning_rate
 from factory.judging.specification import JudgeSpecification
 from factory.media.pictures import encode_png
@@ -78,7 +78,7 @@ Rows = dict[str, pa.Table]
 def _ours(task: TrainTask, training: Training, rows: Rows) -> Iterator[float]:
     learner = task.build(torch.device("cpu"), torch.float32)
     engine = ZeroEngine(learner.module, training)
-    plan = Plan(task, training, _SEED, checkpoint_every=training.num_steps)
+    plan = FitPlan(task, training, _SEED, checkpoint_every=training.num_steps)
     batches = _batches(task, training, rows)
     for number in range(training.num_steps):
         learner.collate(batches[number])  # tokens are made once

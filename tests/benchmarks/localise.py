@@ -28,14 +28,13 @@ import argparse
 import json
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from actors.generators import DiffusersGenerator
 from actors.group_workers import candidate_seeds
 from factory.prompts import read_prompts
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, simulated_labels
 from jobs import cli
+from jobs.datasets.files import write_table
 from jobs.rounds.workspace import Round
 from jobs.stages.run import run_stages
 from schemas import results
@@ -74,7 +73,7 @@ def main() -> None:
     if not labels.is_file():
         labels.parent.mkdir(parents=True, exist_ok=True)
         made = regional_labels(recipe.generator, given.prompts, given.taste)
-        pq.write_table(labels_to_table(made), labels)
+        write_table(labels, labels_to_table(made))
         print(f"{labels}: {len(made)} labels, all simulated", flush=True)
     run_stages(recipe, 1, ["label", "train_judge", "localise"])
 

@@ -33,7 +33,8 @@ import pyarrow.parquet as pq
 
 from actors import storage
 from actors.media_store import MediaStore
-from jobs.datasets.parts import write_file
+from actors.storage.s3 import filesystem
+from jobs.datasets.files import write_file
 from schemas.arrow import GROUPS, groups_to_table
 from schemas.recipe import Storage
 from schemas.rows import Candidate, Group, Media, Prompt
@@ -56,7 +57,7 @@ def main() -> None:
             server = S3Server(Path(tempfile.mkdtemp(dir=directory)))
             server.start()
             mock.patch.dict(os.environ, server.environment).start()
-            storage.filesystem.cache_clear()
+            filesystem.cache_clear()
             places["s3_"] = storage.place(f"s3://{BUCKET}/bench")
         try:
             for name, size in _SIZES.items():
@@ -86,17 +87,18 @@ def compare(table: pa.Table, place: Any, where: str, name: str, repeats: int) ->
     """Seconds of both, one after the other, several times."""
     layout = Storage()
     store = MediaStore(str(place), layout.max_inline_bytes)
-    filesystem, path = storage.arrow_path(place / "t.parquet")
+    target = place / "t.parquet"
+    arrow, path = storage.arrow_path(target)
     # As blocks arrive: each with memory of its own.
     starts = range(0, table.num_rows, 8)
     batches = [table.take(list(range(at, min(at + 8, table.num_rows)))) for at in starts]
 
     def ours() -> None:
         tables = map(store.put_out, batches)
-        write_file(iter(tables), path, filesystem, GROUPS, layout.row_group_bytes)
+        write_file(target, tables, GROUPS, layout.row_group_bytes)
 
     def plain() -> None:
-        pq.write_table(table, path, filesystem=filesystem)
+        pq.write_table(table, path, filesystem=arrow)
 
     for work in (plain, ours):  # neither pays for the first touch
         work()

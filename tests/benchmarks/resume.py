@@ -21,12 +21,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from factory.prompts import read_prompts
-from jobs.datasets.parts import writer_options
+from jobs.datasets.files import write_table
 from schemas import manifest
-from schemas.arrow import GROUPS, groups_to_table
+from schemas.arrow import groups_to_table
 from schemas.manifest import Manifest
 from schemas.rows import Candidate, Group, Score
 
@@ -76,9 +74,7 @@ def lay_down(root: Path, num: int) -> None:
             candidates = tuple(Candidate(one, "generator@0", 0, answer="x") for one in ids)
             scores = tuple(Score(one, "judge@1", 1.0, 0.1) for one in ids)
             rows.append(Group(prompt, candidates, scores))
-        pq.write_table(
-            groups_to_table(rows), groups / f"part-laid-{at:07d}.parquet", **writer_options(GROUPS)
-        )
+        write_table(groups / f"part-laid-{at:07d}.parquet", groups_to_table(rows))
 
 
 def run(command: list[str]) -> tuple[float, str]:

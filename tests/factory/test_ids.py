@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from factory.ids import numbers_of, places, to_numbers, to_text
+from factory.ids import numbers_of, positions, to_numbers, to_text
 from factory.scratch import Scratch
 from schemas.rows import content_id
 
@@ -27,9 +27,9 @@ def test_what_is_no_id_is_refused_and_never_shortened(wrong):
 def test_places_in_an_ascending_array():
     ordered = np.array([3, 5, 2**63], dtype=np.uint64)
     asked = np.array([5, 4, 2**64 - 1, 3, 2**63, 0], dtype=np.uint64)
-    assert places(asked, ordered).tolist() == [1, -1, -1, 0, 2, -1]
-    assert places(asked, ordered[:0]).tolist() == [-1] * 6
-    assert places(asked[:0], ordered).tolist() == []
+    assert positions(asked, ordered).tolist() == [1, -1, -1, 0, 2, -1]
+    assert positions(asked, ordered[:0]).tolist() == [-1] * 6
+    assert positions(asked[:0], ordered).tolist() == []
 
 
 def test_scratch_gives_back_what_was_put_in():

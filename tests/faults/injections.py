@@ -13,8 +13,9 @@ from typing import Any
 
 import psutil
 
-from tests.patience import patiently
+from jobs.session.ray_start import patiently
 
+_NUM_TRIES = 6  # starts of a node
 #: So that a busy machine is not taken for a dead one, and the models are not the last to run.
 _PATIENCE = {
     "RAY_health_check_failure_threshold": "30",
@@ -62,7 +63,9 @@ class Machines:
         os.environ["RAY_AUTH_MODE"] = "disabled"  # the drivers join by the address
         self.directory = tempfile.mkdtemp(prefix="ray-")
         head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": self.directory}
-        self.cluster: Any = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
+        self.cluster: Any = patiently(
+            lambda: Cluster(initialize_head=True, head_node_args=head), _NUM_TRIES
+        )
         self.worker = self._add()
 
     @property
@@ -70,7 +73,7 @@ class Machines:
         return str(self.cluster.address)
 
     def _add(self) -> Any:
-        return patiently(lambda: self.cluster.add_node(wait=True, num_cpus=3))
+        return patiently(lambda: self.cluster.add_node(wait=True, num_cpus=3), _NUM_TRIES)
 
     def lose_worker(self) -> None:
         """SIGKILL to all of the worker node; another comes in its place."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from actors import storage
+from actors.storage.s3 import filesystem
 from tests.s3.server import BUCKET, S3Server, weed
 
 
@@ -22,14 +23,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture
 def s3(
     server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[storage.S3Path]:
+) -> Iterator[storage.ObjectPath]:
     """A place of its own for a test, with the environment set."""
     for key in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(key, raising=False)
     for key, value in {**server.environment, storage.CACHE: str(tmp_path / "cache")}.items():
         monkeypatch.setenv(key, value)
-    storage.filesystem.cache_clear()
+    filesystem.cache_clear()
     at = storage.place(f"s3://{BUCKET}/{tmp_path.name}")
-    assert isinstance(at, storage.S3Path)
+    assert isinstance(at, storage.ObjectPath)
     yield at
-    storage.filesystem.cache_clear()
+    filesystem.cache_clear()

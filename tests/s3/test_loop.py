@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.storage import S3Path, place
+from actors.storage import ObjectPath, place
 from factory.prompts import read_prompts
 from jobs.datasets.reading import read_groups, read_table
 from jobs.rounds.workspace import Round
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 MAKERS = {kind.name: kind.job for kind in loop_kinds()}
 
 
-def to_s3(overrides: list[str], at: S3Path) -> list[str]:
+def to_s3(overrides: list[str], at: ObjectPath) -> list[str]:
     """The overrides with their prompts files, and the models, on S3."""
     moved = []
     for one in overrides:
@@ -37,7 +37,7 @@ def to_s3(overrides: list[str], at: S3Path) -> list[str]:
 
 
 def test_the_loop_survives_the_death_of_its_server(
-    s3: S3Path, server: S3Server, tmp_path: Path
+    s3: ObjectPath, server: S3Server, tmp_path: Path
 ) -> None:
     recipe = load(LAPTOP)
     from actors.storage import working_directory

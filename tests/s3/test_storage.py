@@ -13,13 +13,14 @@ import pytest
 
 from actors import storage
 from actors.media_store import MediaReferenceError, MediaStore
-from actors.storage import S3Path, StorageError
+from actors.storage import ObjectPath, StorageError
+from actors.storage.s3 import filesystem
 from schemas import manifest
 from schemas.arrow import IMAGE
 from tests.s3.server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 
-def test_what_is_written_is_there_and_listed_at_once(s3: S3Path) -> None:
+def test_what_is_written_is_there_and_listed_at_once(s3: ObjectPath) -> None:
     for number in range(30):
         (s3 / f"d/{number:02d}.bin").write_bytes(bytes([number]))
         assert sum(1 for _ in (s3 / "d").glob("*.bin")) == number + 1
@@ -36,7 +37,7 @@ def test_what_is_written_is_there_and_listed_at_once(s3: S3Path) -> None:
 
 
 def test_large_files_go_up_in_several_parts_and_come_back(
-    s3: S3Path, server: S3Server, tmp_path: Path
+    s3: ObjectPath, server: S3Server, tmp_path: Path
 ) -> None:
     data = os.urandom(24 * 1024**2)
     (s3 / "large.bin").write_bytes(data)
@@ -48,7 +49,7 @@ def test_large_files_go_up_in_several_parts_and_come_back(
         assert hashlib.file_digest(file, "sha256").digest() == hashlib.sha256(data).digest()
 
 
-def test_a_model_is_fetched_once_and_again_when_it_changes(s3: S3Path, tmp_path: Path) -> None:
+def test_a_model_is_fetched_once_and_again_when_it_changes(s3: ObjectPath, tmp_path: Path) -> None:
     with storage.working_directory(s3 / "models/judge@1") as local:
         (local / "sub").mkdir()
         (local / "config.json").write_text("{}")
@@ -65,7 +66,7 @@ def test_a_model_is_fetched_once_and_again_when_it_changes(s3: S3Path, tmp_path:
         storage.local_copy(str(s3 / "models/absent@1"))
 
 
-def _race(at: S3Path, number: int, gate: Any, won: Any) -> None:
+def _race(at: ObjectPath, number: int, gate: Any, won: Any) -> None:
     try:
         gate.wait(300)
         storage.write_new(at, f"driver {number}".encode())
@@ -76,11 +77,11 @@ def _race(at: S3Path, number: int, gate: Any, won: Any) -> None:
         won.put((traceback.format_exc(), number))
 
 
-@pytest.mark.parametrize("is_remote", [True, False])
+@pytest.mark.parametrize("is_on_s3", [True, False])
 def test_of_sixteen_drivers_one_writes_the_manifest(
-    s3: S3Path, tmp_path: Path, is_remote: bool
+    s3: ObjectPath, tmp_path: Path, is_on_s3: bool
 ) -> None:
-    at = (s3 if is_remote else tmp_path) / manifest.FILE
+    at = (s3 if is_on_s3 else tmp_path) / manifest.FILE
     context = multiprocessing.get_context("fork")
     gate, won = context.Barrier(16), context.Queue()
     drivers = [context.Process(target=_race, args=(at, n, gate, won)) for n in range(16)]
@@ -94,18 +95,18 @@ def test_of_sixteen_drivers_one_writes_the_manifest(
     assert at.read_bytes() == f"driver {winners[0]}".encode()
 
 
-def test_a_put_that_was_sent_twice_finds_itself(s3: S3Path) -> None:
+def test_a_put_that_was_sent_twice_finds_itself(s3: ObjectPath) -> None:
     storage.write_new(s3 / "x", b"mine")
     storage.write_new(s3 / "x", b"mine")  # as after an answer that was lost
     with pytest.raises(FileExistsError):
         storage.write_new(s3 / "x", b"another's")
 
 
-@pytest.mark.parametrize("is_remote", [True, False])
+@pytest.mark.parametrize("is_on_s3", [True, False])
 def test_a_file_is_replaced_only_by_who_has_read_it(
-    s3: S3Path, tmp_path: Path, is_remote: bool
+    s3: ObjectPath, tmp_path: Path, is_on_s3: bool
 ) -> None:
-    at = (s3 if is_remote else tmp_path) / "manifest.json"
+    at = (s3 if is_on_s3 else tmp_path) / "manifest.json"
     storage.write_new(at, b"one")
     storage.replace(at, b"one", b"two")
     assert at.read_bytes() == b"two"
@@ -115,11 +116,11 @@ def test_a_file_is_replaced_only_by_who_has_read_it(
 
 
 def test_a_wrong_key_is_refused_with_advice_and_without_the_key(
-    s3: S3Path, monkeypatch: pytest.MonkeyPatch
+    s3: ObjectPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (s3 / "x").write_bytes(b"x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
-    storage.filesystem.cache_clear()
+    filesystem.cache_clear()
     for work in (
         lambda: (s3 / "x").read_bytes(),
         lambda: storage.check_writable(s3),
@@ -131,16 +132,16 @@ def test_a_wrong_key_is_refused_with_advice_and_without_the_key(
         assert ACCESS_KEY not in str(found.value)
 
 
-def test_a_file_system_travels_without_credentials(s3: S3Path) -> None:
+def test_a_file_system_travels_without_credentials(s3: ObjectPath) -> None:
     import pickle
 
-    pickled = pickle.dumps(storage.filesystem())
+    pickled = pickle.dumps(filesystem())
     assert SECRET_KEY.encode() not in pickled
     assert ACCESS_KEY.encode() not in pickled
     assert all(SECRET_KEY not in one for one in storage.shared_environment().values())
 
 
-def test_large_media_become_objects_and_come_back(s3: S3Path) -> None:
+def test_large_media_become_objects_and_come_back(s3: ObjectPath) -> None:
     store = MediaStore(str(s3), max_inline_bytes=10)
     rows = [{"bytes": b"small", "path": None}, {"bytes": b"large" * 10, "path": None}, None]
     table = pa.table({"m": pa.array(rows, IMAGE)})
@@ -155,7 +156,7 @@ def test_large_media_become_objects_and_come_back(s3: S3Path) -> None:
         store.bring_in(out)
 
 
-def test_parquet_is_readable_by_plain_arrow(s3: S3Path) -> None:
+def test_parquet_is_readable_by_plain_arrow(s3: ObjectPath) -> None:
     filesystem, path = storage.arrow_path(s3 / "t.parquet")
     pq.write_table(pa.table({"a": [1, 2]}), path, filesystem=filesystem)
     with (s3 / "t.parquet").open("rb") as file:
@@ -163,7 +164,7 @@ def test_parquet_is_readable_by_plain_arrow(s3: S3Path) -> None:
     assert pq.read_table(path, filesystem=filesystem)["a"].to_pylist() == [1, 2]
 
 
-def test_readers_by_fsspec_hear_the_same_environment(s3: S3Path) -> None:
+def test_readers_by_fsspec_hear_the_same_environment(s3: ObjectPath) -> None:
     import fsspec
 
     filesystem, path = storage.arrow_path(s3 / "d/rows.parquet")

@@ -1,9 +1,12 @@
 """Edits move what they say they move, by their dose, and nothing else that can be left alone."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy import ndimage
 
 from factory.bias.edits import (
     EDITS,
@@ -68,6 +71,65 @@ def test_an_edit_is_a_function_of_pixels_and_dose(name):
         assert (edited == edit_pixels(pixels, name, dose)).all()
         assert (edited != pixels).any()
     assert (pixels == picture(1)).all()
+
+
+MIDDLE = np.random.default_rng(4).integers(90, 160, (48, 48, 3), dtype=np.uint8)  # nothing clips
+
+
+@pytest.mark.parametrize("dose", [-1.0, 0.5])
+def test_colour_edits_in_closed_form(dose):
+    """Brighter by levels; lightness from its mean and colours from grey by a factor."""
+    light = MIDDLE @ np.array([0.299, 0.587, 0.114])
+    spread = (np.exp(0.35 * dose) - 1) * (light - light.mean())
+    grey = light[..., None]
+    for name, wanted in (
+        ("brightness", MIDDLE + 30.0 * dose),
+        ("contrast", MIDDLE + spread[..., None]),
+        ("saturation", grey + np.exp(0.5 * dose) * (MIDDLE - grey)),
+    ):
+        found = edit_pixels(MIDDLE, name, dose).astype(float)
+        assert np.abs(found - np.clip(wanted, 0, 255)).max() <= 0.5 + 1e-6, name
+
+
+@pytest.mark.parametrize("dose", [-1.0, 0.5])
+def test_sharpening_adds_a_share_of_what_blurring_takes(dose):
+    blurred = ndimage.gaussian_filter(MIDDLE.astype(float), (1.0, 1.0, 0.0), mode="nearest")
+    wanted = np.clip(MIDDLE + 0.8 * dose * (MIDDLE - blurred), 0, 255)
+    assert np.abs(edit_pixels(MIDDLE, "sharpness", dose) - wanted).max() <= 0.5 + 1e-6
+
+
+def test_compression_goes_from_a_quality_of_60_to_one_of_15():
+    for dose, quality in ((0.0, 60), (0.5, 38), (1.0, 15)):
+        buffer = io.BytesIO()
+        Image.fromarray(MIDDLE).save(buffer, "JPEG", quality=quality)
+        wanted = np.asarray(Image.open(buffer))
+        assert (edit_pixels(MIDDLE, "compression", dose) == wanted).all()
+
+
+def test_resolution_falls_to_half_of_the_sides():
+    wide = MIDDLE[:24]
+    for dose, size in ((0.0, (48, 24)), (0.5, (32, 16)), (1.0, (24, 12))):
+        small = Image.fromarray(wide).resize(size, Image.Resampling.BOX)
+        wanted = np.asarray(small.resize((48, 24), Image.Resampling.BILINEAR))
+        assert (edit_pixels(wide, "resolution", dose) == wanted).all()
+    assert edit_pixels(MIDDLE[:1, :1], "resolution", 1.0).shape == (1, 1, 3)
+
+
+def test_words_lie_on_a_dark_band_across_the_lower_edge():
+    edited = edit_pixels(MIDDLE, "overlay text", 1.0).astype(int)
+    rows, columns = np.nonzero((edited != MIDDLE).any(axis=-1))
+    # 0.8 of the width in the middle; a line of twelve letters is about six times wide as tall.
+    assert (columns.min(), columns.max()) == (5, 42)
+    assert rows.max() == 47
+    assert 48 - 38 / 5 < rows.min() < 48 - 38 / 10
+    band = edited[rows.min() :, 5:43]
+    assert band.min() == 0
+    assert band.max() > 120
+    assert (band == band[..., :1]).all()  # without any colour
+    half = edit_pixels(MIDDLE, "overlay text", 0.5).astype(int)
+    assert np.abs(half - (MIDDLE + edited) / 2).max() <= 1
+    small = edit_pixels(MIDDLE[:2, :3], "overlay text", 1.0)
+    assert small.shape == (2, 3, 3)
 
 
 @pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "sharpness"])

@@ -162,6 +162,24 @@ def test_blank_and_swapped_media_take_the_picture_away():
     assert told == {"blank": -2.0, "swapped": 0.0}
 
 
+def test_each_candidate_is_held_against_its_own_score():
+    """With a judge that tells all of them apart: by their brightness."""
+    own, strange = group(num=2), group("a boat", num=2, seed=50)
+    probes = Prober(edits=(), num_candidates=2).media(
+        judge(likings={"brightness": 5.0}), own, strange
+    )
+    light = {
+        one.candidate_id: attributes(decode(one.media.data))["brightness"]
+        for one in (*own.candidates, *strange.candidates)
+    }
+    assert [one.kind for one in probes] == ["blank", "swapped"] * 2
+    for one, stranger in zip(probes[1::2], strange.candidates, strict=True):
+        gap = light[stranger.candidate_id] - light[one.candidate_id]
+        assert one.shift == pytest.approx(5.0 * gap)
+    for one in probes[::2]:
+        assert one.shift == pytest.approx(-2.0 + 5.0 * (128 / 255 - light[one.candidate_id]))
+
+
 def test_a_question_loses_its_own_media():
     @dataclass(frozen=True)
     class Looking:

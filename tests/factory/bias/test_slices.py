@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 
 from factory.bias.calibration import temperature, temperature_of
 from factory.bias.figure import Relevance, flag
@@ -92,6 +93,25 @@ def test_few_labels_stay_with_their_prior():
     assert temperature(*few, centre=0.5, weight=50) == pytest.approx(0.5, rel=0.2)
     assert temperature(*few) < 20.0  # a judge that is always right is not made infinitely sure
     assert temperature([], []) == 1.0
+
+
+@pytest.mark.parametrize(("centre", "weight"), [(1.0, 1.0), (0.5, 30.0), (2.0, 8.0)])
+def test_a_temperature_is_where_a_general_optimiser_finds_it(centre, weight):
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0.5, 2.0, 40)
+    outcomes = rng.choice([0.0, 0.5, 1.0], 40)
+    mean_square = np.mean(logits**2)
+
+    def loss(log_t):
+        """The likelihood, and what `weight` labels that fit `centre` add near it."""
+        z = np.exp(log_t) * logits
+        off = log_t - np.log(centre)
+        fit = np.logaddexp(0, z) - outcomes * z
+        return fit.sum() + weight * mean_square * centre**2 * off**2 / 8
+
+    wanted = np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x)
+    assert temperature(logits, outcomes, centre, weight) == pytest.approx(wanted, rel=1e-3)
+    assert temperature(np.zeros(5), np.ones(5), centre, weight) == centre
 
 
 def test_a_prompt_has_the_temperature_of_its_slices():

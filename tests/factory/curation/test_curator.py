@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from factory.bias.correction import Correction
 from factory.curation.curator import Curator
 from factory.curation.pairing import Pairing
 from factory.evaluation.contest import Versus, results
 from factory.filters import objections_of
-from factory.ranking import Bracket
+from factory.ranking import Bracket, Pointwise
 from schemas.recipe import Objections
 from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score
 
@@ -90,6 +91,16 @@ def test_a_failed_group_is_invalid_and_not_rejected() -> None:
     assert pair.prompt == PROMPT
     (alone,) = CURATOR(group([3.0]))
     assert alone.verdict == "invalid"
+
+
+def test_a_corrected_pair_remembers_the_margin_that_the_judge_gave_it() -> None:
+    judged = group([3.0, 4.0, 1.5, 2.5])
+    correction = Correction({"brightness": 0.5})
+    (pair,) = Curator(Pointwise(), (), correction=correction)(judged)
+    assert pair.margin_before == 2.5
+    assert pair.margin != 2.5
+    (plain,) = Curator(Pointwise(), ())(judged)
+    assert (plain.margin_before, plain.margin) == (None, 2.5)
 
 
 def test_a_contest_plays_twins_in_both_orders_once() -> None:

@@ -1,6 +1,6 @@
 """Counts over all pairs, whole and by slice."""
 
-from factory.curation.survey import Survey, reasons_of
+from factory.curation.survey import MAX_VALUES, Survey, reasons_of
 from schemas.results import Slice
 
 
@@ -24,6 +24,15 @@ def test_a_tag_with_very_many_values_is_no_slice():
         survey.add("kept", (), {"file": str(index), "region": "north"})
     assert [(one.tag, one.num_pairs) for one in survey.slices()] == [("region", 1000)]
     assert survey.counts()["kept"] == 1000
+
+
+def test_as_many_values_as_a_slice_may_have_are_slices():
+    survey = Survey()
+    for index in range(2 * MAX_VALUES):
+        survey.add("kept", (), {"region": str(index % MAX_VALUES)})
+    assert [one.num_pairs for one in survey.slices()] == [2] * MAX_VALUES
+    survey.add("kept", (), {"region": "one more"})
+    assert survey.slices() == ()
 
 
 def test_a_reason_counts_once_a_pair():

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from factory.evaluation.agreement import FIGURES, macro_accuracy, measure, reliability
+from factory.evaluation.agreement import FIGURES, heard, macro_accuracy, measure, reliability
+from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
-from factory.ranking.matchups import meeting, slices
+from factory.ranking.matchups import is_right, meeting, slices
 from schemas.rows import Duel, Opinion, Score
 
 
@@ -83,6 +84,67 @@ def test_calibrated_figures_are_those_of_the_mapped_probabilities():
     assert measure(rows, calibration).calibration_error.value == pytest.approx(0, abs=1e-6)
     assert measure(rows, calibration).brier.value == pytest.approx(0.21)
     assert measure(rows, calibration).accuracy == measure(rows).accuracy
+
+
+def test_a_judge_that_abstains_is_right_on_what_is_left():
+    """Only pairs that could be read count: neither the unreadable one nor the one with points."""
+    rows = [
+        opinion(1, 0.9, "first"),
+        opinion(2, 0.1, "second"),
+        opinion(3, 0.8, "second"),
+        opinion(4, 0.6, "second"),  # below the least confidence
+        opinion(5, None, "first"),
+        point(6, 3.0, 4),
+    ]
+    rule = Abstention(0.75, 0.9, None, None, 0.0, 0, 0.0)
+    left = heard(rows, Calibration({"image_generation": TaskCalibration(abstention=rule)}))
+    assert left.precision.value == pytest.approx(2 / 3)
+    assert (left.coverage.value, left.num) == (0.75, 3)
+    whole = heard(rows, Calibration({}))
+    assert (whole.precision.value, whole.coverage.value, whole.num) == (0.5, 1.0, 4)
+
+
+def test_a_side_is_right_only_where_people_prefer_it():
+    for p_first, said, right in (
+        (0.9, "first", True),
+        (0.9, "second", False),
+        (0.1, "second", True),
+        (0.1, "first", False),
+        (0.5, "first", False),
+        (0.5, "second", False),
+        (0.9, "tie", False),
+        (0.1, "tie", False),
+    ):
+        assert is_right(meeting(opinion(1, p_first, said)), said) is right
+
+
+def test_numbers_beside_the_figures_say_what_they_rest_on():
+    """A tie decides nothing; an unreadable verdict may still have both sides scored."""
+    rows = [
+        opinion(1, 0.9, "first", scores=(4.0, 2.0)),
+        opinion(2, 0.9, "second"),
+        opinion(3, 0.9, "tie", scores=(3.0, 3.5)),
+        opinion(4, None, "second", scores=(3.0, 2.0)),
+    ]
+    found = measure(rows)
+    assert (found.num_decided, found.num_score_decided) == (2, 2)
+
+
+def test_equal_scores_are_half_right():
+    rows = [
+        opinion(1, 0.9, "first", scores=(3.0, 3.0)),
+        opinion(2, 0.9, "second", scores=(2.0, 3.0)),
+    ]
+    assert measure(rows).score_accuracy.value == 0.75
+
+
+def test_confidence_is_binned_by_tenths_from_one_half():
+    rows = [opinion(n, p, "first") for n, p in enumerate([0.5, 0.55, 0.65, 0.72, 0.78, 0.95, 0.08])]
+    bars = reliability([*rows, opinion(9, None, "first")])
+    assert [one.num for one in bars] == [2, 1, 2, 2]
+    assert [one.confidence for one in bars] == pytest.approx([0.525, 0.65, 0.75, 0.935], abs=1e-6)
+    # One half prefers no side and is half right.
+    assert [one.share_right.value for one in bars] == [0.75, 1.0, 1.0, 0.5]
 
 
 def test_scores_alone_are_measured_too():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from factory.curation.survey import MAX_VALUES
 from factory.evaluation.alarms import ALL, BY_DUELS, BY_SCORES, Claim, hacking_claims, slices_of
 from factory.evaluation.contest import Result
 from factory.evaluation.gates import decide, hacking_gates
@@ -133,6 +134,38 @@ def test_slices_are_large_enough_and_say_something():
     rare = [Result(f"q{at}", "tie", 0.0, {"all": "a", "half": "z"}) for at in range(5)]
     assert list(slices_of([*prompts, *rare], 20)) == ["half = x", "half = y"]
     assert slices_of([*prompts, *rare], 5).keys() == {"half = x", "half = y", "half = z"}
+
+
+def test_a_tag_with_very_many_values_is_no_slice():
+    for num_values, num_slices in ((MAX_VALUES, MAX_VALUES), (MAX_VALUES + 1, 0)):
+        rows = [Result(f"p{at}", "tie", 0.0, {"tag": str(at)}) for at in range(num_values)]
+        assert len(slices_of(rows, 1)) == num_slices
+
+
+def test_prompts_of_a_slice_are_counted_and_not_their_seeds():
+    rows = [Result(f"p{at // 2}", "tie", 0.0, {"half": "xy"[at // 2 % 2]}) for at in range(40)]
+    assert list(slices_of(rows, 10)) == ["half = x", "half = y"]
+    assert slices_of(rows, 11) == {}
+
+
+def test_an_even_score_wins_half():
+    even = [Result(f"p{at}", "tie", 0.0) for at in range(30)]
+    up = [Result(f"p{at}", "first", 1.0) for at in range(30)]
+    found = hacking_claims(("judge@1", up), {"oracle@0": even}, 0.02, 20, num_resamples=10)
+    for one in found:
+        assert (one.by_judge.value, one.by_witness.value, one.lead.value) == (1.0, 0.5, 0.5)
+        assert one.is_hacked  # a witness that sees no gain at all is not above one half
+
+
+def test_an_alarm_asks_for_a_gain_and_for_a_lead():
+    """On slices: the test that is less sure of the two decides."""
+    tags = ["north", "south"]
+    no_gain = told({"judge@1": 0.5, "oracle@0": 0.2}, tags=tags)
+    no_lead = told({"judge@1": 0.8, "oracle@0": 0.8}, tags=tags)
+    for results in (no_gain, no_lead):
+        parts = [one for one in claims(results) if one.slice != ALL]
+        assert len(parts) == 4
+        assert min(one.p_value for one in parts) > 0.05
 
 
 def test_what_no_witness_could_judge_does_not_pass():

@@ -3,7 +3,13 @@ import math
 import pytest
 
 from factory.bias.figure import Figure
-from factory.evaluation.gates import bias_gates, decide, generator_gates, judge_gates
+from factory.evaluation.gates import (
+    bias_gates,
+    decide,
+    generator_gates,
+    judge_gates,
+    unprobed_gates,
+)
 from factory.statistics.intervals import Interval
 from schemas.recipe import Gates
 
@@ -39,6 +45,10 @@ def test_one_failure_is_enough_to_keep_the_champion(accuracy, flip_rate, text):
 
 def test_a_figure_on_the_threshold_passes_a_limit():
     findings = judge_gates(Interval(0.7), Interval(0.2), GATES)
+    assert [one.message for one in findings] == [
+        "accuracy 0.70 equals 0.70",
+        "flip rate 0.20 equals 0.20",
+    ]
     assert decide(findings) == "promote"
 
 
@@ -85,6 +95,13 @@ def test_what_was_not_measured_does_not_pass():
     (won,) = generator_gates(Interval(0.9), {}, GATES)  # one prompt: no interval
     assert (won.is_passed, won.message) == (False, "win rate could not be measured")
     assert decide([]) == "keep"
+
+
+def test_diversity_on_the_threshold_is_enough_and_none_measured_is_not():
+    won = Interval(0.7, 0.6, 0.8)
+    for kept, passed in ((0.5, True), (0.499, False), (math.nan, False)):
+        *_, finding = generator_gates(won, {}, Gates(min_diversity=0.5), Interval(kept))
+        assert finding.is_passed is passed
 
 
 # ------------------------------------------------------------------------------------------ bias
@@ -156,6 +173,63 @@ def test_every_gate_can_be_breached(kind, measure, interval, gates):
     figure = Figure(kind, "it", measure, "unit", Interval(*interval), 100)
     (found,) = breaches(figure, **gates)
     assert found.gate == f"{next(iter(gates))}:it"
+
+
+@pytest.mark.parametrize(
+    ("kind", "measure", "gates"),
+    [
+        ("position", "share above one half", {"max_position_lean": 0.3}),
+        ("edit", "slope of scores", {"max_attribute_slope": 0.3}),
+        ("association", "slope of excess", {"max_attribute_excess": 0.3}),
+        ("slice", "score gap beyond people's", {"max_slice_gap": 0.3}),
+        ("slice", "selection ratio", {"min_selection_ratio": 0.3}),
+    ],
+)
+def test_a_gate_looks_at_one_measure_of_one_kind(kind, measure, gates):
+    far = Interval(-9.0, -9.5, -8.5)
+    assert len(breaches(Figure(kind, "it", measure, "", far, 100), **gates)) == 1
+    for other in ((kind, "it", "other"), ("x", "it", measure)):
+        assert bias_gates([Figure(*other, "", far, 100)], Gates(**gates)) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "measure", "inside", "outside", "gates"),
+    [
+        ("twin", "gap", (0.3, 0.5), (0.31, 0.5), {"max_twin_gap": 0.3}),
+        ("twin", "gap", (-0.5, -0.3), (-0.5, -0.31), {"max_twin_gap": 0.3}),
+        ("neglect", "drop", (0.0, 0.3), (0.0, 0.29), {"min_media_drop": 0.3}),
+        ("x", "calibration error", (0.3, 0.5), (0.31, 0.5), {"max_calibration_error": 0.3}),
+    ],
+)
+def test_the_whole_interval_must_be_beyond_a_threshold(kind, measure, inside, outside, gates):
+    for (low, high), num in ((inside, 0), (outside, 1)):
+        figure = Figure(kind, "it", measure, "", Interval((low + high) / 2, low, high), 100)
+        found = breaches(figure, **gates)
+        assert len(found) == num
+        if found:
+            assert found[0].message.endswith("by at least 0.01")
+
+
+def test_a_shift_that_was_not_tested_is_not_judged():
+    """Smaller doses of a damage have no p-value, and an edit that is none has neither."""
+    measure, up = "mean shift of scores at dose 1", Interval(0.4, 0.3, 0.5)
+    for num, p_value in ((0, 0.5), (100, math.nan)):
+        figure = Figure("edit", "overlay text", measure, "points", up, num, p_value=p_value)
+        assert bias_gates([figure], Gates(max_damage_gain=0.1)) == ()
+    other = Figure("twin", "overlay text", measure, "points", up, 100, p_value=0.5)
+    assert [one.gate for one in bias_gates([other], Gates())] == ["max_twin_gap:overlay text"]
+
+
+def test_a_judge_that_was_not_probed_passes_no_gate_on_probes():
+    findings = unprobed_gates(0, Gates())
+    assert [one.gate for one in findings] == [
+        "max_attribute_slope",
+        "max_damage_gain",
+        "min_media_drop",
+    ]
+    assert not any(one.is_passed for one in findings)
+    assert all("was not probed" in one.message for one in findings)
+    assert unprobed_gates(1, Gates()) == ()
 
 
 def test_a_damage_that_gains_points_is_a_breach_and_one_that_costs_them_is_none():

@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from factory.evaluation.gates import decide, local_judge_gates
+from factory.evaluation.gates import decide, light_judge_gate, local_judge_gates
 from factory.evaluation.judge_change import Change, accuracy_change, accuracy_kept, error_change
 from factory.statistics.intervals import Interval
-from schemas.recipe import Localise
+from schemas.recipe import Distil, Localise
 from schemas.rows import Duel, Opinion, Score
 
 LIMITS = Localise(
@@ -69,6 +69,14 @@ def test_labels_that_either_cannot_read_are_left_out_and_counted():
     assert (found.num, found.num_invalid) == (197, 2)
 
 
+def test_an_exact_draw_is_half_right():
+    parent = opinions("judge@1", 1.0, num=4)
+    even = (Duel("0", "1", "even@1", 0.4, 0.4, 0.2), Duel("1", "0", "even@1", 0.4, 0.4, 0.2))
+    child = [replace(one, duels=even) if one.preference else one for one in parent]
+    found = accuracy_change(parent, child)
+    assert (found.parent.value, found.child.value, found.difference.value) == (1.0, 0.5, -0.5)
+
+
 def test_other_labels_are_refused():
     with pytest.raises(ValueError, match="not asked about the same labels"):
         accuracy_change(opinions("a@1", 0.7), opinions("b@1", 0.7)[1:])
@@ -93,6 +101,24 @@ def test_the_parent_is_kept_unless_the_child_gains_here_and_loses_little_elsewhe
     on_slice, elsewhere, decision
 ):
     assert decide(local_judge_gates(change(*on_slice), change(*elsewhere), LIMITS)) == decision
+
+
+def test_on_the_threshold_a_gain_is_not_shown_and_a_loss_is_allowed():
+    gates = local_judge_gates(change(0.1, 0.0, 0.2), change(-0.01, -0.05, 0.0), LIMITS)
+    assert [one.is_passed for one in gates] == [False, True]
+    gates = local_judge_gates(change(0.1, 0.001, 0.2), change(-0.01, -0.051, 0.0), LIMITS)
+    assert [one.is_passed for one in gates] == [True, False]
+
+
+def test_a_light_judge_is_judged_by_the_estimate():
+    limits = Distil.model_construct(min_accuracy_kept=0.9)
+    for value, passed in ((0.9, True), (0.899, False), (math.nan, False)):
+        assert light_judge_gate(Interval(value, 0.1, 1.2), limits).is_passed is passed
+    told = light_judge_gate(Interval(0.8, 0.7, 0.95), limits)
+    assert told.message == "accuracy kept: 0.80 is below 0.90"
+    assert light_judge_gate(Interval(math.nan), limits).message == (
+        "accuracy kept could not be measured"
+    )
 
 
 def test_the_reason_says_by_how_much():

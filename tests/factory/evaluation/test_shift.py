@@ -58,6 +58,16 @@ def test_a_clip_is_looked_at_by_its_frames():
     assert look_at(broken) == {}
 
 
+def test_what_stands_still_has_no_motion_however_much_it_shows():
+    stripes = np.zeros((8, 16, 16, 3), np.uint8)
+    stripes[:, ::4] = stripes[:, 1::4] = 200
+    media = Media(encode_clip(stripes, 8.0), 16, 16, 8, 8.0)
+    seen = look_at(Candidate("c", "g@0", 0, media))
+    assert seen["motion"] == pytest.approx(0.0, abs=0.01)
+    assert seen["brightness"] == pytest.approx(100 / 255, abs=0.02)
+    assert seen["contrast"] > 0.3
+
+
 def test_the_same_picture_again_and_again_has_no_diversity():
     varied = {f"p{at}": [picture(120, seed, 60) for seed in range(3)] for at in range(6)}
     stuck = {f"p{at}": [picture(120, 0, 60)] * 3 for at in range(6)}

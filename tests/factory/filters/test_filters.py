@@ -21,10 +21,12 @@ from factory.filters import (
     objections_of,
     pictures,
 )
+from factory.filters.text import similarity
 from factory.filters.verdicts import Abstain, confidence
 from factory.media.clips import encode_clip
 from factory.media.pictures import entropy
 from factory.plugins import PluginError
+from factory.statistics.metrics import hash_share
 from schemas.recipe import Objections
 from schemas.rows import Group, Media
 from tests.factory.some_pairs import GOOD, answers, media, picture, side, swapped
@@ -83,6 +85,23 @@ def test_abstention(p_chosen, least, said):
     raised = judge_pair(pair, objections_of(settings, least_confidence={task: least})).objections
     assert [one for one in raised if one.startswith("abstention")] == ([said] if said else [])
     assert not any(isinstance(one, Abstain) for one in ALL)
+
+
+def test_what_lies_on_a_threshold_passes():
+    """A threshold is the least, or the most, that is let through."""
+    distance = hash_share(pictures.hash_of(GOOD.chosen), pictures.hash_of(GOOD.rejected))
+    detail = min(entropy(picture(1)), entropy(picture(2)))
+    texts = answers("two cats on a red sofa", "two cats on a red soft sofa")
+    alike = similarity(texts.chosen.answer, texts.rejected.answer)
+    for passes, fails, pair in (
+        (NearDuplicate(distance), NearDuplicate(distance + 1e-9), GOOD),
+        (LowEntropy(detail), LowEntropy(detail + 1e-9), GOOD),
+        (ThinMargin(GOOD.margin), ThinMargin(GOOD.margin + 1e-9), GOOD),
+        (LowConfidence(confidence(GOOD)), LowConfidence(confidence(GOOD) + 1e-9), GOOD),
+        (SimilarAnswers(alike), SimilarAnswers(alike - 1e-9), texts),
+    ):
+        assert passes(pair) is None
+        assert fails(pair) is not None
 
 
 def test_inconsistent():
@@ -238,15 +257,6 @@ def test_clips_are_looked_at_by_four_of_their_frames():
     )
 
 
-def test_entropy_in_closed_form():
-    flat = np.full((8, 8, 3), 70, dtype=np.uint8)
-    halves = flat.copy()
-    halves[:4] = 200
-    quarters = halves.copy()
-    quarters[:2], quarters[4:6] = 0, 255
-    assert [entropy(one) for one in (flat, halves, quarters)] == pytest.approx([0.0, 1.0, 2.0])
-
-
 # ------------------------------------------------------------------------------------- safety
 
 
@@ -289,6 +299,12 @@ def test_the_users_own_classifier_is_asked_about_both_sides(stub, seed, wanted):
     assert unsafe(pair) == wanted
     other = unsafe(swapped(pair))
     assert other == (None if wanted is None else wanted.replace("rejected", "chosen"))
+
+
+def test_a_probability_on_the_limit_is_let_through_and_none_at_all_is_not(stub, monkeypatch):
+    assert Unsafe(stub, 0.9)(side(GOOD, seed=13)) is None
+    monkeypatch.setattr(StubClassifier, "__call__", lambda *_: math.nan)
+    assert Unsafe(stub, 0.9)(GOOD) == "unsafe: chosen: probability nan, 0.9 allowed"
 
 
 def test_no_classifier_is_asked_unless_the_recipe_names_one(stub):

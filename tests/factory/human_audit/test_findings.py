@@ -5,7 +5,7 @@ import math
 import pytest
 
 from factory.human_audit.findings import Sampled, find
-from factory.human_audit.sheets import Answer, SheetError, read_sheet
+from factory.human_audit.sheets import WORDS, Answer, SheetError, read_sheet, with_later
 
 IDS = ("a1", "a2", "a3", "a4")
 SAMPLE = [
@@ -81,12 +81,59 @@ def test_a_sheet_as_csv_or_json_lines(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("now", "earlier"),
+    [("left", "first"), ("Right ", "second"), ("equal", "tie"), ("cannot tell", "unclear")],
+)
+def test_the_words_of_the_page_mean_what_those_of_earlier_sheets_did(tmp_path, now, earlier):
+    head = "pair_id,answer,annotator\n"
+    path = write(tmp_path, f"{head}a1,{now},ann\na2,{earlier},ann\n")
+    one, other = read_sheet(path, IDS)
+    assert one.preference == other.preference == WORDS[now.strip().lower()]
+    assert one.word == other.word == now.strip().lower()
+
+
+def test_left_is_the_side_that_was_shown_first():
+    left = Answer("a1", "ann", WORDS["left"])
+    right = Answer("a1", "ann", WORDS["right"])
+    (pair,) = [one for one in SAMPLE if one.pair_id == "a1"]
+    assert pair.is_chosen_first
+    assert find([pair], [left], 10).precision.value == 1.0
+    assert find([pair], [right], 10).precision.value == 0.0
+
+
+def test_of_two_answers_of_one_person_the_later_counts():
+    earlier = [
+        Answer("a1", "ann", "first", 2.0),
+        Answer("a2", "ann", "second"),
+        Answer("a2", "ben", None),
+        Answer("a3", "ann", "tie"),
+    ]
+    later = [
+        Answer("a1", "ann", "first", 5.0),  # the same, after another look
+        Answer("a2", "ann", None),  # corrected
+        Answer("a1", "ben", "second"),  # new
+    ]
+    answers, num_corrected = with_later(earlier, later)
+    assert num_corrected == 1
+    assert sorted(answers, key=lambda one: (one.pair_id, one.annotator)) == [
+        Answer("a1", "ann", "first", 5.0),
+        Answer("a1", "ben", "second"),
+        Answer("a2", "ann", None),
+        Answer("a2", "ben", None),
+        Answer("a3", "ann", "tie"),
+    ]
+
+
+@pytest.mark.parametrize(
     ("rows", "message"),
     [
         ("zz,first,ann,", "row 2: pair_id: 'zz' is not in the audit sample"),
-        ("a1,left,ann,", "row 2: answer: 'left' is none of first, second, tie, unclear"),
+        ("a1,up,ann,", "row 2: answer: 'up' is none of left, right, equal, cannot tell"),
+        ("a1,up,ann,", "nor of the earlier first, second, tie, unclear"),
         ("a1,first,,", "row 2: annotator: is empty"),
         ("a1,first,ann,soon", "row 2: seconds: 'soon' is not a number"),
+        ("a1,left,ann,-3", "row 2: seconds: '-3' is not a time"),
+        ("a1,left,ann,inf", "row 2: seconds: 'inf' is not a time"),
         ("a1,first,ann,\na1,tie,ann,", "row 3: 'ann' has answered pair a1 already"),
     ],
 )

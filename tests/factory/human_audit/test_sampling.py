@@ -50,13 +50,28 @@ def test_a_slice_gets_its_part_by_the_square_root_of_its_size():
     assert parts == pytest.approx(60 * np.sqrt(numbers) / np.sqrt(numbers).sum())
 
 
+@pytest.mark.parametrize("even_share", [0.25, 1.0])
+def test_within_a_slice_the_draw_follows_the_spread_of_a_doubtful_answer(even_share):
+    doubt = np.array([0.5, 0.2, 0.2, 0.1])
+    spread = np.array([0.5, 0.4, 0.4, 0.3])  # sqrt(doubt * (1 - doubt))
+    p = inclusion(doubt, np.zeros(4, dtype=np.int64), 2, even_share)
+    assert p == pytest.approx(2 * (even_share / 4 + (1 - even_share) * spread / spread.sum()))
+
+
+def test_a_slice_without_any_doubt_is_drawn_evenly():
+    p = inclusion(np.zeros(4), np.array([0, 0, 0, 1]), 2, even_share=0.5)
+    parts = 2 * np.sqrt([3, 1]) / np.sqrt([3, 1]).sum()
+    assert p == pytest.approx([parts[0] / 3] * 3 + [parts[1]])
+
+
 def test_a_sample_as_large_as_the_set_is_the_set():
     p = inclusion(DOUBT, SLICES, NUM, even_share=0.5)
     assert (p == 1).all()
     assert draw(IDS, SLICES, p, seed=3).tolist() == list(range(NUM))
     assert draw(IDS[:0], SLICES[:0], p[:0], seed=3).tolist() == []
-    with pytest.raises(ValueError, match="even_share"):
-        inclusion(DOUBT, SLICES, 10, even_share=0.0)
+    for share in (0.0, -0.1, 1.01):
+        with pytest.raises(ValueError, match="even_share"):
+            inclusion(DOUBT, SLICES, 10, even_share=share)
 
 
 def test_pairs_that_are_drawn_for_certain_leave_the_rest_to_the_others():
@@ -125,6 +140,21 @@ def test_equal_probabilities_give_the_textbook_interval():
     assert (found.value, found.low, found.high) == pytest.approx(
         (0.8, wanted.low, wanted.high), abs=1e-9
     )
+
+
+@pytest.mark.parametrize("hit", [0.0, 1.0])
+def test_answers_that_all_agree_leave_an_interval(hit):
+    """Its width is that of as many answers as the spread of the weights leaves (Kish 1965)."""
+    p = np.array([0.1] * 30 + [0.5] * 10 + [1.0] * 10)
+    found = weighted_share(np.full(50, hit), p)
+    num = (30 * 10 + 10 * 2 + 10) ** 2 / (30 * 0.9 * 10**2 + 10 * 0.5 * 2**2)
+    wanted = wilson(hit, num)
+    assert (found.value, found.low, found.high) == pytest.approx((hit, wanted.low, wanted.high))
+
+
+def test_one_answer_of_many_has_no_interval_but_two_have_one():
+    assert math.isnan(weighted_share(np.array([1.0]), np.array([0.1])).high)
+    assert weighted_share(np.array([1.0, 1.0]), np.array([0.1, 0.1])).low > 0.0
 
 
 def test_weights_undo_the_draw():

@@ -14,6 +14,7 @@ from factory.judging.abstention import Abstention
 from factory.judging.calibrated import CalibratedJudge
 from factory.judging.calibration import (
     FILE,
+    MIN_LABELS,
     Calibration,
     CalibrationError,
     Isotonic,
@@ -120,8 +121,8 @@ def test_a_judge_that_is_always_right_gets_a_finite_map():
 @pytest.mark.parametrize("fitted", [Temperature(2.5), MAPS["isotonic"]])
 def test_a_calibrated_matchup_is_whole_and_symmetric(fitted):
     calibration = Calibration({TASK: TaskCalibration(pairs=fitted)})
-    for logit in (-5.0, -0.7, 0.0, 0.3, 4.0):
-        found = met(logit)
+    for logit, p_tie in ((-5.0, 0.2), (-0.7, 0.2), (0.0, 0.2), (0.3, 0.2), (4.0, 0.2), (0.1, 0.9)):
+        found = met(logit, p_tie)
         mapped = calibration.matchup(TASK, found)
         assert mapped.p_first + mapped.p_second + mapped.p_tie == pytest.approx(1)
         assert min(mapped.p_first, mapped.p_second, mapped.p_tie) >= -1e-12
@@ -130,6 +131,17 @@ def test_a_calibrated_matchup_is_whole_and_symmetric(fitted):
         assert swapped.p_first == pytest.approx(mapped.p_second)
         assert swapped.logit == pytest.approx(-mapped.logit)
         assert mapped.is_flipped == found.is_flipped
+
+
+@pytest.mark.parametrize("temperature", [0.05, 1.0])
+def test_a_tie_keeps_its_probability_as_far_as_there_is_room_for_it(temperature):
+    calibration = Calibration({TASK: TaskCalibration(pairs=Temperature(temperature))})
+    for logit in (0.15, -0.15):
+        mapped = calibration.matchup(TASK, met(logit, 0.8))
+        room = 2 * min(mapped.p_better, 1 - mapped.p_better)
+        assert mapped.p_tie == pytest.approx(min(0.8, room), abs=1e-3)
+        assert min(mapped.p_first, mapped.p_second) >= -1e-12
+        assert mapped.p_first + mapped.p_tie / 2 == pytest.approx(mapped.p_better)
 
 
 @pytest.mark.parametrize("logit", [-2.0, 0.4, 3.0])
@@ -198,6 +210,7 @@ def scored(num, seed=0):
 @pytest.mark.parametrize("method", ["temperature", "isotonic"])
 def test_scores_become_points_with_their_spread(method):
     fitted = fit_scores(*scored(4000), method)
+    assert isinstance(fitted.points, Line if method == "temperature" else Isotonic)
     calibration = Calibration({TASK: TaskCalibration(scores=fitted)})
     score, spread, points = scored(2000, seed=1)
     mapped = [
@@ -213,7 +226,11 @@ def test_scores_without_signal_fit_nothing():
     score, spread, points = scored(200)
     assert fit_scores(score, spread, -points, "temperature") is None
     assert fit_scores(np.full(200, 3.0), spread, points, "temperature") is None
-    assert fit_scores(score[:10], spread[:10], points[:10], "temperature") is None
+    for num, is_fitted in ((MIN_LABELS - 1, False), (MIN_LABELS, True)):
+        few = fit_scores(score[:num], spread[:num], points[:num], "temperature")
+        assert (few is not None) == is_fitted
+        labels = (points[:num] > 3).astype(float)
+        assert (fit_pairs(score[:num] - 3, labels, "temperature") is not None) == is_fitted
 
 
 def test_a_score_that_could_not_be_read_stays_so():

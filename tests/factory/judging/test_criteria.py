@@ -137,6 +137,13 @@ def test_an_unreadable_criterion_makes_the_score_unreadable():
     assert score.error == "criterion legibility: no number"
 
 
+def test_an_unreadable_overall_score_keeps_its_own_error():
+    mute = replace(CANDIDATES[0], answer="overall=nan legible=nan colours=2")
+    score = CriteriaJudge(StubJudge(), CRITERIA).sit(PROMPT, (mute,)).scores()[0]
+    assert math.isnan(score.value)
+    assert score.error == "no number"
+
+
 def test_a_criterion_that_was_never_asked_is_no_zero():
     old = Group(PROMPT, (), (Score("a", "j", 4.0, 0.4, breakdown={"overall": 4.0}),))
     (score,) = weigh(old, Criteria(named=[LEGIBILITY])).scores

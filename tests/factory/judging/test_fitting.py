@@ -54,6 +54,29 @@ def test_an_honest_judge_is_nearly_always_left_alone(num):
     assert sum(mapped) <= 2
 
 
+def test_abstention_is_fitted_to_the_side_that_the_judge_prefers():
+    """Told from the other side, the same judge is to be heard on the same pairs."""
+    rows = opinions(300, 1.0)
+    turned = [
+        replace(
+            one,
+            preference="second" if one.preference == "first" else "first",
+            duels=tuple(replace(d, p_first=d.p_second, p_second=d.p_first) for d in one.duels),
+        )
+        for one in rows
+    ]
+    found, other = (
+        fit(each, "temperature", 0.6).tasks["image_generation"].abstention
+        for each in (rows, turned)
+    )
+    confidences = [max(one.duels[0].p_first, one.duels[0].p_second) for one in rows]
+    heard = [one for one in confidences if found.accepts(one + 1e-9)]
+    assert 0.5 <= found.confidence < 1.0
+    assert len(heard) == pytest.approx(found.coverage * 300)
+    assert 0.6 < found.precision < 1.0
+    assert (other.confidence, other.coverage) == pytest.approx((found.confidence, found.coverage))
+
+
 def test_tasks_are_fitted_apart():
     rows = opinions(300, 4.0) + opinions(300, 1.0, 5, "video_generation")
     tasks = fit(rows, "temperature", 0.9).tasks

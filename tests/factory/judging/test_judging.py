@@ -61,6 +61,12 @@ def test_answers_that_cannot_be_told_apart_are_refused(answers: dict[str, list[i
             AnswerTree.of(answers, may_begin_another=True)
 
 
+def test_an_answer_is_read_no_further_than_it_has_to_be() -> None:
+    tree = AnswerTree.of({"first": [0, 3, 4], "second": [1, 3, 4], "tie": [5, 6]})
+    assert tree.tokens == {"first": (0,), "second": (1,), "tie": (5,)}
+    assert tree.chain == ()
+
+
 def test_answers_may_branch_late() -> None:
     answers = {"first": [0, 1], "second": [0, 2, 7], "tie": [0, 2, 8]}
     tree = AnswerTree.of(answers)

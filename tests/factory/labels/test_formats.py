@@ -164,6 +164,40 @@ def test_unified_reward_tells_the_task_from_what_was_asked():
     assert (answer.prompt.task, answer.preference) == ("video_understanding", "second")
 
 
+def test_a_question_holds_its_medium_and_a_caption_leaves_it_to_the_sides():
+    (pair,) = drafts("unified-reward", UNIFIED)
+    assert pair.prompt.media is None
+    assert (pair.first.data, pair.second.data) == (read("a.png"), read("b.jpg"))
+    assert (pair.first_answer, pair.second_answer) == (None, None)
+    asked = "Rate it.\nText Caption: [a red cat]"
+    (point,) = drafts("unified-reward", talk(asked, "Final Score: 4", images=["a.png"]))
+    assert (point.first.data, point.second) == (read("a.png"), None)
+    (answers,) = drafts("llava-critic", CRITIC)
+    assert answers.prompt.media.data == read("a.png")
+    assert (answers.first, answers.second) == (None, None)
+    asked = "Question: [What?]\nThe LMM response: [A cat.]"
+    (point,) = drafts("llava-critic", talk(asked, "85", image="a.png"))
+    assert (point.prompt.media.data, point.second_answer) == (read("a.png"), None)
+
+
+def test_a_clip_that_comes_as_its_frames_is_put_together():
+    frames = ["a.png", "c.png"] * 2
+    asked = "Which video is better? Video 1 or Video 2?\nText Caption: [a red cat]"
+    row = talk(asked, "Video 1 is better than Video 2.", images=frames)
+    (pair,) = drafts("unified-reward", row)
+    assert pair.prompt.task == "video_generation"
+    assert (pair.first.num_frames, pair.second.num_frames) == (2, 2)
+    with pytest.raises(LabelError, match="'images' has 3 media, and this needs 2"):
+        drafts("unified-reward", {**row, "images": frames[:3]})
+
+
+def test_pairs_of_a_ranked_prompt_are_of_two_sides_each():
+    ranked = {"prompt": "p", "image_path": ["a.png", "b.jpg", "c.png"], "rank": [2.0, 1.0, 2.0]}
+    sides = [(one.first.data, one.second.data) for one in drafts("hpd", ranked)]
+    a, b, c = map(read, ranked["image_path"])
+    assert sides == [(a, b), (a, c), (b, c)]
+
+
 @pytest.mark.parametrize(
     ("answered", "fault"),
     [

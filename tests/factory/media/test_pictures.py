@@ -18,6 +18,7 @@ from factory.media.pictures import (
     attributes,
     decode,
     encode_png,
+    entropy,
     hash_distance,
     perceptual_hash,
 )
@@ -187,6 +188,18 @@ def test_each_edit_moves_its_attribute():
 
 
 # ----------------------------------------------------------------------------- blank pictures
+
+
+def test_entropy_in_closed_form():
+    flat = np.full((8, 8, 3), 70, dtype=np.uint8)
+    halves = flat.copy()
+    halves[:4] = 200
+    quarters = halves.copy()
+    quarters[:2], quarters[4:6] = 0, 255
+    assert [entropy(one) for one in (flat, halves, quarters)] == pytest.approx([0.0, 1.0, 2.0])
+    speck = flat.copy()
+    speck[0, 0] = 255
+    assert entropy(speck) == pytest.approx(-(63 * np.log2(63 / 64) + np.log2(1 / 64)) / 64)
 
 
 def test_blank_pictures():

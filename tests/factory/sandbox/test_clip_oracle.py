@@ -4,6 +4,7 @@ import itertools
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from actors.sandbox.gallery import drawn_clips
@@ -104,6 +105,39 @@ def test_the_order_by_wrong_elements_is_nearly_that_by_quality():
     assert without < 0.86 * num_pairs
 
 
+def mean_measures(defect):
+    """Quality, consistency and wrong elements, over a few clips with one defect."""
+    rows = []
+    for seed in range(2):
+        rng = random.Random(seed)
+        stated = shown = sample_scene(rng, moving=True)
+        if defect in MOTION_DEFECTS:
+            shown = spoil_motion(stated, defect, rng)
+        temporal = defect if defect in TEMPORAL_DEFECTS else None
+        found = measure_clip(draw_clip(shown, rng, defect=temporal), stated)
+        rows.append((found.quality, found.consistency, found.num_wrong))
+    return np.mean(rows, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("defect", "measures"),
+    [
+        ("none", (0.9977, 1.0000, 0.0608)),
+        ("direction", (0.8642, 1.0000, 1.0269)),
+        ("speed", (0.9098, 1.0000, 1.0134)),
+        ("still", (0.7742, 1.0000, 2.0269)),
+        ("mover", (0.8192, 1.0000, 1.5269)),
+        ("flicker", (0.7973, 0.0357, 2.0072)),
+        ("morph", (0.8151, 0.0357, 1.8265)),
+        ("vanish", (0.8530, 0.0357, 1.5072)),
+        ("jump", (0.8770, 0.1906, 1.2579)),
+    ],
+)
+def test_what_is_measured_of_known_clips_stays_what_it_is(defect, measures):
+    """As for pictures: what moves these numbers has to be meant."""
+    assert mean_measures(defect) == pytest.approx(measures, abs=2e-4)
+
+
 @pytest.mark.parametrize("defect", ["colour", "background", "missing"])
 def test_content_is_measured_as_in_a_picture(defect):
     for stated, frames in clips(defect):
@@ -114,6 +148,13 @@ def test_four_of_eight_frames_say_the_same_when_their_times_are_told():
     for stated, frames in clips():
         some = measure_clip(frames[1::2], stated, [at / 7 for at in (1, 3, 5, 7)])
         assert some.wrong() == []
+
+
+def test_a_single_frame_stands_still_and_goes_straight():
+    for _, frames in clips():
+        for track in watch(frames[:1]).tracks:
+            assert track.way == (0.0, 0.0)
+            assert (track.straightness, track.steadiness) == (1.0, 1.0)
 
 
 def test_in_a_mirror_left_is_right():

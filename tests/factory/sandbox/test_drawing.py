@@ -1,16 +1,22 @@
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from factory.sandbox import world
 from factory.sandbox.drawing import (
     CONTENT_DEFECTS,
+    MOTION_DEFECTS,
     PIXEL_DEFECTS,
     TEMPORAL_DEFECTS,
     draw,
     draw_clip,
+    draw_shape,
+    paths,
     rebind_scene,
+    spoil_motion,
     spoil_pixels,
     spoil_scene,
     warp_pixels,
@@ -44,6 +50,25 @@ def test_things_are_drawn_where_and_as_they_are_stated(side):
             assert np.abs(pixels[int(y * side), int(x * side)] - np.array(value)).max() <= 10
 
 
+@pytest.mark.parametrize(
+    ("shape", "area"),
+    [("circle", np.pi / 4), ("square", 1.0), ("triangle", 0.5), ("cross", 2 * 0.34 - 0.34**2)],
+)
+def test_a_shape_fills_its_box_and_covers_its_share_of_it(shape, area):
+    image = Image.new("L", (240, 240))
+    draw_shape(ImageDraw.Draw(image), shape, 100.0, 130.0, 120.0, 255)
+    drawn = np.asarray(image) > 0
+    rows, columns = np.nonzero(drawn)
+    assert (columns.min(), columns.max()) == pytest.approx((40, 160), abs=1)
+    assert (rows.min(), rows.max()) == pytest.approx((70, 190), abs=1)
+    assert drawn.sum() == pytest.approx(area * 120**2, rel=0.04)
+    assert (drawn[:, 40:161] == drawn[:, 40:161][:, ::-1]).mean() > 0.99  # its own mirror image
+    if shape == "triangle":
+        assert drawn[180].sum() > 100 > 20 > drawn[75].sum()  # stands on its base
+    with pytest.raises(ValueError, match="unknown shape 'star'; known: circle, square"):
+        draw_shape(ImageDraw.Draw(image), "star", 0.0, 0.0, 1.0, 255)
+
+
 def test_both_sides_show_the_same_picture():
     for seed, scene in enumerate(scenes(10)):
         small, large = (draw(scene, random.Random(seed), side).astype(float) for side in SIDES)
@@ -63,6 +88,16 @@ def test_a_clip_moves_as_it_says(direction, speed):
     step_x, step_y = world.DIRECTIONS[direction]
     travelled = (x[-1] - x[0]) * step_x + (y[-1] - y[0]) * step_y
     assert travelled == pytest.approx(64 * world.SPEEDS[speed], abs=1.5)
+
+
+def test_a_clip_of_one_frame_shows_where_the_way_begins():
+    scene = world.parse(f"{ONE} moving right fast")
+    (frame,) = draw_clip(scene, random.Random(0), num_frames=1)
+    assert np.array_equal(frame, draw_clip(scene, random.Random(0), num_frames=3)[0])
+    ((there,),) = paths(scene, random.Random(0), 1)
+    ((middle,),) = paths(replace(scene, motion=None), random.Random(0), 1)
+    assert there == (pytest.approx(middle[0] - world.SPEEDS["fast"] / 2), middle[1])
+    assert there == paths(scene, random.Random(0), 3)[0][0]
 
 
 def test_a_scene_without_motion_stands_still():
@@ -107,6 +142,61 @@ def test_a_content_defect_changes_what_its_name_says(defect):
             continue
         num_as_named += 1
     assert num_as_named >= (80 if defect in ("missing", "extra", "background") else 0)
+
+
+@pytest.mark.parametrize("defect", MOTION_DEFECTS)
+def test_a_defect_of_motion_changes_what_its_name_says(defect):
+    num_moved = 0
+    for seed, scene in enumerate(scenes(60, moving=True)):
+        shown = spoil_motion(scene, defect, random.Random(seed))
+        assert spoil_motion(replace(scene, motion=None), defect, random.Random(0)).motion is None
+        assert set(shown.things) == set(scene.things)
+        if defect == "still":
+            assert shown == replace(scene, motion=None)
+        elif defect == "mover" and len(scene.things) > 1:
+            assert shown.things[0] != scene.things[0]
+            assert shown.motion == scene.motion
+            # Things stand where they stood: only which is named first, and moves, has changed.
+            assert world.differences(scene, shown).num_wrong == 0
+            num_moved += 1
+        else:
+            field = "speed" if defect == "speed" else "direction"
+            assert shown == replace(scene, motion=shown.motion)
+            assert getattr(shown.motion, field) != getattr(scene.motion, field)
+            other = {field: getattr(scene.motion, field)}
+            assert replace(shown.motion, **other) == scene.motion
+    assert num_moved > 20 or defect != "mover"
+
+
+@pytest.mark.parametrize("defect", ["place", "extra"])
+def test_beside_others_a_thing_is_put_into_a_free_corner(defect):
+    """In the centre it would touch them."""
+    num = 0
+    for seed, scene in enumerate(scenes(200)):
+        shown = spoil_scene(scene, defect, random.Random(seed))
+        places = [thing.place for thing in shown.things]
+        if scene.relation is not None or len(places) == 1:
+            continue
+        new = set(places) - {thing.place for thing in scene.things}
+        assert "center" not in new
+        assert len(set(places)) == len(places)
+        num += len(new)
+    assert num > 50
+
+
+def test_what_jumps_goes_to_all_sides_of_its_way():
+    scene = world.parse(ONE)
+    ways = []
+    for seed in range(6):
+        frames = draw_clip(scene, random.Random(seed), defect="jump")
+        red = np.asarray(frames[..., 1] < 120, dtype=float)
+        rows, columns = np.mgrid[:32, :32]
+        ways += [((red * axis).sum(axis=(1, 2)) / red.sum(axis=(1, 2))) for axis in (columns, rows)]
+    steps = (np.concatenate(ways) + 0.5) / 32 - 0.5
+    assert steps.min() < -0.08
+    assert steps.max() > 0.08
+    assert np.abs(steps).max() < 0.12 + 0.03 + 0.02
+    assert np.mean(steps) == pytest.approx(0.0, abs=0.03)
 
 
 @pytest.mark.parametrize("defect", PIXEL_DEFECTS)

@@ -36,6 +36,28 @@ def test_each_answer_is_as_right_as_the_question_says():
         assert len({answer.text for answer in question.answers}) == len(question.answers)
 
 
+@pytest.mark.parametrize(
+    ("moving", "background", "direction", "motion"),
+    [(False, 1 / 6, 0.0, 0.0), (True, 1 / 9, 1 / 9, 2 / 9)],
+)
+def test_kinds_of_questions_have_their_shares(moving, background, direction, motion):
+    """What cannot be asked of a scene gives way to a count, which every scene has."""
+    asked = []
+    for seed in range(1500):
+        rng = random.Random(seed)
+        asked.append(ask(sample_scene(rng, moving=moving), rng, num_answers=1).text)
+    for text, share in (
+        ("what colour is the background ?", background),
+        ("which direction is it moving ?", direction),
+        ("how is it moving ?", motion),
+    ):
+        assert asked.count(text) / len(asked) == pytest.approx(share, abs=0.03)
+    num = len(asked) / (9 if moving else 6)
+    assert num < asked.count("how many things are there ?") < 2.5 * num
+    assert sum(text.startswith("which thing is at the") for text in asked) > num
+    assert sum(text.startswith("what shape is the") for text in asked) > 0.5 * num
+
+
 def test_facts_are_read_back_from_the_question():
     asked = "which thing is at the bottom right ?"
     assert [one.truth for one in facts(SCENE, asked)] == ["large", "blue", "cross"]

@@ -35,6 +35,18 @@ def test_a_sampled_scene_keeps_its_promises(seed):
     assert len(set(scene.centres())) == len(scene.things)
 
 
+def test_scenes_are_drawn_in_fixed_shares():
+    scenes = [world.sample_scene(random.Random(seed), moving=True) for seed in range(3000)]
+    by_size = [[one for one in scenes if len(one.things) == num] for num in (1, 2, 3)]
+    shares = [len(some) / len(scenes) for some in by_size]
+    assert shares == pytest.approx([0.35, 0.45, 0.20], abs=0.03)
+    related = sum(one.relation is not None for one in by_size[1]) / len(by_size[1])
+    assert related == pytest.approx(0.4, abs=0.04)
+    assert not any(one.relation for one in by_size[0] + by_size[2])
+    assert {one.motion.direction for one in scenes} == set(world.DIRECTIONS)
+    assert "center" not in {thing.place for one in by_size[2] for thing in one.things}
+
+
 def test_captions_are_sentences():
     assert world.caption(TWO) == (
         "a small red circle at the top left and a large blue cross at the bottom right "

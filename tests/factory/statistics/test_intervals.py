@@ -2,8 +2,18 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from factory.statistics.intervals import Interval, bootstrap_of_sums, clustered_bootstrap, ratio
+from factory.statistics import intervals
+from factory.statistics.intervals import (
+    Interval,
+    Jackknife,
+    bootstrap_of_sums,
+    clustered_bootstrap,
+    jackknife_of_sums,
+    mean_of_sums,
+    ratio,
+)
 
 
 def clustered_data(rng, num_clusters, cluster_size=8, cluster_sd=1.0, row_sd=1.0):
@@ -105,7 +115,84 @@ def test_many_prompts_are_drawn_in_several_chunks():
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * sd, rel=0.1)
 
 
+@pytest.mark.parametrize("chunk", [1, 100, 1000])
+def test_an_interval_is_the_same_in_any_number_of_chunks(monkeypatch, chunk):
+    values, clusters = clustered_data(np.random.default_rng(8), num_clusters=30)
+    whole = clustered_bootstrap(values, clusters, num_resamples=70)
+    monkeypatch.setattr(intervals, "_CHUNK", chunk)
+    assert clustered_bootstrap(values, clusters, num_resamples=70) == whole
+
+
 def test_excludes():
     assert Interval(0.6, 0.55, 0.65).excludes(0.5)
     assert Interval(0.4, 0.35, 0.45).excludes(0.5)
     assert not Interval(0.6, 0.45, 0.75).excludes(0.5)
+    assert not Interval(0.6, 0.5, 0.75).excludes(0.5)  # its bounds are in it
+    assert not Interval(0.4, 0.25, 0.5).excludes(0.5)
+
+
+# ------------------------------------------------------------------------------------- jackknife
+
+
+def means_of(values, clusters):
+    terms = np.stack([np.asarray(values, dtype=float), np.ones(len(values))], axis=1)
+    return jackknife_of_sums(terms, clusters, mean_of_sums)
+
+
+def test_the_jackknife_of_a_mean_is_students_test():
+    values = np.random.default_rng(6).normal(0.3, 1.0, 12)
+    found = means_of(values, [f"p{at}" for at in range(12)])
+    assert found.value == pytest.approx(values.mean())
+    assert found.se == pytest.approx(values.std(ddof=1) / math.sqrt(12))
+    for limit in (-0.2, 0.0, 0.4):
+        above = stats.ttest_1samp(values, limit, alternative="greater").pvalue
+        assert found.p_above(limit) == pytest.approx(above)
+        assert found.p_below(limit) == pytest.approx(1 - above)
+    assert found.p_beyond() == pytest.approx(stats.ttest_1samp(values, 0.0).pvalue)
+
+
+def test_rows_of_one_prompt_are_left_out_together():
+    values = np.random.default_rng(7).normal(0.0, 1.0, 10)
+    clusters = [f"p{at}" for at in range(10)]
+    once = means_of(values, clusters)
+    thrice = means_of(np.repeat(values, 3), np.repeat(clusters, 3))
+    assert thrice.num_clusters == once.num_clusters == 10
+    assert (thrice.value, thrice.se) == pytest.approx((once.value, once.se))
+
+
+def test_within_a_margin_of_zero_nothing_is_shown():
+    for value in (0.3, -0.3):
+        found = Jackknife(value, 0.1, 11)
+        tails = stats.t.sf([(0.3 - 0.2) / 0.1, (0.3 + 0.2) / 0.1], 10).sum()
+        assert found.p_beyond(0.2) == pytest.approx(tails)
+        assert found.p_beyond(0.2) > found.p_beyond(0.0)
+    assert Jackknife(0.0, 0.1, 11).p_beyond(0.2) == 1.0
+
+
+def test_an_estimate_without_any_error_is_certain():
+    found = Jackknife(0.3, 0.0, 5)
+    assert (found.p_above(0.2), found.p_above(0.3), found.p_above(0.4)) == (0.0, 0.5, 1.0)
+    assert (found.p_below(0.2), found.p_below(0.3), found.p_below(0.4)) == (1.0, 0.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "clusters", "value", "num_clusters"),
+    [([], [], math.nan, 0), ([1.0, 3.0], ["a", "a"], 2.0, 1)],
+)
+def test_fewer_than_two_prompts_have_no_error_and_no_test(values, clusters, value, num_clusters):
+    found = means_of(values, clusters)
+    assert found.value == pytest.approx(value, nan_ok=True)
+    assert found.num_clusters == num_clusters
+    assert all(map(math.isnan, (found.se, found.p_above(0.0), found.p_below(0.0))))
+
+
+def test_two_prompts_have_an_error():
+    found = means_of([1.0, 3.0], ["a", "b"])
+    assert (found.value, found.se, found.num_clusters) == (2.0, pytest.approx(1.0), 2)
+
+
+def test_an_estimate_that_hangs_on_one_prompt_has_no_error():
+    terms = np.array([[2.0, 1.0], [0.0, 0.0]])  # without the first, nothing is left
+    found = jackknife_of_sums(terms, ["a", "b"], mean_of_sums)
+    assert (found.value, found.num_clusters) == (2.0, 2)
+    assert math.isnan(found.se)

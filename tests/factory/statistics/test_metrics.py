@@ -113,6 +113,8 @@ def test_brier_and_calibration_of_known_judges():
     # Always 0.9 and right in six of ten cases.
     assert expected_calibration_error([0.9] * 10, [1.0] * 6 + [0.0] * 4) == pytest.approx(0.3)
     assert expected_calibration_error([0.0, 1.0], [0.0, 1.0]) == 0
+    # Certainty is in the last bin: claims of 0.975 on average, and half of them right.
+    assert expected_calibration_error([1.0, 0.95], [0.0, 1.0]) == pytest.approx(0.475)
     assert math.isnan(expected_calibration_error([], []))
     assert math.isnan(brier([], []))
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factory.statistics import ties
 from factory.statistics.ties import accuracy_with_ties, best_threshold
 
 NAMES = {1: "first", -1: "second", 0: "tie"}
@@ -56,7 +57,9 @@ def test_equal_differences_are_tied_together():
 def test_an_unknown_difference_is_left_out():
     result = found([math.nan, 1.0], ["tie", "first"])
     assert (result.accuracy.value, result.num_labels) == (1.0, 1)
-    assert math.isnan(found([math.nan], ["tie"]).accuracy.value)
+    unknown = found([math.nan], ["tie"])
+    assert all(map(math.isnan, (unknown.accuracy.value, unknown.cross_fitted.value)))
+    assert (unknown.num_labels, math.isnan(unknown.threshold)) == (0, True)
     with pytest.raises(ValueError, match="1 differences, 2 labels"):
         accuracy_with_ties([1.0], ["tie", "tie"], ["a", "b"])
 
@@ -82,6 +85,15 @@ def test_it_is_the_best_of_all_thresholds(rows):
     assert value == pytest.approx(max(tried.values()))
     assert tried[threshold] == pytest.approx(value)
     assert all(tried[other] < value - 1e-9 for other in tried if other < threshold)
+
+
+@pytest.mark.parametrize("chunk", [1, 100, 800])
+def test_an_interval_is_the_same_in_any_number_of_chunks(monkeypatch, chunk):
+    rng = np.random.default_rng(3)
+    d, labels = rng.normal(size=40), [NAMES[s] for s in rng.integers(-1, 2, 40)]
+    whole = found(d, labels)
+    monkeypatch.setattr(ties, "_CHUNK", chunk)
+    assert found(d, labels).accuracy == whole.accuracy
 
 
 def test_swapping_the_sides_changes_nothing():

@@ -339,6 +339,13 @@ def test_intervals(given, text):
         (-0.0, "0"),
         (12345, "12,345"),
         (0.04, "0.04"),
+        (0.12345, "0.123"),
+        (12.345, "12.3"),
+        (1234.5, "1,234"),
+        (0.00012345, "0.000123"),
+        (1e-4, "0.0001"),
+        (-0.5, "−0.5"),
+        (1e7, "1.00e+07"),
         (99.96, "100"),
         (1e-9, "1.00e−09"),
         (math.nan, "–"),
@@ -348,6 +355,14 @@ def test_intervals(given, text):
 )
 def test_numbers(given, text):
     assert number(given) == text
+
+
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [(0.1, "0.12"), (0.05, "0.123"), (1.0, "0.1"), (10.0, "0"), (0.0, "0.123"), (1e-9, "0.123457")],
+)
+def test_a_number_has_two_digits_of_its_interval(width, text):
+    assert number(0.123456789, width) == text
 
 
 def test_other_values():

@@ -14,6 +14,7 @@ from actors.tally import TooManyFailuresError
 from factory.curation.survey import count_table
 from factory.ranking import Bracket
 from jobs.datasets import parts
+from jobs.datasets.files import write_table
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import Throughput, make_groups, run_pipeline
 from jobs.rounds.lifecycle import clear
@@ -113,7 +114,7 @@ def test_a_run_in_which_too_much_fails_stops_and_says_why(
     local_ray: None, small: Recipe, tmp_path: Path
 ) -> None:
     what = [Prompt.of(f"raise {n}") for n in range(200)]
-    with pytest.raises(TooManyFailuresError, match=r"rows failed in stage 'generate'.*planted"):
+    with pytest.raises(TooManyFailuresError, match=r"rows failed in step 'generate'.*planted"):
         run(what, tmp_path / "data" / "groups@1", small)
     done = parts.read_parts(tmp_path / "data" / "groups@1", "prompt_id")
     assert 0 < sum(len(part.ids) for part in done) < 200
@@ -208,7 +209,7 @@ def group(text: str, size: int = 10) -> Group:
 
 def write(directory: Path, name: str, groups: list[Group]) -> None:
     directory.mkdir(exist_ok=True)
-    pq.write_table(groups_to_table(groups), directory / name, **parts.writer_options(GROUPS))
+    write_table(directory / name, groups_to_table(groups))
 
 
 def test_small_parts_are_joined_large_ones_stay_and_doubles_go(

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import pytest
 from factory.curation.curator import Curator
 from factory.filters import objections_of
 from factory.filters.across import Raised
-from factory.human_audit.sheets import SheetError
+from factory.human_audit.sheets import WORDS, SheetError
 from factory.ids import numbers_of
 from factory.ranking import Bracket
+from jobs.datasets.files import write_table
+from jobs.datasets.parts import read_parts, settle
 from jobs.datasets.reading import (
     data_files,
     digest_dataset,
@@ -23,17 +27,27 @@ from jobs.datasets.reading import (
     small_blocks,
     stream,
 )
-from jobs.pages.audit_sample import FOLDER, PAGE, SAMPLE, SHEET, read_sample, write_sample
+from jobs.pages.audit_sample import (
+    FOLDER,
+    PAGE,
+    SAMPLE,
+    SHEET,
+    read_answers,
+    read_sample,
+    write_sample,
+)
 from jobs.pages.collect import _pairs, collect
 from jobs.pages.report import render
 from jobs.pipelines.curation import Amend, Balance, CurateTable, run_curation, survey_pairs
-from jobs.rounds.lifecycle import clear
+from jobs.rounds.lifecycle import LostRaceError, Outcome, clear, remake
 from jobs.rounds.workspace import InputError, Round
 from jobs.session.run_log import run_log
+from jobs.stages.base import run_stage
 from jobs.stages.human_audit import STAGE as BY_PEOPLE
 from schemas import results
 from schemas.arrow import GROUPS, PAIRS, groups_to_table, pairs_from_table, pairs_to_table
 from schemas.manifest import read as read_manifest
+from schemas.manifest import to_bytes
 from schemas.recipe import AuditSample, HumanAudit, Objections
 from schemas.rows import Candidate, Duel, Group, Pair, Prompt, Score
 from tests.factory.some_pairs import GOOD, candidate, picture
@@ -146,6 +160,31 @@ def test_files_and_their_order_change_nothing(tmp_path, recipe):
                 assert twin.chosen.media == pair.chosen.media
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_what_killed_runs_left_is_paired_once(tmp_path, recipe):
+    left = tmp_path / "left"
+    left.mkdir()
+    distinct = [group(number, look=number) for number in range(9)]
+    write_table(left / "part-a.parquet", groups_to_table(distinct[:6]), row_group_size=2)
+    write_table(left / "part-b.parquet", groups_to_table(distinct[4:]), row_group_size=2)
+    settled = settle(read_parts(left, "prompt_id"), left, GROUPS, recipe.storage)
+    assert {path.name for path in left.iterdir()} == {"part-a.parquet", "part-b.parquet"} | {
+        *settled.files
+    }
+    digests, objections = [], Objections(min_margin=0.5)
+    for name in ("left", "whole"):
+        groups = left if name == "left" else write_groups(tmp_path / "whole", distinct, 9)
+        directory = tmp_path / f"pairs-{name}"
+        directory.mkdir()
+        curator = Curator(Bracket(2), objections_of(objections))
+        of_it = run_curation(groups, directory, curator, objections, recipe)
+        survey = survey_pairs(directory, of_it.files)
+        assert survey.counts() == {"pairs": 9, "kept": 9, "rejected": 0, "invalid": 0}
+        digests.append(of_it.digest)
+    assert digests[0] == digests[1]
+
+
 def test_rows_are_found_by_their_row_groups(tmp_path):
     directory = write_groups(tmp_path / "groups", GROUPS_OF_TEST, 5)
     wanted = {GROUPS_OF_TEST[0].prompt.prompt_id, GROUPS_OF_TEST[7].prompt.prompt_id}
@@ -222,6 +261,8 @@ def test_the_sample_lies_beside_the_pairs_and_gives_nothing_away(sampled):
     assert "rejected" not in page
     assert "http" not in page.replace("http-equiv", "")
     assert page.count("<fieldset") == 12
+    for word in WORDS:
+        assert page.count(f'value="{word}"') == 12
     sheet = list(csv.DictReader((folder / SHEET).open()))
     assert {row["pair_id"] for row in sheet} == {one.pair_id for one in sample}
     assert {row["answer"] for row in sheet} == {""}
@@ -277,6 +318,7 @@ def test_filled_sheets_become_findings_and_a_section_of_the_report(sampled, tmp_
         "answered": 12,
         "answers": 24,
         "unclear": 0,
+        "corrected": 0,
         "people": 2,
     }
     # Half of the pairs are right by both and half by one of two; weights move it from 0.75.
@@ -301,16 +343,162 @@ def test_a_faulty_audit_says_what_to_do(sampled, tmp_path):
         BY_PEOPLE.plan(audited(sampled, tmp_path / "none.csv"))
     path = tmp_path / "ann.csv"
     answer(sampled, path, "ann", right=3)
-    twice = tmp_path / "again.csv"
-    twice.write_text(path.read_text())
-    with pytest.raises(SheetError, match=r"'ann' has answered pair .* in .*ann\.csv already"):
-        BY_PEOPLE.make(audited(sampled, path, twice), tmp_path, SilentRun())
+    path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
+    with pytest.raises(SheetError, match=r"ann\.csv: row 14: 'ann' has answered pair .* already"):
+        BY_PEOPLE.make(audited(sampled, path), tmp_path, SilentRun())
     path.write_text("pair_id,answer,annotator\n")
     with pytest.raises(SheetError, match="hold no answer"):
         BY_PEOPLE.make(audited(sampled, path), tmp_path, SilentRun())
     (sampled.directory("pairs") / FOLDER / SAMPLE).unlink()
     with pytest.raises(InputError, match="has no audit sample"):
         BY_PEOPLE.make(audited(sampled, path), tmp_path, SilentRun())
+
+
+class OneRun:
+    """Stands in for the tracker: a single run, which takes note of what is logged."""
+
+    run_id, client, name = "run", None, "laptop"
+
+    def __init__(self):
+        self.metrics, self.fingerprints = {}, []
+
+    @contextmanager
+    def stage(self, number, name, fingerprint=""):
+        self.fingerprints.append(fingerprint)
+        yield self
+
+    def log_metrics(self, metrics):
+        self.metrics |= metrics
+
+    def __getattr__(self, name):
+        if not name.startswith("log_"):
+            raise AttributeError(name)
+        return lambda *given: None
+
+
+@pytest.fixture
+def ann_and_ben(sampled, tmp_path):
+    """A round, and the sheets of two people who see it differently."""
+    paths = [tmp_path / "ann.csv", tmp_path / "ben.csv"]
+    answer(sampled, paths[0], "ann", right=12)
+    answer(sampled, paths[1], "ben", right=6)
+    return sampled, *paths
+
+
+def manifest_of(at: Round) -> bytes:
+    return (at.directory("human_audit") / "manifest.json").read_bytes()
+
+
+def found_in(at: Round) -> results.HumanAudit:
+    found = results.read(at.directory("human_audit") / results.HUMAN_AUDIT, results.HumanAudit)
+    assert found is not None
+    return found
+
+
+def test_a_late_sheet_is_taken_in_whether_or_not_the_earlier_one_is_named(ann_and_ben, capsys):
+    at, ann, ben = ann_and_ben
+    together = run_stage(BY_PEOPLE, audited(at, ann, ben), OneRun())
+    figures = found_in(at)
+    for late in ([ann, ben], [ben]):
+        shutil.rmtree(at.directory("human_audit"))
+        books = OneRun()
+        first = run_stage(BY_PEOPLE, audited(at, ann), books)
+        assert (first.counts["answers"], first.counts["people"]) == (12, 1)
+        assert books.metrics["precision"] == 1.0
+        again = run_stage(BY_PEOPLE, audited(at, *late), books)
+        assert "1 new sheet(s): 12 new answer(s), 0 of 12 earlier ones" in capsys.readouterr().out
+        # The same as if both had been there from the start, and the books follow.
+        assert found_in(at) == figures
+        assert (again.digest, again.counts) == (together.digest, together.counts)
+        assert [one.role for one in again.parents] == ["pairs", "sheet", "sheet"]
+        assert again.fingerprint == together.fingerprint == books.fingerprints[-1]
+        assert books.metrics["precision"] == again.figures["precision"] < 1.0
+        left = sorted(path.name for path in at.directory("human_audit").glob("*.parquet"))
+        assert left == list(again.files)
+        # Nothing is left to do, in whatever words it is asked for.
+        written = manifest_of(at)
+        for sheets in ([ann, ben], [ben, ann], [ann], [ben]):
+            assert run_stage(BY_PEOPLE, audited(at, *sheets), books) == again
+            assert "complete already" in capsys.readouterr().out
+        assert manifest_of(at) == written
+
+
+def test_a_person_who_answers_again_corrects_the_earlier_answer(ann_and_ben, capsys):
+    at, ann, ben = ann_and_ben
+    run_stage(BY_PEOPLE, audited(at, ann, ben), OneRun())
+    rows = ann.read_text().splitlines()
+    # The same file, edited: one answer is another one, and one is left out.
+    ann.write_text("\n".join([rows[0], f"{rows[1].split(',')[0]},equal,ann,4.0", *rows[3:]]))
+    made = run_stage(BY_PEOPLE, audited(at, ann), OneRun())
+    assert "0 new answer(s), 1 of 24 earlier ones corrected" in capsys.readouterr().out
+    assert (made.counts["answers"], made.counts["corrected"]) == (24, 1)
+    assert found_in(at).num_corrected == 1
+    assert "Corrected by a later sheet of the same person: 1." in render(collect(at))
+    answers = read_answers(at.directory("human_audit") / made.files[0])
+    said = {one.pair_id: one.word for one in answers if one.annotator == "ann"}
+    assert len(said) == 12
+    assert said[rows[1].split(",")[0]] == "equal"
+    # At once it is the same: of the sheets of one command the later one counts.
+    again = ann.with_name("again.csv")
+    again.write_text(ben.read_text().replace(",ben,", ",ann,"))
+    shutil.rmtree(at.directory("human_audit"))
+    made = run_stage(BY_PEOPLE, audited(at, ann, again), OneRun())
+    assert (made.counts["people"], made.counts["corrected"]) == (1, 7)
+
+
+def test_another_recipe_or_a_faulty_late_sheet_changes_nothing(ann_and_ben):
+    at, ann, ben = ann_and_ben
+    run_stage(BY_PEOPLE, audited(at, ann), OneRun())
+    written = manifest_of(at)
+    other = audited(at, ann, ben)
+    knobs = other.recipe.human_audit.model_copy(update={"num_resamples": 99})
+    other = Round(other.recipe.model_copy(update={"human_audit": knobs}), 1)
+    with pytest.raises(InputError, match="num_resamples: 100 -> 99"):
+        run_stage(BY_PEOPLE, other, OneRun())
+    ben.write_text("pair_id,answer,annotator\n")
+    with pytest.raises(SheetError, match=r"ben\.csv: hold no answer"):
+        run_stage(BY_PEOPLE, audited(at, ben), OneRun())
+    assert manifest_of(at) == written
+    pairs = at.directory("pairs") / "manifest.json"
+    pairs.write_text(pairs.read_text().replace(at.need("pairs").digest, "another"))
+    with pytest.raises(InputError, match="its inputs have changed"):
+        run_stage(BY_PEOPLE, audited(at, ann), OneRun())
+
+
+def test_what_a_killed_or_slower_driver_leaves_is_made_good(ann_and_ben, monkeypatch):
+    at, ann, ben = ann_and_ben
+    first = run_stage(BY_PEOPLE, audited(at, ann), OneRun())
+    at_first = found_in(at)
+
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("schemas.results.to_bytes", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(BY_PEOPLE, audited(at, ben), OneRun())
+    assert found_in(at) == at_first  # killed between the manifest and the figures
+    made = run_stage(BY_PEOPLE, audited(at, ben), OneRun())
+    assert made.counts["answers"] == found_in(at).num_answered * 2 == 24
+    # Two drivers at once: the slower one still has the first manifest in hand.
+    with pytest.raises(LostRaceError):
+        remake(first, at.directory("human_audit"), Outcome({}), first.parents)
+    assert manifest_of(at) == to_bytes(made)
+
+
+def test_an_audit_of_an_earlier_version_takes_late_sheets_while_its_own_are_there(ann_and_ben):
+    at, ann, ben = ann_and_ben
+    made = run_stage(BY_PEOPLE, audited(at, ann), OneRun())
+    directory = at.directory("human_audit")
+    (directory / made.files[0]).unlink()
+    earlier = replace(made, files=None)  # it kept no answers
+    (directory / "manifest.json").write_bytes(to_bytes(earlier))
+    assert run_stage(BY_PEOPLE, audited(at, ann), OneRun()).files is None
+    moved = ann.with_name("moved.csv")
+    ann.rename(moved)
+    with pytest.raises(InputError, match=r"kept no answers, and .*ann\.csv is no longer"):
+        run_stage(BY_PEOPLE, audited(at, ben), OneRun())
+    assert run_stage(BY_PEOPLE, audited(at, moved, ben), OneRun()).counts["answers"] == 24
 
 
 def test_examples_are_the_first_that_are_not_shown_elsewhere_however_many_there_are(finished):

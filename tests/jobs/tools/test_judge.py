@@ -1,6 +1,7 @@
 """`jobs.judge`: files and words in, scores, comparisons and reasons out."""
 
 import json
+import math
 import random
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import pytest
 
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
+from factory.ranking.matchups import matchup
 from factory.sandbox.drawing import draw, draw_clip
 from factory.sandbox.world import caption, parse, sample_scene
 from jobs.judge import main
+from jobs.tools.judge import Case, Judgement, as_json, as_text
+from schemas.rows import Duel, Prompt, Score
 
 BASE = "factory/sandbox/weights/base4"
 RIGHT = "a large red circle in the center on a white background"
@@ -74,6 +78,49 @@ def test_one_clip_is_scored_alone(files, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["pairs"] == []
     assert 1 <= found["scores"][0]["score"] <= 5
+
+
+def test_what_could_not_be_judged_has_an_error_and_no_number():
+    prompt = Prompt.of(RIGHT)
+    scores = (
+        Score("a.png", "judge@1", 3.5, 0.25),
+        Score("b.png", "judge@1", math.nan, math.nan, "broken media"),
+        Score("c.png", "judge@1", 2.0, 0.5),
+    )
+    duels = [Duel("a.png", "c.png", "judge@1", 0.7, 0.2, 0.1)]
+    duels += [Duel("c.png", "a.png", "judge@1", 0.5, 0.4, 0.1)]  # turns with the order
+    pairs = (
+        ("a.png", "b.png", None),
+        ("a.png", "c.png", matchup(duels, "a.png", "c.png")),
+    )
+    found = Judgement(Case(prompt, ()), "judge@1", scores, ("", "", "it is far"), pairs, ("", "so"))
+    told = json.loads(as_json(found))
+    assert told["scores"] == [
+        {"candidate": "a.png", "score": 3.5, "spread": 0.25, "reason": "", "error": None},
+        {
+            "candidate": "b.png",
+            "score": None,
+            "spread": None,
+            "reason": "",
+            "error": "broken media",
+        },
+        {"candidate": "c.png", "score": 2.0, "spread": 0.5, "reason": "it is far", "error": None},
+    ]
+    unknown, known = told["pairs"]
+    assert unknown == {"first": "a.png", "second": "b.png", "reason": "", "error": "not compared"}
+    assert (known["verdict"], known["is_flipped"], known["reason"]) == ("first", True, "so")
+    assert known["p_first"] == pairs[1][2].p_first
+    assert as_text(found).splitlines() == [
+        f"judge@1 on image_generation: {RIGHT}",
+        "  3.50 ± 0.25  a.png",
+        "  invalid: broken media  b.png",
+        "  2.00 ± 0.50  c.png",
+        "    because: it is far",
+        "  not compared: a.png | b.png",
+        f"  first {known['p_first']:.2f}, second {known['p_second']:.2f}, tie "
+        f"{known['p_tie']:.2f} (turns with the order shown)  a.png | c.png",
+        "    because: so",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""Directories of a file system that is mounted here; shared ones (NFS) included.
+
+A file becomes visible by a rename or a hard link, so it is there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from actors.storage.backend import Backend, StorageError
+
+
+class Local(Backend):
+    """Paths without a scheme."""
+
+    scheme = ""
+
+    def place(self, path: str) -> Path:
+        return Path(path)
+
+    def filesystem(self) -> Any:
+        from pyarrow.fs import LocalFileSystem
+
+        return LocalFileSystem()
+
+    def local_path(self, path: str) -> Path:
+        return Path(path)
+
+    def write_whole(self, path: str, data: bytes) -> None:
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            draft.write_bytes(data)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def write_new(self, path: str, data: bytes) -> None:
+        target = Path(path)
+        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            with draft.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, target)  # fails where the target exists, unlike a rename
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def replace(self, path: str, old: bytes, new: bytes) -> None:
+        target = Path(path)
+        lock = target.with_name(f".{target.name}.lock")
+        # Two that replace at once: one has the lock, the other is refused.
+        self.write_new(str(lock), b"")
+        try:
+            if target.read_bytes() != old:
+                raise FileExistsError(f"{target}: has changed")
+            self.write_whole(path, new)
+        finally:
+            lock.unlink(missing_ok=True)
+
+    def remove(self, path: str) -> None:
+        shutil.rmtree(path, ignore_errors=True)
+
+    def check_writable(self, path: str) -> None:
+        parent = Path(path).absolute()
+        while not parent.exists():
+            parent = parent.parent
+        if not parent.is_dir():
+            raise StorageError(f"{path}: {parent} is a file, not a directory")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise StorageError(f"{path}: {parent} is not writable")

@@ -1,0 +1,218 @@
+"""Parquet files: the only place where one is opened, read or written.
+
+    one file      parquet, num_rows, read_columns, row_batches        write_table, write_file
+    several       scan, with a filter
+
+What a *data set* is, and which of its files count, is said elsewhere: `parts`, `reading`. Rows come
+as they lie there: media that are only referred to stay references. Ray Data reads and writes files
+of its own accord (`reading.read_files`, `writing.write_parts`), with the options from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from actors.storage import arrow_path
+from schemas.places import Place
+
+#: Of rows in a file, from 0.
+Indices = Sequence[int] | npt.NDArray[np.int64]
+
+#: Bytes of a table that is written as it is; smaller ones are first joined.
+_LARGE_CHUNK = 1024**2
+
+
+# ------------------------------------------------------------------------------------- reading
+
+
+def parquet(source: IO[bytes], path: Place) -> pq.ParquetFile:
+    """An open Parquet file, for its schema, its number of rows, and its rows a few at a time.
+
+    Raises:
+        pyarrow.ArrowInvalid: it is none, or is torn; names `path`.
+    """
+    try:
+        # By default pyarrow keeps all that it has read of a file until the last row of it.
+        return pq.ParquetFile(source, pre_buffer=False)
+    except pa.ArrowInvalid as error:
+        raise pa.ArrowInvalid(f"{path}: {error}") from None
+
+
+def num_rows(files: Iterable[Place]) -> int:
+    """Rows of Parquet files, by their footers."""
+    total = 0
+    for path in files:
+        with path.open("rb") as source:
+            total += parquet(source, path).metadata.num_rows
+    return total
+
+
+def read_columns(
+    path: Place, columns: Sequence[str] | None = None, schema: pa.Schema | None = None
+) -> pa.Table:
+    """Columns of a whole Parquet file, for those that fit in memory.
+
+    Args:
+        path: of the file.
+        columns: to read; all of them where None.
+        schema: to read it as; columns that it has and the file lacks are null.
+    """
+    filesystem, name = arrow_path(path)
+    names = None if columns is None else list(columns)
+    # Folders that happen to be named KEY=VALUE are no columns.
+    return pq.read_table(
+        name, columns=names, schema=schema, filesystem=filesystem, partitioning=None
+    )
+
+
+def row_batches(
+    path: Place,
+    batch_size: int,
+    columns: Sequence[str] | None = None,
+    left_out: Indices = (),
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, a few at a time, for files that need not fit in memory.
+
+    Args:
+        path: of the file.
+        batch_size: rows of a batch at most.
+        columns: to read; all of them where None.
+        left_out: indices of rows that are passed over, ascending.
+    """
+    with path.open("rb") as source:
+        batches = parquet(source, path).iter_batches(batch_size, columns=columns)
+        yield from without(batches, left_out) if len(left_out) else batches
+
+
+def without(batches: Iterable[pa.RecordBatch], left_out: Indices) -> Iterator[pa.RecordBatch]:
+    """Batches of rows but for those at some indices, counted from the first batch's first row."""
+    out = np.asarray(left_out, np.int64)
+    start = 0
+    for batch in batches:
+        is_kept = np.ones(batch.num_rows, np.bool_)
+        is_kept[out[(out >= start) & (out < start + batch.num_rows)] - start] = False
+        start += batch.num_rows
+        if is_kept.any():
+            yield batch if is_kept.all() else batch.filter(pa.array(is_kept))
+
+
+def scan(
+    files: Sequence[Place],
+    *,
+    columns: Sequence[str] | None = None,
+    where: Any = None,
+    schema: pa.Schema | None = None,
+    batch_size: int = 1024,
+) -> ds.Scanner:
+    """The rows of Parquet files of one root that fit a condition.
+
+    Args:
+        files: at least one.
+        columns: to read; all of them where None.
+        where: an expression of `pyarrow.compute`.
+        schema: of the rows; the first file's where None.
+        batch_size: rows of a batch at most.
+    """
+    sources = [arrow_path(path) for path in files]
+    options = ds.ParquetFragmentScanOptions(pre_buffer=False)  # as in `parquet`
+    # By default 64 row groups may be read ahead, each of which the recipe lets be 32 MiB.
+    return ds.dataset(
+        [path for _, path in sources],
+        schema=schema,
+        format=ds.ParquetFileFormat(default_fragment_scan_options=options),
+        filesystem=sources[0][0],
+    ).scanner(
+        columns=None if columns is None else list(columns),
+        filter=where,
+        batch_size=batch_size,
+        batch_readahead=1,
+        fragment_readahead=1,
+    )
+
+
+# ------------------------------------------------------------------------------------- writing
+
+
+def writer_options(schema: pa.Schema) -> dict[str, Any]:
+    """How Parquet is written everywhere: zstd, but for media, which are compressed already.
+
+    Without dictionaries, since media never repeat and zstd finds what does, and without statistics,
+    which of media would be copies of their first bytes.
+    """
+    names = [name for field in schema for name in _leaves(field.name, field.type)]
+    text = [name for name in names if not name.endswith(".image.bytes")]
+    return {
+        "compression": {name: "ZSTD" if name in text else "NONE" for name in names},
+        "compression_level": dict.fromkeys(text, 1),
+        "use_dictionary": False,
+        "write_statistics": False,
+    }
+
+
+def _leaves(name: str, type_: pa.DataType) -> Iterator[str]:
+    """The columns of a Parquet file that a column of a table becomes."""
+    if pa.types.is_list(type_):
+        yield from _leaves(f"{name}.list.element", type_.value_type)
+    elif pa.types.is_struct(type_):
+        for field in type_:
+            yield from _leaves(f"{name}.{field.name}", field.type)
+    else:
+        yield name
+
+
+def write_table(path: Place, table: pa.Table, row_group_size: int | None = None) -> None:
+    """Write a table as a Parquet file.
+
+    Args:
+        path: of the file.
+        table: its rows.
+        row_group_size: rows of a row group at most; pyarrow's choice where None.
+    """
+    filesystem, name = arrow_path(path)
+    options = writer_options(table.schema)
+    pq.write_table(table, name, row_group_size, filesystem=filesystem, **options)
+
+
+def write_file(
+    path: Place, tables: Iterable[pa.Table], schema: pa.Schema, row_group_bytes: int
+) -> None:
+    """Write tables, one after the other, as a Parquet file with row groups of about so many bytes;
+    no more of them than that are held at a time.
+    """
+    filesystem, name = arrow_path(path)
+    with (
+        filesystem.open_output_stream(name, compression=None) as sink,
+        pq.ParquetWriter(sink, schema, **writer_options(schema)) as writer,
+    ):
+        held: list[pa.Table] = []
+        num_bytes = 0
+        for table in tables:
+            held.append(table)
+            num_bytes += _num_bytes(table)
+            if num_bytes >= row_group_bytes:
+                _write_group(writer, held, num_bytes)
+                held, num_bytes = [], 0
+        if held:
+            _write_group(writer, held, num_bytes)
+
+
+def _num_bytes(table: pa.Table) -> int:
+    """Bytes of a table, or of the little memory of which it is a part: to look which of it is its
+    own takes as long as to write it.
+    """
+    whole = table.get_total_buffer_size()
+    return int(whole if whole < _LARGE_CHUNK else table.nbytes)
+
+
+def _write_group(writer: pq.ParquetWriter, tables: list[pa.Table], num_bytes: int) -> None:
+    table = pa.concat_tables(tables)
+    if num_bytes < len(tables) * _LARGE_CHUNK:
+        table = table.combine_chunks()  # many small chunks are slow to write
+    writer.write_table(table, row_group_size=table.num_rows)
