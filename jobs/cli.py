@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from actors.storage import configure
-from schemas.recipe import Recipe, RecipeError
+from schemas.recipe import Recipe
 from schemas.recipe_file import load
+from schemas.section import RecipeError
 
 LAPTOP = Path(__file__).parent / "recipes" / "laptop.yaml"
 

@@ -20,10 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
+
+from schemas.section import Section, translated
 
 
 @dataclass(frozen=True)
@@ -47,53 +48,6 @@ class FirstDefault:
     value: Any
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-@dataclass(frozen=True)
-class Renamed:
-    """What has become of a knob.
-
-    successor: its name now, in the same section; with dots, from the top of the recipe, where it is
-        elsewhere, and then nothing is translated.
-    translate: from a former value to the successor's; None where a value alone does not say it.
-    advice: added to the error where nothing is translated.
-    """
-
-    successor: str
-    translate: Callable[[Any], Any] | None = _as_it_is
-    advice: str = ""
-
-    @property
-    def is_translated(self) -> bool:
-        return self.translate is not None and "." not in self.successor
-
-
-class Section(BaseModel):
-    """A part of the recipe, or the settings of a stage; unknown keys are errors, and so are NaN and
-    infinity.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    #: Names that knobs of this section, and of those derived from it, had before.
-    former_names: ClassVar[Mapping[str, Renamed]] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _knows_former_names(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        for name, renamed in _former_names(cls).items():
-            if name in given and renamed.successor in given:
-                raise ValueError(f"{name}: is called {renamed.successor} now; give only that")
-            if name in given and not renamed.is_translated:
-                advice = f"; {renamed.advice}" if renamed.advice else ""
-                raise ValueError(f"{name}: {renamed.successor} has taken its place{advice}")
-        return _translated(cls, given)
-
-
 def identity(section: Section) -> dict[str, Any]:
     """What of a section is identity: the knobs that have no default, and those that differ from
     their first one, as JSON. Places and resources are left out.
@@ -112,7 +66,7 @@ def read_out(kind: type[Section], settings: Mapping[str, Any]) -> dict[str, Any]
     """`spelled_out` of settings of `kind` that some version of the code wrote down. Two that are
     alike have the same identity. What is no knob of `kind` any more stays: it is a difference.
     """
-    given = _translated(kind, settings)
+    given = translated(kind, settings)
     said: dict[str, Any] = {}
     for key, field in kind.model_fields.items():
         value = given.pop(key, _first_default(field))
@@ -185,19 +139,3 @@ def _kind_of(settings: Mapping[str, Any], kinds: list[type[Section]]) -> type[Se
         if all(key in settings for key, field in kind.model_fields.items() if field.is_required()):
             return kind
     return kinds[-1]
-
-
-def _former_names(kind: type[Section]) -> dict[str, Renamed]:
-    names: dict[str, Renamed] = {}
-    for base in reversed(kind.__mro__):
-        names |= vars(base).get("former_names", {})
-    return names
-
-
-def _translated(kind: type[Section], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under the names of today, where a former name can be translated."""
-    today = dict(settings)
-    for name, renamed in _former_names(kind).items():
-        if name in today and renamed.translate is not None and renamed.is_translated:
-            today[renamed.successor] = renamed.translate(today.pop(name))
-    return today

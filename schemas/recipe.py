@@ -1,8 +1,9 @@
 """The recipe: every knob of the factory, its unit and its default, validated before any work.
 
 A recipe is one YAML file; `key=value` words on the command line override single values by dotted
-path. Unknown keys are errors. The resolved recipe is stored beside each data set and in MLflow.
-Paths are relative to the directory in which the command runs.
+path. Unknown keys are errors; what a job does not read may be left out. The resolved recipe is
+stored beside each data set and in MLflow. Paths are relative to the directory in which the command
+runs.
 
 Knobs that are only a place or a resource are marked so; `schemas/identity.py` says what of a
 section decides what is made, and what to do when a knob is added, renamed or given another default.
@@ -14,16 +15,13 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.identity import PLACE, RESOURCE, Section
+from schemas.identity import PLACE, RESOURCE
 from schemas.plugins import PLUGIN, checked
 from schemas.rows import Task
+from schemas.section import Section, needed
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class RecipeError(ValueError):
-    """A recipe that cannot be used; the message names file and key and says what to do."""
 
 
 class Pool(Section):
@@ -401,8 +399,8 @@ class Criteria(Section):
 class Produce(Section):
     """Prompts to judged groups."""
 
-    prompts: Annotated[str, PLACE] = Field(
-        description="Parquet, JSON Lines or text file of prompts"
+    prompts: Annotated[str, PLACE] = needed(
+        "produce.prompts", "Parquet, JSON Lines or text file of prompts", "FILE"
     )
     num_candidates: int = Field(8, ge=2, description="candidates for each prompt (N)")
     also: list[GeneratorSpec] = Field(
@@ -685,8 +683,8 @@ class Align(Training):
 class Evaluate(Section):
     """Champion against challenger."""
 
-    prompts: Annotated[str, PLACE] = Field(
-        description="held-out prompts; none of them may be in produce.prompts"
+    prompts: Annotated[str, PLACE] = needed(
+        "evaluate.prompts", "held-out prompts; none of them may be in produce.prompts", "FILE"
     )
     images_per_prompt: Positive = Field(1, description="seeds compared for each prompt")
     oracle: str = Field(
@@ -811,30 +809,59 @@ class Recipe(Section):
     )
     limits: Limits = Limits()
     storage: Storage = Storage()
-    generator: GeneratorSpec
-    judge: JudgeSpec
-    labels: Labels
-    train_judge: TrainJudge
-    localise: Localise | None = None
-    distil: Distil | None = None
+    generator: GeneratorSpec = needed(
+        "generator", "the model that draws candidates", "{path: DIRECTORY_OR_HUB_NAME}"
+    )
+    judge: JudgeSpec = needed(
+        "judge", "the model that is to judge", "{path: DIRECTORY_OR_HUB_NAME}"
+    )
+    labels: Labels = needed("labels", "what people said of pairs", "{path: LABEL_ROWS}")
+    train_judge: TrainJudge = needed(
+        "train_judge",
+        "how the judge is trained",
+        "{num_steps: 400, batch_size: 32, learning_rate: 1.0e-4}",
+    )
+    localise: Localise = needed(
+        "localise",
+        "a line of judges of its own, its labels and how it is trained",
+        "{name: judge-north, labels: LABEL_ROWS, num_steps: 60, batch_size: 16, "
+        "learning_rate: 1.0e-4}",
+    )
+    distil: Distil = needed(
+        "distil",
+        "how a lighter judge is trained",
+        "{num_steps: 200, batch_size: 16, learning_rate: 1.0e-4}",
+    )
     criteria: Criteria = Criteria()
-    produce: Produce
+    produce: Produce = Produce()
     audit: Audit = Audit()
     curate: Curate = Curate()
     human_audit: HumanAudit = HumanAudit()
-    align: Align
-    evaluate: Evaluate
+    align: Align = needed(
+        "align",
+        "how the generator is trained",
+        "{num_steps: 400, batch_size: 16, learning_rate: 1.0e-5}",
+    )
+    evaluate: Evaluate = Evaluate()
     gates: Gates = Gates()
+
+    @property
+    def calibration(self) -> Calibrate:
+        """Of the judge; as by default where the recipe trains none."""
+        return self.train_judge.calibration if self.has("train_judge") else Calibrate()
 
     @model_validator(mode="after")
     def _labels_come_from_somewhere(self) -> Recipe:
-        if self.labels.path is None and self.labels.prompts is None:
+        has_none = self.has("labels") and self.labels.path is None and self.labels.prompts is None
+        if has_none:
             raise ValueError("labels: give 'path' (label rows) or 'prompts' (to simulate labels)")
         return self
 
     @model_validator(mode="after")
     def _generators_are_told_apart(self) -> Recipe:
-        names = [self.generator.name, *(one.name for one in self.produce.also)]
+        names = [one.name for one in self.produce.also]
+        if self.has("generator"):
+            names.append(self.generator.name)
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(
@@ -845,13 +872,13 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _every_line_of_judges_has_a_name_of_its_own(self) -> Recipe:
-        lines = {"localise": self.localise, "distil": self.distil}
-        taken = {self.judge.name: "judge"}
-        for key, line in lines.items():
-            if line is not None:
-                if line.name in taken:
-                    raise ValueError(f"{key}.name: {line.name!r} is {taken[line.name]}.name too")
-                taken[line.name] = key
+        taken: dict[str, str] = {}
+        for key in ("judge", "localise", "distil"):
+            if self.has(key):
+                name = getattr(self, key).name
+                if name in taken:
+                    raise ValueError(f"{key}.name: {name!r} is {taken[name]}.name too")
+                taken[name] = key
         return self
 
     @model_validator(mode="after")
@@ -861,7 +888,7 @@ class Recipe(Section):
             "curate.objections.abstain": self.curate.objections.abstain,
         }
         for key, is_used in users.items():
-            if is_used and self.train_judge.calibration.fit_share == 0:
+            if is_used and self.calibration.fit_share == 0:
                 raise ValueError(
                     f"{key}: there is no calibration with train_judge.calibration.fit_share: 0"
                 )

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from schemas.recipe import Recipe, RecipeError
+from schemas.recipe import Recipe
+from schemas.section import RecipeError
 
 _CREDENTIALS = re.compile(r"""(?<=://)[^/@\s"']+@""")
 

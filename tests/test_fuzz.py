@@ -26,9 +26,10 @@ from factory.prompts import MAX_CHARACTERS, PromptsError, read_prompts
 from schemas import manifest
 from schemas.arrow import IMAGE, PROMPTS, SchemaError, groups_from_table
 from schemas.manifest import ManifestError
-from schemas.recipe import Recipe, RecipeError
+from schemas.recipe import Recipe
 from schemas.recipe_file import load
 from schemas.rows import Preference
+from schemas.section import RecipeError
 
 FUZZ = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

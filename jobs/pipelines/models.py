@@ -8,7 +8,7 @@ from factory.plugins import load
 from jobs.rounds.checks import check_model
 from jobs.rounds.workspace import InputError, Model, Round
 from schemas.plugins import is_plugin
-from schemas.recipe import GeneratorSpec
+from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
 
 #: Names the recipe's `evaluate.endpoint` where a judge is asked for.
 ENDPOINT = "endpoint"
@@ -50,8 +50,9 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
     from actors.refs import EndpointRef, JudgeRef, OnnxRef, PluginRef
 
     if name is None:
+        ref = judge_ref(at)
         at.need("judge")
-        return judge_ref(at), Model(str(at.directory("judge")), at.address("judge"))
+        return ref, Model(str(at.directory("judge")), at.address("judge"))
     if name == ENDPOINT:
         if at.recipe.evaluate.endpoint is None:
             raise InputError(f"--judge {ENDPOINT}: the recipe has no evaluate.endpoint")
@@ -65,10 +66,16 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
         check_model(directory or ".", "config.json", "--judge")
         return OnnxRef(directory or ".", name, file), Model(directory or ".", name)
     check_model(name, "config.json", "--judge")
-    spec = at.recipe.judge
-    if name != spec.path:  # trust in one checkpoint is none in another
-        spec = spec.model_copy(update={"trust_remote_code": False})
-    return JudgeRef.of(spec, name, name), Model(name, name)
+    return JudgeRef.of(asked_as(name, at.recipe), name, name), Model(name, name)
+
+
+def asked_as(path: str, recipe: Recipe) -> JudgeSpec:
+    """How a judge elsewhere is asked: as the recipe's own, where it has one."""
+    spec = recipe.judge if recipe.has("judge") else JudgeSpec(path=path)
+    if path == spec.path:
+        return spec
+    # Trust in one checkpoint is none in another.
+    return spec.model_copy(update={"trust_remote_code": False})
 
 
 def generator_ref(model: Model, at: Round) -> Any:

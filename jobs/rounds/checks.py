@@ -80,7 +80,9 @@ def prompts_file(path: str, key: str, recipe: Recipe) -> PromptsFile:
     """
     file = place(path)
     if not file.is_file():
-        hint = _hint("prompts", str(file.parent), recipe.generator, recipe)
+        hint = ""
+        if recipe.has("generator"):
+            hint = _hint("prompts", str(file.parent), recipe.generator, recipe)
         raise InputError(f"{key}: {path}: no such prompts file{hint}")
     return PromptsFile(file)
 
@@ -138,16 +140,17 @@ def check_cpus(needed: float, recipe: Recipe, what: str) -> None:
 
 def trusted_checkpoints(recipe: Recipe) -> list[tuple[str, str]]:
     """The recipe's keys that are on, each with the checkpoint that it is about."""
-    specs: dict[str, GeneratorSpec | JudgeSpec | None] = {
-        "generator": recipe.generator,
-        "judge": recipe.judge,
-        "evaluate.heldout_judge": recipe.evaluate.heldout_judge,
-    }
+    specs: dict[str, GeneratorSpec | JudgeSpec] = {}
+    if recipe.has("generator"):
+        specs["generator"] = recipe.generator
+    if recipe.has("judge"):
+        specs["judge"] = recipe.judge
+    if recipe.evaluate.heldout_judge is not None:
+        specs["evaluate.heldout_judge"] = recipe.evaluate.heldout_judge
     specs |= {f"produce.also.{at}": one for at, one in enumerate(recipe.produce.also)}
-    found = [
-        (name, one.path) for name, one in specs.items() if one is not None and one.trust_remote_code
-    ]
-    local = recipe.localise
-    if local is not None and local.parent is not None and local.trust_remote_code:
-        found.append(("localise", local.parent))
+    found = [(name, one.path) for name, one in specs.items() if one.trust_remote_code]
+    if recipe.has("localise"):
+        local = recipe.localise
+        if local.parent is not None and local.trust_remote_code:
+            found.append(("localise", local.parent))
     return [(f"{name}.trust_remote_code", path) for name, path in found]

@@ -29,9 +29,10 @@ from actors.memory import reason
 from jobs.rounds.workspace import InputError
 from jobs.session.run_log import note
 from schemas import manifest, results
-from schemas.identity import Section, read_out, spelled_out
+from schemas.identity import read_out, spelled_out
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
+from schemas.section import Section
 
 #: Notes of this module; hidden, so that no digest sees them.
 _STARTED = ".started.json"

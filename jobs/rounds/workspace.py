@@ -51,8 +51,9 @@ class Round:
     def name(self, kind: str) -> str:
         """The name under which a kind of artifact goes: models have names of their own."""
         section = kind_named(kind).section
-        named = getattr(self.recipe, section) if section is not None else None
-        return kind if named is None else str(named.name)
+        if section is None or not self.recipe.has(section):
+            return kind
+        return str(getattr(self.recipe, section).name)
 
     def address(self, kind: str) -> str:
         return f"{self.name(kind)}@{self.number}"

@@ -8,6 +8,7 @@ model by DPO on pairs of answers; which of the two the generator is, its directo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -22,10 +23,10 @@ from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round, champion
 from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import recipe as sections
-from schemas.identity import Section
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Answering, Recipe
+from schemas.section import Section
 
 #: What `align.beta` is where the recipe does not say.
 _DIFFUSION_BETA = 2000.0
@@ -46,6 +47,10 @@ class Align:
 
     kind = "generator"
     resumes = True
+
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        looks = recipe.has("align") and recipe.align.sample_every
+        return ("generator", "align", *(["evaluate.prompts"] if looks else []))
 
     def plan(self, at: Round) -> Plan:
         spec = at.recipe.generator

@@ -28,10 +28,11 @@ from jobs.stages.base import Outcome, Plan
 from schemas import recipe as sections
 from schemas import results
 from schemas.arrow import FIGURES, PROBES
-from schemas.identity import Section
 from schemas.manifest import Parent
 from schemas.places import Place
+from schemas.recipe import Recipe
 from schemas.results import Estimate, Profile
+from schemas.section import Section
 
 _TABLE, _PROBES = "bias.parquet", "_probes.parquet"
 
@@ -55,6 +56,9 @@ class Audit:
 
     kind = "profile"
     resumes = False
+
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        return ("judge",)
 
     def plan(self, at: Round) -> Plan:
         audit, pool = at.recipe.audit, at.recipe.produce.judges

@@ -6,7 +6,7 @@ it made as `jobs/rounds/lifecycle.py` says, and records it in MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
@@ -20,10 +20,10 @@ from jobs.rounds.workspace import Round
 from jobs.session.run_log import note
 from schemas import manifest, results
 from schemas.artifacts import kind_named
-from schemas.identity import Section
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 from schemas.recipe import Recipe, Training
+from schemas.section import MissingSectionError, Section
 
 # What a stage is written with.
 __all__ = ["Outcome", "Plan", "Stage", "fit_plan", "print_plan", "run_stage"]
@@ -45,6 +45,9 @@ class Stage(Protocol):
     kind: str  # of the artifact it makes
     #: Whether what a killed run left is continued, and must therefore be of the same recipe.
     resumes: bool
+
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        """The keys that it cannot do without, of those that a recipe may leave out."""
 
     def plan(self, at: Round) -> Plan:
         """Validate everything that can be checked without the earlier stages' outputs."""
@@ -172,20 +175,38 @@ def print_plan(recipe: Recipe, names: Sequence[str]) -> None:
     will do. Starts nothing.
 
     Raises:
+        MissingSectionError: names all that the recipe lacks for them.
         InputError, PromptsError: the first thing found that would stop the stages.
     """
+    stages: dict[str, Stage] = {name: import_module(f"jobs.stages.{name}").STAGE for name in names}
+    ask_for_sections(recipe, stages)
     at = Round(recipe, 1)
     check_writable(at.root)
     print(f"recipe {recipe.name}: {recipe.num_rounds} round(s) in {recipe.root}")
     for key, path in trusted_checkpoints(recipe):
         print(f"warning: {key} is on: code that comes with {path} is run", flush=True)
-    for name in names:
-        stage: Stage = import_module(f"jobs.stages.{name}").STAGE
+    for name, stage in stages.items():
         plan = stage.plan(at)
         check_cpus(plan.cpus, recipe, f"jobs.{name}")
         resources = f"{plan.cpus:g} CPUs" + (f", {plan.gpus:g} GPUs" if plan.gpus else "")
         output = f"{at.name(stage.kind)}@N"
         print(f"  {name:<12} {plan.rows}; {plan.actors} ({resources}) -> {output}", flush=True)
+
+
+def ask_for_sections(recipe: Recipe, stages: Mapping[str, Stage]) -> None:
+    """Refuse a recipe without what some stages read.
+
+    Raises:
+        MissingSectionError: names all of it, and the stages that read it.
+    """
+    lacks = {
+        name: [lack for key in stage.needs(recipe) if (lack := recipe.lacks(key)) is not None]
+        for name, stage in stages.items()
+    }
+    every = dict.fromkeys(one for of_stage in lacks.values() for one in of_stage)
+    if every:
+        readers = ", ".join(f"jobs.{name}" for name, of_stage in lacks.items() if of_stage)
+        raise MissingSectionError.of(every, readers)
 
 
 def fit_plan(rows: str, training: Training) -> Plan:

@@ -11,6 +11,7 @@ from a few numbers of each pair, in this process; the pairs then stream once mor
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from actors.storage import local_copy, place
@@ -30,6 +31,7 @@ from schemas import recipe as sections
 from schemas import results
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
+from schemas.recipe import Recipe
 from schemas.rows import Prompt, Task
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ class Curate:
 
     kind = "pairs"
     resumes = False
+
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        return ()
 
     def plan(self, at: Round) -> Plan:
         objections_of(at.recipe.curate.objections, _evaluation_prompts(at))
@@ -133,7 +138,9 @@ def _least_confidence(at: Round) -> dict[Task, float]:
 
 
 def _evaluation_files(at: Round) -> list[str]:
-    return [at.recipe.evaluate.prompts, *at.recipe.curate.objections.evaluation_prompts]
+    evaluate = at.recipe.evaluate
+    own = [evaluate.prompts] if evaluate.has("prompts") else []
+    return [*own, *at.recipe.curate.objections.evaluation_prompts]
 
 
 def _evaluation_prompts(at: Round) -> dict[str, list[Prompt]]:

@@ -8,7 +8,7 @@ The held-out labels are those of all rounds so far, as for the teacher.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,12 @@ from jobs.rounds.workspace import InputError, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import results
 from schemas.arrow import duel_from_row, score_from_row
-from schemas.identity import Section
 from schemas.manifest import Parent
 from schemas.places import Place
-from schemas.recipe import Distil
+from schemas.recipe import Distil, Recipe
 from schemas.results import Decision, Distillation, Estimate
 from schemas.rows import Opinion, Task
+from schemas.section import Section
 
 #: Labels on which the judges are timed: some seconds of the slowest.
 _NUM_TIMED = 150
@@ -58,8 +58,11 @@ class DistilJudge:
     kind = "light_judge"
     resumes = True
 
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        return ("judge", "distil")
+
     def plan(self, at: Round) -> Plan:
-        settings = _settings(at)
+        settings = at.recipe.distil
         if settings.is_exported:
             from actors.judges.onnx import check_packages
 
@@ -69,7 +72,7 @@ class DistilJudge:
     def settings(self, at: Round) -> Settings:
         return Settings(
             seed=at.recipe.seed,
-            distil=_settings(at),
+            distil=at.recipe.distil,
             trust_remote_code=at.recipe.judge.trust_remote_code,
         )
 
@@ -78,7 +81,7 @@ class DistilJudge:
         return [at.parent("judge"), at.parent("groups"), *labels]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
-        settings, groups = _settings(at), at.directory("groups")
+        settings, groups = at.recipe.distil, at.directory("groups")
         rules, num_groups, num_duels = verdict_rules(groups)
         if not rules:
             raise InputError(
@@ -128,12 +131,6 @@ class DistilJudge:
         return Outcome({"groups": num_groups, "duels": num_duels}, figures, curves)
 
 
-def _settings(at: Round) -> Distil:
-    if at.recipe.distil is None:
-        raise InputError("distil: the recipe has no such section; it says how to train")
-    return at.recipe.distil
-
-
 def verdict_rules(groups: Place) -> tuple[dict[Task, RaoKupper], int, int]:
     """What score differences say of duels, for each task in a data set of groups; and how many
     groups and duels it was fitted on.
@@ -172,7 +169,7 @@ def judged(rows: Any, tasks: tuple[Task, ...]) -> Any:
 def _task(at: Round, rules: Mapping[Task, RaoKupper]) -> Any:
     from actors.trainers.distil import DistilTask
 
-    settings, teacher = _settings(at), at.directory("judge")
+    settings, teacher = at.recipe.distil, at.directory("judge")
     return DistilTask(
         str(teacher),
         JudgeSpecification.load(Path(local_model(str(teacher)))),
@@ -222,7 +219,7 @@ def _compare(
     from actors.judge_workers import judgements_per_second
 
     files, pool = label_files_so_far(at), at.recipe.produce.judges
-    boot = (at.recipe.train_judge.calibration.num_resamples, at.recipe.seed)
+    boot = (at.recipe.calibration.num_resamples, at.recipe.seed)
     said = {by: judge_labels(ref, files, at.recipe.produce, "heldout") for by, ref in refs.items()}
     speed = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)(judgements_per_second)
     speeds = dict(zip(refs, ray.get(speed.remote(list(refs.values()), timed)), strict=True))

@@ -35,13 +35,13 @@ from jobs.rounds.workspace import InputError, Model, Round, champion
 from jobs.stages.base import Outcome, Plan
 from schemas import manifest, results
 from schemas import recipe as sections
-from schemas.identity import Section
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.plugins import is_plugin
-from schemas.recipe import EndpointSpec, HeldOutJudge
+from schemas.recipe import EndpointSpec, HeldOutJudge, Recipe
 from schemas.results import Decision, Evaluation
-from schemas.rows import Group
+from schemas.rows import Group, Prompt
+from schemas.section import Section
 
 if TYPE_CHECKING:
     from actors.refs import EndpointRef, JudgeRef, PluginRef
@@ -65,17 +65,15 @@ class Evaluate:
     kind = "evaluation"
     resumes = True
 
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        return ("generator", "judge", "evaluate.prompts")
+
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
         heldout = list(prompts_file(recipe.evaluate.prompts, "evaluate.prompts", recipe))
         check_generator(recipe.generator, recipe)
-        trained_on = prompts_file(recipe.produce.prompts, "produce.prompts", recipe)
-        for number, prompt in enumerate(heldout, start=1):
-            if prompt.prompt_id in trained_on:
-                raise InputError(
-                    f"{recipe.evaluate.prompts}: row {number} is also in "
-                    f"{recipe.produce.prompts}: {prompt.text!r:.80}; held-out prompts must be new"
-                )
+        if recipe.produce.has("prompts"):
+            _check_new(heldout, recipe)
         reference = reference_of(recipe.evaluate)
         if reference is not None:
             try:
@@ -158,6 +156,16 @@ class Evaluate:
         }
         figures |= speed.figures()
         return Outcome(counts, figures, digest=settled.digest, files=settled.files)
+
+
+def _check_new(heldout: Sequence[Prompt], recipe: Recipe) -> None:
+    trained_on = prompts_file(recipe.produce.prompts, "produce.prompts", recipe)
+    for number, prompt in enumerate(heldout, start=1):
+        if prompt.prompt_id in trained_on:
+            raise InputError(
+                f"{recipe.evaluate.prompts}: row {number} is also in "
+                f"{recipe.produce.prompts}: {prompt.text!r:.80}; held-out prompts must be new"
+            )
 
 
 def _judges(

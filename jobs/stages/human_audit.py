@@ -31,6 +31,7 @@ from schemas import manifest, results
 from schemas import recipe as sections
 from schemas.manifest import Manifest, Parent, digest_file
 from schemas.places import Place
+from schemas.recipe import Recipe
 from schemas.results import Estimate, HumanAudit
 
 _PEOPLE = "people"
@@ -47,6 +48,9 @@ class AuditByPeople:
 
     kind = "human_audit"
     resumes = False
+
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        return ()
 
     def plan(self, at: Round) -> Plan:
         sheets = at.recipe.human_audit.sheets

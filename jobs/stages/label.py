@@ -11,7 +11,7 @@ of its identity; the manifest names it among the parents.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -39,11 +39,11 @@ from schemas.arrow import (
     digest_text,
     labels_to_table,
 )
-from schemas.identity import Section
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.recipe import GeneratorSpec, Labels
+from schemas.recipe import GeneratorSpec, Labels, Recipe
 from schemas.rows import SIMULATED, Label
+from schemas.section import Section
 
 _FILE = "labels.parquet"
 _CANDIDATES = "_candidates"
@@ -63,6 +63,10 @@ class MakeLabels:
 
     kind = "labels"
     resumes = True
+
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        is_simulated = recipe.has("labels") and recipe.labels.path is None
+        return ("labels", "generator") if is_simulated else ("labels",)
 
     def plan(self, at: Round) -> Plan:
         labels = at.recipe.labels

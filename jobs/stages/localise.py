@@ -35,12 +35,12 @@ from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import results
-from schemas.identity import Section
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import JudgeSpec, Localise, Recipe, TrainJudge
 from schemas.results import Decision, Estimate, Localisation
 from schemas.rows import Opinion, content_id
+from schemas.section import Section
 
 
 class Settings(Section):
@@ -59,8 +59,11 @@ class LocaliseJudge:
     kind = "local_judge"
     resumes = True
 
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        return ("judge", "train_judge", "localise")
+
     def plan(self, at: Round) -> Plan:
-        settings = _settings(at)
+        settings = at.recipe.localise
         label_files(settings.labels)
         if settings.parent is not None:
             check_model(settings.parent, "config.json", "localise.parent")
@@ -75,14 +78,14 @@ class LocaliseJudge:
         recipe = at.recipe
         return Settings(
             seed=recipe.seed,
-            localise=_settings(at),
+            localise=at.recipe.localise,
             train_judge=recipe.train_judge,
             specification=recipe.judge.specification,
             trust_remote_code=_judge(at, _given(at)).trust_remote_code,
         )
 
     def parents(self, at: Round) -> list[Parent]:
-        files = label_files(_settings(at).labels)
+        files = label_files(at.recipe.localise.labels)
         return [
             _parent(at).parent("parent"),
             *(Parent("slice", str(path), digest_file(path)) for path in files),
@@ -90,7 +93,7 @@ class LocaliseJudge:
         ]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
-        settings, parent = _settings(at), _parent(at)
+        settings, parent = at.recipe.localise, _parent(at)
         local, general = label_files(settings.labels), label_files_so_far(at)
         continued = _continuing(at, parent)
         check_points(local, specification_of(continued.judge))
@@ -109,7 +112,7 @@ class LocaliseJudge:
             with working_directory(directory) as path:
                 calibration.save(path)
 
-        boot = (at.recipe.train_judge.calibration.num_resamples, at.recipe.seed)
+        boot = (at.recipe.calibration.num_resamples, at.recipe.seed)
         gained = accuracy_change(on_slice[0], on_slice[1], *boot)
         lost = accuracy_change(elsewhere[0], elsewhere[1], *boot)
         changes = {
@@ -151,16 +154,8 @@ class LocaliseJudge:
         return Outcome(counts, figures, curves)
 
 
-def _settings(at: Round) -> Localise:
-    if at.recipe.localise is None:
-        raise InputError(
-            "localise: the recipe has no such section; it names the line and its labels"
-        )
-    return at.recipe.localise
-
-
 def _parent(at: Round) -> Model:
-    path = _settings(at).parent
+    path = at.recipe.localise.parent
     if path is None:
         at.need("judge")
         return Model(str(at.directory("judge")), at.address("judge"))
@@ -171,20 +166,20 @@ def _given(at: Round) -> str:
     """What can be looked at before anything is made: the parent that the recipe names, else the
     base of the round's judge.
     """
-    return _settings(at).parent or at.recipe.judge.path
+    return at.recipe.localise.parent or at.recipe.judge.path
 
 
 def _judge(at: Round, path: str) -> JudgeSpec:
     """The recipe's judge with other weights; asked as the base is."""
     trust = at.recipe.judge.trust_remote_code
-    if _settings(at).parent is not None:
-        trust = _settings(at).trust_remote_code  # trust in one checkpoint is none in another
+    if at.recipe.localise.parent is not None:
+        trust = at.recipe.localise.trust_remote_code  # trust in one checkpoint is none in another
     return at.recipe.judge.model_copy(update={"path": path, "trust_remote_code": trust})
 
 
 def _continuing(at: Round, parent: Model) -> Recipe:
     """The recipe as `train_judge` would have it to continue the parent."""
-    train = at.recipe.train_judge.model_copy(update={"lora": _settings(at).lora})
+    train = at.recipe.train_judge.model_copy(update={"lora": at.recipe.localise.lora})
     return at.recipe.model_copy(update={"judge": _judge(at, parent.path), "train_judge": train})
 
 

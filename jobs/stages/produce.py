@@ -7,6 +7,7 @@ A killed run is continued by the same command: groups that were written are not 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -26,11 +27,12 @@ from jobs.rounds.workspace import Round, champion
 from jobs.session.run_log import note
 from jobs.stages.base import Outcome, Plan, find_complete
 from schemas.arrow import GROUPS, groups_from_table
-from schemas.identity import NotIdentity, Section
+from schemas.identity import NotIdentity
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.recipe import Criterion, GeneratorSpec, Rank
+from schemas.recipe import Criterion, GeneratorSpec, Rank, Recipe
 from schemas.rows import Group
+from schemas.section import Section
 
 _ROWS_AT_ONCE = 64
 
@@ -68,6 +70,9 @@ class Produce:
 
     kind = "groups"
     resumes = True
+
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        return ("generator", "judge", "produce.prompts")
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe

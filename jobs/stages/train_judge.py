@@ -38,11 +38,12 @@ from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import recipe as sections
 from schemas import results
-from schemas.identity import Section
 from schemas.manifest import Parent
 from schemas.places import Place
+from schemas.recipe import Recipe
 from schemas.results import Finding, JudgeReport
 from schemas.rows import Opinion
+from schemas.section import Section
 
 if TYPE_CHECKING:
     pass
@@ -74,6 +75,9 @@ class TrainJudge:
 
     kind = "judge"
     resumes = True
+
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        return ("judge", "train_judge")
 
     def plan(self, at: Round) -> Plan:
         check_model(at.recipe.judge.path, "config.json", "judge.path")

@@ -18,7 +18,7 @@ from factory.evaluation.judge_report import as_text, report
 from factory.judging.calibration import Calibration
 from factory.labels.registry import OWN, Format, format_named
 from jobs.datasets.labels import label_files
-from jobs.pipelines.models import ENDPOINT, named_judge
+from jobs.pipelines.models import ENDPOINT, asked_as, named_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_address, check_cpus, check_writable
@@ -29,12 +29,12 @@ from jobs.session.ray_session import ray_session
 from jobs.tools import import_labels as importing
 from jobs.tools.import_labels import Import
 from schemas import manifest, results
-from schemas.identity import Section
 from schemas.manifest import Manifest, Parent
 from schemas.places import DATA, Place
 from schemas.recipe import EndpointSpec, Recipe
 from schemas.results import JudgeReport
 from schemas.rows import Opinion
+from schemas.section import Section
 
 _LABELS = "labels@1"  # below the benchmark's directory: the imported rows
 
@@ -209,11 +209,11 @@ def _asked(benchmark: Benchmark, at: Round) -> EndpointSpec | Asked | None:
     endpoint = at.recipe.evaluate.endpoint
     if benchmark.judge == ENDPOINT and endpoint is not None:
         return endpoint
-    spec = at.recipe.judge
+    spec = asked_as(benchmark.judge, at.recipe)
     return Asked(
         model=benchmark.judge,
         specification=spec.specification,
-        trust_remote_code=benchmark.judge == spec.path and spec.trust_remote_code,
+        trust_remote_code=spec.trust_remote_code,
     )
 
 

@@ -33,9 +33,9 @@ from jobs.rounds.lifecycle import Blueprint, Outcome
 from jobs.rounds.workspace import InputError
 from schemas import manifest
 from schemas.arrow import digest_rows, labels_to_table
-from schemas.identity import Section
 from schemas.manifest import Manifest, Parent
 from schemas.rows import Label, Media
+from schemas.section import Section
 
 INVALID = "_invalid.jsonl"
 _ROWS_AT_ONCE = 16  # of a Parquet file; rows hold media

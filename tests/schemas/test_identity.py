@@ -9,13 +9,12 @@ from schemas.identity import (
     PLACE,
     RESOURCE,
     FirstDefault,
-    Renamed,
-    Section,
     identity,
     read_out,
     spelled_out,
 )
 from schemas.recipe import Align, Curate, Distil, EndpointSpec, Lora, TrainJudge
+from schemas.section import Renamed, Section
 
 
 class Adapter(Section):

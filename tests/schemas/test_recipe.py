@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from schemas.recipe import Curate, Distil, Pool, Recipe, RecipeError, Section, Training
+from schemas.recipe import Curate, Distil, Pool, Recipe, Training
 from schemas.recipe_file import load, without_credentials
+from schemas.section import RecipeError, Section
 
 LAPTOP = Path("jobs/recipes/laptop.yaml")
 TRAINING = {"num_steps": 1, "batch_size": 1, "learning_rate": 1e-4}

@@ -10,8 +10,8 @@ from jobs.rounds import lifecycle
 from jobs.rounds.lifecycle import Blueprint, LostRaceError, Outcome
 from jobs.rounds.workspace import InputError
 from schemas import manifest
-from schemas.identity import Section
 from schemas.manifest import Parent
+from schemas.section import Section
 
 
 class Settings(Section):

@@ -22,9 +22,10 @@ from jobs.stages.distil import STAGE, verdict_rules
 from schemas import results
 from schemas.arrow import groups_to_table, labels_to_table
 from schemas.manifest import Manifest
-from schemas.recipe import Recipe, RecipeError
+from schemas.recipe import Recipe
 from schemas.recipe_file import load
 from schemas.rows import Candidate, Group, Media, Prompt
+from schemas.section import MissingSectionError, RecipeError
 from tests.jobs.stages.test_localise import labels
 from tests.jobs.stages.test_run import Books
 
@@ -95,7 +96,7 @@ def test_without_held_out_pairs_nothing_is_trained(tmp_path: Path) -> None:
 
 def test_the_recipe_says_how(tmp_path: Path) -> None:
     bare = Round(load("jobs/recipes/laptop.yaml", [f"root={tmp_path}", "distil=null"]), 1)
-    with pytest.raises(InputError, match="distil: the recipe has no such section"):
+    with pytest.raises(MissingSectionError, match=r"missing in the recipe; add\n  distil: "):
         STAGE.plan(bare)
     with pytest.raises(RecipeError, match="nothing would be learned"):
         recipe(tmp_path, score_weight=0, verdict_weight=0)

@@ -22,6 +22,7 @@ from schemas.manifest import Manifest
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
 from schemas.rows import Label, Media, Prompt
+from schemas.section import MissingSectionError
 from tests.jobs.stages.test_run import Books
 
 BASE = "factory/sandbox/weights/base"
@@ -107,7 +108,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"north\.parquet: no such file"):
         STAGE.plan(at)
     without = Round(load("jobs/recipes/laptop.yaml", [f"root={tmp_path}"]), 1)
-    with pytest.raises(InputError, match="the recipe has no such section"):
+    with pytest.raises(MissingSectionError, match=r"missing in the recipe; add\n  localise: "):
         STAGE.plan(without)
     with pytest.raises(ValueError, match=r"is judge\.name too"):
         localised(tmp_path, name="judge")

@@ -6,8 +6,8 @@ from jobs.pipelines.groups import pool_cpus, pool_gpus
 from jobs.rounds.workspace import Round
 from jobs.stages.produce import STAGE, _generators
 from schemas.identity import identity
-from schemas.recipe import RecipeError
 from schemas.recipe_file import load
+from schemas.section import RecipeError
 
 LAPTOP = "jobs/recipes/laptop.yaml"
 

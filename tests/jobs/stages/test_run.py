@@ -20,6 +20,7 @@ from schemas import manifest, results
 from schemas.artifacts import loop_kinds
 from schemas.recipe import Recipe
 from schemas.results import Decision, Estimate, Evaluation, Finding
+from schemas.section import Section
 
 MAKERS = {kind.name: kind.job for kind in loop_kinds()}
 
@@ -41,6 +42,10 @@ class World:
     seeds: dict[int, int] = field(default_factory=dict)
 
 
+class Settings(Section):
+    seed: int
+
+
 @dataclass(frozen=True)
 class Fake:
     kind: str
@@ -48,11 +53,14 @@ class Fake:
 
     resumes = True
 
+    def needs(self, recipe):
+        return ()
+
     def plan(self, at):
         return Plan("rows", "no actors", 0.0, self.world.gpus)
 
     def settings(self, at):
-        return {"seed": at.recipe.seed}
+        return Settings(seed=at.recipe.seed)
 
     def parents(self, at):
         kinds = list(MAKERS)
