@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from actors.storage import remove, write_whole
 from factory.human_audit.findings import Sampled
@@ -35,6 +36,7 @@ from factory.ids import to_numbers, to_text
 from factory.scratch import Scratch
 from jobs.datasets.files import read_columns, write_table
 from jobs.datasets.reading import find_rows, stream
+from jobs.pages.pictures import show
 from schemas.arrow import PAIRS, pairs_from_table, tags_from_rows
 from schemas.places import Place
 from schemas.recipe import AuditSample
@@ -172,10 +174,6 @@ def render(pairs: list[tuple[Pair, bool]], address: str) -> str:
         address: of their data set. With a digest of pairs and sides it tells this page from others
             in the browser's store.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    from jobs.pages.pictures import show
-
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATE.parent), autoescape=True, undefined=StrictUndefined
     )

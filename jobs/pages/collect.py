@@ -11,6 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
 from actors.media_store import media_store
 from actors.storage import write_whole
 from factory.curation.survey import reasons_of
@@ -33,7 +37,7 @@ from jobs.rounds import lineage
 from jobs.rounds.history import rounds_so_far
 from jobs.rounds.tracking import public_settings
 from jobs.rounds.workspace import Round
-from schemas import manifest, results
+from schemas import arrow, manifest, results
 from schemas.artifacts import ArtifactKind, loop_kinds
 from schemas.manifest import Manifest
 from schemas.places import Place
@@ -62,8 +66,6 @@ def collect(at: Round) -> ReportData:
     Raises:
         ReportError, ResultError, ManifestError: an artifact that cannot be read.
     """
-    import yaml
-
     made = {kind.name: manifest.read(at.directory(kind.name)) for kind in loop_kinds()}
     done = [one for one in made.values() if one is not None]
     verdicts, reasons, groups = _pairs(at, made)
@@ -162,8 +164,6 @@ def _grid(at: Round, evaluation: results.Evaluation | None) -> Grid | None:
 
 def _table(directory: Place, columns: list[str] | None = None, where: Any = None) -> Any:
     """The rows of a data set, or None where it holds no Parquet file."""
-    import pyarrow as pa
-
     files = data_files(directory)
     if not files:
         return None
@@ -176,8 +176,6 @@ def _table(directory: Place, columns: list[str] | None = None, where: Any = None
 
 def _rows(directory: Place, columns: list[str]) -> Iterator[dict[str, Any]]:
     """The rows of a data set of any size, a few at a time."""
-    import pyarrow as pa
-
     try:
         for table in stream(directory, columns):
             missing = sorted({*columns} - {*table.column_names})
@@ -236,9 +234,6 @@ def _pairs(
 
 
 def _read_pairs(directory: Place, pair_ids: Sequence[str]) -> list[Pair]:
-    import pyarrow.compute as pc
-
-    from schemas import arrow
 
     if not pair_ids:
         return []
@@ -250,9 +245,6 @@ def _read_pairs(directory: Place, pair_ids: Sequence[str]) -> list[Pair]:
 
 
 def _read_groups(at: Round, prompt_ids: set[str]) -> dict[str, Group]:
-    import pyarrow.compute as pc
-
-    from schemas import arrow
 
     directory = at.directory("groups")
     if not prompt_ids:

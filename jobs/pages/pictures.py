@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 
+from PIL import Image
+
+from factory.media.grids import thumbnail
 from jobs.pages.report import Picture
 from schemas.places import Place
 from schemas.rows import Media
@@ -29,7 +33,6 @@ def show(media: Media | None) -> Picture | None:
         return Picture(uri, True, media.width, media.height) if is_small else None
     if kind is None:
         return None
-    from factory.media.grids import thumbnail
 
     try:
         smaller = thumbnail(media.data, _PICTURE_SIZE)
@@ -39,9 +42,6 @@ def show(media: Media | None) -> Picture | None:
 
 
 def _size(data: bytes, path: Place) -> tuple[int, int]:
-    import io
-
-    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data)) as picture:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from jobs.pages.plots import forests, line, reliability
 from jobs.rounds.history import RoundSummary
 
@@ -223,8 +225,6 @@ class ReportData:
 
 def render(data: ReportData) -> str:
     """The page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATE.parent),
         autoescape=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.refs import EndpointRef, GeneratorPluginRef, GeneratorRef, JudgeRef, OnnxRef, PluginRef
 from factory.plugins import load
 from jobs.rounds.checks import check_model
 from jobs.rounds.workspace import InputError, Model, Round
@@ -20,8 +21,6 @@ ONNX = ".onnx"
 
 def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
     """The round's judge, to be loaded by a worker."""
-    from actors.refs import JudgeRef
-
     spec = at.recipe.judge
     return JudgeRef(
         str(at.directory("judge")),
@@ -47,8 +46,6 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
         InputError: there is none.
         PluginError: the code that was named cannot be loaded.
     """
-    from actors.refs import EndpointRef, JudgeRef, OnnxRef, PluginRef
-
     if name is None:
         ref = judge_ref(at)
         at.need("judge")
@@ -99,7 +96,6 @@ def refs_beside(at: Round) -> list[Any]:
 
 
 def _generator_ref(model: Model, spec: GeneratorSpec, key: str) -> Any:
-    from actors.refs import GeneratorPluginRef, GeneratorRef
 
     if is_plugin(model.path):
         return GeneratorPluginRef(model.path, key, model.address, spec)

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.refs import JudgeRef, OnnxRef
 from actors.storage import local_model, working_directory
 from factory.evaluation import gates
 from factory.evaluation.judge_change import accuracy_change, accuracy_kept
@@ -184,8 +185,6 @@ def _task(at: Round, rules: Mapping[Task, RaoKupper]) -> Any:
 
 def _refs(at: Round, directory: Place, settings: Distil) -> dict[str, Any]:
     """The teacher and every form of the light judge, by what they are called."""
-    from actors.refs import JudgeRef, OnnxRef
-
     light = at.address("light_judge")
     refs: dict[str, Any] = {
         at.address("judge"): judge_ref(at),

@@ -14,6 +14,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from actors.refs import EndpointRef, JudgeRef, PluginRef
 from actors.storage import place
 from factory.bias.profile import BiasProfile
 from factory.evaluation import contest, gates
@@ -172,8 +173,6 @@ def _judges(
     at: Round, reference: ReferenceJudge | None
 ) -> list[JudgeRef | EndpointRef | PluginRef]:
     """Who is asked: the round's own judge first, and the one that decides last."""
-    from actors.refs import EndpointRef, JudgeRef, PluginRef
-
     settings = at.recipe.evaluate
     judges: list[JudgeRef | EndpointRef | PluginRef] = [judge_ref(at)]
     if settings.endpoint is not None:

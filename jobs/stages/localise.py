@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from actors.refs import JudgeRef
 from actors.storage import working_directory
 from factory.evaluation import gates
 from factory.evaluation.judge_change import Change, accuracy_change, error_change
@@ -184,7 +185,6 @@ def _continuing(at: Round, parent: Model) -> Recipe:
 
 
 def _ref(at: Round, model: Model) -> Any:
-    from actors.refs import JudgeRef
 
     return JudgeRef.of(_judge(at, model.path), model.path, model.address)
 

@@ -9,6 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from jobs.pages.collect import write_report
+from jobs.rounds.checks import trusted_checkpoints
+from jobs.rounds.history import as_text, kept_in_a_row, write_summary
+from jobs.rounds.limits import reached
+from jobs.rounds.tracking import Tracker, public_settings
+from jobs.rounds.workspace import InputError, Round
+from jobs.session.ray_session import ray_session
+from jobs.session.run_log import new_log, note, run_log
+from jobs.stages.base import print_plan, run_stage, say_complete
+from schemas import manifest
 from schemas.artifacts import loop_kinds
 from schemas.places import LOGS
 from schemas.recipe import Recipe
@@ -19,10 +29,6 @@ STAGES = tuple(kind.job for kind in loop_kinds())
 
 def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
     """Run all rounds, stopping where a judge fails its gate or a limit of the recipe is reached."""
-    from jobs.rounds.history import as_text, kept_in_a_row
-    from jobs.rounds.limits import reached
-    from jobs.stages.base import print_plan
-
     print_plan(recipe, STAGES)
     if dry_run:
         return
@@ -70,10 +76,6 @@ def run_stages(
         InputError: something that a stage needs is missing, or the round does not exist.
         JudgeGateError: the judge is not good enough to go on with.
     """
-    from jobs.rounds.workspace import InputError, Round
-    from jobs.stages.base import print_plan, run_stage, say_complete
-    from schemas import manifest
-
     if not 1 <= number <= recipe.num_rounds:
         raise InputError(f"--round {number}: the recipe has num_rounds: {recipe.num_rounds}")
     if not is_planned:
@@ -86,13 +88,6 @@ def run_stages(
         return None
     for stage in stages[:1]:  # a missing input is found before Ray starts
         stage.parents(at)
-
-    from jobs.pages.collect import write_report
-    from jobs.rounds.checks import trusted_checkpoints
-    from jobs.rounds.history import write_summary
-    from jobs.rounds.tracking import Tracker, public_settings
-    from jobs.session.ray_session import ray_session
-    from jobs.session.run_log import new_log, note, run_log
 
     tracker = Tracker.of(recipe)
     with tracker.round(number) as run, ray_session(recipe):

@@ -169,9 +169,9 @@ def world(monkeypatch) -> World:
 
     monkeypatch.setattr("jobs.stages.run.import_module", fake_import)
     monkeypatch.setattr("jobs.stages.base.import_module", fake_import)
-    monkeypatch.setattr("jobs.session.ray_session.ray_session", lambda recipe: nullcontext())
-    monkeypatch.setattr("jobs.rounds.tracking.Tracker", Books)
-    monkeypatch.setattr("jobs.tools.rollback.Tracker", Books)
+    monkeypatch.setattr("jobs.stages.run.ray_session", lambda recipe: nullcontext())
+    for module in ("jobs.rounds.tracking", "jobs.stages.run", "jobs.tools.rollback"):
+        monkeypatch.setattr(f"{module}.Tracker", Books)
     monkeypatch.setattr("jobs.rounds.registry.Registry.of", lambda books: books)
     monkeypatch.setattr(Books, "kept", {})
     return made
@@ -338,7 +338,7 @@ def test_going_back_in_the_real_registry(world, three, monkeypatch):
         "jobs.stages.run.import_module",
         lambda name: SimpleNamespace(STAGE=stages[name.rpartition(".")[2]]),
     )
-    monkeypatch.setattr("jobs.session.ray_session.ray_session", lambda recipe: nullcontext())
+    monkeypatch.setattr("jobs.stages.run.ray_session", lambda recipe: nullcontext())
     run_stages(one, 1, STAGES, is_planned=True)
     assert alias(one) == "generator@1"
     roll_back(one, "generator@0", "start again")
