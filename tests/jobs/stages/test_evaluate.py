@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from factory.bias.profile import BiasProfile
-from factory.clips import encode_clip
-from factory.media import encode_png
-from jobs import results
-from jobs.comparing import compare, grid, grid_columns, outputs
+from factory.evaluation import comparison as comparing
+from factory.evaluation.comparison import compare, grid, grid_columns, outputs
+from factory.media.clips import encode_clip
+from factory.media.pictures import encode_png
+from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages.evaluate import _heldout_judge, decide
-from jobs.workspace import InputError, Model, Round
-from schemas import manifest
+from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import Recipe
 from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score
@@ -119,6 +119,18 @@ def test_the_evaluation_has_slices_scores_leads_diversity_and_reads_back(at, tmp
     ]
 
 
+def test_a_cell_of_the_grid_is_empty_where_nothing_can_be_shown():
+    assert comparing._cells(None, 4) == [None] * 4
+    broken = Candidate("b", "g@0", 0, Media(b"....ftyp....", 8, 8, 4, 2.0))
+    assert comparing._cells(broken, 4) == [None] * 4
+    assert comparing._cells(Candidate("p", "g@0", 0, Media(b"png", 8, 8)), 3) == [
+        b"png",
+        None,
+        None,
+    ]
+    assert comparing._cells(Candidate("a", "g@0", 0, answer="two"), 2) == [None, None]
+
+
 def test_drift_adds_up_over_rounds(at):
     """A little in every round is much since the start: the gate looks at the whole of it."""
     groups = contests({"judge@1": 1.0, "oracle@0": 1.0}, brighter=5)
@@ -129,6 +141,7 @@ def test_drift_adds_up_over_rounds(at):
         "sd of generator@3",
         "sd of generator@0",
     }
+    assert {one.neutral for one in found.evaluation.drift} == {0.0}
     by = {(one.name, one.unit): one.value for one in found.evaluation.drift}
     assert found.drift["brightness"].value == by["brightness", "sd of generator@0"]
     assert found.drift["brightness"].value > by["brightness", "sd of generator@3"] + 3
