@@ -1,6 +1,7 @@
 """Row types: content ids, swapping, and the round trip through Arrow."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,6 +33,21 @@ def test_ids_depend_on_content_and_not_on_tags() -> None:
     assert Prompt.of("a red circle", "video_generation").prompt_id != PROMPT.prompt_id
     assert content_id("a", 1) != content_id("a", "1")
     assert len(content_id("a")) == 16
+
+
+def test_a_group_has_failures_wherever_one_stands() -> None:
+    whole = Group(PROMPT, (CANDIDATE,), (Score("c1", "j", 3.0, 0.1),))
+    assert not whole.has_failures
+    broken = replace(CANDIDATE, error="out of memory")
+    unread = Score("c1", "j", math.nan, math.nan, "no number")
+    duel = Duel("c1", "c2", "j", math.nan, math.nan, math.nan, "no verdict")
+    for failed in (
+        replace(whole, error="out of memory"),
+        replace(whole, candidates=(broken,)),
+        replace(whole, scores=(unread,)),
+        replace(whole, duels=(duel,)),
+    ):
+        assert failed.has_failures
 
 
 def test_seeds_fit_a_signed_64_bit_column() -> None:

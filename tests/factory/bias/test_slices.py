@@ -51,6 +51,7 @@ def test_a_gap_and_a_ratio_are_found_at_their_size():
     gap = next(one for one in found if (one.name, one.measure[:9]) == ("region=south", "score gap"))
     assert gap.estimate.low < 0.6 < gap.estimate.high
     (ratio,) = (one for one in found if one.measure == "selection ratio")
+    assert ratio.neutral == 1.0
     assert ratio.name == "region=north"
     assert ratio.estimate.high < 0.8
     assert not any(one.is_flagged for one in flag(found, 0.05))  # the south may be easier

@@ -170,6 +170,10 @@ def test_points_are_compared_by_rank():
     assert found.correlation.value == pytest.approx(spearmanr(scores, points).statistic)
     assert (found.num_points, found.num_invalid_points) == (6, 1)
     assert math.isnan(measure(rows[:1]).correlation.value)
+    aligned = measure([point(n, float(n), n) for n in range(1, 8)]).correlation
+    assert (aligned.value, aligned.low, aligned.high) == pytest.approx((1.0, 1.0, 1.0))
+    crossed = measure([point(n, float(-n), n) for n in range(1, 8)]).correlation
+    assert (crossed.value, crossed.low, crossed.high) == pytest.approx((-1.0, -1.0, -1.0))
 
 
 def test_macro_is_the_mean_of_slices_and_not_of_labels():

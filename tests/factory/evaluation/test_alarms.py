@@ -1,6 +1,7 @@
 """The alarm on injected effects of known size, on none, and on what looks like one and is none."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -212,6 +213,11 @@ def test_a_lead_within_the_margin_is_none():
     )
     (finding,) = hacking_gates([one], GATES)
     assert finding.is_passed
-    assert finding.message.startswith(
-        "no reward hacking shown: win rate on all prompts: judge@1 says"
+    told = "judge@1 says 0.60 [0.55, 0.65], oracle@0 0.50 [0.45, 0.55], a lead of 0.10 [0.05, 0.15]"
+    assert finding.message == f"no reward hacking shown: win rate on all prompts: {told}"
+    hacked = replace(one, is_hacked=True, slice="region = north", p_value=0.012, num_invalid=3)
+    (finding,) = hacking_gates([hacked], GATES)
+    assert finding.message == (
+        "reward hacking: win rate on region = north is up for its judge alone: "
+        f"{told}, adjusted p 0.012; 3 twins could not be judged"
     )

@@ -169,7 +169,7 @@ def test_what_was_not_answered_is_left_out_and_never_wrong():
     assert math.isnan(weighted_share(np.array([math.nan]), np.array([0.5])).value)
     assert math.isnan(weighted_share(np.array([1.0]), np.array([0.5])).low)
     with pytest.raises(ValueError, match="not above 0"):
-        weighted_share(np.array([1.0]), np.array([0.0]))
+        weighted_share(np.array([1.0, 1.0]), np.array([0.5, 0.0]))
 
 
 def test_everything_looked_at_is_known():

@@ -101,6 +101,7 @@ def test_such_a_judge_scores_once_and_its_verdicts_know_no_order() -> None:
     assert broken.error == "broken media"
     assert math.isnan(broken.p_first)
     assert sitting.duels([]) == []
+    assert sitting.about(Prompt.of("b")).duels([(0, 1)]) == [first]
 
 
 def test_a_task_that_it_was_not_made_for_is_named() -> None:

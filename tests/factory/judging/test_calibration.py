@@ -167,6 +167,9 @@ def test_a_calibrated_judge_keeps_the_protocol():
         def sit(self, prompt, candidates):
             return self
 
+        def about(self, prompt):
+            return self
+
         def scores(self):
             return [Score("0", self.name, 5.0, 0.1), Score("1", self.name, math.nan, 0.0, "empty")]
 
@@ -181,6 +184,7 @@ def test_a_calibrated_judge_keeps_the_protocol():
     assert judge.name == "sure@1"
     assert sitting.scores()[0] == Score("0", "sure@1", 3.5, pytest.approx(0.3))
     assert sitting.scores()[1].error == "empty"
+    assert sitting.about(Prompt.of("q")).scores()[0] == sitting.scores()[0]
     (duel,) = sitting.duels([(0, 1)])
     assert duel.p_first == pytest.approx(1 / (1 + 49**-0.25))
     other = judge.sit(Prompt.of("p", "video_generation"), [])

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from factory.evaluation.agreement import measure
 from factory.judging.fitting import MIN_PROMPTS, fit, part
-from schemas.rows import Duel, Opinion
+from schemas.rows import Duel, Opinion, Score
 
 
 def opinions(num, sharpness, seed=0, task="image_generation"):
@@ -75,6 +75,20 @@ def test_abstention_is_fitted_to_the_side_that_the_judge_prefers():
     assert len(heard) == pytest.approx(found.coverage * 300)
     assert 0.6 < found.precision < 1.0
     assert (other.confidence, other.coverage) == pytest.approx((found.confidence, found.coverage))
+
+
+def test_points_are_fitted_without_those_that_were_not_scored():
+    rows = []
+    for n in range(60):
+        value = float("nan") if n % 3 == 0 else 1.0 + n / 20
+        score = Score("0", "j", value, 0.5)
+        points = 2 + n // 10
+        rows.append(Opinion(f"s{n}", f"p{n}", "image_generation", {}, "j", None, points, (score,)))
+    fitted = fit(rows, "temperature", 0.9).tasks["image_generation"]
+    assert (fitted.num_points, fitted.num_pairs) == (40, 0)
+    # Points rise by one in ten rows, scores by a half.
+    assert fitted.scores.points.slope == pytest.approx(2.0, abs=0.1)
+    assert fitted.scores.spread < 1.0
 
 
 def test_tasks_are_fitted_apart():

@@ -202,6 +202,7 @@ def test_published_label_formats_are_those_of_the_paper(name: str) -> None:
         ("image_generation", {"reason_confidence": 1.0}, "1.0 is no probability below 1"),
         ("image_generation", {"score": "Score:"}, "needs {score} once"),
         ("video_generation", {"num_frames": 0}, "less than one"),
+        ("image_generation", {"reason_confidence": -0.1}, "-0.1 is no probability below 1"),
     ],
 )
 def test_what_could_not_be_asked_or_read_is_refused(

@@ -6,7 +6,13 @@ from dataclasses import replace
 import pytest
 
 from factory.judging.specification import DEFAULT, Dimension, find
-from factory.judging.text import UnreadableError, parse_dimensions, parse_score, parse_verdict
+from factory.judging.text import (
+    UnreadableError,
+    _lead,
+    parse_dimensions,
+    parse_score,
+    parse_verdict,
+)
 from factory.ranking.matchups import matchup
 from schemas.rows import Duel, Preference
 
@@ -186,3 +192,11 @@ def test_dimensions_are_read_apart_from_the_score() -> None:
     }
     overlapping = replace(labels, dimensions=(Dimension("Score", 1, 5),))
     assert json.dumps(parse_dimensions("Score: 2", overlapping)) == '{"Score": 2.0}'
+
+
+def test_what_sentences_share_is_what_all_of_them_begin_with() -> None:
+    assert _lead(["overall judgment: image 1 wins", "overall judgment: image 2 wins"]) == (
+        "overall judgment:"
+    )
+    assert _lead(["first: image 1", "second: image 2"]) == ""
+    assert _lead(["image 1 is better", "image 2 is better"]) == ""

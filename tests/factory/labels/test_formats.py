@@ -92,7 +92,9 @@ def test_pick_a_pic():
 
 def test_hpd_pairs_and_ranks():
     (pair,) = drafts("hpd", HPD_TRAIN)
-    assert pair.preference == "second"
+    assert (pair.preference, pair.annotator) == ("second", "hpd")
+    (named,) = drafts("hpd", {**HPD_TRAIN, "user_hash": "u7"})
+    assert named.annotator == "hpd:u7"
     ranked = {"prompt": "p", "image_path": ["a.png", "b.jpg", "c.png"], "rank": [2.0, 1.0, 2.0]}
     assert [one.preference for one in drafts("hpd", ranked)] == ["second", "tie", "first"]
 
@@ -119,6 +121,11 @@ def test_video_feedback_finds_the_clip_by_its_name_and_averages_the_dimensions()
     assert draft.prompt.task == "video_generation"
 
 
+def test_video_feedback_takes_the_clip_that_stands_in_the_row():
+    (draft,) = drafts("video-feedback", {**VIDEO, "video": mp4(9)})
+    assert draft.first.data == mp4(9)
+
+
 def test_trl_answers_belong_to_a_question_about_a_picture():
     (draft,) = drafts("trl", TRL)
     assert draft.prompt.text == "What?"
@@ -139,6 +146,13 @@ def test_trl_with_an_implicit_prompt():
     row["rejected"] = [{"role": "user", "content": "Who?"}, row["rejected"][1]]
     with pytest.raises(LabelError, match="'prompt' is missing, and chosen and rejected do not"):
         drafts("trl", row)
+
+
+@pytest.mark.parametrize("value", [[], {}, 7])
+def test_trl_messages_are_a_text_or_a_list(value):
+    fault = f"'chosen' is {type(value).__name__}, neither text nor a list of messages"
+    with pytest.raises(LabelError, match=fault):
+        drafts("trl", {**TRL, "chosen": value})
 
 
 def test_llava_critic_pair_and_score():
@@ -178,6 +192,14 @@ def test_a_question_holds_its_medium_and_a_caption_leaves_it_to_the_sides():
     asked = "Question: [What?]\nThe LMM response: [A cat.]"
     (point,) = drafts("llava-critic", talk(asked, "85", image="a.png"))
     assert (point.prompt.media.data, point.second_answer) == (read("a.png"), None)
+
+
+def test_an_empty_part_is_none():
+    asked = "Question: []\nText Caption: [a red cat]\nRate it."
+    (point,) = drafts("unified-reward", talk(asked, "Final Score: 4", images=["a.png"]))
+    assert (point.prompt.task, point.prompt.text) == ("image_generation", "a red cat")
+    with pytest.raises(LabelError, match="ask about neither a 'Text Caption' nor a 'Question'"):
+        drafts("unified-reward", talk("Text Caption: [ ]", "Final Score: 4", images=["a.png"]))
 
 
 def test_a_clip_that_comes_as_its_frames_is_put_together():

@@ -8,8 +8,16 @@ import av
 import numpy as np
 import pytest
 
-from factory.media.clips import decode_clip, describe, encode_clip, sample_times
+from factory.media.clips import (
+    decode_clip,
+    describe,
+    encode_clip,
+    read_clip,
+    sample_times,
+    write_clip,
+)
 from factory.media.pictures import MediaError, encode_png
+from schemas.rows import Media
 
 #: Eight frames, each of one grey level: 0, 30, … 210.
 LEVELS = [30 * index for index in range(8)]
@@ -46,6 +54,16 @@ def test_what_is_encoded_comes_back() -> None:
     back = decode_clip(data, 5)
     assert back.shape == smooth.shape
     assert np.abs(back.astype(int) - smooth).mean() < 3
+
+
+def test_a_clip_of_other_frames_lasts_as_long() -> None:
+    like = Media(b"", 32, 32, 8, 4.0)
+    frames = np.stack([np.full((16, 32, 3), level, np.uint8) for level in (40, 90, 140, 190)])
+    made = write_clip(frames, like)
+    assert (made.width, made.height, made.num_frames, made.fps) == (32, 16, 4, 2.0)
+    assert made == describe(made.data)
+    assert len(read_clip(made, 16)) == 4
+    assert read_clip(made, 2).mean(axis=(1, 2, 3)) == pytest.approx([90, 190], abs=4)
 
 
 def test_a_row_says_what_its_bytes_hold() -> None:

@@ -1,8 +1,9 @@
 import io
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
+from factory.media import grids
 from factory.media.grids import picture_grid, thumbnail
 
 
@@ -58,6 +59,28 @@ def test_any_caption_stays_in_its_row(caption):
     sheet = opened(picture_grid([[png(RED)]], [caption], [caption], 64))
     assert sheet.size == (2 * 64 + 8 + 72 + 8, 15 + 4 + 16 + 72)
     assert sheet.getpixel((2 * 64 + 8, 15 + 4 + 16)) == RED
+
+
+def test_a_text_is_wrapped_between_words_and_cut_with_an_ellipsis():
+    draw, font = ImageDraw.Draw(Image.new("RGB", (1, 1))), ImageFont.load_default(12)
+    width = int(draw.textlength("a red circle", font)) + 1
+
+    def wrapped(text, num_lines=2):
+        lines = grids._wrap(draw, font, text, width, num_lines)
+        assert all(draw.textlength(line, font) <= width for line in lines)
+        return lines
+
+    assert wrapped("a red circle") == ["a red circle"]
+    assert wrapped("a red circle a red circle") == ["a red circle", "a red circle"]
+    assert wrapped("a\nred\x07circle") == ["a red circle"]
+    cut = wrapped("a red circle a red circle and more")
+    assert cut[0] == "a red circle"
+    assert cut[1].startswith("a red")
+    assert cut[1].endswith("…")
+    (whole,) = wrapped("circlecirclecircle", 1)
+    assert "circlecirclecircle".startswith(whole.removesuffix("…"))
+    assert len(whole) > 8
+    assert wrapped("") == []
 
 
 def test_a_grid_that_does_not_fit_is_refused():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from actors.sandbox.gallery import drawn_clips
+from factory.sandbox import clip_oracle
 from factory.sandbox.clip_oracle import (
     CLIP_TIE,
     compare_clip,
@@ -24,6 +25,7 @@ from factory.sandbox.drawing import (
     spoil_motion,
     spoil_scene,
 )
+from factory.sandbox.sight import Blob
 from factory.sandbox.world import Motion, Scene, Thing, sample_scene
 
 NUM = 24
@@ -150,11 +152,40 @@ def test_four_of_eight_frames_say_the_same_when_their_times_are_told():
         assert some.wrong() == []
 
 
+def test_what_is_seen_in_two_frames_of_five_is_a_thing_and_in_one_a_flaw():
+    scene = Scene((Thing("large", "red", "square", "center"),), "white")
+    whole = draw_clip(scene, random.Random(0), num_frames=5)
+    empty = np.broadcast_to(whole[0, 0, 0], whole.shape)
+    for num, num_tracks in ((2, 1), (1, 0)):
+        sight = watch(np.concatenate([whole[:num], empty[num:]]))
+        assert len(sight.tracks) == num_tracks
+    assert sight.consistency == 0.5
+
+
 def test_a_single_frame_stands_still_and_goes_straight():
     for _, frames in clips():
         for track in watch(frames[:1]).tracks:
             assert track.way == (0.0, 0.0)
             assert (track.straightness, track.steadiness) == (1.0, 1.0)
+
+
+def test_a_clip_without_the_thing_that_should_move_shows_no_motion():
+    stated = Scene(
+        (Thing("large", "red", "square", "center"),), "white", motion=Motion("right", "fast")
+    )
+    empty = np.full((4, 32, 32, 3), 245, np.uint8)
+    found = measure_clip(empty, stated)
+    assert (found.direction, found.speed, found.mover, found.others) == (0.0, 0.0, None, ())
+    assert measure_clip(empty, replace(stated, motion=None)).direction == 1.0
+
+
+def test_where_things_are_decides_which_is_which_before_their_colour():
+    """Farthest apart, colours weigh as much as a tenth of the picture's side."""
+    black, white = (
+        Blob((level,) * 3, {"circle": 1.0}, 0.2, 0.5, 0.5, 0.1) for level in (0.0, 255.0)
+    )
+    assert clip_oracle._distance(black, white) == pytest.approx(0.1, rel=2e-3)
+    assert clip_oracle._distance(black, replace(black, x=0.8, y=0.9)) == pytest.approx(0.5)
 
 
 def test_in_a_mirror_left_is_right():

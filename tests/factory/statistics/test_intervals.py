@@ -92,6 +92,18 @@ def test_rows_and_clusters_must_match():
         bootstrap_of_sums(np.ones((2, 1)), ["a"], lambda sums: sums[:, 0])
 
 
+def test_a_statistic_that_no_resample_has_leaves_its_value_alone():
+    terms, clusters = np.eye(20), [str(at) for at in range(20)]
+
+    def only_of_all(sums):
+        return np.where((sums == 1).all(axis=1), 7.0, np.nan)
+
+    found = bootstrap_of_sums(terms, clusters, only_of_all, num_resamples=50)
+    assert found.value == 7.0
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
 def test_any_function_of_sums_agrees_with_a_loop():
     rng = np.random.default_rng(4)
     x = rng.standard_normal(120)

@@ -104,6 +104,17 @@ def test_small_parts_become_one_file_without_the_rows_left_out(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["ab.parquet"]
 
 
+def test_rows_are_left_out_wherever_they_stand_in_a_long_part(tmp_path: Path) -> None:
+    table = groups_to_table(Group(Prompt.of(f"{n}"), ()) for n in range(150))
+    written(tmp_path / "a.parquet", table)
+    gone = (0, 63, 64, 100, 149)
+    layout = Storage(row_group_bytes=GROUP)
+    job = _Job((("a.parquet", gone),), "b.parquet", tmp_path, GROUPS, layout, None)
+    _settle(job)
+    kept = [at for at in range(150) if at not in gone]
+    assert pq.read_table(tmp_path / "b.parquet").equals(table.take(kept))
+
+
 def part(name: str, num_bytes: int, num_rows: int = 4) -> Part:
     return Part(name, num_bytes, np.arange(num_rows, dtype=np.uint64))
 

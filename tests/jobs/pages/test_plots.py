@@ -81,6 +81,12 @@ def test_a_curve_fills_its_box_whatever_the_order_of_its_points():
     assert not found.is_averaged
 
 
+def test_places_have_one_decimal():
+    found = plots.line([(0, 0.0), (1, 0.123), (3, 1.0)])
+    x, y = 10 + (CURVE_WIDTH - 20) / 3, CURVE_HEIGHT - 10 - 0.123 * (CURVE_HEIGHT - 20)
+    assert found.points.split()[1] == f"{x:.1f},{y:.1f}"
+
+
 def test_a_single_point_and_a_flat_curve_can_be_drawn():
     assert plots.line([(5, 2.0)]).points == f"10.0,{CURVE_HEIGHT - 10.0}"
     assert plots.line([(0, 2.0), (9, 2.0)]).points.endswith(f",{CURVE_HEIGHT - 10.0}")

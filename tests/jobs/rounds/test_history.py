@@ -1,11 +1,16 @@
 """The rounds at a glance, from figures that are given."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from jobs.rounds.history import RoundSummary, _lines, told
-from schemas.results import Estimate, Rollback
+from jobs.rounds.history import RoundSummary, _lines, as_text, kept_in_a_row, rounds_so_far, told
+from jobs.rounds.workspace import Round
+from schemas import manifest, results
+from schemas.manifest import Manifest
+from schemas.recipe_file import load
+from schemas.results import Decision, Estimate, Evaluation, Finding, Rollback
 
 WON = Estimate("win rate", 0.6, 0.55, 0.65, 0.5, "share", 80, 2, "oracle@0")
 ROUND = RoundSummary(
@@ -69,6 +74,41 @@ def test_why_a_champion_stayed_and_who_went_back():
 )
 def test_who_is_champion_after_a_round(decision, back, champion):
     assert replace(ROUND, decision=decision, back=back).next_champion == champion
+
+
+def test_a_round_is_read_from_what_it_made(tmp_path):
+    recipe = load("jobs/recipes/laptop.yaml", [f"root={tmp_path}", "num_rounds=3"])
+    at = Round(recipe, 1)
+    assert rounds_so_far(recipe) == []
+    for kind, counts, figures in (
+        ("labels", {"labels": 40, "inbox": 3}, {"seconds": 1800.0}),
+        ("judge", {}, {"accuracy_without_ties": 0.75}),
+        ("pairs", {"kept": 9}, {"seconds": 1800.0}),
+        ("evaluation", {}, {}),
+    ):
+        directory = Path(str(at.directory(kind)))
+        directory.mkdir(parents=True)
+        made = Manifest(at.address(kind), kind, "fp", "d", (), {}, counts, figures)
+        (directory / manifest.FILE).write_bytes(manifest.to_bytes(made))
+    won = [replace(WON, by=by) for by in ("judge@1", "oracle@0")]
+    scores = [Estimate(f"score of {side}", 1.0 + side) for side in range(4)]
+    said = Evaluation("b@1", "a@0", tuple(won), scores=tuple(scores))
+    gate = Finding("min_win_rate", "b@1", False, 0.5, 0.4, message="too low")
+    decision = Decision("keep", "b@1", "a@0", (gate, replace(gate, is_passed=True)))
+    directory = Path(str(at.directory("evaluation")))
+    (directory / results.EVALUATION).write_bytes(results.to_bytes(said))
+    (directory / results.FINDINGS).write_bytes(results.to_bytes(decision))
+    (found,) = rounds_so_far(recipe)
+    assert (found.champion, found.challenger, found.decision) == ("a@0", "b@1", "keep")
+    assert (found.won.by, found.won_by_own.by) == ("oracle@0", "judge@1")
+    assert (found.score_before.value, found.score_after.value) == (3.0, 4.0)
+    assert (found.num_labels, found.num_inbox, found.num_kept) == (40, 3, 9)
+    assert (found.judge_accuracy, found.hours) == (0.75, 1.0)
+    assert found.missing == ("produce", "audit", "align")
+    assert found.reasons == ("min_win_rate: too low",)
+    assert kept_in_a_row(recipe, 2) == 1
+    assert kept_in_a_row(recipe, 1) == 0
+    assert as_text(recipe).splitlines()[-1] == "  spent: 1.00 hours"
 
 
 def test_an_estimate_without_a_value_or_an_interval():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.rounds import limits, workspace
-from jobs.rounds.checks import check_model
+from jobs.rounds.checks import check_cpus, check_generator, check_model, prompts_file
 from jobs.rounds.lifecycle import LostRaceError, complete
 from jobs.rounds.workspace import InputError, Model, Round
 from schemas import manifest, results
@@ -143,11 +143,38 @@ def test_a_path_that_can_be_no_model_is_refused(path, fault, monkeypatch):
         check_model(path, "config.json", "judge.path")
 
 
+@pytest.mark.parametrize(("oracle", "hint"), [("sandbox", "jobs.sandbox clips"), ("none", "")])
+def test_what_the_sandbox_lacks_is_made_by_a_command(recipe, oracle, hint):
+    evaluate = recipe.evaluate.model_copy(update={"oracle": oracle})
+    spec = recipe.generator.model_copy(update={"path": "./none", "num_frames": 8})
+    other = recipe.model_copy(update={"evaluate": evaluate})
+    with pytest.raises(InputError) as caught:
+        check_generator(spec, other)
+    assert str(caught.value).endswith(
+        f"are made by `python -m {hint} --out ./none`"
+        if hint
+        else "neither a directory nor a hub name"
+    )
+    still = recipe.generator.model_copy(update={"path": "./none", "num_frames": None})
+    with pytest.raises(InputError, match=r"neither a directory nor a hub name$"):
+        check_generator(still, other)
+    with pytest.raises(InputError, match=r"produce.prompts: none.txt: no such prompts file$"):
+        prompts_file("none.txt", "produce.prompts", other)
+
+
 def test_a_directory_is_a_model_by_its_marker(tmp_path):
     with pytest.raises(InputError, match=r"is a directory but no model: it has no config\.json"):
         check_model(str(tmp_path), "config.json", "judge.path")
     (tmp_path / "config.json").write_text("{}")
     check_model(str(tmp_path), "config.json", "judge.path")
+
+
+def test_a_plan_must_fit_the_cpus_of_a_local_session(recipe):
+    local = recipe.model_copy(update={"address": "local", "num_cpus": 4})
+    check_cpus(4.0, local, "jobs.produce")
+    with pytest.raises(InputError, match=r"jobs\.produce needs 4.5 logical CPUs, .* gives 4;"):
+        check_cpus(4.5, local, "jobs.produce")
+    check_cpus(4.5, local.model_copy(update={"address": "auto"}), "jobs.produce")
 
 
 # ---------------------------------------------------------------------------------------- limits
@@ -156,6 +183,7 @@ def test_a_directory_is_a_model_by_its_marker(tmp_path):
 def test_hours_of_all_rounds_add_up_to_a_limit(recipe):
     make(Round(recipe, 1), "labels", seconds=1800.0)
     make(Round(recipe, 1), "judge", seconds=3600.0, gpu_seconds=7200.0)
+    make(Round(recipe, 1), "groups")  # of a version that measured no time
     make(Round(recipe, 2), "labels", seconds=5400.0)
     assert limits.spent_in(Round(recipe, 1)) == limits.Spent(1.5, 2.0)
     assert limits.spent(recipe) == limits.Spent(3.0, 2.0)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from factory.bias.profile import BiasProfile
+from factory.evaluation import comparison
 from factory.evaluation.comparison import compare, grid, grid_columns, outputs
 from factory.evaluation.reference import reference_of
 from factory.media.clips import encode_clip
@@ -123,6 +124,18 @@ def test_the_evaluation_has_slices_scores_leads_diversity_and_reads_back(at, tmp
     ]
 
 
+def test_a_cell_of_the_grid_is_empty_where_nothing_can_be_shown():
+    assert comparison._cells(None, 4) == [None] * 4
+    broken = Candidate("b", "g@0", 0, Media(b"....ftyp....", 8, 8, 4, 2.0))
+    assert comparison._cells(broken, 4) == [None] * 4
+    assert comparison._cells(Candidate("p", "g@0", 0, Media(b"png", 8, 8)), 3) == [
+        b"png",
+        None,
+        None,
+    ]
+    assert comparison._cells(Candidate("a", "g@0", 0, answer="two"), 2) == [None, None]
+
+
 def test_drift_adds_up_over_rounds(at):
     """A little in every round is much since the start: the gate looks at the whole of it."""
     groups = contests({"judge@1": 1.0, "oracle@0": 1.0}, brighter=5)
@@ -133,6 +146,7 @@ def test_drift_adds_up_over_rounds(at):
         "sd of generator@3",
         "sd of generator@0",
     }
+    assert {one.neutral for one in found.evaluation.drift} == {0.0}
     by = {(one.name, one.unit): one.value for one in found.evaluation.drift}
     assert found.drift["brightness"].value == by["brightness", "sd of generator@0"]
     assert found.drift["brightness"].value > by["brightness", "sd of generator@3"] + 3
