@@ -18,8 +18,10 @@ from schemas.manifest import Manifest
 
 def publish(made: Manifest, at: Round, tracker: Tracker, run: StageRun) -> None:
     """Register a finished model, or move the champion's alias after a finished evaluation."""
-    registry = Registry.of(tracker)
     kind, directory = kind_named(made.kind), at.directory(made.kind)
+    if not kind.is_model and kind.name != "evaluation":
+        return
+    registry = Registry.of(tracker)
     if kind.name == "evaluation":
         _move_champion(at, registry, run)
     elif kind.is_model and kind.is_in_loop:

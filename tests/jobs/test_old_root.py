@@ -205,12 +205,12 @@ def test_the_rows_that_were_left_are_those_of_an_undisturbed_run(second: Round) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["groups", "profile"])
-def test_round_2_comes_to_the_very_digests(second: Round, kind: str) -> None:
+def test_round_2_comes_to_the_very_digest_and_counts(second: Round) -> None:
     same_machine_or_skip()
-    old, made = EXPECTED["artifacts"][kind], second.need(kind)
-    assert made.counts == old["counts"]
-    assert made.digest == old["digest"]
+    assert second.need("groups").digest == EXPECTED["artifacts"]["groups"]["digest"]
+    # The profile's digest is of its files' bytes, and tables are compressed otherwise now.
+    for kind in ("groups", "profile"):
+        assert second.need(kind).counts == EXPECTED["artifacts"][kind]["counts"]
 
 
 @pytest.mark.slow

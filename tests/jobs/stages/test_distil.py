@@ -105,10 +105,13 @@ def test_the_recipe_says_how(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_light_judge_is_made_compared_and_registered(local_ray, tmp_path: Path) -> None:
+def test_a_light_judge_is_made_compared_and_registered(
+    local_ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("onnxruntime")
     at = Round(recipe(tmp_path, is_exported=True, min_accuracy_kept=0.0), 1)
     lay_down(at, groups(8))
+    monkeypatch.setattr("jobs.rounds.registry.Registry.of", lambda books: books)
     books = Books()
     made = run_stage(STAGE, at, books)  # type: ignore[arg-type]
     assert made.address == "judge-light@1"

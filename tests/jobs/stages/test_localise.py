@@ -64,7 +64,9 @@ def localised(tmp_path: Path, **more) -> Recipe:
 
 
 @pytest.mark.slow
-def test_a_line_of_its_own_is_made_compared_and_registered(local_ray, tmp_path: Path) -> None:
+def test_a_line_of_its_own_is_made_compared_and_registered(
+    local_ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at = Round(localised(tmp_path), 1)
     taste = Annotator("north", biases={"brightness": 0.3}, seed=1)
     north = labels(taste, 12, 1, region="north")
@@ -75,6 +77,7 @@ def test_a_line_of_its_own_is_made_compared_and_registered(local_ray, tmp_path: 
     made = Manifest("labels@1", "labels", "f", "dd", (), {}, {}, files=("labels.parquet",))
     complete(directory, made)
 
+    monkeypatch.setattr("jobs.rounds.registry.Registry.of", lambda books: books)
     books = Books()
     line = run_stage(STAGE, at, books)  # type: ignore[arg-type]
     assert line.address == "judge-north@1"
