@@ -43,7 +43,7 @@ _ARGUMENTS = {
                  "learning_rate: 0.001}"],
     "distil": ["distil={num_steps: 1, batch_size: 4, learning_rate: 0.001}"],
 }  # fmt: skip
-_NO_PLAN = ("import_labels", "rollback", "sandbox")  # have no plan without what others made
+_NO_PLAN = ("human_audit", "import_labels", "rollback", "sandbox")  # need what others made
 
 
 def main() -> None:
