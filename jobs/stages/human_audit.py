@@ -278,11 +278,14 @@ def _estimate(
     note: str = "",
     by: str = _PEOPLE,
 ) -> Estimate:
-    return Estimate(name, found.value, found.low, found.high, neutral, unit, num, by=by, note=note)
+    return Estimate.of(name, found, neutral, unit, num, by=by, note=note)
 
 
-def _told(one: Estimate) -> str:
-    return f"{one.value:.3g} [{one.low:.3g}, {one.high:.3g}] {one.unit}; {one.note} ({one.by})"
+def _told(estimate: Estimate) -> str:
+    interval = ""
+    if estimate.low is not None and estimate.high is not None:
+        interval = f" [{estimate.low:.3g}, {estimate.high:.3g}]"
+    return f"{estimate.value:.3g}{interval} {estimate.unit}; {estimate.note} ({estimate.by})"
 
 
 STAGE = AuditByPeople()
