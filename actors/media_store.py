@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.storage import place, write_whole
-from schemas.arrow import IMAGE, map_media, media_arrays
+from schemas.columns import IMAGE
+from schemas.media_columns import map_media, media_arrays
 from schemas.places import DATA, OBJECTS, Place
 
 _NAME = re.compile(OBJECTS + r"/([0-9a-f]{2})/(\1[0-9a-f]{62})")

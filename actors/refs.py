@@ -1,4 +1,8 @@
-"""Which model travels to a worker: a small specification, and how the worker loads it."""
+"""Which model travels to a worker: a small specification, and how the worker loads it.
+
+`weights` tells a model apart from every other for the keys of what it makes (`factory.keys`); it is
+None where that is not known, and nobody takes over what such a model made.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,7 @@ class GeneratorRef:
     path: str
     address: str
     spec: GeneratorSpec
+    weights: str | None = None
 
     @property
     def name(self) -> str:
@@ -51,6 +56,7 @@ class GeneratorPluginRef:
     key: str  # of the recipe, that names it
     address: str
     spec: GeneratorSpec
+    weights: str | None = None
 
     @property
     def name(self) -> str:
@@ -78,6 +84,7 @@ class JudgeRef:
     is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
     criteria: Criteria = field(default_factory=Criteria)
     trust_remote_code: bool = False
+    weights: str | None = None
 
     @classmethod
     def of(cls, spec: JudgeSpec, path: str, address: str) -> JudgeRef:
@@ -132,6 +139,7 @@ class OnnxRef:
     path: str  # the model's directory
     address: str
     file: str
+    weights: str | None = None
 
     @property
     def name(self) -> str:
@@ -153,6 +161,7 @@ class EndpointRef:
     """What travels to a worker that is to ask an endpoint. The key does not travel."""
 
     spec: EndpointSpec
+    weights: str | None = None
 
     @property
     def name(self) -> str:
@@ -176,6 +185,7 @@ class PluginRef:
     key: str  # of the recipe, or the argument, that names it
     address: str
     is_renamed: bool = False  # signs by the address, whatever it calls itself
+    weights: str | None = None
 
     @property
     def name(self) -> str:

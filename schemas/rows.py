@@ -20,6 +20,23 @@ UNDERSTANDING: tuple[Task, ...] = ("image_understanding", "video_understanding")
 Preference = Literal["first", "second", "tie"]
 #: What became of a pair: `invalid` means that it could not be judged, not that it is bad.
 Verdict = Literal["kept", "rejected", "invalid"]
+#: What a part of a prompt is to it: a turn of a dialogue, by who speaks; what a question is about;
+#: what an edit starts from; what a medium is to look like, begin and end with; and sound.
+Role = Literal[
+    "user",
+    "assistant",
+    "question",
+    "source",
+    "reference",
+    "first_frame",
+    "last_frame",
+    "clip",
+    "sound",
+]
+
+
+class MediaAwayError(ValueError):
+    """The bytes of a medium are asked for where only a reference to them was read."""
 
 
 def content_id(*parts: object) -> str:
@@ -39,14 +56,51 @@ def draw_of(*parts: object) -> float:
 
 
 @dataclass(frozen=True)
-class Media:
-    """An encoded picture (PNG, JPEG, WebP) or clip (MP4), never raw pixels."""
+class Origin:
+    """Where something comes from and what may be done with it, as its owner says: free text."""
 
-    data: bytes
+    source: str | None = None
+    license: str | None = None
+    consent: str | None = None
+
+
+@dataclass(frozen=True)
+class Media:
+    """An encoded picture (PNG, JPEG, WebP) or clip (MP4), never raw pixels.
+
+    stored: the encoded bytes; None where only `path` was read, which says where they lie.
+    """
+
+    stored: bytes | None
     width: int
     height: int
     num_frames: int = 1
     fps: float = 0.0
+    path: str | None = None
+    origin: Origin | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The encoded bytes.
+
+        Raises:
+            MediaAwayError: only the reference was read.
+        """
+        if self.stored is None:
+            raise MediaAwayError(
+                f"the medium lies outside its row, at {self.path!r}: read the rows with their "
+                "media (jobs.datasets.reading)"
+            )
+        return self.stored
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a prompt: a `text`, or a medium."""
+
+    role: Role
+    text: str | None = None
+    media: Media | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +108,9 @@ class Prompt:
     """What a generator is asked for: a caption, or a question about `media`.
 
     `tags` (region, style, subject …) travel along for slicing.
+
+    parts: all that it consists of, in order, where it is more than a text and the one medium that
+        the text is about. `text` is then what the last user turn says, and `media` is None.
     """
 
     prompt_id: str
@@ -61,6 +118,8 @@ class Prompt:
     task: Task = "image_generation"
     tags: dict[str, str] = field(default_factory=dict)
     media: Media | None = None  # what a question is about; None for a caption
+    parts: tuple[Part, ...] = ()
+    origin: Origin | None = None
 
     @classmethod
     def of(
@@ -76,10 +135,76 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What a candidate was drawn from, in full: with its seed, all that it takes to draw it again.
+
+    key: known before it is drawn, whatever comes of it (`factory.keys`); None where what drew it
+        cannot be told apart from another thing of its name, so that nobody may take it over.
+    prompt: the text that conditioned the generator.
+    rewritten_by: what made that text of the prompt's own; None where nothing did.
+    arguments: of the generator's call, as JSON.
+    width, height, num_frames: asked for; None where the model decides.
+    weights: digest of weights and configuration, or a hub's name with its commit.
+    engine: the class that drew, with the version of our own drawing.
+    encoding: how what was drawn is stored.
+    """
+
+    key: str | None
+    prompt: str
+    weights: str | None
+    engine: str
+    precision: str
+    encoding: str
+    arguments: str = "{}"
+    negative_prompt: str | None = None
+    rewritten_by: str | None = None
+    width: int | None = None
+    height: int | None = None
+    num_frames: int | None = None
+    adapters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What can be measured of an output, measured where it is born from the bytes that are stored.
+
+    digest: SHA-256 of the stored bytes, or of an answer's UTF-8.
+    num_bytes: of the same.
+    brightness, saturation, contrast, sharpness: as `factory.media.pictures.attributes`; of a clip
+        the means over its frames.
+    motion: mean absolute change of luma from frame to frame, 0 to 1; None for a picture.
+    entropy: of the lightness, 0 to 6 bits.
+    signature: a perceptual hash of 64 bits: outputs that look alike differ in few.
+    is_blank: whether it is of one colour.
+    num_words: of an answer.
+    fault: why the bytes cannot be read; all that hangs on pixels is then None.
+    is_unsafe: what a safety checker says; None where none was asked.
+    """
+
+    digest: str
+    num_bytes: int
+    brightness: float | None = None
+    saturation: float | None = None
+    contrast: float | None = None
+    sharpness: float | None = None
+    motion: float | None = None
+    entropy: float | None = None
+    signature: int | None = None
+    is_blank: bool | None = None
+    num_words: int | None = None
+    fault: str | None = None
+    is_unsafe: bool | None = None
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One output of a generator: `media`, or an `answer` to a question about the prompt's media.
 
     `error` says why there is none.
+
+    drawn, measures: how it came about and what can be measured of it; None in rows from before
+        that was kept, and of what nobody drew here.
+    is_attempt: its `error` says nothing of the candidate: time-outs, crashes, lost connections.
     """
 
     candidate_id: str
@@ -88,6 +213,48 @@ class Candidate:
     media: Media | None = None
     answer: str | None = None
     error: str | None = None
+    drawn: Drawn | None = None
+    measures: Measures | None = None
+    is_attempt: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a judge said to one request, before anything was made of it.
+
+    Scores and duels are read from replies, mapped by a calibration and combined over criteria; a
+    changed reading of the same replies costs no call.
+
+    key: of who was asked what (`factory.keys`); None where nobody may take it.
+    first_id, second_id: the candidates in the order shown; one alone for a score.
+    criterion: that the request was about; None for the whole.
+    numbers: value and spread, or the probabilities of first, second and tie, as the judge's
+        specification read them; none where they could not be read.
+    error: why there are no numbers.
+    is_attempt: the error says nothing of the judge: time-outs, crashes, lost connections.
+    text: the judge's own words, where it wrote any.
+    is_cut: whether the limit of length ended them.
+    logprobs: the log-probability of each answer that the judge could give, where they were read.
+    request: digest of what was sent.
+    num_read, num_written: tokens of the request and of the answer.
+    seconds: of the model, by equal shares of what was asked together.
+    """
+
+    key: str | None
+    judge: str  # name@version
+    first_id: str
+    second_id: str | None = None
+    criterion: str | None = None
+    numbers: tuple[float, ...] = ()
+    error: str | None = None
+    is_attempt: bool = False
+    text: str | None = None
+    is_cut: bool = False
+    logprobs: dict[str, float] = field(default_factory=dict)
+    request: str | None = None
+    num_read: int | None = None
+    num_written: int | None = None
+    seconds: float | None = None
 
 
 #: In the breakdown of a score, what the judge says of the whole.
@@ -152,6 +319,7 @@ class Group:
 
     error: why it could not be judged, where it could not; `failed_stage` says in which stage.
     attempts: how often it was made; more than once where invalid rows were tried again.
+    replies: what judges said, before anything was made of it.
     """
 
     prompt: Prompt
@@ -161,6 +329,7 @@ class Group:
     error: str | None = None
     failed_stage: str | None = None  # generate, judge
     attempts: int = 1
+    replies: tuple[Reply, ...] = ()
 
     @property
     def is_invalid(self) -> bool:
@@ -228,6 +397,7 @@ class Label:
     split: Literal["train", "heldout"] = "train"
     first_answer: str | None = None
     second_answer: str | None = None
+    origin: Origin | None = None
 
     def swap(self) -> Label:
         """A pairwise label told in the other order; a pointwise label is returned as it is."""

@@ -22,8 +22,9 @@ from jobs.rounds.registry import Registry
 from jobs.rounds.tracking import Tracker
 from jobs.rounds.workspace import Round
 from schemas import manifest, results
-from schemas.arrow import PAIRS, pairs_from_table
+from schemas.arrow import pairs_from_table
 from schemas.artifacts import loop_kinds
+from schemas.columns import PAIRS
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
 

@@ -24,7 +24,8 @@ from factory.judging.verdicts import AnswerTree
 from factory.media.pictures import MediaError, decode, encode_png
 from factory.prompts import MAX_CHARACTERS, PromptsError, read_prompts
 from schemas import manifest
-from schemas.arrow import IMAGE, PROMPTS, SchemaError, groups_from_table
+from schemas.arrow import groups_from_table
+from schemas.columns import IMAGE, PROMPTS, SchemaError
 from schemas.manifest import ManifestError
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
@@ -344,7 +345,7 @@ def test_any_text_as_a_place(text: str) -> None:
 
 
 def test_a_table_with_media_elsewhere_is_not_read_as_broken_media() -> None:
-    from schemas.arrow import GROUPS
+    from schemas.columns import GROUPS
 
     media = {"image": {"bytes": None, "path": "objects/x"}, "width": 1, "height": 1}
     row = {"prompt_id": "x", "prompt": "x", "candidates": [{"candidate_id": "c", "media": media}]}

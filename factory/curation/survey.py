@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from schemas.arrow import IMAGE, groups_from_table, map_media
+from schemas.arrow import groups_from_table
+from schemas.columns import IMAGE
+from schemas.media_columns import map_media
 from schemas.results import Slice
 from schemas.rows import Group
 

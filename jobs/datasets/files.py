@@ -11,6 +11,7 @@ of its own accord (`reading.read_files`, `writing.write_parts`), with the option
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 import numpy as np
@@ -20,11 +21,13 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from actors.storage import arrow_path
+from schemas.columns import check_version
 from schemas.places import Place
 
 #: Of rows in a file, from 0.
 Indices = Sequence[int] | npt.NDArray[np.int64]
 
+_THREADS = 16
 #: Bytes of a table that is written as it is; smaller ones are first joined.
 _LARGE_CHUNK = 1024**2
 
@@ -37,21 +40,30 @@ def parquet(source: IO[bytes], path: Place) -> pq.ParquetFile:
 
     Raises:
         pyarrow.ArrowInvalid: it is none, or is torn; names `path`.
+        SchemaError: a newer factory wrote it; names `path`.
     """
     try:
         # By default pyarrow keeps all that it has read of a file until the last row of it.
-        return pq.ParquetFile(source, pre_buffer=False)
+        file = pq.ParquetFile(source, pre_buffer=False)
     except pa.ArrowInvalid as error:
         raise pa.ArrowInvalid(f"{path}: {error}") from None
+    check_version(file.schema_arrow, str(path))
+    return file
 
 
 def num_rows(files: Iterable[Place]) -> int:
-    """Rows of Parquet files, by their footers."""
-    total = 0
-    for path in files:
+    """Rows of Parquet files, by their footers.
+
+    Raises:
+        SchemaError: a newer factory wrote one.
+    """
+
+    def of_file(path: Place) -> int:
         with path.open("rb") as source:
-            total += parquet(source, path).metadata.num_rows
-    return total
+            return int(parquet(source, path).metadata.num_rows)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return sum(pool.map(of_file, files))
 
 
 def read_columns(
@@ -64,6 +76,7 @@ def read_columns(
         columns: to read; all of them where None.
         schema: to read it as; columns that it has and the file lacks are null.
     """
+    num_rows([path])  # refuses rows of a newer factory
     filesystem, name = arrow_path(path)
     names = None if columns is None else list(columns)
     # Folders that happen to be named KEY=VALUE are no columns.
@@ -120,6 +133,7 @@ def scan(
         schema: of the rows; the first file's where None.
         batch_size: rows of a batch at most.
     """
+    num_rows(files)  # refuses rows of a newer factory
     sources = [arrow_path(path) for path in files]
     options = ds.ParquetFragmentScanOptions(pre_buffer=False)  # as in `parquet`
     # By default 64 row groups may be read ahead, each of which the recipe lets be 32 MiB.

@@ -14,10 +14,8 @@ from jobs.datasets.files import num_rows, read_columns, scan
 from jobs.datasets.reading import data_files
 from jobs.rounds.workspace import InputError, Round
 from schemas import manifest
-from schemas.arrow import (
-    LABELS,
-    labels_from_table,
-)
+from schemas.arrow import labels_from_table
+from schemas.columns import LABELS
 from schemas.places import Place
 from schemas.rows import Label
 

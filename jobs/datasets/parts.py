@@ -29,7 +29,8 @@ from actors.storage import explained
 from factory.ids import Ids, numbers_of, positions, to_numbers, to_text
 from factory.scratch import Scratch
 from jobs.datasets.files import parquet, row_batches, write_file
-from schemas.arrow import SchemaError, add_up_rows, check_schema, digest_text
+from schemas.columns import SchemaError, check_schema, upgraded
+from schemas.digests import add_up_rows, digest_text
 from schemas.places import Place
 from schemas.recipe import Storage
 
@@ -305,9 +306,11 @@ def _rows(job: _Job) -> Iterator[pa.Table]:
     for name, left_out in job.sources:
         path = job.directory / name
         with path.open("rb") as source:
-            check_schema(parquet(source, path).schema_arrow, job.schema, str(path))
-        for batch in row_batches(path, _ROWS_AT_ONCE, job.schema.names, left_out):
-            yield pa.Table.from_batches([batch]).select(job.schema.names).cast(job.schema)
+            found = parquet(source, path).schema_arrow
+            check_schema(found, job.schema, str(path))
+        names = [name for name in job.schema.names if name in found.names]
+        for batch in row_batches(path, _ROWS_AT_ONCE, names, left_out):
+            yield upgraded(pa.Table.from_batches([batch]), job.schema)
 
 
 __all__ = ["IncompleteError", "Part", "SchemaError", "Settled", "read_parts", "settle"]

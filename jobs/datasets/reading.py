@@ -19,7 +19,9 @@ from actors.storage import arrow_path, place
 from jobs.datasets.files import Indices, num_rows, parquet, read_columns, row_batches, without
 from jobs.datasets.parts import file_names, unfinished
 from schemas import manifest
-from schemas.arrow import GROUPS, check_schema, digest_rows, groups_from_table
+from schemas.arrow import groups_from_table
+from schemas.columns import GROUPS, check_schema, upgraded
+from schemas.digests import digest_rows
 from schemas.places import Place
 from schemas.rows import Group
 
@@ -44,14 +46,20 @@ def _sources(directory: Place, files: Sequence[str] | None = None) -> list[tuple
     return [(directory / name, ()) for name in files]
 
 
-def read_files(files: Sequence[Place], num_blocks: int | None = None) -> Any:
+def read_files(files: Sequence[Place], schema: pa.Schema, num_blocks: int | None = None) -> Any:
     """Parquet files of one root as a Ray data set, references to media as they are.
 
     Args:
         files: what to read.
+        schema: of the rows; what older ones lack is null.
         num_blocks: of all files together; Ray's choice where None.
+
+    Raises:
+        SchemaError: a newer factory wrote one.
     """
     import ray.data
+
+    num_rows(files)  # refuses what a newer factory wrote
 
     # The newer reader takes a second or more to start, and makes one block of a small file however
     # many were asked for: rows would be written, and safe, only when all of them are done.
@@ -60,13 +68,14 @@ def read_files(files: Sequence[Place], num_blocks: int | None = None) -> Any:
     return ray.data.read_parquet(
         [path for _, path in sources],
         filesystem=sources[0][0] if sources else None,
+        schema=schema,
         override_num_blocks=num_blocks,
     )
 
 
-def read_rows(files: Sequence[Place], num_blocks: int | None = None) -> Any:
+def read_rows(files: Sequence[Place], schema: pa.Schema, num_blocks: int | None = None) -> Any:
     """Parquet files of one root as a Ray data set, media included."""
-    return _brought_in(read_files(files, num_blocks), files[0].parent)
+    return _brought_in(read_files(files, schema, num_blocks), files[0].parent)
 
 
 def _brought_in(rows: Any, directory: Place) -> Any:
@@ -78,32 +87,34 @@ def _brought_in(rows: Any, directory: Place) -> Any:
     )
 
 
-def read_dataset(directories: Sequence[Place], num_blocks: int | None = None) -> Any:
+def read_dataset(
+    directories: Sequence[Place], schema: pa.Schema, num_blocks: int | None = None
+) -> Any:
     """Data sets of one root as one Ray data set, media included."""
     sources = [source for directory in directories for source in _sources(directory)]
     partly = [source for source in sources if len(source[1])]
     if not partly:
-        return read_rows([path for path, _ in sources], num_blocks)
-    rows = _read_partly(partly)
+        return read_rows([path for path, _ in sources], schema, num_blocks)
+    rows = _read_partly(partly, schema)
     whole = [path for path, left_out in sources if not len(left_out)]
     if whole:
-        rows = read_files(whole, num_blocks).union(rows)
+        rows = read_files(whole, schema, num_blocks).union(rows)
     return _brought_in(rows, partly[0][0].parent)
 
 
-def _read_partly(sources: Sequence[tuple[Place, Indices]]) -> Any:
+def _read_partly(sources: Sequence[tuple[Place, Indices]], schema: pa.Schema) -> Any:
     """Files of which some rows are passed over, as a Ray data set: a task for each."""
     import ray.data
 
     items = [{"path": str(path), "left_out": [*map(int, left_out)]} for path, left_out in sources]
     rows = ray.data.from_items(items, override_num_blocks=len(items))
-    return rows.map_batches(_rows_of, batch_size=1, batch_format="pyarrow")
+    return rows.map_batches(_rows_of, fn_args=(schema,), batch_size=1, batch_format="pyarrow")
 
 
-def _rows_of(sources: pa.Table) -> Iterator[pa.Table]:
+def _rows_of(sources: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:
     for one in sources.to_pylist():
         for batch in row_batches(place(one["path"]), _ROWS_AT_ONCE, left_out=one["left_out"]):
-            yield pa.Table.from_batches([batch])
+            yield upgraded(pa.Table.from_batches([batch]), schema)
 
 
 def small_blocks(files: Sequence[Place], most_rows: int) -> int | None:
@@ -187,21 +198,21 @@ def find_rows(
         out, start = np.asarray(left_out, np.int64), 0
         with path.open("rb") as source:
             file = parquet(source, path)
+            check_schema(file.schema_arrow, schema, str(path))
+            names = [name for name in schema.names if name in file.schema_arrow.names]
             for index in range(file.num_row_groups):
                 out_of_group, start = out - start, start + file.metadata.row_group(index).num_rows
                 column_of = file.read_row_group(index, columns=[column]).column(column)
                 rows = pc.is_in(column_of, values)
                 if pc.any(rows).as_py():
-                    batches = file.iter_batches(256, row_groups=[index], columns=schema.names)
+                    batches = file.iter_batches(256, row_groups=[index], columns=names)
                     for batch in without(batches, out_of_group):
                         rows_of = batch.filter(pc.is_in(batch.column(column), values))
                         if len(rows_of):  # an empty batch of so many columns is not small
-                            found.append(rows_of)
+                            found.append(upgraded(pa.Table.from_batches([rows_of]), schema))
     if not found:
         return schema.empty_table()
-    return media_store(directory).bring_in(
-        pa.Table.from_batches(found).select(schema.names).cast(schema)
-    )
+    return media_store(directory).bring_in(pa.concat_tables(found))
 
 
 def digest_dataset(directory: Place) -> str:

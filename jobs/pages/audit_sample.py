@@ -37,7 +37,8 @@ from factory.scratch import Scratch
 from jobs.datasets.files import read_columns, write_table
 from jobs.datasets.reading import find_rows, stream
 from jobs.pages.pictures import show
-from schemas.arrow import PAIRS, pairs_from_table, tags_from_rows
+from schemas.arrow import pairs_from_table, tags_from_rows
+from schemas.columns import PAIRS
 from schemas.places import Place
 from schemas.recipe import AuditSample
 from schemas.rows import Pair, content_id, seed_of

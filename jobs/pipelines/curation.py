@@ -34,7 +34,8 @@ from jobs.datasets.reading import (
     stream,
 )
 from jobs.datasets.writing import write_dataset, write_parts
-from schemas.arrow import PAIRS, groups_from_table, pairs_from_table, pairs_to_table, tags_from_rows
+from schemas.arrow import groups_from_table, pairs_from_table, pairs_to_table, tags_from_rows
+from schemas.columns import GROUPS, PAIRS
 from schemas.places import Place
 from schemas.recipe import Objections, Recipe
 from schemas.rows import Group, Pair
@@ -58,6 +59,7 @@ _LEAST_WEIGHT = 1e-3  # a pair that counts for less teaches nothing
 
 #: What a draft holds beside the columns of a pair: see `factory.filters.across.Signature`.
 _SIGNATURE = pa.schema([("signature_chosen", pa.uint64()), ("signature_rejected", pa.uint64())])
+_DRAFTS = pa.schema([*PAIRS, *_SIGNATURE])
 
 
 @dataclass(frozen=True)
@@ -217,14 +219,14 @@ def run_curation(
     prefix = f"{_DRAFT}-{uuid.uuid4().hex}"
     files = data_files(groups)
     tally = TallyHandle()
-    rows = read_dataset([groups], small_blocks(files, _GROUPS_A_BLOCK))
+    rows = read_dataset([groups], GROUPS, small_blocks(files, _GROUPS_A_BLOCK))
     rows.context.enable_progress_bars = False  # they would be drawn over ours
     rows = rows.map_batches(
         CurateTable(curator, tally), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
     )
     try:
         with shown(directory.name, num_rows(files), tally, _CURATE):
-            write_parts(rows, directory, pa.schema([*PAIRS, *_SIGNATURE]), recipe, prefix)
+            write_parts(rows, directory, _DRAFTS, recipe, prefix)
     except Exception:
         tally.check()  # a worker on which an objection cannot be loaded says so less clearly
         raise
@@ -236,7 +238,7 @@ def run_curation(
     if balance is not None:
         with shown(directory.name, num_pairs, tally, _BALANCE):
             amend = balance(directory, raised, tally, draft)
-    rows = read_files(drafts, len(drafts) or None)
+    rows = read_files(drafts, _DRAFTS, len(drafts) or None)
     amended = Tallied(amend, tally, _AMEND, "pair_id")
     rows = rows.map_batches(amended, batch_format="pyarrow", batch_size=None)
     with shown(directory.name, num_pairs, tally, _AMEND):

@@ -24,7 +24,8 @@ from jobs.datasets.files import write_table
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import read_files
 from jobs.datasets.writing import write_parts
-from schemas.arrow import GROUPS, groups_to_table
+from schemas.arrow import groups_to_table
+from schemas.columns import GROUPS
 from schemas.places import Place
 from schemas.recipe import Pool, Recipe
 from schemas.rows import Group
@@ -172,7 +173,7 @@ def make_groups(
     began = time.monotonic()
     try:
         todo = _write_input(groups, num_groups, directory, prefix_todo, settings.groups_per_block)
-        rows = read_files(todo, math.ceil(num_groups / settings.groups_per_block))
+        rows = read_files(todo, GROUPS, math.ceil(num_groups / settings.groups_per_block))
         rows.context.enable_progress_bars = False  # they would be drawn over ours
         rows = rows.map_batches(
             Generate,

@@ -15,12 +15,8 @@ from jobs.datasets.labels import _LABELS_AT_ONCE, Split, num_labels
 from jobs.datasets.reading import read_files
 from jobs.pipelines.groups import step_wiring
 from jobs.rounds.workspace import InputError, Round
-from schemas.arrow import (
-    OPINIONS,
-    check_schema,
-    opinions_from_table,
-    opinions_to_table,
-)
+from schemas.arrow import opinions_from_table, opinions_to_table
+from schemas.columns import LABELS, OPINIONS, check_schema
 from schemas.places import Place
 from schemas.recipe import Produce
 from schemas.rows import Opinion
@@ -64,7 +60,7 @@ def judge_labels(
 
     num = num_labels(files, split)
     tally = TallyHandle(1.0, settings.row_timeout_s, settings.load_timeout_s)
-    rows = read_files(files, max(math.ceil(num_rows(files) / _LABELS_PER_BLOCK), 1))
+    rows = read_files(files, LABELS, max(math.ceil(num_rows(files) / _LABELS_PER_BLOCK), 1))
     rows.context.enable_progress_bars = False  # they would be drawn over ours
     if split is not None:
         rows = rows.filter(expr=col("split") == split)

@@ -23,6 +23,7 @@ from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round, champion
 from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import recipe as sections
+from schemas.columns import PAIRS
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Answering, Recipe
@@ -165,7 +166,7 @@ def kept_pairs(pairs: Place, tasks: tuple[str, ...]) -> Any:
     """The kept pairs of these tasks as a Ray data set."""
     from ray.data.expressions import col
 
-    return read_dataset([pairs]).filter(
+    return read_dataset([pairs], PAIRS).filter(
         expr=(col("verdict") == "kept") & col("task").is_in(list(tasks))
     )
 

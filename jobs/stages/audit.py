@@ -27,7 +27,7 @@ from jobs.rounds.workspace import Round
 from jobs.stages.base import Outcome, Plan
 from schemas import recipe as sections
 from schemas import results
-from schemas.arrow import FIGURES, PROBES
+from schemas.columns import FIGURES, PROBES
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Recipe

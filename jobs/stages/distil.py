@@ -34,6 +34,7 @@ from jobs.rounds.workspace import InputError, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import results
 from schemas.arrow import duel_from_row, score_from_row
+from schemas.columns import GROUPS
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Distil, Recipe
@@ -98,7 +99,7 @@ class DistilJudge:
         curves = run_fit(
             _task(at, rules),
             settings,
-            {"groups": judged(read_dataset([groups]), tuple(rules))},
+            {"groups": judged(read_dataset([groups], GROUPS), tuple(rules))},
             at,
             self.kind,
             directory,

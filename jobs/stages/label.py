@@ -31,14 +31,9 @@ from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round, champion
 from jobs.stages.base import Outcome, Plan
 from schemas import manifest
-from schemas.arrow import (
-    LABELS,
-    SchemaError,
-    add_up_rows,
-    check_schema,
-    digest_text,
-    labels_to_table,
-)
+from schemas.arrow import labels_to_table
+from schemas.columns import LABELS, SchemaError, check_schema
+from schemas.digests import add_up_rows, digest_text
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.recipe import GeneratorSpec, Labels, Recipe

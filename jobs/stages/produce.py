@@ -26,7 +26,8 @@ from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import Round, champion
 from jobs.session.run_log import note
 from jobs.stages.base import Outcome, Plan, find_complete
-from schemas.arrow import GROUPS, groups_from_table
+from schemas.arrow import groups_from_table
+from schemas.columns import GROUPS
 from schemas.identity import NotIdentity
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place

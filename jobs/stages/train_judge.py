@@ -38,6 +38,7 @@ from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import recipe as sections
 from schemas import results
+from schemas.columns import LABELS
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Recipe
@@ -111,7 +112,7 @@ class TrainJudge:
         recipe = at.recipe
         files = label_files_so_far(at)
         check_points(files, specification_of(recipe.judge))
-        rows = read_dataset([one.directory("labels") for one in (*at.earlier(), at)])
+        rows = read_dataset([one.directory("labels") for one in (*at.earlier(), at)], LABELS)
         rows = rows.filter(expr=col("split") == "train")
         task = judge_task(recipe)
         datasets = label_datasets(rows, task)

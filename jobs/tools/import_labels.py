@@ -32,7 +32,8 @@ from jobs.rounds.checks import check_address, check_writable
 from jobs.rounds.lifecycle import Blueprint, Outcome
 from jobs.rounds.workspace import InputError
 from schemas import manifest
-from schemas.arrow import digest_rows, labels_to_table
+from schemas.arrow import labels_to_table
+from schemas.digests import digest_rows
 from schemas.manifest import Manifest, Parent
 from schemas.rows import Label, Media
 from schemas.section import Section

@@ -46,7 +46,9 @@ from factory.ids import to_text
 from jobs.datasets import parts
 from jobs.datasets.reading import read_groups, read_table
 from schemas import manifest
-from schemas.arrow import PAIRS, digest_rows, groups_to_table
+from schemas.arrow import groups_to_table
+from schemas.columns import PAIRS
+from schemas.digests import digest_rows
 from schemas.manifest import Manifest
 from schemas.places import Place
 from tests.faults.driver import Order, start

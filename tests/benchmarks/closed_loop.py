@@ -34,7 +34,8 @@ from jobs.rounds.workspace import Round, champion
 from jobs.session.ray_session import ray_session
 from jobs.stages.run import run_loop
 from schemas import results
-from schemas.arrow import PAIRS, pairs_from_table
+from schemas.arrow import pairs_from_table
+from schemas.columns import PAIRS
 from schemas.recipe_file import load
 from schemas.rows import Group
 

@@ -35,7 +35,8 @@ from actors import storage
 from actors.media_store import MediaStore
 from actors.storage.s3 import filesystem
 from jobs.datasets.files import write_file
-from schemas.arrow import GROUPS, groups_to_table
+from schemas.arrow import groups_to_table
+from schemas.columns import GROUPS
 from schemas.recipe import Storage
 from schemas.rows import Candidate, Group, Media, Prompt
 from tests.s3.server import BUCKET, S3Server, weed

@@ -31,8 +31,10 @@ from jobs.stages.base import find_complete
 from jobs.tools.evaluate_judge import Benchmark, evaluate_judge
 from jobs.tools.import_labels import Import, import_labels
 from schemas import manifest, results
-from schemas.arrow import PAIRS, add_up_rows, groups_to_table, pairs_from_table
+from schemas.arrow import groups_to_table, pairs_from_table
 from schemas.artifacts import KINDS, kind_named
+from schemas.columns import PAIRS
+from schemas.digests import add_up_rows
 from schemas.recipe_file import load
 from schemas.rows import Group
 from tests.old_root import FIXTURE, copy_of, go_on

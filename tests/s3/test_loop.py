@@ -12,8 +12,9 @@ from actors.storage import ObjectPath, place
 from factory.prompts import read_prompts
 from jobs.datasets.reading import read_groups, read_table
 from jobs.rounds.workspace import Round
-from schemas.arrow import PAIRS, pairs_from_table
+from schemas.arrow import pairs_from_table
 from schemas.artifacts import loop_kinds
+from schemas.columns import PAIRS
 from schemas.recipe_file import load
 from tests.s3.server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.test_end_to_end import LAPTOP, TIMEOUT_S, finish, kill, shrink, start, wait_for

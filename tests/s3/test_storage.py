@@ -16,7 +16,7 @@ from actors.media_store import MediaReferenceError, MediaStore
 from actors.storage import ObjectPath, StorageError
 from actors.storage.s3 import filesystem
 from schemas import manifest
-from schemas.arrow import IMAGE
+from schemas.columns import IMAGE
 from tests.s3.server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 

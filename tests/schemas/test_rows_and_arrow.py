@@ -8,24 +8,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas import arrow
+from schemas import arrow, columns, digests, media_columns
 from schemas.rows import (
     Candidate,
+    Drawn,
     Duel,
     Group,
     Label,
+    Measures,
     Media,
+    MediaAwayError,
     Opinion,
+    Origin,
     Pair,
+    Part,
     Prompt,
+    Reply,
     Score,
     content_id,
     seed_of,
 )
+from tests.old_root import FIXTURE
 
 PROMPT = Prompt.of("a red circle", tags={"style": "plain", "region": "north"})
 MEDIA = Media(b"\x89PNG", 32, 32)
 CANDIDATE = Candidate("c1", "generator@0", 7, MEDIA)
+GROUPS_OF_VERSION_1 = FIXTURE / "root/data/groups@1/rows-b770b6954d344115.parquet"
 
 
 def test_ids_depend_on_content_and_not_on_tags() -> None:
@@ -93,15 +101,97 @@ def test_a_question_belongs_to_its_media_and_its_sides_are_answers() -> None:
     group = Group(question, (Candidate("c", "vlm@0", 1, answer="red"),))
     assert arrow.groups_from_table(arrow.groups_to_table([group])) == [group]
     empty = arrow.labels_to_table([Label("l", question, "ann", MEDIA, points=3)])
-    with pytest.raises(arrow.SchemaError, match="first_answer"):
+    with pytest.raises(columns.SchemaError, match="first_answer"):
         arrow.labels_from_table(empty)
 
 
 def test_a_table_from_before_there_were_questions_is_still_read() -> None:
     label = Label("l", PROMPT, "ann", MEDIA, points=3)
-    old = arrow.labels_to_table([label]).drop_columns(list(arrow.OPTIONAL))
-    arrow.check_schema(old.schema, arrow.LABELS, "labels.parquet")
+    now = arrow.labels_to_table([label])
+    old = now.drop_columns([name for name in columns.OPTIONAL if name in now.column_names])
+    columns.check_schema(old.schema, columns.LABELS, "labels.parquet")
     assert arrow.labels_from_table(old) == [label]
+
+
+def test_groups_of_version_1_get_the_fields_that_came_later() -> None:
+    old = pq.read_table(GROUPS_OF_VERSION_1)
+    assert columns.version_of(old.schema) == 1
+    columns.check_schema(old.schema, columns.GROUPS, "old.parquet")
+    new = columns.upgraded(old, columns.GROUPS)
+    assert new.schema.equals(columns.GROUPS, check_metadata=True)
+    groups = arrow.groups_from_table(new)
+    assert groups == arrow.groups_from_table(old)
+    assert all(one.measures is None for group in groups for one in group.candidates)
+    assert digests.add_up_rows(new) == digests.add_up_rows(old)
+
+
+def test_fields_in_another_order_are_no_older_version() -> None:
+    found = pa.schema(
+        [
+            field.with_type(pa.struct(list(field.type)[::-1]))
+            if field.name == "prompt_media"
+            else field
+            for field in columns.PROMPTS
+        ]
+    )
+    with pytest.raises(columns.SchemaError, match="column 'prompt_media' is struct"):
+        columns.check_schema(found, columns.PROMPTS, "x.parquet")
+
+
+RECORDED = Group(
+    Prompt(
+        *("p" * 16, "and now?", "image_understanding", {"key": "drawn"}),
+        parts=(
+            Part("question", media=MEDIA),
+            Part("user", "a red circle?"),
+            Part("user", "and now?"),
+        ),
+        origin=Origin("a camera", "CC-BY-4.0", "given"),
+    ),
+    (
+        replace(
+            CANDIDATE,
+            drawn=Drawn("k", "a red circle", "w", "diffusers", "fp32", "png", adapters=("a@1",)),
+            measures=Measures("d", 3, brightness=0.5, signature=2**64 - 1, is_blank=False),
+        ),
+        Candidate("c2", "generator@0", 8, error="no answer in time", is_attempt=True),
+    ),
+    (Score("c1", "judge@1", 3.5, 0.4),),
+    replies=(
+        Reply("k", "judge@1", "c1", None, "colours", (3.5, 0.4), logprobs={"1": -0.5}, seconds=0.1),
+        Reply(None, "judge@1", "c1", "c2", error="lost", is_attempt=True, text="I think"),
+    ),
+)
+
+
+def test_the_record_of_a_row_survives_arrow() -> None:
+    assert arrow.groups_from_table(arrow.groups_to_table([RECORDED])) == [RECORDED]
+
+
+def test_a_digest_is_of_what_a_row_says_and_not_of_how_it_was_made() -> None:
+    def digest(group: Group) -> str:
+        return digests.digest_rows([arrow.groups_to_table([group])])
+
+    chosen, failed = RECORDED.candidates
+    bare = replace(chosen, drawn=None, measures=None), replace(failed, is_attempt=False)
+    assert digest(replace(RECORDED, replies=(), candidates=bare)) == digest(RECORDED)
+    prompt = RECORDED.prompt
+    for other in (
+        replace(prompt, origin=None),
+        replace(prompt, tags={"seed": "drawn"}),
+        replace(prompt, parts=prompt.parts[::-1]),
+    ):
+        assert digest(replace(RECORDED, prompt=other)) != digest(RECORDED)
+
+
+def test_a_medium_of_which_only_the_reference_was_read_says_where_it_lies() -> None:
+    away = replace(MEDIA, stored=None, path="media/ab.tar")
+    group = Group(PROMPT, (replace(CANDIDATE, media=away),))
+    (read,) = arrow.groups_from_table(arrow.groups_to_table([group]))
+    assert read == group
+    assert read.candidates[0].media is not None
+    with pytest.raises(MediaAwayError, match=r"media/ab\.tar"):
+        _ = read.candidates[0].media.data
 
 
 def test_groups_survive_arrow() -> None:
@@ -121,12 +211,12 @@ def test_scores_from_before_there_were_criteria_are_read(tmp_path: Path) -> None
     group = Group(PROMPT, (CANDIDATE,), (Score("c1", "judge@1", 3.5, 0.4),))
     table = arrow.groups_to_table([group])
     rows = table.column("scores").to_pylist()
-    old = pa.list_(pa.struct([field for field in arrow.SCORE if field.name != "breakdown"]))
+    old = pa.list_(pa.struct([field for field in columns.SCORE if field.name != "breakdown"]))
     for one in (one for row in rows for one in row):
         del one["breakdown"]
     at = table.schema.get_field_index("scores")
     pq.write_table(table.set_column(at, "scores", pa.array(rows, old)), tmp_path / "0.parquet")
-    for schema in (None, arrow.GROUPS):
+    for schema in (None, columns.GROUPS):
         read = pq.read_table(tmp_path / "0.parquet", schema=schema)
         assert arrow.groups_from_table(read) == [group]
 
@@ -163,32 +253,33 @@ def test_pairs_and_labels_survive_arrow() -> None:
 
 def test_a_digest_of_rows_does_not_depend_on_order_or_files() -> None:
     groups = [Group(Prompt.of(str(index)), (CANDIDATE,)) for index in range(5)]
-    whole = arrow.digest_rows([arrow.groups_to_table(groups)])
-    split = arrow.digest_rows(
+    whole = digests.digest_rows([arrow.groups_to_table(groups)])
+    split = digests.digest_rows(
         [arrow.groups_to_table(groups[3:]), arrow.groups_to_table(groups[:3][::-1])]
     )
-    fewer = arrow.digest_rows([arrow.groups_to_table(groups[1:])])
+    fewer = digests.digest_rows([arrow.groups_to_table(groups[1:])])
     assert whole == split
     assert whole != fewer
 
 
 def test_a_wrong_table_is_refused_by_name() -> None:
-    with pytest.raises(arrow.SchemaError, match=r"x\.parquet: column 'prompt_id' is missing"):
-        arrow.check_schema(pa.schema([("prompt", pa.string())]), arrow.PROMPTS, "x.parquet")
-    wrong = arrow.PROMPTS.set(1, pa.field("prompt", pa.int64()))
-    with pytest.raises(arrow.SchemaError, match="column 'prompt' is int64, not string"):
-        arrow.check_schema(wrong, arrow.PROMPTS, "x.parquet")
+    with pytest.raises(columns.SchemaError, match=r"x\.parquet: column 'prompt_id' is missing"):
+        columns.check_schema(pa.schema([("prompt", pa.string())]), columns.PROMPTS, "x.parquet")
+    wrong = columns.PROMPTS.set(1, pa.field("prompt", pa.int64()))
+    with pytest.raises(columns.SchemaError, match="column 'prompt' is int64, not string"):
+        columns.check_schema(wrong, columns.PROMPTS, "x.parquet")
 
 
 def test_rows_say_their_version_and_newer_ones_are_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "labels.parquet"
     pq.write_table(arrow.labels_to_table([Label("l", PROMPT, "ann", MEDIA, points=3)]), file)
     now = pq.read_schema(file)
-    assert arrow.version_of(now) == arrow.VERSION
-    arrow.check_schema(now.remove_metadata(), arrow.LABELS, "old.parquet")  # as older code wrote
-    newer = now.with_metadata({b"preference-factory.version": b"%d" % (arrow.VERSION + 1)})
-    with pytest.raises(arrow.SchemaError, match=r"new\.parquet: its rows are of version 2, and"):
-        arrow.check_schema(newer, arrow.LABELS, "new.parquet")
+    assert columns.version_of(now) == columns.VERSION
+    old = now.remove_metadata()  # as older code wrote
+    columns.check_schema(old, columns.LABELS, "old.parquet")
+    newer = now.with_metadata({b"preference-factory.version": b"%d" % (columns.VERSION + 1)})
+    with pytest.raises(columns.SchemaError, match=r"new\.parquet: its rows are of version 3, and"):
+        columns.check_schema(newer, columns.LABELS, "new.parquet")
 
 
 def test_opinions_survive_arrow() -> None:
@@ -216,15 +307,15 @@ def test_media_is_found_and_changed_however_deep_and_in_slices() -> None:
 
     def upper(images: pa.StructArray) -> pa.StructArray:
         rows = [one and {**one, "bytes": one["bytes"].upper()} for one in images.to_pylist()]
-        return pa.array(rows, arrow.IMAGE)
+        return pa.array(rows, columns.IMAGE)
 
     for table, wanted in ((whole, [b"\x89PNG", b"other"]), (whole.slice(2), [b"other"])):
-        found = [one for array in arrow.media_arrays(table) for one in array.to_pylist()]
+        found = [one for array in media_columns.media_arrays(table) for one in array.to_pylist()]
         assert [one["bytes"] for one in found if one and one["bytes"]] == wanted
-        changed = arrow.groups_from_table(arrow.map_media(table, upper))
+        changed = arrow.groups_from_table(media_columns.map_media(table, upper))
         media = [one.media for group in changed for one in group.candidates if one.media]
         assert [one.data for one in media] == [data.upper() for data in wanted]
-        assert arrow.map_media(table, lambda images: images).equals(table)
+        assert media_columns.map_media(table, lambda images: images).equals(table)
 
 
 def test_the_tables_say_where_their_pictures_are_in_hugging_face_terms() -> None:
@@ -232,13 +323,13 @@ def test_the_tables_say_where_their_pictures_are_in_hugging_face_terms() -> None
     import json
 
     for schema, path in (
-        (arrow.GROUPS, ("candidates", "feature", "media", "image")),
-        (arrow.PAIRS, ("chosen", "media", "image")),
-        (arrow.LABELS, ("first", "image")),
+        (columns.GROUPS, ("candidates", "feature", "media", "image")),
+        (columns.PAIRS, ("chosen", "media", "image")),
+        (columns.LABELS, ("first", "image")),
     ):
         found = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
         assert list(found) == schema.names
         for step in path:
             found = found[step]
         assert found == {"_type": "Image"}
-    assert pa.struct([("bytes", pa.binary()), ("path", pa.string())]) == arrow.IMAGE
+    assert pa.struct([("bytes", pa.binary()), ("path", pa.string())]) == columns.IMAGE

@@ -12,7 +12,7 @@ from factory.bias.estimate import bias_profile
 from factory.bias.observation import LabelObservation, Observation
 from factory.bias.profile import BiasProfile
 from factory.ranking.matchups import matchup, matchups
-from schemas.arrow import FIGURES
+from schemas.columns import FIGURES
 from tests.factory.simulated import SimulatedJudge, duel
 
 NAMES = ("brightness", "saturation", "contrast", "sharpness")

@@ -33,7 +33,8 @@ from jobs.rounds.tracking import tracking_uri
 from jobs.rounds.workspace import InputError
 from jobs.session.run_log import note, run_log
 from schemas import manifest
-from schemas.arrow import GROUPS, groups_to_table, labels_to_table
+from schemas.arrow import groups_to_table, labels_to_table
+from schemas.columns import GROUPS
 from schemas.manifest import Manifest
 from schemas.places import Place
 from schemas.recipe import Recipe, Storage

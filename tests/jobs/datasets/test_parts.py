@@ -21,7 +21,9 @@ from jobs.datasets.parts import (
     rows_left_out,
 )
 from jobs.rounds.lifecycle import clear
-from schemas.arrow import GROUPS, digest_rows, digest_text, groups_to_table
+from schemas.arrow import groups_to_table
+from schemas.columns import GROUPS
+from schemas.digests import digest_rows, digest_text
 from schemas.recipe import Storage
 from schemas.rows import Candidate, Group, Media, Prompt
 

@@ -7,7 +7,8 @@ import pytest
 from jobs.datasets.files import num_rows, write_table
 from jobs.datasets.reading import data_files, digest_dataset, find_rows, read_groups, stream
 from schemas import manifest
-from schemas.arrow import GROUPS, groups_to_table
+from schemas.arrow import groups_to_table
+from schemas.columns import GROUPS
 from schemas.manifest import Manifest
 from schemas.rows import Candidate, Group, Prompt
 

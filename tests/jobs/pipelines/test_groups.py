@@ -20,7 +20,8 @@ from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import Throughput, make_groups, run_pipeline
 from jobs.rounds.lifecycle import clear
 from jobs.session.run_log import run_log
-from schemas.arrow import GROUPS, groups_to_table
+from schemas.arrow import groups_to_table
+from schemas.columns import GROUPS
 from schemas.recipe import GeneratorSpec, Recipe
 from schemas.recipe_file import load
 from schemas.rows import Candidate, Group, Media, Prompt, Score

@@ -23,7 +23,8 @@ from jobs.pipelines import bias
 from jobs.pipelines.curation import Balance
 from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages import audit, curate, evaluate
-from schemas.arrow import FIGURES, PROBES, pairs_from_table, pairs_to_table
+from schemas.arrow import pairs_from_table, pairs_to_table
+from schemas.columns import FIGURES, PROBES
 from schemas.results import Decision, Estimate, Evaluation
 from schemas.rows import Candidate, Media, Pair, Prompt
 from tests.stubs import Untallied

@@ -47,7 +47,8 @@ from jobs.session.run_log import run_log
 from jobs.stages.base import run_stage
 from jobs.stages.human_audit import STAGE as BY_PEOPLE
 from schemas import results
-from schemas.arrow import GROUPS, PAIRS, groups_to_table, pairs_from_table, pairs_to_table
+from schemas.arrow import groups_to_table, pairs_from_table, pairs_to_table
+from schemas.columns import GROUPS, PAIRS
 from schemas.manifest import FILE, to_bytes
 from schemas.manifest import read as read_manifest
 from schemas.recipe import AuditSample, HumanAudit, Objections

@@ -16,7 +16,8 @@ from jobs.stages import label
 from jobs.stages.base import blueprint_of
 from jobs.stages.label import STAGE
 from schemas import manifest
-from schemas.arrow import LABELS, labels_from_table, labels_to_table
+from schemas.arrow import labels_from_table, labels_to_table
+from schemas.columns import LABELS
 from schemas.manifest import Manifest
 from schemas.recipe import Recipe
 from schemas.recipe_file import load

@@ -1,0 +1,99 @@
+"""Keys: what a candidate is drawn from and what a judge is asked, known before either is paid for.
+
+    prompt, Drawn, seed            -> key of a candidate, the same for success and failure
+    Asking, kind, prompt, sides    -> key of a reply
+
+Two runs that come to the same key would pay for the same thing, so the second takes what the first
+has. A key holds everything that could change what comes out, and nothing else: no name, no
+address, no place, no number of a round. What is made of a reply afterwards (reading, calibration,
+correction, weights of criteria) is in no key. Whose weights are not known has no key: nobody may
+take it over.
+
+Today's ids stay what they are, and go on deciding every order and every tie.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from schemas.rows import Candidate, Drawn, Media, Prompt
+
+#: Versions of our own code between a request and a model: how noise is made of a seed, how a
+#: template is filled, how media are scaled. Whoever changes what a model gets to see for the same
+#: request adds 1, and golden requests (`tests/factory/test_keys.py`) say when that is due.
+DRAWING = 1
+ASKING = 1
+
+Kind = Literal["score", "duel"]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who is asked, and how: all of a reply's key but the prompt and its sides.
+
+    weights: digest of weights, processor and configuration, or a hub's name with its commit, or an
+        endpoint's model with its revision; None where that is not known.
+    precision: of the judge's arithmetic.
+    score, duel: the asking part of the judge's specification for one task: template, frames,
+        limits, and the answers where they are read by their tokens.
+    """
+
+    weights: str | None
+    precision: str
+    score: Mapping[str, Any] = field(default_factory=dict)
+    duel: Mapping[str, Any] = field(default_factory=dict)
+
+
+def key_of(*parts: object) -> str:
+    """128 bits of a digest of JSON-serialisable parts, as 32 hexadecimal digits."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def prompt_digest(prompt: Prompt) -> str:
+    """Of all that a prompt shows to a model: text, media, parts in order; tags are not shown."""
+    parts = [(part.role, part.text, _media_digest(part.media)) for part in prompt.parts]
+    return key_of("prompt", prompt.task, prompt.text, _media_digest(prompt.media), parts)
+
+
+def _media_digest(media: Media | None) -> str | None:
+    return None if media is None else hashlib.sha256(media.data).hexdigest()
+
+
+def output_digest(candidate: Candidate) -> str | None:
+    """Of the bytes of a medium, or of an answer; None of a candidate that failed."""
+    if candidate.measures is not None:
+        return candidate.measures.digest
+    if candidate.answer is not None:
+        return hashlib.sha256(candidate.answer.encode()).hexdigest()
+    return _media_digest(candidate.media)
+
+
+def with_key(drawn: Drawn, prompt: Prompt, seed: int) -> Drawn:
+    """What a candidate is drawn from, with its key; without one where the weights are not known."""
+    if drawn.weights is None:
+        return replace(drawn, key=None)
+    said = {name: value for name, value in vars(drawn).items() if name != "key"}
+    return replace(drawn, key=key_of("candidate", DRAWING, prompt_digest(prompt), said, seed))
+
+
+def reply_key(asking: Asking, kind: Kind, prompt: Prompt, sides: Sequence[Candidate]) -> str | None:
+    """The key of what a judge says of one side, or of two in the order shown; None where judge or
+    side cannot be told apart from another.
+
+    Args:
+        asking: of the prompt's task.
+        kind: what is asked for.
+        prompt: as it is put to the judge: with a criterion's sentence, where there is one.
+        sides: as they are shown.
+    """
+    shown = [output_digest(side) for side in sides]
+    if asking.weights is None or None in shown:
+        return None
+    how = asking.score if kind == "score" else asking.duel
+    by = (asking.weights, asking.precision, dict(how))
+    return key_of("reply", ASKING, kind, by, prompt_digest(prompt), shown)
