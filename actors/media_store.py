@@ -50,6 +50,13 @@ class MediaStore:
         has_large = any(map(self._is_large, media_arrays(table)))
         return map_media(table, self._put_out) if has_large else table
 
+    def keep(self, table: pa.Table) -> pa.Table:
+        self.put_out(table)
+        return table
+
+    def take_over(self, table: pa.Table, other: MediaStore) -> pa.Table:
+        return other.bring_in(table)
+
     def bring_in(self, table: pa.Table) -> pa.Table:
         """The table with the bytes of all its media.
 
@@ -114,3 +121,8 @@ def media_store(directory: Place, max_inline_bytes: int = 0) -> MediaStore:
         at = at.parent
     root = at.parent if at.name == DATA else directory
     return MediaStore(str(root), max_inline_bytes)
+
+
+def without_bytes(table: pa.Table) -> pa.Table:
+    """To come."""
+    return table

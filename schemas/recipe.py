@@ -408,6 +408,11 @@ class Produce(Section):
         description="more generators, each of which draws num_candidates beside the champion's; "
         "one worker holds them all",
     )
+    reuse: Annotated[list[str], PLACE] = Field(
+        default_factory=list,
+        description="data sets of groups or candidates, of any root, finished or begun: what they "
+        "hold of what this recipe would draw and ask is taken from there and not paid for again",
+    )
     groups_per_block: Annotated[Positive, RESOURCE] = Field(
         8, description="prompts in one Ray Data block"
     )
