@@ -78,9 +78,9 @@ class Produce:
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
         prompts = prompts_file(recipe.produce.prompts, "produce.prompts", recipe)
-        check_generator(recipe.generator, recipe)
+        check_generator(recipe.generator, recipe, tasks=prompts.tasks)
         for key, spec in beside(at).items():
-            check_generator(spec, recipe, key)
+            check_generator(spec, recipe, key, tasks=prompts.tasks)
         num = recipe.produce.num_candidates * (1 + len(recipe.produce.also))
         return Plan(
             f"{len(prompts)} prompts x {num} candidates",
