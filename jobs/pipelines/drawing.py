@@ -63,9 +63,9 @@ def check_drawing(at: Round) -> PromptsFile:
     """
     recipe = at.recipe
     prompts = prompts_file(recipe.produce.prompts, "produce.prompts", recipe)
-    check_generator(recipe.generator, recipe)
+    check_generator(recipe.generator, recipe, tasks=prompts.tasks)
     for key, spec in beside(at).items():
-        check_generator(spec, recipe, key)
+        check_generator(spec, recipe, key, tasks=prompts.tasks)
     reused(recipe)
     return prompts
 
