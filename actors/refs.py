@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from actors.recorded import RecordedGenerator
 from actors.storage import local_model
+from actors.weights import pinned_commit
 from factory.judging.criteria import CriteriaJudge
 from factory.judging.signed import SignedJudge
 from factory.plugins import PluginError, make
@@ -45,7 +47,7 @@ class GeneratorRef:
     def load(self) -> Generator:
         from actors.generators import load_generator
 
-        return load_generator(local_model(self.path), self.address, self.spec)
+        return load_generator(local_model(self.path), self.address, self.spec, self.weights)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class GeneratorPluginRef:
                 f"{self.key}: {self.plugin!r}: calls itself {generator.name!r}; its name is the "
                 f"first of its arguments, {self.address!r}"
             )
-        return generator
+        return RecordedGenerator(generator, self.plugin, self.spec, self.weights)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class JudgeRef:
     weights: str | None = None
 
     @classmethod
-    def of(cls, spec: JudgeSpec, path: str, address: str) -> JudgeRef:
+    def of(cls, spec: JudgeSpec, path: str, address: str, weights: str | None = None) -> JudgeRef:
         """The judge at `path`, asked as a recipe's section says."""
         return cls(
             path,
@@ -96,6 +98,7 @@ class JudgeRef:
             spec.max_batch,
             spec.specification,
             trust_remote_code=spec.trust_remote_code,
+            weights=weights,
         )
 
     @property
@@ -120,6 +123,7 @@ class JudgeRef:
             self.max_batch,
             self.specification,
             trust_remote_code=self.trust_remote_code,
+            revision=pinned_commit(self.weights),
         )
         rules = by_scores.load(Path(path))
         if rules is not None:
