@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from actors.drawing import Drawing
+from actors.recorded import RecordedGenerator, drawn_by
 from actors.storage import local_model
+from actors.weights import pinned_commit
 from factory.judging.criteria import CriteriaJudge
 from factory.judging.signed import SignedJudge
+from factory.keys import with_key
 from factory.plugins import PluginError, make
 from factory.protocols import Generator, Judge
 from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
@@ -57,15 +62,16 @@ class GeneratorRef:
         return self.spec.name
 
     def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        from actors.generators import candidate_ids
+        return self._drawing.candidates(prompt, seeds)
 
-        ids = candidate_ids(self.address, self.spec, prompt, seeds)
-        return [Candidate(name, self.address, seed) for name, seed in zip(ids, seeds, strict=True)]
+    @cached_property
+    def _drawing(self) -> Drawing:
+        return Drawing(local_model(self.path), self.address, self.spec, self.weights)
 
     def load(self) -> Generator:
         from actors.generators import load_generator
 
-        return load_generator(local_model(self.path), self.address, self.spec)
+        return load_generator(local_model(self.path), self.address, self.spec, self.weights)
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,10 @@ class GeneratorPluginRef:
         return self.spec.name
 
     def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        return [Candidate("", self.address, seed) for seed in seeds]
+        drawn = drawn_by(self.plugin, self.spec, self.weights, prompt)
+        return [
+            Candidate("", self.address, seed, drawn=with_key(drawn, prompt, seed)) for seed in seeds
+        ]
 
     def load(self) -> Generator:
         generator: Generator = make(self.plugin, self.key, Generator, self.address, self.spec)
@@ -92,7 +101,7 @@ class GeneratorPluginRef:
                 f"{self.key}: {self.plugin!r}: calls itself {generator.name!r}; its name is the "
                 f"first of its arguments, {self.address!r}"
             )
-        return generator
+        return RecordedGenerator(generator, self.plugin, self.spec, self.weights)
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ class JudgeRef:
     weights: str | None = None
 
     @classmethod
-    def of(cls, spec: JudgeSpec, path: str, address: str) -> JudgeRef:
+    def of(cls, spec: JudgeSpec, path: str, address: str, weights: str | None = None) -> JudgeRef:
         """The judge at `path`, asked as a recipe's section says."""
         return cls(
             path,
@@ -119,6 +128,7 @@ class JudgeRef:
             spec.max_batch,
             spec.specification,
             trust_remote_code=spec.trust_remote_code,
+            weights=weights,
         )
 
     @property
@@ -143,6 +153,7 @@ class JudgeRef:
             self.max_batch,
             self.specification,
             trust_remote_code=self.trust_remote_code,
+            revision=pinned_commit(self.weights),
         )
         rules = by_scores.load(Path(path))
         if rules is not None:

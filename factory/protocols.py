@@ -26,10 +26,13 @@ class Generator(Protocol):
 
 @runtime_checkable
 class DrawsAhead(Protocol):
-    """A generator that can draw the next prompt while what it drew last is still encoded."""
+    """A generator that can go on while what it has drawn is encoded and measured elsewhere."""
 
     def draw(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
-        """Draw; what is returned encodes, measures, and gives what `generate` would give."""
+        """As `generate` in two steps: all is drawn when this returns, and what it returns encodes
+        and measures. That second step may run in another thread beside further draws, is called
+        once, and raises nothing that a candidate's `error` can say.
+        """
 
 
 class Sitting(Protocol):

@@ -50,6 +50,7 @@ class TransformersJudge:
         specification: JudgeSpecification | str | None = None,
         *,
         trust_remote_code: bool = False,
+        revision: str | None = None,
     ) -> None:
         """Load a judge.
 
@@ -61,6 +62,7 @@ class TransformersJudge:
             specification: one, or the name of a shipped one or a JSON file; the model's own
                 `judge.json` where not given.
             trust_remote_code: run the code that comes with the checkpoint.
+            revision: commit of a hub's repository; its main branch where not given.
 
         Raises:
             SpecificationError: no specification, or a model that cannot be read by it.
@@ -68,7 +70,7 @@ class TransformersJudge:
         from transformers import AutoModelForImageTextToText
 
         trust = trusted(path, trust_remote_code)
-        path = local_directory(path, with_code=trust)
+        path = local_directory(path, revision, with_code=trust)
         check_family(path)
         if not isinstance(specification, JudgeSpecification):
             specification = find(path, specification)
@@ -191,11 +193,11 @@ class TransformersSitting(ReadSitting):
         return [(self.judge.format.read(one.ids), one.is_cut) for one in written]
 
 
-def local_directory(path: str, *, with_code: bool = False) -> str:
+def local_directory(path: str, revision: str | None = None, *, with_code: bool = False) -> str:
     """A model's directory: the path itself, or where a hub repository has been fetched to."""
     if Path(path).is_dir():
         return path
     from huggingface_hub import snapshot_download
 
     wanted = [*_FILES, *_CODE] if with_code else _FILES
-    return str(snapshot_download(path, allow_patterns=wanted))
+    return str(snapshot_download(path, revision=revision, allow_patterns=wanted))

@@ -55,6 +55,7 @@ class AnswerDPO:
     gradient_checkpointing: compute activations again in the backward pass.
     cache_gb: memory for the tensors of questions.
     trust_remote_code: run the code that comes with the policy.
+    revision: commit of a policy that is a hub's; its main branch where not given.
     """
 
     policy: str
@@ -65,6 +66,7 @@ class AnswerDPO:
     gradient_checkpointing: bool = False
     cache_gb: float = 4.0
     trust_remote_code: bool = False
+    revision: str | None = None
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -104,10 +106,17 @@ class AnswerDPOLearner:
         self.task, self.device, self.dtype = task, device, dtype
         policy = local_model(task.policy)
         trust = trusted(task.policy, task.trust_remote_code)
-        processor = AutoProcessor.from_pretrained(policy, trust_remote_code=trust)
+        revision = task.revision or "main"
+        processor = AutoProcessor.from_pretrained(
+            policy, revision=revision, trust_remote_code=trust
+        )
         self.format = QuestionFormat(processor, task.asking)
         self._model: Any = AutoModelForImageTextToText.from_pretrained(
-            policy, dtype=torch.float32, use_safetensors=True, trust_remote_code=trust
+            policy,
+            revision=revision,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=trust,
         ).to(device)
         if task.lora is not None:
             add_adapters(self._model, task.lora, _TARGETS)

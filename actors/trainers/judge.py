@@ -86,6 +86,7 @@ class JudgeTask:
     task_shares: Mapping[Task, float] = field(default_factory=dict)
     lora: Lora | None = None
     trust_remote_code: bool = False  # run the code that comes with `base`
+    revision: str | None = None  # commit of a base that is a hub's
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -187,7 +188,7 @@ class JudgeLearner:
         self.task = task
         self.device = device
         trust = trusted(task.base, task.trust_remote_code)
-        self._base = local_directory(local_model(task.base), with_code=trust)
+        self._base = local_directory(local_model(task.base), task.revision, with_code=trust)
         check_family(self._base)
         self._model = AutoModelForImageTextToText.from_pretrained(
             self._base, dtype=torch.float32, use_safetensors=True, trust_remote_code=trust
