@@ -93,15 +93,15 @@ class DiffusersGenerator:
         return self.drawing.name
 
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        return self.draw(prompt, seeds)()
+        return self.draw_ahead(prompt, seeds)()
 
-    def draw(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
         return self.draw_from(self.drawing.from_what(prompt), prompt, seeds)
 
     def draw_from(
         self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]
     ) -> Callable[[], list[Candidate]]:
-        """As `draw`, from what a row says that its candidates were drawn from."""
+        """As `draw_ahead`, from what a row says that its candidates were drawn from."""
         candidates = self.drawing.candidates(prompt, seeds, drawn)
         try:
             made = halving(lambda few: self._draw(drawn, few), seeds)
@@ -189,15 +189,15 @@ class AnswerGenerator:
         return self.drawing.name
 
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        return self.draw(prompt, seeds)()
+        return self.draw_ahead(prompt, seeds)()
 
-    def draw(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
         return self.draw_from(self.drawing.from_what(prompt), prompt, seeds)
 
     def draw_from(
         self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]
     ) -> Callable[[], list[Candidate]]:
-        """As `draw`, from what a row says that its candidates were drawn from."""
+        """As `draw_ahead`, from what a row says that its candidates were drawn from."""
         candidates = self.drawing.candidates(prompt, seeds, drawn)
         try:
             if prompt.media is None:

@@ -209,7 +209,7 @@ class Generate:
         try:
             with done.model(prompt.prompt_id, generator.name):
                 if isinstance(generator, DrawsAhead):
-                    drawn = encoders.submit(generator.draw(prompt, seeds))
+                    drawn = encoders.submit(generator.draw_ahead(prompt, seeds))
                 else:
                     drawn.set_result(generator.generate(prompt, seeds))
         except Exception as error:

@@ -57,9 +57,9 @@ class RecordedGenerator:
         return self.generator.name
 
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        return self.draw(prompt, seeds)()
+        return self.draw_ahead(prompt, seeds)()
 
-    def draw(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
         drawn = drawn_by(self.engine, self.spec, self.weights, prompt)
         try:
             finish = self._draw(prompt, seeds)
@@ -70,7 +70,7 @@ class RecordedGenerator:
 
     def _draw(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
         if isinstance(self.generator, DrawsAhead):
-            return self.generator.draw(prompt, seeds)
+            return self.generator.draw_ahead(prompt, seeds)
         made = self.generator.generate(prompt, seeds)
         return lambda: made
 

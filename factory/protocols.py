@@ -28,7 +28,7 @@ class Generator(Protocol):
 class DrawsAhead(Protocol):
     """A generator that can go on while what it has drawn is encoded and measured elsewhere."""
 
-    def draw(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
         """As `generate` in two steps: all is drawn when this returns, and what it returns encodes
         and measures. That second step may run in another thread beside further draws, is called
         once, and raises nothing that a candidate's `error` can say.
