@@ -82,8 +82,8 @@ class PlantedSitting:
             )
         ]
 
-    def scores(self) -> list[Score]:
-        return list(self.found)
+    def scores(self, indices: Sequence[int] | None = None) -> list[Score]:
+        return self.found[:] if indices is None else [self.found[index] for index in indices]
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
         return [self._duel(first, second) for first, second in matches]
