@@ -89,7 +89,8 @@ class PlantedSitting:
         return [self._duel(first, second) for first, second in matches]
 
     def _judged(self, score: Score, candidate: Candidate, digest: str) -> Score:
-        told = replace(score, judge=self.judge.name)
+        # What it says is its own: the reply of the judge beneath is not what it was read from.
+        told = replace(score, judge=self.judge.name, reply=None)
         if score.error is not None or candidate.media is None:
             return told
         value = score.value + self.judge.score_sd * self._dice("score", digest)
