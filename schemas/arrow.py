@@ -155,7 +155,11 @@ def _number(value: float | None) -> float:
 
 def _score_to_row(score: Score) -> Row:
     parts = [{"criterion": name, "points": points} for name, points in score.breakdown.items()]
-    return {**vars(score), "breakdown": parts}
+    return {**_without_reply(score), "breakdown": parts}
+
+
+def _without_reply(verdict: Score | Duel) -> dict[str, Any]:
+    return {name: value for name, value in vars(verdict).items() if name != "reply"}
 
 
 def score_from_row(row: Row) -> Score:
@@ -188,7 +192,7 @@ def groups_to_table(groups: Iterable[Group]) -> pa.Table:
             **_prompt_to_row(group.prompt),
             "candidates": [_candidate_to_row(candidate) for candidate in group.candidates],
             "scores": [_score_to_row(score) for score in group.scores],
-            "duels": [vars(duel) for duel in group.duels],
+            "duels": [_without_reply(duel) for duel in group.duels],
             "error": group.error,
             "failed_stage": group.failed_stage,
             "attempts": group.attempts,
@@ -303,7 +307,7 @@ def opinions_to_table(opinions: Iterable[Opinion]) -> pa.Table:
             **vars(opinion),
             "tags": _tags_to_row(opinion.tags),
             "scores": [_score_to_row(score) for score in opinion.scores],
-            "duels": [vars(duel) for duel in opinion.duels],
+            "duels": [_without_reply(duel) for duel in opinion.duels],
         }
         for opinion in opinions
     ]

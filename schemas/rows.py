@@ -268,6 +268,9 @@ class Score:
     An `error` means that the candidate could not be scored; `value` is then NaN and must not be
     read as a low score. Where a recipe names criteria, `breakdown` holds the points by criterion
     and `OVERALL`, and `value` is their weighted mean.
+
+    reply: what it was read from, where the judge is one that says so. It is no part of the score
+        and of no row: the replies of a group have a column of their own.
     """
 
     candidate_id: str
@@ -276,11 +279,15 @@ class Score:
     spread: float
     error: str | None = None
     breakdown: dict[str, float] = field(default_factory=dict)
+    reply: Reply | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Duel:
-    """A pairwise judgement of two candidates *in the order shown*."""
+    """A pairwise judgement of two candidates *in the order shown*.
+
+    reply: what it was read from, as of a `Score`.
+    """
 
     first_id: str
     second_id: str
@@ -289,11 +296,13 @@ class Duel:
     p_second: float
     p_tie: float
     error: str | None = None
+    reply: Reply | None = field(default=None, compare=False, repr=False)
 
     def swap(self) -> Duel:
         """The same judgement told from the other side.
 
-        It is what an unbiased judge says when it is shown the two in the other order.
+        It is what an unbiased judge says when it is shown the two in the other order. Nobody said
+        so, hence it has no reply.
         """
         return Duel(
             self.second_id,

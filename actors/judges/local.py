@@ -9,23 +9,23 @@ so the same rows give the same bits on the same machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from actors.judges.decoder import Decoder
 from actors.judges.eyes import Seen, check_family, eyes_of, load_processor
 from actors.judges.looks import Look
 from actors.judges.prompts import Medium, PromptFormat, Text
-from actors.judges.sitting import Found, Match, ReadSitting
+from actors.judges.sitting import Match, ReadSitting, Response, Sides
 from actors.trust import trusted
-from factory.judging.specification import JudgeSpecification, find
-from factory.judging.verdicts import AnswerTree, expected_score
+from factory.judging.reading import answer_name
+from factory.judging.specification import JudgeSpecification, TaskSpecification, find
+from factory.judging.verdicts import AnswerTree, Logits
 from schemas.rows import Candidate, Preference, Prompt
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -152,28 +152,43 @@ class TransformersSitting(ReadSitting):
             return ""
         return self.judge.format.read(written.ids)
 
-    def read_scores(self, indices: Sequence[int]) -> list[Found]:
-        with self._counted(indices):
-            return self._read_scores([self.point(index) for index in indices])
+    def ask_scores(self, indices: Sequence[int]) -> list[Response]:
+        texts = [self.point(index) for index in indices]
+        sides = [(index,) for index in indices]
+        return self._ask(sides, texts, self.judge.format.score_tree)
 
-    def read_duels(self, matches: Sequence[Match]) -> list[Found]:
-        with self._counted(matches):
-            return self._read_duels([self.pair(match) for match in matches])
+    def ask_duels(self, matches: Sequence[Match]) -> list[Response]:
+        texts = [self.pair(match) for match in matches]
+        return self._ask(matches, texts, self.judge.format.verdict_tree)
 
-    def _read_scores(self, texts: Sequence[Text]) -> list[Found]:
-        if self.task.reading == "text":
-            return [self.score_in(*written) for written in self._write(texts)]
-        p = self._probabilities(self.judge.format.score_tree(self.task), texts)
-        means, spreads = expected_score(p, self.task.scale)
+    def _ask(
+        self,
+        sides: Sequence[Sides],
+        texts: Sequence[Text],
+        tree_of: Callable[[TaskSpecification], AnswerTree[Any]],
+    ) -> list[Response]:
+        with self._counted(texts):
+            if self.task.reading == "text":
+                responses = self._write(texts)
+            else:
+                responses = self._weigh(texts, tree_of(self.task))
         return [
-            ((mean, sd), None) for mean, sd in zip(means.tolist(), spreads.tolist(), strict=True)
+            replace(one, request=self.request_digest(text.ids, of), num_read=len(text.ids))
+            for one, text, of in zip(responses, texts, sides, strict=True)
         ]
 
-    def _read_duels(self, texts: Sequence[Text]) -> list[Found]:
-        if self.task.reading == "text":
-            return [self.verdict_in(*written) for written in self._write(texts)]
-        p = self._probabilities(self.judge.format.verdict_tree(self.task), texts)
-        return [(tuple(one), None) for one in p.tolist()]
+    def _write(self, texts: Sequence[Text]) -> list[Response]:
+        """What the model writes after each prompt."""
+        written = self.decoder.generate(texts, self.task.max_tokens, self.judge.stops)
+        return [
+            Response(self.judge.format.read(one.ids), one.is_cut, num_written=len(one.ids))
+            for one in written
+        ]
+
+    def _weigh(self, texts: Sequence[Text], tree: AnswerTree[Any]) -> list[Response]:
+        """How probable each answer is after each prompt."""
+        logits = [self.decoder.logits(texts, chain) for chain in tree.chains]
+        return [Response(logprobs=one, num_written=0) for one in logprobs_of(tree, logits)]
 
     @contextmanager
     def _counted(self, asked: Sequence[object]) -> Iterator[None]:
@@ -182,15 +197,13 @@ class TransformersSitting(ReadSitting):
         self.judge.num_forwards += len(asked)
         self.judge.num_batches += self.decoder.num_passes - before
 
-    def _probabilities(
-        self, tree: AnswerTree[Any], texts: Sequence[Text]
-    ) -> npt.NDArray[np.float64]:
-        return tree.probabilities([self.decoder.logits(texts, chain) for chain in tree.chains])
 
-    def _write(self, texts: Sequence[Text]) -> list[tuple[str, bool]]:
-        """What the model writes after each prompt, and whether the length limit cut it."""
-        written = self.decoder.generate(texts, self.task.max_tokens, self.judge.stops)
-        return [(self.judge.format.read(one.ids), one.is_cut) for one in written]
+def logprobs_of(tree: AnswerTree[Any], logits: Sequence[Logits]) -> list[dict[str, float]]:
+    """For each prompt the log-probability of each answer by its name, from logits of the tree's
+    chains.
+    """
+    names = [one if isinstance(one, str) else answer_name(one) for one in tree.tokens]
+    return [dict(zip(names, row, strict=True)) for row in tree.log_probabilities(logits).tolist()]
 
 
 def local_directory(path: str, revision: str | None = None, *, with_code: bool = False) -> str:

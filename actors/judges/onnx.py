@@ -23,12 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from actors.judges.eyes import LlavaEyes, load_processor
-from actors.judges.local import TransformersJudge
+from actors.judges.local import TransformersJudge, logprobs_of
 from actors.judges.prompts import Medium, PromptFormat, Text
-from actors.judges.sitting import Found, Match, ReadSitting
+from actors.judges.sitting import Match, ReadSitting, Response
 from factory.judging.by_scores import RulesError
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
-from factory.judging.verdicts import expected_score
 from schemas.rows import Candidate, Prompt
 
 FILE = "judge.onnx"
@@ -205,7 +204,7 @@ class OnnxSitting(ReadSitting):
         )
         self.judge = judge
 
-    def read_scores(self, indices: Sequence[int]) -> list[Found]:
+    def ask_scores(self, indices: Sequence[int]) -> list[Response]:
         is_video = self.prompt.task.startswith("video")
         form, eyes = self.judge.format, self.judge.eyes
         texts: list[Text] = []
@@ -225,11 +224,16 @@ class OnnxSitting(ReadSitting):
         (logits,) = self.judge.session.run(
             ["logits"], {"input_ids": ids, "attention_mask": mask, "pixel_values": pixels}
         )
-        p = form.score_tree(self.task).probabilities([np.asarray(logits)[:, None]])
-        means, spreads = expected_score(p, self.task.scale)
+        logprobs = logprobs_of(form.score_tree(self.task), [np.asarray(logits)[:, None]])
         return [
-            ((mean, sd), None) for mean, sd in zip(means.tolist(), spreads.tolist(), strict=True)
+            Response(
+                logprobs=one,
+                request=self.request_digest(text.ids, (index,)),
+                num_read=len(text.ids),
+                num_written=0,
+            )
+            for index, text, one in zip(indices, texts, logprobs, strict=True)
         ]
 
-    def read_duels(self, matches: Sequence[Match]) -> list[Found]:
+    def ask_duels(self, matches: Sequence[Match]) -> list[Response]:
         raise RulesError(f"{self.name} only scores: its duels follow from its scores")

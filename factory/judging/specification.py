@@ -140,6 +140,35 @@ class JudgeSpecification:
             raise SpecificationError(f"{path}: not a judge specification: {error}") from None
 
 
+def asking_of(
+    task: TaskSpecification, is_chat: bool, kind: Literal["score", "duel"]
+) -> dict[str, Any]:
+    """The part of a specification that decides what a judge is sent, and what of its answer is
+    kept: the asking part of a reply's key (`factory.keys`).
+
+    Where the judge writes text, the answers' sentences, the label of the score, the scale and the
+    dimensions only say how that text is read, and are not in it. Where logits are read, those are
+    the tokens whose probabilities are taken, so answers, or label and scale, belong to the asking.
+    Reasons are asked for apart.
+
+    Args:
+        task: how the task is put to the judge.
+        is_chat: whether prompts are a user's turn of the model's chat template.
+        kind: what is asked for.
+    """
+    asked: dict[str, Any] = {
+        "template": task.pointwise if kind == "score" else task.pairwise,
+        "is_chat": is_chat,
+        "num_frames": task.num_frames,
+        "reading": task.reading,
+    }
+    if task.reading == "text":
+        return {**asked, "max_tokens": task.max_tokens}
+    if kind == "duel":
+        return {**asked, "answers": dict(task.answers)}
+    return {**asked, "score": task.score, "scale": [float(number) for number in task.scale]}
+
+
 def published() -> list[str]:
     """Names of the specifications that are shipped."""
     return sorted(path.stem for path in PUBLISHED.glob("*.json"))

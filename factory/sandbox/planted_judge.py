@@ -82,14 +82,15 @@ class PlantedSitting:
             )
         ]
 
-    def scores(self) -> list[Score]:
-        return list(self.found)
+    def scores(self, indices: Sequence[int] | None = None) -> list[Score]:
+        return self.found[:] if indices is None else [self.found[index] for index in indices]
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
         return [self._duel(first, second) for first, second in matches]
 
     def _judged(self, score: Score, candidate: Candidate, digest: str) -> Score:
-        told = replace(score, judge=self.judge.name)
+        # What it says is its own: the reply of the judge beneath is not what it was read from.
+        told = replace(score, judge=self.judge.name, reply=None)
         if score.error is not None or candidate.media is None:
             return told
         value = score.value + self.judge.score_sd * self._dice("score", digest)

@@ -185,31 +185,60 @@ def test_what_passes_is_tried_again_with_growing_pauses(server: StubServer) -> N
 
 
 @pytest.mark.parametrize(
-    ("reply", "tries", "reason"),
+    ("reply", "tries", "reason", "is_attempt"),
     [
-        ((401, {}, b"bad key"), 1, "HTTP 401: bad key"),
-        ((404, {}, b""), 1, "HTTP 404"),
-        ((302, {"Location": "http://127.0.0.1:9/"}, b""), 1, "HTTP 302"),
-        ((500, {}, b"down"), 3, "HTTP 500: down"),
-        ((0, {}, b""), 3, "RemoteDisconnected"),
-        ((200, {}, b"<html>"), 1, "no chat completion"),
-        ((200, {}, b'{"choices": []}'), 1, "no chat completion"),
-        ((200, {}, b'{"error": "x"}'), 1, "no chat completion"),
-        ((200, {}, completion(None)), 1, "unreadable: empty answer"),
-        ((200, {}, completion("", "content_filter")), 1, "filtered"),
-        ((200, {}, completion("I am sorry.")), 1, "unreadable: no number"),
-        ((200, {}, completion("Final Score: 3", "length")), 1, "unreadable: cut short"),
-        ((200, {}, completion("Final Score: 9")), 1, "unreadable: 9 is not on the scale"),
+        ((401, {}, b"bad key"), 1, "HTTP 401: bad key", True),
+        ((404, {}, b""), 1, "HTTP 404", True),
+        ((302, {"Location": "http://127.0.0.1:9/"}, b""), 1, "HTTP 302", True),
+        ((400, {}, b"too long"), 1, "HTTP 400: too long", False),
+        ((500, {}, b"down"), 3, "HTTP 500: down", True),
+        ((0, {}, b""), 3, "RemoteDisconnected", True),
+        ((200, {}, b"<html>"), 1, "no chat completion", True),
+        ((200, {}, b'{"choices": []}'), 1, "no chat completion", True),
+        ((200, {}, b'{"error": "x"}'), 1, "no chat completion", True),
+        ((200, {}, completion(None)), 1, "unreadable: empty answer", False),
+        ((200, {}, completion("", "content_filter")), 1, "filtered", False),
+        ((200, {}, completion("I am sorry.")), 1, "unreadable: no number", False),
+        ((200, {}, completion("Final Score: 3", "length")), 1, "unreadable: cut short", False),
+        ((200, {}, completion("Final Score: 9")), 1, "unreadable: 9 is not on the scale", False),
     ],
 )
 def test_what_fails_for_good_is_invalid_and_no_number(
-    server: StubServer, reply: tuple[int, dict[str, str], bytes], tries: int, reason: str
+    server: StubServer,
+    reply: tuple[int, dict[str, str], bytes],
+    tries: int,
+    reason: str,
+    is_attempt: bool,
 ) -> None:
     server.queue = [reply] * tries
     score = judge(server, num_retries=2).sit(PROMPT, candidates(255)).scores()[0]
     assert math.isnan(score.value)
     assert reason in str(score.error)
     assert len(server.requests) == tries
+    assert score.reply is not None
+    assert score.reply.is_attempt is is_attempt  # and then it will be asked again
+    assert score.reply.request is not None
+    assert (score.reply.text is not None) == reason.startswith("unreadable")
+
+
+def test_what_is_said_is_kept_with_what_it_cost(server: StubServer) -> None:
+    body = json.loads(completion("Final Score: 4\nI like red."))
+    used = {"usage": {"prompt_tokens": 90, "completion_tokens": 8}}
+    server.queue = [(200, {}, json.dumps({**body, **used}).encode())]
+    first, other = judge(server, concurrency=1).sit(PROMPT, candidates(255, 255)).scores()
+    assert first.reply is not None
+    assert other.reply is not None
+    assert (first.reply.text, first.reply.num_read, first.reply.num_written) == (
+        "Final Score: 4\nI like red.",
+        90,
+        8,
+    )
+    assert first.reply.numbers == (first.value, first.spread) == (4.0, 0.0)
+    assert first.reply.request == other.reply.request  # the same picture
+    assert other.reply.num_read is None  # this server does not say
+    assert (first.reply.seconds or 0) > 0
+    # No server gives its logits, whatever a specification says of weights of one's own.
+    assert {one.reading for one in judge(server).specification.tasks.values()} == {"text"}
 
 
 def test_one_failure_leaves_the_others_alone(server: StubServer) -> None:
@@ -228,6 +257,8 @@ def test_a_server_that_is_silent_or_absent_times_out(server: StubServer) -> None
     score = spec.sit(PROMPT, candidates(255)).scores()[0]
     assert "endpoint: " in str(score.error)
     assert "time" in str(score.error).lower()
+    assert score.reply is not None
+    assert score.reply.is_attempt
     server.start()
 
 
@@ -279,6 +310,14 @@ def test_broken_media_are_not_asked_about(server: StubServer) -> None:
     sitting = judge(server).sit(PROMPT, broken)
     assert [score.error is None for score in sitting.scores()] == [True, False]
     assert sitting.duels([(0, 1)])[0].error is not None
+    assert len(server.requests) == 1
+    (seen,) = sitting.scores([1])
+    assert seen.reply is not None
+    assert (seen.reply.error, seen.reply.request, seen.reply.is_attempt) == (
+        seen.error,
+        None,
+        False,
+    )
     assert len(server.requests) == 1
 
 
