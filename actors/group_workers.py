@@ -201,6 +201,7 @@ class Generate:
         self, prompt: Prompt, share: _Share, done: Piece, encoders: ThreadPoolExecutor
     ) -> Callable[[], list[Candidate]]:
         missing = share.missing
+        done.count(len(missing), len(share.taken))
         if not missing:
             return lambda: _in_order(share, [])
         seeds = [one.seed for one in missing]
