@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,7 +90,10 @@ def test_gains_and_scores_are_told_by_judge_with_what_could_not_be_read(recipe):
     }
     assert found.won == told.gains[2]  # by the last judge
     assert found.won.low < 17 / 23 < found.won.high
-    assert {one.neutral for one in told.gains if one.name == "win rate"} == {0.5}
+    assert {(one.name, one.neutral) for one in told.gains} == {
+        ("win rate", 0.5),
+        ("score gain", 0.0),
+    }
     assert figures(told.scores) == {
         ("score of generator@1", JUDGE, "points"): (2.0, 23, 1),
         ("score of generator@2", JUDGE, "points"): (4.0, 24, 0),
@@ -113,6 +117,7 @@ def test_leads_are_of_all_prompts_and_win_rates_of_slices_too(recipe):
         ("win rate, region = north", JUDGE, "share"): (1.0, 16, 0),
         ("win rate, region = south", JUDGE, "share"): (1.0, 7, 1),
     }
+    assert {one.neutral for one in found.evaluation.leads} == {0.0}
     assert len(found.claims) == 2 * 3
     alone = compare(contests(), (JUDGE,), NAMES, recipe)
     assert (alone.claims, alone.evaluation.leads) == ((), ())
@@ -153,6 +158,9 @@ def test_errors_are_those_of_answers_by_the_judge_that_knows(recipe, task):
         ("errors mended", ORACLE, "share of the champion's"): (pytest.approx(17 / 23), 23, 1),
     }
     assert [one.neutral for one in found.errors] == [None, None, 0.0]
+    mixed = [*groups, contest(NUM, is_better=True)]
+    told = compare(mixed, (JUDGE, ORACLE), NAMES, recipe, reference=(ORACLE, 5.0)).evaluation
+    assert told.errors == ()
 
 
 def test_one_output_a_prompt_has_no_diversity(recipe):
@@ -189,6 +197,7 @@ def test_a_grid_shows_first_twins_side_by_side():
     group = shown(dark, None, light, None)  # two twins, the second of which failed
     (row,) = cells(grid([group], NAMES), 2, 1)
     assert row == [(20,) * 3, (200,) * 3]
+    assert grid([group], NAMES) == grid([group], ("champion", "challenger"))
     assert grid([shown(None, None)], NAMES) is None
     assert grid([], NAMES) is None
     (row,) = cells(grid([shown(None, light)], NAMES), 2, 1)
@@ -198,6 +207,7 @@ def test_a_grid_shows_first_twins_side_by_side():
 
 def test_a_clip_is_shown_by_four_of_its_frames():
     still = Media(encode_png(np.full((32, 32, 3), 90, np.uint8)), 32, 32)
+    assert grid_columns([shown(replace(clip(20), num_frames=2))], NAMES)[0] == "generator@1 1/4"
     broken = Media(clip(20).data[:60], 32, 32, 4, 4.0)
     groups = [shown(clip(20), clip(200)), shown(broken, still)]
     assert grid_columns(groups, NAMES) == [
