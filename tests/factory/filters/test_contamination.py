@@ -44,6 +44,14 @@ def test_overlap(text, wanted):
     assert OBJECTION(about(text)) == wanted
 
 
+def test_a_hash_has_the_bits_that_most_runs_have():
+    abc, bcd, cde = (text_hash(run) for run in ("abc", "bcd", "cde"))
+    assert text_hash("abcde") == abc & bcd | abc & cde | bcd & cde
+    assert text_hash("abcd") == abc & bcd  # of two runs both: half is no majority
+    assert text_hash("Abc, de!") == text_hash("abc de")
+    assert text_hash("ab") != text_hash("a")
+
+
 def test_a_question_is_compared_whole():
     asked = Prompt.of("what colour is the cat?", "image_understanding")
     objection = Contaminated.of({"vqa.jsonl": [asked]}, 2, 0.1)

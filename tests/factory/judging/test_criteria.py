@@ -96,6 +96,7 @@ def test_a_criterion_is_put_after_the_prompt_and_is_the_same_row():
 
 def test_each_criterion_is_a_score_of_its_own_and_the_value_their_weighted_mean():
     judge = StubJudge()
+    assert CriteriaJudge(judge, CRITERIA).name == "stub@1"
     sitting = CriteriaJudge(judge, CRITERIA).sit(PROMPT, CANDIDATES)
     plain, clear = sitting.scores()
     assert plain.breakdown == {"overall": 4.0, "legibility": 1.0, "brand colours": 2.0}
