@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from actors.answering import QuestionFormat, sampled_answers
+from actors.conditioning import call_inputs
 from actors.memory import halving, reason
 from actors.trust import trusted
 from factory.generator_kinds import generator_kind
@@ -81,7 +82,9 @@ def _failed(
 
 
 class DiffusersGenerator:
-    """Loads any diffusers text-to-image or text-to-video pipeline from safetensors."""
+    """Loads any diffusers pipeline from safetensors that draws pictures or clips from a text, or
+    from a text and the picture that it edits.
+    """
 
     def __init__(self, path: str, name: str, spec: GeneratorSpec) -> None:
         from diffusers import DiffusionPipeline
@@ -100,7 +103,7 @@ class DiffusersGenerator:
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
         ids = candidate_ids(self.name, self.spec, prompt, seeds)
         try:
-            drawn = halving(lambda few: self._draw(prompt.text, few), seeds)
+            drawn = halving(lambda few: self._draw(prompt, few), seeds)
             return [
                 self._candidate(one, seed, pixels)
                 for one, seed, pixels in zip(ids, seeds, drawn, strict=True)
@@ -122,7 +125,7 @@ class DiffusersGenerator:
             medium = Media(clip, width, height, len(pixels), self.spec.fps)
         return Candidate(candidate_id, self.name, seed, medium)
 
-    def _draw(self, text: str, seeds: Sequence[int]) -> np.ndarray:
+    def _draw(self, prompt: Prompt, seeds: Sequence[int]) -> np.ndarray:
         """Pictures [N, H, W, 3], or clips [N, T, H, W, 3], 0 to 1."""
         # Noise is always drawn on the CPU: the same seed then means the same picture on any device.
         noise = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
@@ -132,7 +135,7 @@ class DiffusersGenerator:
             "num_frames": self.spec.num_frames,
         }
         output = self.pipeline(
-            [text] * len(seeds),
+            **call_inputs(self.pipeline, prompt, len(seeds)),
             generator=noise,
             num_inference_steps=self.spec.num_inference_steps,
             guidance_scale=self.spec.guidance_scale,
@@ -163,10 +166,7 @@ class AnswerGenerator:
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
         ids = candidate_ids(self.name, self.spec, prompt, seeds)
         try:
-            media = prompt.media
-            if media is None:
-                raise ValueError("the prompt is a question about no picture or clip")
-            answers = halving(lambda few: self._answer(prompt.text, media, few), seeds)
+            answers = halving(lambda few: self._answer(prompt, few), seeds)
         except Exception as error:
             return _failed(ids, self.name, seeds, error)
         return [
@@ -181,6 +181,6 @@ class AnswerGenerator:
         return None if answer else "the answer is empty"
 
     @torch.inference_mode()
-    def _answer(self, text: str, media: Media, seeds: Sequence[int]) -> list[str | None]:
+    def _answer(self, prompt: Prompt, seeds: Sequence[int]) -> list[str | None]:
         """One answer for each seed; None where it came to no end."""
-        return sampled_answers(self.model, self.format, text, media, seeds)
+        return sampled_answers(self.model, self.format, prompt, seeds)

@@ -33,7 +33,7 @@ class ReadSitting(ABC):
         self, judge: str, task: TaskSpecification, prompt: Prompt, candidates: Sequence[Candidate]
     ) -> None:
         self.name = judge
-        self.task = task
+        self.task = task.for_prompt(prompt)
         self.prompt = prompt
         self.candidates = candidates
         self.looks, self.sides = look_at(prompt, candidates, task.num_frames)
@@ -74,12 +74,14 @@ class ReadSitting(ABC):
     def _errors(self, match: Match) -> list[str | None]:
         return [self.sides[at].error for at in match]
 
-    def shown(self, match: Sequence[int]) -> tuple[list[int], list[str]]:
-        """Indices of the looks that a prompt for these sides shows, and their answers."""
+    def shown(self, match: Sequence[int]) -> tuple[list[int], list[str], list[int]]:
+        """Indices of the looks that a prompt for these sides shows, their answers, and indices of
+        what their edits start from.
+        """
         sides = [self.sides[at] for at in match]
         answers = [side.answer for side in sides if side.answer is not None]
-        looks = [side.look for side in sides if side.look is not None]
-        return (looks[:1] if answers else looks), answers
+        looks = [look for side in (sides[:1] if answers else sides) for look in side.looks]
+        return looks, answers, list(sides[0].sources)
 
     def score_in(self, text: str, is_cut: bool) -> Found:
         """The score in what a judge wrote."""
