@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from actors.answering import QuestionFormat, sampled_answers
+from actors.conditioning import call_inputs
 from actors.drawing import Drawing
 from actors.memory import halving, is_attempt, reason
 from actors.trust import trusted
@@ -70,7 +71,9 @@ class Raw:
 
 
 class DiffusersGenerator:
-    """Loads any diffusers text-to-image or text-to-video pipeline from safetensors."""
+    """Loads any diffusers pipeline from safetensors that draws pictures or clips from a text, or
+    from a text and the picture that it edits.
+    """
 
     def __init__(
         self, path: str, name: str, spec: GeneratorSpec, weights: str | None = None
@@ -104,7 +107,7 @@ class DiffusersGenerator:
         """As `draw_ahead`, from what a row says that its candidates were drawn from."""
         candidates = self.drawing.candidates(prompt, seeds, drawn)
         try:
-            made = halving(lambda few: self._draw(drawn, few), seeds)
+            made = halving(lambda few: self._draw(drawn, prompt, few), seeds)
         except Exception as error:
             none = [failed(one, error) for one in candidates]
             return lambda: none
@@ -112,8 +115,8 @@ class DiffusersGenerator:
             _with_pixels(one, raw, drawn) for one, raw in zip(candidates, made, strict=True)
         ]
 
-    def _draw(self, drawn: Drawn, seeds: Sequence[int]) -> list[Raw]:
-        """What the pipeline draws, called with what `drawn` says."""
+    def _draw(self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]) -> list[Raw]:
+        """What the pipeline draws, called with what `drawn` says, and the prompt's picture."""
         # Noise is always drawn on the CPU: the same seed then means the same picture on any device.
         noise = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         asked = {
@@ -124,7 +127,7 @@ class DiffusersGenerator:
         }
         asked.pop("fps", None)  # of how it is stored
         output = self.pipeline(
-            [drawn.prompt] * len(seeds),
+            **call_inputs(self.pipeline, replace(prompt, text=drawn.prompt), len(seeds)),
             generator=noise,
             output_type="np",
             **{key: value for key, value in asked.items() if value is not None},
@@ -200,12 +203,10 @@ class AnswerGenerator:
         """As `draw_ahead`, from what a row says that its candidates were drawn from."""
         candidates = self.drawing.candidates(prompt, seeds, drawn)
         try:
-            if prompt.media is None:
-                raise ValueError("the prompt is a question about no picture or clip")
-            media = prompt.media
             asking = Answering(**json.loads(drawn.arguments))
             asked = QuestionFormat(self.processor, asking)
-            answers = halving(lambda few: self._answer(asked, drawn.prompt, media, few), seeds)
+            put = replace(prompt, text=drawn.prompt)
+            answers = halving(lambda few: self._answer(asked, put, few), seeds)
         except Exception as error:
             none = [failed(one, error) for one in candidates]
             return lambda: none
@@ -217,10 +218,10 @@ class AnswerGenerator:
 
     @torch.inference_mode()
     def _answer(
-        self, asked: QuestionFormat, text: str, media: Media, seeds: Sequence[int]
+        self, asked: QuestionFormat, prompt: Prompt, seeds: Sequence[int]
     ) -> list[str | None]:
         """One answer for each seed; None where it came to no end."""
-        return sampled_answers(self.model, asked, text, media, seeds)
+        return sampled_answers(self.model, asked, prompt, seeds)
 
 
 def _with_answer(candidate: Candidate, answer: str | None, limit: int) -> Candidate:

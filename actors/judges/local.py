@@ -26,6 +26,7 @@ from actors.trust import trusted
 from factory.judging.reading import answer_name
 from factory.judging.specification import JudgeSpecification, TaskSpecification, find
 from factory.judging.verdicts import AnswerTree, Logits
+from factory.prompt_parts import in_words
 from schemas.rows import Candidate, Preference, Prompt
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -119,14 +120,17 @@ class TransformersSitting(ReadSitting):
 
     def point(self, index: int) -> Text:
         """The pointwise prompt of a candidate."""
-        looks, answers = self.shown([index])
-        return self.judge.format.point(self.task, self.prompt.text, self._media[looks[0]], *answers)
+        media, answers, source = self._shown([index])
+        return self.judge.format.point(self.task, in_words(self.prompt), media, answers, source)
 
     def pair(self, match: Match) -> Text:
         """The pairwise prompt of two candidates, in the order shown."""
-        looks, answers = self.shown(match)
-        media = [self._media[look] for look in looks]
-        return self.judge.format.pair(self.task, self.prompt.text, media, answers)
+        media, answers, source = self._shown(match)
+        return self.judge.format.pair(self.task, in_words(self.prompt), media, answers, source)
+
+    def _shown(self, match: Sequence[int]) -> tuple[list[Medium], list[str], list[Medium]]:
+        looks, answers, source = self.shown(match)
+        return [self._media[at] for at in looks], answers, [self._media[at] for at in source]
 
     def justify_duel(self, match: Match, preference: Preference) -> str:
         """Why one of two sides is preferred, as the judge writes it after its answer; empty where
