@@ -22,6 +22,8 @@ from schemas.rows import Candidate, Group, Label, Media, Preference
 _NUM_FRAMES = 8
 
 Attributes = Mapping[str, float]
+#: All attributes that there are, of media and of answers.
+NAMES = (*ATTRIBUTES, "motion", "length")
 Measure = Callable[[Candidate], Attributes]
 
 
