@@ -10,16 +10,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from factory.media.clips import read_clip
-from factory.media.pictures import ATTRIBUTES, MediaError, attributes, decode, luma
+from factory.media.measures import attributes_of
+from factory.media.pictures import MediaError
 from factory.ranking import is_scored
 from factory.ranking.matchups import Matchup, matchups
 from schemas.rows import Candidate, Group, Label, Media, Preference
-
-#: Frames of a clip that are looked at, evenly over its time.
-_NUM_FRAMES = 8
 
 Attributes = Mapping[str, float]
 #: All attributes that there are, of media and of answers.
@@ -80,22 +75,13 @@ class PointObservation:
 
 
 def measure_media(media: Media) -> Attributes:
-    """Attributes of a picture, or of a clip; none where it cannot be decoded.
-
-    Those of a clip are the means over its frames, and one more:
-
-    motion: mean absolute change of luma from one frame to the next of eight, 0 to 1.
+    """Attributes of a picture or of a clip (`factory.media.measures.attributes_of`); none where it
+    cannot be decoded.
     """
     try:
-        if media.num_frames == 1:
-            return attributes(decode(media.data))
-        frames = read_clip(media, _NUM_FRAMES)
+        return attributes_of(media)
     except MediaError:
         return {}
-    each = [attributes(frame) for frame in frames]
-    found = {name: float(np.mean([one[name] for one in each])) for name in ATTRIBUTES}
-    found["motion"] = float(np.abs(np.diff(luma(frames), axis=0)).mean())
-    return found
 
 
 def measure_candidate(candidate: Candidate) -> Attributes:

@@ -1,6 +1,7 @@
 """Objections to what the two sides show: nothing at all, next to nothing, or twice the same.
 
-A clip is looked at as four of its frames, two by two in one picture.
+A clip is looked at as four of its frames, two by two in one picture
+(`factory.media.measures.still`).
 """
 
 from __future__ import annotations
@@ -8,15 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
 from factory.filters.objection import BROKEN
-from factory.media.clips import decode_clip
-from factory.media.pictures import MediaError, Pixels, decode, entropy, is_blank, perceptual_hash
+from factory.media.measures import still
+from factory.media.pictures import MediaError, Pixels, entropy, is_blank, perceptual_hash
 from factory.statistics.metrics import hash_share
 from schemas.rows import Candidate, Pair
-
-_MP4 = b"ftyp"  # from its fifth byte
 
 
 @dataclass(frozen=True)
@@ -100,10 +97,7 @@ def _fault(candidate: Candidate) -> str | None:
 # The two sides of the pair at hand are decoded and hashed once, however many objections look.
 @lru_cache(maxsize=2)
 def _pixels(data: bytes) -> Pixels:
-    if data[4:8] != _MP4:
-        return decode(data)
-    frames = decode_clip(data, 4)
-    return np.concatenate([np.concatenate(frames[at : at + 2], axis=1) for at in (0, 2)])
+    return still(data)
 
 
 @lru_cache(maxsize=2)

@@ -58,6 +58,11 @@ def encode_clip(frames: Frames, fps: float) -> bytes:
     return buffer.getvalue()
 
 
+def is_clip(data: bytes) -> bool:
+    """Whether bytes begin as an MP4 does."""
+    return data[4:8] == b"ftyp"
+
+
 def decode_clip(data: bytes, num_frames: int, max_pixels: int = MAX_PIXELS) -> Frames:
     """Decode `num_frames` frames of an MP4, evenly over its time, as uint8 RGB [T, H, W, 3].
 
@@ -68,26 +73,39 @@ def decode_clip(data: bytes, num_frames: int, max_pixels: int = MAX_PIXELS) -> F
         MediaError: broken bytes, another format, no video, a frame that cannot be decoded, or more
             than `max_pixels` in the frames asked for.
     """
+    return decode_samples(data, [num_frames], max_pixels)[0]
+
+
+def decode_samples(
+    data: bytes, nums_frames: Sequence[int], max_pixels: int = MAX_PIXELS
+) -> list[Frames]:
+    """What `decode_clip` gives for each of several numbers of frames, from one pass over the clip.
+
+    Raises:
+        MediaError: as for `decode_clip`, of any of them.
+    """
     import av
 
     try:
         with av.open(io.BytesIO(data), "r", format="mp4") as container:
             stream = _video(container)
-            if stream.width * stream.height * num_frames > max_pixels:
-                size = f"{num_frames} × {stream.width} × {stream.height}"
+            most = max(nums_frames)
+            if stream.width * stream.height * most > max_pixels:
+                size = f"{most} × {stream.width} × {stream.height}"
                 raise MediaError(f"{size} pixels are more than {max_pixels}")
             times, end = _times(container, stream)
-            wanted = sample_times(times, end, num_frames)
+            samples = [sample_times(times, end, num) for num in nums_frames]
             container.seek(0)
-            found = _decode(container, stream, set(wanted))
+            found = _decode(container, stream, {time for one in samples for time in one})
     except (av.FFmpegError, ValueError, EOFError) as error:
         if isinstance(error, MediaError):
             raise
         raise MediaError(f"cannot read a clip from {len(data)} bytes: {error}") from error
-    missing = len(set(wanted) - set(found))
-    if missing:
-        raise MediaError(f"{missing} of the {num_frames} frames asked for cannot be decoded")
-    return np.stack([found[time] for time in wanted])
+    for num, wanted in zip(nums_frames, samples, strict=True):
+        missing = len(set(wanted) - set(found))
+        if missing:
+            raise MediaError(f"{missing} of the {num} frames asked for cannot be decoded")
+    return [np.stack([found[time] for time in wanted]) for wanted in samples]
 
 
 def read_clip(media: Media, most: int) -> Frames:
@@ -123,7 +141,7 @@ def describe(data: bytes) -> Media:
     """
     import av
 
-    if data[4:8] != b"ftyp":
+    if not is_clip(data):
         height, width = decode(data).shape[:2]
         return Media(data, width, height)
     try:

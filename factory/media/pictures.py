@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from scipy import ndimage
 
 Pixels = npt.NDArray[np.uint8]  # H W 3
@@ -55,6 +55,9 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
             return np.array(image.convert("RGB"), dtype=np.uint8)
     except MediaError:
         raise
+    except UnidentifiedImageError:  # its own words hold an address in memory
+        what = f"cannot read a picture from {len(data)} bytes"
+        raise MediaError(f"{what}: they are none of {', '.join(FORMATS)}") from None
     except (
         OSError,
         SyntaxError,  # what Pillow raises for a broken PNG chunk

@@ -189,8 +189,8 @@ def test_broken_media_stops_what_needs_pixels(changes, detail):
 
 def test_each_side_is_decoded_once(monkeypatch):
     decoded = []
-    real = pictures.decode
-    monkeypatch.setattr(pictures, "decode", lambda data: decoded.append(data) or real(data))
+    real = pictures.still
+    monkeypatch.setattr(pictures, "still", lambda data: decoded.append(data) or real(data))
     pictures._pixels.cache_clear()
     pictures._hash.cache_clear()
     judge_pair(GOOD, ALL)
@@ -250,7 +250,7 @@ def test_clips_are_looked_at_by_four_of_their_frames():
     pair = side(replace(GOOD, chosen=replace(GOOD.chosen, media=moving)), media=other)
     assert judge_pair(pair, ALL).verdict == "kept"
     assert NearDuplicate(0.02)(side(pair, media=moving)) is not None
-    assert BrokenMedia()(side(pair, media=replace(moving, data=moving.data[:200]))) is not None
+    assert BrokenMedia()(side(pair, media=replace(moving, stored=moving.data[:200]))) is not None
     black = encode_clip(np.zeros((4, 32, 32, 3), dtype=np.uint8), 4.0)
     assert BrokenMedia()(side(pair, media=Media(black, 32, 32, 4, 4.0))) == (
         "broken media: rejected: blank"
