@@ -16,8 +16,7 @@ from actors.answering import QuestionFormat, sampled_answers
 from actors.memory import halving, reason
 from actors.trust import trusted
 from factory.generator_kinds import generator_kind
-from factory.media.clips import encode_clip
-from factory.media.pictures import encode_png
+from factory.media.encoding import encode
 from factory.protocols import Generator
 from schemas.identity import identity
 from schemas.recipe import Answering, GeneratorSpec
@@ -114,12 +113,7 @@ class DiffusersGenerator:
             error = "the pipeline drew pixels that are not finite numbers"
             return Candidate(candidate_id, self.name, seed, error=error)
         pixels = np.asarray(np.rint(drawn * 255), dtype=np.uint8)
-        height, width = pixels.shape[-3:-1]
-        if pixels.ndim == 3:
-            medium = Media(encode_png(pixels), width, height)
-        else:
-            clip = encode_clip(pixels, self.spec.fps)
-            medium = Media(clip, width, height, len(pixels), self.spec.fps)
+        medium = encode(pixels, self.spec.fps, self.spec.encoding)
         return Candidate(candidate_id, self.name, seed, medium)
 
     def _draw(self, text: str, seeds: Sequence[int]) -> np.ndarray:

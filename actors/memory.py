@@ -1,13 +1,17 @@
 """Going on when memory runs out: the batch is halved until it fits, or one item alone does not.
 
-Also what becomes of an exception when it is written into a row. A half batch gives the same answers
-as a whole one up to the rounding of floating-point sums.
+Also what becomes of an exception when it is written into a row, and whether it says anything of the
+row at all. A half batch gives the same answers as a whole one up to the rounding of floating-point
+sums.
 """
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
+
+from PIL import UnidentifiedImageError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,6 +29,32 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(
         sign in str(error) for sign in ("out of memory", "can't allocate memory", "ALLOC_FAILED")
     )
+
+
+#: What the errors of an accelerator, of its libraries and of its network name.
+_DEVICE_SIGNS = ("CUDA error", "CUDA driver", "HIP error", "cuDNN", "CUBLAS_", "CUDNN_", "NCCL")
+
+
+def is_attempt(error: BaseException) -> bool:
+    """Whether an exception says nothing of what was drawn or asked, but only of this attempt:
+    memory, a device, a disk, a connection, or time ran out. The same work may do well elsewhere or
+    tomorrow, so nobody takes over such a failure and whoever retries makes it again.
+
+    Anything else is the outcome: a pipeline that refuses its input refuses it every time. An
+    exception can speak for itself, by an attribute `is_attempt`.
+    """
+    import torch
+
+    said = getattr(error, "is_attempt", None)
+    if said is not None:
+        return bool(said)
+    if is_out_of_memory(error) or isinstance(error, torch.AcceleratorError):
+        return True
+    if isinstance(error, OSError | http.client.HTTPException):
+        # Pillow calls a broken picture an OSError too, without a number of the system's.
+        is_plain = type(error) is OSError and error.errno is None
+        return not (is_plain or isinstance(error, UnidentifiedImageError))
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _DEVICE_SIGNS)
 
 
 def halving(

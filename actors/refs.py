@@ -6,6 +6,7 @@ None where that is not known, and nobody takes over what such a model made.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -16,6 +17,7 @@ from factory.judging.signed import SignedJudge
 from factory.plugins import PluginError, make
 from factory.protocols import Generator, Judge
 from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
+from schemas.rows import Candidate, Prompt
 
 Loaded = TypeVar("Loaded", covariant=True)
 
@@ -27,6 +29,18 @@ class ModelRef(Protocol[Loaded]):
     def name(self) -> str: ...
 
     def load(self) -> Loaded: ...
+
+
+class GeneratorLike(ModelRef[Generator], Protocol):
+    """What travels to a worker that is to load a generator, and knows what it would draw."""
+
+    @property
+    def address(self) -> str: ...
+
+    def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        """The candidates of some seeds as they are known before they are drawn: without content,
+        and without an id where only the generator itself knows that.
+        """
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,12 @@ class GeneratorRef:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        from actors.generators import candidate_ids
+
+        ids = candidate_ids(self.address, self.spec, prompt, seeds)
+        return [Candidate(name, self.address, seed) for name, seed in zip(ids, seeds, strict=True)]
 
     def load(self) -> Generator:
         from actors.generators import load_generator
@@ -61,6 +81,9 @@ class GeneratorPluginRef:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        return [Candidate("", self.address, seed) for seed in seeds]
 
     def load(self) -> Generator:
         generator: Generator = make(self.plugin, self.key, Generator, self.address, self.spec)

@@ -48,7 +48,7 @@ class Prompts(Protocol):
 
 class PromptsFile:
     """The prompts of a file, gone through without holding them: there may be more than fit in
-    memory. Opening it validates all of them; 8 bytes of each are kept.
+    memory. Opening it validates all of them; 8 bytes of each are kept, and their `tasks`.
 
     Text files hold one prompt a line. JSON Lines and Parquet rows have `prompt`, and may have
     `task`, `media` (for the two understanding tasks, which must) and `tags` (a mapping of strings);
@@ -68,7 +68,12 @@ class PromptsFile:
             raise PromptsError(
                 f"{self.path}: a prompts file is {', '.join(_READERS)}, not {self.path.suffix!r}"
             )
-        ids = array("Q", (int(prompt.prompt_id, 16) for prompt in self))
+        ids = array("Q")
+        tasks: set[Task] = set()
+        for prompt in self:
+            ids.append(int(prompt.prompt_id, 16))
+            tasks.add(prompt.task)
+        self.tasks = frozenset(tasks)
         if not ids:
             raise PromptsError(f"{self.path}: holds no prompts")
         self._ids = np.frombuffer(ids, np.uint64)

@@ -6,7 +6,7 @@ whatever can be measured by a judge can be measured by the truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from schemas.recipe import GeneratorSpec
@@ -22,6 +22,14 @@ class Generator(Protocol):
 
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
         """One candidate for each seed, in order; a failure is a candidate with an `error`."""
+
+
+@runtime_checkable
+class DrawsAhead(Protocol):
+    """A generator that can draw the next prompt while what it drew last is still encoded."""
+
+    def draw(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+        """Draw; what is returned encodes, measures, and gives what `generate` would give."""
 
 
 class Sitting(Protocol):

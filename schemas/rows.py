@@ -343,6 +343,37 @@ class Group:
         errors += [one.error for one in self.scores] + [one.error for one in self.duels]
         return self.error is not None or any(one is not None for one in errors)
 
+    @property
+    def has_attempts(self) -> bool:
+        """Whether anything in it failed by a time-out, a crash or a lost connection, which says
+        nothing of the row. In rows that do not tell those apart, whether anything failed at all.
+        """
+        is_told = bool(self.replies) or any(one.drawn is not None for one in self.candidates)
+        if not is_told:
+            return self.has_failures
+        return (
+            self.failed_stage == "judge"
+            or any(one.is_attempt for one in self.candidates)
+            or any(one.is_attempt for one in self.replies)
+        )
+
+    def without_attempts(self) -> Group:
+        """What need not be made again of it: candidates, and replies about them."""
+        is_told = any(one.drawn is not None for one in self.candidates)
+        return replace(
+            self,
+            candidates=tuple(
+                one
+                for one in self.candidates
+                if not one.is_attempt and (is_told or one.error is None)
+            ),
+            replies=tuple(one for one in self.replies if not one.is_attempt),
+            scores=(),
+            duels=(),
+            error=None,
+            failed_stage=None,
+        )
+
 
 @dataclass(frozen=True)
 class Pair:

@@ -341,7 +341,7 @@ def test_a_generator_that_goes_by_another_name_is_refused():
 def test_a_generator_that_breaks_its_protocol_fails_on_that_prompt(text: str, fault: str):
     settings = GeneratorSpec(path="hasty:Lazy", name="lazy")
     ref = GeneratorPluginRef("hasty:Lazy", "generator.path", "lazy@0", settings)
-    stage = Generate([ref], 2, 0, Untallied())
+    stage = Generate([ref], 2, 0, Untallied(), lambda table: table)
     good, bad = (
         stage.generate(Group(Prompt.of(one), ()), Piece("generate")) for one in ("a", text)
     )

@@ -8,12 +8,14 @@ round makes of it by training carries the same code and is trusted with it.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import Literal
 
 from actors import storage
 from actors.storage import place
 from factory.evaluation.reference import reference_of
 from factory.generator_kinds import MARKERS, generator_kind
+from factory.media.encoding import check_encoding
 from factory.plugins import load
 from factory.prompts import PromptsFile
 from jobs.rounds.workspace import InputError
@@ -21,6 +23,7 @@ from schemas.artifacts import ADDRESS
 from schemas.places import Place
 from schemas.plugins import is_plugin
 from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
+from schemas.rows import Task
 
 
 def check_model(path: str, marker: str, key: str) -> None:
@@ -50,14 +53,23 @@ def check_model(path: str, marker: str, key: str) -> None:
         )
 
 
-def check_generator(spec: GeneratorSpec, recipe: Recipe, key: str = "generator.path") -> None:
-    """Refuse a generator path at which no generator of the recipe's kind can be.
+def check_generator(
+    spec: GeneratorSpec,
+    recipe: Recipe,
+    key: str = "generator.path",
+    *,
+    tasks: Collection[Task] = (),
+) -> None:
+    """Refuse a generator path at which no generator of the recipe's kind can be, and an encoding
+    that does not fit the tasks of what it is to draw.
 
     Raises:
         InputError: says what is there instead, and how to make it where the recipe's reference
             knows.
+        EncodingError: says which key does not fit which task.
         PluginError: code of the user's own that cannot be loaded.
     """
+    check_encoding(spec.encoding, tasks, f"{key.removesuffix('.path')}.encoding")
     if is_plugin(spec.path):
         load(spec.path, key)  # here, where the user still sees the error
         return

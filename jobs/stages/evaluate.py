@@ -72,7 +72,7 @@ class Evaluate:
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
         heldout = list(prompts_file(recipe.evaluate.prompts, "evaluate.prompts", recipe))
-        check_generator(recipe.generator, recipe)
+        check_generator(recipe.generator, recipe, tasks={one.task for one in heldout})
         if recipe.produce.has("prompts"):
             _check_new(heldout, recipe)
         reference = reference_of(recipe.evaluate)

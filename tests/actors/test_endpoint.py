@@ -260,7 +260,12 @@ def test_the_key_comes_from_the_environment_and_appears_nowhere(
 def test_a_stage_of_the_pipeline_asks_it_as_any_judge(server: StubServer) -> None:
     spec = EndpointSpec(url=server.url, model="m", specification=NAME, name="outside")
     ref = EndpointRef(spec)
-    stage = Judging([pickle.loads(pickle.dumps(ref))], Bracket(1), cast("TallyHandle", Untallied()))
+    stage = Judging(
+        [pickle.loads(pickle.dumps(ref))],
+        Bracket(1),
+        cast("TallyHandle", Untallied()),
+        lambda table: table,
+    )
     judged = stage.judge(Group(PROMPT, tuple(candidates(0, 90, 255))), Piece("judge"))
     assert judged.error is None
     assert {score.judge for score in judged.scores} == {ref.address} == {"outside@0"}

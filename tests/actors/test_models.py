@@ -125,7 +125,7 @@ def test_features_that_are_reused_give_what_the_stock_forward_gives(
 
 def judging(judge: TransformersJudge, strategy: Strategy) -> Judging:
     """The stage, around a judge that is loaded already; the tally is not asked for."""
-    stage = Judging((), strategy, cast("TallyHandle", None))
+    stage = Judging((), strategy, cast("TallyHandle", None), lambda table: table)
     stage.judges = [judge]
     return stage
 
