@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from factory.media.measures import attributes_of
-from factory.media.pictures import MediaError
+from factory.media.pictures import ATTRIBUTES, MediaError
 from factory.ranking import is_scored
 from factory.ranking.matchups import Matchup, matchups
 from schemas.rows import Candidate, Group, Label, Media, Preference
 
 Attributes = Mapping[str, float]
+#: All attributes that there are, of media and of answers.
+NAMES = (*ATTRIBUTES, "motion", "length")
 Measure = Callable[[Candidate], Attributes]
 
 
@@ -85,8 +87,16 @@ def measure_media(media: Media) -> Attributes:
 def measure_candidate(candidate: Candidate) -> Attributes:
     """Attributes of an output: the length of an answer, or what its picture or clip is like.
 
+    What was measured of it when it was made is taken as it is.
+
     length: logarithm of one plus the number of words.
     """
+    measures = candidate.measures
+    if measures is not None:
+        if measures.num_words is not None:
+            return {"length": math.log1p(measures.num_words)}
+        looks = {name: getattr(measures, name) for name in (*ATTRIBUTES, "motion")}
+        return {name: value for name, value in looks.items() if value is not None}
     if candidate.answer is not None:
         return {"length": math.log1p(len(candidate.answer.split()))}
     return measure_media(candidate.media) if candidate.media is not None else {}

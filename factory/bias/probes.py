@@ -240,7 +240,8 @@ def _unseen(
             continue
         name = f"{candidate.candidate_id} blank"
         grey = blank(candidate.media)
-        asked.append(("blank", at, replace(candidate, candidate_id=name, media=grey)))
+        unseen = replace(candidate, candidate_id=name, media=grey, measures=None)
+        asked.append(("blank", at, unseen))
         if strangers:
             asked.append(("swapped", at, strangers[at % len(strangers)]))
     if not asked:

@@ -1,5 +1,6 @@
 """What can be measured of an output, from the bytes that are stored and from nothing else.
 
+    measures_of                those of a candidate's row, or of what it is
     measure, measure_answer    all of it, from bytes that are unpacked once
     attributes_of, still       the two looks that it consists of, for who needs only one
 
@@ -10,6 +11,7 @@ here gets the numbers that both would come to. Left out: what a judge or a safet
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,12 +28,32 @@ from factory.media.pictures import (
     luma,
     perceptual_hash,
 )
-from schemas.rows import Measures, Media
+from schemas.rows import Candidate, Measures, Media
 
 #: Frames of a clip whose attributes are looked at, evenly over its time.
 _NUM_FRAMES = 8
 #: Frames of a clip that make up its still, two by two.
 _NUM_STILL = 4
+
+
+def measures_of(candidate: Candidate) -> Measures | None:
+    """What is measured of a candidate: as its row says, where it says so, and else measured now;
+    None where there is nothing to measure.
+
+    Raises:
+        MediaAwayError: the row says nothing, and only a reference to the medium was read.
+    """
+    if candidate.measures is not None or candidate.error is not None:
+        return candidate.measures
+    if candidate.answer is not None:
+        return measure_answer(candidate.answer)
+    return None if candidate.media is None else _measured(candidate.media)
+
+
+# The two sides of the pair at hand are measured once, however many objections look at them.
+@lru_cache(maxsize=2)
+def _measured(media: Media) -> Measures:
+    return measure(media)
 
 
 def measure(media: Media) -> Measures:
