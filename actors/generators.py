@@ -95,7 +95,7 @@ def candidate_ids(
     return [content_id("candidate", prompt.prompt_id, name, drawn_by, seed) for seed in seeds]
 
 
-def engine_of(model: object) -> str:
+def _engine_of(model: object) -> str:
     """The class that draws, and the version of what we do around it."""
     return f"{type(model).__name__}, drawing {DRAWING}"
 
@@ -150,6 +150,7 @@ class DiffusersGenerator:
             trust_remote_code=trusted(path, spec.trust_remote_code),
         ).to(self.device)
         self.pipeline.set_progress_bar_config(disable=True)
+        self.engine = _engine_of(self.pipeline)
         self._makes_clips = "num_frames" in inspect.signature(self.pipeline.__call__).parameters
 
     def drawn_from(self, prompt: Prompt) -> Drawn:
@@ -165,7 +166,7 @@ class DiffusersGenerator:
             key=None,
             prompt=prompt.text,
             weights=self.weights,
-            engine=engine_of(self.pipeline),
+            engine=self.engine,
             precision=spec.precision,
             encoding=H264 if self._makes_clips else PNG,
             arguments=json.dumps(arguments, sort_keys=True),
@@ -270,6 +271,7 @@ class AnswerGenerator:
             trust_remote_code=trust,
         )
         self.model.eval().requires_grad_(False).to(self.device)
+        self.engine = _engine_of(self.model)
 
     def drawn_from(self, prompt: Prompt) -> Drawn:
         """What a prompt's candidates are drawn from, without key."""
@@ -289,7 +291,7 @@ class AnswerGenerator:
             key=None,
             prompt=prompt.text,
             weights=self.weights,
-            engine=engine_of(self.model),
+            engine=self.engine,
             precision=self.spec.precision,
             encoding=TEXT,
             arguments=json.dumps(arguments, sort_keys=True),
