@@ -6,20 +6,24 @@ None where that is not known, and nobody takes over what such a model made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from actors.drawing import Drawing
+from actors.recorded import RecordedGenerator, drawn_by
 from actors.storage import local_model
+from actors.weights import pinned_commit
 from factory.judging.criteria import CriteriaJudge
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.signed import SignedJudge
-from factory.keys import Asking
+from factory.keys import Asking, with_key
 from factory.plugins import PluginError, make
 from factory.protocols import Generator, Judge
 from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
-from schemas.rows import Task
+from schemas.rows import Candidate, Prompt, Task
 
 if TYPE_CHECKING:
     from actors.judges import TransformersJudge
@@ -48,6 +52,18 @@ class RecordedRef(ModelRef[Judge], Protocol):
         """
 
 
+class GeneratorLike(ModelRef[Generator], Protocol):
+    """What travels to a worker that is to load a generator, and knows what it would draw."""
+
+    @property
+    def address(self) -> str: ...
+
+    def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        """The candidates of some seeds as they are known before they are drawn: without content,
+        and without an id where only the generator itself knows that.
+        """
+
+
 @dataclass(frozen=True)
 class GeneratorRef:
     """What travels to a worker that is to load a generator."""
@@ -61,10 +77,17 @@ class GeneratorRef:
     def name(self) -> str:
         return self.spec.name
 
+    def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        return self._drawing.candidates(prompt, seeds)
+
+    @cached_property
+    def _drawing(self) -> Drawing:
+        return Drawing(local_model(self.path), self.address, self.spec, self.weights)
+
     def load(self) -> Generator:
         from actors.generators import load_generator
 
-        return load_generator(local_model(self.path), self.address, self.spec)
+        return load_generator(local_model(self.path), self.address, self.spec, self.weights)
 
 
 @dataclass(frozen=True)
@@ -81,6 +104,12 @@ class GeneratorPluginRef:
     def name(self) -> str:
         return self.spec.name
 
+    def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        drawn = drawn_by(self.plugin, self.spec, self.weights, prompt)
+        return [
+            Candidate("", self.address, seed, drawn=with_key(drawn, prompt, seed)) for seed in seeds
+        ]
+
     def load(self) -> Generator:
         generator: Generator = make(self.plugin, self.key, Generator, self.address, self.spec)
         if generator.name != self.address:
@@ -88,7 +117,7 @@ class GeneratorPluginRef:
                 f"{self.key}: {self.plugin!r}: calls itself {generator.name!r}; its name is the "
                 f"first of its arguments, {self.address!r}"
             )
-        return generator
+        return RecordedGenerator(generator, self.plugin, self.spec, self.weights)
 
 
 @dataclass(frozen=True)
@@ -106,7 +135,7 @@ class JudgeRef:
     weights: str | None = None
 
     @classmethod
-    def of(cls, spec: JudgeSpec, path: str, address: str) -> JudgeRef:
+    def of(cls, spec: JudgeSpec, path: str, address: str, weights: str | None = None) -> JudgeRef:
         """The judge at `path`, asked as a recipe's section says."""
         return cls(
             path,
@@ -115,6 +144,7 @@ class JudgeRef:
             spec.max_batch,
             spec.specification,
             trust_remote_code=spec.trust_remote_code,
+            weights=weights,
         )
 
     @property
@@ -139,6 +169,7 @@ class JudgeRef:
             self.max_batch,
             self.specification,
             trust_remote_code=self.trust_remote_code,
+            revision=pinned_commit(self.weights),
         )
 
     def _around(self, judge: Judge) -> Judge:

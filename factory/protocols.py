@@ -6,7 +6,7 @@ whatever can be measured by a judge can be measured by the truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from typing import Literal, Protocol, runtime_checkable
 
@@ -23,6 +23,17 @@ class Generator(Protocol):
 
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
         """One candidate for each seed, in order; a failure is a candidate with an `error`."""
+
+
+@runtime_checkable
+class DrawsAhead(Protocol):
+    """A generator that can go on while what it has drawn is encoded and measured elsewhere."""
+
+    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+        """As `generate` in two steps: all is drawn when this returns, and what it returns encodes
+        and measures. That second step may run in another thread beside further draws, is called
+        once, and raises nothing that a candidate's `error` can say.
+        """
 
 
 class Sitting(Protocol):

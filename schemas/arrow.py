@@ -91,7 +91,8 @@ def _prompt_to_row(prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def _prompt_from_row(row: Row) -> Prompt:
+def prompt_from_row(row: Row) -> Prompt:
+    """The prompt of a row of any of the tables that begin with the columns of `PROMPTS`."""
     return Prompt(
         row["prompt_id"],
         row["prompt"],
@@ -190,7 +191,7 @@ def prompts_to_table(prompts: Iterable[Prompt]) -> pa.Table:
 
 def prompts_from_table(table: pa.Table) -> list[Prompt]:
     """The rows of a table of schema `PROMPTS`."""
-    return [_prompt_from_row(row) for row in table.to_pylist()]
+    return [prompt_from_row(row) for row in table.to_pylist()]
 
 
 def groups_to_table(groups: Iterable[Group]) -> pa.Table:
@@ -215,7 +216,7 @@ def groups_from_table(table: pa.Table) -> list[Group]:
     """The rows of a table of schema `GROUPS`."""
     return [
         Group(
-            _prompt_from_row(row),
+            prompt_from_row(row),
             tuple(_candidate_from_row(one) for one in row["candidates"]),
             tuple(score_from_row(one) for one in row["scores"] or ()),
             tuple(duel_from_row(one) for one in row["duels"] or ()),
@@ -248,7 +249,7 @@ def pairs_from_table(table: pa.Table) -> list[Pair]:
     return [
         Pair(
             pair_id=row["pair_id"],
-            prompt=_prompt_from_row(row),
+            prompt=prompt_from_row(row),
             chosen=_candidate_from_row(row["chosen"]),
             rejected=_candidate_from_row(row["rejected"]),
             judge=row["judge"],
@@ -285,7 +286,7 @@ def labels_from_table(table: pa.Table) -> list[Label]:
     """The rows of a table of schema `LABELS`."""
     labels = []
     for row in table.to_pylist():
-        prompt = _prompt_from_row(row)
+        prompt = prompt_from_row(row)
         side = "first_answer" if prompt.task in UNDERSTANDING else "first"
         if row.get(side) is None:
             raise SchemaError(f"label {row['label_id']}: column {side!r} is empty")

@@ -160,6 +160,9 @@ class Ref:
     def name(self) -> str:
         return self.model.name.partition("@")[0]
 
+    def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        return [Candidate("", self.model.name, seed) for seed in seeds]
+
     @property
     def address(self) -> str:
         return self.model.name

@@ -28,10 +28,11 @@ from actors.judges.looks import Look
 from actors.judges.sitting import Match, ReadSitting, Response
 from factory.judging.specification import JudgeSpecification, SpecificationError, find
 from factory.media.pictures import encode_png
+from factory.prompt_parts import in_words
 from schemas.recipe import EndpointSpec
 from schemas.rows import Candidate, Prompt
 
-_SLOT = re.compile(r"\{(media|prompt|answer)\}")
+_SLOT = re.compile(r"\{(media|prompt|answer|source)\}")
 #: What may pass by itself: time-outs, conflicts, too many requests, and faults of the server.
 _PASSING = (408, 409, 425, 429)
 #: What refuses this one request, and would do so again.
@@ -168,18 +169,20 @@ class EndpointSitting(ReadSitting):
 
     def content(self, template: str, sides: Sequence[int]) -> list[dict[str, Any]]:
         """The user's turn: text and pictures, in the template's order."""
-        looks, answers = self.shown(sides)
+        looks, answers, source = self.shown(sides)
         media, texts = iter(looks), iter(answers)
         content: list[dict[str, Any]] = []
         words = ""
         for index, part in enumerate(_SLOT.split(template)):
             if index % 2 == 0:
                 words += part
-            elif part == "media":
-                content += _text(words) + self._parts[next(media)]
+            elif part in ("media", "source"):
+                slot = source if part == "source" else looks if answers else [next(media)]
+                content += _text(words)
+                content += [shown for look in slot for shown in self._parts[look]]
                 words = ""
             else:
-                words += self.prompt.text if part == "prompt" else next(texts)
+                words += in_words(self.prompt) if part == "prompt" else next(texts)
         return content + _text(words)
 
     def _ask(self, contents: Sequence[list[dict[str, Any]]]) -> list[Response]:

@@ -26,6 +26,7 @@ from actors.trust import trusted
 from factory.judging.reading import answer_name
 from factory.judging.specification import JudgeSpecification, TaskSpecification, find
 from factory.judging.verdicts import AnswerTree, Logits
+from factory.prompt_parts import in_words
 from schemas.rows import Candidate, Preference, Prompt
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -50,6 +51,7 @@ class TransformersJudge:
         specification: JudgeSpecification | str | None = None,
         *,
         trust_remote_code: bool = False,
+        revision: str | None = None,
     ) -> None:
         """Load a judge.
 
@@ -61,6 +63,7 @@ class TransformersJudge:
             specification: one, or the name of a shipped one or a JSON file; the model's own
                 `judge.json` where not given.
             trust_remote_code: run the code that comes with the checkpoint.
+            revision: commit of a hub's repository; its main branch where not given.
 
         Raises:
             SpecificationError: no specification, or a model that cannot be read by it.
@@ -68,7 +71,7 @@ class TransformersJudge:
         from transformers import AutoModelForImageTextToText
 
         trust = trusted(path, trust_remote_code)
-        path = local_directory(path, with_code=trust)
+        path = local_directory(path, revision, with_code=trust)
         check_family(path)
         if not isinstance(specification, JudgeSpecification):
             specification = find(path, specification)
@@ -117,14 +120,17 @@ class TransformersSitting(ReadSitting):
 
     def point(self, index: int) -> Text:
         """The pointwise prompt of a candidate."""
-        looks, answers = self.shown([index])
-        return self.judge.format.point(self.task, self.prompt.text, self._media[looks[0]], *answers)
+        media, answers, source = self._shown([index])
+        return self.judge.format.point(self.task, in_words(self.prompt), media, answers, source)
 
     def pair(self, match: Match) -> Text:
         """The pairwise prompt of two candidates, in the order shown."""
-        looks, answers = self.shown(match)
-        media = [self._media[look] for look in looks]
-        return self.judge.format.pair(self.task, self.prompt.text, media, answers)
+        media, answers, source = self._shown(match)
+        return self.judge.format.pair(self.task, in_words(self.prompt), media, answers, source)
+
+    def _shown(self, match: Sequence[int]) -> tuple[list[Medium], list[str], list[Medium]]:
+        looks, answers, source = self.shown(match)
+        return [self._media[at] for at in looks], answers, [self._media[at] for at in source]
 
     def justify_duel(self, match: Match, preference: Preference) -> str:
         """Why one of two sides is preferred, as the judge writes it after its answer; empty where
@@ -204,11 +210,11 @@ def logprobs_of(tree: AnswerTree[Any], logits: Sequence[Logits]) -> list[dict[st
     return [dict(zip(names, row, strict=True)) for row in tree.log_probabilities(logits).tolist()]
 
 
-def local_directory(path: str, *, with_code: bool = False) -> str:
+def local_directory(path: str, revision: str | None = None, *, with_code: bool = False) -> str:
     """A model's directory: the path itself, or where a hub repository has been fetched to."""
     if Path(path).is_dir():
         return path
     from huggingface_hub import snapshot_download
 
     wanted = [*_FILES, *_CODE] if with_code else _FILES
-    return str(snapshot_download(path, allow_patterns=wanted))
+    return str(snapshot_download(path, revision=revision, allow_patterns=wanted))

@@ -22,12 +22,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actors.judges.eyes import LlavaEyes, load_processor
+from actors.judges.eyes import LlavaEyes, Shown, load_processor
 from actors.judges.local import TransformersJudge, logprobs_of
 from actors.judges.prompts import Medium, PromptFormat, Text
 from actors.judges.sitting import Match, ReadSitting, Response
 from factory.judging.by_scores import RulesError
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
+from factory.prompt_parts import in_words
 from schemas.rows import Candidate, Prompt
 
 FILE = "judge.onnx"
@@ -208,12 +209,21 @@ class OnnxSitting(ReadSitting):
         is_video = self.prompt.task.startswith("video")
         form, eyes = self.judge.format, self.judge.eyes
         texts: list[Text] = []
-        shown = []
+        shown: list[Shown] = []
         for index in indices:
-            looks, answers = self.shown([index])
-            shown.append((self.looks[looks[0]], is_video))
-            medium = Medium(looks[0], eyes.tokens(shown[-1]))
-            texts.append(form.point(self.task, self.prompt.text, medium, *answers))
+            looks, answers, source = self.shown([index])
+            seen = {at: (self.looks[at], is_video) for at in (*source, *looks)}
+            shown += seen.values()
+            media = {at: Medium(at, eyes.tokens(one)) for at, one in seen.items()}
+            texts.append(
+                form.point(
+                    self.task,
+                    in_words(self.prompt),
+                    [media[at] for at in looks],
+                    answers,
+                    [media[at] for at in source],
+                )
+            )
         length = max(len(text.ids) for text in texts)
         ids = np.zeros((len(texts), length), dtype=np.int64)
         mask = np.zeros_like(ids)

@@ -55,7 +55,7 @@ class ReadSitting(ABC):
         self, judge: str, task: TaskSpecification, prompt: Prompt, candidates: Sequence[Candidate]
     ) -> None:
         self.name = judge
-        self.task = task
+        self.task = task.for_prompt(prompt)
         self.prompt = prompt
         self.candidates = candidates
         self.looks, self.sides = look_at(prompt, candidates, task.num_frames)
@@ -129,12 +129,14 @@ class ReadSitting(ABC):
     def _errors(self, sides: Sides) -> list[str | None]:
         return [self.sides[index].error for index in sides]
 
-    def shown(self, match: Sequence[int]) -> tuple[list[int], list[str]]:
-        """Indices of the looks that a prompt for these sides shows, and their answers."""
+    def shown(self, match: Sequence[int]) -> tuple[list[int], list[str], list[int]]:
+        """Indices of the looks that a prompt for these sides shows, their answers, and indices of
+        what their edits start from.
+        """
         sides = [self.sides[at] for at in match]
         answers = [side.answer for side in sides if side.answer is not None]
-        looks = [side.look for side in sides if side.look is not None]
-        return (looks[:1] if answers else looks), answers
+        looks = [look for side in (sides[:1] if answers else sides) for look in side.looks]
+        return looks, answers, list(sides[0].sources)
 
     def request_digest(self, ids: Sequence[int], sides: Sides) -> str:
         """Of what a model is given: token ids, the prompt's media, and the sides' outputs."""

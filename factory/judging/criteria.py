@@ -40,7 +40,7 @@ def criteria_for(prompt: Prompt, criteria: recipe.Criteria) -> list[recipe.Crite
 
 def asked(prompt: Prompt, criterion: recipe.Criterion) -> Prompt:
     """The prompt as it is put to the judge for one criterion. Its id stays: it is the same row."""
-    return replace(prompt, text=f"{prompt.text}\n{criterion.text}")
+    return prompt.saying(f"{prompt.text}\n{criterion.text}")
 
 
 def combine(overall: Score, parts: Mapping[str, Score]) -> Score:

@@ -64,11 +64,11 @@ class Recorder:
 
     def __init__(
         self,
-        asking: Callable[[Task], Asking | None],
+        asking: Callable[[Prompt], Asking | None],
         specification: JudgeSpecification | None = None,
     ) -> None:
         """Args:
-        asking: who is asked about a task, and how; None where nobody may take what is said.
+        asking: who is asked about a prompt, and how; None where nobody may take what is said.
         specification: how replies are read; where there is none, their numbers stand as they are.
         """
         self.asking = asking
@@ -77,10 +77,13 @@ class Recorder:
 
     @classmethod
     def of(cls, weights: str | None, precision: str, specification: JudgeSpecification) -> Recorder:
-        """Of a judge that is asked and read by a specification."""
+        """Of a judge that is asked and read by a specification. What it has no words for, it
+        refuses: SpecificationError.
+        """
 
-        def asking(task: Task) -> Asking:
-            told, is_chat = specification.task(task), specification.is_chat
+        def asking(prompt: Prompt) -> Asking:
+            told = specification.task(prompt.task).for_prompt(prompt)
+            is_chat = specification.is_chat
             score, duel = (asking_of(told, is_chat, kind) for kind in ("score", "duel"))
             return Asking(weights, precision, score, duel)
 
@@ -155,7 +158,7 @@ class RecordingSitting:
         self.prompt = prompt
         self.candidates = candidates
         self._criterion: str | None = None
-        self._asking = judge.recorder.asking(prompt.task)
+        self._asking = judge.recorder.asking(prompt)
         self._sit: Callable[[], Sitting] = lambda: judge.judge.sit(prompt, candidates)
         self._raw: Sitting | None = None
         self._keys: dict[tuple[Kind, Sides], str | None] = {}

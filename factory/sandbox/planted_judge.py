@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
 from factory.media.pictures import attributes, decode
+from factory.prompt_parts import in_words
 from factory.protocols import Judge, Sitting
 from schemas.rows import Candidate, Duel, Media, Prompt, Score
 
@@ -74,7 +75,7 @@ class PlantedSitting:
             hashlib.sha256(one.media.data).hexdigest() if one.media is not None else ""
             for one in candidates
         ]
-        self.text = prompt.text
+        self.text = in_words(prompt)
         self.found = [
             self._judged(score, candidate, digest)
             for score, candidate, digest in zip(

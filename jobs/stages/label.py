@@ -71,7 +71,7 @@ class MakeLabels:
             return Plan(f"{_check_labels(labels.path)} labels of {labels.path}", "no actors", 0)
         assert labels.prompts is not None  # the recipe's own check
         prompts = prompts_file(labels.prompts, "labels.prompts", at.recipe)
-        check_generator(at.recipe.generator, at.recipe)
+        check_generator(at.recipe.generator, at.recipe, tasks=prompts.tasks)
         simulator = _simulator(at)
         try:
             simulator.check(labels.prompts, prompts)

@@ -28,7 +28,7 @@ from factory.media.pictures import decode, encode_png
 from factory.ranking import Bracket
 from factory.ranking.matchups import matchup
 from schemas.recipe import EndpointSpec
-from schemas.rows import Candidate, Group, Media, Prompt
+from schemas.rows import Candidate, Group, Media, Part, Prompt
 from tests.stubs import Untallied
 
 NAME = "unifiedreward-llava-onevision"
@@ -291,7 +291,12 @@ def test_the_key_comes_from_the_environment_and_appears_nowhere(
 def test_a_stage_of_the_pipeline_asks_it_as_any_judge(server: StubServer) -> None:
     spec = EndpointSpec(url=server.url, model="m", specification=NAME, name="outside")
     ref = EndpointRef(spec)
-    stage = Judging([pickle.loads(pickle.dumps(ref))], Bracket(1), cast("TallyHandle", Untallied()))
+    stage = Judging(
+        [pickle.loads(pickle.dumps(ref))],
+        Bracket(1),
+        cast("TallyHandle", Untallied()),
+        lambda table: table,
+    )
     judged = stage.judge(Group(PROMPT, tuple(candidates(0, 90, 255))), Piece("judge"))
     assert judged.error is None
     assert {score.judge for score in judged.scores} == {ref.address} == {"outside@0"}
@@ -322,3 +327,41 @@ def test_a_task_without_a_specification_is_refused(server: StubServer) -> None:
     asking = EndpointJudge(judge(server).spec, only)
     with pytest.raises(SpecificationError, match="video_generation"):
         asking.sit(Prompt.of("x", "video_generation"), [])
+
+
+def test_a_dialogue_and_an_edit_are_put_with_all_their_media(server: StubServer) -> None:
+    def medium(grey: int) -> Media:
+        return Media(encode_png(np.full((8, 8, 3), grey, np.uint8)), 8, 8)
+
+    specification = find("", NAME)
+    edits = replace(specification.tasks["image_generation"], source="Before: {source}")
+    tasks = {**specification.tasks, "image_generation": edits}
+    asking = EndpointJudge(judge(server).spec, replace(specification, tasks=tasks))
+    edit = Prompt.of_parts([Part("source", media=medium(9)), Part("user", "brighter")])
+    server.say("Final Score: 2")
+    assert asking.sit(edit, candidates(70)).scores()[0].value == 2.0
+    dialogue = Prompt.of_parts(
+        [
+            Part("question", media=medium(1)),
+            Part("user", "a ?"),
+            Part("assistant", "b"),
+            Part("question", media=medium(2)),
+            Part("user", "c ?"),
+        ],
+        "image_understanding",
+    )
+    server.say("Answer 1 is better.")
+    sides = [Candidate(str(at), "g@0", 0, answer=f"answer {at}") for at in range(2)]
+    (duel,) = asking.sit(dialogue, sides).duels([(0, 1)])
+    assert duel.preference == "first"
+    levels, words = [], []
+    for request in server.requests:
+        content = request["messages"][0]["content"]
+        urls = [one["image_url"]["url"] for one in content if one["type"] == "image_url"]
+        levels.append([int(decode(base64.b64decode(url.partition(",")[2])).mean()) for url in urls])
+        words.append(" ".join(one["text"] for one in content if one["type"] == "text"))
+    assert levels == [[9, 70], [1, 2]]
+    assert words[0].startswith("Before:")
+    assert "user: [image 1] a ?\nassistant: b\nuser: [image 2] c ?" in words[1]
+    with pytest.raises(SpecificationError, match="does not take a source picture"):
+        judge(server).sit(edit, candidates(70))

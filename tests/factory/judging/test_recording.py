@@ -12,13 +12,18 @@ from factory.judging.calibration import Calibration, Line, ScoreMap, TaskCalibra
 from factory.judging.criteria import CriteriaJudge
 from factory.judging.reading import duel_of, read, score_of
 from factory.judging.recording import Recorder, RecordingJudge, without_words
-from factory.judging.specification import JudgeSpecification, TaskSpecification, find
-from factory.keys import Asking
+from factory.judging.specification import (
+    JudgeSpecification,
+    SpecificationError,
+    TaskSpecification,
+    find,
+)
+from factory.keys import Asking, reply_key
 from factory.protocols import Judge
 from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.recipe import Criteria, Criterion
-from schemas.rows import Candidate, Duel, Group, Prompt, Reply, Score
+from schemas.rows import Candidate, Duel, Group, Media, Part, Prompt, Reply, Score
 
 PROMPT = Prompt.of("a mug")
 TASK = PROMPT.task
@@ -165,6 +170,23 @@ def test_another_reading_costs_no_call_and_another_asking_does() -> None:
     judge = RecordingJudge(renewed := Speaking(), Recorder.of("other weights", "fp32", WORDS))
     judged(judge, fresh.replies)
     assert (len(renewed.scored), len(renewed.duelled)) == (4, 12)
+
+
+def test_the_words_for_a_source_are_in_the_keys_of_edits_alone() -> None:
+    parts = [Part("source", media=Media(b"grey", 8, 8)), Part("user", "make it darker")]
+    task = WORDS.task(TASK)
+    keys = {
+        (prompt.text, source): reply_key(
+            Recorder.of("w", "fp32", other).asking(prompt), "score", prompt, CANDIDATES[:1]
+        )
+        for prompt in (PROMPT, Prompt.of_parts(parts))
+        for source in ("Before: {source}", "Original: {source}")
+        for other in [JudgeSpecification({TASK: replace(task, source=source)}, True)]
+    }
+    assert len(keys) == 4
+    assert len(set(keys.values())) == 3
+    with pytest.raises(SpecificationError, match="source"):
+        recorded(Speaking()).sit(Prompt.of_parts(parts), CANDIDATES)
 
 
 def test_an_unreadable_answer_is_taken_and_an_attempt_is_not() -> None:
