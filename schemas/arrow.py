@@ -133,7 +133,7 @@ def _candidate_from_row(row: Row) -> Candidate:
 
 def _reply_to_row(reply: Reply) -> Row:
     said = [{"answer": answer, "logprob": value} for answer, value in reply.logprobs.items()]
-    return {**vars(reply), "logprobs": said}
+    return {**vars(reply), "logprobs": said, "breakdown": _breakdown_to_rows(reply.breakdown)}
 
 
 def reply_from_row(row: Row) -> Reply:
@@ -145,6 +145,7 @@ def reply_from_row(row: Row) -> Reply:
             "is_attempt": bool(row["is_attempt"]),
             "is_cut": bool(row["is_cut"]),
             "logprobs": {one["answer"]: _number(one["logprob"]) for one in row["logprobs"] or ()},
+            "breakdown": _breakdown_from_rows(row.get("breakdown")),
         }
     )
 
@@ -155,8 +156,16 @@ def _number(value: float | None) -> float:
 
 
 def _score_to_row(score: Score) -> Row:
-    parts = [{"criterion": name, "points": points} for name, points in score.breakdown.items()]
-    return {**_without_reply(score), "breakdown": parts}
+    return {**_without_reply(score), "breakdown": _breakdown_to_rows(score.breakdown)}
+
+
+def _breakdown_to_rows(breakdown: Mapping[str, float]) -> list[Row]:
+    return [{"criterion": name, "points": points} for name, points in breakdown.items()]
+
+
+def _breakdown_from_rows(rows: Iterable[Row] | None) -> dict[str, float]:
+    """Points by criterion; tables that were written before there were criteria have none."""
+    return {one["criterion"]: _number(one["points"]) for one in rows or ()}
 
 
 def _without_reply(verdict: Score | Duel) -> dict[str, Any]:
@@ -171,8 +180,7 @@ def score_from_row(row: Row) -> Score:
         _number(row["value"]),
         _number(row["spread"]),
         row["error"],
-        # Tables that were written before there were criteria have none.
-        {one["criterion"]: _number(one["points"]) for one in row.get("breakdown") or ()},
+        _breakdown_from_rows(row.get("breakdown")),
     )
 
 

@@ -519,6 +519,11 @@ class Produce(Section):
     is_calibrated: bool = Field(
         False, description="judge by calibrated scores and verdicts instead of the judge's own"
     )
+    keep_words: Annotated[bool, RESOURCE] = Field(
+        True,
+        description="keep what a judge that answers in words wrote; without its words nobody can "
+        "read or take over its verdicts later",
+    )
 
 
 class Rank(Section):

@@ -303,6 +303,7 @@ class Reply:
     text: the judge's own words, where it wrote any.
     is_cut: whether the limit of length ended them.
     logprobs: the log-probability of each answer that the judge could give, where they were read.
+    breakdown: points for parts, of a judge that gives some by itself.
     request: digest of what was sent.
     num_read, num_written: tokens of the request and of the answer.
     seconds: of the model, by equal shares of what was asked together.
@@ -323,6 +324,7 @@ class Reply:
     num_read: int | None = None
     num_written: int | None = None
     seconds: float | None = None
+    breakdown: dict[str, float] = field(default_factory=dict)
 
 
 #: In the breakdown of a score, what the judge says of the whole.

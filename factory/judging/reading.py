@@ -82,7 +82,8 @@ def _in_logprobs(reply: Reply, task: TaskSpecification) -> tuple[tuple[float, ..
 def score_of(reply: Reply) -> Score:
     """The score of a reply to a pointwise request; NaN where it has no numbers."""
     value, spread = reply.numbers or (math.nan, math.nan)
-    return Score(reply.first_id, reply.judge, value, spread, reply.error, reply=reply)
+    parts = dict(reply.breakdown)
+    return Score(reply.first_id, reply.judge, value, spread, reply.error, parts, reply)
 
 
 def duel_of(reply: Reply) -> Duel:
@@ -96,11 +97,12 @@ def reply_of(verdict: Score | Duel) -> Reply:
     """What a score or duel was read from; of a judge that does not say so, its numbers alone."""
     if verdict.reply is not None:
         return verdict.reply
-    error = verdict.error
-    if isinstance(verdict, Score):
-        numbers: tuple[float, ...] = (verdict.value, verdict.spread)
-        first, second = verdict.candidate_id, None
+    if isinstance(verdict, Duel):
+        reply = Reply(None, verdict.judge, verdict.first_id, verdict.second_id)
+        numbers: tuple[float, ...] = (verdict.p_first, verdict.p_second, verdict.p_tie)
     else:
-        numbers = (verdict.p_first, verdict.p_second, verdict.p_tie)
-        first, second = verdict.first_id, verdict.second_id
-    return Reply(None, verdict.judge, first, second, numbers=() if error else numbers, error=error)
+        reply = Reply(None, verdict.judge, verdict.candidate_id, breakdown=verdict.breakdown)
+        numbers = (verdict.value, verdict.spread)
+    if verdict.error is not None:
+        return replace(reply, error=verdict.error)
+    return replace(reply, numbers=numbers)

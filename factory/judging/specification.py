@@ -184,7 +184,7 @@ def asking_of(
     Reasons are asked for apart.
 
     Args:
-        task: how the task is put to the judge.
+        task: how the task is put to the judge, of one prompt (`TaskSpecification.for_prompt`).
         is_chat: whether prompts are a user's turn of the model's chat template.
         kind: what is asked for.
     """

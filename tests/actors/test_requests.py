@@ -21,26 +21,31 @@ from factory.judging.specification import DEFAULT
 from factory.media.pictures import encode_png
 from schemas.recipe import EndpointSpec
 from schemas.recipe_file import load
-from schemas.rows import Candidate, Media, Prompt, Task
+from schemas.rows import Candidate, Media, Part, Prompt
 from tests.actors.tiny_checkpoints import SAVERS
 
-#: Of the pointwise and the pairwise request: of two pictures, and of two answers to a question.
-GOLDEN: dict[str, dict[Task, tuple[str, str]]] = {
+#: Of the pointwise and the pairwise request.
+GOLDEN: dict[str, dict[str, tuple[str, str]]] = {
     "llava": {
-        "image_generation": ("70cd0459f5923fbf", "a460be0f56951251"),
-        "image_understanding": ("aaa5cb704fb01b08", "39543a34eb42e2ba"),
+        "pictures": ("00589a7dbca62e43", "f33b0f44e6edfad9"),
+        "answers": ("f5a4e5928fc43519", "9172dc67fe2b6e72"),
+        "dialogue": ("e6f383e1ae152fb9", "a1412f6aac25e669"),
+        "edit": ("b775de4b2871dcca", "e827083ff330587b"),
     },
     "unifiedreward-llava-onevision": {
-        "image_generation": ("68773a11ad141746", "93816f201eca01ae"),
-        "image_understanding": ("e8ed1f5f15a38bdc", "3dfabe6bee43c99b"),
+        "pictures": ("551c232c4539eb72", "e8835bdc48f55e2f"),
+        "answers": ("5224ad754d85cf5d", "04692f732aac7ead"),
+        "dialogue": ("854e38cfdda76509", "908c8e49dec862bd"),
     },
     "unifiedreward-qwen2.5-vl": {
-        "image_generation": ("cbc77373e4ffdf2b", "29731f81a64b9d0a"),
-        "image_understanding": ("9d90481975f257f3", "7b0fbf021edb716b"),
+        "pictures": ("8469bbef0539dad3", "aa457296bda298b7"),
+        "answers": ("4eaf83eb9b5f7e4a", "3c8d01e374545d10"),
+        "dialogue": ("3de4199d7a935be4", "6e3bf7b0201d2021"),
     },
     "endpoint": {
-        "image_generation": ("6fa8be8c75668731", "ec7280743c301256"),
-        "image_understanding": ("3a507289e3c8a51b", "505dd073df9ddc87"),
+        "pictures": ("6fa8be8c75668731", "ec7280743c301256"),
+        "answers": ("3a507289e3c8a51b", "505dd073df9ddc87"),
+        "dialogue": ("8b64daf04cecac81", "e97186685eacb706"),
     },
 }
 
@@ -53,15 +58,20 @@ def picture(level: int) -> Media:
     return Media(encode_png(np.full((24, 24, 3), level, np.uint8)), 24, 24)
 
 
-CASES: dict[Task, tuple[Prompt, list[Candidate]]] = {
-    "image_generation": (
-        Prompt.of("a red circle {media} <image>"),
-        [Candidate(str(level), "g@0", 0, picture(level)) for level in (50, 200)],
-    ),
-    "image_understanding": (
-        Prompt.of("what colour ?", "image_understanding", media=picture(50)),
-        [Candidate(said, "g@0", 0, answer=said) for said in ("red", "a light blue")],
-    ),
+PICTURES = [Candidate(str(level), "g@0", 0, picture(level)) for level in (50, 200)]
+ANSWERS = [Candidate(said, "g@0", 0, answer=said) for said in ("red", "a light blue")]
+DIALOGUE = [
+    *(Part("question", media=picture(level)) for level in (50, 200)),
+    Part("user", "what colour are they ?"),
+    Part("assistant", "grey"),
+    Part("user", "which is lighter ?"),
+]
+EDIT = [Part("source", media=picture(90)), Part("user", "make it darker")]
+CASES: dict[str, tuple[Prompt, list[Candidate]]] = {
+    "pictures": (Prompt.of("a red circle {media} <image>"), PICTURES),
+    "answers": (Prompt.of("what colour ?", "image_understanding", media=picture(50)), ANSWERS),
+    "dialogue": (Prompt.of_parts(DIALOGUE, "image_understanding"), ANSWERS),
+    "edit": (Prompt.of_parts(EDIT), PICTURES),
 }
 
 
@@ -78,17 +88,18 @@ def test_a_judge_of_weights_reads_the_same_tokens(family: str, tmp_path: Path) -
     else:
         SAVERS[family](tmp_path)
         judge = TransformersJudge(str(tmp_path), "judge@0", specification=family)
-    for task, (prompt, candidates) in CASES.items():
-        sitting = judge.sit(prompt, candidates)
-        sent = (digest(sitting.point(0).ids), digest(sitting.pair((0, 1)).ids))
-        assert sent == GOLDEN[family][task]
+    for name in GOLDEN[family]:
+        sitting = judge.sit(*CASES[name])
+        texts = (sitting.point(0), sitting.pair((0, 1)))
+        sent = tuple(digest((text.ids, text.media)) for text in texts)
+        assert sent == GOLDEN[family][name]
 
 
 def test_an_endpoint_is_sent_the_same_words_around_the_same_pictures() -> None:
     asked = "unifiedreward-qwen2.5-vl"
     judge = EndpointJudge(EndpointSpec(url="http://localhost", model="m", specification=asked))
-    for task, (prompt, candidates) in CASES.items():
-        sitting = judge.sit(prompt, candidates)
+    for name in GOLDEN["endpoint"]:
+        sitting = judge.sit(*CASES[name])
         templates = (sitting.task.pointwise, sitting.task.pairwise)
         sent = []
         for template, sides in zip(templates, ([0], [0, 1]), strict=True):
@@ -98,4 +109,4 @@ def test_an_endpoint_is_sent_the_same_words_around_the_same_pictures() -> None:
                 part.get("text", part["type"]) for part in body["messages"][0]["content"]
             ]
             sent.append(digest(body))
-        assert tuple(sent) == GOLDEN["endpoint"][task]
+        assert tuple(sent) == GOLDEN["endpoint"][name]
