@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from actors.media_store import MediaStore, media_store
 from factory.media.measures import measures_of
 from jobs.datasets.files import Indices, file_batches, parquet, without
-from jobs.datasets.reading import sources
+from jobs.datasets.reading import sources_of
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.columns import GROUPS, check_schema, upgraded
 from schemas.places import Place
@@ -175,7 +175,7 @@ def read_measured(directory: Place, files: Sequence[str] | None = None) -> list[
     """
     groups: list[Group] = []
     num_measured = 0
-    for some, num in each_in_a_task(_all_of, stretches(sources(directory, files))):
+    for some, num in each_in_a_task(_all_of, stretches(sources_of(directory, files))):
         groups += some
         num_measured += num
     tell_measured(directory, num_measured)

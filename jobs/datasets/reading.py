@@ -52,10 +52,10 @@ def data_files(directory: Place) -> list[Place]:
     """The Parquet files of a data set: those that its manifest names, or all where it names none;
     never its notes and inputs. Where there is no manifest, no file all of whose rows are in others.
     """
-    return [path for path, _ in sources(directory)]
+    return [path for path, _ in sources_of(directory)]
 
 
-def sources(directory: Place, files: Sequence[str] | None = None) -> list[tuple[Place, Indices]]:
+def sources_of(directory: Place, files: Sequence[str] | None = None) -> list[tuple[Place, Indices]]:
     """The files of a data set, each with the rows that are passed over, since another has them."""
     if files is None:
         made = manifest.read(directory)
@@ -123,7 +123,7 @@ def read_dataset(
         where: an expression of `ray.data.expressions`; media of other rows are not brought in.
         media: what is read of them.
     """
-    sources = [source for directory in directories for source in sources(directory)]
+    sources = [source for directory in directories for source in sources_of(directory)]
     partly = [source for source in sources if len(source[1])]
     whole = [path for path, left_out in sources if not len(left_out)]
     if not partly:
@@ -181,7 +181,7 @@ def read_table(
     """
     store = media_store(directory)
     tables = []
-    for path, left_out in sources(directory, files):
+    for path, left_out in sources_of(directory, files):
         with path.open("rb") as source:
             file = parquet(source, path)
             check_schema(file.schema_arrow, schema, str(path))
@@ -230,7 +230,7 @@ def stream(
         media: what is read of those of the columns.
     """
     store = media_store(directory)
-    for path, left_out in sources(directory, files):
+    for path, left_out in sources_of(directory, files):
         has_bytes = media != "none"
         for batch in row_batches(path, batch_size, columns, left_out, has_bytes=has_bytes):
             table = pa.Table.from_batches([batch])
@@ -259,7 +259,7 @@ def find_rows(
     """
     found = []
     values = pa.array(sorted(wanted), pa.string())
-    for path, left_out in sources(directory, files):
+    for path, left_out in sources_of(directory, files):
         out, start = np.asarray(left_out, np.int64), 0
         with path.open("rb") as source:
             file = parquet(source, path)

@@ -42,7 +42,7 @@ from jobs.datasets.measured import (
     stretches,
     tell_measured,
 )
-from jobs.datasets.reading import data_files, find_rows, sources, stream
+from jobs.datasets.reading import data_files, find_rows, sources_of, stream
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import heldout_opinions
 from jobs.rounds.workspace import InputError, Round
@@ -129,7 +129,7 @@ def observe_groups(at: Round) -> Seen:
 
     def packed() -> Iterator[Packed]:
         nonlocal num_measured
-        pieces = stretches(sources(directory))
+        pieces = stretches(sources_of(directory))
         for one, num in each_in_a_task(_observe_stretch, pieces, tally):
             num_measured += num
             yield one
