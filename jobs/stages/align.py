@@ -170,9 +170,8 @@ def kept_pairs(pairs: Place, tasks: tuple[str, ...]) -> Any:
     """The kept pairs of these tasks as a Ray data set."""
     from ray.data.expressions import col
 
-    return read_dataset([pairs], PAIRS).filter(
-        expr=(col("verdict") == "kept") & col("task").is_in(list(tasks))
-    )
+    is_wanted = (col("verdict") == "kept") & col("task").is_in(list(tasks))
+    return read_dataset([pairs], PAIRS, where=is_wanted)
 
 
 def count_kept(pairs: Place, tasks: tuple[str, ...]) -> int:

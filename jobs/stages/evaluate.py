@@ -26,7 +26,8 @@ from factory.plugins import load
 from factory.prompts import PromptsFile
 from factory.protocols import ReferenceJudge
 from factory.statistics.intervals import Interval
-from jobs.datasets.reading import read_groups
+from jobs.datasets.measured import read_measured
+from jobs.datasets.reading import find_rows
 from jobs.pipelines.bias import read_profile
 from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import (
@@ -42,12 +43,14 @@ from jobs.rounds.workspace import InputError, Model, Round, champion
 from jobs.stages.base import Outcome, Plan
 from schemas import manifest, results
 from schemas import recipe as sections
+from schemas.arrow import groups_from_table
+from schemas.columns import GROUPS
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.plugins import is_plugin
 from schemas.recipe import EndpointSpec, HeldOutJudge, Recipe
 from schemas.results import Decision, Evaluation
-from schemas.rows import Group, Prompt
+from schemas.rows import Prompt
 from schemas.section import Section
 
 if TYPE_CHECKING:
@@ -135,7 +138,7 @@ class Evaluate:
             strategy=contest.Versus(settings.images_per_prompt),
         )
         print(f"{at.address('evaluation')}: {speed}", flush=True)
-        groups = read_groups(directory, settled.files)
+        groups = read_measured(directory, settled.files)
         names = (old.address, new.address)
         found = compare(
             groups,
@@ -145,7 +148,8 @@ class Evaluate:
             _start(at, old),
             None if reference is None else (reference.name, reference.full_marks),
         )
-        _write_grid(groups[: settings.grid_prompts], names, directory, run)
+        shown = [one.prompt.prompt_id for one in groups[: settings.grid_prompts]]
+        _write_grid(directory, settled.files, shown, names, run)
         results.write(directory / results.EVALUATION, found.evaluation)
         decision = decide(found, read_profile(at), old, new, at)
         results.write(directory / results.FINDINGS, decision)
@@ -227,7 +231,7 @@ def _start(at: Round, old: Model) -> tuple[str, Outputs] | None:
     base = champion(first)
     if at.number == 1 or old.address == base.address:
         return None
-    return base.address, outputs(read_groups(first.directory("evaluation")))[0]
+    return base.address, outputs(read_measured(first.directory("evaluation")))[0]
 
 
 def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: Round) -> Decision:
@@ -263,8 +267,14 @@ def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: 
 
 
 def _write_grid(
-    groups: Sequence[Group], names: tuple[str, str], directory: Place, run: StageRun
+    directory: Place,
+    files: Sequence[str],
+    prompt_ids: Sequence[str],
+    names: tuple[str, str],
+    run: StageRun,
 ) -> None:
+    rows = find_rows(directory, "prompt_id", prompt_ids, GROUPS, files)
+    groups = sorted(groups_from_table(rows), key=lambda one: one.prompt.prompt_id)
     data = grid(groups, names)
     if data is not None:
         path = directory / results.GRID
