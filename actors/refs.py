@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from actors.storage import local_model
+from factory.guarded import GuardedGenerator, GuardedJudge
 from factory.judging.criteria import CriteriaJudge
 from factory.judging.signed import SignedJudge
-from factory.plugins import PluginError, make
+from factory.plugins import PluginError, load, make
+from factory.prompt_parts import declared
 from factory.protocols import Generator, Judge
 from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
 
@@ -69,7 +71,7 @@ class GeneratorPluginRef:
                 f"{self.key}: {self.plugin!r}: calls itself {generator.name!r}; its name is the "
                 f"first of its arguments, {self.address!r}"
             )
-        return generator
+        return GuardedGenerator(generator, declared(load(self.plugin, self.key)))
 
 
 @dataclass(frozen=True)
@@ -192,5 +194,6 @@ class PluginRef:
         return self.address.partition("@")[0]
 
     def load(self) -> Judge:
-        judge: Judge = make(self.plugin, self.key, Judge)
+        made: Judge = make(self.plugin, self.key, Judge)
+        judge = GuardedJudge(made, declared(load(self.plugin, self.key)))
         return SignedJudge(judge, self.address) if self.is_renamed else judge

@@ -20,6 +20,7 @@ from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import beside, generator_ref, given, judge_ref, refs_beside
+from jobs.pipelines.prompt_checks import check_drawn, check_judged
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, prompts_file
 from jobs.rounds.lifecycle import remake
 from jobs.rounds.tracking import StageRun
@@ -81,6 +82,8 @@ class Produce:
         check_generator(recipe.generator, recipe)
         for key, spec in beside(at).items():
             check_generator(spec, recipe, key)
+        check_drawn(prompts, {"generator.path": recipe.generator, **beside(at)})
+        check_judged(prompts, recipe.judge)
         num = recipe.produce.num_candidates * (1 + len(recipe.produce.also))
         return Plan(
             f"{len(prompts)} prompts x {num} candidates",
