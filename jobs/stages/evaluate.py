@@ -37,6 +37,7 @@ from jobs.pipelines.models import (
     judge_ref,
     weights_of,
 )
+from jobs.pipelines.prompt_checks import check_drawn, check_judged, check_witnesses
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, check_model, prompts_file
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round, champion
@@ -80,8 +81,11 @@ class Evaluate:
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
-        heldout = list(prompts_file(recipe.evaluate.prompts, "evaluate.prompts", recipe))
-        check_generator(recipe.generator, recipe, tasks={one.task for one in heldout})
+        prompts = prompts_file(recipe.evaluate.prompts, "evaluate.prompts", recipe)
+        heldout = list(prompts)
+        check_generator(recipe.generator, recipe, tasks=prompts.tasks)
+        check_drawn(prompts, {"generator.path": recipe.generator})
+        check_judged(prompts, recipe.judge)
         if recipe.produce.has("prompts"):
             _check_new(heldout, recipe)
         reference = reference_of(recipe.evaluate)
@@ -94,6 +98,7 @@ class Evaluate:
             _check_endpoint(recipe.evaluate.endpoint)
         if recipe.evaluate.heldout_judge is not None:
             _check_heldout_judge(recipe.evaluate.heldout_judge)
+        check_witnesses(prompts, recipe.evaluate)
         return Plan(
             f"{len(heldout)} held-out prompts x 2 x {recipe.evaluate.images_per_prompt}",
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",

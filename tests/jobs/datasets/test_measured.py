@@ -103,7 +103,7 @@ def test_the_bytes_of_media_in_rows_are_not_read(tmp_path):
     (candidate,) = read.candidates
     assert (candidate.media.width, candidate.media.height) == (300, 300)
     with pytest.raises(MediaAwayError):
-        candidate.media.data
+        _ = candidate.media.data
 
 
 def test_media_are_measured_where_they_lie_and_let_go(tmp_path):
