@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from actors.judges import TransformersJudge
-from actors.refs import EndpointRef, JudgeRef, PluginRef, RecordedRef
+from actors.refs import EndpointRef, JudgeRef, JudgingRef, PluginRef
 from factory.judging.recording import RecordingJudge
 from factory.media.pictures import encode_png
 from factory.protocols import Judge
@@ -41,7 +41,7 @@ def server() -> Iterator[StubServer]:
     stub.server_close()
 
 
-def run(ref: RecordedRef, at_hand: Sequence[Reply] = ()) -> tuple[Group, Judge]:
+def run(ref: JudgingRef, at_hand: Sequence[Reply] = ()) -> tuple[Group, Judge]:
     judge, recorder = ref.recorded()
     with recorder.open(at_hand) as ledger:
         sitting = judge.sit(PROMPT, CANDIDATES)
