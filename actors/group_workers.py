@@ -201,6 +201,7 @@ class Generate:
         self, prompt: Prompt, share: _Share, done: Piece, encoders: ThreadPoolExecutor
     ) -> Callable[[], list[Candidate]]:
         missing = share.missing
+        done.count(len(missing), len(share.taken))
         if not missing:
             return lambda: _in_order(share, [])
         seeds = [one.seed for one in missing]
@@ -209,7 +210,7 @@ class Generate:
         try:
             with done.model(prompt.prompt_id, generator.name):
                 if isinstance(generator, DrawsAhead):
-                    drawn = encoders.submit(generator.draw(prompt, seeds))
+                    drawn = encoders.submit(generator.draw_ahead(prompt, seeds))
                 else:
                     drawn.set_result(generator.generate(prompt, seeds))
         except Exception as error:

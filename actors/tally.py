@@ -58,12 +58,15 @@ class StepTally:
     busy_s: working seconds, summed over its actors.
     model_s: those of them spent in the models themselves.
     began, ended: of the first and last piece of work, in seconds of the clock.
+    num_made, num_taken: candidates drawn and taken from earlier runs, or replies asked and taken.
     examples: (row id, error) of the first failures.
     workers: (began, ended) of each worker process, by its name.
     """
 
     num_rows: int = 0
     num_failed: int = 0
+    num_made: int = 0
+    num_taken: int = 0
     busy_s: float = 0.0
     model_s: float = 0.0
     began: float = 0.0
@@ -197,6 +200,8 @@ class _Tally:
         at = self.steps.setdefault(step, StepTally(began=piece.began))
         at.num_rows += piece.num_rows
         at.num_failed += piece.num_failed
+        at.num_made += piece.num_made
+        at.num_taken += piece.num_taken
         at.busy_s += piece.busy_s
         at.model_s += piece.model_s
         at.began = min(at.began, piece.began)
@@ -279,6 +284,11 @@ class Piece:
             self.numbers.model_s += time.perf_counter() - began
             if self._orders.is_watched:
                 self._enter(None, name)
+
+    def count(self, num_made: int, num_taken: int) -> None:
+        """Count what was paid for, and what was not paid for again."""
+        self.numbers.num_made += num_made
+        self.numbers.num_taken += num_taken
 
     def fail(self, row: str, error: str) -> None:
         """Count a row that came to nothing."""

@@ -11,7 +11,7 @@ section decides what is made, and what to do when a knob is added, renamed or gi
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -171,12 +171,31 @@ class Encoding(Section):
         usual = {**PICTURE_FORMATS, **CLIP_FORMATS}.get(self.format or "")
         return next((one for one in (self.quality, self.crf) if one is not None), usual)
 
+    @classmethod
+    def of(cls, told: str) -> Encoding:
+        """What `told` says in words."""
+        kind, _, measure = told.partition(" ")
+        name, _, number = measure.partition(" ")
+        return cls(**{"format": kind, **({name: int(number)} if name else {})})
+
     def told(self) -> str:
         """In words: `png`, `jpeg quality 90`, `h264 crf 12`."""
         if self.format is None:
             return f"png or h264 crf {CLIP_FORMATS['h264']}"
         measure = "crf" if self.format in CLIP_FORMATS else "quality"
         return self.format if self.rate is None else f"{self.format} {measure} {self.rate}"
+
+
+def _revision(does: str) -> Any:
+    """Which version of a model is meant that does not lie here."""
+    return Field(
+        None,
+        min_length=1,
+        description="of a hub name, the branch, tag or commit that is loaded, the main branch "
+        "where not given; of package.module:name, what you call your code and its weights as they "
+        f"are now, to be changed whenever it {does} otherwise: without one nothing that it makes "
+        "is taken over by another run. None of a directory, which is known by what lies in it",
+    )
 
 
 class GeneratorSpec(Section):
@@ -205,6 +224,7 @@ class GeneratorSpec(Section):
     answering: Answering | None = Field(
         None, description="for a vision-language model that answers; its defaults where not given"
     )
+    revision: str | None = _revision("draws")
 
 
 class JudgeSpec(Section):
@@ -226,11 +246,12 @@ class JudgeSpec(Section):
     max_batch: Annotated[Positive, RESOURCE] = Field(
         64, description="most scores or duels in one forward pass; less memory where smaller"
     )
+    revision: str | None = _revision("judges")
 
 
 class HeldOutJudge(JudgeSpec):
     """A judge that had no part in making the pairs: trained on other labels, or by others. Of one
-    of your own (package.module:name as `path`) nothing else but its name is looked at.
+    of your own (package.module:name as `path`) nothing but its name and revision is looked at.
     """
 
     name: str = Field("heldout-judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -256,6 +277,12 @@ class EndpointSpec(Section):
     )
     concurrency: Annotated[Positive, RESOURCE] = Field(
         8, description="requests at a time of each worker"
+    )
+    revision: str | None = Field(
+        None,
+        min_length=1,
+        description="what you call the model behind the endpoint as it is now: change it whenever "
+        "it may answer otherwise. Without one its replies are taken over by no other run",
     )
 
 
@@ -491,6 +518,11 @@ class Produce(Section):
     judges: Annotated[Pool, RESOURCE] = Pool()
     is_calibrated: bool = Field(
         False, description="judge by calibrated scores and verdicts instead of the judge's own"
+    )
+    keep_words: Annotated[bool, RESOURCE] = Field(
+        True,
+        description="keep what a judge that answers in words wrote; without its words nobody can "
+        "read or take over its verdicts later",
     )
 
 
@@ -850,7 +882,7 @@ class Storage(Section):
     profile: str | None = Field(None, description="of ~/.aws; else AWS_PROFILE")
     cache: str | None = Field(None, description="local copies of models; else in ~/.cache")
     max_inline_bytes: Positive = Field(
-        64 * 1024, description="bytes; larger media lie in packs beside the rows"
+        16 * 1024, description="bytes; larger media lie outside their rows, many in a pack"
     )
     row_group_bytes: Positive = Field(32 * 1024**2, description="bytes of rows in one row group")
     file_bytes: Positive = Field(256 * 1024**2, description="bytes of one Parquet file")

@@ -44,6 +44,8 @@ from factory.alignment.losses import Objective, diffusion_dpo, squared_error
 from factory.alignment.weighting import ALIKE, Weighting
 from factory.media.clips import decode_clip
 from factory.media.pictures import decode, encode_png
+from factory.prompt_parts import PartsError, check_needs, needs_of
+from schemas.arrow import prompt_from_row
 from schemas.recipe import Lora
 
 
@@ -62,6 +64,7 @@ class DiffusionDPO:
     gradient_checkpointing: compute activations again in the backward pass.
     cache_gb: memory for latents and text embeddings.
     trust_remote_code: run the code that comes with the policy.
+    revision: commit of a policy that is a hub's; its main branch where not given.
     """
 
     policy: str
@@ -74,6 +77,7 @@ class DiffusionDPO:
     gradient_checkpointing: bool = False
     cache_gb: float = 4.0
     trust_remote_code: bool = False
+    revision: str | None = None
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -97,6 +101,7 @@ class DiffusionDPOLearner:
         policy = local_model(task.policy)
         self.pipeline = DiffusionPipeline.from_pretrained(
             policy,
+            revision=task.revision,
             use_safetensors=True,
             trust_remote_code=trusted(task.policy, task.trust_remote_code),
         )
@@ -123,6 +128,7 @@ class DiffusionDPOLearner:
     def _load_reference(self) -> nn.Module:
         reference: nn.Module = type(self.module).from_pretrained(
             local_model(self.task.reference or self.task.policy),
+            revision=self.task.revision if self.task.reference is None else None,
             subfolder=self.family.part,
             dtype=self.dtype,
             use_safetensors=True,
@@ -185,6 +191,10 @@ class DiffusionDPOLearner:
         try:
             latents = self.family.latents(frames)
         except ValueError as error:
+            raise ValueError(f"pair {key}: {error}") from error
+        try:
+            check_needs(needs_of(prompt_from_row(row)), (), "training a pipeline")
+        except PartsError as error:
             raise ValueError(f"pair {key}: {error}") from error
         condition = self.family.condition(row["prompt"], frames)
         return {

@@ -99,7 +99,7 @@ def read_rows(files: Sequence[Place], schema: pa.Schema, num_blocks: int | None 
 
 def _brought_in(rows: Any, directory: Place) -> Any:
     return rows.map_batches(
-        media_store(directory).bring_in,
+        media_store(directory).stream_in,
         batch_format="pyarrow",
         batch_size=None,
         zero_copy_batch=True,
@@ -180,7 +180,7 @@ def read_table(
         SchemaError: a file has other columns.
     """
     store = media_store(directory)
-    tables = []
+    tables: list[pa.Table] = []
     for path, left_out in sources_of(directory, files):
         with path.open("rb") as source:
             file = parquet(source, path)
@@ -194,7 +194,7 @@ def read_table(
                 table = read_columns(path, schema=schema)
         if len(left_out):
             table = pa.Table.from_batches(without(table.to_batches(), left_out), table.schema)
-        tables.append(store.bring_in(table) if media == "all" else table)
+        tables += store.stream_in(table) if media == "all" else [table]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
@@ -234,7 +234,7 @@ def stream(
         has_bytes = media != "none"
         for batch in row_batches(path, batch_size, columns, left_out, has_bytes=has_bytes):
             table = pa.Table.from_batches([batch])
-            yield store.bring_in(table) if media == "all" else table
+            yield from store.stream_in(table) if media == "all" else [table]
 
 
 def find_rows(
@@ -279,7 +279,9 @@ def find_rows(
     if not found:
         return schema.empty_table()
     rows_found = pa.concat_tables(found)
-    return media_store(directory).bring_in(rows_found) if media == "all" else rows_found
+    if media != "all":
+        return rows_found
+    return pa.concat_tables(media_store(directory).stream_in(rows_found))
 
 
 def digest_dataset(directory: Place) -> str:

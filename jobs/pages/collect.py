@@ -17,7 +17,7 @@ import yaml
 from actors.storage import write_whole
 from factory.curation.survey import reasons_of
 from jobs.datasets.reading import find_rows, stream
-from jobs.pages.pictures import ReportError, _size, _uri, show
+from jobs.pages.pictures import ReportError, _size, _uri, show, show_parts
 from jobs.pages.report import (
     Curve,
     Example,
@@ -251,6 +251,7 @@ def _example(pair: Pair, group: Group | None) -> Example:
     return Example(
         pair_id=pair.pair_id,
         prompt=pair.prompt.text,
+        parts=show_parts(pair.prompt),
         tags=tuple(sorted(pair.prompt.tags.items())),
         chosen=_side(pair.chosen, pair.judge, group),
         rejected=_side(pair.rejected, pair.judge, group),

@@ -40,6 +40,8 @@ from schemas.rows import Group
 
 _INPUT = "_prompts"
 _BLOCKS_A_FILE = 64
+#: What each step pays for.
+_PAID_FOR = {"generate": "candidates drawn", "judge": "replies asked for"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Throughput:
     busy_s: working seconds of each step, over all its actors.
     bare_rate: rows per second that the models of each step could do alone, if all its actors had
         nothing but model calls to make.
+    num_made, num_taken: by step, candidates drawn and replies asked for, and those that were at
+        hand.
     """
 
     num_rows: int = 0
@@ -59,6 +63,8 @@ class Throughput:
     steady_s: float = 0.0
     busy_s: Mapping[str, float] = field(default_factory=dict)
     bare_rate: Mapping[str, float] = field(default_factory=dict)
+    num_made: Mapping[str, int] = field(default_factory=dict)
+    num_taken: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def slowest(self) -> str | None:
@@ -78,6 +84,12 @@ class Throughput:
         busy = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.busy_s.items())
         rate = self.num_rows / self.seconds if self.seconds else 0.0
         text = f"{self.num_rows} rows in {self.seconds:.1f} s ({rate:.2f} rows/s; busy: {busy})"
+        if any(self.num_taken.values()):
+            text += "".join(
+                f"; {self.num_made[step]} {what} and {self.num_taken[step]} taken from earlier runs"
+                for step, what in _PAID_FOR.items()
+                if step in self.num_made
+            )
         if self.slowest is not None:
             text += (
                 f"; speed of light: {self.speed_of_light:.0%} of the bare models' "
@@ -94,6 +106,8 @@ class Throughput:
             "speed_of_light": self.speed_of_light,
             **{f"busy_{step}_s": seconds for step, seconds in self.busy_s.items()},
             **{f"bare_{step}_rows_per_s": rate for step, rate in self.bare_rate.items()},
+            **{f"{step}_made": float(num) for step, num in self.num_made.items()},
+            **{f"{step}_taken": float(num) for step, num in self.num_taken.items()},
         }
 
 
@@ -248,6 +262,8 @@ def make_groups(
         steady_s=max((one.ended for one in tallied.values()), default=0.0)
         - min((one.began for one in tallied.values()), default=0.0),
         busy_s={step: one.busy_s for step, one in tallied.items()},
+        num_made={step: one.num_made for step, one in tallied.items()},
+        num_taken={step: one.num_taken for step, one in tallied.items()},
         bare_rate={
             # Of a pool that grew, the actors that there were.
             step: one.num_rows * max(pools[step].size, one.num_workers) / one.model_s

@@ -13,10 +13,12 @@ from itertools import islice
 from typing import Any
 
 from actors.storage import place, remove
+from actors.weights import hub_commit
 from factory.alignment.weighting import Weighting
 from factory.generator_kinds import TASKS, check_alignable, generator_kind
-from factory.prompts import read_prompts
+from factory.prompts import PromptsFile, read_prompts
 from jobs.datasets.reading import read_dataset, stream
+from jobs.pipelines.prompt_checks import check_trained
 from jobs.pipelines.training import run_fit, samples_directory, stopping
 from jobs.rounds.checks import check_generator
 from jobs.rounds.tracking import StageRun
@@ -41,6 +43,7 @@ class Settings(Section):
     align: sections.Align
     sampler_steps: int | None
     trust_remote_code: bool = False
+    revision: str | None = None
 
 
 class Align:
@@ -60,6 +63,8 @@ class Align:
             check_alignable(place(spec.path), spec, at.recipe.align)
         except ValueError as error:
             raise InputError(str(error)) from error
+        if generator_kind(place(spec.path), spec) == "pipeline":
+            _check_prompts(at.recipe)
         return fit_plan("kept pairs", at.recipe.align)
 
     def settings(self, at: Round) -> Settings:
@@ -68,6 +73,7 @@ class Align:
             align=at.recipe.align,
             sampler_steps=_sampler_steps(at.recipe),
             trust_remote_code=at.recipe.generator.trust_remote_code,
+            revision=at.recipe.generator.revision,
         )
 
     def parents(self, at: Round) -> list[Parent]:
@@ -95,6 +101,13 @@ class Align:
         last = curves[-1]
         figures = {f"last_{name}": value for name, value in last.items() if name != "step"}
         return Outcome({"pairs": num_pairs}, {**figures, **stopping(curves)}, curves)
+
+
+def _check_prompts(recipe: Recipe) -> None:
+    """Refuse prompts, where they are at hand, on whose pairs a pipeline cannot be trained."""
+    produce = recipe.produce
+    if produce.has("prompts") and place(produce.prompts).is_file():
+        check_trained(PromptsFile(place(produce.prompts)))
 
 
 def _samples(at: Round, tasks: tuple[str, ...]) -> Any:
@@ -150,6 +163,7 @@ def trainer(policy: str, recipe: Recipe) -> Any:
         "gradient_checkpointing": align.gradient_checkpointing,
         "cache_gb": align.cache_gb,
         "trust_remote_code": spec.trust_remote_code,
+        "revision": hub_commit(policy, spec.revision if policy == spec.path else None),
     }
     if is_answering:
         from actors.trainers.answers import AnswerDPO

@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import os
 import traceback
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from actors import storage
 from actors.media_store import MediaReferenceError, MediaStore
 from actors.storage import ObjectPath, StorageError
 from actors.storage.s3 import filesystem
+from jobs.datasets.files import write_table
+from jobs.tools.clean import _clear_all, clean, leftovers
 from schemas import manifest
 from schemas.columns import IMAGE
 from tests.s3.server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
@@ -169,6 +172,23 @@ def test_large_media_are_packed_read_by_range_and_copied_by_the_server(
         store.bring_in(out)
     with pytest.raises(MediaReferenceError, match="are missing"):
         MediaStore(str(s3 / "d"), max_inline_bytes=10).take_over(out, store)
+
+
+def test_media_without_a_row_are_cleared_once_they_are_old(s3: ObjectPath) -> None:
+    store = MediaStore(str(s3), max_inline_bytes=10)
+    image = [{"bytes": b"large" * 10, "path": None}]
+    rows = store.put_out(pa.table({"image": pa.array(image, IMAGE)}))
+    storage.write_whole(s3 / "data/a@1/part-a.parquet", b"")
+    write_table(s3 / "data/a@1/part-b.parquet", rows)
+    image = [{"bytes": b"larger" * 10, "path": None}]
+    store.put_out(pa.table({"image": pa.array(image, IMAGE)}))
+    assert len(list((s3 / "media").rglob("*.tar"))) == 2
+    clean(str(s3), 24.0)
+    assert len(list((s3 / "media").rglob("*.tar"))) == 2
+    later = datetime.now(UTC) + timedelta(hours=1)
+    [left] = leftovers(s3, later)
+    assert _clear_all(s3, [left], later) == 1
+    assert store.bring_in(rows)["image"].to_pylist() == [{"bytes": b"large" * 10, "path": None}]
 
 
 def test_parquet_is_readable_by_plain_arrow(s3: ObjectPath) -> None:

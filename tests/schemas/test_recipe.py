@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from schemas.recipe import Curate, Distil, Pool, Recipe, Training
+from schemas.recipe import Criteria, Curate, Distil, Pool, Recipe, Training
 from schemas.recipe_file import load, without_credentials
 from schemas.section import RecipeError, Section
 
@@ -14,6 +14,7 @@ LAPTOP = Path("jobs/recipes/laptop.yaml")
 TRAINING = {"num_steps": 1, "batch_size": 1, "learning_rate": 1e-4}
 STOPPING = {"every": 1}
 RANDOM = {"rank": {"strategy": "random"}}
+FIT, NORTH = {"name": "fit", "text": "x"}, {"where": {"region": "north"}}
 
 
 def test_the_shipped_recipe_is_valid_and_its_files_are_there() -> None:
@@ -64,6 +65,13 @@ def test_a_bad_value_is_named(override: str, message: str) -> None:
         (Training, {"zero_stage": 0}, {"offload": True, "zero_stage": 0}),
         (Curate, RANDOM, {**RANDOM, "pairing": "near_miss"}),
         (Curate, {"pairing": "near_miss"}, {**RANDOM, "pairing": "all_above_margin"}),
+        (Criteria, {"named": [FIT, {**FIT, **NORTH}]}, {"named": [FIT, FIT]}),
+        (
+            Criteria,
+            {"overall_weight": 0, "named": [FIT]},
+            {"overall_weight": 0, "named": [{**FIT, "weight": 0}]},
+        ),
+        (Criteria, {"named": [FIT]}, {"named": [{**FIT, "name": "overall"}]}),
     ],
 )
 def test_knobs_that_exclude_each_other_do_so_only_together(

@@ -161,9 +161,12 @@ def test_low_motion_stills_a_clip_by_its_dose():
 
 
 def test_an_answer_is_made_longer_or_shorter():
-    answer = "A dog runs. It is brown."
-    assert edit_answer(answer, -1) == "A dog runs."
+    answer = "A brown dog runs. It barks."
+    assert edit_answer(answer, -1) == "A brown dog runs."
+    assert edit_answer(f"{answer} It is old.\n", -1) == answer
     assert edit_answer("a brown dog runs", -1) == "a brown"
+    assert (edit_answer("dogs run", -1), edit_answer("dogs", -1)) == ("dogs", "dogs")
+    assert edit_answer(answer, 0) == answer
     assert len(edit_answer(answer, 2)) > len(edit_answer(answer, 1)) > len(answer)
     assert edit_answer(answer, 2).startswith(answer)
 

@@ -59,6 +59,14 @@ def test_slopes_are_told_apart_where_every_edit_moves_both():
     assert by_duels["brightness"].num_invalid == 0
 
 
+def test_an_attribute_has_a_slope_where_it_varies_and_edits_of_it_were_read():
+    probes = edit_probes(np.random.default_rng(0), {"brightness": 0.4}, num=10)
+    silent = [replace(one, name="sharpness", shift=math.nan) for one in probes[:8]]
+    sds = {**SDS, "saturation": 0.0, "sharpness": 0.1, "motion": 0.1}
+    figures = edit_figures([*probes, *silent], sds, Relevance(), num_resamples=2)
+    assert set(slopes_of(figures, SCORES)) == {"brightness"}
+
+
 def test_a_judge_that_finds_every_edit_worse_is_not_accused():
     probes = edit_probes(np.random.default_rng(1), {}, cost=0.5)
     figures = flag(edit_figures(probes, SDS, NONE, num_resamples=20), 0.05)

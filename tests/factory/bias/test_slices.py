@@ -1,5 +1,8 @@
 """Slices, calibration and self-preference: planted gaps of known size, and none."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -63,6 +66,17 @@ def test_only_a_gap_beyond_people_s_accuses(gap, is_flagged):
     south = next(one for one in found if one.name == "region=south")
     assert south.estimate.low < gap < south.estimate.high
     assert south.is_flagged == is_flagged
+
+
+def test_points_that_the_judge_could_not_read_are_counted_and_not_read():
+    rows = points(np.random.default_rng(1), 0.5)
+    unread = [replace(one, score=math.nan) for one in rows[1:7:2]]  # all of the south
+    found, whole = (slice_figures([], each, Relevance(), 20) for each in (unread + rows, rows))
+    assert [(one.name, one.num, one.num_invalid) for one in found] == [
+        ("region=north", 100, 0),
+        ("region=south", 100, 3),
+    ]
+    assert [one.estimate.value for one in found] == [one.estimate.value for one in whole]
 
 
 def test_calibration_is_that_of_the_metrics():

@@ -178,11 +178,14 @@ def test_points_are_compared_by_rank():
 
 def test_macro_is_the_mean_of_slices_and_not_of_labels():
     rows = [opinion(n, 0.9, "first", tags={"category": "a"}) for n in range(8)]
-    rows += [opinion(n, 0.9, "second", tags={"category": "b"}) for n in range(8, 10)]
+    rows += [opinion(8, 0.9, "second", tags={"category": "b"})]
+    rows += [opinion(9, 0.1, "first", tags={"category": "b"})]
     groups = slices(rows, "category")
     assert {name: len(group) for name, group in groups.items()} == {"a": 8, "b": 2}
     assert measure(rows).accuracy.without_ties.value == 0.8
     assert macro_accuracy(groups).value == 0.5
+    unread = [point(10, 3.0, 4), opinion(11, None, "first"), opinion(12, 0.9, "tie")]
+    assert macro_accuracy({name: [*unread, *each] for name, each in groups.items()}).value == 0.5
     assert list(slices(rows)) == ["image_generation"]
 
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from factory.evaluation.contest import errors
-from schemas.rows import Candidate, Group, Prompt, Score
+from factory.evaluation.contest import errors, results, sides
+from schemas.rows import Candidate, Duel, Group, Prompt, Score
 
 JUDGE = "oracle@0"
 
@@ -56,3 +56,17 @@ def test_equal_models_mend_nothing_within_the_interval():
     found = errors(groups, JUDGE, 5.0)
     assert found.champion.value == found.challenger.value == 0.5
     assert found.reduction.low < 0.0 < found.reduction.high
+
+
+def test_a_twin_is_won_by_the_duels_and_scores_of_one_judge():
+    """The challenger's first twin wins, its second could not be read in either way."""
+    met = group("a", [2.0, 3.0], [4.5, math.nan])
+    (old, _), (new, _) = sides(met)
+    ids = new.candidate_id, old.candidate_id
+    duels = [Duel(*ids, JUDGE, 0.9, 0.1, 0.0), Duel(*ids[::-1], JUDGE, 0.2, 0.8, 0.0)]
+    duels += [Duel(*ids, "judge@1", 0.1, 0.9, 0.0), Duel(*ids[::-1], "judge@1", 0.9, 0.1, 0.0)]
+    first, second = results(
+        Group(Prompt.of("a", tags={"k": "v"}), met.candidates, met.scores, tuple(duels)), JUDGE
+    )
+    assert (first.outcome, first.score_gain, first.tags) == ("first", 2.5, {"k": "v"})
+    assert (second.outcome, math.isnan(second.score_gain)) == (None, True)

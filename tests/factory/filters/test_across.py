@@ -86,6 +86,14 @@ def test_one_side_alone_makes_no_duplicate():
     assert near_duplicates(chosen[:0], rejected[:0], 1).tolist() == []
 
 
+def test_a_copy_is_like_what_its_original_is_like():
+    """Both kept pairs are one bit from it. The second would be met first: it shares lower bits."""
+    chosen = np.array([0, 1, 1 + 2**40, 1], dtype=np.uint64)
+    same = np.zeros_like(chosen)
+    assert near_duplicates(chosen, same, 1).tolist() == [-1, 0, -1, 0]
+    assert near_duplicates(same, chosen, 1).tolist() == [-1, 0, -1, 0]
+
+
 def test_many_copies_of_one_pair_leave_one():
     same = np.full(20_000, 7, dtype=np.uint64)
     like = near_duplicates(same, same, 1)

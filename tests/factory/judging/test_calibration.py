@@ -292,6 +292,15 @@ def test_the_least_confidence_is_mapped_with_the_statements():
     assert calibration.least_confidence(is_calibrated=True)[TASK] == pytest.approx(0.75)
 
 
+def test_a_judge_is_heard_from_its_least_confidence_on_whichever_side_it_is():
+    rule = Abstention(0.8, 0.9, 0.95, 0.91, 0.6, 100, 80.0)
+    calibration = Calibration({TASK: TaskCalibration(abstention=rule)})
+    for better, is_heard in ((0.85, True), (0.75, False), (0.5, False)):
+        logit = math.log(better / (1 - better))
+        for found in (met(logit), met(-logit)):
+            assert calibration.is_confident(TASK, found) is is_heard
+
+
 def test_no_file_is_no_calibration_and_a_broken_one_an_error(tmp_path):
     assert Calibration.load(tmp_path) is None
     (tmp_path / FILE).write_text('{"tasks": {"smell": {}}}')

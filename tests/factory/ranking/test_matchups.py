@@ -5,8 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.ranking.matchups import MAX_LOGIT, is_readable, log_odds, matchup, matchups
-from schemas.rows import Duel
+from factory.ranking.matchups import (
+    MAX_LOGIT,
+    is_readable,
+    log_odds,
+    matchup,
+    matchups,
+    meeting,
+    score_of,
+    slices,
+)
+from schemas.rows import Duel, Opinion, Score
 from tests.factory.simulated import duel, unreadable
 
 
@@ -112,3 +121,29 @@ def test_readable_needs_three_numbers_and_no_error():
     assert not is_readable(unreadable("a", "b"))
     assert not is_readable(Duel("a", "b", "j", 0.5, 0.5, math.nan))
     assert not is_readable(Duel("a", "b", "j", 0.5, 0.3, 0.2, "timed out"))
+
+
+def opinion(duels=(), scores=(), tags=None, task="image_generation"):
+    return Opinion("l", "p", task, tags or {}, "j", "first", None, tuple(scores), tuple(duels))
+
+
+def test_a_label_is_met_in_its_own_order():
+    duels = duel("0", "1", 1.2), duel("1", "0", -0.8)
+    assert meeting(opinion(duels)) == matchup(duels, "0", "1")
+    assert meeting(opinion(duels)).logit == pytest.approx(1.0)
+    assert meeting(opinion(duels[:1])) is None
+
+
+def test_the_score_of_a_side_is_its_own_and_readable():
+    first, second = Score("0", "j", 4.0, 0.5), Score("1", "j", 2.0, 0.5)
+    both = opinion(scores=(first, second))
+    assert (score_of(both, 0), score_of(both, 1)) == (first, second)
+    assert score_of(opinion(scores=(first,)), 1) is None
+    for unread in (Score("1", "j", math.nan, 0.5), Score("1", "j", 2.0, 0.5, "timed out")):
+        assert score_of(opinion(scores=(first, unread)), 1) is None
+
+
+def test_opinions_are_sliced_by_task_or_by_a_tag():
+    north, none = opinion(tags={"region": "north"}), opinion(task="video_generation")
+    assert slices([none, north]) == {"image_generation": [north], "video_generation": [none]}
+    assert slices([north, none, north], "region") == {"": [none], "north": [north, north]}

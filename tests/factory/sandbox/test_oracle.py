@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,14 @@ from factory.sandbox.drawing import (
     spoil_scene,
     warp_pixels,
 )
-from factory.sandbox.oracle import ORACLE_TIE, measure, measure_png, prefer
+from factory.sandbox.oracle import (
+    ORACLE_TIE,
+    Measurement,
+    ThingMeasure,
+    measure,
+    measure_png,
+    prefer,
+)
 from factory.sandbox.sight import look
 from tests.benchmarks.oracle_validation import run_trials, share, wrong_elements
 
@@ -316,3 +324,14 @@ def test_any_pixels_can_be_measured(side):
                 found = measure(pixels, text)
                 assert 0.0 <= found.quality <= 1.0
                 assert 0.0 <= found.clean <= 1.0
+
+
+@pytest.mark.parametrize(("right", "num"), [(0.5, 0), (0.499, 4)])
+def test_what_is_half_right_is_not_called_wrong(right, num):
+    stated = world.parse(TEXT)
+    things = tuple(ThingMeasure(1.0, right, right, right, 1.0) for _ in stated.things[:1])
+    rest = tuple(ThingMeasure(1.0, 1.0, 1.0, 1.0, 1.0) for _ in stated.things[1:])
+    found = Measurement(stated, things + rest, right, 0, 1.0)
+    assert len(found.wrong()) == num
+    faint = replace(found, background=1.0, things=(ThingMeasure(right, 1.0, 1.0, 1.0, 1.0), *rest))
+    assert [" is missing" in one for one in faint.wrong()] == [True] * (num > 0)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from factory.statistics import ties
 from factory.statistics.ties import accuracy_with_ties, best_threshold
+from schemas.rows import seed_of
 
 NAMES = {1: "first", -1: "second", 0: "tie"}
 
@@ -136,3 +137,15 @@ def test_the_interval_covers_the_truth_of_a_known_judge():
         interval = found(d, [NAMES[s] for s in signs]).accuracy
         covered += interval.low <= truth <= interval.high
     assert covered >= 50
+
+
+@pytest.mark.parametrize(("gap", "share"), [(0.5, 1.0), (0.75, 0.0)])
+def test_the_other_halfs_threshold_ties_what_lies_on_it_and_no_more(gap, share):
+    """Either half alone would tie all that it holds; a larger gap than the other's is a side."""
+    halves = {seed_of("half", str(number)) % 2: str(number) for number in range(20)}
+    differences = [0.5, -0.5, gap, -gap]
+    prompts = [halves[0], halves[0], halves[1], halves[1]]
+    result = accuracy_with_ties(differences, ["tie"] * 4, prompts, 50)
+    assert math.isnan(found([0.5], ["tie"]).cross_fitted.value)  # one half is empty
+    assert result.accuracy.value == 1.0
+    assert result.cross_fitted.value == (1.0 + share) / 2

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from actors.generators import candidate_ids
+from actors.drawing import candidate_ids
 from actors.group_workers import candidate_seeds
 from jobs.rounds import lifecycle
 from jobs.rounds.lifecycle import Blueprint, Started

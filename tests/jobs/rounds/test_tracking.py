@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from jobs.rounds.registry import Registry, RegistryError
-from jobs.rounds.tracking import Tracker, flatten, public_settings
+from jobs.rounds.tracking import Tracker, flatten, public_settings, tracking_uri
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import Recipe
@@ -84,9 +85,20 @@ def test_stages_are_nested_in_their_round(tracker):
     assert by_name["labels-1"].data.metrics["wall_seconds"] >= 0
 
 
+def test_a_recipe_is_tracked_where_it_says_or_else_in_its_root(tmp_path):
+    plain = Recipe.model_validate({"name": "remote", "root": str(tmp_path)})
+    assert tracking_uri(plain) == f"sqlite:///{tmp_path}/mlflow.db"
+    far = plain.model_copy(update={"root": "s3://bucket/loop"})
+    assert tracking_uri(far) == f"sqlite:///{Path.cwd()}/runs/remote/mlflow.db"
+    assert tracking_uri(plain.model_copy(update={"tracking_uri": "http://host"})) == "http://host"
+
+
 def test_a_stage_alone_gets_its_round(tracker):
-    with tracker.stage(3, "groups"):
-        pass
+    before = time.time()
+    with tracker.stage(3, "groups") as run:
+        run.log_metrics({"rows": 3})
+    (point,) = tracker.client.get_metric_history(run_of(tracker, "groups").info.run_id, "rows")
+    assert before - 1 < point.timestamp / 1000 < time.time() + 1
     assert {run.info.run_name for run in runs(tracker)} == {"groups-3", "round-3"}
 
 
