@@ -14,7 +14,7 @@ from jobs.datasets.files import file_batches, parquet, write_table
 from jobs.datasets.measured import MeasuredGroups, num_unmeasured, stretches, with_measures
 from jobs.datasets.reading import read_groups, sources_of
 from jobs.pipelines.bias import _OBSERVED
-from schemas.arrow import groups_to_table
+from schemas.arrow import groups_from_table, groups_to_table
 from schemas.rows import Candidate, Duel, Group, MediaAwayError, Prompt, Score
 from tests.factory.some_pairs import media, picture
 
@@ -111,8 +111,6 @@ def test_media_are_measured_where_they_lie_and_let_go(tmp_path):
     store = MediaStore(str(tmp_path), 0)
     groups = [old, group(1, is_measured=True), replace(old, error="no judge", scores=())]
     table = store.put_out(groups_to_table(groups))
-    from schemas.arrow import groups_from_table
-
     away = groups_from_table(table)
     found = with_measures(away, store)
     assert [num_unmeasured(one) for one in found] == [0, 0, 2]  # a failed group has no pairs
