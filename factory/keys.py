@@ -94,8 +94,13 @@ def reply_key(asking: Asking, kind: Kind, prompt: Prompt, sides: Sequence[Candid
         sides: as they are shown.
     """
     shown = [output_digest(side) for side in sides]
+    return request_key(asking, kind, prompt_digest(prompt), shown)
+
+
+def request_key(asking: Asking, kind: Kind, prompt: str, shown: Sequence[str | None]) -> str | None:
+    """The same from the digests of the prompt and of what is shown, for whoever has them."""
     if asking.weights is None or None in shown:
         return None
     how = asking.score if kind == "score" else asking.duel
     by = (asking.weights, asking.precision, dict(how))
-    return key_of("reply", ASKING, kind, by, prompt_digest(prompt), shown)
+    return key_of("reply", ASKING, kind, by, prompt, list(shown))
