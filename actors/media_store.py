@@ -4,6 +4,7 @@
     without_bytes    the table with references alone: to be written
     put_out          both at once
     bring_in         the table with bytes again, read by range
+    stream_in        the same of a table of any size, a few rows at a time
     take_over        the packs of another root, linked or copied, so that a root is whole by itself
 
 A reference says the SHA-256 of what it refers to, so a reader can tell that it is what the table
@@ -30,6 +31,10 @@ from schemas.places import DATA, Place
 #: Media nearer to each other than this are read at once: a request takes as long as these bytes.
 _GAP = 64 * 1024
 _THREADS = 8
+#: Of media that are held at a time where a table is streamed in, unless one row has more.
+_BYTES_AT_ONCE = 64 * 1024**2
+#: Of a medium whose reference does not say how large it is.
+_USUAL_BYTES = 4 * 1024**2
 
 
 class MediaReferenceError(ValueError):
@@ -94,6 +99,17 @@ class MediaStore:
             return table
         data = self._read(away)
         return map_media(table, lambda images: _filled(images, data, with_references))
+
+    def stream_in(self, table: pa.Table, *, with_references: bool = False) -> Iterator[pa.Table]:
+        """The table as by `bring_in`, in as many tables as it takes: rows without their pixels are
+        small, and what is read of them at once is not a thing to hold with all its media.
+        """
+        if table.num_rows > 1 and _num_bytes_away(table) > _BYTES_AT_ONCE:
+            half = table.num_rows // 2
+            for few in (table.slice(0, half), table.slice(half)):
+                yield from self.stream_in(few, with_references=with_references)
+        else:
+            yield self.bring_in(table, with_references=with_references)
 
     def take_over(self, table: pa.Table, source: MediaStore) -> pa.Table:
         """The table, whose references lead into another root, once they lead to the same in this
@@ -217,6 +233,12 @@ def _whereabouts(reference: str) -> Whereabouts:
 
 def _refers(path: str | None) -> bool:
     return path is not None and whereabouts(path) is not None
+
+
+def _num_bytes_away(table: pa.Table) -> int:
+    """Of the media that are only referred to, as far as the references say."""
+    paths = [path for images in media_arrays(table) for path in _away(images)]
+    return sum(_whereabouts(path).length or _USUAL_BYTES for path in paths)
 
 
 def _away(images: pa.StructArray) -> list[str]:

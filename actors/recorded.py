@@ -56,11 +56,15 @@ class RecordedGenerator:
     def name(self) -> str:
         return self.generator.name
 
+    def from_what(self, prompt: Prompt) -> Drawn:
+        """What a prompt's candidates are drawn from, without key."""
+        return drawn_by(self.engine, self.spec, self.weights, prompt)
+
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
         return self.draw_ahead(prompt, seeds)()
 
     def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
-        drawn = drawn_by(self.engine, self.spec, self.weights, prompt)
+        drawn = self.from_what(prompt)
         try:
             finish = self._draw(prompt, seeds)
         except Exception as error:

@@ -882,7 +882,7 @@ class Storage(Section):
     profile: str | None = Field(None, description="of ~/.aws; else AWS_PROFILE")
     cache: str | None = Field(None, description="local copies of models; else in ~/.cache")
     max_inline_bytes: Positive = Field(
-        64 * 1024, description="bytes; larger media lie in packs beside the rows"
+        16 * 1024, description="bytes; larger media lie outside their rows, many in a pack"
     )
     row_group_bytes: Positive = Field(32 * 1024**2, description="bytes of rows in one row group")
     file_bytes: Positive = Field(256 * 1024**2, description="bytes of one Parquet file")

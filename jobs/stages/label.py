@@ -118,7 +118,7 @@ class MakeLabels:
         known = _known_ids(at)
 
         def looked_at() -> Iterator[pa.Table]:
-            # Each file by itself: the objects of its large media lie beside it.
+            # Each file by itself: its large media lie beside it.
             inboxes = (batch for file in given for batch in label_batches([file]))
             for source, batches in (("recipe", own), ("inbox", inboxes)):
                 for batch in batches:

@@ -14,9 +14,9 @@ from pyarrow.fs import LocalFileSystem
 from actors import media_pack, media_store
 from actors.media_pack import whereabouts
 from actors.media_store import MediaReferenceError, MediaStore, without_bytes
-from schemas.arrow import groups_from_table, groups_to_table
+from schemas.arrow import groups_from_table, groups_to_table, pairs_to_table
 from schemas.digests import digest_rows
-from schemas.rows import Candidate, Group, Media, Prompt
+from schemas.rows import Candidate, Group, Media, Pair, Prompt
 
 PNG = b"\x89PNG" + bytes(range(200)) * 20
 JPEG = b"\xff\xd8\xff" + b"jpeg" * 900
@@ -118,6 +118,29 @@ def test_packs_have_a_good_size(store: MediaStore, monkeypatch: pytest.MonkeyPat
     files = [where.file for one in media_of(out) if (where := whereabouts(str(one.path)))]
     assert [files.index(one) for one in files] == [0, 0, 2, 3, 4]
     assert [one.data for one in media_of(store.bring_in(out))] == media
+
+
+def test_a_table_is_streamed_in_by_what_its_media_take(
+    store: MediaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def side(number: int) -> Candidate:
+        return Candidate(f"c{number}", "g@0", number, Media(bytes([number]) * 1500, 8, 8))
+
+    groups = [Group(Prompt.of(f"p{number}"), (side(number), side(0))) for number in range(7)]
+    prompt = Prompt.of("x")
+    numbers = (0.2, 0.3, 0.5)  # none that is unlike itself
+    pairs = [
+        Pair(f"{one}", prompt, side(one), side(one + 1), "j@1", 1.0, *numbers, False, "kept")
+        for one in range(7)
+    ]
+    monkeypatch.setattr(media_store, "_BYTES_AT_ONCE", 6000)
+    for table in (groups_to_table(groups), pairs_to_table(pairs)):
+        out = store.put_out(table)
+        tables = list(store.stream_in(out))
+        assert [one.num_rows for one in tables] == [1, 2, 2, 2]
+        assert pa.concat_tables(tables).equals(table)
+        few = store.stream_in(out.slice(3, 2), with_references=True)
+        assert pa.concat_tables(map(without_bytes, few)).equals(out.slice(3, 2))
 
 
 class Counting:

@@ -147,6 +147,12 @@ def test_what_is_used_again_since_it_was_listed_stays_with_its_media(root: Path)
     assert len(read_groups(root / "data/groups@1")) == 3
 
 
+def test_nothing_of_an_old_root_is_left_over() -> None:
+    old = Path(__file__).parents[2] / "fixtures" / "d5e4ef4" / "root"
+    assert any((old / "objects").glob("*/*"))
+    assert clean.leftovers(old, datetime.now(UTC) + timedelta(hours=1)) == []
+
+
 def test_a_root_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--root=no/such/root"]) == 2
     assert "no/such/root: no such directory" in capsys.readouterr().err
