@@ -78,6 +78,14 @@ def test_a_judge_of_weights_says_the_same_kept_or_not_and_again() -> None:
     renamed = [replace(one, judge="judge@4") for one in fresh.scores]
     assert list(taken.scores) == renamed  # to the last bit
     assert [one.p_first for one in taken.duels] == [one.p_first for one in fresh.duels]
+    some = [one for one in fresh.replies if "2" not in (one.first_id, one.second_id)]
+    partly, asked = run(ref, some)
+    assert raw_of(asked).num_forwards == len(fresh.replies) - len(some) == 3
+    # In another batch, so up to rounding; what was at hand stays to the last bit.
+    assert [one.value for one in partly.scores] == pytest.approx(
+        [one.value for one in fresh.scores], abs=1e-4
+    )
+    assert partly.scores[:2] == fresh.scores[:2]
     unknown, asked = run(replace(ref, weights=None), fresh.replies)
     assert raw_of(asked).num_forwards == 9
     assert {one.key for one in unknown.replies} == {None}
