@@ -2,8 +2,9 @@
 
 The model's own processor makes the tensors: by its chat template where it has one, else around the
 recipe's words. A clip is shown as frames, evenly over its time, each as a picture: any model that
-takes several pictures can then see it, and no video processor is needed. Left out: dialogues of
-several turns.
+takes several pictures can then see it, and no video processor is needed. A dialogue, and pictures
+between words, take a chat template: the recipe's words have one place for all media, before or
+after one text.
 
 Each answer's chance comes from a seed of its own, so what is answered depends on question, seed and
 weights alone.
@@ -20,8 +21,16 @@ from torch import Tensor
 
 from factory.media.clips import decode_clip
 from factory.media.pictures import decode
+from factory.prompt_parts import QUESTIONS, Need, check_needs, needs_of, turns
 from schemas.recipe import Answering
-from schemas.rows import Media
+from schemas.rows import Media, Part, Prompt
+
+
+def takes(spec: Answering) -> frozenset[Need]:
+    """What a question may ask for beside a text, and a medium before it: the turns and places of a
+    chat template, or those of the recipe's words.
+    """
+    return QUESTIONS if spec.question is None else frozenset({"media"})
 
 
 class QuestionFormat:
@@ -56,38 +65,54 @@ class QuestionFormat:
             )
         return int(ids[0])
 
-    def question(self, text: str, media: bytes, num_frames: int) -> dict[str, Tensor]:
+    def question(self, prompt: Prompt) -> dict[str, Tensor]:
         """What the model takes for a question, a batch of one, up to where its answer begins.
 
-        Args:
-            text: the question. The model's special tokens are taken out of it: no question can
-                forge a picture or the end of a turn.
-            media: encoded picture or clip.
-            num_frames: of the medium; 1 for a picture.
+        The model's special tokens are taken out of what is said: no question can forge a picture
+        or the end of a turn.
 
         Raises:
-            MediaError: the medium cannot be read.
+            MediaError: a medium cannot be read.
+            PartsError: it has parts for which the model's words have no place.
+            ValueError: it is about no medium.
         """
-        pictures = self._pictures(media, num_frames)
-        text = self._harmless(text)
+        media = prompt.media_of("question")
+        if not media:
+            raise ValueError("a question about no picture or clip")
+        who = "a chat template" if self.is_chat else "generator.answering.question"
+        check_needs(needs_of(prompt), takes(self.spec), who)
         if self.is_chat:
-            content = [{"type": "image", "image": one} for one in pictures]
             made = self.processor.apply_chat_template(
-                [{"role": "user", "content": [*content, {"type": "text", "text": text}]}],
+                [
+                    {
+                        "role": turn.speaker,
+                        "content": [one for part in turn.parts for one in self._content(part)],
+                    }
+                    for turn in turns(prompt)
+                ],
                 add_generation_prompt=True,
                 tokenize=True,
                 return_dict=True,
                 return_tensors="pt",
             )
         else:
+            pictures = [picture for one in media for picture in self._pictures(one)]
             words = str(self.spec.question)
-            if num_frames > 1 and self.spec.clip_question is not None:
+            is_clip = any(one.num_frames > 1 for one in media)
+            if is_clip and self.spec.clip_question is not None:
                 words = self.spec.clip_question
             before, media_slot, after = words.partition("{media}")
             shown = self.processor.image_token * len(pictures) if media_slot else ""
+            text = self._harmless(prompt.text)
             asked = (before + shown + after).replace("{prompt}", text)
             made = self.processor(images=pictures, text=[asked], return_tensors="pt")
         return dict(made)
+
+    def _content(self, part: Part) -> list[dict[str, Any]]:
+        """A part as a chat template takes it: a text, or a picture for each frame."""
+        if part.media is None:
+            return [{"type": "text", "text": self._harmless(part.text or "")}]
+        return [{"type": "image", "image": one} for one in self._pictures(part.media)]
 
     def answer_ids(self, answer: str) -> list[int]:
         """Token ids of an answer and of its end."""
@@ -101,10 +126,10 @@ class QuestionFormat:
         said = ids[: ids.index(self.end_id)]
         return str(self.tokenizer.decode(said, skip_special_tokens=True)).strip()
 
-    def _pictures(self, media: bytes, num_frames: int) -> list[Image.Image]:
-        if num_frames == 1:
-            return [Image.fromarray(decode(media))]
-        return [Image.fromarray(frame) for frame in decode_clip(media, self.spec.num_frames)]
+    def _pictures(self, media: Media) -> list[Image.Image]:
+        if media.num_frames == 1:
+            return [Image.fromarray(decode(media.data))]
+        return [Image.fromarray(frame) for frame in decode_clip(media.data, self.spec.num_frames)]
 
     def _harmless(self, text: str) -> str:
         left = text
@@ -151,8 +176,7 @@ def join(rows: list[dict[str, Tensor]], pad: int) -> dict[str, Tensor]:
 def sampled_answers(
     model: Any,
     asked: QuestionFormat,
-    text: str,
-    media: Media,
+    prompt: Prompt,
     seeds: Sequence[int],
     *,
     is_shared: bool = False,
@@ -162,16 +186,15 @@ def sampled_answers(
     Args:
         model: a transformers model that generates, in evaluation mode.
         asked: how questions are put to it.
-        text: the question.
-        media: what it is about.
+        prompt: the question.
         seeds: of the answers.
         is_shared: the weights lie on several processes, all of which ask this now; none stops
             before the last one has its answer.
 
     Raises:
-        MediaError: the medium cannot be read.
+        MediaError, PartsError, ValueError: as of `QuestionFormat.question`.
     """
-    made = asked.question(text, media.data, media.num_frames)
+    made = asked.question(prompt)
     question = {
         name: value.to(model.device, model.dtype if value.is_floating_point() else value.dtype)
         for name, value in made.items()

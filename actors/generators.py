@@ -1,186 +1,232 @@
 """What makes candidates: a diffusers pipeline of pictures or clips, or a model that answers.
 
+    prompt -> Drawn (what it is drawn from, with its key) -> the model -> encoded, measured
+
 A prompt's candidates are one batch, and each candidate's chance comes from its own seed (starting
 noise, or the draw of each token), so what a candidate is depends on its prompt, its seeds and the
-settings alone: not on the worker, nor on what else was made before it.
+settings alone: not on the worker, nor on what else was made before it. The model is called with
+what `Drawn` says and with nothing else, so a candidate can be drawn again from its row. Pixels are
+encoded and measured apart from drawing, for callers that draw the next prompt meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from actors.answering import QuestionFormat, sampled_answers
-from actors.memory import halving, reason
+from actors.conditioning import call_inputs
+from actors.drawing import Drawing
+from actors.memory import halving, is_attempt, reason
 from actors.trust import trusted
+from actors.weights import pinned_commit
 from factory.generator_kinds import generator_kind
-from factory.media.clips import encode_clip
-from factory.media.pictures import encode_png
-from factory.protocols import Generator
-from schemas.identity import identity
-from schemas.recipe import Answering, GeneratorSpec
-from schemas.rows import Candidate, Media, Prompt, content_id
+from factory.media.encoding import encode
+from factory.media.measures import measure, measure_answer
+from schemas.recipe import Answering, Encoding, GeneratorSpec
+from schemas.rows import Candidate, Drawn, Media, Prompt
 
+_FPS = 16.0  # of a clip of which a row does not say it: code of a checkpoint's own drew it
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def load_generator(path: str, name: str, spec: GeneratorSpec) -> Generator:
+def load_generator(
+    path: str, name: str, spec: GeneratorSpec, weights: str | None = None
+) -> DiffusersGenerator | AnswerGenerator:
     """The generator at `path`, of whichever kind it is.
+
+    Args:
+        path: a directory or hub name; a hub's is loaded at the commit that `weights` names.
+        name: `name@version`.
+        spec: the recipe's section.
+        weights: as `actors.weights.model_weights`; candidates have no keys where None.
 
     Raises:
         ValueError: no generator is there.
     """
     if generator_kind(path, spec) == "answering":
-        return AnswerGenerator(path, name, spec)
-    return DiffusersGenerator(path, name, spec)
+        return AnswerGenerator(path, name, spec, weights)
+    return DiffusersGenerator(path, name, spec, weights)
 
 
-#: Knobs that ids have spelled out from the first, as they then were where a recipe does not say.
-_SPELLED = {
-    "name": "generator",
-    "num_inference_steps": 20,
-    "guidance_scale": 5.0,
-    "width": None,
-    "height": None,
-    "num_frames": None,
-    "fps": 16.0,
-    "precision": "fp32",
-    "answering": None,
-}
-_ANSWERING_SPELLED = {
-    "question": None,
-    "clip_question": None,
-    "answer_end": None,
-    "num_frames": 8,
-    "max_new_tokens": 128,
-    "temperature": 1.0,
-    "top_p": 1.0,
-}
+def failed(candidate: Candidate, error: Exception) -> Candidate:
+    """A candidate that did not come about."""
+    return replace(candidate, error=reason(error), is_attempt=is_attempt(error))
 
 
-def candidate_ids(
-    name: str, spec: GeneratorSpec, prompt: Prompt, seeds: Sequence[int]
-) -> list[str]:
-    """An id of each seed's candidate: a function of the generator's identity and its path. An id
-    has no parents with digests, so here the path stands for the weights.
+@dataclass(frozen=True)
+class Raw:
+    """What a pipeline drew for one seed, before it is encoded.
+
+    pixels: a picture [H, W, 3] or a clip [T, H, W, 3], 0 to 1.
+    is_unsafe: what the pipeline's safety checker says, where it has one; it then blackens them.
     """
-    drawn_by = {**_SPELLED, **identity(spec), "path": spec.path}
-    if spec.answering is not None:
-        drawn_by["answering"] = {**_ANSWERING_SPELLED, **identity(spec.answering)}
-    return [content_id("candidate", prompt.prompt_id, name, drawn_by, seed) for seed in seeds]
 
-
-def _failed(
-    ids: Sequence[str], name: str, seeds: Sequence[int], error: Exception
-) -> list[Candidate]:
-    """All of a prompt's candidates, none of which came about."""
-    why = reason(error)
-    return [Candidate(one, name, seed, error=why) for one, seed in zip(ids, seeds, strict=True)]
+    pixels: np.ndarray
+    is_unsafe: bool | None = None
 
 
 class DiffusersGenerator:
-    """Loads any diffusers text-to-image or text-to-video pipeline from safetensors."""
+    """Loads any diffusers pipeline from safetensors that draws pictures or clips from a text, or
+    from a text and the picture that it edits.
+    """
 
-    def __init__(self, path: str, name: str, spec: GeneratorSpec) -> None:
+    def __init__(
+        self, path: str, name: str, spec: GeneratorSpec, weights: str | None = None
+    ) -> None:
         from diffusers import DiffusionPipeline
 
-        self.name = name
-        self.spec = spec
+        self.drawing = Drawing(path, name, spec, weights)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.pipeline = DiffusionPipeline.from_pretrained(
             path,
+            revision=pinned_commit(weights),
             torch_dtype=_DTYPES[spec.precision],
             use_safetensors=True,
             trust_remote_code=trusted(path, spec.trust_remote_code),
         ).to(self.device)
         self.pipeline.set_progress_bar_config(disable=True)
 
+    @property
+    def name(self) -> str:
+        return self.drawing.name
+
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        ids = candidate_ids(self.name, self.spec, prompt, seeds)
+        return self.draw_ahead(prompt, seeds)()
+
+    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+        return self.draw_from(self.drawing.from_what(prompt), prompt, seeds)
+
+    def draw_from(
+        self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]
+    ) -> Callable[[], list[Candidate]]:
+        """As `draw_ahead`, from what a row says that its candidates were drawn from."""
+        candidates = self.drawing.candidates(prompt, seeds, drawn)
         try:
-            drawn = halving(lambda few: self._draw(prompt.text, few), seeds)
-            return [
-                self._candidate(one, seed, pixels)
-                for one, seed, pixels in zip(ids, seeds, drawn, strict=True)
-            ]
+            made = halving(lambda few: self._draw(drawn, prompt, few), seeds)
         except Exception as error:
-            return _failed(ids, self.name, seeds, error)
+            none = [failed(one, error) for one in candidates]
+            return lambda: none
+        return lambda: [
+            _with_pixels(one, raw, drawn) for one, raw in zip(candidates, made, strict=True)
+        ]
 
-    def _candidate(self, candidate_id: str, seed: int, drawn: np.ndarray) -> Candidate:
-        """A candidate of what was drawn: a picture [H, W, 3] or a clip [T, H, W, 3], 0 to 1."""
-        if not np.isfinite(drawn).all():
-            error = "the pipeline drew pixels that are not finite numbers"
-            return Candidate(candidate_id, self.name, seed, error=error)
-        pixels = np.asarray(np.rint(drawn * 255), dtype=np.uint8)
-        height, width = pixels.shape[-3:-1]
-        if pixels.ndim == 3:
-            medium = Media(encode_png(pixels), width, height)
-        else:
-            clip = encode_clip(pixels, self.spec.fps)
-            medium = Media(clip, width, height, len(pixels), self.spec.fps)
-        return Candidate(candidate_id, self.name, seed, medium)
-
-    def _draw(self, text: str, seeds: Sequence[int]) -> np.ndarray:
-        """Pictures [N, H, W, 3], or clips [N, T, H, W, 3], 0 to 1."""
+    def _draw(self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]) -> list[Raw]:
+        """What the pipeline draws, called with what `drawn` says, and the prompt's picture."""
         # Noise is always drawn on the CPU: the same seed then means the same picture on any device.
         noise = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        size = {
-            "width": self.spec.width,
-            "height": self.spec.height,
-            "num_frames": self.spec.num_frames,
+        asked = {
+            **json.loads(drawn.arguments),
+            "width": drawn.width,
+            "height": drawn.height,
+            "num_frames": drawn.num_frames,
         }
+        asked.pop("fps", None)  # of how it is stored
         output = self.pipeline(
-            [text] * len(seeds),
+            **call_inputs(self.pipeline, replace(prompt, text=drawn.prompt), len(seeds)),
             generator=noise,
-            num_inference_steps=self.spec.num_inference_steps,
-            guidance_scale=self.spec.guidance_scale,
             output_type="np",
-            **{key: value for key, value in size.items() if value is not None},
+            **{key: value for key, value in asked.items() if value is not None},
         )
-        return np.asarray(output.frames if "frames" in output else output.images)
+        pixels = np.asarray(output.frames if "frames" in output else output.images)
+        flags = output.get("nsfw_content_detected")
+        if flags is None:
+            return list(map(Raw, pixels))
+        return [Raw(one, bool(flag)) for one, flag in zip(pixels, flags, strict=True)]
+
+
+def _with_pixels(candidate: Candidate, raw: Raw, drawn: Drawn) -> Candidate:
+    """A candidate with its medium, encoded and measured; with an error where there is none."""
+    if raw.is_unsafe:
+        nothing = replace(measure_answer(""), num_words=None, is_unsafe=True)
+        return replace(candidate, error="the safety checker flagged it", measures=nothing)
+    if not np.isfinite(raw.pixels).all():
+        return replace(candidate, error="the pipeline drew pixels that are not finite numbers")
+    try:
+        medium = _encoded(raw.pixels, drawn)
+        measures = replace(measure(medium), is_unsafe=raw.is_unsafe)
+        return replace(candidate, media=medium, measures=measures)
+    except Exception as error:
+        return failed(candidate, error)
+
+
+def _encoded(shares: np.ndarray, drawn: Drawn) -> Media:
+    """A picture [H, W, 3] or a clip [T, H, W, 3], 0 to 1, as it is stored."""
+    pixels = np.asarray(np.rint(shares * 255), dtype=np.uint8)
+    fps = json.loads(drawn.arguments).get("fps", _FPS)
+    return encode(pixels, fps, Encoding.of(drawn.encoding))
 
 
 class AnswerGenerator:
     """Loads any transformers image-text-to-text model from safetensors; candidates are answers."""
 
-    def __init__(self, path: str, name: str, spec: GeneratorSpec) -> None:
+    def __init__(
+        self, path: str, name: str, spec: GeneratorSpec, weights: str | None = None
+    ) -> None:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        self.name = name
-        self.spec = spec
+        self.drawing = Drawing(path, name, spec, weights)
         self.asking = spec.answering or Answering()
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         trust = trusted(path, spec.trust_remote_code)
-        processor = AutoProcessor.from_pretrained(path, trust_remote_code=trust)
-        self.format = QuestionFormat(processor, self.asking)
+        revision = pinned_commit(weights) or "main"
+        self.processor = AutoProcessor.from_pretrained(
+            path, revision=revision, trust_remote_code=trust
+        )
+        QuestionFormat(self.processor, self.asking)  # refuses what could not be asked
         self.model = AutoModelForImageTextToText.from_pretrained(
-            path, dtype=_DTYPES[spec.precision], use_safetensors=True, trust_remote_code=trust
+            path,
+            revision=revision,
+            dtype=_DTYPES[spec.precision],
+            use_safetensors=True,
+            trust_remote_code=trust,
         )
         self.model.eval().requires_grad_(False).to(self.device)
 
+    @property
+    def name(self) -> str:
+        return self.drawing.name
+
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        ids = candidate_ids(self.name, self.spec, prompt, seeds)
+        return self.draw_ahead(prompt, seeds)()
+
+    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+        return self.draw_from(self.drawing.from_what(prompt), prompt, seeds)
+
+    def draw_from(
+        self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]
+    ) -> Callable[[], list[Candidate]]:
+        """As `draw_ahead`, from what a row says that its candidates were drawn from."""
+        candidates = self.drawing.candidates(prompt, seeds, drawn)
         try:
-            media = prompt.media
-            if media is None:
-                raise ValueError("the prompt is a question about no picture or clip")
-            answers = halving(lambda few: self._answer(prompt.text, media, few), seeds)
+            asking = Answering(**json.loads(drawn.arguments))
+            asked = QuestionFormat(self.processor, asking)
+            put = replace(prompt, text=drawn.prompt)
+            answers = halving(lambda few: self._answer(asked, put, few), seeds)
         except Exception as error:
-            return _failed(ids, self.name, seeds, error)
-        return [
-            Candidate(one, self.name, seed, answer=answer, error=self._fault(answer))
-            for one, seed, answer in zip(ids, seeds, answers, strict=True)
+            none = [failed(one, error) for one in candidates]
+            return lambda: none
+        limit = asking.max_new_tokens
+        return lambda: [
+            _with_answer(one, answer, limit)
+            for one, answer in zip(candidates, answers, strict=True)
         ]
 
-    def _fault(self, answer: str | None) -> str | None:
-        """A cut answer would teach an end that the model did not give it."""
-        if answer is None:
-            return f"the answer does not end within {self.asking.max_new_tokens} tokens"
-        return None if answer else "the answer is empty"
-
     @torch.inference_mode()
-    def _answer(self, text: str, media: Media, seeds: Sequence[int]) -> list[str | None]:
+    def _answer(
+        self, asked: QuestionFormat, prompt: Prompt, seeds: Sequence[int]
+    ) -> list[str | None]:
         """One answer for each seed; None where it came to no end."""
-        return sampled_answers(self.model, self.format, text, media, seeds)
+        return sampled_answers(self.model, asked, prompt, seeds)
+
+
+def _with_answer(candidate: Candidate, answer: str | None, limit: int) -> Candidate:
+    """A cut answer would teach an end that the model did not give it."""
+    if answer is None:
+        return replace(candidate, error=f"the answer does not end within {limit} tokens")
+    error = None if answer else "the answer is empty"
+    return replace(candidate, answer=answer, measures=measure_answer(answer), error=error)

@@ -1,25 +1,35 @@
 """The steps of a Ray Data pipeline: callable classes from an Arrow table of groups to another.
 
-A step holds its model and handles one group after the other. What goes wrong with a row is
-written into the row (`error`), so that one bad row never takes its block along. Model libraries are
-loaded with a model, and not by who only refers to one.
+A step holds its model and handles one group after the other. What is at hand already (a candidate
+that was drawn before, a reply that a judge gave before) comes with the group and is taken; the rest
+is drawn in one call and asked in one sitting. What goes wrong with a row is written into the row
+(`error`), so that one bad row never takes its block along. Each step writes what it has made before
+it hands it on: a run that is killed loses only the blocks that were being worked on. Model
+libraries are loaded with a model, and a model only where something is left for it to do.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from actors.memory import halving, is_out_of_memory, reason
-from actors.refs import Loaded, ModelRef
-from actors.tally import Piece, TallyHandle
-from factory.protocols import Generator, Judge, Sitting
+from actors.refs import GeneratorLike, Loaded, ModelRef
+from actors.tally import GENERATE, JUDGE, Piece, TallyHandle
+from factory.protocols import DrawsAhead, Generator, Judge, Sitting
 from factory.ranking import Strategy
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id, seed_of
+
+#: Writes a table of groups where the next run finds it, and returns what the next step is to get.
+Keep = Callable[[pa.Table], pa.Table]
+
+_LOOK_S = 0.05  # between two looks whether the judges have caught up
 
 
 def one_thread_per_worker() -> None:
@@ -42,60 +52,210 @@ def candidate_seeds(prompt: Prompt, generator: str, seed: int, num: int) -> list
     return [seed_of(prompt.prompt_id, generator, seed, index) for index in range(num)]
 
 
+# ------------------------------------------------------------------------------------- drawing
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one generator has to do with one group.
+
+    wanted: its candidates as they are known before they are drawn, one for each seed.
+    taken: those of them that are at hand, by seed.
+    """
+
+    ref: GeneratorLike
+    wanted: Sequence[Candidate]
+    taken: Mapping[int, Candidate]
+
+    @property
+    def missing(self) -> list[Candidate]:
+        return [one for one in self.wanted if one.seed not in self.taken]
+
+
+def take(wanted: Sequence[Candidate], at_hand: Sequence[Candidate]) -> dict[int, Candidate]:
+    """Of candidates that are known before they are drawn, those that are at hand, by their seed.
+
+    What has a key is known by it, whatever it was called where it was made, and is called as it
+    would be here. What has none is known by its id, or by generator and seed where only the
+    generator knows its ids; whoever brings such candidates knows that the same thing drew them.
+    What only an attempt failed at is drawn again.
+
+    Args:
+        wanted: candidates without content (`GeneratorLike.planned`).
+        at_hand: drawn candidates of the same prompt.
+    """
+    by_key: dict[str, Candidate] = {}
+    by_id: dict[str, Candidate] = {}
+    by_seed: dict[tuple[str, int], Candidate] = {}
+    for one in at_hand:
+        if one.is_attempt:
+            continue
+        if one.drawn is not None and one.drawn.key is not None:
+            by_key.setdefault(one.drawn.key, one)
+        else:
+            by_id.setdefault(one.candidate_id, one)
+            by_seed.setdefault((one.generator, one.seed), one)
+    taken = {}
+    for plan in wanted:
+        key = plan.drawn.key if plan.drawn is not None else None
+        found = by_key.get(key) if key is not None else None
+        if found is None and plan.candidate_id:
+            found = by_id.get(plan.candidate_id)
+        elif found is None:
+            found = by_seed.get((plan.generator, plan.seed))
+        if found is not None:
+            name = plan.candidate_id or found.candidate_id
+            taken[plan.seed] = replace(found, candidate_id=name, generator=plan.generator)
+    return taken
+
+
 class Generate:
     """Adds candidates.
 
-    Reads prompt columns; adds `num_candidates` outputs of each generator to `candidates`. Seeds
-    come from the generator's name without its version: two versions draw from equal noise. Where
-    nothing could be drawn, `error` and `failed_stage` say so. In a run that is to stop, rows that
-    were not begun are left out: they are no part of it.
+    Reads prompt columns and the candidates that are at hand; leaves in `candidates` the
+    `num_candidates` outputs of each generator and nothing else. Seeds come from the generator's
+    name without its version: two versions draw from equal noise. Where nothing could be drawn,
+    `error` and `failed_stage` say so. In a run that is to stop, rows that were not begun are left
+    out: they are no part of it.
     """
 
     def __init__(
         self,
-        generators: Sequence[ModelRef[Generator]],
+        generators: Sequence[GeneratorLike],
         num_candidates: int,
         seed: int,
         tally: TallyHandle,
+        keep: Keep,
+        max_lead: int | None = None,
     ) -> None:
-        self.generators = [(ref.name, _load(ref, "generate", tally)) for ref in generators]
-        one_thread_per_worker()
+        """Load nothing yet.
+
+        Args:
+            generators: each of which adds `num_candidates`.
+            num_candidates: of each, for each prompt.
+            seed: of the recipe.
+            tally: of the run.
+            keep: what becomes of a block that is drawn.
+            max_lead: prompts that may be drawn, or begun, and not yet judged; None for any number.
+        """
+        self.refs = generators
         self.num_candidates = num_candidates
         self.seed = seed
         self.tally = tally
+        self.keep = keep
+        self.max_lead = max_lead
+        self._loaded: dict[str, Generator] = {}
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        if self.tally.read_stopped() is not None:
-            return table.slice(0, 0)
+        if self._is_to_stop():
+            return self.keep(table.slice(0, 0))
         groups = groups_from_table(table)
-        with self.tally.busy("generate", [one.prompt.prompt_id for one in groups]) as done:
-            groups = [self.generate(group, done) for group in groups]
-        return groups_to_table(groups)
+        shares = [self._shares(group) for group in groups]
+        self._load(share.ref for of_group in shares for share in of_group if share.missing)
+        with self.tally.busy(GENERATE, [group.prompt.prompt_id for group in groups]) as done:
+            return self.keep(groups_to_table(self._drawn(groups, shares, done)))
 
     def generate(self, group: Group, done: Piece) -> Group:
-        candidates: list[Candidate] = list(group.candidates)
-        for name, generator in self.generators:
-            seeds = candidate_seeds(group.prompt, name, self.seed, self.num_candidates)
+        """One group alone."""
+        shares = self._shares(group)
+        self._load(share.ref for share in shares if share.missing)
+        return self._drawn([group], [shares], done)[0]
+
+    def _drawn(
+        self, groups: Sequence[Group], shares: Sequence[Sequence[_Share]], done: Piece
+    ) -> list[Group]:
+        # What was drawn is encoded while the next prompt is drawn.
+        with ThreadPoolExecutor(1) as encoders:
+            begun = [
+                [self._draw(group.prompt, share, done, encoders) for share in of_group]
+                for group, of_group in zip(groups, shares, strict=True)
+            ]
+            return [
+                self._end(group, [end() for end in ends], done)
+                for group, ends in zip(groups, begun, strict=True)
+            ]
+
+    def _is_to_stop(self) -> bool:
+        """Whether the run begins no more rows; waits for judges that are far behind."""
+        while self.tally.read_stopped() is None:
+            if self.max_lead is None or self.tally.num_waiting() < self.max_lead:
+                return False
+            time.sleep(_LOOK_S)
+        return True
+
+    def _load(self, refs: Iterable[GeneratorLike]) -> None:
+        for ref in refs:
+            if ref.address not in self._loaded:
+                self._loaded[ref.address] = _load(ref, GENERATE, self.tally)
+                one_thread_per_worker()
+
+    def _shares(self, group: Group) -> list[_Share]:
+        shares = []
+        for ref in self.refs:
+            seeds = candidate_seeds(group.prompt, ref.name, self.seed, self.num_candidates)
+            wanted = ref.planned(group.prompt, seeds)
+            shares.append(_Share(ref, wanted, take(wanted, group.candidates)))
+        return shares
+
+    def _draw(
+        self, prompt: Prompt, share: _Share, done: Piece, encoders: ThreadPoolExecutor
+    ) -> Callable[[], list[Candidate]]:
+        missing = share.missing
+        done.count(len(missing), len(share.taken))
+        if not missing:
+            return lambda: _in_order(share, [])
+        seeds = [one.seed for one in missing]
+        generator = self._loaded[share.ref.address]
+        drawn: Future[list[Candidate]] = Future()
+        try:
+            with done.model(prompt.prompt_id, generator.name):
+                if isinstance(generator, DrawsAhead):
+                    drawn = encoders.submit(generator.draw_ahead(prompt, seeds))
+                else:
+                    drawn.set_result(generator.generate(prompt, seeds))
+        except Exception as error:
+            drawn.set_exception(error)
+
+        def end() -> list[Candidate]:
             try:
-                with done.model(group.prompt.prompt_id, generator.name):
-                    drawn = generator.generate(group.prompt, seeds)
-                candidates += _one_a_seed(drawn, seeds)
+                return _in_order(share, _one_a_seed(drawn.result(), seeds))
             except Exception as error:
-                candidates += [
-                    Candidate(
-                        content_id("candidate", group.prompt.prompt_id, generator.name, seed),
-                        generator.name,
-                        seed,
-                        error=reason(error),
-                    )
-                    for seed in seeds
-                ]
+                return _in_order(share, _failures(prompt, generator, missing, error))
+
+        return end
+
+    def _end(self, group: Group, drawn: Sequence[list[Candidate]], done: Piece) -> Group:
+        candidates = [one for of_generator in drawn for one in of_generator]
         group = replace(group, candidates=tuple(candidates))
         if any(one.error is None for one in candidates):
             return group
         why = next((one.error for one in candidates if one.error), "no candidates")
         done.fail(group.prompt.prompt_id, why)
-        return replace(group, error=why, failed_stage="generate")
+        return replace(group, error=why, failed_stage=GENERATE)
+
+
+def _in_order(share: _Share, drawn: Sequence[Candidate]) -> list[Candidate]:
+    """A generator's candidates in the order of their seeds: taken and drawn ones."""
+    found = {**share.taken, **{one.seed: one for one in drawn}}
+    return [found[one.seed] for one in share.wanted]
+
+
+def _failures(
+    prompt: Prompt, generator: Generator, missing: Sequence[Candidate], error: Exception
+) -> list[Candidate]:
+    """All that a generator was asked for, none of which came about."""
+    why = reason(error)
+    return [
+        replace(
+            one,
+            # Of code of somebody's own, which gives its candidates ids that nobody else knows.
+            candidate_id=one.candidate_id
+            or content_id("candidate", prompt.prompt_id, generator.name, one.seed),
+            error=why,
+            is_attempt=True,  # what a generator has to say of a candidate it says in the candidate
+        )
+        for one in missing
+    ]
 
 
 def _one_a_seed(drawn: Sequence[Candidate], seeds: Sequence[int]) -> Sequence[Candidate]:
@@ -111,33 +271,45 @@ def _one_a_seed(drawn: Sequence[Candidate], seeds: Sequence[int]) -> Sequence[Ca
     return drawn
 
 
+# ------------------------------------------------------------------------------------- judging
 class Judging:
     """Adds scores and duels.
 
-    Reads `candidates`; adds to `scores` one score for each, and to `duels` those that the ranking
-    strategy asks for: all of one plan together, then the next plan. Where a judge fails, `error`
-    and `failed_stage` say so.
+    Reads `candidates`, and the replies that are at hand; adds to `scores` one score for each, and
+    to `duels` those that the ranking strategy asks for: all of one plan together, then the next
+    plan. `replies` are then what those scores and duels were read from, and nothing else. Where a
+    judge fails, `error` and `failed_stage` say so.
     """
 
     def __init__(
-        self, judges: Sequence[ModelRef[Judge]], strategy: Strategy, tally: TallyHandle
+        self,
+        judges: Sequence[ModelRef[Judge]],
+        strategy: Strategy,
+        tally: TallyHandle,
+        keep: Keep,
     ) -> None:
-        self.judges = [_load(ref, "judge", tally) for ref in judges]
+        """Load the judges.
+
+        Args:
+            judges: each of which judges every group.
+            strategy: which duels to play.
+            tally: of the run.
+            keep: what becomes of a block that is judged.
+        """
+        self.judges = [_load(ref, JUDGE, tally) for ref in judges]
         one_thread_per_worker()
         self.strategy = strategy
         self.tally = tally
+        self.keep = keep
 
     def __call__(self, table: pa.Table) -> pa.Table:
         groups = groups_from_table(table)
-        with self.tally.busy("judge", [one.prompt.prompt_id for one in groups]) as done:
-            groups = [self.judge(group, done) for group in groups]
-        return groups_to_table(groups)
+        with self.tally.busy(JUDGE, [one.prompt.prompt_id for one in groups]) as done:
+            return self.keep(groups_to_table([self.judge(group, done) for group in groups]))
 
     def judge(self, group: Group, done: Piece) -> Group:
         if group.error is not None:
             return group
-        all_scores: list[Score] = list(group.scores)
-        all_duels: list[Duel] = list(group.duels)
         for judge in self.judges:
             try:
                 with done.model(group.prompt.prompt_id, judge.name):
@@ -145,10 +317,8 @@ class Judging:
             except Exception as error:
                 why = reason(error, f"{judge.name}: ")
                 done.fail(group.prompt.prompt_id, why)
-                return replace(group, error=why, failed_stage="judge")
-            all_scores += scores
-            all_duels += duels
-        group = replace(group, scores=tuple(all_scores), duels=tuple(all_duels))
+                return replace(group, error=why, failed_stage=JUDGE)
+            group = replace(group, scores=(*group.scores, *scores), duels=(*group.duels, *duels))
         if group.is_invalid:
             errors = (one.error for one in group.scores if one.error)
             done.fail(group.prompt.prompt_id, next(errors, "fewer than two scores"))

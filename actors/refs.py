@@ -6,16 +6,30 @@ None where that is not known, and nobody takes over what such a model made.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from actors.drawing import Drawing
+from actors.recorded import RecordedGenerator, drawn_by
 from actors.storage import local_model
+from actors.weights import pinned_commit
 from factory.judging.criteria import CriteriaJudge
+from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.signed import SignedJudge
+from factory.keys import Asking, with_key
 from factory.plugins import PluginError, make
 from factory.protocols import Generator, Judge
 from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
+from schemas.rows import Candidate, Prompt, Task
+
+if TYPE_CHECKING:
+    from actors.judges import TransformersJudge
+    from actors.judges.endpoint import EndpointJudge
+    from actors.judges.onnx import OnnxJudge
+    from factory.judging.by_scores import RaoKupper
 
 Loaded = TypeVar("Loaded", covariant=True)
 
@@ -27,6 +41,27 @@ class ModelRef(Protocol[Loaded]):
     def name(self) -> str: ...
 
     def load(self) -> Loaded: ...
+
+
+class RecordedRef(ModelRef[Judge], Protocol):
+    """What travels to a worker that keeps what a judge says, word for word."""
+
+    def recorded(self) -> tuple[Judge, Recorder]:
+        """The judge as `load` gives it, and the recorder of what the raw judge beneath it says. It
+        may be asked while a ledger of the recorder is open.
+        """
+
+
+class GeneratorLike(ModelRef[Generator], Protocol):
+    """What travels to a worker that is to load a generator, and knows what it would draw."""
+
+    @property
+    def address(self) -> str: ...
+
+    def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        """The candidates of some seeds as they are known before they are drawn: without content,
+        and without an id where only the generator itself knows that.
+        """
 
 
 @dataclass(frozen=True)
@@ -42,10 +77,17 @@ class GeneratorRef:
     def name(self) -> str:
         return self.spec.name
 
+    def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        return self._drawing.candidates(prompt, seeds)
+
+    @cached_property
+    def _drawing(self) -> Drawing:
+        return Drawing(local_model(self.path), self.address, self.spec, self.weights)
+
     def load(self) -> Generator:
         from actors.generators import load_generator
 
-        return load_generator(local_model(self.path), self.address, self.spec)
+        return load_generator(local_model(self.path), self.address, self.spec, self.weights)
 
 
 @dataclass(frozen=True)
@@ -62,6 +104,12 @@ class GeneratorPluginRef:
     def name(self) -> str:
         return self.spec.name
 
+    def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        drawn = drawn_by(self.plugin, self.spec, self.weights, prompt)
+        return [
+            Candidate("", self.address, seed, drawn=with_key(drawn, prompt, seed)) for seed in seeds
+        ]
+
     def load(self) -> Generator:
         generator: Generator = make(self.plugin, self.key, Generator, self.address, self.spec)
         if generator.name != self.address:
@@ -69,7 +117,7 @@ class GeneratorPluginRef:
                 f"{self.key}: {self.plugin!r}: calls itself {generator.name!r}; its name is the "
                 f"first of its arguments, {self.address!r}"
             )
-        return generator
+        return RecordedGenerator(generator, self.plugin, self.spec, self.weights)
 
 
 @dataclass(frozen=True)
@@ -87,7 +135,7 @@ class JudgeRef:
     weights: str | None = None
 
     @classmethod
-    def of(cls, spec: JudgeSpec, path: str, address: str) -> JudgeRef:
+    def of(cls, spec: JudgeSpec, path: str, address: str, weights: str | None = None) -> JudgeRef:
         """The judge at `path`, asked as a recipe's section says."""
         return cls(
             path,
@@ -96,6 +144,7 @@ class JudgeRef:
             spec.max_batch,
             spec.specification,
             trust_remote_code=spec.trust_remote_code,
+            weights=weights,
         )
 
     @property
@@ -103,33 +152,42 @@ class JudgeRef:
         return self.address.partition("@")[0]
 
     def load(self) -> Judge:
-        judge = self._load()
-        return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
+        return self._around(self._raw())
 
-    def _load(self) -> Judge:
+    def recorded(self) -> tuple[Judge, Recorder]:
+        raw = self._raw()
+        recorder = Recorder.of(self.weights, self.precision, raw.format.specification)
+        return self._around(RecordingJudge(raw, recorder, self.criteria)), recorder
+
+    def _raw(self) -> TransformersJudge:
         from actors.judges import TransformersJudge
-        from factory.judging import by_scores
-        from factory.judging.calibrated import CalibratedJudge
-        from factory.judging.calibration import Calibration, CalibrationError
 
-        path = local_model(self.path)
-        judge: Judge = TransformersJudge(
-            path,
+        return TransformersJudge(
+            local_model(self.path),
             self.address,
             self.precision,
             self.max_batch,
             self.specification,
             trust_remote_code=self.trust_remote_code,
+            revision=pinned_commit(self.weights),
         )
-        rules = by_scores.load(Path(path))
+
+    def _around(self, judge: Judge) -> Judge:
+        """The judge with all that is made of what it says."""
+        from factory.judging import by_scores
+        from factory.judging.calibrated import CalibratedJudge
+        from factory.judging.calibration import Calibration, CalibrationError
+
+        directory = Path(local_model(self.path))
+        rules = by_scores.load(directory)
         if rules is not None:
             judge = by_scores.JudgeByScores(judge, rules)
-        if not self.is_calibrated:
-            return judge
-        calibration = Calibration.load(Path(path))
-        if calibration is None:
-            raise CalibrationError(f"{self.path}: this judge was not calibrated")
-        return CalibratedJudge(judge, calibration)
+        if self.is_calibrated:
+            calibration = Calibration.load(directory)
+            if calibration is None:
+                raise CalibrationError(f"{self.path}: this judge was not calibrated")
+            judge = CalibratedJudge(judge, calibration)
+        return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
 
 
 @dataclass(frozen=True)
@@ -146,14 +204,31 @@ class OnnxRef:
         return self.address.partition("@")[0]
 
     def load(self) -> Judge:
+        from factory.judging.by_scores import JudgeByScores
+
+        rules = self._rules()
+        return JudgeByScores(self._raw(), rules)
+
+    def recorded(self) -> tuple[Judge, Recorder]:
+        from factory.judging.by_scores import JudgeByScores
+
+        rules, raw = self._rules(), self._raw()
+        recorder = Recorder.of(self.weights, self.file, raw.format.specification)
+        return JudgeByScores(RecordingJudge(raw, recorder), rules), recorder
+
+    def _raw(self) -> OnnxJudge:
         from actors.judges.onnx import OnnxJudge
+
+        return OnnxJudge(Path(local_model(self.path)) / self.file, self.address)
+
+    def _rules(self) -> Mapping[Task, RaoKupper]:
         from factory.judging import by_scores
 
-        path = Path(local_model(self.path))
-        rules = by_scores.load(path)
+        directory = Path(local_model(self.path))
+        rules = by_scores.load(directory)
         if rules is None:
-            raise by_scores.RulesError(f"{path}: no light judge: it has no {by_scores.FILE}")
-        return by_scores.JudgeByScores(OnnxJudge(path / self.file, self.address), rules)
+            raise by_scores.RulesError(f"{directory}: no light judge: it has no {by_scores.FILE}")
+        return rules
 
 
 @dataclass(frozen=True)
@@ -171,10 +246,15 @@ class EndpointRef:
     def address(self) -> str:
         return f"{self.spec.name}@0"
 
-    def load(self) -> Judge:
+    def load(self) -> EndpointJudge:
         from actors.judges.endpoint import EndpointJudge
 
         return EndpointJudge(self.spec)
+
+    def recorded(self) -> tuple[Judge, Recorder]:
+        raw = self.load()
+        recorder = Recorder.of(self.weights, "as served", raw.specification)
+        return RecordingJudge(raw, recorder), recorder
 
 
 @dataclass(frozen=True)
@@ -194,3 +274,9 @@ class PluginRef:
     def load(self) -> Judge:
         judge: Judge = make(self.plugin, self.key, Judge)
         return SignedJudge(judge, self.address) if self.is_renamed else judge
+
+    def recorded(self) -> tuple[Judge, Recorder]:
+        """How such a judge asks is its own matter, and known by its weights or revision alone."""
+        how = {"plugin": self.plugin}
+        recorder = Recorder(lambda _: Asking(self.weights, "its own", how, how))
+        return RecordingJudge(self.load(), recorder), recorder

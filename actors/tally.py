@@ -35,6 +35,8 @@ MAX_DEATHS = 2
 MAX_HUNG_LOADS = 2
 #: What the steps of a training are called in events.
 TRAIN = "train"
+#: The steps that draw and judge.
+GENERATE, JUDGE = "generate", "judge"
 _NUM_EXAMPLES = 5
 _REPORT_S = 30.0  # for the message of a worker that is about to end itself
 
@@ -56,12 +58,15 @@ class StepTally:
     busy_s: working seconds, summed over its actors.
     model_s: those of them spent in the models themselves.
     began, ended: of the first and last piece of work, in seconds of the clock.
+    num_made, num_taken: candidates drawn and taken from earlier runs, or replies asked and taken.
     examples: (row id, error) of the first failures.
     workers: (began, ended) of each worker process, by its name.
     """
 
     num_rows: int = 0
     num_failed: int = 0
+    num_made: int = 0
+    num_taken: int = 0
     busy_s: float = 0.0
     model_s: float = 0.0
     began: float = 0.0
@@ -133,8 +138,13 @@ class _Tally:
         self.deaths: Counter[_Call] = Counter()
         self.given_up: dict[_Call, str] = {}
         self.hung_loads: Counter[tuple[str, str]] = Counter()  # by (step, model)
+        #: Rows that are drawn, or about to be, and not judged; as ids, since a block whose worker
+        #: was lost is drawn again and must not count twice.
+        self.waiting: set[str] = set()
 
     def begin(self, step: str, rows: Sequence[str]) -> _Orders:
+        if step == GENERATE:
+            self.waiting.update(rows)
         key = (step, rows[0]) if rows else (step, "")
         self.starts[key] += 1
         if self.starts[key] > 1:
@@ -180,12 +190,18 @@ class _Tally:
         """The run is to end: nothing that is left of it can come about."""
         self.stopped = self.stopped or why
 
-    def add(self, step: str, first: str, piece: StepTally) -> None:
+    def num_waiting(self) -> int:
+        return len(self.waiting)
+
+    def add(self, step: str, first: str, piece: StepTally, rows: Sequence[str] = ()) -> None:
+        self.waiting.difference_update(rows)
         for record in (self.starts, self.now_at):
             record.pop((step, first), None)
         at = self.steps.setdefault(step, StepTally(began=piece.began))
         at.num_rows += piece.num_rows
         at.num_failed += piece.num_failed
+        at.num_made += piece.num_made
+        at.num_taken += piece.num_taken
         at.busy_s += piece.busy_s
         at.model_s += piece.model_s
         at.began = min(at.began, piece.began)
@@ -269,6 +285,11 @@ class Piece:
             if self._orders.is_watched:
                 self._enter(None, name)
 
+    def count(self, num_made: int, num_taken: int) -> None:
+        """Count what was paid for, and what was not paid for again."""
+        self.numbers.num_made += num_made
+        self.numbers.num_taken += num_taken
+
     def fail(self, row: str, error: str) -> None:
         """Count a row that came to nothing."""
         self.numbers.num_failed += 1
@@ -293,6 +314,7 @@ class TallyHandle:
         max_failed_share: float = 1.0,
         row_timeout_s: float | None = None,
         load_timeout_s: float | None = None,
+        last_step: str = GENERATE,
     ) -> None:
         # Where this driver runs, so that no other machine's death can end the count.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -302,6 +324,7 @@ class TallyHandle:
         self.actor: Any = kind(_Tally).remote(max_failed_share)
         self.row_timeout_s = row_timeout_s
         self.load_timeout_s = load_timeout_s
+        self.last_step = last_step  # of a pipeline that draws
 
     @contextmanager
     def loading(self, step: str, model: str) -> Iterator[None]:
@@ -352,7 +375,8 @@ class TallyHandle:
         done.busy_s = time.perf_counter() - start
         done.ended = time.time()
         done.workers = {f"{_node()}:{os.getpid()}": (done.began, done.ended)}
-        self.actor.add.remote(step, first, done)
+        # Whoever is the last to work on rows takes them from those that wait.
+        self.actor.add.remote(step, first, done, rows if step == self.last_step else ())
 
     def read(self) -> dict[str, StepTally]:
         return dict(ray.get(self.actor.read.remote())[0])
@@ -361,6 +385,10 @@ class TallyHandle:
         """Why the run is to begin no more rows, where it is not; those begun are still written."""
         stopped: str | None = ray.get(self.actor.read.remote())[1]
         return stopped
+
+    def num_waiting(self) -> int:
+        """Rows that are drawn, or about to be, and have not come through the last step."""
+        return int(ray.get(self.actor.num_waiting.remote()))
 
     def check(self) -> None:
         """Say why the run is to end early, where it is.

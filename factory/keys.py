@@ -66,6 +66,8 @@ def _media_digest(media: Media | None) -> str | None:
 
 def output_digest(candidate: Candidate) -> str | None:
     """Of the bytes of a medium, or of an answer; None of a candidate that failed."""
+    if candidate.error is not None:
+        return None
     if candidate.measures is not None:
         return candidate.measures.digest
     if candidate.answer is not None:

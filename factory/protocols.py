@@ -6,7 +6,8 @@ whatever can be measured by a judge can be measured by the truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from inspect import signature
 from typing import Literal, Protocol, runtime_checkable
 
 from schemas.recipe import GeneratorSpec
@@ -24,11 +25,24 @@ class Generator(Protocol):
         """One candidate for each seed, in order; a failure is a candidate with an `error`."""
 
 
+@runtime_checkable
+class DrawsAhead(Protocol):
+    """A generator that can go on while what it has drawn is encoded and measured elsewhere."""
+
+    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+        """As `generate` in two steps: all is drawn when this returns, and what it returns encodes
+        and measures. That second step may run in another thread beside further draws, is called
+        once, and raises nothing that a candidate's `error` can say.
+        """
+
+
 class Sitting(Protocol):
     """The candidates of one prompt before a judge: each is encoded once and used many times."""
 
-    def scores(self) -> list[Score]:
-        """One score for each candidate, in order; an unreadable one has an `error`."""
+    def scores(self, indices: Sequence[int] | None = None) -> list[Score]:
+        """One score for each of these candidates, in order, or for all; an unreadable one has an
+        `error`. A sitting that takes no `indices` is always asked about all (`scores_of`).
+        """
 
     def about(self, prompt: Prompt) -> Sitting:
         """The same candidates before the same judge under another prompt, such as one with a
@@ -37,6 +51,18 @@ class Sitting(Protocol):
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
         """One duel for each match, in order; a match is (index shown first, index shown second)."""
+
+
+def scores_of(sitting: Sitting, indices: Sequence[int] | None = None) -> list[Score]:
+    """Scores of these candidates, in order, or of all; of a sitting that can only be asked about
+    all, those among them.
+    """
+    if indices is None:
+        return sitting.scores()
+    if "indices" in signature(sitting.scores).parameters:
+        return sitting.scores(indices)
+    every = sitting.scores()
+    return [every[index] for index in indices]
 
 
 @runtime_checkable

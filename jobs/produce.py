@@ -1,7 +1,7 @@
 """Draw candidates for every prompt and judge them. `jobs/stages/produce.py` does it.
 
-With `--retry-invalid`, rows of a complete data set in which something failed are made again, and
-nothing else.
+With `--only draw` and `--only judge` the two are done apart. With `--retry-invalid`, what failed in
+a complete data set by a time-out, a crash or a lost connection is made again, and nothing else.
 """
 
 from __future__ import annotations
@@ -20,12 +20,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument(
         "--retry-invalid",
         action="store_true",
-        help="of a complete data set, make again the rows in which something failed",
+        help="of a complete data set, make again what failed by a time-out, a crash or a lost "
+        "connection",
+    )
+    arguments.add_argument(
+        "--only",
+        choices=("draw", "judge"),
+        help="draw candidates@N without a judge, or judge them without a generator",
     )
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
         from jobs.stages.run import run_stages
 
+        if given.only == "draw":
+            run_stages(recipe, given.round, ["draw"], dry_run=given.dry_run)
+            return
+        if given.only == "judge":
+            from jobs.stages.produce import judging_alone
+
+            recipe = judging_alone(recipe, given.round)
         if not given.retry_invalid:
             run_stages(recipe, given.round, ["produce"], dry_run=given.dry_run)
             return

@@ -91,7 +91,8 @@ def _prompt_to_row(prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def _prompt_from_row(row: Row) -> Prompt:
+def prompt_from_row(row: Row) -> Prompt:
+    """The prompt of a row of any of the tables that begin with the columns of `PROMPTS`."""
     return Prompt(
         row["prompt_id"],
         row["prompt"],
@@ -132,7 +133,7 @@ def _candidate_from_row(row: Row) -> Candidate:
 
 def _reply_to_row(reply: Reply) -> Row:
     said = [{"answer": answer, "logprob": value} for answer, value in reply.logprobs.items()]
-    return {**vars(reply), "logprobs": said}
+    return {**vars(reply), "logprobs": said, "breakdown": _breakdown_to_rows(reply.breakdown)}
 
 
 def reply_from_row(row: Row) -> Reply:
@@ -144,6 +145,7 @@ def reply_from_row(row: Row) -> Reply:
             "is_attempt": bool(row["is_attempt"]),
             "is_cut": bool(row["is_cut"]),
             "logprobs": {one["answer"]: _number(one["logprob"]) for one in row["logprobs"] or ()},
+            "breakdown": _breakdown_from_rows(row.get("breakdown")),
         }
     )
 
@@ -154,8 +156,20 @@ def _number(value: float | None) -> float:
 
 
 def _score_to_row(score: Score) -> Row:
-    parts = [{"criterion": name, "points": points} for name, points in score.breakdown.items()]
-    return {**vars(score), "breakdown": parts}
+    return {**_without_reply(score), "breakdown": _breakdown_to_rows(score.breakdown)}
+
+
+def _breakdown_to_rows(breakdown: Mapping[str, float]) -> list[Row]:
+    return [{"criterion": name, "points": points} for name, points in breakdown.items()]
+
+
+def _breakdown_from_rows(rows: Iterable[Row] | None) -> dict[str, float]:
+    """Points by criterion; tables that were written before there were criteria have none."""
+    return {one["criterion"]: _number(one["points"]) for one in rows or ()}
+
+
+def _without_reply(verdict: Score | Duel) -> dict[str, Any]:
+    return {name: value for name, value in vars(verdict).items() if name != "reply"}
 
 
 def score_from_row(row: Row) -> Score:
@@ -166,8 +180,7 @@ def score_from_row(row: Row) -> Score:
         _number(row["value"]),
         _number(row["spread"]),
         row["error"],
-        # Tables that were written before there were criteria have none.
-        {one["criterion"]: _number(one["points"]) for one in row.get("breakdown") or ()},
+        _breakdown_from_rows(row.get("breakdown")),
     )
 
 
@@ -178,7 +191,7 @@ def prompts_to_table(prompts: Iterable[Prompt]) -> pa.Table:
 
 def prompts_from_table(table: pa.Table) -> list[Prompt]:
     """The rows of a table of schema `PROMPTS`."""
-    return [_prompt_from_row(row) for row in table.to_pylist()]
+    return [prompt_from_row(row) for row in table.to_pylist()]
 
 
 def groups_to_table(groups: Iterable[Group]) -> pa.Table:
@@ -188,7 +201,7 @@ def groups_to_table(groups: Iterable[Group]) -> pa.Table:
             **_prompt_to_row(group.prompt),
             "candidates": [_candidate_to_row(candidate) for candidate in group.candidates],
             "scores": [_score_to_row(score) for score in group.scores],
-            "duels": [vars(duel) for duel in group.duels],
+            "duels": [_without_reply(duel) for duel in group.duels],
             "error": group.error,
             "failed_stage": group.failed_stage,
             "attempts": group.attempts,
@@ -203,7 +216,7 @@ def groups_from_table(table: pa.Table) -> list[Group]:
     """The rows of a table of schema `GROUPS`."""
     return [
         Group(
-            _prompt_from_row(row),
+            prompt_from_row(row),
             tuple(_candidate_from_row(one) for one in row["candidates"]),
             tuple(score_from_row(one) for one in row["scores"] or ()),
             tuple(duel_from_row(one) for one in row["duels"] or ()),
@@ -236,7 +249,7 @@ def pairs_from_table(table: pa.Table) -> list[Pair]:
     return [
         Pair(
             pair_id=row["pair_id"],
-            prompt=_prompt_from_row(row),
+            prompt=prompt_from_row(row),
             chosen=_candidate_from_row(row["chosen"]),
             rejected=_candidate_from_row(row["rejected"]),
             judge=row["judge"],
@@ -273,7 +286,7 @@ def labels_from_table(table: pa.Table) -> list[Label]:
     """The rows of a table of schema `LABELS`."""
     labels = []
     for row in table.to_pylist():
-        prompt = _prompt_from_row(row)
+        prompt = prompt_from_row(row)
         side = "first_answer" if prompt.task in UNDERSTANDING else "first"
         if row.get(side) is None:
             raise SchemaError(f"label {row['label_id']}: column {side!r} is empty")
@@ -303,7 +316,7 @@ def opinions_to_table(opinions: Iterable[Opinion]) -> pa.Table:
             **vars(opinion),
             "tags": _tags_to_row(opinion.tags),
             "scores": [_score_to_row(score) for score in opinion.scores],
-            "duels": [vars(duel) for duel in opinion.duels],
+            "duels": [_without_reply(duel) for duel in opinion.duels],
         }
         for opinion in opinions
     ]

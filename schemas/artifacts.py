@@ -29,6 +29,7 @@ class ArtifactKind:
     section: of the recipe, whose `name` its artifacts go by; the kind's own where there is none.
     alias: that a model of the loop has in the registry once it is made. A model beside the loop is
         a line of its own, and its own decision says.
+    command: that has the job done, where it is not the command of its name.
     """
 
     name: str
@@ -37,6 +38,12 @@ class ArtifactKind:
     is_in_loop: bool = True
     section: str | None = None
     alias: Literal["champion", "challenger"] | None = None
+    command: str | None = None
+
+    @property
+    def made_by(self) -> str:
+        """The command line that makes one."""
+        return f"python -m {self.command or f'jobs.{self.job}'}"
 
     @property
     def is_model(self) -> bool:
@@ -52,6 +59,7 @@ KINDS = (
     ArtifactKind("pairs", "curate", DATA),
     ArtifactKind("generator", "align", MODELS, section="generator", alias="challenger"),
     ArtifactKind("evaluation", "evaluate", DATA),
+    ArtifactKind("candidates", "draw", DATA, is_in_loop=False, command="jobs.produce --only draw"),
     ArtifactKind("human_audit", "human_audit", DATA, is_in_loop=False),
     ArtifactKind("local_judge", "localise", MODELS, is_in_loop=False, section="localise"),
     ArtifactKind("light_judge", "distil", MODELS, is_in_loop=False, section="distil"),

@@ -77,6 +77,7 @@ CANDIDATE = pa.struct(
         ("is_attempt", pa.bool_()),
     ]
 )
+_BREAKDOWN = pa.list_(pa.struct([("criterion", pa.string()), ("points", pa.float64())]))
 SCORE = pa.struct(
     [
         ("candidate_id", pa.string()),
@@ -84,10 +85,7 @@ SCORE = pa.struct(
         ("value", pa.float64()),
         ("spread", pa.float64()),
         ("error", pa.string()),
-        (
-            "breakdown",
-            pa.list_(pa.struct([("criterion", pa.string()), ("points", pa.float64())])),
-        ),
+        ("breakdown", _BREAKDOWN),
     ]
 )
 DUEL = pa.struct(
@@ -121,6 +119,7 @@ REPLY = pa.struct(
         ("num_read", pa.int32()),
         ("num_written", pa.int32()),
         ("seconds", pa.float64()),
+        ("breakdown", _BREAKDOWN),
     ]
 )
 PROMPTS = pa.schema(

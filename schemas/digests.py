@@ -29,7 +29,7 @@ def add_up_rows(table: pa.Table) -> int:
     total = 0
     for row in table.to_pylist():
         text = json.dumps(_said(row), sort_keys=True, default=_digest_bytes)
-        text = _REFERENCE.sub(r'"bytes": "\1", "path": null', text)
+        text = _REFERENCE.sub(_stored, text)
         total += int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
     return total % 2**256
 
@@ -56,8 +56,19 @@ def _said(value: Any) -> Any:
     return value
 
 
-#: A reference in the JSON of a row; in text of a row the quotes would be escaped.
-_REFERENCE = re.compile(r'"bytes": null, "path": "objects/[0-9a-f]{2}/([0-9a-f]{64})"')
+#: A medium that is referred to, in the JSON of a row: its bytes' hash where they are there too, and
+#: the hash that the reference says, of a medium in a pack or of an object of its own
+#: (`actors.media_pack`). In text of a row the quotes would be escaped.
+_REFERENCE = re.compile(
+    r'"bytes": (?:null|"([0-9a-f]{64})"), "path": "'
+    r"(?:media/[0-9a-f]{2}/[0-9a-f]{64}\.tar#([0-9a-f]{64})\.[a-z0-9]{1,5}@[0-9]{1,15}\+[0-9]{1,15}"
+    r'|objects/[0-9a-f]{2}/([0-9a-f]{64}))"'
+)
+
+
+def _stored(medium: re.Match[str]) -> str:
+    """The medium as if its bytes lay in the row and nothing else."""
+    return f'"bytes": "{medium[1] or medium[2] or medium[3]}", "path": null'
 
 
 def _digest_bytes(value: object) -> str:

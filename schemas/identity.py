@@ -11,6 +11,8 @@ place or a resource. No stage keeps a list of its own. So
 - a **renamed knob**, or one with another unit, leaves its old name in `former_names` of its
   section: recipes and manifests that have it are translated, or refused with the successor's name.
   No name is ever used again with another meaning;
+- a setting that was **known later**, `Annotated[…, LATER_KNOWN]`, refuses nothing that was made
+  before it was noted;
 - a **place** or a **resource** is marked so on the knob, `Annotated[str, PLACE]`.
 
 Manifests hold settings as `spelled_out`; `read_out` makes the same of those that older code wrote.
@@ -39,6 +41,16 @@ class NotIdentity:
 PLACE = NotIdentity("where something lies that is known by its digest")
 #: How the work is done: room, time, and looks at it. What comes out differs by rounding at most.
 RESOURCE = NotIdentity("with what, and how fast, it is made")
+
+
+@dataclass(frozen=True)
+class LaterKnown:
+    """A mark on a setting that artifacts did not note at first although it decided about them: of
+    those it is taken to be what is asked for now, since nobody can tell.
+    """
+
+
+LATER_KNOWN = LaterKnown()
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,17 @@ def read_out(kind: type[Section], settings: Mapping[str, Any]) -> dict[str, Any]
         if value is not _NONE and not _is_marked(field):
             said[key] = _within(field, value, read_out)
     return {**said, **given}
+
+
+def known_later(kind: type[Section], settings: Mapping[str, Any]) -> list[str]:
+    """The knobs of `kind` that settings which older code wrote down do not note, although they
+    decided: see `LaterKnown`.
+    """
+    return [
+        key
+        for key, field in kind.model_fields.items()
+        if LATER_KNOWN in field.metadata and key not in settings
+    ]
 
 
 def _told_apart(kind: type[Section], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Where files lie: the folders of a root, and what the factory asks of a place.
 
     ROOT/data/labels@1, ROOT/models/judge@1    artifacts, each in a directory of its own
-    ROOT/objects/ab/ab34…    media too large for a table, named by the hash of their bytes
+    ROOT/media/ab/ab12….tar    media too large for a table, many in a pack, by its hash
+    ROOT/objects/ab/ab34…    the same of older roots, one each
     ROOT/reports/round-1.html, ROOT/logs/TIME-RUN.jsonl    for people
     ROOT/rollbacks/1-1.json    after round 1, the first time: who is champion from then on
     ROOT/_training/judge@1    checkpoints of a training run that is under way
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from typing import IO, Literal, Protocol, Self
 
 #: The folders of a root. No other file spells them.
-DATA, MODELS, OBJECTS = "data", "models", "objects"
+DATA, MODELS, PACKS, OBJECTS = "data", "models", "media", "objects"
 REPORTS, LOGS, ROLLBACKS = "reports", "logs", "rollbacks"
 TRAINING = "_training"
 

@@ -11,7 +11,7 @@ section decides what is made, and what to do when a knob is added, renamed or gi
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -126,6 +126,78 @@ class Answering(Section):
     top_p: float = Field(1.0, gt=0, le=1, description="share of the likeliest tokens sampled from")
 
 
+#: Formats of what is drawn, each with its usual `quality`, or `crf`; None where nothing is lost.
+PICTURE_FORMATS: dict[str, int | None] = {
+    "png": None,
+    "webp-lossless": None,
+    "jpeg": 90,
+    "webp": 90,
+}
+CLIP_FORMATS: dict[str, int] = {"h264": 12, "av1": 20}
+
+
+class Encoding(Section):
+    """How what is drawn is stored. Judges see what is stored, and it is known by that."""
+
+    format: Literal["png", "webp-lossless", "jpeg", "webp", "h264", "av1"] | None = Field(
+        None, description="of pictures or of clips; png or h264 where not given"
+    )
+    quality: int | None = Field(
+        None, ge=1, le=100, description="of jpeg and webp, 100 is best; 90 where not given"
+    )
+    crf: int | None = Field(
+        None,
+        ge=0,
+        le=63,
+        description="constant rate factor of h264 (0 to 51) and av1 (to 63), 0 is best; 12 and 20 "
+        "where not given",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Encoding:
+        if self.quality is not None and self.format not in ("jpeg", "webp"):
+            raise ValueError(f"quality is of format jpeg or webp, not {self.format or 'png'}")
+        if self.crf is not None and self.format not in CLIP_FORMATS:
+            raise ValueError(f"crf is of format h264 or av1, not {self.format or 'given'}")
+        if self.format == "h264" and (self.crf or 0) > 51:
+            raise ValueError(f"crf: {self.crf} is more than h264's 51")
+        return self
+
+    @property
+    def rate(self) -> int | None:
+        """The quality or the rate factor, by what is usual where none is given; None where the
+        format loses nothing or is not given.
+        """
+        usual = {**PICTURE_FORMATS, **CLIP_FORMATS}.get(self.format or "")
+        return next((one for one in (self.quality, self.crf) if one is not None), usual)
+
+    @classmethod
+    def of(cls, told: str) -> Encoding:
+        """What `told` says in words."""
+        kind, _, measure = told.partition(" ")
+        name, _, number = measure.partition(" ")
+        return cls(**{"format": kind, **({name: int(number)} if name else {})})
+
+    def told(self) -> str:
+        """In words: `png`, `jpeg quality 90`, `h264 crf 12`."""
+        if self.format is None:
+            return f"png or h264 crf {CLIP_FORMATS['h264']}"
+        measure = "crf" if self.format in CLIP_FORMATS else "quality"
+        return self.format if self.rate is None else f"{self.format} {measure} {self.rate}"
+
+
+def _revision(does: str) -> Any:
+    """Which version of a model is meant that does not lie here."""
+    return Field(
+        None,
+        min_length=1,
+        description="of a hub name, the branch, tag or commit that is loaded, the main branch "
+        "where not given; of package.module:name, what you call your code and its weights as they "
+        f"are now, to be changed whenever it {does} otherwise: without one nothing that it makes "
+        "is taken over by another run. None of a directory, which is known by what lies in it",
+    )
+
+
 class GeneratorSpec(Section):
     """The generator before the first round: a diffusers pipeline, or a model that answers."""
 
@@ -142,6 +214,9 @@ class GeneratorSpec(Section):
         None, description="frames of a clip; the pipeline's own where not given"
     )
     fps: float = Field(16.0, gt=0, description="frames a second at which a clip is stored")
+    encoding: Encoding = Field(
+        default_factory=Encoding, description="how pictures or clips are stored"
+    )
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     trust_remote_code: bool = Field(
         False, description="run the code that comes with the checkpoint; logged at each load"
@@ -149,6 +224,7 @@ class GeneratorSpec(Section):
     answering: Answering | None = Field(
         None, description="for a vision-language model that answers; its defaults where not given"
     )
+    revision: str | None = _revision("draws")
 
 
 class JudgeSpec(Section):
@@ -170,11 +246,12 @@ class JudgeSpec(Section):
     max_batch: Annotated[Positive, RESOURCE] = Field(
         64, description="most scores or duels in one forward pass; less memory where smaller"
     )
+    revision: str | None = _revision("judges")
 
 
 class HeldOutJudge(JudgeSpec):
     """A judge that had no part in making the pairs: trained on other labels, or by others. Of one
-    of your own (package.module:name as `path`) nothing else but its name is looked at.
+    of your own (package.module:name as `path`) nothing but its name and revision is looked at.
     """
 
     name: str = Field("heldout-judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -200,6 +277,12 @@ class EndpointSpec(Section):
     )
     concurrency: Annotated[Positive, RESOURCE] = Field(
         8, description="requests at a time of each worker"
+    )
+    revision: str | None = Field(
+        None,
+        min_length=1,
+        description="what you call the model behind the endpoint as it is now: change it whenever "
+        "it may answer otherwise. Without one its replies are taken over by no other run",
     )
 
 
@@ -408,6 +491,11 @@ class Produce(Section):
         description="more generators, each of which draws num_candidates beside the champion's; "
         "one worker holds them all",
     )
+    reuse: Annotated[list[str], PLACE] = Field(
+        default_factory=list,
+        description="data sets of groups or candidates, of any root, finished or begun: what they "
+        "hold of what this recipe would draw and ask is taken from there and not paid for again",
+    )
     groups_per_block: Annotated[Positive, RESOURCE] = Field(
         8, description="prompts in one Ray Data block"
     )
@@ -430,6 +518,11 @@ class Produce(Section):
     judges: Annotated[Pool, RESOURCE] = Pool()
     is_calibrated: bool = Field(
         False, description="judge by calibrated scores and verdicts instead of the judge's own"
+    )
+    keep_words: Annotated[bool, RESOURCE] = Field(
+        True,
+        description="keep what a judge that answers in words wrote; without its words nobody can "
+        "read or take over its verdicts later",
     )
 
 
@@ -789,7 +882,7 @@ class Storage(Section):
     profile: str | None = Field(None, description="of ~/.aws; else AWS_PROFILE")
     cache: str | None = Field(None, description="local copies of models; else in ~/.cache")
     max_inline_bytes: Positive = Field(
-        4 * 1024**2, description="bytes; larger media become objects of their own"
+        16 * 1024, description="bytes; larger media lie outside their rows, many in a pack"
     )
     row_group_bytes: Positive = Field(32 * 1024**2, description="bytes of rows in one row group")
     file_bytes: Positive = Field(256 * 1024**2, description="bytes of one Parquet file")

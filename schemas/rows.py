@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -128,10 +129,77 @@ class Prompt:
         task: Task = "image_generation",
         tags: dict[str, str] | None = None,
         media: Media | None = None,
+        origin: Origin | None = None,
     ) -> Prompt:
-        """A prompt with its id; tags are not part of the id, so re-tagging keeps it."""
-        about = () if media is None else (hashlib.sha256(media.data).hexdigest(),)
-        return cls(content_id("prompt", task, text, *about), text, task, dict(tags or {}), media)
+        """A prompt with its id; tags and origin are not part of the id, so re-tagging keeps it."""
+        about = () if media is None else (_digest(media),)
+        prompt_id = content_id("prompt", task, text, *about)
+        return cls(prompt_id, text, task, dict(tags or {}), media, origin=origin)
+
+    @classmethod
+    def of_parts(
+        cls,
+        parts: Sequence[Part],
+        task: Task = "image_generation",
+        tags: dict[str, str] | None = None,
+        origin: Origin | None = None,
+    ) -> Prompt:
+        """A prompt of several parts with its id, which is of all of them in their order.
+
+        Parts that amount to a text, or to a question after its one medium, give the prompt that
+        `of` gives, with its id.
+
+        Raises:
+            ValueError: the user says nothing in it.
+        """
+        said = [part.text for part in parts if part.role == "user" and part.text]
+        if not said:
+            raise ValueError("the user says nothing in this prompt")
+        roles = tuple(part.role for part in parts)
+        if roles == ("user",):
+            return cls.of(said[-1], task, tags, None, origin)
+        if roles == ("question", "user") and task in UNDERSTANDING:
+            return cls.of(said[-1], task, tags, parts[0].media, origin)
+        shown = [(part.role, part.text, part.media and _digest(part.media)) for part in parts]
+        prompt_id = content_id("prompt", task, shown)
+        return cls(prompt_id, said[-1], task, dict(tags or {}), None, tuple(parts), origin)
+
+    @property
+    def in_full(self) -> tuple[Part, ...]:
+        """All that it consists of, in order, whether or not it is of several parts."""
+        if self.parts:
+            return self.parts
+        about = () if self.media is None else (Part("question", media=self.media),)
+        return (*about, Part("user", self.text))
+
+    def media_of(self, role: Role) -> tuple[Media, ...]:
+        """Its media of one role, in order."""
+        return tuple(
+            part.media for part in self.in_full if part.role == role and part.media is not None
+        )
+
+    def saying(self, text: str) -> Prompt:
+        """The same row with another text: where it has parts, as the last that the user says."""
+        last = max((at for at, part in enumerate(self.parts) if part.role == "user"), default=-1)
+        parts = tuple(
+            replace(part, text=text) if at == last else part for at, part in enumerate(self.parts)
+        )
+        return replace(self, text=text, parts=parts)
+
+    def showing(self, media: Sequence[Media]) -> Prompt:
+        """The same row as a question about other media, one for each of its own."""
+        if not self.parts:
+            return replace(self, media=media[0])
+        others = iter(media)
+        parts = (
+            replace(part, media=next(others)) if part.role == "question" else part
+            for part in self.parts
+        )
+        return replace(self, parts=tuple(parts))
+
+
+def _digest(media: Media) -> str:
+    return hashlib.sha256(media.data).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -235,6 +303,7 @@ class Reply:
     text: the judge's own words, where it wrote any.
     is_cut: whether the limit of length ended them.
     logprobs: the log-probability of each answer that the judge could give, where they were read.
+    breakdown: points for parts, of a judge that gives some by itself.
     request: digest of what was sent.
     num_read, num_written: tokens of the request and of the answer.
     seconds: of the model, by equal shares of what was asked together.
@@ -255,6 +324,7 @@ class Reply:
     num_read: int | None = None
     num_written: int | None = None
     seconds: float | None = None
+    breakdown: dict[str, float] = field(default_factory=dict)
 
 
 #: In the breakdown of a score, what the judge says of the whole.
@@ -268,6 +338,9 @@ class Score:
     An `error` means that the candidate could not be scored; `value` is then NaN and must not be
     read as a low score. Where a recipe names criteria, `breakdown` holds the points by criterion
     and `OVERALL`, and `value` is their weighted mean.
+
+    reply: what it was read from, where the judge is one that says so. It is no part of the score
+        and of no row: the replies of a group have a column of their own.
     """
 
     candidate_id: str
@@ -276,11 +349,15 @@ class Score:
     spread: float
     error: str | None = None
     breakdown: dict[str, float] = field(default_factory=dict)
+    reply: Reply | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Duel:
-    """A pairwise judgement of two candidates *in the order shown*."""
+    """A pairwise judgement of two candidates *in the order shown*.
+
+    reply: what it was read from, as of a `Score`.
+    """
 
     first_id: str
     second_id: str
@@ -289,11 +366,13 @@ class Duel:
     p_second: float
     p_tie: float
     error: str | None = None
+    reply: Reply | None = field(default=None, compare=False, repr=False)
 
     def swap(self) -> Duel:
         """The same judgement told from the other side.
 
-        It is what an unbiased judge says when it is shown the two in the other order.
+        It is what an unbiased judge says when it is shown the two in the other order. Nobody said
+        so, hence it has no reply.
         """
         return Duel(
             self.second_id,
@@ -342,6 +421,37 @@ class Group:
         errors = [one.error for one in self.candidates]
         errors += [one.error for one in self.scores] + [one.error for one in self.duels]
         return self.error is not None or any(one is not None for one in errors)
+
+    @property
+    def has_attempts(self) -> bool:
+        """Whether anything in it failed by a time-out, a crash or a lost connection, which says
+        nothing of the row. In rows that do not tell those apart, whether anything failed at all.
+        """
+        is_told = bool(self.replies) or any(one.drawn is not None for one in self.candidates)
+        if not is_told:
+            return self.has_failures
+        return (
+            self.failed_stage == "judge"
+            or any(one.is_attempt for one in self.candidates)
+            or any(one.is_attempt for one in self.replies)
+        )
+
+    def without_attempts(self) -> Group:
+        """What need not be made again of it: candidates, and replies about them."""
+        is_told = any(one.drawn is not None for one in self.candidates)
+        return replace(
+            self,
+            candidates=tuple(
+                one
+                for one in self.candidates
+                if not one.is_attempt and (is_told or one.error is None)
+            ),
+            replies=tuple(one for one in self.replies if not one.is_attempt),
+            scores=(),
+            duels=(),
+            error=None,
+            failed_stage=None,
+        )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from factory.judging.recording import Recorder, RecordingJudge
+from factory.keys import Asking
 from factory.media.pictures import decode, encode_png
 from schemas.recipe import GeneratorSpec
 from schemas.rows import Candidate, Duel, Media, Prompt, Score, content_id
@@ -146,15 +148,20 @@ class Ref:
 
     loads: a file that gets a line for each time that it is loaded.
     hangs: how many of those times it never comes to an end.
+    weights: by which it is known.
     """
 
     model: StubGenerator | StubJudge = field(default_factory=StubGenerator)
     loads: str | None = None
     hangs: int = 0
+    weights: str | None = None
 
     @property
     def name(self) -> str:
         return self.model.name.partition("@")[0]
+
+    def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        return [Candidate("", self.model.name, seed) for seed in seeds]
 
     @property
     def address(self) -> str:
@@ -169,6 +176,11 @@ class Ref:
             if num <= self.hangs:
                 time.sleep(3600)
         return self.model
+
+    def recorded(self) -> tuple[RecordingJudge, Recorder]:
+        """As of a judge of somebody's own."""
+        recorder = Recorder(lambda _: Asking(self.weights, ""))
+        return RecordingJudge(self.load(), recorder), recorder
 
 
 class Untallied:

@@ -25,11 +25,11 @@ from factory.media.pictures import MediaError, decode, encode_png
 from factory.prompts import MAX_CHARACTERS, PromptsError, read_prompts
 from schemas import manifest
 from schemas.arrow import groups_from_table
-from schemas.columns import IMAGE, PROMPTS, SchemaError
+from schemas.columns import IMAGE, PROMPTS
 from schemas.manifest import ManifestError
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
-from schemas.rows import Preference
+from schemas.rows import MediaAwayError, Preference
 from schemas.section import RecipeError
 
 FUZZ = settings(
@@ -255,7 +255,20 @@ def test_bombs_and_stumps_are_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../../etc/passwd", "/etc/passwd", "objects/ab/../../x", "objects/aa/" + "b" * 64, ""]
+    "path",
+    [
+        "../../etc/passwd",
+        "/etc/passwd",
+        "objects/ab/../../x",
+        "objects/aa/" + "b" * 64,
+        "",
+        f"media/aa/{'b' * 64}.tar#{'c' * 64}.png@512+10",
+        f"media/aa/../{'a' * 64}.tar#{'c' * 64}.png@512+10",
+        f"media/aa/{'a' * 64}.tar#../{'c' * 64}.png@512+10",
+        f"media/aa/{'a' * 64}.tar#{'c' * 64}.png@-512+10",
+        f"media/aa/{'a' * 64}.tar#{'c' * 64}.png@٥+10",
+        f"media/aa/{'a' * 64}.tar#{'c' * 64}.png@512+10\n",
+    ],
 )
 def test_a_reference_never_leads_out_of_the_store(tmp_path: Path, path: str) -> None:
     table = pa.table({"m": pa.array([{"bytes": None, "path": path}], IMAGE)})
@@ -349,5 +362,6 @@ def test_a_table_with_media_elsewhere_is_not_read_as_broken_media() -> None:
 
     media = {"image": {"bytes": None, "path": "objects/x"}, "width": 1, "height": 1}
     row = {"prompt_id": "x", "prompt": "x", "candidates": [{"candidate_id": "c", "media": media}]}
-    with pytest.raises(SchemaError, match="media lies outside the table"):
-        groups_from_table(pa.Table.from_pylist([row], schema=GROUPS))
+    [group] = groups_from_table(pa.Table.from_pylist([row], schema=GROUPS))
+    with pytest.raises(MediaAwayError, match="lies outside its row, at 'objects/x'"):
+        assert group.candidates[0].media.data

@@ -28,12 +28,12 @@ from factory.ranking import Bracket
 from jobs import curate, evaluate, evaluate_judge, import_labels, produce, train_judge
 from jobs.datasets.reading import data_files
 from jobs.pipelines.curation import CurateTable
+from jobs.pipelines.drawing import generators_of
 from jobs.pipelines.models import generator_ref
 from jobs.rounds.workspace import Round, champion
 from jobs.stages.align import STAGE as ALIGN
 from jobs.stages.evaluate import _heldout_judge, _judges
 from jobs.stages.produce import STAGE as PRODUCE
-from jobs.stages.produce import _generators
 from schemas import manifest
 from schemas.arrow import groups_to_table, labels_from_table, pairs_from_table
 from schemas.identity import identity
@@ -309,7 +309,7 @@ def recipe(tmp_path: Path, *overrides: str) -> Round:
 def test_a_generator_of_ones_own_draws_as_the_recipe_calls_it(tmp_path: Path):
     also = "produce.also=[{path: 'my_module:Noise', name: noise}]"
     at = recipe(tmp_path, "generator.path=my_module:Noise", also)
-    refs = _generators(at)
+    refs = generators_of(at)
     assert [(one.key, one.name, one.address) for one in refs] == [
         ("generator.path", "generator", "generator@0"),
         ("produce.also.0.path", "noise", "noise@0"),
@@ -341,7 +341,7 @@ def test_a_generator_that_goes_by_another_name_is_refused():
 def test_a_generator_that_breaks_its_protocol_fails_on_that_prompt(text: str, fault: str):
     settings = GeneratorSpec(path="hasty:Lazy", name="lazy")
     ref = GeneratorPluginRef("hasty:Lazy", "generator.path", "lazy@0", settings)
-    stage = Generate([ref], 2, 0, Untallied())
+    stage = Generate([ref], 2, 0, Untallied(), lambda table: table)
     good, bad = (
         stage.generate(Group(Prompt.of(one), ()), Piece("generate")) for one in ("a", text)
     )

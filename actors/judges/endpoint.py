@@ -10,6 +10,7 @@ log-probabilities, which servers return in forms of their own.
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import json
 import os
@@ -20,25 +21,37 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from actors.judges.looks import Look
-from actors.judges.sitting import Found, Match, ReadSitting
+from actors.judges.sitting import Match, ReadSitting, Response
 from factory.judging.specification import JudgeSpecification, SpecificationError, find
 from factory.media.pictures import encode_png
+from factory.prompt_parts import in_words
 from schemas.recipe import EndpointSpec
 from schemas.rows import Candidate, Prompt
 
-_SLOT = re.compile(r"\{(media|prompt|answer)\}")
+_SLOT = re.compile(r"\{(media|prompt|answer|source)\}")
 #: What may pass by itself: time-outs, conflicts, too many requests, and faults of the server.
 _PASSING = (408, 409, 425, 429)
+#: What refuses this one request, and would do so again.
+_REFUSED = (400, 413, 414, 415, 422)
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _LARGEST_REPLY = 4_000_000  # bytes
 
 
 class EndpointError(RuntimeError):
-    """A request that failed for good; says how, without the key."""
+    """A request that failed for good; says how, without the key.
+
+    is_attempt: whether that says nothing of the judge (`actors.memory.is_attempt`): it was not
+        reached, or not let near. What the server refuses to answer it refuses every time.
+    """
+
+    def __init__(self, message: str, *, is_attempt: bool) -> None:
+        super().__init__(message)
+        self.is_attempt = is_attempt
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -69,7 +82,7 @@ class EndpointJudge:
         """
         self.spec = spec
         self.name = f"{spec.name}@0"
-        self.specification = specification or find("", spec.specification)
+        self.specification = _in_words(specification or find("", spec.specification))
         self._pause = pause
         self._headers = {"Content-Type": "application/json"}
         if spec.key_variable is not None:
@@ -84,33 +97,33 @@ class EndpointJudge:
     def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> EndpointSitting:
         return EndpointSitting(self, prompt, candidates)
 
-    def ask(self, content: list[dict[str, Any]], max_tokens: int) -> tuple[str, bool]:
-        """The answer to one user's turn, and whether its length limit cut it.
+    def ask(self, content: list[dict[str, Any]], max_tokens: int) -> Response:
+        """What is answered to one user's turn; a failure is a response with an `error`."""
+        body = json.dumps(self.body(content, max_tokens)).encode()
+        request = hashlib.sha256(body).hexdigest()[:32]
+        try:
+            return replace(_response(self._post(body)), request=request)
+        except EndpointError as error:
+            said = f"endpoint: {error}"
+            return Response(error=said, is_attempt=error.is_attempt, request=request)
 
-        Raises:
-            EndpointError: no answer after all tries, or one that is no chat completion.
-        """
-        body = {
+    def body(self, content: list[dict[str, Any]], max_tokens: int) -> dict[str, Any]:
+        """The JSON that is sent for one user's turn."""
+        return {
             "model": self.spec.model,
             "messages": [{"role": "user", "content": content}],
             "temperature": 0,
             "max_tokens": max_tokens,
         }
-        reply = self._post(json.dumps(body).encode())
-        try:
-            choice = json.loads(reply)["choices"][0]
-            text, reason = choice["message"]["content"], choice.get("finish_reason")
-        except (ValueError, LookupError, TypeError, AttributeError):
-            raise EndpointError("the reply is no chat completion") from None
-        if text is not None and not isinstance(text, str):
-            raise EndpointError("the reply's content is not text")
-        if reason == "content_filter":
-            raise EndpointError("the answer was filtered by the server")
-        return text or "", reason == "length"
 
     def _post(self, body: bytes) -> bytes:
-        """Send until it succeeds, fails for good, or has been tried often enough."""
+        """Send until it succeeds, fails for good, or has been tried often enough.
+
+        Raises:
+            EndpointError: no answer after all tries.
+        """
         url = self.spec.url.rstrip("/") + "/chat/completions"
+        is_refused = False
         for attempt in range(self.spec.num_retries + 1):
             request = urllib.request.Request(url, body, self._headers, method="POST")
             wait = 0.0
@@ -118,13 +131,16 @@ class EndpointJudge:
                 with self._opener.open(request, timeout=self.spec.timeout_s) as response:
                     data: bytes = response.read(_LARGEST_REPLY + 1)
                 if len(data) > _LARGEST_REPLY:
-                    raise EndpointError(f"a reply of more than {_LARGEST_REPLY} bytes")
+                    raise EndpointError(
+                        f"a reply of more than {_LARGEST_REPLY} bytes", is_attempt=True
+                    )
                 return data
             except urllib.error.HTTPError as error:
                 with error:
                     said = error.read(300).decode("utf-8", "replace")
                 failure = f"HTTP {error.code}: {said}".strip(": ")
                 if error.code not in _PASSING and error.code < 500:
+                    is_refused = error.code in _REFUSED
                     break
                 wait = _seconds(error.headers.get("Retry-After"))
             except (OSError, http.client.HTTPException) as error:
@@ -132,7 +148,7 @@ class EndpointJudge:
             if attempt < self.spec.num_retries:
                 backoff = _FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.0)
                 self._pause(min(max(wait, backoff), _LONGEST_PAUSE_S))
-        raise EndpointError(failure[:300])
+        raise EndpointError(failure[:300], is_attempt=not is_refused)
 
 
 class EndpointSitting(ReadSitting):
@@ -145,41 +161,69 @@ class EndpointSitting(ReadSitting):
         self.judge = judge
         self._parts = [_parts(look) for look in self.looks]
 
-    def read_scores(self, indices: Sequence[int]) -> list[Found]:
-        asked = [self._content(self.task.pointwise, [index]) for index in indices]
-        return self._read(asked, self.score_in)
+    def ask_scores(self, indices: Sequence[int]) -> list[Response]:
+        return self._ask([self.content(self.task.pointwise, [index]) for index in indices])
 
-    def read_duels(self, matches: Sequence[Match]) -> list[Found]:
-        asked = [self._content(self.task.pairwise, match) for match in matches]
-        return self._read(asked, self.verdict_in)
+    def ask_duels(self, matches: Sequence[Match]) -> list[Response]:
+        return self._ask([self.content(self.task.pairwise, match) for match in matches])
 
-    def _content(self, template: str, sides: Sequence[int]) -> list[dict[str, Any]]:
+    def content(self, template: str, sides: Sequence[int]) -> list[dict[str, Any]]:
         """The user's turn: text and pictures, in the template's order."""
-        looks, answers = self.shown(sides)
+        looks, answers, source = self.shown(sides)
         media, texts = iter(looks), iter(answers)
         content: list[dict[str, Any]] = []
         words = ""
         for index, part in enumerate(_SLOT.split(template)):
             if index % 2 == 0:
                 words += part
-            elif part == "media":
-                content += _text(words) + self._parts[next(media)]
+            elif part in ("media", "source"):
+                slot = source if part == "source" else looks if answers else [next(media)]
+                content += _text(words)
+                content += [shown for look in slot for shown in self._parts[look]]
                 words = ""
             else:
-                words += self.prompt.text if part == "prompt" else next(texts)
+                words += in_words(self.prompt) if part == "prompt" else next(texts)
         return content + _text(words)
 
-    def _read(
-        self, asked: Sequence[list[dict[str, Any]]], read: Callable[[str, bool], Found]
-    ) -> list[Found]:
-        def one(content: list[dict[str, Any]]) -> Found:
-            try:
-                return read(*self.judge.ask(content, self.task.max_tokens))
-            except EndpointError as error:
-                return (), f"endpoint: {error}"
+    def _ask(self, contents: Sequence[list[dict[str, Any]]]) -> list[Response]:
+        def ask(content: list[dict[str, Any]]) -> Response:
+            return self.judge.ask(content, self.task.max_tokens)
 
         with ThreadPoolExecutor(self.judge.spec.concurrency) as pool:
-            return list(pool.map(one, asked))
+            return list(pool.map(ask, contents))
+
+
+def _in_words(specification: JudgeSpecification) -> JudgeSpecification:
+    """The specification with every answer read from text: no logits come through an endpoint."""
+    tasks = {name: replace(one, reading="text") for name, one in specification.tasks.items()}
+    return replace(specification, tasks=tasks)
+
+
+def _response(reply: bytes) -> Response:
+    """What a chat completion says.
+
+    Raises:
+        EndpointError: it is none, or the server kept the answer back.
+    """
+    try:
+        whole = json.loads(reply)
+        choice = whole["choices"][0]
+        text, reason = choice["message"]["content"], choice.get("finish_reason")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise EndpointError("the reply is no chat completion", is_attempt=True) from None
+    if text is not None and not isinstance(text, str):
+        raise EndpointError("the reply's content is not text", is_attempt=True)
+    if reason == "content_filter":
+        raise EndpointError("the answer was filtered by the server", is_attempt=False)
+    num_read, num_written = (_count(whole, f"{kind}_tokens") for kind in ("prompt", "completion"))
+    return Response(text or "", reason == "length", num_read=num_read, num_written=num_written)
+
+
+def _count(reply: dict[str, Any], name: str) -> int | None:
+    """A number of tokens, where the server says it."""
+    usage = reply.get("usage")
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return count if isinstance(count, int) else None
 
 
 def _text(words: str) -> list[dict[str, Any]]:

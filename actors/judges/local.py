@@ -9,23 +9,24 @@ so the same rows give the same bits on the same machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from actors.judges.decoder import Decoder
 from actors.judges.eyes import Seen, check_family, eyes_of, load_processor
 from actors.judges.looks import Look
 from actors.judges.prompts import Medium, PromptFormat, Text
-from actors.judges.sitting import Found, Match, ReadSitting
+from actors.judges.sitting import Match, ReadSitting, Response, Sides
 from actors.trust import trusted
-from factory.judging.specification import JudgeSpecification, find
-from factory.judging.verdicts import AnswerTree, expected_score
+from factory.judging.reading import answer_name
+from factory.judging.specification import JudgeSpecification, TaskSpecification, find
+from factory.judging.verdicts import AnswerTree, Logits
+from factory.prompt_parts import in_words
 from schemas.rows import Candidate, Preference, Prompt
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -50,6 +51,7 @@ class TransformersJudge:
         specification: JudgeSpecification | str | None = None,
         *,
         trust_remote_code: bool = False,
+        revision: str | None = None,
     ) -> None:
         """Load a judge.
 
@@ -61,6 +63,7 @@ class TransformersJudge:
             specification: one, or the name of a shipped one or a JSON file; the model's own
                 `judge.json` where not given.
             trust_remote_code: run the code that comes with the checkpoint.
+            revision: commit of a hub's repository; its main branch where not given.
 
         Raises:
             SpecificationError: no specification, or a model that cannot be read by it.
@@ -68,7 +71,7 @@ class TransformersJudge:
         from transformers import AutoModelForImageTextToText
 
         trust = trusted(path, trust_remote_code)
-        path = local_directory(path, with_code=trust)
+        path = local_directory(path, revision, with_code=trust)
         check_family(path)
         if not isinstance(specification, JudgeSpecification):
             specification = find(path, specification)
@@ -117,14 +120,17 @@ class TransformersSitting(ReadSitting):
 
     def point(self, index: int) -> Text:
         """The pointwise prompt of a candidate."""
-        looks, answers = self.shown([index])
-        return self.judge.format.point(self.task, self.prompt.text, self._media[looks[0]], *answers)
+        media, answers, source = self._shown([index])
+        return self.judge.format.point(self.task, in_words(self.prompt), media, answers, source)
 
     def pair(self, match: Match) -> Text:
         """The pairwise prompt of two candidates, in the order shown."""
-        looks, answers = self.shown(match)
-        media = [self._media[look] for look in looks]
-        return self.judge.format.pair(self.task, self.prompt.text, media, answers)
+        media, answers, source = self._shown(match)
+        return self.judge.format.pair(self.task, in_words(self.prompt), media, answers, source)
+
+    def _shown(self, match: Sequence[int]) -> tuple[list[Medium], list[str], list[Medium]]:
+        looks, answers, source = self.shown(match)
+        return [self._media[at] for at in looks], answers, [self._media[at] for at in source]
 
     def justify_duel(self, match: Match, preference: Preference) -> str:
         """Why one of two sides is preferred, as the judge writes it after its answer; empty where
@@ -150,28 +156,43 @@ class TransformersSitting(ReadSitting):
             return ""
         return self.judge.format.read(written.ids)
 
-    def read_scores(self, indices: Sequence[int]) -> list[Found]:
-        with self._counted(indices):
-            return self._read_scores([self.point(index) for index in indices])
+    def ask_scores(self, indices: Sequence[int]) -> list[Response]:
+        texts = [self.point(index) for index in indices]
+        sides = [(index,) for index in indices]
+        return self._ask(sides, texts, self.judge.format.score_tree)
 
-    def read_duels(self, matches: Sequence[Match]) -> list[Found]:
-        with self._counted(matches):
-            return self._read_duels([self.pair(match) for match in matches])
+    def ask_duels(self, matches: Sequence[Match]) -> list[Response]:
+        texts = [self.pair(match) for match in matches]
+        return self._ask(matches, texts, self.judge.format.verdict_tree)
 
-    def _read_scores(self, texts: Sequence[Text]) -> list[Found]:
-        if self.task.reading == "text":
-            return [self.score_in(*written) for written in self._write(texts)]
-        p = self._probabilities(self.judge.format.score_tree(self.task), texts)
-        means, spreads = expected_score(p, self.task.scale)
+    def _ask(
+        self,
+        sides: Sequence[Sides],
+        texts: Sequence[Text],
+        tree_of: Callable[[TaskSpecification], AnswerTree[Any]],
+    ) -> list[Response]:
+        with self._counted(texts):
+            if self.task.reading == "text":
+                responses = self._write(texts)
+            else:
+                responses = self._weigh(texts, tree_of(self.task))
         return [
-            ((mean, sd), None) for mean, sd in zip(means.tolist(), spreads.tolist(), strict=True)
+            replace(one, request=self.request_digest(text.ids, of), num_read=len(text.ids))
+            for one, text, of in zip(responses, texts, sides, strict=True)
         ]
 
-    def _read_duels(self, texts: Sequence[Text]) -> list[Found]:
-        if self.task.reading == "text":
-            return [self.verdict_in(*written) for written in self._write(texts)]
-        p = self._probabilities(self.judge.format.verdict_tree(self.task), texts)
-        return [(tuple(one), None) for one in p.tolist()]
+    def _write(self, texts: Sequence[Text]) -> list[Response]:
+        """What the model writes after each prompt."""
+        written = self.decoder.generate(texts, self.task.max_tokens, self.judge.stops)
+        return [
+            Response(self.judge.format.read(one.ids), one.is_cut, num_written=len(one.ids))
+            for one in written
+        ]
+
+    def _weigh(self, texts: Sequence[Text], tree: AnswerTree[Any]) -> list[Response]:
+        """How probable each answer is after each prompt."""
+        logits = [self.decoder.logits(texts, chain) for chain in tree.chains]
+        return [Response(logprobs=one, num_written=0) for one in logprobs_of(tree, logits)]
 
     @contextmanager
     def _counted(self, asked: Sequence[object]) -> Iterator[None]:
@@ -180,22 +201,20 @@ class TransformersSitting(ReadSitting):
         self.judge.num_forwards += len(asked)
         self.judge.num_batches += self.decoder.num_passes - before
 
-    def _probabilities(
-        self, tree: AnswerTree[Any], texts: Sequence[Text]
-    ) -> npt.NDArray[np.float64]:
-        return tree.probabilities([self.decoder.logits(texts, chain) for chain in tree.chains])
 
-    def _write(self, texts: Sequence[Text]) -> list[tuple[str, bool]]:
-        """What the model writes after each prompt, and whether the length limit cut it."""
-        written = self.decoder.generate(texts, self.task.max_tokens, self.judge.stops)
-        return [(self.judge.format.read(one.ids), one.is_cut) for one in written]
+def logprobs_of(tree: AnswerTree[Any], logits: Sequence[Logits]) -> list[dict[str, float]]:
+    """For each prompt the log-probability of each answer by its name, from logits of the tree's
+    chains.
+    """
+    names = [one if isinstance(one, str) else answer_name(one) for one in tree.tokens]
+    return [dict(zip(names, row, strict=True)) for row in tree.log_probabilities(logits).tolist()]
 
 
-def local_directory(path: str, *, with_code: bool = False) -> str:
+def local_directory(path: str, revision: str | None = None, *, with_code: bool = False) -> str:
     """A model's directory: the path itself, or where a hub repository has been fetched to."""
     if Path(path).is_dir():
         return path
     from huggingface_hub import snapshot_download
 
     wanted = [*_FILES, *_CODE] if with_code else _FILES
-    return str(snapshot_download(path, allow_patterns=wanted))
+    return str(snapshot_download(path, revision=revision, allow_patterns=wanted))

@@ -1,7 +1,7 @@
 """What a judge gets to see of a prompt's candidates, or why it sees nothing.
 
 An unreadable medium is an error of its candidate. Where the medium belongs to the prompt, it is an
-error of all of them.
+error of all of them. Media are shown in the order in which the prompt lists them.
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ class Look:
 class SeenSide:
     """One candidate before a judge.
 
-    look: index of its medium among the sitting's looks; None where it cannot be judged.
-    answer: what is judged where the medium is the prompt's.
+    looks: indices among the sitting's looks of what is shown of it: its own medium, or all media of
+        the question that it answers; none where it cannot be judged.
+    answer: what is judged where the media are the prompt's.
     error: why it cannot be judged.
+    sources: indices of what its edit starts from.
     """
 
-    look: int | None
+    looks: tuple[int, ...]
     answer: str | None = None
     error: str | None = None
+    sources: tuple[int, ...] = ()
 
 
 def look_at(
@@ -45,27 +48,34 @@ def look_at(
     is_video = prompt.task.startswith("video")
     looks: list[Look] = []
 
-    def see(media: Media | None, whose: str) -> tuple[int | None, str | None]:
-        if media is None:
-            return None, f"{whose} has no media"
+    def see(media: Sequence[Media], whose: str) -> tuple[tuple[int, ...], str | None]:
+        if not media:
+            return (), f"{whose} has no media"
+        before = len(looks)
         try:
-            looks.append(_clip(media, num_frames) if is_video else _picture(media))
+            looks.extend([_clip(one, num_frames) if is_video else _picture(one) for one in media])
         except MediaError as error:
-            return None, f"broken media: {error}"
-        return len(looks) - 1, None
+            return (), f"broken media: {error}"
+        return tuple(range(before, len(looks))), None
 
     sides = []
-    shared = see(prompt.media, "the prompt") if prompt.task in UNDERSTANDING else None
+    asked: tuple[int, ...] = ()
+    sources: tuple[int, ...] = ()
+    fault: str | None = None
+    if prompt.task in UNDERSTANDING:
+        asked, fault = see(prompt.media_of("question"), "the prompt")
+    elif edited := prompt.media_of("source"):
+        sources, fault = see(edited, "the prompt")
     for one in candidates:
         if one.error is not None:
-            sides.append(SeenSide(None, error=f"not generated: {one.error}"))
-        elif shared is None:
-            look, error = see(one.media, "the candidate")
-            sides.append(SeenSide(look, error=error))
+            sides.append(SeenSide((), error=f"not generated: {one.error}"))
+        elif prompt.task not in UNDERSTANDING:
+            shown, error = see([one.media] if one.media else [], "the candidate")
+            sides.append(SeenSide(shown, error=fault or error, sources=sources))
         elif not (one.answer or "").strip():
-            sides.append(SeenSide(None, error="no answer"))
+            sides.append(SeenSide((), error="no answer"))
         else:
-            sides.append(SeenSide(shared[0], one.answer, shared[1]))
+            sides.append(SeenSide(asked, one.answer, fault))
     return looks, sides
 
 

@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actors.judges.eyes import LlavaEyes, load_processor
-from actors.judges.local import TransformersJudge
+from actors.judges.eyes import LlavaEyes, Shown, load_processor
+from actors.judges.local import TransformersJudge, logprobs_of
 from actors.judges.prompts import Medium, PromptFormat, Text
-from actors.judges.sitting import Found, Match, ReadSitting
+from actors.judges.sitting import Match, ReadSitting, Response
 from factory.judging.by_scores import RulesError
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
-from factory.judging.verdicts import expected_score
+from factory.prompt_parts import in_words
 from schemas.rows import Candidate, Prompt
 
 FILE = "judge.onnx"
@@ -205,16 +205,25 @@ class OnnxSitting(ReadSitting):
         )
         self.judge = judge
 
-    def read_scores(self, indices: Sequence[int]) -> list[Found]:
+    def ask_scores(self, indices: Sequence[int]) -> list[Response]:
         is_video = self.prompt.task.startswith("video")
         form, eyes = self.judge.format, self.judge.eyes
         texts: list[Text] = []
-        shown = []
+        shown: list[Shown] = []
         for index in indices:
-            looks, answers = self.shown([index])
-            shown.append((self.looks[looks[0]], is_video))
-            medium = Medium(looks[0], eyes.tokens(shown[-1]))
-            texts.append(form.point(self.task, self.prompt.text, medium, *answers))
+            looks, answers, source = self.shown([index])
+            seen = {at: (self.looks[at], is_video) for at in (*source, *looks)}
+            shown += seen.values()
+            media = {at: Medium(at, eyes.tokens(one)) for at, one in seen.items()}
+            texts.append(
+                form.point(
+                    self.task,
+                    in_words(self.prompt),
+                    [media[at] for at in looks],
+                    answers,
+                    [media[at] for at in source],
+                )
+            )
         length = max(len(text.ids) for text in texts)
         ids = np.zeros((len(texts), length), dtype=np.int64)
         mask = np.zeros_like(ids)
@@ -225,11 +234,16 @@ class OnnxSitting(ReadSitting):
         (logits,) = self.judge.session.run(
             ["logits"], {"input_ids": ids, "attention_mask": mask, "pixel_values": pixels}
         )
-        p = form.score_tree(self.task).probabilities([np.asarray(logits)[:, None]])
-        means, spreads = expected_score(p, self.task.scale)
+        logprobs = logprobs_of(form.score_tree(self.task), [np.asarray(logits)[:, None]])
         return [
-            ((mean, sd), None) for mean, sd in zip(means.tolist(), spreads.tolist(), strict=True)
+            Response(
+                logprobs=one,
+                request=self.request_digest(text.ids, (index,)),
+                num_read=len(text.ids),
+                num_written=0,
+            )
+            for index, text, one in zip(indices, texts, logprobs, strict=True)
         ]
 
-    def read_duels(self, matches: Sequence[Match]) -> list[Found]:
+    def ask_duels(self, matches: Sequence[Match]) -> list[Response]:
         raise RulesError(f"{self.name} only scores: its duels follow from its scores")

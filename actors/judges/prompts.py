@@ -16,7 +16,7 @@ from factory.judging.specification import JudgeSpecification, SpecificationError
 from factory.judging.verdicts import AnswerTree
 from schemas.rows import Preference
 
-_SLOT = re.compile(r"\{(media|prompt|answer)\}")
+_SLOT = re.compile(r"\{(media|prompt|answer|source)\}")
 #: Stands for the user's turn while a chat template is rendered.
 _TURN = "USER-TURN-HERE"
 
@@ -42,6 +42,11 @@ class Text:
     cuts: tuple[tuple[int, int], ...] = ()
 
 
+def _indices(source: Sequence[Medium], media: Sequence[Medium]) -> tuple[int, ...]:
+    """Of all media shown: what an edit starts from is said first."""
+    return tuple(one.index for one in (*source, *media))
+
+
 class PromptFormat:
     """Prompts and answers of one specification for one tokenizer."""
 
@@ -53,13 +58,26 @@ class PromptFormat:
         self._ids = lru_cache(maxsize=1024)(self._tokenize)
 
     def point(
-        self, task: TaskSpecification, prompt: str, medium: Medium, answer: str | None = None
+        self,
+        task: TaskSpecification,
+        prompt: str,
+        media: Sequence[Medium],
+        answers: Sequence[str] = (),
+        source: Sequence[Medium] = (),
     ) -> Text:
-        """The pointwise prompt. It is cut where an answer begins, and at its end."""
-        answers = [] if answer is None else [answer]
-        ids, starts = self._fill(task.pointwise, prompt, [medium], answers)
-        shared = [(starts["answer"][0], 1)] if answers else []
-        return Text(tuple(ids), (medium.index,), (*shared, (len(ids), 1)))
+        """The pointwise prompt. It is cut where an answer begins, and at its end.
+
+        Args:
+            task: how it is asked, of this prompt (`TaskSpecification.for_prompt`).
+            prompt: in words.
+            media: of the side, or all of the question.
+            answers: the one that is judged, where the media are the question's.
+            source: what an edit starts from.
+        """
+        ids, starts = self._fill(task.pointwise, prompt, media, answers, source)
+        num = len(source) + len(media)
+        shared = [(starts["answer"][0], num)] if answers else []
+        return Text(tuple(ids), _indices(source, media), (*shared, (len(ids), num)))
 
     def pair(
         self,
@@ -67,20 +85,24 @@ class PromptFormat:
         prompt: str,
         media: Sequence[Medium],
         answers: Sequence[str] = (),
+        source: Sequence[Medium] = (),
     ) -> Text:
-        """The pairwise prompt: two media, or one and two answers, in the order shown.
+        """The pairwise prompt: two media, or all of the question's and two answers, in the order
+        shown; else as `point`.
 
         It is cut where the first answer begins, and where it has no more in common with other
         duels of its first side: after that side's pointwise prompt where the layout begins with
         it, else before the second side.
         """
-        ids, starts = self._fill(task.pairwise, prompt, media, answers)
+        ids, starts = self._fill(task.pairwise, prompt, media, answers, source)
         second = starts["answer" if answers else "media"][1]
-        point = self.point(task, prompt, media[0], answers[0] if answers else None)
+        of_first = media if answers else media[:1]
+        point = self.point(task, prompt, of_first, answers[:1], source)
         if tuple(ids[: len(point.ids)]) == point.ids:
             second = len(point.ids)
-        shared = [(starts["answer"][0], 1)] if answers else []
-        return Text(tuple(ids), tuple(one.index for one in media), (*shared, (second, 1)))
+        before = len(source) + len(of_first)
+        shared = [(starts["answer"][0], before)] if answers else []
+        return Text(tuple(ids), _indices(source, media), (*shared, (second, before)))
 
     def answer_ids(self, answer: str) -> list[int]:
         return list(self._ids(answer))
@@ -100,19 +122,27 @@ class PromptFormat:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def _fill(
-        self, template: str, prompt: str, media: Sequence[Medium], answers: Sequence[str]
+        self,
+        template: str,
+        prompt: str,
+        media: Sequence[Medium],
+        answers: Sequence[str],
+        source: Sequence[Medium],
     ) -> tuple[list[int], dict[str, list[int]]]:
         """Token ids, and where each slot's filling begins."""
         before, after = self._turn
         ids = list(before)
-        starts: dict[str, list[int]] = {"media": [], "prompt": [], "answer": []}
+        starts: dict[str, list[int]] = {"media": [], "prompt": [], "answer": [], "source": []}
         shown, texts = iter(media), iter(answers)
         for index, part in enumerate(_SLOT.split(template)):
             if index % 2 == 0:
                 ids += self._ids(part)
                 continue
             starts[part].append(len(ids))
-            if part == "media":
+            if part == "source" or (part == "media" and answers):
+                for one in source if part == "source" else media:
+                    ids += one.ids
+            elif part == "media":
                 ids += next(shown).ids
             else:
                 text = prompt if part == "prompt" else next(texts)

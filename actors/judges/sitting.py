@@ -1,29 +1,51 @@
 """One prompt's candidates before any judge of ours: what cannot be judged is marked, never guessed.
 
-A judge fills in two methods: how scores and duels of what *can* be judged are read.
+A judge fills in two methods: how scores and duels of what *can* be judged are asked for. What comes
+back is kept whole in a reply, and read from there.
 """
 
 from __future__ import annotations
 
-import math
+import hashlib
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Self
+from dataclasses import dataclass, field
+from typing import Self, TypeVar
+
+import numpy as np
 
 from actors.judges.looks import look_at
+from factory.judging.reading import duel_of, read, score_of
 from factory.judging.specification import TaskSpecification
-from factory.judging.text import UnreadableError, parse_score, parse_verdict
-from factory.judging.verdicts import PREFERENCES
-from schemas.rows import Candidate, Duel, Prompt, Score
+from factory.keys import output_digest
+from schemas.rows import Candidate, Duel, Prompt, Reply, Score
 
 Match = tuple[int, int]
-#: Numbers read from one answer (value and spread, or p of first, second and tie), or why none are.
-Found = tuple[tuple[float, ...], str | None]
+#: One side of a score, or two of a duel in the order shown, as indices of candidates.
+Sides = tuple[int, ...]
+Shown = TypeVar("Shown", tuple[int], Match)
+
+
+@dataclass(frozen=True)
+class Response:
+    """What came back for one request, before it is read: words, log-probabilities, or why nothing.
+    The fields are those of a `schemas.rows.Reply`.
+    """
+
+    text: str | None = None
+    is_cut: bool = False
+    logprobs: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+    is_attempt: bool = False
+    request: str | None = None
+    num_read: int | None = None
+    num_written: int | None = None
 
 
 class ReadSitting(ABC):
-    """Scores and duels with every failure marked.
+    """Scores and duels with every failure marked, each with the reply that it was read from.
 
     looks: the media, each decoded once.
     sides: for each candidate what is judged of it, or why it cannot be.
@@ -33,75 +55,96 @@ class ReadSitting(ABC):
         self, judge: str, task: TaskSpecification, prompt: Prompt, candidates: Sequence[Candidate]
     ) -> None:
         self.name = judge
-        self.task = task
+        self.task = task.for_prompt(prompt)
         self.prompt = prompt
         self.candidates = candidates
         self.looks, self.sides = look_at(prompt, candidates, task.num_frames)
+        self._digests = [str(output_digest(candidate)) for candidate in candidates]
+        self._prompt_digests = _media_digests(prompt)
 
     @abstractmethod
-    def read_scores(self, indices: Sequence[int]) -> Sequence[Found]:
-        """Value and spread of each of these candidates."""
+    def ask_scores(self, indices: Sequence[int]) -> Sequence[Response]:
+        """What the judge says of each of these candidates."""
 
     @abstractmethod
-    def read_duels(self, matches: Sequence[Match]) -> Sequence[Found]:
-        """Probabilities of first, second and tie of each of these matches."""
+    def ask_duels(self, matches: Sequence[Match]) -> Sequence[Response]:
+        """What the judge says of each of these matches."""
 
-    def scores(self) -> list[Score]:
-        playable = [at for at, side in enumerate(self.sides) if side.error is None]
-        found = dict(zip(playable, self.read_scores(playable) if playable else (), strict=True))
-        made = []
-        for at, (candidate, side) in enumerate(zip(self.candidates, self.sides, strict=True)):
-            (value, spread), error = _checked(found.get(at), side.error, 2)
-            made.append(Score(candidate.candidate_id, self.name, value, spread, error))
-        return made
+    def scores(self, indices: Sequence[int] | None = None) -> list[Score]:
+        wanted = range(len(self.candidates)) if indices is None else indices
+
+        def ask(sides: Sequence[tuple[int]]) -> Sequence[Response]:
+            return self.ask_scores([index for (index,) in sides])
+
+        return [score_of(reply) for reply in self._replies([(index,) for index in wanted], ask)]
 
     def about(self, prompt: Prompt) -> Self:
         other = copy(self)  # with the same media, however they are encoded
         other.prompt = prompt
+        other._prompt_digests = _media_digests(prompt)
         return other
 
     def duels(self, matches: Sequence[Match]) -> list[Duel]:
-        broken = {match: next(filter(None, self._errors(match)), None) for match in matches}
-        playable = [match for match in broken if broken[match] is None]
-        found = dict(zip(playable, self.read_duels(playable) if playable else (), strict=True))
-        made = []
-        for match in matches:
-            (p_first, p_second, p_tie), error = _checked(found.get(match), broken[match], 3)
-            first, second = (self.candidates[at].candidate_id for at in match)
-            made.append(Duel(first, second, self.name, p_first, p_second, p_tie, error))
-        return made
+        return [duel_of(reply) for reply in self._replies(matches, self.ask_duels)]
 
-    def _errors(self, match: Match) -> list[str | None]:
-        return [self.sides[at].error for at in match]
+    def _replies(
+        self, sides: Sequence[Shown], ask: Callable[[Sequence[Shown]], Sequence[Response]]
+    ) -> list[Reply]:
+        """What is said of each, in order; what cannot be judged is not asked about."""
+        said: dict[Shown, tuple[Response, float | None]] = {}
+        playable: list[Shown] = []
+        for one in dict.fromkeys(sides):
+            error = next(filter(None, self._errors(one)), None)
+            if error is None:
+                playable.append(one)
+            else:
+                said[one] = Response(error=error), None
+        if playable:
+            began = time.perf_counter()
+            responses = ask(playable)
+            seconds = (time.perf_counter() - began) / len(playable)
+            for one, response in zip(playable, responses, strict=True):
+                said[one] = response, seconds
+        return [self._reply(one, *said[one]) for one in sides]
 
-    def shown(self, match: Sequence[int]) -> tuple[list[int], list[str]]:
-        """Indices of the looks that a prompt for these sides shows, and their answers."""
+    def _reply(self, sides: Sides, response: Response, seconds: float | None) -> Reply:
+        ids = [self.candidates[index].candidate_id for index in sides]
+        reply = Reply(
+            None,
+            self.name,
+            ids[0],
+            ids[1] if len(ids) > 1 else None,
+            error=response.error,
+            is_attempt=response.is_attempt,
+            text=response.text,
+            is_cut=response.is_cut,
+            logprobs=dict(response.logprobs),
+            request=response.request,
+            num_read=response.num_read,
+            num_written=response.num_written,
+            seconds=seconds,
+        )
+        return read(reply, self.task)
+
+    def _errors(self, sides: Sides) -> list[str | None]:
+        return [self.sides[index].error for index in sides]
+
+    def shown(self, match: Sequence[int]) -> tuple[list[int], list[str], list[int]]:
+        """Indices of the looks that a prompt for these sides shows, their answers, and indices of
+        what their edits start from.
+        """
         sides = [self.sides[at] for at in match]
         answers = [side.answer for side in sides if side.answer is not None]
-        looks = [side.look for side in sides if side.look is not None]
-        return (looks[:1] if answers else looks), answers
+        looks = [look for side in (sides[:1] if answers else sides) for look in side.looks]
+        return looks, answers, list(sides[0].sources)
 
-    def score_in(self, text: str, is_cut: bool) -> Found:
-        """The score in what a judge wrote."""
-        try:
-            return (parse_score(text, self.task, is_cut=is_cut), 0.0), None
-        except UnreadableError as error:
-            return (), f"unreadable: {error}"
-
-    def verdict_in(self, text: str, is_cut: bool) -> Found:
-        """The verdict in what a judge wrote; it is certain, since a text tells no probability."""
-        try:
-            verdict = parse_verdict(text, self.task.answers, is_cut=is_cut)
-        except UnreadableError as error:
-            return (), f"unreadable: {error}"
-        return tuple(float(verdict == one) for one in PREFERENCES), None
+    def request_digest(self, ids: Sequence[int], sides: Sides) -> str:
+        """Of what a model is given: token ids, the prompt's media, and the sides' outputs."""
+        media = [*self._prompt_digests, *(self._digests[index] for index in sides)]
+        tokens = np.asarray(ids, dtype="<i8").tobytes()
+        return hashlib.sha256(tokens + "".join(media).encode()).hexdigest()[:32]
 
 
-def _checked(found: Found | None, error: str | None, size: int) -> Found:
-    """Numbers that are finite, or NaN and a reason."""
-    numbers: tuple[float, ...] = ()
-    if found is not None and error is None:
-        numbers, error = found
-    if error is None and not all(math.isfinite(one) for one in numbers):
-        error = "the judge's answer is not a finite number"
-    return (numbers, None) if error is None else ((math.nan,) * size, error)
+def _media_digests(prompt: Prompt) -> list[str]:
+    media = [prompt.media, *(part.media for part in prompt.parts)]
+    return [hashlib.sha256(one.data).hexdigest() for one in media if one is not None]

@@ -62,6 +62,7 @@ def _asked(task: Task, before: str, side: str) -> TaskSpecification:
         pairwise=f"{before}{one} {two} closer :",
         reason=REASON,
         reason_confidence=_SURE[task],
+        source="",  # it has never seen an edit
     )
 
 

@@ -134,6 +134,21 @@ def replace(at: Place, old: bytes, new: bytes) -> None:
     backend.replace(path, old, new)
 
 
+def link_or_copy(source: Place, target: Place) -> None:
+    """Give a file that is never changed a second path, in the same storage without its bytes
+    passing through here. Several may do so at once; its age is then counted from now.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    backend, path = _resolved(source)
+    other, target_path = _resolved(target)
+    if backend is other:
+        backend.link_or_copy(path, target_path)
+    else:
+        other.write_whole(target_path, source.read_bytes())
+
+
 def remove(directory: Place) -> None:
     """Delete a directory with all that is in it; nothing where there is none."""
     backend, path = _resolved(directory)
@@ -244,6 +259,7 @@ __all__ = [
     "configure",
     "explained",
     "is_address",
+    "link_or_copy",
     "local_copy",
     "local_model",
     "local_path",

@@ -82,6 +82,15 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def link_or_copy(self, path: str, target: str) -> None:
+        """Give a file that is never changed a second path, as if it were written there now; its
+        bytes do not pass through here where the storage can do without.
+
+        Raises:
+            FileNotFoundError: there is none at `path`.
+        """
+
+    @abstractmethod
     def remove(self, path: str) -> None:
         """Delete a directory with all that is in it; nothing where there is none."""
 

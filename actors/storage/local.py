@@ -64,6 +64,23 @@ class Local(Backend):
         finally:
             lock.unlink(missing_ok=True)
 
+    def link_or_copy(self, path: str, target: str) -> None:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, target)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            raise
+        except OSError:  # on another disk, or one without links
+            draft = Path(target).with_name(f".{Path(target).name}.{uuid.uuid4().hex}")
+            try:
+                shutil.copyfile(path, draft)
+                draft.replace(target)
+            finally:
+                draft.unlink(missing_ok=True)
+        os.utime(target)
+
     def remove(self, path: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
 

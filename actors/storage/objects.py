@@ -10,11 +10,15 @@ import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, ClassVar, Literal, Self
 
 from actors.storage.backend import Backend, StorageError
+
+#: What was copied before this is copied again: its age says since when nobody asked for it.
+_FRESH = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,14 @@ class ObjectStore(Backend):
 
     def write_whole(self, path: str, data: bytes) -> None:
         self.place(path).write_bytes(data)
+
+    def link_or_copy(self, path: str, target: str) -> None:
+        with self.explained(self.address(path)):
+            there = self.filesystem().get_file_info(target)
+            if there.mtime is None or there.mtime < datetime.now(UTC) - _FRESH:
+                if self.filesystem().get_file_info(path).type.name != "File":
+                    raise FileNotFoundError(self.address(path))
+                self.filesystem().copy_file(path, target)  # on the server's side
 
     def remove(self, path: str) -> None:
         with self.explained(self.address(path)):

@@ -6,7 +6,8 @@ What the reference says is computed once for each pair, before the first step, b
 model itself: no second copy of the weights, and no second forward pass in a step. Dropout is off,
 so that policy and reference differ by nothing but training.
 
-Left out: sharing a question's computation between its two answers, and dialogues.
+Left out: sharing a question's computation between its two answers. Of a dialogue only the answer to
+its last turn is trained; what the assistant said before is part of the question.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from factory.alignment.losses import (
     kl_of_answers,
 )
 from factory.alignment.weighting import ALIKE, Weighting
+from schemas.arrow import prompt_from_row
 from schemas.recipe import Answering, Lora
 from schemas.rows import Prompt
 
@@ -55,6 +57,7 @@ class AnswerDPO:
     gradient_checkpointing: compute activations again in the backward pass.
     cache_gb: memory for the tensors of questions.
     trust_remote_code: run the code that comes with the policy.
+    revision: commit of a policy that is a hub's; its main branch where not given.
     """
 
     policy: str
@@ -65,6 +68,7 @@ class AnswerDPO:
     gradient_checkpointing: bool = False
     cache_gb: float = 4.0
     trust_remote_code: bool = False
+    revision: str | None = None
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -104,10 +108,17 @@ class AnswerDPOLearner:
         self.task, self.device, self.dtype = task, device, dtype
         policy = local_model(task.policy)
         trust = trusted(task.policy, task.trust_remote_code)
-        processor = AutoProcessor.from_pretrained(policy, trust_remote_code=trust)
+        revision = task.revision or "main"
+        processor = AutoProcessor.from_pretrained(
+            policy, revision=revision, trust_remote_code=trust
+        )
         self.format = QuestionFormat(processor, task.asking)
         self._model: Any = AutoModelForImageTextToText.from_pretrained(
-            policy, dtype=torch.float32, use_safetensors=True, trust_remote_code=trust
+            policy,
+            revision=revision,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=trust,
         ).to(device)
         if task.lora is not None:
             add_adapters(self._model, task.lora, _TARGETS)
@@ -181,11 +192,8 @@ class AnswerDPOLearner:
 
     def _question(self, row: Mapping[str, Any]) -> dict[str, Tensor]:
         """A pair's question as tensors; made once and kept."""
-        media = row.get("prompt_media")
-        if media is None:
-            raise ValueError(f"pair {row['pair_id']} has a question about no picture or clip")
         try:
-            return self.format.question(row["prompt"], media["image"]["bytes"], media["num_frames"])
+            return self.format.question(prompt_from_row(row))
         except ValueError as error:
             raise ValueError(f"pair {row['pair_id']}: {error}") from error
 
@@ -248,11 +256,7 @@ class AnswerDPOLearner:
         self._model.eval()
         try:
             for at, one in enumerate(questions):
-                if one.media is None:
-                    raise ValueError(f"a question about no picture or clip: {one.text!r:.80}")
-                answers += sampled_answers(
-                    self._model, self.format, one.text, one.media, [at], is_shared=is_shared
-                )
+                answers += sampled_answers(self._model, self.format, one, [at], is_shared=is_shared)
         finally:
             self._model.train()
         return answers

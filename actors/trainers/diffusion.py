@@ -62,6 +62,7 @@ class DiffusionDPO:
     gradient_checkpointing: compute activations again in the backward pass.
     cache_gb: memory for latents and text embeddings.
     trust_remote_code: run the code that comes with the policy.
+    revision: commit of a policy that is a hub's; its main branch where not given.
     """
 
     policy: str
@@ -74,6 +75,7 @@ class DiffusionDPO:
     gradient_checkpointing: bool = False
     cache_gb: float = 4.0
     trust_remote_code: bool = False
+    revision: str | None = None
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -97,6 +99,7 @@ class DiffusionDPOLearner:
         policy = local_model(task.policy)
         self.pipeline = DiffusionPipeline.from_pretrained(
             policy,
+            revision=task.revision,
             use_safetensors=True,
             trust_remote_code=trusted(task.policy, task.trust_remote_code),
         )
@@ -123,6 +126,7 @@ class DiffusionDPOLearner:
     def _load_reference(self) -> nn.Module:
         reference: nn.Module = type(self.module).from_pretrained(
             local_model(self.task.reference or self.task.policy),
+            revision=self.task.revision if self.task.reference is None else None,
             subfolder=self.family.part,
             dtype=self.dtype,
             use_safetensors=True,

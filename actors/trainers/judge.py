@@ -41,6 +41,7 @@ from factory.alignment.losses import (
 )
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
 from factory.judging.verdicts import PREFERENCES, AnswerTree
+from factory.prompt_parts import in_words
 from schemas.arrow import labels_from_table
 from schemas.recipe import Lora
 from schemas.rows import Label, Task
@@ -86,6 +87,7 @@ class JudgeTask:
     task_shares: Mapping[Task, float] = field(default_factory=dict)
     lora: Lora | None = None
     trust_remote_code: bool = False  # run the code that comes with `base`
+    revision: str | None = None  # commit of a base that is a hub's
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -187,7 +189,7 @@ class JudgeLearner:
         self.task = task
         self.device = device
         trust = trusted(task.base, task.trust_remote_code)
-        self._base = local_directory(local_model(task.base), with_code=trust)
+        self._base = local_directory(local_model(task.base), task.revision, with_code=trust)
         check_family(self._base)
         self._model = AutoModelForImageTextToText.from_pretrained(
             self._base, dtype=torch.float32, use_safetensors=True, trust_remote_code=trust
@@ -236,7 +238,7 @@ class JudgeLearner:
         return self._examples[key]
 
     def _asked(self, label: Label) -> TaskSpecification:
-        return self.format.specification.task(label.prompt.task)
+        return self.format.specification.task(label.prompt.task).for_prompt(label.prompt)
 
     def example(self, label: Label, looks: Sequence[Look], *, with_reason: bool = True) -> Example:
         """A label as token ids and targets; the justification only where it is to be learned."""
@@ -277,14 +279,16 @@ class JudgeLearner:
 
     def _prompt(self, label: Label, looks: Sequence[Look]) -> list[int]:
         """The prompt that the judge would be shown."""
-        task, text = self._asked(label), label.prompt.text
-        media = [
+        task, text = self._asked(label), in_words(label.prompt)
+        shown = [
             Medium(at, self.eyes.tokens(one)) for at, one in enumerate(_as_shown(label, looks))
         ]
+        num = len(label.prompt.media_of("source"))  # they come first, as in `look_at`
+        source, media = shown[:num], shown[num:]
         answers = [one for one in (label.first_answer, label.second_answer) if one is not None]
         if label.preference is not None:
-            return list(self.format.pair(task, text, media, answers).ids)
-        return list(self.format.point(task, text, media[0], *answers).ids)
+            return list(self.format.pair(task, text, media, answers, source).ids)
+        return list(self.format.point(task, text, media, answers, source).ids)
 
     def _justification(self, label: Label, task: TaskSpecification) -> list[int]:
         """Tokens of the justification and the end of the text; none where it is not learned."""

@@ -22,7 +22,13 @@ from typing import Literal
 import numpy as np
 
 from factory.bias.figure import Figure
-from factory.statistics.intervals import Array, bootstrap_of_sums, jackknife_of_sums, ratio
+from factory.statistics.intervals import (
+    Array,
+    bootstrap_of_clusters,
+    jackknife_of_clusters,
+    ratio,
+    sums_of_clusters,
+)
 
 Source = Literal["duels", "scores", "people", "excess"]
 #: What a slope of each source means.
@@ -34,20 +40,35 @@ UNITS: dict[Source, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparisons:
-    """Compared sides of one source.
+    """Compared sides of one source, as sums by prompt.
 
-    prompts: the prompt of each row, length n.
-    leads: how far the first side is preferred, in the source's unit, [n].
-    differences: attributes of the first side minus those of the second, in standard deviations
-        over the candidates of a prompt, [n, K].
+    num: rows of (how far the first side is preferred, y; how the sides differ in an attribute in
+        standard deviations over the candidates of a prompt, x).
+    sums: of x y, x² and y² for each of K attributes, [P, K, 3].
     """
 
     source: Source
-    prompts: Sequence[str]
-    leads: Array
-    differences: Array
+    num: int
+    sums: Array
+
+    @classmethod
+    def of(
+        cls, source: Source, prompts: Sequence[str], leads: Array, differences: Array
+    ) -> Comparisons:
+        """Comparisons of rows.
+
+        Args:
+            source: of the preferences.
+            prompts: the prompt of each row, length n.
+            leads: y, in the source's unit, [n].
+            differences: x, [n, K].
+        """
+        x, y = differences, np.broadcast_to(leads[:, None], differences.shape)
+        terms = np.stack([x * y, x * x, y * y], axis=2)
+        sums = sums_of_clusters(terms.reshape(len(leads), 3 * x.shape[1]), prompts)
+        return cls(source, len(leads), sums.reshape(len(sums), x.shape[1], 3))
 
 
 def associate(
@@ -66,15 +87,14 @@ def associate(
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
     """
-    y = rows.leads
     found = []
-    for name, x in zip(names, rows.differences.T, strict=True):
-        terms = np.stack([x * y, x * x, y * y], axis=1)
-        slope = bootstrap_of_sums(terms, rows.prompts, _slope, num_resamples, seed)
-        correlation = float(_correlation(terms.sum(axis=0, keepdims=True))[0])
+    for at, name in enumerate(names):
+        sums = np.ascontiguousarray(rows.sums[:, at])
+        slope = bootstrap_of_clusters(sums, _slope, num_resamples, seed)
+        correlation = float(_correlation(sums.sum(axis=0, keepdims=True))[0])
         p_value = math.nan
         if rows.source == "excess":
-            p_value = jackknife_of_sums(terms, rows.prompts, _slope).p_beyond(margin)
+            p_value = jackknife_of_clusters(sums, _slope).p_beyond(margin)
         found.append(
             Figure(
                 "association",
@@ -82,7 +102,7 @@ def associate(
                 f"slope of {rows.source}",
                 UNITS[rows.source],
                 slope,
-                len(y),
+                rows.num,
                 p_value=p_value,
                 note=f"correlation {correlation:.2f}",
             )

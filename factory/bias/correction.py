@@ -10,11 +10,13 @@ matchup averages both orders already.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from factory.bias.calibration import ALL, temperature_of
-from factory.bias.estimate import association_figures
+from factory.bias.estimate import SHARE, association_figures
 from factory.bias.figure import Figure, Relevance
 from factory.bias.observation import (
     Attributes,
@@ -26,10 +28,11 @@ from factory.bias.observation import (
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.bias.response import DUELS, SCORES, corrected_slopes
+from factory.bias.seen import Block, PromptSums, Seen, as_seen
 from factory.bias.slices import calibration_figures
 from factory.ranking import is_scored
 from factory.ranking.matchups import MAX_LOGIT, Matchup, is_readable, log_odds
-from factory.statistics.intervals import clustered_bootstrap
+from factory.statistics.intervals import Array, bootstrap_of_clusters, mean_of_sums
 from schemas.rows import Duel, Group, Score
 
 _MIN_P = 1e-6
@@ -96,23 +99,35 @@ class Correction:
             duels=tuple(self._duel(one, looks, factor) for one in group.duels),
         )
 
-    def observation(self, seen: Observation) -> Observation:
-        """The same for a group that was reduced to numbers."""
-        factor = temperature_of(seen.tags, self.temperatures)
-        looks = seen.attributes
-        return replace(
-            seen,
-            scores={
-                at: value - _worth(looks.get(at, {}), self.points)
-                for at, value in seen.scores.items()
-            },
-            matchups=tuple(
-                self._matchup(
-                    met, looks.get(met.first_id, {}), looks.get(met.second_id, {}), factor
-                )
-                for met in seen.matchups
-            ),
-        )
+    def of_blocks(self, seen: Seen) -> Callable[[Block], Block]:
+        """The same for groups that were reduced to numbers.
+
+        Args:
+            seen: whose blocks are corrected.
+        """
+        logs = {
+            (key, value): math.log(self.temperatures[f"{key}={value}"])
+            for key, values in seen.values.items()
+            for value in values
+            if f"{key}={value}" in self.temperatures
+        }
+
+        def corrected(block: Block) -> Block:
+            log, num = np.zeros(len(block.prompts)), np.zeros(len(block.prompts))
+            for (key, value), of_slice in logs.items():
+                is_in = block.tags[key] == seen.values[key].index(value)
+                log += of_slice * is_in
+                num += is_in
+            factor = np.exp(log / np.maximum(num, 1))  # as `temperature_of`
+            first, second = block.sides.T
+            worth = _worths(block.looks, seen.names, self.logits)
+            is_seen = block.is_seen[first] & block.is_seen[second]
+            advantage = np.where(is_seen, worth[first] - worth[second], 0.0)
+            logits = factor[block.met] * (block.logits - advantage)
+            scores = block.scores - _worths(block.looks, seen.names, self.points)
+            return replace(block, scores=scores, logits=logits, p=_tilted(block.p, logits))
+
+        return corrected
 
     def label(self, seen: LabelObservation) -> LabelObservation:
         """The same for the judge's view of a label."""
@@ -157,6 +172,14 @@ def _worth(look: Attributes, slopes: Mapping[str, float]) -> float:
     return sum(slope * look[name] for name, slope in slopes.items() if name in look)
 
 
+def _worths(looks: Array, names: Sequence[str], slopes: Mapping[str, float]) -> Array:
+    """The same of many looks [c, K], [c]."""
+    known, worth = np.nan_to_num(looks), np.zeros(len(looks))
+    for name, slope in slopes.items():
+        worth += slope * known[:, names.index(name)]
+    return worth
+
+
 def tilt(duel: Duel, logit: float) -> Duel:
     """The duel with other log-odds (a tie counting half), and as much of a tie as goes with them.
 
@@ -164,20 +187,26 @@ def tilt(duel: Duel, logit: float) -> Duel:
     strength does in Davidson's (1970) model of ties. With h half the tie and R the odds wanted,
     (p_first x + h) = R (p_second / x + h) is a quadratic in x.
     """
-    wanted = math.exp(min(max(logit, -MAX_LOGIT), MAX_LOGIT))
-    first, second = max(duel.p_first, _MIN_P), max(duel.p_second, _MIN_P)
-    half = duel.p_tie / 2
-    turn = half * (1 - wanted)
-    x = (-turn + math.sqrt(turn * turn + 4 * first * wanted * second)) / (2 * first)
-    weights = (first * x, second / x, duel.p_tie)
-    p_first, p_second, p_tie = (weight / sum(weights) for weight in weights)
+    told = _tilted(np.array([[duel.p_first, duel.p_second, duel.p_tie]]), np.array([logit]))
+    p_first, p_second, p_tie = told[0].tolist()
     return replace(duel, p_first=p_first, p_second=p_second, p_tie=p_tie)
+
+
+def _tilted(p: Array, logits: Array) -> Array:
+    """Probabilities of first, second and tie [m, 3] with other log-odds [m]."""
+    wanted = np.exp(np.clip(logits, -MAX_LOGIT, MAX_LOGIT))
+    first, second = np.maximum(p[:, :2], _MIN_P).T
+    half = p[:, 2] / 2
+    turn = half * (1 - wanted)
+    x = (-turn + np.sqrt(turn * turn + 4 * first * wanted * second)) / (2 * first)
+    weights = np.stack([first * x, second / x, p[:, 2]], axis=1)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def with_corrected(
     profile: BiasProfile,
     correction: Correction,
-    seen: Sequence[Observation],
+    observations: Seen | Iterable[Observation],
     labels: Sequence[LabelObservation],
     probes: Sequence[Probe],
     relevance: Relevance,
@@ -193,7 +222,7 @@ def with_corrected(
     Args:
         profile: as measured.
         correction: made from it.
-        seen: groups that the profile was measured on.
+        observations: of the groups that the profile was measured on.
         labels: likewise.
         probes: likewise.
         relevance: as for the profile.
@@ -201,12 +230,14 @@ def with_corrected(
         seed: of the bootstrap.
     """
     often = (num_resamples, seed)
-    later = [correction.observation(one) for one in seen]
+    seen = as_seen(observations)
     told = [correction.label(one) for one in labels]
     factor = profile.temperatures.get(ALL, 1.0)
     again = [averaged_lean(seen, *often)]
     if correction.is_needed:
-        again += association_figures(later, told, profile.sds, factor, relevance, *often)
+        again += association_figures(
+            seen, told, profile.sds, factor, relevance, *often, correction.of_blocks(seen)
+        )
         again += calibration_figures(told, *often)
     after = {(one.kind, one.name, one.measure): one.estimate for one in again}
     people = "slope of people"  # nothing of theirs is corrected
@@ -227,15 +258,17 @@ def with_corrected(
     )
 
 
-def averaged_lean(seen: Sequence[Observation], num_resamples: int, seed: int) -> Figure:
+def averaged_lean(
+    observations: Seen | Iterable[Observation], num_resamples: int, seed: int
+) -> Figure:
     """The lean to the first slot of verdicts that are those of both orders together."""
-    share = {"first": 1.0, "tie": 0.5, "second": 0.0}
-    met = [(one.prompt_id, matchup) for one in seen for matchup in one.matchups]
-    leans = [
-        (share[matchup.preference] + share[matchup.swap().preference]) / 2 - 0.5
-        for _, matchup in met
-    ]
-    lean = clustered_bootstrap(leans, [prompt_id for prompt_id, _ in met], num_resamples, seed)
+    seen = as_seen(observations)
+    leans = PromptSums(seen, 2)
+    for block in seen.blocks():
+        swapped = replace(block, p=block.p[:, [1, 0, 2]])
+        lean = (SHARE[block.verdicts] + SHARE[swapped.verdicts]) / 2 - 0.5
+        leans.add(block.prompts[block.met], lean, np.ones(len(lean)))
+    mean = bootstrap_of_clusters(leans.all(), mean_of_sums, num_resamples, seed)
     return Figure(
-        "position", "first slot", "share above one half", "share of verdicts", lean, len(met)
+        "position", "first slot", "share above one half", "share of verdicts", mean, leans.num
     )

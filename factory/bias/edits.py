@@ -91,18 +91,21 @@ def edit_candidate(candidate: Candidate, edit: Edit, dose: float) -> Candidate |
     if candidate.answer is not None:
         if edit.needs != "answer":
             return None
-        return replace(candidate, candidate_id=name, answer=edit_answer(candidate.answer, dose))
+        answer = edit_answer(candidate.answer, dose)
+        return replace(candidate, candidate_id=name, answer=answer, measures=None)
     media = candidate.media
     if media is None or edit.needs == "answer":
         return None
     if media.num_frames > 1:
         frames = edit_frames(read_clip(media, MAX_FRAMES), edit.name, dose)
-        return replace(candidate, candidate_id=name, media=write_clip(frames, media))
+        clip = write_clip(frames, media)
+        return replace(candidate, candidate_id=name, media=clip, measures=None)
     if edit.needs == "clip":
         return None
     pixels = edit_pixels(decode(media.data), edit.name, dose)
     height, width, _ = pixels.shape
-    return replace(candidate, candidate_id=name, media=Media(encode_png(pixels), width, height))
+    picture = Media(encode_png(pixels), width, height)
+    return replace(candidate, candidate_id=name, media=picture, measures=None)
 
 
 def unedited(candidate: Candidate) -> Candidate:
@@ -116,7 +119,8 @@ def unedited(candidate: Candidate) -> Candidate:
         return candidate
     if media.num_frames == 1:
         return candidate
-    return replace(candidate, media=write_clip(read_clip(media, MAX_FRAMES), media))
+    clip = write_clip(read_clip(media, MAX_FRAMES), media)
+    return replace(candidate, media=clip, measures=None)
 
 
 def edit_pixels(pixels: Pixels, name: str, dose: float) -> Pixels:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -20,19 +19,27 @@ from factory.bias.observation import (
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.bias.response import edit_figures
+from factory.bias.seen import Block, PromptSums, Seen, as_seen
 from factory.bias.slices import calibration_figures, self_preference_figures, slice_figures
 from factory.bias.substitution import twin_figures, unseen_figures
 from factory.media.pictures import ATTRIBUTES
-from factory.statistics.intervals import clustered_bootstrap, jackknife_of_sums, mean_of_sums
-from factory.statistics.metrics import flip_rate
+from factory.statistics.intervals import (
+    bootstrap_of_clusters,
+    jackknife_of_clusters,
+    mean_of_sums,
+)
 from schemas.rows import Preference
 
 LEAD: Mapping[Preference, float] = {"first": 1.0, "second": -1.0, "tie": 0.0}
+#: How much of a verdict (first, second, tie) is for the side that is told first.
+SHARE = np.array([1.0, 0.0, 0.5])
+#: What is done to a judge's statements before they are looked at.
+Correct = Callable[[Block], Block]
 _Row = tuple[str, float, Attributes, Attributes]  # prompt, lead, first side, second side
 
 
 def bias_profile(
-    observations: Iterable[Observation],
+    observations: Seen | Iterable[Observation],
     labels: Iterable[LabelObservation] = (),
     points: Iterable[PointObservation] = (),
     probes: Iterable[Probe] = (),
@@ -56,7 +63,7 @@ def bias_profile(
         num_resamples: of the bootstrap, clustered by prompt.
         seed: of the bootstrap.
     """
-    seen, labelled, asked = list(observations), list(labels), list(probes)
+    seen, labelled, asked = as_seen(observations), list(labels), list(probes)
     often = (num_resamples, seed)
     sds = attribute_sds(seen, labelled, names)
     heat = temperatures(labelled)
@@ -81,7 +88,7 @@ def bias_profile(
 
 
 def position_figures(
-    seen: Sequence[Observation], relevance: Relevance, num_resamples: int, seed: int
+    seen: Seen, relevance: Relevance, num_resamples: int, seed: int
 ) -> list[Figure]:
     """What changes with the order in which two candidates are shown.
 
@@ -89,17 +96,16 @@ def position_figures(
     half for an unbiased judge. The log-odds are a little too small where duels are so one-sided
     that they are clipped.
     """
-    met = [(one.prompt_id, matchup) for one in seen for matchup in one.matchups]
-    prompts = [prompt_id for prompt_id, _ in met]
-    num_invalid = sum(one.num_unreadable for one in seen)
-    excess = np.array([matchup.first_slot_rate - 0.5 for _, matchup in met])
-    terms = np.stack([excess, np.ones(len(met))], axis=1)
-    shifts = [matchup.logit_position for _, matchup in met]
-    flips = flip_rate([matchup.is_flipped for _, matchup in met], prompts, num_resamples, seed)
-    first = clustered_bootstrap(excess, prompts, num_resamples, seed)
-    shift = clustered_bootstrap(shifts, prompts, num_resamples, seed)
-    p_value = jackknife_of_sums(terms, prompts, mean_of_sums).p_beyond(relevance.share)
-    num = len(met)
+    met = PromptSums(seen, 4)
+    for block in seen.blocks():
+        columns = (block.slot_rates - 0.5, block.is_flipped, block.positions)
+        met.add(block.prompts[block.met], *columns, np.ones(len(block.met)))
+    sums, num, num_invalid = met.all(), met.num, seen.num_unreadable
+    first, flips, shift = (
+        bootstrap_of_clusters(sums[:, [at, 3]], mean_of_sums, num_resamples, seed)
+        for at in range(3)
+    )
+    p_value = jackknife_of_clusters(sums[:, [0, 3]], mean_of_sums).p_beyond(relevance.share)
     return [
         Figure(
             "position", "order shown", "flip rate", "share of matchups", flips, num, num_invalid,
@@ -114,13 +120,14 @@ def position_figures(
 
 
 def association_figures(
-    seen: Sequence[Observation],
+    seen: Seen,
     labelled: Sequence[LabelObservation],
     sds: Mapping[str, float],
     factor: float,
     relevance: Relevance,
     num_resamples: int,
     seed: int,
+    correct: Correct = lambda block: block,
 ) -> list[Figure]:
     """The lean of each source of preferences, and the judge's excess over people.
 
@@ -132,65 +139,59 @@ def association_figures(
         relevance: an excess up to its share is too small to matter.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
+        correct: what is done to the judge's statements of `seen` first.
     """
-    rows: dict[Source, Iterable[_Row]] = {
-        "duels": (
-            (one.prompt_id, met.logit, *_sides(one, met.first_id, met.second_id))
-            for one in seen
-            for met in one.matchups
-        ),
-        "scores": (
-            (one.prompt_id, one.scores[i] - one.scores[j], *_sides(one, i, j))
-            for one in seen
-            for i, j in itertools.combinations(one.scores, 2)
-        ),
-        "people": (
-            (one.prompt_id, LEAD[one.preference], one.first, one.second) for one in labelled
-        ),
-        "excess": (
-            (
-                one.prompt_id,
-                math.tanh(factor * one.matchup.logit / 2) - LEAD[one.preference],
-                one.first,
-                one.second,
-            )
-            for one in labelled
-            if one.matchup is not None
-        ),
-    }
+    people: Iterable[_Row] = (
+        (one.prompt_id, LEAD[one.preference], one.first, one.second) for one in labelled
+    )
+    excess: Iterable[_Row] = (
+        (
+            one.prompt_id,
+            math.tanh(factor * one.matchup.logit / 2) - LEAD[one.preference],
+            one.first,
+            one.second,
+        )
+        for one in labelled
+        if one.matchup is not None
+    )
+    compared = [
+        *_of_groups(seen, sds, correct),
+        _of_labels("people", people, sds),
+        _of_labels("excess", excess, sds),
+    ]
     found = []
-    for source, compared in rows.items():
-        comparisons = _comparisons(source, compared, sds)
-        if len(comparisons.leads):
+    for comparisons in compared:
+        if comparisons.num:
             found += associate(comparisons, list(sds), relevance.share, num_resamples, seed)
-    return found + longer_wins(seen, num_resamples, seed)
+    return found + longer_wins(seen, num_resamples, seed, correct)
 
 
-def longer_wins(seen: Sequence[Observation], num_resamples: int, seed: int) -> list[Figure]:
+def longer_wins(
+    seen: Seen, num_resamples: int, seed: int, correct: Correct = lambda block: block
+) -> list[Figure]:
     """How often the longer of two answers wins, a tie counting half; none without answers."""
-    wins, prompts = [], []
-    for one in seen:
-        for met in one.matchups:
-            first, second = (
-                side.get("length") for side in _sides(one, met.first_id, met.second_id)
-            )
-            if first is not None and second is not None and first != second:
-                share = (1 + LEAD[met.preference]) / 2
-                wins.append(share if first > second else 1 - share)
-                prompts.append(one.prompt_id)
-    if not wins:
+    wins = PromptSums(seen, 2)
+    for block in map(correct, seen.blocks()):
+        first, second = block.looks[:, seen.names.index("length")][block.sides].T
+        differs = ~(np.isnan(first) | np.isnan(second)) & (first != second)
+        shares = SHARE[block.verdicts]
+        longer = np.where(first > second, shares, 1 - shares)[differs]
+        wins.add(block.prompts[block.met[differs]], longer, np.ones(len(longer)))
+    if not wins.num:
         return []
-    won = clustered_bootstrap(wins, prompts, num_resamples, seed)
+    won = bootstrap_of_clusters(wins.all(), mean_of_sums, num_resamples, seed)
     return [
         Figure(
-            "association", "length", "longer answer wins", "share of duels", won, len(wins),
+            "association", "length", "longer answer wins", "share of duels", won, wins.num,
             neutral=0.5,
         )
     ]  # fmt: skip
 
 
 def attribute_sds(
-    seen: Sequence[Observation], labelled: Sequence[LabelObservation], names: Sequence[str]
+    observations: Seen | Iterable[Observation],
+    labelled: Sequence[LabelObservation],
+    names: Sequence[str],
 ) -> dict[str, float]:
     """One standard deviation of each attribute over the candidates of one prompt.
 
@@ -198,23 +199,56 @@ def attribute_sds(
     asks for) must not set the unit. Without groups, the two sides of each label take their place.
     Attributes that nothing shows, such as the length of a picture, are left out.
     """
-    groups = [list(one.attributes.values()) for one in seen]
-    groups = groups if any(groups) else [[one.first, one.second] for one in labelled]
-    found = {}
-    for name in names:
-        columns = [[look[name] for look in looks if name in look] for looks in groups]
-        columns = [column for column in columns if len(column) > 1]
-        if columns:
-            squares = sum(float(np.var(column)) * len(column) for column in columns)
-            found[name] = math.sqrt(squares / sum(len(column) - 1 for column in columns))
-    return found
+    seen = as_seen(observations)
+    if not any(block.is_seen.any() for block in seen.blocks()):
+        sides = ({"0": one.first, "1": one.second} for one in labelled)
+        seen = as_seen(Observation(str(at), {}, (), 0, looks) for at, looks in enumerate(sides))
+    squares, freedom = np.zeros(len(seen.names)), np.zeros(len(seen.names))
+    for block in seen.blocks():
+        for at, column in enumerate(block.looks.T):
+            is_known = ~np.isnan(column)
+            group, values = block.group[is_known], column[is_known]
+            nums = np.bincount(group, minlength=len(block.prompts))
+            means = np.bincount(group, values, len(nums)) / np.maximum(nums, 1)
+            squares[at] += ((values - means[group]) ** 2).sum()
+            freedom[at] += np.maximum(nums - 1, 0).sum()
+    places = {name: seen.names.index(name) for name in names}
+    return {
+        name: math.sqrt(squares[at] / freedom[at]) for name, at in places.items() if freedom[at]
+    }
 
 
-def _sides(seen: Observation, first_id: str, second_id: str) -> tuple[Attributes, Attributes]:
-    return seen.attributes.get(first_id, {}), seen.attributes.get(second_id, {})
+def _of_groups(
+    seen: Seen, sds: Mapping[str, float], correct: Correct
+) -> tuple[Comparisons, Comparisons]:
+    """Duels and scores of all groups, of sides that could both be measured."""
+    names = [seen.names.index(name) for name in sds]
+    units = np.array([sd if sd > 0 else math.inf for sd in sds.values()])
+    duels, scores = (PromptSums(seen, 3 * len(sds)) for _ in range(2))
+    for block in map(correct, seen.blocks()):
+        # An attribute that one side alone has counts as zero on the other.
+        looks, is_seen = np.nan_to_num(block.looks[:, names]), block.is_seen
+        first, second = block.scored_pairs()
+        for sums, one, other, leads in (
+            (duels, *block.sides.T, block.logits),
+            (scores, first, second, block.scores[first] - block.scores[second]),
+        ):
+            both = is_seen[one] & is_seen[other]
+            rows, y = one[both], leads[both]
+            x = (looks[rows] - looks[other[both]]) / units
+            terms = [part for column in x.T for part in (column * y, column * column, y * y)]
+            sums.add(block.prompts[block.group[rows]], *terms)
+    return _of_sums("duels", duels), _of_sums("scores", scores)
 
 
-def _comparisons(source: Source, rows: Iterable[_Row], sds: Mapping[str, float]) -> Comparisons:
+def _of_sums(source: Source, sums: PromptSums) -> Comparisons:
+    """The sums [P, 3 K] of K attributes."""
+    of_prompts = sums.all()
+    num, width = of_prompts.shape
+    return Comparisons(source, sums.num, of_prompts.reshape(num, width // 3, 3))
+
+
+def _of_labels(source: Source, rows: Iterable[_Row], sds: Mapping[str, float]) -> Comparisons:
     """Rows whose sides could both be measured, in standard deviations.
 
     An attribute that does not vary, or is unknown, differs by zero everywhere: its slope is NaN.
@@ -231,6 +265,5 @@ def _comparisons(source: Source, rows: Iterable[_Row], sds: Mapping[str, float])
                 for name, sd in sds.items()
             ]
         )
-    return Comparisons(
-        source, prompts, np.array(leads), np.array(differences).reshape(len(leads), len(sds))
-    )
+    columns = np.array(differences).reshape(len(leads), len(sds))
+    return Comparisons.of(source, prompts, np.array(leads), columns)

@@ -10,18 +10,15 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from factory.media.clips import read_clip
-from factory.media.pictures import ATTRIBUTES, MediaError, attributes, decode, luma
+from factory.media.measures import attributes_of
+from factory.media.pictures import ATTRIBUTES, MediaError
 from factory.ranking import is_scored
 from factory.ranking.matchups import Matchup, matchups
 from schemas.rows import Candidate, Group, Label, Media, Preference
 
-#: Frames of a clip that are looked at, evenly over its time.
-_NUM_FRAMES = 8
-
 Attributes = Mapping[str, float]
+#: All attributes that there are, of media and of answers.
+NAMES = (*ATTRIBUTES, "motion", "length")
 Measure = Callable[[Candidate], Attributes]
 
 
@@ -78,29 +75,28 @@ class PointObservation:
 
 
 def measure_media(media: Media) -> Attributes:
-    """Attributes of a picture, or of a clip; none where it cannot be decoded.
-
-    Those of a clip are the means over its frames, and one more:
-
-    motion: mean absolute change of luma from one frame to the next of eight, 0 to 1.
+    """Attributes of a picture or of a clip (`factory.media.measures.attributes_of`); none where it
+    cannot be decoded.
     """
     try:
-        if media.num_frames == 1:
-            return attributes(decode(media.data))
-        frames = read_clip(media, _NUM_FRAMES)
+        return attributes_of(media)
     except MediaError:
         return {}
-    each = [attributes(frame) for frame in frames]
-    found = {name: float(np.mean([one[name] for one in each])) for name in ATTRIBUTES}
-    found["motion"] = float(np.abs(np.diff(luma(frames), axis=0)).mean())
-    return found
 
 
 def measure_candidate(candidate: Candidate) -> Attributes:
     """Attributes of an output: the length of an answer, or what its picture or clip is like.
 
+    What was measured of it when it was made is taken as it is.
+
     length: logarithm of one plus the number of words.
     """
+    measures = candidate.measures
+    if measures is not None:
+        if measures.num_words is not None:
+            return {"length": math.log1p(measures.num_words)}
+        looks = {name: getattr(measures, name) for name in (*ATTRIBUTES, "motion")}
+        return {name: value for name, value in looks.items() if value is not None}
     if candidate.answer is not None:
         return {"length": math.log1p(len(candidate.answer.split()))}
     return measure_media(candidate.media) if candidate.media is not None else {}

@@ -79,6 +79,19 @@ class Twins:
                 found.append((swapped, side))
         return found[0] if len(found) == 1 else None
 
+    def twin_prompt(self, prompt: Prompt) -> tuple[Prompt, int] | None:
+        """The prompt with the words of all that is said in it swapped, by the same rule."""
+        told = self.twin("\n".join(part.text for part in prompt.in_full if part.text is not None))
+        if told is None:
+            return None
+        side = told[1]
+        swaps = self.swaps if side == -1 else {b: a for a, b in self.swaps.items()}
+        parts = [
+            part if part.text is None else replace(part, text=_swap(part.text, swaps)[0])
+            for part in prompt.in_full
+        ]
+        return Prompt.of_parts(parts, prompt.task, prompt.tags), side
+
 
 @dataclass(frozen=True)
 class Prober:
@@ -192,7 +205,7 @@ def sample_prompts(prompts: Iterable[tuple[str, str]], num: int, twins: Sequence
     """The first `num` prompts by a hash of their ids, and for each twins as many with its words.
 
     Args:
-        prompts: prompt_id and text of each.
+        prompts: prompt_id and text of each; of a dialogue what the user says last.
         num: of prompts, half of it with either word of each twins.
         twins: that need prompts with their words.
     """
@@ -216,10 +229,10 @@ def _unseen(
 ) -> list[Probe]:
     """Each candidate against nothing to see, and against the media of another prompt.
 
-    The media of a question is taken from the prompt; any other from the candidates.
+    The media of a question are taken from the prompt, all at once; any other from the candidates.
     """
-    if prompt.media is not None:
-        return _unasked(judge, prompt, prompt.media, chosen, other)
+    if asked_about := prompt.media_of("question"):
+        return _unasked(judge, prompt, asked_about, chosen, other)
     strangers = [one for one in other.candidates if one.error is None] if other else []
     asked: list[tuple[ProbeKind, int, Candidate]] = []
     for at, candidate in enumerate(chosen):
@@ -227,7 +240,8 @@ def _unseen(
             continue
         name = f"{candidate.candidate_id} blank"
         grey = blank(candidate.media)
-        asked.append(("blank", at, replace(candidate, candidate_id=name, media=grey)))
+        unseen = replace(candidate, candidate_id=name, media=grey, measures=None)
+        asked.append(("blank", at, unseen))
         if strangers:
             asked.append(("swapped", at, strangers[at % len(strangers)]))
     if not asked:
@@ -245,31 +259,33 @@ def _unseen(
 
 
 def _unasked(
-    judge: Judge, prompt: Prompt, media: Media, chosen: Sequence[Candidate], other: Group | None
+    judge: Judge,
+    prompt: Prompt,
+    media: Sequence[Media],
+    chosen: Sequence[Candidate],
+    other: Group | None,
 ) -> list[Probe]:
     """The same answers to the same question about nothing, and about the media of another."""
-    shown: list[tuple[ProbeKind, Media | None]] = [
-        ("blank", blank(media)),
-        ("swapped", other.prompt.media if other else None),
-    ]
+    shown: list[tuple[ProbeKind, list[Media]]] = [("blank", list(map(blank, media)))]
+    strangers = other.prompt.media_of("question") if other else ()
+    if strangers:
+        shown.append(("swapped", [strangers[at % len(strangers)] for at in range(len(media))]))
     own = _scores(judge, prompt, chosen)
     return [
         Probe(prompt.prompt_id, candidate.candidate_id, kind, shift=after - before)
         for kind, instead in shown
-        if instead is not None
         for candidate, before, after in zip(
-            chosen, own, _scores(judge, replace(prompt, media=instead), chosen), strict=True
+            chosen, own, _scores(judge, prompt.showing(instead), chosen), strict=True
         )
     ]
 
 
 def _twins(judge: Judge, prompt: Prompt, chosen: Sequence[Candidate], twins: Twins) -> list[Probe]:
     """The same media under the twin prompt."""
-    twin = twins.twin(prompt.text)
+    twin = twins.twin_prompt(prompt)
     if twin is None or not chosen:
         return []
-    text, side = twin
-    other = Prompt.of(text, prompt.task, prompt.tags, prompt.media)
+    other, side = twin
     own, under = (_scores(judge, one, chosen) for one in (prompt, other))
     return [
         Probe(

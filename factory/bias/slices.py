@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from factory.bias.figure import Figure, Relevance
 from factory.bias.observation import LabelObservation, Observation, PointObservation
+from factory.bias.seen import Flags, PromptSums, Seen, as_seen
 from factory.statistics.intervals import (
     Array,
     Statistic,
+    bootstrap_of_clusters,
     bootstrap_of_sums,
     clustered_bootstrap,
+    jackknife_of_clusters,
     jackknife_of_sums,
     mean_of_sums,
     ratio,
@@ -40,50 +44,48 @@ def slices_of(tags: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
     for one in tags:
         for item in one.items():
             counts[item] = counts.get(item, 0) + 1
+    return _large(counts)
+
+
+def _large(counts: Mapping[tuple[str, str], int]) -> list[tuple[str, str]]:
     large = sorted(item for item, num in counts.items() if num >= MIN_PROMPTS)
     keys = [key for key, _ in large]
     return [item for item in large if keys.count(item[0]) > 1]
 
 
 def slice_figures(
-    seen: Sequence[Observation],
+    observations: Seen | Iterable[Observation],
     points: Sequence[PointObservation],
     relevance: Relevance,
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> list[Figure]:
     """Gaps of scores, rates of selection and, where there are points, gaps beyond people's."""
+    seen = as_seen(observations)
+    often = (num_resamples, seed)
     found = []
-    scores = [(one, value) for one in seen for value in one.scores.values()]
-    prompts = [one.prompt_id for one, _ in scores]
-    values = np.array([value for _, value in scores])
-    selected = (values >= np.median(values)).astype(np.float64) if len(values) else values
-    slices = slices_of(one.tags for one in seen)
-    is_in = {
-        (key, value): np.array([one.tags.get(key) == value for one, _ in scores], dtype=np.float64)
-        for key, value in slices
-    }
-    has_key = {
-        key: np.array([key in one.tags for one, _ in scores], dtype=np.float64) for key, _ in slices
-    }
+    slices = _large(seen.num_tagged())
+    scores = _Scores.of(seen, slices)
     for key, value in slices:
-        inside = is_in[key, value]
-        outside = has_key[key] - inside
-        name, num = f"{key}={value}", int(inside.sum())
-        gap = bootstrap_of_sums(
-            _two_means(values, inside, outside), prompts, _difference, num_resamples, seed
+        inside = scores.is_in[key, value]
+        outside = scores.has_key[key] & ~inside
+        name, num = f"{key}={value}", int(scores.num[inside].sum())
+        gap = bootstrap_of_clusters(
+            _two_means_of(scores.points, scores.num, inside, outside), _difference, *often
         )
         found.append(Figure("slice", name, "score gap to the others", "points", gap, num))
         rates = {
-            other: float(selected @ is_in[key, other] / is_in[key, other].sum())
-            for at, other in slices
+            other: float(ratio(scores.selected[is_in].sum(), scores.num[is_in].sum()))
+            for (at, other), is_in in scores.is_in.items()
             if at == key
         }
         best = max(rates, key=lambda other: rates[other])
         if best == value:
             continue
-        chosen = bootstrap_of_sums(
-            _two_means(selected, inside, is_in[key, best]), prompts, _ratio, num_resamples, seed
+        chosen = bootstrap_of_clusters(
+            _two_means_of(scores.selected, scores.num, inside, scores.is_in[key, best]),
+            _ratio,
+            *often,
         )
         found.append(
             Figure(
@@ -98,6 +100,54 @@ def slice_figures(
             )
         )
     return found + _beyond_people(points, relevance, num_resamples, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scores:
+    """The scores of each prompt that has any.
+
+    points: their sum, [P].
+    selected: how many are in the better half of all, [P].
+    num: how many there are, [P].
+    is_in, has_key: whether the prompt is of a slice, and whether it has the slice's key, [P] each.
+    """
+
+    points: Array
+    selected: Array
+    num: Array
+    is_in: Mapping[tuple[str, str], Flags]
+    has_key: Mapping[str, Flags]
+
+    @classmethod
+    def of(cls, seen: Seen, slices: Sequence[tuple[str, str]]) -> _Scores:
+        middle = _median([block.scores[block.is_scored] for block in seen.blocks()])
+        keys = sorted({key for key, _ in slices})
+        sums = PromptSums(seen, 3 + len(keys) + len(slices))
+        for block in seen.blocks():
+            group, values = block.group[block.is_scored], block.scores[block.is_scored]
+            tags = {key: block.tags[key][group] for key in keys}
+            sums.add(
+                block.prompts[group],
+                values,
+                values >= middle,
+                np.ones(len(values)),
+                *(tags[key] >= 0 for key in keys),
+                *(tags[key] == seen.values[key].index(value) for key, value in slices),
+            )
+        points, selected, num, *rest = sums.all().T
+        flags = [one > 0 for one in rest]
+        return cls(
+            points,
+            selected,
+            num,
+            dict(zip(slices, flags[len(keys) :], strict=True)),
+            dict(zip(keys, flags[: len(keys)], strict=True)),
+        )
+
+
+def _median(parts: Sequence[Array]) -> float:
+    """Of all numbers together; NaN where there are none."""
+    return float(np.median(np.concatenate(parts))) if any(map(len, parts)) else math.nan
 
 
 def _beyond_people(
@@ -160,7 +210,10 @@ def calibration_figures(
 
 
 def self_preference_figures(
-    seen: Sequence[Observation], num_resamples: int = 1000, seed: int = 0, margin: float = 0.1
+    observations: Seen | Iterable[Observation],
+    num_resamples: int = 1000,
+    seed: int = 0,
+    margin: float = 0.1,
 ) -> list[Figure]:
     """Generator by judge: what a judge gives a generator beyond what the other judges give it.
 
@@ -168,48 +221,41 @@ def self_preference_figures(
     judges with different scales compare. Needs two judges and two generators on the same prompts.
 
     Args:
-        seen: groups with several judges in `scores_by`.
+        observations: groups with several judges in `scores_by`.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
         margin: standard deviations of a judge's scores that do not matter.
     """
-    judges = sorted({judge for one in seen for judge in one.scores_by})
-    makers = sorted({maker for one in seen for maker in one.generators.values()})
+    seen = as_seen(observations)
+    judges, makers = sorted(seen.judges), sorted(seen.makers)
     if len(judges) < 2 or len(makers) < 2:
         return []
-    rows: list[tuple[str, str, str, float]] = []  # prompt, judge, generator, centred score
-    for one in seen:
-        for judge, scores in one.scores_by.items():
-            mean = float(np.mean(list(scores.values())))
-            rows += [
-                (one.prompt_id, judge, one.generators[at], value - mean)
-                for at, value in scores.items()
-            ]
-    spread = {
-        judge: float(np.std([value for _, by, _, value in rows if by == judge])) or 1.0
-        for judge in judges
-    }
+    spread = _spreads(seen)
     found = []
     for maker in makers:
-        mine = [(prompt, by, value / spread[by]) for prompt, by, of, value in rows if of == maker]
-        prompts = [prompt for prompt, _, _ in mine]
-        terms = np.array(
-            [
-                [part * (by == judge) for judge in judges for part in (value, 1.0)]
-                for _, by, value in mine
+        mine = PromptSums(seen, 2 * len(judges))
+        for block in seen.blocks():
+            is_mine = block.given_to == seen.makers.index(maker)
+            by, given = block.given_by[is_mine], block.given[is_mine]
+            is_by = [by == seen.judges.index(judge) for judge in judges]
+            terms = [
+                part
+                for judge, flags in zip(judges, is_by, strict=True)
+                for part in (given / spread[judge] * flags, flags)
             ]
-        )
+            mine.add(block.prompts[block.given_in[is_mine]], *terms)
+        sums = mine.all()
         for at, judge in enumerate(judges):
             statistic = _own_beyond_others(at, len(judges))
-            test = jackknife_of_sums(terms, prompts, statistic)
+            test = jackknife_of_clusters(sums, statistic)
             found.append(
                 Figure(
                     "self-preference",
                     maker,
                     f"scores by {judge} beyond those by other judges",
                     "sd of a judge's scores",
-                    bootstrap_of_sums(terms, prompts, statistic, num_resamples, seed),
-                    sum(by == judge for _, by, _ in mine),
+                    bootstrap_of_clusters(sums, statistic, num_resamples, seed),
+                    int(sums[:, 2 * at + 1].sum()),
                     p_value=test.p_beyond(margin),
                     note=f"standardised residual {test.value / test.se:.1f}" if test.se else "",
                 )
@@ -217,8 +263,24 @@ def self_preference_figures(
     return found
 
 
+def _spreads(seen: Seen) -> dict[str, float]:
+    """The standard deviation of what each judge gives beyond its mean in a group; 1 where none."""
+    sums = np.zeros((len(seen.judges), 3))  # of 1, x and x²; x is 0 on average
+    for block in seen.blocks():
+        for power in range(3):
+            sums[:, power] += np.bincount(block.given_by, block.given**power, len(sums))
+    num, mean, square = sums[:, 0], sums[:, 1] / sums[:, 0], sums[:, 2] / sums[:, 0]
+    sds = np.sqrt(np.where(num > 0, square - mean**2, 0.0))
+    return {judge: float(sd) or 1.0 for judge, sd in zip(seen.judges, sds, strict=True)}
+
+
 def _two_means(values: Array, first: Array, second: Array) -> Array:
     return np.stack([values * first, first, values * second, second], axis=1)
+
+
+def _two_means_of(values: Array, num: Array, first: Flags, second: Flags) -> Array:
+    """The same from sums of prompts and how many they are sums of, [P, 4]."""
+    return np.stack([values * first, num * first, values * second, num * second], axis=1)
 
 
 def _difference(sums: Array) -> Array:

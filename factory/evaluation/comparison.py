@@ -14,6 +14,7 @@ from factory.evaluation.shift import Outputs
 from factory.media.clips import decode_clip
 from factory.media.grids import picture_grid
 from factory.media.pictures import MediaError, encode_png
+from factory.prompt_parts import in_words
 from factory.statistics.intervals import Interval, clustered_bootstrap
 from factory.statistics.metrics import win_rate
 from schemas.recipe import Recipe
@@ -102,7 +103,7 @@ def compare(
             for name, found in of.items()
         ),
         diversity=tuple(_diversity(varied, names)),
-        grid_prompts=tuple(group.prompt.text for group in shown),
+        grid_prompts=tuple(in_words(group.prompt) for group in shown),
         grid_columns=tuple(grid_columns(shown, names)),
     )
     return Comparison(gains[judges[-1]][0], drifts[since[0]], varied, tuple(claims), evaluation)
@@ -227,7 +228,7 @@ def grid(groups: Sequence[Group], names: tuple[str, str]) -> bytes | None:
     titles = [
         name.replace(names[0], "champion").replace(names[1], "challenger") for name in columns
     ]
-    return picture_grid(rows, titles, [group.prompt.text for group in groups])
+    return picture_grid(rows, titles, [in_words(group.prompt) for group in groups])
 
 
 def _is_clip(candidate: Candidate) -> bool:

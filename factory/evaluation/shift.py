@@ -19,16 +19,13 @@ import numpy as np
 from factory.bias.observation import measure_candidate
 from factory.filters.pictures import hash_of
 from factory.filters.text import similarity
-from factory.media.clips import decode_clip
-from factory.media.pictures import MediaError, attributes
+from factory.media.pictures import MediaError
 from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, mean_of_sums, ratio
 from factory.statistics.metrics import attribute_drift, hash_share
 from schemas.rows import Candidate
 
 #: The outputs of one model by prompt.
 Outputs = Mapping[str, Sequence[Candidate]]
-
-_FRAMES = 4  # of a clip
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def drift(
     """Shift of each attribute's mean, in standard deviations of `base`, over the prompts of both.
 
     Brightness, saturation, contrast and sharpness of pictures; those and motion of clips; length of
-    answers. What cannot be read has none.
+    answers: as the bias profile has them. What cannot be read has none.
     """
     both = [prompt for prompt in base if prompt in new]
     before, after = (_measured({prompt: one[prompt] for prompt in both}) for one in (base, new))
@@ -64,27 +61,9 @@ def _measured(outputs: Outputs) -> dict[str, list[tuple[str, float]]]:
     found: dict[str, list[tuple[str, float]]] = {}
     for prompt, candidates in outputs.items():
         for candidate in candidates:
-            for name, value in look_at(candidate).items():
+            for name, value in measure_candidate(candidate).items():
                 found.setdefault(name, []).append((prompt, value))
     return found
-
-
-def look_at(candidate: Candidate) -> dict[str, float]:
-    """Attributes of an output, those of a clip as means over frames.
-
-    motion: of clips: mean change of a channel from one of four frames to the next, 0 to 1.
-    """
-    media = candidate.media
-    if media is None or media.num_frames == 1:
-        return dict(measure_candidate(candidate))
-    try:
-        frames = decode_clip(media.data, _FRAMES)
-    except MediaError:
-        return {}
-    each = [attributes(frame) for frame in frames]
-    means = {name: fmean(one[name] for one in each) for name in each[0]}
-    changes = np.abs(np.diff(frames.astype(np.float64), axis=0))
-    return {**means, "motion": float(changes.mean() / 255)}
 
 
 def diversity(

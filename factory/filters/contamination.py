@@ -3,8 +3,8 @@
 A model trained on such a pair is measured on what it has seen. Three ways to be one, the plainest
 first: the same prompt; the same words, whatever the case and punctuation; and a large share of the
 prompt's runs of words (n-grams) found among those of the evaluation prompts, as Brown et al. 2020
-(appendix C) do with 13 words. Of a question about a medium only the first counts: "what is this?"
-is asked about many pictures.
+(appendix C) do with 13 words. Of what is said about a medium only the first counts: "what is this?"
+is asked about many pictures, and "make it red" of many.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from factory.filters.text import normalised, word_grams
+from factory.prompt_parts import in_words
 from schemas.rows import Pair, Prompt
 
 
@@ -41,7 +42,7 @@ class Contaminated:
     ) -> Contaminated:
         """From the evaluation prompts by the name of their set."""
         known = [(name, prompt) for name, prompts in sets.items() for prompt in prompts]
-        captions = [(name, prompt.text) for name, prompt in known if not _is_question(prompt)]
+        captions = [(name, in_words(prompt)) for name, prompt in known if not _has_media(prompt)]
         exact = {prompt.prompt_id: name for name, prompt in known}
         normal = {normalised(text): name for name, text in captions}
         grams = frozenset(
@@ -55,9 +56,9 @@ class Contaminated:
         prompt = pair.prompt
         if prompt.prompt_id in self.exact:
             return f"contamination: the prompt is in {self.exact[prompt.prompt_id]}"
-        if _is_question(prompt):
+        if _has_media(prompt):
             return None
-        text = prompt.text
+        text = in_words(prompt)
         words = normalised(text)
         if words and words in self.normal:
             return f"contamination: the prompt has the same words as one in {self.normal[words]}"
@@ -73,5 +74,5 @@ class Contaminated:
         )
 
 
-def _is_question(prompt: Prompt) -> bool:
-    return prompt.task.endswith("_understanding")
+def _has_media(prompt: Prompt) -> bool:
+    return prompt.task.endswith("_understanding") or bool(prompt.media_of("source"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from schemas.rows import Pair, Verdict
+from schemas.rows import Candidate, Pair, Verdict
 
 #: How the objection to media that shows nothing begins.
 BROKEN = "broken media:"
@@ -19,14 +19,32 @@ class Objection(Protocol):
 
     @property
     def needs_media(self) -> bool:
-        """Whether it is skipped for a pair whose media is broken."""
+        """Whether it is skipped for a pair whose media is broken, and is shown the media of others:
+        without it, media that lie outside their rows are references (`Media.stored` is None).
+        """
 
     def __call__(self, pair: Pair) -> str | None:
         """The objection as "reason: detail", or None."""
 
 
-def judge_pair(pair: Pair, objections: Sequence[Objection]) -> Pair:
+def needs_pixels(objection: Objection) -> bool:
+    """Whether media must be brought in for it: where it needs media, unless it says that
+    `needs_pixels` is False, since what was measured of them is enough.
+    """
+    return bool(getattr(objection, "needs_pixels", objection.needs_media))
+
+
+def judge_pair(
+    pair: Pair,
+    objections: Sequence[Objection],
+    fetch: Callable[[Candidate], Candidate] = lambda candidate: candidate,
+) -> Pair:
     """The pair with its verdict and every objection to it; an invalid pair stays as it is.
+
+    Args:
+        pair: whose sides have their measures, or their media.
+        objections: to raise.
+        fetch: brings in the medium of a side, for objections that need its pixels.
 
     Objections that do not need media are raised first, broken media among them; where it is found,
     those that need media are skipped. A pair at which an objection has failed is invalid.
@@ -37,9 +55,11 @@ def judge_pair(pair: Pair, objections: Sequence[Objection]) -> Pair:
         reason for one in objections if not one.needs_media and (reason := one(pair)) is not None
     ]
     if not any(reason.startswith(BROKEN) for reason in raised):
-        raised += [
-            reason for one in objections if one.needs_media and (reason := one(pair)) is not None
-        ]
+        seeing = [one for one in objections if one.needs_media]
+        shown = pair
+        if any(map(needs_pixels, seeing)):
+            shown = replace(pair, chosen=fetch(pair.chosen), rejected=fetch(pair.rejected))
+        raised += [reason for one in seeing if (reason := one(shown)) is not None]
     raised.sort(key=lambda reason: not reason.startswith(BROKEN))
     verdict: Verdict = "rejected" if raised else "kept"
     if any(reason.startswith(FAILED) for reason in raised):

@@ -1,22 +1,18 @@
 """Objections to what the two sides show: nothing at all, next to nothing, or twice the same.
 
-A clip is looked at as four of its frames, two by two in one picture.
+They look at what was measured of a side when it was made, so that no pixel need be read. A clip is
+measured as four of its frames, two by two in one picture (`factory.media.measures.still`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-
-import numpy as np
 
 from factory.filters.objection import BROKEN
-from factory.media.clips import decode_clip
-from factory.media.pictures import MediaError, Pixels, decode, entropy, is_blank, perceptual_hash
+from factory.media.measures import measures_of
+from factory.media.pictures import MediaError
 from factory.statistics.metrics import hash_share
 from schemas.rows import Candidate, Pair
-
-_MP4 = b"ftyp"  # from its fifth byte
 
 
 @dataclass(frozen=True)
@@ -43,13 +39,13 @@ class LowEntropy:
     min_entropy: float
 
     needs_media = True
+    needs_pixels = False
 
     def __call__(self, pair: Pair) -> str | None:
         for side, candidate in (("chosen", pair.chosen), ("rejected", pair.rejected)):
-            if candidate.media is None:
-                continue
-            found = entropy(_pixels(candidate.media.data))
-            if found < self.min_entropy:
+            measures = measures_of(candidate)
+            found = None if measures is None else measures.entropy
+            if found is not None and found < self.min_entropy:
                 return f"low entropy: {side}: {found:.3g} bits, {self.min_entropy:g} wanted"
         return None
 
@@ -64,6 +60,7 @@ class NearDuplicate:
     min_hash_distance: float
 
     needs_media = True
+    needs_pixels = False
 
     def __call__(self, pair: Pair) -> str | None:
         if pair.chosen.media is None or pair.rejected.media is None:
@@ -80,9 +77,10 @@ def hash_of(candidate: Candidate) -> int:
     Raises:
         MediaError: there is none that can be decoded.
     """
-    if candidate.media is None:
-        raise MediaError("no media")
-    return _hash(candidate.media.data)
+    measures = None if candidate.media is None else measures_of(candidate)
+    if measures is None or measures.signature is None:
+        raise MediaError("no media" if measures is None else measures.fault or "no signature")
+    return measures.signature
 
 
 def _fault(candidate: Candidate) -> str | None:
@@ -90,22 +88,7 @@ def _fault(candidate: Candidate) -> str | None:
         return candidate.error
     if candidate.media is None:
         return None if candidate.answer is not None else "no media"
-    try:
-        pixels = _pixels(candidate.media.data)
-    except MediaError as error:
-        return str(error)
-    return "blank" if is_blank(pixels) else None
-
-
-# The two sides of the pair at hand are decoded and hashed once, however many objections look.
-@lru_cache(maxsize=2)
-def _pixels(data: bytes) -> Pixels:
-    if data[4:8] != _MP4:
-        return decode(data)
-    frames = decode_clip(data, 4)
-    return np.concatenate([np.concatenate(frames[at : at + 2], axis=1) for at in (0, 2)])
-
-
-@lru_cache(maxsize=2)
-def _hash(data: bytes) -> int:
-    return perceptual_hash(_pixels(data))
+    measures = measures_of(candidate)
+    if measures is None or measures.fault is not None:
+        return "no media" if measures is None else measures.fault
+    return "blank" if measures.is_blank else None

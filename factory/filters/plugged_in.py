@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from factory.filters.objection import FAILED, Objection
+from factory.filters.objection import FAILED, Objection, needs_pixels
 from factory.plugins import make, one_line
 from schemas.rows import Pair
 
@@ -27,11 +27,12 @@ class PluggedIn:
     """An objection of somebody's own.
 
     plugin: `package.module:name` of what makes it.
-    needs_media: as it says itself.
+    needs_media, needs_pixels: as it says itself.
     """
 
     plugin: str
     needs_media: bool
+    needs_pixels: bool = True
 
     @classmethod
     def of(cls, plugin: str) -> PluggedIn:
@@ -40,7 +41,8 @@ class PluggedIn:
         Raises:
             PluginError: it cannot be loaded, or is no objection.
         """
-        return cls(plugin, bool(load_objection(plugin).needs_media))
+        objection = load_objection(plugin)
+        return cls(plugin, bool(objection.needs_media), needs_pixels(objection))
 
     def __call__(self, pair: Pair) -> str | None:
         objection = load_objection(self.plugin)

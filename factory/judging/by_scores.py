@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from factory.protocols import Judge, Sitting
+from factory.protocols import Judge, Sitting, scores_of
 from factory.ranking.matchups import Matchup, is_readable, matchups
 from factory.statistics.intervals import Array
 from schemas.rows import Candidate, Duel, Prompt, Score, Task
@@ -133,28 +133,33 @@ class JudgeByScores:
         if prompt.task not in self.rules:
             known = ", ".join(self.rules)
             raise RulesError(f"{self.name} was made for {known}, not for {prompt.task}")
-        return SittingByScores(self.judge.sit(prompt, candidates), self.rules[prompt.task])
+        sitting = self.judge.sit(prompt, candidates)
+        return SittingByScores(sitting, len(candidates), self.rules[prompt.task])
 
 
 class SittingByScores:
     """One prompt's candidates before such a judge; each is scored once."""
 
-    def __init__(self, sitting: Sitting, rule: RaoKupper) -> None:
+    def __init__(self, sitting: Sitting, num: int, rule: RaoKupper) -> None:
         self._sitting = sitting
         self._rule = rule
-        self._scores: list[Score] | None = None
+        self._num = num
+        self._scores: dict[int, Score] = {}
 
-    def scores(self) -> list[Score]:
-        if self._scores is None:
-            self._scores = self._sitting.scores()
-        return self._scores
+    def scores(self, indices: Sequence[int] | None = None) -> list[Score]:
+        wanted = range(self._num) if indices is None else indices
+        missing = sorted(set(wanted) - self._scores.keys())
+        if missing:
+            some = None if len(missing) == self._num else missing
+            self._scores |= dict(zip(missing, scores_of(self._sitting, some), strict=True))
+        return [self._scores[index] for index in wanted]
 
     def about(self, prompt: Prompt) -> SittingByScores:
-        return SittingByScores(self._sitting.about(prompt), self._rule)
+        return SittingByScores(self._sitting.about(prompt), self._num, self._rule)
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
-        scores = self.scores()
-        sides = [(scores[first], scores[second]) for first, second in matches]
+        self.scores([side for match in matches for side in match])  # those that are missing
+        sides = [(self._scores[first], self._scores[second]) for first, second in matches]
         differences = np.array([first.value - second.value for first, second in sides])
         found = self._rule.probabilities(differences.reshape(-1)).tolist()
         unknown = (math.nan, math.nan, math.nan)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from factory.judging.calibration import Calibration
-from factory.protocols import Judge, Sitting
+from factory.protocols import Judge, Sitting, scores_of
 from schemas.rows import Candidate, Duel, Prompt, Score, Task
 
 
@@ -37,8 +37,8 @@ class CalibratedSitting:
     calibration: Calibration
     task: Task
 
-    def scores(self) -> list[Score]:
-        return [self.calibration.score(self.task, one) for one in self.sitting.scores()]
+    def scores(self, indices: Sequence[int] | None = None) -> list[Score]:
+        return [self.calibration.score(self.task, one) for one in scores_of(self.sitting, indices)]
 
     def about(self, prompt: Prompt) -> Sitting:
         return CalibratedSitting(self.sitting.about(prompt), self.calibration, self.task)

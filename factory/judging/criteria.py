@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from factory.protocols import Judge, Sitting
+from factory.protocols import Judge, Sitting, scores_of
 from factory.ranking import is_scored
 from schemas import recipe
 from schemas.rows import OVERALL, Candidate, Duel, Group, Prompt, Score
@@ -40,7 +40,7 @@ def criteria_for(prompt: Prompt, criteria: recipe.Criteria) -> list[recipe.Crite
 
 def asked(prompt: Prompt, criterion: recipe.Criterion) -> Prompt:
     """The prompt as it is put to the judge for one criterion. Its id stays: it is the same row."""
-    return replace(prompt, text=f"{prompt.text}\n{criterion.text}")
+    return prompt.saying(f"{prompt.text}\n{criterion.text}")
 
 
 def combine(overall: Score, parts: Mapping[str, Score]) -> Score:
@@ -100,10 +100,10 @@ class CriteriaSitting:
     prompt: Prompt
     criteria: recipe.Criteria
 
-    def scores(self) -> list[Score]:
-        overall = self.sitting.scores()
+    def scores(self, indices: Sequence[int] | None = None) -> list[Score]:
+        overall = scores_of(self.sitting, indices)
         parts = {
-            one.name: self.sitting.about(asked(self.prompt, one)).scores()
+            one.name: scores_of(self.sitting.about(asked(self.prompt, one)), indices)
             for one in criteria_for(self.prompt, self.criteria)
         }
         if not parts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from factory.protocols import Judge, Sitting
+from factory.protocols import Judge, Sitting, scores_of
 from schemas.rows import Candidate, Duel, Prompt, Score
 
 
@@ -31,8 +31,8 @@ class SignedSitting:
     sitting: Sitting
     name: str
 
-    def scores(self) -> list[Score]:
-        return [replace(score, judge=self.name) for score in self.sitting.scores()]
+    def scores(self, indices: Sequence[int] | None = None) -> list[Score]:
+        return [replace(score, judge=self.name) for score in scores_of(self.sitting, indices)]
 
     def about(self, prompt: Prompt) -> Sitting:
         return SignedSitting(self.sitting.about(prompt), self.name)

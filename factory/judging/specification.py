@@ -4,9 +4,12 @@ A label format belongs to a checkpoint, never to a constant, so the specificatio
 the weights (`judge.json`) and travels with them. One input form serves four tasks. A template has
 these slots, each at most once a side, sides in the order shown:
 
-- `{media}`: the model's placeholders of a picture, or of a clip's `num_frames` frames.
-- `{prompt}`: the caption, or the question.
+- `{media}`: the model's placeholders of a picture, or of a clip's `num_frames` frames. In the two
+  understanding tasks it stands for all media of the question, in their order.
+- `{prompt}`: the caption, or the question. A dialogue is one text, each turn on a line after its
+  speaker, as "user: …" (`factory.prompt_parts.in_words`).
 - `{answer}`: the answer judged, in the two understanding tasks, whose medium belongs to the prompt.
+- `{source}`: in `source` alone, the picture that an edit starts from.
 
 The default layout puts a read-out ("final score :") after *each* side: the pairwise prompt passes
 through the state from which the pointwise score is read before it asks for the verdict, which small
@@ -21,11 +24,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from schemas.rows import UNDERSTANDING, Preference, Task
+from factory.prompt_parts import QUESTIONS, Need, PartsError, check_needs, needs_of
+from schemas.rows import UNDERSTANDING, Preference, Prompt, Task
 
 FILE = "judge.json"
 PUBLISHED = Path(__file__).with_name("published")
@@ -68,6 +72,8 @@ class TaskSpecification:
         learned, where it is empty.
     reason_confidence: a justification with a token less probable than this is not given. A judge
         that writes down what it is not sure of gives reasons that are not there.
+    source: what is said before either prompt where a picture is edited, once for both sides; such
+        prompts are refused where it is empty.
     """
 
     pointwise: str
@@ -81,6 +87,32 @@ class TaskSpecification:
     max_tokens: int = 256
     reason: str = ""
     reason_confidence: float = 0.0
+    source: str = ""
+
+    @property
+    def takes(self) -> frozenset[Need]:
+        """What a prompt may ask for beside a text, and a medium before it."""
+        return QUESTIONS | {"source"} if self.source else QUESTIONS
+
+    def for_prompt(self, prompt: Prompt) -> TaskSpecification:
+        """How this prompt is asked about: with the words for its source, where it has one.
+
+        Raises:
+            SpecificationError: it has parts for which there is no place.
+        """
+        needs = needs_of(prompt)
+        try:
+            check_needs(needs, self.takes, "this judge")
+        except PartsError as error:
+            raise SpecificationError(
+                f"{error}; its specification says in `source` of {prompt.task} how an edit is shown"
+                if {"source", "sources"} & needs
+                else str(error)
+            ) from None
+        if "source" not in needs:
+            return self
+        before = f"{self.source} "
+        return replace(self, pointwise=before + self.pointwise, pairwise=before + self.pairwise)
 
 
 @dataclass(frozen=True)
@@ -140,6 +172,35 @@ class JudgeSpecification:
             raise SpecificationError(f"{path}: not a judge specification: {error}") from None
 
 
+def asking_of(
+    task: TaskSpecification, is_chat: bool, kind: Literal["score", "duel"]
+) -> dict[str, Any]:
+    """The part of a specification that decides what a judge is sent, and what of its answer is
+    kept: the asking part of a reply's key (`factory.keys`).
+
+    Where the judge writes text, the answers' sentences, the label of the score, the scale and the
+    dimensions only say how that text is read, and are not in it. Where logits are read, those are
+    the tokens whose probabilities are taken, so answers, or label and scale, belong to the asking.
+    Reasons are asked for apart.
+
+    Args:
+        task: how the task is put to the judge, of one prompt (`TaskSpecification.for_prompt`).
+        is_chat: whether prompts are a user's turn of the model's chat template.
+        kind: what is asked for.
+    """
+    asked: dict[str, Any] = {
+        "template": task.pointwise if kind == "score" else task.pairwise,
+        "is_chat": is_chat,
+        "num_frames": task.num_frames,
+        "reading": task.reading,
+    }
+    if task.reading == "text":
+        return {**asked, "max_tokens": task.max_tokens}
+    if kind == "duel":
+        return {**asked, "answers": dict(task.answers)}
+    return {**asked, "score": task.score, "scale": [float(number) for number in task.scale]}
+
+
 def published() -> list[str]:
     """Names of the specifications that are shipped."""
     return sorted(path.stem for path in PUBLISHED.glob("*.json"))
@@ -188,6 +249,11 @@ def _check(name: str, task: TaskSpecification) -> None:
                 )
         if "prompt" not in slots:
             raise SpecificationError(f"{name}.{kind}: has no {{prompt}}")
+    if task.source and (name != "image_generation" or _SLOT.findall(task.source) != ["source"]):
+        raise SpecificationError(
+            f"{name}.source: is for image_generation alone, where a picture is edited, and needs "
+            "{{source}} once and no other slot"
+        )
     if len(task.scale) < 2 or list(task.scale) != sorted(set(task.scale)):
         raise SpecificationError(f"{name}.scale: needs two numbers or more, rising")
     if set(task.answers) != set(get_args(Preference)):
@@ -220,6 +286,7 @@ def _generation(medium: str, num_frames: int) -> TaskSpecification:
             "tie": f"Both {medium}s are equally good .",
         },
         num_frames=num_frames,
+        source="source : {source} ." if medium == "image" else "",
     )
 
 

@@ -33,6 +33,8 @@ _NUMBER = re.compile(
     r"[\s:=]*(?P<value>[+-]?[0-9]+(?:\.[0-9]+)?)(?![0-9]|\.[0-9]|,[0-9])"
     r"(?: ?/ ?(?P<of>[0-9]+(?:\.[0-9]+)?))?(?P<more> ?[-–%] ?[0-9]*)?"
 )
+#: What an `UnreadableError` says, and the words that it then quotes.
+_QUOTE = re.compile(r"(unreadable: .*?)(?: in|:) ['\"].*")
 
 
 class UnreadableError(ValueError):
@@ -102,6 +104,11 @@ def parse_dimensions(
         except UnreadableError:
             continue
     return found
+
+
+def without_quote(error: str) -> str:
+    """An `UnreadableError` as it stands in a row, without the words of the judge that it quotes."""
+    return _QUOTE.sub(r"\1", error)
 
 
 def _plain(text: str) -> str:

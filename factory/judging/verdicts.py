@@ -79,7 +79,11 @@ class AnswerTree(Generic[Key]):
         return chain
 
     def probabilities(self, logits: Sequence[Logits]) -> npt.NDArray[np.float64]:
-        """Probability of each answer, renormalised over all of them: [B, number of answers].
+        """Of each answer, renormalised over all of them: as `log_probabilities`."""
+        return np.exp(self.log_probabilities(logits))
+
+    def log_probabilities(self, logits: Sequence[Logits]) -> npt.NDArray[np.float64]:
+        """Log of each answer's probability among all of them: [B, number of answers].
 
         Args:
             logits: for each chain [B, len(chain) + 1, V], those that predict the token after each
@@ -96,7 +100,7 @@ class AnswerTree(Generic[Key]):
                 goes_on = np.exp(after[:, list(self.ends[key])]).sum(axis=-1)
                 column = column + np.log(np.maximum(1.0 - goes_on, 1e-300))
             columns.append(column)
-        return np.exp(log_softmax(np.stack(columns, axis=-1)))
+        return log_softmax(np.stack(columns, axis=-1))
 
     def _chain_with(self, node: tuple[int, ...]) -> int:
         return next(index for index, chain in enumerate(self.chains) if chain[: len(node)] == node)

@@ -13,7 +13,8 @@ from html import escape
 from factory.media.clips import decode_clip
 from factory.media.grids import thumbnail
 from factory.media.pictures import decode, encode_png
-from schemas.rows import Prompt
+from factory.prompt_parts import in_words
+from schemas.rows import Media, Prompt
 
 _PICTURE_SIZE = 192  # pixels
 _HEAD = """<!doctype html>
@@ -58,10 +59,12 @@ def transcript(title: str, exchanges: Sequence[Exchange]) -> str:
 
 
 def _row(one: Exchange) -> str:
-    picture = base64.b64encode(_picture(one.question)).decode()
-    shown = f'<img alt="" src="data:image/png;base64,{picture}">' if picture else ""
+    encoded = (
+        base64.b64encode(_picture(media)).decode() for media in one.question.media_of("question")
+    )
+    shown = "".join(f'<img alt="" src="data:image/png;base64,{picture}">' for picture in encoded)
     mark = ' class="changed"' if one.now != one.before else ""
-    question = escape(one.question.text)
+    question = escape(in_words(one.question))
     return f"<tr><td>{shown}<td>{question}<td>{_said(one.before)}<td{mark}>{_said(one.now)}\n"
 
 
@@ -71,11 +74,8 @@ def _said(answer: str | None) -> str:
     return escape(answer) or '<span class="none">empty</span>'
 
 
-def _picture(question: Prompt) -> bytes:
-    """What was asked about as a small PNG; empty where there is nothing."""
-    media = question.media
-    if media is None:
-        return b""
+def _picture(media: Media) -> bytes:
+    """What was asked about as a small PNG."""
     if media.num_frames > 1:
         pixels = decode_clip(media.data, 3)[1]
     else:

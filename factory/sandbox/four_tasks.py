@@ -26,6 +26,7 @@ from schemas.rows import UNDERSTANDING, Label, Media, Prompt, Task, content_id, 
 FPS = 8.0
 #: The tag of a question's prompt that holds the caption of the scene.
 SCENE = "scene"
+_PARTS = "it is of several parts, and the sandbox has no dialogues, edits or questions about two"
 
 
 class ForeignPromptError(ValueError):
@@ -48,6 +49,8 @@ def see(prompt: Prompt, side: Side) -> Seen:
         ForeignPromptError, CaptionError, QuestionError: the prompt is not the sandbox's, or the
             side is of another task.
     """
+    if prompt.parts:
+        raise ForeignPromptError(f"prompt {prompt.prompt_id}: {_PARTS}")
     if prompt.task in UNDERSTANDING:
         if side.answer is None or SCENE not in prompt.tags:
             raise ForeignPromptError(f"prompt {prompt.prompt_id}: no answer, or no tag {SCENE!r}")
@@ -156,6 +159,8 @@ def check_prompts(path: str, prompts: Iterable[Prompt]) -> None:
     """
     for number, prompt in enumerate(prompts, start=1):
         try:
+            if prompt.parts:
+                raise QuestionError(_PARTS)
             if prompt.task not in UNDERSTANDING:
                 parse(prompt.text)
             elif SCENE not in prompt.tags:

@@ -62,13 +62,9 @@ class OracleSitting:
         self.candidates = candidates
         self.found: list[float | str] = [_measure(prompt, candidate) for candidate in candidates]
 
-    def scores(self) -> list[Score]:
-        return [
-            Score(candidate.candidate_id, NAME, math.nan, math.nan, found)
-            if isinstance(found, str)
-            else Score(candidate.candidate_id, NAME, 1 + (FULL - 1) * found, 0.0)
-            for candidate, found in zip(self.candidates, self.found, strict=True)
-        ]
+    def scores(self, indices: Sequence[int] | None = None) -> list[Score]:
+        wanted = range(len(self.candidates)) if indices is None else indices
+        return [self._score(index) for index in wanted]
 
     def about(self, prompt: Prompt) -> OracleSitting:
         """A sitting that can tell nothing: the oracle measures prompts and knows no criteria."""
@@ -78,6 +74,12 @@ class OracleSitting:
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
         return [self._duel(first, second) for first, second in matches]
+
+    def _score(self, index: int) -> Score:
+        candidate_id, found = self.candidates[index].candidate_id, self.found[index]
+        if isinstance(found, str):
+            return Score(candidate_id, NAME, math.nan, math.nan, found)
+        return Score(candidate_id, NAME, 1 + (FULL - 1) * found, 0.0)
 
     def _duel(self, first: int, second: int) -> Duel:
         ids = self.candidates[first].candidate_id, self.candidates[second].candidate_id

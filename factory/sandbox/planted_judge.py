@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
 from factory.media.pictures import attributes, decode
+from factory.prompt_parts import in_words
 from factory.protocols import Judge, Sitting
 from schemas.rows import Candidate, Duel, Media, Prompt, Score
 
@@ -74,7 +75,7 @@ class PlantedSitting:
             hashlib.sha256(one.media.data).hexdigest() if one.media is not None else ""
             for one in candidates
         ]
-        self.text = prompt.text
+        self.text = in_words(prompt)
         self.found = [
             self._judged(score, candidate, digest)
             for score, candidate, digest in zip(
@@ -82,14 +83,15 @@ class PlantedSitting:
             )
         ]
 
-    def scores(self) -> list[Score]:
-        return list(self.found)
+    def scores(self, indices: Sequence[int] | None = None) -> list[Score]:
+        return self.found[:] if indices is None else [self.found[index] for index in indices]
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
         return [self._duel(first, second) for first, second in matches]
 
     def _judged(self, score: Score, candidate: Candidate, digest: str) -> Score:
-        told = replace(score, judge=self.judge.name)
+        # What it says is its own: the reply of the judge beneath is not what it was read from.
+        told = replace(score, judge=self.judge.name, reply=None)
         if score.error is not None or candidate.media is None:
             return told
         value = score.value + self.judge.score_sd * self._dice("score", digest)

@@ -9,19 +9,25 @@ they are too narrow, and where all rows agree they have no width at all.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtr
 
+from factory.scratch import Scratch
+
 Array = npt.NDArray[np.float64]
+#: The cluster of each row: its name, or a number in the order of the names.
+Clusters = Sequence[str] | npt.NDArray[np.int64]
 #: From sums [R, K] of K terms in each of R resamples to the statistic [R].
 Statistic = Callable[[Array], Array]
 
 _TAIL = 2.5  # per cent, on either side
 _CHUNK = 4_000_000  # entries of a weight matrix [resamples, prompts] that are held at once
+_MOST_KEPT = 4  # larger weight matrices on disk, of 2 bytes an entry
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Interval:
 
 def clustered_bootstrap(
     values: Sequence[float] | Array,
-    clusters: Sequence[str],
+    clusters: Clusters,
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
@@ -61,7 +67,7 @@ def mean_of_sums(sums: Array) -> Array:
 
 def bootstrap_of_sums(
     terms: Array,
-    clusters: Sequence[str],
+    clusters: Clusters,
     statistic: Statistic,
     num_resamples: int = 1000,
     seed: int = 0,
@@ -78,29 +84,73 @@ def bootstrap_of_sums(
         num_resamples: R.
         seed: of the resampling; the same seed gives the same interval.
     """
-    if len(terms) == 0:
-        return Interval(math.nan)
+    return bootstrap_of_clusters(sums_of_clusters(terms, clusters), statistic, num_resamples, seed)
+
+
+def sums_of_clusters(terms: Array, clusters: Clusters) -> Array:
+    """The sum of the rows of each cluster, in the order of the clusters, [C, K].
+
+    Args:
+        terms: a row for each observation, [n, K].
+        clusters: of each row, length n.
+    """
     if len(terms) != len(clusters):
         raise ValueError(f"{len(terms)} rows but {len(clusters)} clusters")
     names, codes = np.unique(np.asarray(clusters), return_inverse=True)
-    sums = np.zeros((len(names), terms.shape[1]))
-    np.add.at(sums, codes, terms)
+    sums = np.empty((len(names), terms.shape[1]))
+    for column in range(terms.shape[1]):
+        sums[:, column] = np.bincount(codes, terms[:, column], len(names))
+    return sums
+
+
+def bootstrap_of_clusters(
+    sums: Array, statistic: Statistic, num_resamples: int = 1000, seed: int = 0
+) -> Interval:
+    """As `bootstrap_of_sums`, from the sum of each cluster, [C, K]."""
+    if len(sums) == 0:
+        return Interval(math.nan)
     value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
-    if len(names) < 2:
+    if len(sums) < 2:
         return Interval(value)
-    rng = np.random.default_rng(seed)
-    even = np.full(len(names), 1 / len(names))
-    size = max(1, _CHUNK // len(names))
-    drawn = [
-        statistic(rng.multinomial(len(names), even, min(size, num_resamples - start)) @ sums)
-        for start in range(0, num_resamples, size)
-    ]
-    resampled = np.concatenate(drawn)
+    resampled = np.concatenate(
+        [statistic(drawn @ sums) for drawn in _draws(len(sums), num_resamples, seed)]
+    )
     resampled = resampled[np.isfinite(resampled)]
     if len(resampled) == 0:
         return Interval(value)
     low, high = np.percentile(resampled, [_TAIL, 100 - _TAIL])
     return Interval(value, float(low), float(high))
+
+
+def _draws(num: int, num_resamples: int, seed: int) -> Iterator[Array]:
+    """How often each of `num` clusters is in each resample, [r, num], a few resamples at a time."""
+    if num * num_resamples <= _CHUNK:
+        yield from _drawn(num, num_resamples, seed)
+        return
+    counts = _kept_draws(num, num_resamples, seed)
+    size = max(1, _CHUNK // num)
+    for start in range(0, num_resamples, size):
+        rows = counts[start * num : min(start + size, num_resamples) * num]
+        yield rows.reshape(-1, num).astype(np.float64)
+
+
+def _drawn(num: int, num_resamples: int, seed: int) -> Iterator[Array]:
+    rng = np.random.default_rng(seed)
+    even = np.full(num, 1 / num)
+    size = max(1, _CHUNK // num)
+    for start in range(0, num_resamples, size):
+        yield rng.multinomial(num, even, min(size, num_resamples - start)).astype(np.float64)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _kept_draws(num: int, num_resamples: int, seed: int) -> npt.NDArray[np.uint16]:
+    """The same on disk: of many clusters they take longer to draw than all else, and each figure of
+    one data set needs the same.
+    """
+    kept = Scratch(np.uint16)
+    for counts in _drawn(num, num_resamples, seed):
+        kept.add(counts.ravel())
+    return kept.array()
 
 
 def ratio(above: Array, below: Array) -> Array:
@@ -149,17 +199,20 @@ class Jackknife:
         return float(stdtr(self.num_clusters - 1, -distance / self.se))
 
 
-def jackknife_of_sums(terms: Array, clusters: Sequence[str], statistic: Statistic) -> Jackknife:
+def jackknife_of_sums(terms: Array, clusters: Clusters, statistic: Statistic) -> Jackknife:
     """Any function of column sums with a clustered standard error; see `bootstrap_of_sums`."""
-    if len(terms) == 0:
+    return jackknife_of_clusters(sums_of_clusters(terms, clusters), statistic)
+
+
+def jackknife_of_clusters(sums: Array, statistic: Statistic) -> Jackknife:
+    """As `jackknife_of_sums`, from the sum of each cluster, [C, K]."""
+    num = len(sums)
+    if num == 0:
         return Jackknife(math.nan, math.nan, 0)
-    names, codes = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-    sums = np.zeros((len(names), terms.shape[1]))
-    np.add.at(sums, codes, terms)
     total = sums.sum(axis=0, keepdims=True)
     value = float(statistic(total)[0])
     without = statistic(total - sums)
-    if len(names) < 2 or not math.isfinite(value) or not np.isfinite(without).all():
-        return Jackknife(value, math.nan, len(names))
-    variance = (len(names) - 1) / len(names) * float(((without - value) ** 2).sum())
-    return Jackknife(value, math.sqrt(variance), len(names))
+    if num < 2 or not math.isfinite(value) or not np.isfinite(without).all():
+        return Jackknife(value, math.nan, num)
+    variance = (num - 1) / num * float(((without - value) ** 2).sum())
+    return Jackknife(value, math.sqrt(variance), num)

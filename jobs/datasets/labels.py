@@ -53,9 +53,10 @@ def label_batches(files: Sequence[Place], split: Split | None = None) -> Iterato
         return
     where = None if split is None else pc.field("split") == split
     scanner = scan(files, where=where, schema=LABELS, batch_size=_LABELS_AT_ONCE)
-    store = media_store(files[0].parent)  # data sets of one root share their objects
+    store = media_store(files[0].parent)  # data sets of one root share their media
     for batch in scanner.to_batches():
-        yield from store.bring_in(pa.Table.from_batches([batch])).to_batches()
+        for table in store.stream_in(pa.Table.from_batches([batch])):
+            yield from table.to_batches()
 
 
 def heldout_labels(at: Round) -> Iterator[Label]:

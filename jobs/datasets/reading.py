@@ -80,7 +80,7 @@ def read_rows(files: Sequence[Place], schema: pa.Schema, num_blocks: int | None 
 
 def _brought_in(rows: Any, directory: Place) -> Any:
     return rows.map_batches(
-        media_store(directory).bring_in,
+        media_store(directory).stream_in,
         batch_format="pyarrow",
         batch_size=None,
         zero_copy_batch=True,
@@ -132,14 +132,14 @@ def read_table(directory: Place, schema: pa.Schema, files: Sequence[str] | None 
         SchemaError: a file has other columns.
     """
     store = media_store(directory)
-    tables = []
+    tables: list[pa.Table] = []
     for path, left_out in _sources(directory, files):
         with path.open("rb") as source:
             check_schema(parquet(source, path).schema_arrow, schema, str(path))
         table = read_columns(path, schema=schema)
         if len(left_out):
             table = pa.Table.from_batches(without(table.to_batches(), left_out), table.schema)
-        tables.append(store.bring_in(table))
+        tables += store.stream_in(table)
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
@@ -172,7 +172,7 @@ def stream(
     store = media_store(directory)
     for path, left_out in _sources(directory, files):
         for batch in row_batches(path, batch_size, columns, left_out):
-            yield store.bring_in(pa.Table.from_batches([batch]))
+            yield from store.stream_in(pa.Table.from_batches([batch]))
 
 
 def find_rows(
@@ -212,7 +212,7 @@ def find_rows(
                             found.append(upgraded(pa.Table.from_batches([rows_of]), schema))
     if not found:
         return schema.empty_table()
-    return media_store(directory).bring_in(pa.concat_tables(found))
+    return pa.concat_tables(media_store(directory).stream_in(pa.concat_tables(found)))
 
 
 def digest_dataset(directory: Place) -> str:

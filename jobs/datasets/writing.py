@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import time
 import uuid
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from actors.media_store import media_store
+from actors.media_store import MediaStore, media_store, without_bytes
 from actors.storage import arrow_path
 from jobs.datasets import parts
-from jobs.datasets.files import writer_options
+from jobs.datasets.files import write_table, writer_options
 from jobs.datasets.parts import Settled
 from schemas.places import Place
 from schemas.recipe import Recipe
+
+Made = TypeVar("Made")
 
 
 def write_parts(
@@ -40,6 +46,43 @@ def write_parts(
     )
 
 
+def patiently(work: Callable[[], Made]) -> Made:
+    """What `work` makes, tried again where storage fails for a while: what it is to write has been
+    paid for.
+    """
+    for wait_s in _WAITS_S:
+        try:
+            return work()
+        except OSError as error:
+            _LOGGER.warning("writing is tried again in %g s: %s", wait_s, error)
+            time.sleep(wait_s)
+    return work()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Writes each table that it is given as a part, from within the step that has made its rows.
+
+    directory: of the data set.
+    prefix: of the parts' names.
+    store: gets the media.
+    is_last: whether nothing but the ids of the rows goes on from here; else all of them, with the
+        bytes of their media.
+    """
+
+    directory: Place
+    prefix: str
+    store: MediaStore
+    is_last: bool
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        if table.num_rows:
+            target = self.directory / f"{self.prefix}-{uuid.uuid4().hex}.parquet"
+            table = patiently(lambda: self.store.keep(table))
+            patiently(lambda: write_table(target, without_bytes(table)))
+        return table.select(["prompt_id"]) if self.is_last else table
+
+
 def write_dataset(
     rows: Any, directory: Place, schema: pa.Schema, key: str, recipe: Recipe
 ) -> Settled:
@@ -50,6 +93,9 @@ def write_dataset(
     return parts.settle(mine, directory, schema, recipe.storage)
 
 
+_LOGGER = logging.getLogger(__name__)
+#: Between two attempts to write what a step has made.
+_WAITS_S = (1.0, 4.0, 16.0)
 #: Logical CPUs of a task that mostly waits for storage.
 _THIN = 0.5
 

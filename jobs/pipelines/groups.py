@@ -1,9 +1,14 @@
 """The two streaming pipelines that load models, wired: drawing candidates, and judging them.
 
-    prompts -> Generate (actor pool) -> Judging (actor pool) -> media store -> parts in Parquet
+    prompts, with what is at hand of them
+        -> Generate (actor pool) -> parts of what is drawn, their media stored
+        -> Judging (actor pool)  -> parts of what is judged
+        -> settled files
 
-Rows are marked, never dropped. A run that was killed is continued by the same command: the parts
-that it left say which prompts are done (`jobs.datasets.parts`), and only the others are read.
+Rows are marked, never dropped. Each step writes what it has made before it hands it on. A run that
+was killed is continued by the same command: the parts that it left say which prompts are done
+(`jobs.datasets.parts`), and of the others what was drawn is taken as it would be from any other
+data set that a run is given (`jobs.datasets.at_hand`).
 """
 
 from __future__ import annotations
@@ -16,14 +21,17 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from actors.media_store import media_store
+from actors.refs import GeneratorLike
 from factory.ids import numbers_of, positions
 from factory.prompts import Prompts
 from factory.ranking import Strategy
 from jobs.datasets import parts
+from jobs.datasets.at_hand import DRAWN, AtHand, Source
 from jobs.datasets.files import write_table
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import read_files
-from jobs.datasets.writing import write_parts
+from jobs.datasets.writing import Part
 from schemas.arrow import groups_to_table
 from schemas.columns import GROUPS
 from schemas.places import Place
@@ -32,6 +40,8 @@ from schemas.rows import Group
 
 _INPUT = "_prompts"
 _BLOCKS_A_FILE = 64
+#: What each step pays for.
+_PAID_FOR = {"generate": "candidates drawn", "judge": "replies asked for"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class Throughput:
     busy_s: working seconds of each step, over all its actors.
     bare_rate: rows per second that the models of each step could do alone, if all its actors had
         nothing but model calls to make.
+    num_made, num_taken: by step, candidates drawn and replies asked for, and those that were at
+        hand.
     """
 
     num_rows: int = 0
@@ -51,6 +63,8 @@ class Throughput:
     steady_s: float = 0.0
     busy_s: Mapping[str, float] = field(default_factory=dict)
     bare_rate: Mapping[str, float] = field(default_factory=dict)
+    num_made: Mapping[str, int] = field(default_factory=dict)
+    num_taken: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def slowest(self) -> str | None:
@@ -70,6 +84,12 @@ class Throughput:
         busy = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.busy_s.items())
         rate = self.num_rows / self.seconds if self.seconds else 0.0
         text = f"{self.num_rows} rows in {self.seconds:.1f} s ({rate:.2f} rows/s; busy: {busy})"
+        if any(self.num_taken.values()):
+            text += "".join(
+                f"; {self.num_made[step]} {what} and {self.num_taken[step]} taken from earlier runs"
+                for step, what in _PAID_FOR.items()
+                if step in self.num_made
+            )
         if self.slowest is not None:
             text += (
                 f"; speed of light: {self.speed_of_light:.0%} of the bare models' "
@@ -86,6 +106,8 @@ class Throughput:
             "speed_of_light": self.speed_of_light,
             **{f"busy_{step}_s": seconds for step, seconds in self.busy_s.items()},
             **{f"bare_{step}_rows_per_s": rate for step, rate in self.bare_rate.items()},
+            **{f"{step}_made": float(num) for step, num in self.num_made.items()},
+            **{f"{step}_taken": float(num) for step, num in self.num_taken.items()},
         }
 
 
@@ -94,12 +116,13 @@ def run_pipeline(
     directory: Place,
     recipe: Recipe,
     *,
-    generators: Sequence[Any],
+    generators: Sequence[GeneratorLike],
     num_candidates: int,
     judges: Sequence[Any] = (),
     strategy: Strategy | None = None,
     count: parts.Count | None = None,
     seed: int | None = None,
+    sources: Sequence[Source] = (),
 ) -> tuple[Throughput, Settled]:
     """Draw candidates for every prompt, judge them, and write groups to `directory`.
 
@@ -113,16 +136,20 @@ def run_pipeline(
         strategy: which duels to play; needed with judges.
         count: what to count in a table of groups.
         seed: of the candidates; the recipe's where not given.
+        sources: that may hold candidates and replies which are then not paid for again.
 
     Raises:
         TooManyFailuresError: more rows failed than the recipe allows, or a model does not load.
     """
     directory.mkdir(parents=True, exist_ok=True)
     done = parts.ids_of(parts.read_parts(directory, "prompt_id"))
-    is_left = positions(numbers_of(prompts.ids()), done) < 0
+    ids = numbers_of(prompts.ids())
+    is_left = positions(ids, done) < 0
     num_left = int(is_left.sum())
     speed = Throughput()
     if num_left:
+        store = media_store(directory, recipe.storage.max_inline_bytes)
+        at_hand = AtHand((Source.own(directory), *sources), ids[is_left], store)
         speed = make_groups(
             (Group(one, ()) for one, is_one in zip(prompts, is_left, strict=True) if is_one),
             num_left,
@@ -133,6 +160,7 @@ def run_pipeline(
             judges,
             strategy,
             seed=seed,
+            at_hand=at_hand,
         )
     settled = parts.settle(
         parts.read_parts(directory, "prompt_id"),
@@ -150,31 +178,55 @@ def make_groups(
     num_groups: int,
     directory: Place,
     recipe: Recipe,
-    generators: Sequence[Any],
+    generators: Sequence[GeneratorLike],
     num_candidates: int,
     judges: Sequence[Any],
     strategy: Strategy | None,
     prefix: str = "part",
     seed: int | None = None,
+    at_hand: AtHand | None = None,
 ) -> Throughput:
-    """Stream groups without candidates through the models, and write them as parts.
+    """Stream groups through the models, and write them as parts.
+
+    Args:
+        groups: with the candidates and replies that are not to be made again, if any.
+        num_groups: how many they are.
+        directory: gets the parts.
+        recipe: for pools, block size, seed and layout.
+        generators: each of which is to have drawn `num_candidates`.
+        num_candidates: of each generator for each prompt.
+        judges: none leaves the groups unjudged.
+        strategy: which duels to play; needed with judges.
+        prefix: of the parts' names.
+        seed: of the candidates; the recipe's where not given.
+        at_hand: more that is not to be made again.
 
     Raises:
         TooManyFailuresError: more rows failed than the recipe allows, or a model does not load.
     """
     from actors.group_workers import Generate, Judging
-    from actors.tally import TallyHandle
+    from actors.tally import GENERATE, JUDGE, TallyHandle
     from jobs.session import progress
 
     settings = recipe.produce
     # Drivers that race must not write over each other's input.
     prefix_todo = f"{_INPUT}-{uuid.uuid4().hex}"
-    tally = TallyHandle(settings.max_failed_share, settings.row_timeout_s, settings.load_timeout_s)
+    last = JUDGE if judges else GENERATE
+    tally = TallyHandle(
+        settings.max_failed_share, settings.row_timeout_s, settings.load_timeout_s, last
+    )
+    store = media_store(directory, recipe.storage.max_inline_bytes)
+    drawn = Part(directory, DRAWN, store, is_last=False) if judges else None
+    made = Part(directory, prefix, store, is_last=True)
     began = time.monotonic()
     try:
-        todo = _write_input(groups, num_groups, directory, prefix_todo, settings.groups_per_block)
+        todo = _write_input(
+            groups, num_groups, directory, prefix_todo, settings.groups_per_block, at_hand
+        )
         rows = read_files(todo, GROUPS, math.ceil(num_groups / settings.groups_per_block))
         rows.context.enable_progress_bars = False  # they would be drawn over ours
+        # Whoever is done first goes on first: no digest depends on the order of the parts.
+        rows.context.execution_options.preserve_order = False
         rows = rows.map_batches(
             Generate,
             fn_constructor_args=(
@@ -182,17 +234,19 @@ def make_groups(
                 num_candidates,
                 recipe.seed if seed is None else seed,
                 tally,
+                drawn or made,
+                _max_lead(recipe) if judges else None,
             ),
             **step_wiring(settings.generators, settings.groups_per_block),
         )
         if judges:
             rows = rows.map_batches(
                 Judging,
-                fn_constructor_args=(judges, strategy, tally),
+                fn_constructor_args=(judges, strategy, tally, made),
                 **step_wiring(settings.judges, settings.groups_per_block),
             )
         with progress.shown(directory.name, num_groups, tally):
-            write_parts(rows, directory, GROUPS, recipe, prefix)
+            rows.materialize()  # the ids alone: the steps have written the rows
     except Exception:
         tally.check()  # a worker that was told to stop says so less clearly
         raise
@@ -201,13 +255,15 @@ def make_groups(
             path.unlink(missing_ok=True)
     tally.check()
     tallied = tally.read()
-    pools = {"generate": settings.generators, "judge": settings.judges}
+    pools = {GENERATE: settings.generators, JUDGE: settings.judges}
     return Throughput(
-        num_rows=tallied["generate"].num_rows if "generate" in tallied else 0,
+        num_rows=tallied[GENERATE].num_rows if GENERATE in tallied else 0,
         seconds=time.monotonic() - began,
         steady_s=max((one.ended for one in tallied.values()), default=0.0)
         - min((one.began for one in tallied.values()), default=0.0),
         busy_s={step: one.busy_s for step, one in tallied.items()},
+        num_made={step: one.num_made for step, one in tallied.items()},
+        num_taken={step: one.num_taken for step, one in tallied.items()},
         bare_rate={
             # Of a pool that grew, the actors that there were.
             step: one.num_rows * max(pools[step].size, one.num_workers) / one.model_s
@@ -217,8 +273,21 @@ def make_groups(
     )
 
 
+def _max_lead(recipe: Recipe) -> int:
+    """Prompts that may be drawn, or begun, and not yet judged: a block in each generator's hands,
+    and two for each judge, so that none waits for the next.
+    """
+    settings = recipe.produce
+    return settings.groups_per_block * (settings.generators.most + 2 * settings.judges.most)
+
+
 def _write_input(
-    groups: Iterable[Group], num_groups: int, directory: Place, prefix: str, groups_per_block: int
+    groups: Iterable[Group],
+    num_groups: int,
+    directory: Place,
+    prefix: str,
+    groups_per_block: int,
+    at_hand: AtHand | None,
 ) -> list[Place]:
     """Write groups as files of some blocks each: a file is read by one task, block after block."""
     num_files = math.ceil(num_groups / (groups_per_block * _BLOCKS_A_FILE))
@@ -227,7 +296,8 @@ def _write_input(
         rows = list(islice(left, math.ceil(num_groups / num_files)))
         if rows:
             files.append(directory / f"{prefix}-{number:06d}.parquet")
-            write_table(files[-1], groups_to_table(rows))
+            filled = rows if at_hand is None else at_hand.groups(rows)
+            write_table(files[-1], groups_to_table(filled))
     return files
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.storage import local_model, place
+from actors.weights import hub_commit
 from factory.judging.calibration import Calibration
 from factory.judging.fitting import fit, part
 from factory.judging.specification import (
@@ -111,6 +112,7 @@ def judge_task(recipe: Recipe) -> JudgeTask:
         dict(section.task_shares),
         section.lora,
         recipe.judge.trust_remote_code,
+        hub_commit(recipe.judge.path, recipe.judge.revision),
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from actors.refs import EndpointRef, GeneratorPluginRef, GeneratorRef, JudgeRef, OnnxRef, PluginRef
+from actors.weights import model_weights, onnx_weights, revised
 from factory.plugins import load
 from jobs.rounds.checks import check_model
 from jobs.rounds.workspace import InputError, Model, Round
 from schemas.plugins import is_plugin
-from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
+from schemas.recipe import EndpointSpec, GeneratorSpec, JudgeSpec, Recipe
 
 #: Names the recipe's `evaluate.endpoint` where a judge is asked for.
 ENDPOINT = "endpoint"
@@ -21,15 +23,40 @@ ONNX = ".onnx"
 
 def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
     """The round's judge, to be loaded by a worker."""
-    spec = at.recipe.judge
-    return JudgeRef(
-        str(at.directory("judge")),
-        at.address("judge"),
-        spec.precision,
-        spec.max_batch,
-        is_calibrated=is_calibrated,
-        trust_remote_code=spec.trust_remote_code,
-    )
+    spec = at.recipe.judge.model_copy(update={"specification": None})  # its weights bring their own
+    judge = checkpoint_ref(spec, str(at.directory("judge")), at.address("judge"))
+    return replace(judge, is_calibrated=is_calibrated)
+
+
+def checkpoint_ref(spec: JudgeSpec, path: str, address: str) -> JudgeRef:
+    """The judge at `path`, asked as a recipe's section says, to be loaded by a worker."""
+    return JudgeRef.of(spec, path, address, weights_of(path, spec))
+
+
+def onnx_ref(path: str, address: str, file: str) -> OnnxRef:
+    """A light judge in an ONNX file of the directory at `path`, to be loaded by a worker."""
+    return OnnxRef(path, address, file, onnx_weights(path, file))
+
+
+def endpoint_ref(spec: EndpointSpec) -> EndpointRef:
+    """The judge behind an endpoint, to be asked by a worker."""
+    return EndpointRef(spec, revised("endpoint", spec.model, spec.revision))
+
+
+def weights_of(path: str, spec: GeneratorSpec | JudgeSpec) -> str | None:
+    """What tells a model apart from every other in keys (`factory.keys`).
+
+    Args:
+        path: of the model that the section names, or of one that was made of it.
+        spec: the section; its revision is of the path that it names, and of no other.
+
+    Raises:
+        WeightsError: a hub's name of which no commit can be found.
+    """
+    revision = spec.revision if path == spec.path else None
+    if is_plugin(path):
+        return revised("code", path, revision)
+    return model_weights(path, revision)
 
 
 def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
@@ -53,7 +80,7 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
     if name == ENDPOINT:
         if at.recipe.evaluate.endpoint is None:
             raise InputError(f"--judge {ENDPOINT}: the recipe has no evaluate.endpoint")
-        asked = EndpointRef(at.recipe.evaluate.endpoint)
+        asked = endpoint_ref(at.recipe.evaluate.endpoint)
         return asked, Model(asked.spec.url, asked.address)
     if is_plugin(name):
         load(name, "--judge")  # here, where the user still sees the error
@@ -61,9 +88,9 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
     if name.endswith(ONNX):
         directory, _, file = name.rpartition("/")
         check_model(directory or ".", "config.json", "--judge")
-        return OnnxRef(directory or ".", name, file), Model(directory or ".", name)
+        return onnx_ref(directory or ".", name, file), Model(directory or ".", name)
     check_model(name, "config.json", "--judge")
-    return JudgeRef.of(asked_as(name, at.recipe), name, name), Model(name, name)
+    return checkpoint_ref(asked_as(name, at.recipe), name, name), Model(name, name)
 
 
 def asked_as(path: str, recipe: Recipe) -> JudgeSpec:
@@ -71,8 +98,8 @@ def asked_as(path: str, recipe: Recipe) -> JudgeSpec:
     spec = recipe.judge if recipe.has("judge") else JudgeSpec(path=path)
     if path == spec.path:
         return spec
-    # Trust in one checkpoint is none in another.
-    return spec.model_copy(update={"trust_remote_code": False})
+    # Trust in one checkpoint is none in another, and so is a revision.
+    return spec.model_copy(update={"trust_remote_code": False, "revision": None})
 
 
 def generator_ref(model: Model, at: Round) -> Any:
@@ -96,7 +123,7 @@ def refs_beside(at: Round) -> list[Any]:
 
 
 def _generator_ref(model: Model, spec: GeneratorSpec, key: str) -> Any:
-
+    weights = weights_of(model.path, spec)
     if is_plugin(model.path):
-        return GeneratorPluginRef(model.path, key, model.address, spec)
-    return GeneratorRef(model.path, model.address, spec)
+        return GeneratorPluginRef(model.path, key, model.address, spec, weights)
+    return GeneratorRef(model.path, model.address, spec, weights)

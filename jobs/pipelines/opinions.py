@@ -65,7 +65,7 @@ def judge_labels(
     if split is not None:
         rows = rows.filter(expr=col("split") == split)
     rows = rows.map_batches(
-        media_store(files[0].parent).bring_in,
+        media_store(files[0].parent).stream_in,
         batch_format="pyarrow",
         batch_size=None,
         zero_copy_batch=True,

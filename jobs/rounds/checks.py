@@ -8,12 +8,15 @@ round makes of it by training carries the same code and is trusted with it.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import Literal
 
 from actors import storage
 from actors.storage import place
+from actors.weights import is_fetched, is_hub_name
 from factory.evaluation.reference import reference_of
 from factory.generator_kinds import MARKERS, generator_kind
+from factory.media.encoding import check_encoding
 from factory.plugins import load
 from factory.prompts import PromptsFile
 from jobs.rounds.workspace import InputError
@@ -21,6 +24,7 @@ from schemas.artifacts import ADDRESS
 from schemas.places import Place
 from schemas.plugins import is_plugin
 from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
+from schemas.rows import Task
 
 
 def check_model(path: str, marker: str, key: str) -> None:
@@ -42,22 +46,46 @@ def check_model(path: str, marker: str, key: str) -> None:
             raise InputError(f"{key}: {path} is a directory but no model: it has no {marker}")
     elif storage.is_address(path):
         raise InputError(f"{key}: no model at {path}: there is nothing under this address")
-    elif path.count("/") != 1 or path.startswith((".", "/", "~")):
+    elif not is_hub_name(path):
         raise InputError(f"{key}: no model at {path!r}: neither a directory nor a hub name")
-    elif os.environ.get("HF_HUB_OFFLINE") == "1":
+    elif os.environ.get("HF_HUB_OFFLINE") == "1" and not is_fetched(path):
         raise InputError(
             f"{key}: {path!r} is no local directory, and HF_HUB_OFFLINE=1 forbids the hub"
         )
 
 
-def check_generator(spec: GeneratorSpec, recipe: Recipe, key: str = "generator.path") -> None:
-    """Refuse a generator path at which no generator of the recipe's kind can be.
+def check_revisions(recipe: Recipe) -> None:
+    """Refuse a revision of what is known by its bytes.
+
+    Raises:
+        InputError: names the key.
+    """
+    for key, spec in _checkpoints(recipe).items():
+        is_known = not (is_plugin(spec.path) or is_hub_name(spec.path))
+        if spec.revision is not None and (is_known or place(spec.path).is_dir()):
+            raise InputError(
+                f"{key}.revision: {spec.path} is a directory, and known by what lies in it; a "
+                "revision is of a hub's name, or of code of your own: leave it out"
+            )
+
+
+def check_generator(
+    spec: GeneratorSpec,
+    recipe: Recipe,
+    key: str = "generator.path",
+    *,
+    tasks: Collection[Task] = (),
+) -> None:
+    """Refuse a generator path at which no generator of the recipe's kind can be, and an encoding
+    that does not fit the tasks of what it is to draw.
 
     Raises:
         InputError: says what is there instead, and how to make it where the recipe's reference
             knows.
+        EncodingError: says which key does not fit which task.
         PluginError: code of the user's own that cannot be loaded.
     """
+    check_encoding(spec.encoding, tasks, f"{key.removesuffix('.path')}.encoding")
     if is_plugin(spec.path):
         load(spec.path, key)  # here, where the user still sees the error
         return
@@ -138,8 +166,8 @@ def check_cpus(needed: float, recipe: Recipe, what: str) -> None:
         )
 
 
-def trusted_checkpoints(recipe: Recipe) -> list[tuple[str, str]]:
-    """The recipe's keys that are on, each with the checkpoint that it is about."""
+def _checkpoints(recipe: Recipe) -> dict[str, GeneratorSpec | JudgeSpec]:
+    """The sections of a recipe that name a checkpoint, by their keys."""
     specs: dict[str, GeneratorSpec | JudgeSpec] = {}
     if recipe.has("generator"):
         specs["generator"] = recipe.generator
@@ -147,8 +175,12 @@ def trusted_checkpoints(recipe: Recipe) -> list[tuple[str, str]]:
         specs["judge"] = recipe.judge
     if recipe.evaluate.heldout_judge is not None:
         specs["evaluate.heldout_judge"] = recipe.evaluate.heldout_judge
-    specs |= {f"produce.also.{at}": one for at, one in enumerate(recipe.produce.also)}
-    found = [(name, one.path) for name, one in specs.items() if one.trust_remote_code]
+    return specs | {f"produce.also.{at}": one for at, one in enumerate(recipe.produce.also)}
+
+
+def trusted_checkpoints(recipe: Recipe) -> list[tuple[str, str]]:
+    """The recipe's keys that are on, each with the checkpoint that it is about."""
+    found = [(key, one.path) for key, one in _checkpoints(recipe).items() if one.trust_remote_code]
     if recipe.has("localise"):
         local = recipe.localise
         if local.parent is not None and local.trust_remote_code:

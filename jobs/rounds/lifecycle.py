@@ -29,7 +29,7 @@ from actors.memory import reason
 from jobs.rounds.workspace import InputError
 from jobs.session.run_log import note
 from schemas import manifest, results
-from schemas.identity import read_out, spelled_out
+from schemas.identity import known_later, read_out, spelled_out
 from schemas.manifest import Manifest, Parent
 from schemas.places import Place
 from schemas.section import Section
@@ -88,6 +88,8 @@ class Blueprint:
         where it is the same work.
         """
         theirs = read_out(type(self.settings), made.settings)
+        for key in known_later(type(self.settings), made.settings):
+            theirs[key] = self.spelled[key]
         # A fingerprint is of the inputs, and of the settings as they were written down beside it.
         of_ours = manifest.fingerprint(self.kind, made.settings, self.parents)
         changed = [] if made.fingerprint == of_ours else ["its inputs have changed"]

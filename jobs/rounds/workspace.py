@@ -77,7 +77,7 @@ class Round:
         if found is None:
             raise InputError(
                 f"{self.directory(kind)}: {self.address(kind)} is not complete; "
-                f"run `python -m jobs.{kind_named(kind).job}` with the same recipe first"
+                f"run `{kind_named(kind).made_by}` with the same recipe first"
             )
         return found
 

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from actors.storage import place, remove
+from actors.weights import hub_commit
 from factory.alignment.weighting import Weighting
 from factory.generator_kinds import TASKS, check_alignable, generator_kind
 from factory.prompts import read_prompts
@@ -41,6 +42,7 @@ class Settings(Section):
     align: sections.Align
     sampler_steps: int | None
     trust_remote_code: bool = False
+    revision: str | None = None
 
 
 class Align:
@@ -68,6 +70,7 @@ class Align:
             align=at.recipe.align,
             sampler_steps=_sampler_steps(at.recipe),
             trust_remote_code=at.recipe.generator.trust_remote_code,
+            revision=at.recipe.generator.revision,
         )
 
     def parents(self, at: Round) -> list[Parent]:
@@ -150,6 +153,7 @@ def trainer(policy: str, recipe: Recipe) -> Any:
         "gradient_checkpointing": align.gradient_checkpointing,
         "cache_gb": align.cache_gb,
         "trust_remote_code": spec.trust_remote_code,
+        "revision": hub_commit(policy, spec.revision if policy == spec.path else None),
     }
     if is_answering:
         from actors.trainers.answers import AnswerDPO

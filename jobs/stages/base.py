@@ -12,7 +12,12 @@ from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 from jobs.rounds import lifecycle
-from jobs.rounds.checks import check_cpus, check_writable, trusted_checkpoints
+from jobs.rounds.checks import (
+    check_cpus,
+    check_revisions,
+    check_writable,
+    trusted_checkpoints,
+)
 from jobs.rounds.lifecycle import Blueprint, Outcome
 from jobs.rounds.promotion import publish
 from jobs.rounds.tracking import StageRun, Tracker
@@ -182,6 +187,7 @@ def print_plan(recipe: Recipe, names: Sequence[str]) -> None:
     ask_for_sections(recipe, stages)
     at = Round(recipe, 1)
     check_writable(at.root)
+    check_revisions(recipe)
     print(f"recipe {recipe.name}: {recipe.num_rounds} round(s) in {recipe.root}")
     for key, path in trusted_checkpoints(recipe):
         print(f"warning: {key} is on: code that comes with {path} is run", flush=True)

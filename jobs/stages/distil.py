@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.refs import JudgeRef, OnnxRef
 from actors.storage import local_model, working_directory
 from factory.evaluation import gates
 from factory.evaluation.judge_change import accuracy_change, accuracy_kept
@@ -25,7 +24,7 @@ from factory.judging.specification import JudgeSpecification
 from factory.statistics.intervals import Interval
 from jobs.datasets.labels import label_batches, label_files_so_far
 from jobs.datasets.reading import read_dataset, stream
-from jobs.pipelines.models import judge_ref
+from jobs.pipelines.models import checkpoint_ref, judge_ref, onnx_ref
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.pipelines.training import run_fit
 from jobs.rounds.history import told
@@ -189,7 +188,7 @@ def _refs(at: Round, directory: Place, settings: Distil) -> dict[str, Any]:
     light = at.address("light_judge")
     refs: dict[str, Any] = {
         at.address("judge"): judge_ref(at),
-        light: JudgeRef.of(
+        light: checkpoint_ref(
             at.recipe.judge.model_copy(update={"specification": None}), str(directory), light
         ),
     }
@@ -199,7 +198,7 @@ def _refs(at: Round, directory: Place, settings: Distil) -> dict[str, Any]:
         with working_directory(directory) as local:
             exported = export(local)
             files = [exported.name, quantise(exported).name]
-        refs |= {f"{light}/{file}": OnnxRef(str(directory), light, file) for file in files}
+        refs |= {f"{light}/{file}": onnx_ref(str(directory), light, file) for file in files}
     return refs
 
 

@@ -29,7 +29,13 @@ from factory.statistics.intervals import Interval
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.bias import read_profile
 from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
-from jobs.pipelines.models import generator_ref, judge_ref
+from jobs.pipelines.models import (
+    checkpoint_ref,
+    endpoint_ref,
+    generator_ref,
+    judge_ref,
+    weights_of,
+)
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, check_model, prompts_file
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round, champion
@@ -72,7 +78,7 @@ class Evaluate:
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
         heldout = list(prompts_file(recipe.evaluate.prompts, "evaluate.prompts", recipe))
-        check_generator(recipe.generator, recipe)
+        check_generator(recipe.generator, recipe, tasks={one.task for one in heldout})
         if recipe.produce.has("prompts"):
             _check_new(heldout, recipe)
         reference = reference_of(recipe.evaluate)
@@ -176,14 +182,15 @@ def _judges(
     settings = at.recipe.evaluate
     judges: list[JudgeRef | EndpointRef | PluginRef] = [judge_ref(at)]
     if settings.endpoint is not None:
-        judges.append(EndpointRef(settings.endpoint))
+        judges.append(endpoint_ref(settings.endpoint))
     if settings.heldout_judge is not None:
         one = settings.heldout_judge
         address = f"{one.name}@0"
         if is_plugin(one.path):
-            judges.append(PluginRef(one.path, _HELDOUT_JUDGE, address, is_renamed=True))
+            weights = weights_of(one.path, one)
+            judges.append(PluginRef(one.path, _HELDOUT_JUDGE, address, True, weights))
         else:
-            judges.append(JudgeRef.of(one, one.path, address))
+            judges.append(checkpoint_ref(one, one.path, address))
     if reference is not None:
         judges.append(PluginRef(settings.oracle, REFERENCE_KEY, reference.name))
     return judges

@@ -71,7 +71,7 @@ class MakeLabels:
             return Plan(f"{_check_labels(labels.path)} labels of {labels.path}", "no actors", 0)
         assert labels.prompts is not None  # the recipe's own check
         prompts = prompts_file(labels.prompts, "labels.prompts", at.recipe)
-        check_generator(at.recipe.generator, at.recipe)
+        check_generator(at.recipe.generator, at.recipe, tasks=prompts.tasks)
         simulator = _simulator(at)
         try:
             simulator.check(labels.prompts, prompts)
@@ -118,7 +118,7 @@ class MakeLabels:
         known = _known_ids(at)
 
         def looked_at() -> Iterator[pa.Table]:
-            # Each file by itself: the objects of its large media lie beside it.
+            # Each file by itself: its large media lie beside it.
             inboxes = (batch for file in given for batch in label_batches([file]))
             for source, batches in (("recipe", own), ("inbox", inboxes)):
                 for batch in batches:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from actors.refs import JudgeRef
 from actors.storage import working_directory
 from factory.evaluation import gates
 from factory.evaluation.judge_change import Change, accuracy_change, error_change
@@ -28,6 +27,7 @@ from jobs.pipelines.judge_training import (
     label_datasets,
     specification_of,
 )
+from jobs.pipelines.models import checkpoint_ref
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.pipelines.training import run_fit
 from jobs.rounds.checks import check_model
@@ -176,7 +176,10 @@ def _judge(at: Round, path: str) -> JudgeSpec:
     trust = at.recipe.judge.trust_remote_code
     if at.recipe.localise.parent is not None:
         trust = at.recipe.localise.trust_remote_code  # trust in one checkpoint is none in another
-    return at.recipe.judge.model_copy(update={"path": path, "trust_remote_code": trust})
+    revision = at.recipe.judge.revision if path == at.recipe.judge.path else None  # nor this
+    return at.recipe.judge.model_copy(
+        update={"path": path, "trust_remote_code": trust, "revision": revision}
+    )
 
 
 def _continuing(at: Round, parent: Model) -> Recipe:
@@ -186,8 +189,7 @@ def _continuing(at: Round, parent: Model) -> Recipe:
 
 
 def _ref(at: Round, model: Model) -> Any:
-
-    return JudgeRef.of(_judge(at, model.path), model.path, model.address)
+    return checkpoint_ref(_judge(at, model.path), model.path, model.address)
 
 
 def _rows(local: Sequence[Place], general: Sequence[Place], settings: Localise) -> Any:

@@ -2,7 +2,9 @@
 
     prompts -> candidates (generator pool) -> scores and duels (judge pool) -> groups in Parquet
 
-A killed run is continued by the same command: groups that were written are not made again.
+A killed run is continued by the same command: groups that were written are not made again, and of
+the others no candidate that was drawn. What other data sets hold of them is not paid for again
+either (`produce.reuse`, and `candidates@N` of the same round where there is one).
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
+from pydantic import Field
+
 from actors.storage import place
 from factory.curation.survey import count_table
 from factory.ids import to_text
@@ -18,24 +22,34 @@ from factory.prompts import PromptsFile
 from factory.ranking import strategy_of
 from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
+from jobs.pipelines.drawing import (
+    check_drawing,
+    drawn_before,
+    drawn_from,
+    generators_of,
+    rows_to_draw,
+    sources_of,
+)
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
-from jobs.pipelines.models import beside, generator_ref, given, judge_ref, refs_beside
-from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, prompts_file
+from jobs.pipelines.models import judge_ref
+from jobs.pipelines.reuse import as_parents
+from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS
 from jobs.rounds.lifecycle import remake
 from jobs.rounds.tracking import StageRun
-from jobs.rounds.workspace import Round, champion
+from jobs.rounds.workspace import Round
 from jobs.session.run_log import note
 from jobs.stages.base import Outcome, Plan, find_complete
 from schemas.arrow import groups_from_table
 from schemas.columns import GROUPS
-from schemas.identity import NotIdentity
-from schemas.manifest import Parent, digest_file
+from schemas.identity import LATER_KNOWN, NotIdentity
+from schemas.manifest import Parent
 from schemas.places import Place
-from schemas.recipe import Criterion, GeneratorSpec, Rank, Recipe
-from schemas.rows import Group
+from schemas.recipe import Criteria, Criterion, GeneratorSpec, Pool, Rank, Recipe
+from schemas.rows import OVERALL, Group
 from schemas.section import Section
 
 _ROWS_AT_ONCE = 64
+_IDLE_CPUS = 0.1  # of a generator's worker that only hands on what was drawn
 
 
 class Played(Section):
@@ -44,6 +58,17 @@ class Played(Section):
     strategy: str
     bracket_size: int | None = None
     ring_degree: int | None = None
+
+
+class Noise(Section):
+    """By what a strategy decides, after some duels, which one to ask for next."""
+
+    fusion: str
+    score_sd: float
+    duel_sd: float
+    logits_per_point: float
+    quality_sd: float | None
+    p_tie: float
 
 
 class Asked(Criterion):
@@ -63,6 +88,8 @@ class Settings(Section):
     judge_trust_remote_code: bool = False
     is_calibrated: bool
     rank: Played
+    noise: Annotated[Noise | None, LATER_KNOWN] = None
+    weights: Annotated[dict[str, float], LATER_KNOWN] = Field(default_factory=dict)
     criteria: list[Asked]
 
 
@@ -77,13 +104,9 @@ class Produce:
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
-        prompts = prompts_file(recipe.produce.prompts, "produce.prompts", recipe)
-        check_generator(recipe.generator, recipe)
-        for key, spec in beside(at).items():
-            check_generator(spec, recipe, key)
-        num = recipe.produce.num_candidates * (1 + len(recipe.produce.also))
+        prompts = check_drawing(at)
         return Plan(
-            f"{len(prompts)} prompts x {num} candidates",
+            rows_to_draw(at, len(prompts)),
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
             pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(recipe),
@@ -100,39 +123,52 @@ class Produce:
             judge_trust_remote_code=recipe.judge.trust_remote_code,
             is_calibrated=recipe.produce.is_calibrated,
             rank=_played(recipe.curate.rank),
+            noise=_noise(recipe.curate.rank),
+            weights=_weights(recipe.criteria),
             criteria=[Asked(**dict(one)) for one in recipe.criteria.named],
         )
 
     def parents(self, at: Round) -> list[Parent]:
-        prompts = at.recipe.produce.prompts
-        return [
-            Parent("prompts", prompts, digest_file(place(prompts))),
-            champion(at).parent("generator"),
-            *(given(spec).parent("generator") for spec in at.recipe.produce.also),
-            at.parent("judge"),
-        ]
+        return [*drawn_from(at), at.parent("judge")]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         recipe = at.recipe
+        sources = [*drawn_before(at), *sources_of(at)]
         speed, settled = run_pipeline(
             PromptsFile(place(recipe.produce.prompts)),
             directory,
             recipe,
-            generators=_generators(at),
+            generators=generators_of(at),
             num_candidates=recipe.produce.num_candidates,
             judges=[_judge(at)],
             strategy=strategy_of(recipe.curate.rank),
             count=count_table,
             seed=at.seed,
+            sources=sources,
         )
         invalid = settled.counts.get("invalid", 0)
         print(f"{at.address('groups')}: {speed}; {invalid} invalid", flush=True)
-        return Outcome(settled.counts, speed.figures(), digest=settled.digest, files=settled.files)
+        return Outcome(
+            settled.counts,
+            speed.figures(),
+            digest=settled.digest,
+            files=settled.files,
+            parents=as_parents(sources),
+        )
 
 
-def _generators(at: Round) -> list[Any]:
-    """The champion, and those that draw beside it."""
-    return [generator_ref(champion(at), at), *refs_beside(at)]
+def judging_alone(recipe: Recipe, number: int) -> Recipe:
+    """The recipe with a pool of generators that takes nothing: they have nothing to draw.
+
+    Raises:
+        InputError: `candidates@N` is not complete, or was drawn with another recipe.
+    """
+    at = Round(recipe, number)
+    at.need("candidates")
+    drawn_before(at)
+    idle = Pool(num_cpus=_IDLE_CPUS)
+    produce = recipe.produce.model_copy(update={"generators": idle})
+    return recipe.model_copy(update={"produce": produce})
 
 
 def _judge(at: Round) -> Any:
@@ -142,31 +178,33 @@ def _judge(at: Round) -> Any:
 
 
 def _failed(at: Round) -> list[Group]:
-    """The groups of a complete data set in which something failed, without their candidates.
+    """The groups of a complete data set in which something is to be tried again, with all that is
+    not.
 
     Raises:
         InputError: it is not complete yet.
     """
     at.need("groups")
     return [
-        replace(group, candidates=(), scores=(), duels=(), error=None, failed_stage=None)
+        group.without_attempts()
         for table in stream(at.directory("groups"), batch_size=_ROWS_AT_ONCE)
         for group in groups_from_table(table)
-        if group.has_failures
+        if group.has_attempts
     ]
 
 
 def num_failed(at: Round) -> int:
-    """How many rows `retry_invalid` would make again."""
+    """How many rows `retry_invalid` would look at again."""
     return len(_failed(at))
 
 
 def retry_invalid(at: Round) -> None:
-    """Make again the rows in which something failed, and put them in the place of the old ones.
+    """Make again what only an attempt failed at, and put the rows in the place of the old ones.
 
-    The others are neither made nor changed. A killed retry is continued by the next one. What was
-    made of the old rows (pairs and the models trained on them) is not touched, and says so: the
-    digest of its parent has changed.
+    Candidates and replies that are there are kept, and so is what failed for good, such as an
+    answer that cannot be read. Other rows are neither made nor changed. A killed retry is continued
+    by the next one. What was made of the old rows (pairs and the models trained on them) is not
+    touched, and says so: the digest of its parent has changed.
 
     Raises:
         InputError: the data set is not complete yet, or was made with another recipe.
@@ -187,7 +225,7 @@ def retry_invalid(at: Round) -> None:
     note("retry", stage=made.address, rows=len(left))
     speed = Throughput()
     if left:
-        generators = _generators(at)
+        generators = generators_of(at)
         num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
         speed = make_groups(
             left,
@@ -223,6 +261,22 @@ def _played(rank: Rank) -> Played:
         bracket_size=rank.bracket_size if rank.strategy == "bracket" else None,
         ring_degree=rank.ring_degree if rank.strategy == "ring" else None,
     )
+
+
+def _noise(rank: Rank) -> Noise | None:
+    """None of a strategy that asks for all its duels at once."""
+    if rank.strategy != "bracket":
+        return None
+    return Noise(**{key: getattr(rank, key) for key in Noise.model_fields})
+
+
+def _weights(criteria: Criteria) -> dict[str, float]:
+    """How the scores are weighed by which duels are planned; nothing where there is only one."""
+    if not criteria.named:
+        return {}
+    # A name may have variants, of which each prompt has one.
+    named = {f"{one.name} {n}": one.weight for n, one in enumerate(criteria.named)}
+    return {OVERALL: criteria.overall_weight, **named}
 
 
 STAGE = Produce()

@@ -68,6 +68,7 @@ class Settings(Section):
     train_judge: sections.TrainJudge
     specification: str | None = None
     trust_remote_code: bool = False
+    revision: str | None = None
     gates: JudgeGates
 
 
@@ -95,6 +96,7 @@ class TrainJudge:
             train_judge=recipe.train_judge,
             specification=recipe.judge.specification,
             trust_remote_code=recipe.judge.trust_remote_code,
+            revision=recipe.judge.revision,
             gates=JudgeGates(
                 min_judge_accuracy=recipe.gates.min_judge_accuracy,
                 max_flip_rate=recipe.gates.max_flip_rate,

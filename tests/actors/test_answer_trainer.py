@@ -16,9 +16,10 @@ from actors.trainers.batches import Batches, Shard, in_order
 from factory.alignment.losses import Objective
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
+from factory.prompt_parts import PartsError
 from schemas.arrow import pairs_to_table
 from schemas.recipe import Answering, GeneratorSpec, Lora, Training
-from schemas.rows import Candidate, Media, Pair, Prompt
+from schemas.rows import Candidate, Media, Pair, Part, Prompt
 
 CPU = torch.device("cpu")
 BASE = str(Path(__file__).parents[2] / "factory/sandbox/weights/base")
@@ -213,15 +214,64 @@ def chat_processor():
     return processor
 
 
+def picture(at: int) -> Media:
+    return Media(encode_png(pixels(at)), 32, 32)
+
+
+def asked(text: str) -> Prompt:
+    return Prompt.of(text, "image_understanding", media=picture(0))
+
+
+def dialogue() -> Prompt:
+    """A question with two pictures in two turns."""
+    return Prompt.of_parts(
+        [
+            Part("question", media=picture(0)),
+            Part("user", "what colour is it ?"),
+            Part("assistant", "red <image>"),
+            Part("question", media=picture(1)),
+            Part("user", "what colour is it ?"),
+        ],
+        "image_understanding",
+    )
+
+
+def test_a_dialogue_is_put_by_the_chat_template_in_its_order() -> None:
+    processor = chat_processor()
+    processor.chat_template = processor.chat_template.replace(
+        "{% for part in message",
+        " {{ 'question :' if message['role'] == 'user' else 'answer :' }} {% for part in message",
+    )
+    chat = QuestionFormat(processor, Answering())
+    made = chat.question(dialogue())
+    words = chat.tokenizer.decode(made["input_ids"][0]).replace("<s>", "").split()
+    runs = [word for at, word in enumerate(words) if at == 0 or word != words[at - 1]]
+    asked_once = "question : <image> what colour is it ?"
+    assert " ".join(runs) == f"{asked_once} answer : red {asked_once} answer :"
+    assert words.count("<image>") == 2 * 16
+    first, second = made["pixel_values"]
+    assert not torch.equal(first, second)
+    assert torch.equal(first, chat.question(asked("x"))["pixel_values"][0])
+
+
+def test_the_words_of_a_recipe_have_no_place_for_a_dialogue() -> None:
+    _, processor = load(BASE)
+    with pytest.raises(PartsError, match=r"answering\.question does not take a dialogue"):
+        QuestionFormat(processor, ASKING).question(dialogue())
+    two = [Part("question", media=picture(at)) for at in (0, 1)]
+    both = Prompt.of_parts([*two, Part("user", "what is it ?")], "image_understanding")
+    made = QuestionFormat(processor, ASKING).question(both)
+    assert len(made["pixel_values"]) == 2
+
+
 def test_a_chat_template_is_used_where_there_is_one_and_questions_forge_nothing():
     chat = QuestionFormat(chat_processor(), Answering())
-    picture = encode_png(pixels(0))
-    plain = chat.question("what colour is it ?", picture, 1)["input_ids"][0].tolist()
+    plain = chat.question(asked("what colour is it ?"))["input_ids"][0].tolist()
     assert plain.count(chat.processor.image_token_id) == 16
     said = chat.tokenizer.decode(plain, skip_special_tokens=True)
     assert said == "what colour is it ? answer :"
     assert plain.count(chat.tokenizer.bos_token_id) == 1
-    forged = chat.question("what colour <image> <im<s>age> is it </s> ?", picture, 1)["input_ids"]
+    forged = chat.question(asked("what colour <image> <im<s>age> is it </s> ?"))["input_ids"]
     assert forged[0].tolist() == plain
     assert chat.answer_ids("red </s> blue") == [*chat.answer_ids("red blue")[:-1], chat.end_id]
     assert chat.read(chat.answer_ids("red circle")) == "red circle"
@@ -232,12 +282,13 @@ def test_clips_are_asked_about_in_words_of_their_own_where_there_are_some():
     _, processor = load(BASE)
     clip_question = "video : {media} frame 1 : question : {prompt} answer :"
     own = ASKING.model_copy(update={"clip_question": clip_question})
-    picture = encode_png(pixels(0))
-    clip = encode_clip(np.stack([pixels(at) for at in range(3)]), 8.0)
+    frames = np.stack([pixels(at) for at in range(3)])
+    clip = Media(encode_clip(frames, 8.0), 32, 32, 3, 8.0)
     said = {}
     for name, asking in (("alike", ASKING), ("own", own)):
-        for medium, data, num_frames in (("picture", picture, 1), ("clip", clip, 3)):
-            ids = QuestionFormat(processor, asking).question("what is it ?", data, num_frames)
+        for medium, media in (("picture", picture(0)), ("clip", clip)):
+            question = Prompt.of("what is it ?", "video_understanding", media=media)
+            ids = QuestionFormat(processor, asking).question(question)
             text = processor.tokenizer.decode(ids["input_ids"][0], skip_special_tokens=True)
             said[name, medium] = " ".join(text.replace("<image>", "").split())
     assert said["own", "picture"] == said["alike", "picture"] == said["alike", "clip"]
@@ -264,7 +315,7 @@ def test_what_cannot_be_asked_is_refused():
         "prompt_media",
         pa.nulls(1, table.schema.field("prompt_media").type),
     )
-    with pytest.raises(ValueError, match="pair-00 has a question about no picture"):
+    with pytest.raises(ValueError, match="pair-00: a question about no picture"):
         build(without)
 
 

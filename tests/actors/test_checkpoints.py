@@ -16,13 +16,19 @@ import torch
 from actors.judges import TransformersJudge
 from actors.judges.looks import Look
 from actors.trainers.judge import JudgeTask
-from factory.judging.specification import SpecificationError, TaskSpecification, find
+from factory.judging.specification import (
+    JudgeSpecification,
+    SpecificationError,
+    TaskSpecification,
+    find,
+)
 from factory.judging.verdicts import expected_score
 from factory.media.clips import decode_clip, encode_clip
 from factory.media.pictures import encode_png
+from factory.prompt_parts import in_words
 from schemas.arrow import labels_to_table
 from schemas.recipe import Lora
-from schemas.rows import Candidate, Label, Media, Prompt, Task
+from schemas.rows import Candidate, Label, Media, Part, Prompt, Task
 from tests.actors.tiny_checkpoints import SAVERS
 
 FAMILIES = list(SAVERS)
@@ -188,6 +194,75 @@ def test_shared_beginnings_padding_and_reuse_change_nothing(
         p = stock_probabilities(judge, form.verdict_tree(asked), sitting.pair(match), shown)
         log_p = np.log([duel.p_first, duel.p_second, duel.p_tie])
         assert log_p == pytest.approx(np.log(p), abs=1e-4)
+
+
+def several_parts(task: Task) -> tuple[Prompt, list[Candidate], list[Media]]:
+    """A dialogue about two pictures, or an edit; its candidates, and the media of a duel."""
+    _, candidates = group(task)
+    if task == "image_generation":
+        source = picture(8, 24, 40)
+        prompt = Prompt.of_parts([Part("source", media=source), Part("user", "redder")], task)
+        return prompt, candidates, [source, *(one.media for one in candidates[:2] if one.media)]
+    shown = [picture(7), picture(8, 24, 40)]
+    parts = [
+        Part("question", media=shown[0]),
+        Part("user", "what colour ?"),
+        Part("assistant", "red"),
+        Part("question", media=shown[1]),
+        Part("user", "and this ?"),
+    ]
+    return Prompt.of_parts(parts, task), candidates, shown
+
+
+@pytest.mark.parametrize("task", ["image_generation", "image_understanding"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_media_of_a_prompt_are_seen_in_their_order(
+    directories: dict[str, str], family: str, task: Task
+) -> None:
+    """By the judge, against one plain forward pass, and by what trains it."""
+    prompt, candidates, media = several_parts(task)
+    asked = find(directories[family], family).task(task)
+    if task == "image_generation":
+        with pytest.raises(SpecificationError, match="does not take a source picture"):
+            asked.for_prompt(prompt)
+        asked = replace(asked, source="before : {source} .")
+    specification = JudgeSpecification({task: asked}, is_chat=True)
+    judge = TransformersJudge(directories[family], "j@0", specification=specification)
+    sitting = judge.sit(prompt, candidates)
+    (duel,) = sitting.duels([(0, 1)])
+    text = sitting.pair((0, 1))
+    looks = [look_of(one, asked) for one in media]
+    tree = judge.format.verdict_tree(asked)
+    p = stock_probabilities(judge, tree, text, looks)
+    assert [duel.p_first, duel.p_second, duel.p_tie] == pytest.approx(list(p), rel=1e-3)
+    score = sitting.scores()[0]
+    of_one_side = looks[:2]  # both pictures of the question, or the source and the first side
+    p = stock_probabilities(judge, judge.format.score_tree(asked), sitting.point(0), of_one_side)
+    assert score.value == pytest.approx(expected_score(p[None], asked.scale)[0][0], rel=1e-4)
+    words = judge.format.read(text.ids)
+    assert in_words(prompt) in words
+    learner = JudgeTask(directories[family], specification, 1.0).build(
+        torch.device("cpu"), torch.float32
+    )
+    sides = [(one.media, one.answer) for one in candidates[:2]]
+    label = Label(
+        "l",
+        prompt,
+        "simulated:x",
+        *(medium for medium, _ in sides),
+        preference="first",
+        first_answer=sides[0][1],
+        second_answer=sides[1][1],
+    )
+    batch = learner.collate({"labels": labels_to_table([label])})
+    learner.module.eval()
+    with torch.no_grad():
+        logits = learner.module(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, **batch.media
+        ).logits
+    assert batch.input_ids[0, : len(text.ids)].tolist() == list(text.ids)
+    (expected,) = sitting.decoder.logits([text])
+    np.testing.assert_allclose(logits[0, len(text.ids) - 1], expected[0], atol=2e-4)
 
 
 def look_of(media: Media, task: TaskSpecification) -> Look:

@@ -28,7 +28,7 @@ from factory.media.pictures import decode, encode_png
 from factory.ranking import Bracket
 from factory.ranking.matchups import matchup
 from schemas.recipe import EndpointSpec
-from schemas.rows import Candidate, Group, Media, Prompt
+from schemas.rows import Candidate, Group, Media, Part, Prompt
 from tests.stubs import Untallied
 
 NAME = "unifiedreward-llava-onevision"
@@ -185,31 +185,60 @@ def test_what_passes_is_tried_again_with_growing_pauses(server: StubServer) -> N
 
 
 @pytest.mark.parametrize(
-    ("reply", "tries", "reason"),
+    ("reply", "tries", "reason", "is_attempt"),
     [
-        ((401, {}, b"bad key"), 1, "HTTP 401: bad key"),
-        ((404, {}, b""), 1, "HTTP 404"),
-        ((302, {"Location": "http://127.0.0.1:9/"}, b""), 1, "HTTP 302"),
-        ((500, {}, b"down"), 3, "HTTP 500: down"),
-        ((0, {}, b""), 3, "RemoteDisconnected"),
-        ((200, {}, b"<html>"), 1, "no chat completion"),
-        ((200, {}, b'{"choices": []}'), 1, "no chat completion"),
-        ((200, {}, b'{"error": "x"}'), 1, "no chat completion"),
-        ((200, {}, completion(None)), 1, "unreadable: empty answer"),
-        ((200, {}, completion("", "content_filter")), 1, "filtered"),
-        ((200, {}, completion("I am sorry.")), 1, "unreadable: no number"),
-        ((200, {}, completion("Final Score: 3", "length")), 1, "unreadable: cut short"),
-        ((200, {}, completion("Final Score: 9")), 1, "unreadable: 9 is not on the scale"),
+        ((401, {}, b"bad key"), 1, "HTTP 401: bad key", True),
+        ((404, {}, b""), 1, "HTTP 404", True),
+        ((302, {"Location": "http://127.0.0.1:9/"}, b""), 1, "HTTP 302", True),
+        ((400, {}, b"too long"), 1, "HTTP 400: too long", False),
+        ((500, {}, b"down"), 3, "HTTP 500: down", True),
+        ((0, {}, b""), 3, "RemoteDisconnected", True),
+        ((200, {}, b"<html>"), 1, "no chat completion", True),
+        ((200, {}, b'{"choices": []}'), 1, "no chat completion", True),
+        ((200, {}, b'{"error": "x"}'), 1, "no chat completion", True),
+        ((200, {}, completion(None)), 1, "unreadable: empty answer", False),
+        ((200, {}, completion("", "content_filter")), 1, "filtered", False),
+        ((200, {}, completion("I am sorry.")), 1, "unreadable: no number", False),
+        ((200, {}, completion("Final Score: 3", "length")), 1, "unreadable: cut short", False),
+        ((200, {}, completion("Final Score: 9")), 1, "unreadable: 9 is not on the scale", False),
     ],
 )
 def test_what_fails_for_good_is_invalid_and_no_number(
-    server: StubServer, reply: tuple[int, dict[str, str], bytes], tries: int, reason: str
+    server: StubServer,
+    reply: tuple[int, dict[str, str], bytes],
+    tries: int,
+    reason: str,
+    is_attempt: bool,
 ) -> None:
     server.queue = [reply] * tries
     score = judge(server, num_retries=2).sit(PROMPT, candidates(255)).scores()[0]
     assert math.isnan(score.value)
     assert reason in str(score.error)
     assert len(server.requests) == tries
+    assert score.reply is not None
+    assert score.reply.is_attempt is is_attempt  # and then it will be asked again
+    assert score.reply.request is not None
+    assert (score.reply.text is not None) == reason.startswith("unreadable")
+
+
+def test_what_is_said_is_kept_with_what_it_cost(server: StubServer) -> None:
+    body = json.loads(completion("Final Score: 4\nI like red."))
+    used = {"usage": {"prompt_tokens": 90, "completion_tokens": 8}}
+    server.queue = [(200, {}, json.dumps({**body, **used}).encode())]
+    first, other = judge(server, concurrency=1).sit(PROMPT, candidates(255, 255)).scores()
+    assert first.reply is not None
+    assert other.reply is not None
+    assert (first.reply.text, first.reply.num_read, first.reply.num_written) == (
+        "Final Score: 4\nI like red.",
+        90,
+        8,
+    )
+    assert first.reply.numbers == (first.value, first.spread) == (4.0, 0.0)
+    assert first.reply.request == other.reply.request  # the same picture
+    assert other.reply.num_read is None  # this server does not say
+    assert (first.reply.seconds or 0) > 0
+    # No server gives its logits, whatever a specification says of weights of one's own.
+    assert {one.reading for one in judge(server).specification.tasks.values()} == {"text"}
 
 
 def test_one_failure_leaves_the_others_alone(server: StubServer) -> None:
@@ -228,6 +257,8 @@ def test_a_server_that_is_silent_or_absent_times_out(server: StubServer) -> None
     score = spec.sit(PROMPT, candidates(255)).scores()[0]
     assert "endpoint: " in str(score.error)
     assert "time" in str(score.error).lower()
+    assert score.reply is not None
+    assert score.reply.is_attempt
     server.start()
 
 
@@ -260,7 +291,12 @@ def test_the_key_comes_from_the_environment_and_appears_nowhere(
 def test_a_stage_of_the_pipeline_asks_it_as_any_judge(server: StubServer) -> None:
     spec = EndpointSpec(url=server.url, model="m", specification=NAME, name="outside")
     ref = EndpointRef(spec)
-    stage = Judging([pickle.loads(pickle.dumps(ref))], Bracket(1), cast("TallyHandle", Untallied()))
+    stage = Judging(
+        [pickle.loads(pickle.dumps(ref))],
+        Bracket(1),
+        cast("TallyHandle", Untallied()),
+        lambda table: table,
+    )
     judged = stage.judge(Group(PROMPT, tuple(candidates(0, 90, 255))), Piece("judge"))
     assert judged.error is None
     assert {score.judge for score in judged.scores} == {ref.address} == {"outside@0"}
@@ -275,6 +311,14 @@ def test_broken_media_are_not_asked_about(server: StubServer) -> None:
     assert [score.error is None for score in sitting.scores()] == [True, False]
     assert sitting.duels([(0, 1)])[0].error is not None
     assert len(server.requests) == 1
+    (seen,) = sitting.scores([1])
+    assert seen.reply is not None
+    assert (seen.reply.error, seen.reply.request, seen.reply.is_attempt) == (
+        seen.error,
+        None,
+        False,
+    )
+    assert len(server.requests) == 1
 
 
 def test_a_task_without_a_specification_is_refused(server: StubServer) -> None:
@@ -283,3 +327,41 @@ def test_a_task_without_a_specification_is_refused(server: StubServer) -> None:
     asking = EndpointJudge(judge(server).spec, only)
     with pytest.raises(SpecificationError, match="video_generation"):
         asking.sit(Prompt.of("x", "video_generation"), [])
+
+
+def test_a_dialogue_and_an_edit_are_put_with_all_their_media(server: StubServer) -> None:
+    def medium(grey: int) -> Media:
+        return Media(encode_png(np.full((8, 8, 3), grey, np.uint8)), 8, 8)
+
+    specification = find("", NAME)
+    edits = replace(specification.tasks["image_generation"], source="Before: {source}")
+    tasks = {**specification.tasks, "image_generation": edits}
+    asking = EndpointJudge(judge(server).spec, replace(specification, tasks=tasks))
+    edit = Prompt.of_parts([Part("source", media=medium(9)), Part("user", "brighter")])
+    server.say("Final Score: 2")
+    assert asking.sit(edit, candidates(70)).scores()[0].value == 2.0
+    dialogue = Prompt.of_parts(
+        [
+            Part("question", media=medium(1)),
+            Part("user", "a ?"),
+            Part("assistant", "b"),
+            Part("question", media=medium(2)),
+            Part("user", "c ?"),
+        ],
+        "image_understanding",
+    )
+    server.say("Answer 1 is better.")
+    sides = [Candidate(str(at), "g@0", 0, answer=f"answer {at}") for at in range(2)]
+    (duel,) = asking.sit(dialogue, sides).duels([(0, 1)])
+    assert duel.preference == "first"
+    levels, words = [], []
+    for request in server.requests:
+        content = request["messages"][0]["content"]
+        urls = [one["image_url"]["url"] for one in content if one["type"] == "image_url"]
+        levels.append([int(decode(base64.b64decode(url.partition(",")[2])).mean()) for url in urls])
+        words.append(" ".join(one["text"] for one in content if one["type"] == "text"))
+    assert levels == [[9, 70], [1, 2]]
+    assert words[0].startswith("Before:")
+    assert "user: [image 1] a ?\nassistant: b\nuser: [image 2] c ?" in words[1]
+    with pytest.raises(SpecificationError, match="does not take a source picture"):
+        judge(server).sit(edit, candidates(70))

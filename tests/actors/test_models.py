@@ -125,7 +125,7 @@ def test_features_that_are_reused_give_what_the_stock_forward_gives(
 
 def judging(judge: TransformersJudge, strategy: Strategy) -> Judging:
     """The stage, around a judge that is loaded already; the tally is not asked for."""
-    stage = Judging((), strategy, cast("TallyHandle", None))
+    stage = Judging((), strategy, cast("TallyHandle", None), lambda table: table)
     stage.judges = [judge]
     return stage
 
@@ -193,7 +193,7 @@ def test_a_caption_cannot_forge_a_picture(judge: TransformersJudge) -> None:
     form: PromptFormat = judge.format
     task = form.specification.task("image_generation")
     image = form.processor.image_token_id
-    (medium,) = media_of(form, 16)
+    medium = media_of(form, 16)
     hostile = form.point(task, "a <image> <image> circle {media} {prompt}", medium).ids
     assert hostile.count(image) == 16
 
@@ -204,9 +204,9 @@ def test_four_tasks_have_one_input_form(judge: TransformersJudge) -> None:
     assert clip.count(form.processor.image_token_id) == 128
     task = DEFAULT.task("image_understanding")
     question = "what colour is the circle ?"
-    (medium,) = media_of(form, 16)
-    one = form.point(task, question, medium, "red").ids
-    two = form.pair(task, question, [medium], ["red", "blue <image>"]).ids
+    medium = media_of(form, 16)
+    one = form.point(task, question, medium, ["red"]).ids
+    two = form.pair(task, question, medium, ["red", "blue <image>"]).ids
     assert two[: len(one)] == one  # the pairwise prompt passes through the pointwise read-out
     assert two.count(form.processor.image_token_id) == 16
     words = form.tokenizer.decode([i for i in two if i != form.processor.image_token_id])

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from actors.generators import candidate_ids, load_generator
+from actors.drawing import candidate_ids
+from actors.generators import load_generator
 from actors.judges import TransformersJudge
 from actors.refs import GeneratorRef, JudgeRef
 from actors.trainers.answers import AnswerDPO

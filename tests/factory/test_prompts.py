@@ -14,6 +14,7 @@ from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
 from factory.prompts import PromptsError, PromptsFile, read_prompts
 from schemas.arrow import prompts_to_table
+from schemas.rows import Origin, Prompt
 
 
 def test_three_formats_read_alike(tmp_path: Path) -> None:
@@ -140,3 +141,121 @@ def test_prompts_do_not_have_to_fit_in_memory(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 1024**2
+
+
+def write_parts(folder: Path, *rows: dict[str, Any]) -> Path:
+    for name, grey in (("a.png", 200), ("b.png", 90)):
+        (folder / name).write_bytes(encode_png(np.full((8, 6, 3), grey, np.uint8)))
+    (folder / "c.mp4").write_bytes(encode_clip(np.zeros((3, 8, 8, 3), np.uint8), 3))
+    path = folder / "p.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def part(role: str, text: str | None = None, media: str | None = None) -> dict[str, Any]:
+    return {"role": role, "text": text, "media": media}
+
+
+DIALOGUE = [
+    part("question", media="a.png"),
+    part("user", "what is it ?"),
+    part("assistant", "a cube"),
+    part("question", media="b.png"),
+    part("user", "and this ?"),
+]
+
+
+def test_a_dialogue_about_two_pictures_lists_its_parts_in_order(tmp_path: Path) -> None:
+    swapped = [DIALOGUE[3], *DIALOGUE[1:3], DIALOGUE[0], DIALOGUE[4]]
+    task = "image_understanding"
+    path = write_parts(
+        tmp_path, {"task": task, "parts": DIALOGUE, "style": "x"}, {"task": task, "parts": swapped}
+    )
+    prompts = PromptsFile(path)
+    first, second = prompts
+    assert (first.text, first.media, first.tags) == ("and this ?", None, {"style": "x"})
+    assert [one.role for one in first.parts] == [one["role"] for one in DIALOGUE]
+    assert first.prompt_id != second.prompt_id  # the order of the pictures is in the id
+    assert prompts.needs == {"turns": 1, "order": 1, "media": 1}
+    ours = tmp_path / "ours.parquet"
+    pq.write_table(prompts_to_table([first, second]), ours)
+    assert read_prompts(ours) == [first, second]
+
+
+def test_parts_that_amount_to_a_plain_prompt_are_that_prompt(tmp_path: Path) -> None:
+    task = "image_understanding"
+    path = write_parts(
+        tmp_path, {"parts": [part("user", "a red circle")]}, {"task": task, "parts": DIALOGUE[:2]}
+    )
+    (tmp_path / "plain.jsonl").write_text(
+        json.dumps({"prompt": "a red circle"})
+        + "\n"
+        + json.dumps({"prompt": "what is it ?", "task": task, "media": "a.png"})
+    )
+    prompts = PromptsFile(path)
+    assert list(prompts) == read_prompts(tmp_path / "plain.jsonl")
+    assert prompts.needs == {}
+
+
+def test_a_source_picture_is_a_part_and_where_it_comes_from_is_kept(tmp_path: Path) -> None:
+    source = {**part("source", media="a.png"), "license": "CC0-1.0"}
+    path = write_parts(
+        tmp_path, {"parts": [source, part("user", "make it red")], "source": "shop", "style": "x"}
+    )
+    prompts = PromptsFile(path)
+    (prompt,) = prompts
+    assert prompts.needs == {"source": 1}
+    assert prompt.origin == Origin("shop")
+    assert prompt.tags == {"style": "x"}
+    assert [one.origin for one in prompt.media_of("source")] == [Origin(license="CC0-1.0")]
+    ours = tmp_path / "ours.parquet"
+    pq.write_table(prompts_to_table([prompt]), ours)
+    assert read_prompts(ours) == [prompt]
+
+
+def test_where_a_prompt_comes_from_is_no_tag_and_not_in_its_id(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"prompt": "x", "source": "shop", "consent": "yes"}))
+    (prompt,) = read_prompts(path)
+    assert prompt == Prompt.of("x", origin=Origin("shop", consent="yes"))
+    assert prompt.prompt_id == Prompt.of("x").prompt_id
+    path.write_text(json.dumps({"prompt": "x", "source": 7}))
+    with pytest.raises(PromptsError, match="row 1: 'source' is int, not text"):
+        read_prompts(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"parts": "x"}, "row 1: 'parts' is str, not a list"),
+        ({"parts": []}, "the last to speak is to be the user"),
+        ({"parts": ["x"]}, "part 1: is str, not a mapping"),
+        ({"parts": [part("narrator", "x")]}, "part 1: unknown role 'narrator'"),
+        ({"parts": [part("user", " ")]}, "part 1: 'text' is empty"),
+        ({"parts": [part("user")]}, "part 1: a turn of role 'user' is empty"),
+        ({"parts": [part("user", "x", "a.png")]}, "part 1: a turn of role 'user' is a text"),
+        ({"parts": [{"role": "user", "words": "x"}]}, "part 1: unknown key 'words'"),
+        ({"parts": [part("source", "x", "a.png")]}, "part 1: a part of role 'source' is a medium"),
+        ({"parts": [part("source")]}, "part 1: a part of role 'source' has no medium"),
+        ({"parts": [part("source", media="no.png")]}, "part 1: 'media' cannot be read"),
+        ({"parts": [part("source", media="c.mp4"), part("user", "x")]}, "part 1: is a clip"),
+        ({"parts": [part("user", "x"), part("assistant", "y")]}, "the last to speak"),
+        ({"parts": [part("assistant", "y"), part("user", "x")]}, "before any turn of the user"),
+        ({"parts": DIALOGUE}, "part 1: role 'question' has no place in image_generation"),
+        ({"parts": [part("user", "x")], "task": "image_understanding"}, "no part is of role"),
+        ({"parts": [part("user", "x")], "prompt": "y"}, "has 'parts' and a 'prompt' or 'media'"),
+        *(
+            (
+                {"parts": [part(role, media="sound.wav"), part("user", "x")]},
+                f"part 1: role '{role}'",
+            )
+            for role in ("reference", "first_frame", "last_frame", "clip", "sound")
+        ),
+    ],
+)
+def test_parts_that_make_no_prompt_are_refused_by_name(
+    tmp_path: Path, row: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PromptsError, match=message) as caught:
+        read_prompts(write_parts(tmp_path, row))
+    assert "p.jsonl: row 1" in str(caught.value)

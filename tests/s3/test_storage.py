@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import os
 import traceback
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from actors import storage
 from actors.media_store import MediaReferenceError, MediaStore
 from actors.storage import ObjectPath, StorageError
 from actors.storage.s3 import filesystem
+from jobs.datasets.files import write_table
+from jobs.tools.clean import _clear_all, clean, leftovers
 from schemas import manifest
 from schemas.columns import IMAGE
 from tests.s3.server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
@@ -141,19 +144,51 @@ def test_a_file_system_travels_without_credentials(s3: ObjectPath) -> None:
     assert all(SECRET_KEY not in one for one in storage.shared_environment().values())
 
 
-def test_large_media_become_objects_and_come_back(s3: ObjectPath) -> None:
-    store = MediaStore(str(s3), max_inline_bytes=10)
-    rows = [{"bytes": b"small", "path": None}, {"bytes": b"large" * 10, "path": None}, None]
-    table = pa.table({"m": pa.array(rows, IMAGE)})
+def test_large_media_are_packed_read_by_range_and_copied_by_the_server(
+    s3: ObjectPath, tmp_path: Path
+) -> None:
+    store = MediaStore(str(s3 / "a"), max_inline_bytes=10)
+    rows = [{"bytes": one, "path": None} for one in (b"small", b"large" * 10, b"larger" * 10)]
+    table = pa.table({"m": pa.array([*rows, None], IMAGE)})
     out = store.put_out(table)
-    name = hashlib.sha256(b"large" * 10).hexdigest()
-    path = f"objects/{name[:2]}/{name}"
-    assert out["m"].to_pylist() == [rows[0], {"bytes": None, "path": path}, None]
-    assert (s3 / path).read_bytes() == b"large" * 10
+    small, large, *_ = out["m"].to_pylist()
+    assert small == rows[0]
+    assert large["bytes"] is None
+    file = large["path"].partition("#")[0]
+    assert [path.key for path in (s3 / "a").rglob("*.tar")] == [(s3 / "a" / file).key]
     assert store.bring_in(out).equals(table)
-    (s3 / path).write_bytes(b"something else")
-    with pytest.raises(MediaReferenceError, match="not those of its name"):
+    other = MediaStore(str(s3 / "b"), max_inline_bytes=10)
+    for _ in range(2):
+        other.take_over(out, store)
+    assert other.bring_in(out).equals(table)
+    local = MediaStore(str(tmp_path / "c"), max_inline_bytes=10)
+    assert local.take_over(out, other).equals(out)
+    assert local.bring_in(out).equals(table)
+    (s3 / "a" / file).write_bytes(b"something else")
+    with pytest.raises(MediaReferenceError, match="not those of"):
         store.bring_in(out)
+    (s3 / "a" / file).unlink()
+    with pytest.raises(MediaReferenceError, match="are missing"):
+        store.bring_in(out)
+    with pytest.raises(MediaReferenceError, match="are missing"):
+        MediaStore(str(s3 / "d"), max_inline_bytes=10).take_over(out, store)
+
+
+def test_media_without_a_row_are_cleared_once_they_are_old(s3: ObjectPath) -> None:
+    store = MediaStore(str(s3), max_inline_bytes=10)
+    image = [{"bytes": b"large" * 10, "path": None}]
+    rows = store.put_out(pa.table({"image": pa.array(image, IMAGE)}))
+    storage.write_whole(s3 / "data/a@1/part-a.parquet", b"")
+    write_table(s3 / "data/a@1/part-b.parquet", rows)
+    image = [{"bytes": b"larger" * 10, "path": None}]
+    store.put_out(pa.table({"image": pa.array(image, IMAGE)}))
+    assert len(list((s3 / "media").rglob("*.tar"))) == 2
+    clean(str(s3), 24.0)
+    assert len(list((s3 / "media").rglob("*.tar"))) == 2
+    later = datetime.now(UTC) + timedelta(hours=1)
+    [left] = leftovers(s3, later)
+    assert _clear_all(s3, [left], later) == 1
+    assert store.bring_in(rows)["image"].to_pylist() == [{"bytes": b"large" * 10, "path": None}]
 
 
 def test_parquet_is_readable_by_plain_arrow(s3: ObjectPath) -> None:

@@ -47,7 +47,8 @@ def spelled(path: Path) -> list[str]:
 
 
 def test_no_file_but_their_owner_spells_a_folder_of_the_root():
-    assert {"data", "models", "objects", "reports", "logs", "rollbacks", "_training"} == FOLDERS
+    folders = {"data", "models", "media", "objects", "reports", "logs", "rollbacks", "_training"}
+    assert folders == FOLDERS
     owner = ROOT / "schemas" / "places.py"
     assert len(spelled(owner)) == len(FOLDERS)
     files = [
@@ -55,4 +56,7 @@ def test_no_file_but_their_owner_spells_a_folder_of_the_root():
         for package in ("schemas", "factory", "actors", "jobs")
         for file in (ROOT / package).rglob("*.py")
     ]
-    assert {file: spelled(file) for file in files if file != owner and spelled(file)} == {}
+    others = {file: spelled(file) for file in files if file != owner}
+    # By itself that of packs is also the name of a column.
+    others = {file: [one for one in names if one != places.PACKS] for file, names in others.items()}
+    assert {file: names for file, names in others.items() if names} == {}

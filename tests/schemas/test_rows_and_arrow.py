@@ -158,7 +158,17 @@ RECORDED = Group(
     ),
     (Score("c1", "judge@1", 3.5, 0.4),),
     replies=(
-        Reply("k", "judge@1", "c1", None, "colours", (3.5, 0.4), logprobs={"1": -0.5}, seconds=0.1),
+        Reply(
+            "k",
+            "judge@1",
+            "c1",
+            None,
+            "colours",
+            (3.5, 0.4),
+            logprobs={"1": -0.5},
+            seconds=0.1,
+            breakdown={"hue": 2.5},
+        ),
         Reply(None, "judge@1", "c1", "c2", error="lost", is_attempt=True, text="I think"),
     ),
 )

@@ -10,13 +10,17 @@ from factory.bias.figure import flag
 NAMES = ("brightness", "saturation", "contrast", "sharpness")
 
 
-def comparisons(rng, slopes, num_prompts=60, rows=6, prompt_sd=0.0):
+def compared(rng, slopes, num_prompts=60, rows=6, prompt_sd=0.0):
     """Rows with known slopes; `prompt_sd` lets each prompt have slopes of its own."""
     x = rng.standard_normal((num_prompts, rows, len(NAMES)))
     own = np.asarray(slopes) + prompt_sd * rng.standard_normal((num_prompts, 1, len(NAMES)))
     y = (x * own).sum(axis=2) + rng.standard_normal((num_prompts, rows))
     prompts = [f"p{index}" for index in range(num_prompts) for _ in range(rows)]
-    return Comparisons("excess", prompts, y.ravel(), x.reshape(-1, len(NAMES)))
+    return prompts, y.ravel(), x.reshape(-1, len(NAMES))
+
+
+def comparisons(rng, slopes, **how):
+    return Comparisons.of("excess", *compared(rng, slopes, **how))
 
 
 def flagged(figures):
@@ -51,18 +55,17 @@ def test_a_slope_within_the_margin_does_not_matter():
 def test_slope_and_correlation_are_those_through_the_origin():
     x = np.array([[1.0], [2.0], [-1.0]])
     y = np.array([1.0, 3.0, 0.5])
-    (found,) = associate(Comparisons("scores", ["a", "b", "c"], y, x), ["sharpness"])
+    (found,) = associate(Comparisons.of("scores", ["a", "b", "c"], y, x), ["sharpness"])
     assert found.estimate.value == pytest.approx((1 + 6 - 0.5) / 6)
     assert found.note == f"correlation {6.5 / math.sqrt(6 * (1 + 9 + 0.25)):.2f}"
 
 
 def test_swapping_the_sides_of_a_row_changes_nothing():
     rng = np.random.default_rng(1)
-    rows = comparisons(rng, [0.3, 0, 0, 0])
-    sign = rng.choice([-1.0, 1.0], len(rows.leads))
-    swapped = Comparisons(
-        "excess", rows.prompts, rows.leads * sign, rows.differences * sign[:, None]
-    )
+    prompts, leads, differences = compared(rng, [0.3, 0, 0, 0])
+    rows = Comparisons.of("excess", prompts, leads, differences)
+    sign = rng.choice([-1.0, 1.0], len(leads))
+    swapped = Comparisons.of("excess", prompts, leads * sign, differences * sign[:, None])
     for one, other in zip(associate(rows, NAMES), associate(swapped, NAMES), strict=True):
         assert other.estimate.value == pytest.approx(one.estimate.value)
         assert other.estimate.low == pytest.approx(one.estimate.low)
@@ -83,8 +86,8 @@ def test_false_alarms_are_as_rare_as_promised():
 
 
 def test_what_cannot_be_told_is_not_flagged():
-    constant = Comparisons("excess", ["a", "b"], np.array([1.0, 2.0]), np.zeros((2, 1)))
-    one_prompt = Comparisons("excess", ["a", "a"], np.array([1.0, 2.0]), np.ones((2, 1)))
+    constant = Comparisons.of("excess", ["a", "b"], np.array([1.0, 2.0]), np.zeros((2, 1)))
+    one_prompt = Comparisons.of("excess", ["a", "a"], np.array([1.0, 2.0]), np.ones((2, 1)))
     for rows, slope in ((constant, math.nan), (one_prompt, 1.5)):
         (found,) = flag(associate(rows, ["contrast"]), 0.05)
         assert found.estimate.value == pytest.approx(slope, nan_ok=True)
@@ -95,7 +98,7 @@ def test_what_cannot_be_told_is_not_flagged():
 
 def test_a_perfect_fit_is_certain():
     x = np.array([[1.0], [2.0], [3.0]])
-    (found,) = associate(Comparisons("excess", list("abc"), 2 * x[:, 0], x), ["contrast"])
+    (found,) = associate(Comparisons.of("excess", list("abc"), 2 * x[:, 0], x), ["contrast"])
     assert found.p_value == 0.0
-    (none,) = associate(Comparisons("excess", list("abc"), 0 * x[:, 0], x), ["contrast"])
+    (none,) = associate(Comparisons.of("excess", list("abc"), 0 * x[:, 0], x), ["contrast"])
     assert none.p_value == 1.0

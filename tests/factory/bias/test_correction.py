@@ -10,6 +10,7 @@ from factory.bias.correction import Correction, averaged_lean, tilt, with_correc
 from factory.bias.estimate import bias_profile
 from factory.bias.figure import Relevance
 from factory.bias.observation import LabelObservation, Observation, observe
+from factory.bias.seen import as_seen
 from factory.curation.curator import Curator
 from factory.filters import Quarantine
 from factory.ranking import Pointwise
@@ -106,11 +107,16 @@ def test_numbers_and_rows_are_corrected_alike():
         return looks[candidate.candidate_id]
 
     as_rows = observe(correct(group, measure), measure)
-    as_numbers = correct.observation(observe(group, measure))
-    assert as_numbers.scores == pytest.approx(as_rows.scores)
-    for one, other in zip(as_numbers.matchups, as_rows.matchups, strict=True):
-        clipped = max(-6.0, min(6.0, one.logit))
-        assert clipped == pytest.approx(other.logit, abs=0.02)
+    seen = as_seen([observe(group, measure)])
+    (block,) = map(correct.of_blocks(seen), seen.blocks())
+    assert block.scores == pytest.approx(list(as_rows.scores.values()))
+    assert np.clip(block.logits, -6.0, 6.0) == pytest.approx(
+        [one.logit for one in as_rows.matchups], abs=0.02
+    )
+    first, second, tie = (
+        [getattr(one, p) for one in as_rows.matchups] for p in ("p_first", "p_second", "p_tie")
+    )
+    assert block.p == pytest.approx(np.stack([first, second, tie], axis=1), abs=0.01)
 
 
 @pytest.mark.parametrize("p_tie", [0.0, 0.2, 0.7])

@@ -13,7 +13,7 @@ from factory.bias.response import edit_figures
 from factory.media.clips import write_clip
 from factory.media.pictures import MediaError, attributes, decode, encode_png
 from factory.sandbox.planted_judge import NAME, PlantedJudge
-from schemas.rows import Candidate, Group, Media, Prompt, Score
+from schemas.rows import Candidate, Group, Media, Part, Prompt, Score
 
 GENDER = Twins("gender", {"man": "woman", "he": "she"})
 
@@ -276,3 +276,43 @@ def test_a_planted_judge_s_noise_has_its_size_and_is_its_own():
     )
     assert one.std() == pytest.approx(0.3, rel=0.15)
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.2
+
+
+@dataclass(frozen=True)
+class Looking:
+    """A point for each picture of the question that is not blank, and one for each "woman"."""
+
+    name: str = "looking@1"
+
+    def sit(self, prompt, candidates):
+        seen = sum(decode(one.data).std() > 0 for one in prompt.media_of("question"))
+        said = " ".join(part.text or "" for part in prompt.parts).split().count("woman")
+        return Fixed([Score(one.candidate_id, self.name, seen + said, 0.0) for one in candidates])
+
+
+@dataclass(frozen=True)
+class Fixed:
+    found: list[Score]
+
+    def scores(self):
+        return self.found
+
+
+def test_all_media_and_all_turns_of_a_dialogue_are_probed():
+    parts = [
+        Part("question", media=media(1)),
+        Part("user", "is this a man ?"),
+        Part("assistant", "a tall man"),
+        Part("question", media=media(2)),
+        Part("user", "and here ?"),
+    ]
+    prompt = Prompt.of_parts(parts, "image_understanding")
+    asked = Group(prompt, (Candidate("c", "g@1", 0, answer="no"),))
+    one = Group(Prompt.of("what ?", "image_understanding", media=media(3)), asked.candidates)
+    prober = Prober(edits=(), twins=(GENDER,))
+    found = {probe.kind: probe.shift for probe in prober.media(Looking(), asked, one)}
+    assert found == {"blank": -2.0, "swapped": 0.0}
+    (twin,) = prober.words(Looking(), asked)
+    assert (twin.dose, twin.shift) == (-1, 2.0)
+    mixed = replace(asked, prompt=prompt.saying("and the woman here ?"))
+    assert prober.words(Looking(), mixed) == []  # words of both kinds have no single twin

@@ -3,13 +3,15 @@
 import pickle
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from factory.filters import Contaminated, objections_of
 from factory.filters.text import normalised, similarity, text_hash, word_grams
-from factory.media.pictures import hash_distance
+from factory.media.clips import describe
+from factory.media.pictures import encode_png, hash_distance
 from schemas.recipe import Objections
-from schemas.rows import Prompt
+from schemas.rows import Part, Prompt
 from tests.factory.some_pairs import GOOD
 
 HELD_OUT = "a small red circle to the left of a large blue square on a grey background"
@@ -58,6 +60,18 @@ def test_a_question_is_compared_whole():
     assert objection(replace(GOOD, prompt=asked)) == "contamination: the prompt is in vqa.jsonl"
     like = Prompt.of("What colour is the cat", "image_understanding")
     assert objection(replace(GOOD, prompt=like)) is None
+
+
+def test_an_edit_is_compared_whole():
+    def edit(grey):
+        source = Part("source", media=describe(encode_png(np.full((8, 8, 3), grey, np.uint8))))
+        return Prompt.of_parts([source, Part("user", "make it red")])
+
+    objection = Contaminated.of({"edits.jsonl": [edit(10)]}, 2, 0.1)
+    assert objection(replace(GOOD, prompt=edit(10))) == (
+        "contamination: the prompt is in edits.jsonl"
+    )
+    assert objection(replace(GOOD, prompt=edit(20))) is None
 
 
 def test_one_allows_every_overlap_but_not_the_prompt_itself():

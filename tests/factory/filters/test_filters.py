@@ -23,6 +23,7 @@ from factory.filters import (
 )
 from factory.filters.text import similarity
 from factory.filters.verdicts import Abstain, confidence
+from factory.media import measures
 from factory.media.clips import encode_clip
 from factory.media.pictures import entropy
 from factory.plugins import PluginError
@@ -189,12 +190,53 @@ def test_broken_media_stops_what_needs_pixels(changes, detail):
 
 def test_each_side_is_decoded_once(monkeypatch):
     decoded = []
-    real = pictures.decode
-    monkeypatch.setattr(pictures, "decode", lambda data: decoded.append(data) or real(data))
-    pictures._pixels.cache_clear()
-    pictures._hash.cache_clear()
+    real = measures.decode
+    monkeypatch.setattr(measures, "decode", lambda data: decoded.append(data) or real(data))
+    measures._measured.cache_clear()
     judge_pair(GOOD, ALL)
     assert decoded == [GOOD.chosen.media.data, GOOD.rejected.media.data]
+
+
+def measured(candidate):
+    """The candidate as a row without its media is read."""
+    return replace(
+        candidate,
+        media=candidate.media and replace(candidate.media, stored=None, path="packs/some"),
+        measures=measures.measures_of(candidate),
+    )
+
+
+def test_what_was_measured_is_enough():
+    copied = replace(GOOD, rejected=replace(GOOD.chosen, candidate_id="b"))
+    grey = side(GOOD, media=media(np.zeros((16, 16, 3), dtype=np.uint8)))
+    broken = side(GOOD, media=Media(b"not a picture", 8, 8))
+    dull = objections_of(Objections(min_margin=0.3, min_entropy=5.9))
+    for pair in (GOOD, copied, grey, broken):
+        away = replace(pair, chosen=measured(pair.chosen), rejected=measured(pair.rejected))
+        for some in (ALL, dull):
+            judged, whole = judge_pair(away, some), judge_pair(pair, some)
+            assert (judged.verdict, judged.objections) == (whole.verdict, whole.objections)
+            assert judged.chosen.media == away.chosen.media
+
+
+def test_media_are_fetched_for_those_who_need_their_pixels():
+    away = replace(GOOD, chosen=measured(GOOD.chosen), rejected=measured(GOOD.rejected))
+    fetched = []
+
+    def fetch(candidate):
+        fetched.append(candidate.candidate_id)
+        return replace(candidate, media=GOOD.chosen.media)
+
+    assert judge_pair(away, ALL, fetch) == away
+    assert not fetched
+    seeing = (*ALL, Unsafe(f"{__name__}:sees_pixels", 0.5))
+    assert judge_pair(away, seeing, fetch).objections == ()
+    assert fetched == [GOOD.chosen.candidate_id, GOOD.rejected.candidate_id]
+    assert "could not be classified" in judge_pair(away, seeing).objections[0]
+
+
+def sees_pixels():
+    return lambda prompt, candidate: float(candidate.media.data != GOOD.chosen.media.data)
 
 
 def test_objections_travel_and_come_from_the_recipe():
@@ -250,7 +292,7 @@ def test_clips_are_looked_at_by_four_of_their_frames():
     pair = side(replace(GOOD, chosen=replace(GOOD.chosen, media=moving)), media=other)
     assert judge_pair(pair, ALL).verdict == "kept"
     assert NearDuplicate(0.02)(side(pair, media=moving)) is not None
-    assert BrokenMedia()(side(pair, media=replace(moving, data=moving.data[:200]))) is not None
+    assert BrokenMedia()(side(pair, media=replace(moving, stored=moving.data[:200]))) is not None
     black = encode_clip(np.zeros((4, 32, 32, 3), dtype=np.uint8), 4.0)
     assert BrokenMedia()(side(pair, media=Media(black, 32, 32, 4, 4.0))) == (
         "broken media: rejected: blank"

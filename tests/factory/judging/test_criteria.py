@@ -8,11 +8,12 @@ import pytest
 
 from factory.curation.curator import Curator
 from factory.judging.criteria import CriteriaJudge, asked, criteria_for, weigh
+from factory.prompt_parts import in_words
 from factory.ranking import Pointwise
 from factory.sandbox.oracle_judge import OracleJudge
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.recipe import Criteria, Criterion
-from schemas.rows import Candidate, Duel, Group, Prompt, Score
+from schemas.rows import Candidate, Duel, Group, Part, Prompt, Score
 from tests.factory.some_pairs import media, picture
 
 LEGIBILITY = Criterion(name="legibility", text="judge how legible the words are", weight=3.0)
@@ -178,3 +179,10 @@ def test_criteria_that_make_no_sense_are_refused(criteria, message):
 
 def test_criteria_travel():
     assert pickle.loads(pickle.dumps(CRITERIA)) == CRITERIA
+
+
+def test_a_criterion_is_put_after_the_last_turn_of_a_dialogue():
+    prompt = Prompt.of_parts([Part("user", "x"), Part("assistant", "y"), Part("user", "z")])
+    put = asked(prompt, COLOURS)
+    assert in_words(put) == f"user: x\nassistant: y\nuser: z\n{COLOURS.text}"
+    assert put.prompt_id == prompt.prompt_id

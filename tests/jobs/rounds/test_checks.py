@@ -1,14 +1,23 @@
-"""What a recipe trusts is said in plans and manifests, and holds for one checkpoint alone."""
+"""What a recipe trusts, and which revision it means, is said in plans and manifests, and holds for
+one checkpoint alone.
+"""
 
 from pathlib import Path
 
 import pytest
 
 from jobs.pipelines.judge_training import judge_task
-from jobs.pipelines.models import judge_ref, named_judge
+from jobs.pipelines.models import (
+    ENDPOINT,
+    asked_as,
+    generator_ref,
+    given,
+    judge_ref,
+    named_judge,
+)
 from jobs.rounds.checks import trusted_checkpoints
 from jobs.rounds.tracking import flatten, public_settings
-from jobs.rounds.workspace import Round
+from jobs.rounds.workspace import InputError, Round
 from jobs.stages.align import STAGE as ALIGN
 from jobs.stages.align import trainer
 from jobs.stages.base import print_plan
@@ -97,3 +106,54 @@ def test_a_plan_names_what_is_trusted(tmp_path: Path, capsys: pytest.CaptureFixt
         line = f"warning: {key}.trust_remote_code is on: code that comes with {path} is run"
         assert line in said
     assert len(trusted_checkpoints(trusting)) == 2
+
+
+COMMIT = "c" * 40
+HUB = f"judge={{path: org/judge, revision: {COMMIT}}}"
+
+
+def test_a_revision_of_a_directory_is_refused_by_name(tmp_path: Path) -> None:
+    for key in ("generator", "judge", "evaluate.heldout_judge"):
+        heldout = f"evaluate.heldout_judge={{path: {OTHER}}}"
+        with pytest.raises(InputError, match=rf"^{key}\.revision: factory/sandbox/.*leave it out"):
+            print_plan(recipe(tmp_path, heldout, f"{key}.revision=main"), STAGES)
+
+
+def test_a_revision_is_in_settings_and_reaches_what_loads_and_no_other_checkpoint(
+    tmp_path: Path,
+) -> None:
+    drawing = f"generator={{path: org/draws, revision: {COMMIT}}}"
+    at, off = Round(recipe(tmp_path, HUB, drawing), 1), Round(recipe(tmp_path), 1)
+    for stage in (TRAIN_JUDGE, ALIGN, PRODUCE, LABEL, EVALUATE):
+        assert "revision" not in str(identity(stage.settings(off)))
+    for stage, key in (
+        (TRAIN_JUDGE, "revision"),
+        (ALIGN, "revision"),
+        (PRODUCE, "generator.revision"),
+        (LABEL, "generator.revision"),
+        (EVALUATE, "generator.revision"),
+    ):
+        assert flatten(identity(stage.settings(at)))[key] == COMMIT
+    assert judge_task(at.recipe).revision == COMMIT
+    assert trainer("org/draws", at.recipe).revision == COMMIT
+    assert trainer("factory/sandbox/weights/generator", at.recipe).revision is None
+    assert generator_ref(given(at.recipe.generator), at).weights == f"hub:org/draws@{COMMIT}"
+    assert asked_as("org/judge", at.recipe).revision == COMMIT
+    assert asked_as("org/other", at.recipe).revision is None
+
+
+def test_who_is_known_by_name_alone_needs_a_revision(tmp_path: Path) -> None:
+    def weights(*more: str) -> list[str | None]:
+        endpoint = "evaluate.endpoint={url: http://h/v1, model: big, specification: unified_reward}"
+        made = recipe(tmp_path, endpoint, "generator={path: 'tests.stubs:StubGenerator'}", *more)
+        at = Round(made, 1)
+        return [
+            named_judge(ENDPOINT, at)[0].weights,
+            generator_ref(given(made.generator), at).weights,
+        ]
+
+    assert weights() == [None, None]
+    assert weights("evaluate.endpoint.revision=2026-05", "generator.revision=v3") == [
+        "endpoint:big@2026-05",
+        "code:tests.stubs:StubGenerator@v3",
+    ]

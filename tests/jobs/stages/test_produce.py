@@ -2,9 +2,10 @@
 
 import pytest
 
+from jobs.pipelines.drawing import generators_of
 from jobs.pipelines.groups import pool_cpus, pool_gpus
 from jobs.rounds.workspace import Round
-from jobs.stages.produce import STAGE, _generators
+from jobs.stages.produce import STAGE
 from schemas.identity import identity
 from schemas.recipe_file import load
 from schemas.section import RecipeError
@@ -25,7 +26,7 @@ def test_generators_beside_the_champion_are_parents_and_settings() -> None:
     path = load(LAPTOP).generator.path
     other = f"{{path: {path}, name: other, num_inference_steps: 4}}"
     at = Round(load(LAPTOP, [f"produce.also=[{other}]"]), 1)
-    refs = _generators(at)
+    refs = generators_of(at)
     assert [(one.name, one.address) for one in refs] == [
         ("generator", "generator@0"),
         ("other", "other@0"),

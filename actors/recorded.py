@@ -1,0 +1,105 @@
+"""A generator of somebody's own, whose candidates say what they were drawn from as those of our own
+do: without a revision of its owner's they have no keys, and nobody takes them over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from actors.memory import is_attempt, reason
+from factory.keys import with_key
+from factory.media.measures import measure, measure_answer
+from factory.protocols import DrawsAhead, Generator
+from schemas.identity import identity
+from schemas.recipe import GeneratorSpec
+from schemas.rows import Candidate, Drawn, Measures, Prompt, content_id
+
+#: What has a field of its own in `Drawn`, or decides nothing of what is drawn.
+_SAID = ("name", "precision", "revision", "width", "height", "num_frames", "trust_remote_code")
+
+
+def drawn_by(engine: str, spec: GeneratorSpec, weights: str | None, prompt: Prompt) -> Drawn:
+    """What a prompt's candidates are drawn from by such a generator, without key."""
+    said = {key: value for key, value in identity(spec).items() if key not in _SAID}
+    return Drawn(
+        key=None,
+        prompt=prompt.text,
+        weights=weights,
+        engine=engine,
+        precision=spec.precision,
+        encoding="its own",
+        arguments=json.dumps(said, sort_keys=True),
+        width=spec.width,
+        height=spec.height,
+        num_frames=spec.num_frames,
+    )
+
+
+@dataclass(frozen=True)
+class RecordedGenerator:
+    """Fills in `drawn` and `measures`, where the generator has not done so.
+
+    generator: that draws; `DrawsAhead` is made use of.
+    engine: what is named in the recipe, `package.module:name`.
+    spec: the section that it was made of.
+    weights: its name and its owner's revision; None without one.
+    """
+
+    generator: Generator
+    engine: str
+    spec: GeneratorSpec
+    weights: str | None
+
+    @property
+    def name(self) -> str:
+        return self.generator.name
+
+    def from_what(self, prompt: Prompt) -> Drawn:
+        """What a prompt's candidates are drawn from, without key."""
+        return drawn_by(self.engine, self.spec, self.weights, prompt)
+
+    def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        return self.draw_ahead(prompt, seeds)()
+
+    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+        drawn = self.from_what(prompt)
+        try:
+            finish = self._draw(prompt, seeds)
+        except Exception as error:
+            none = [self._failed(drawn, prompt, seed, error) for seed in seeds]
+            return lambda: none
+        return lambda: [_recorded(one, drawn, prompt) for one in finish()]
+
+    def _draw(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+        if isinstance(self.generator, DrawsAhead):
+            return self.generator.draw_ahead(prompt, seeds)
+        made = self.generator.generate(prompt, seeds)
+        return lambda: made
+
+    def _failed(self, drawn: Drawn, prompt: Prompt, seed: int, error: Exception) -> Candidate:
+        return Candidate(
+            content_id("candidate", prompt.prompt_id, self.name, seed),
+            self.name,
+            seed,
+            error=reason(error),
+            drawn=with_key(drawn, prompt, seed),
+            is_attempt=is_attempt(error),
+        )
+
+
+def _recorded(candidate: Candidate, drawn: Drawn, prompt: Prompt) -> Candidate:
+    """What the generator says itself stands, under the key that was known before."""
+    key = with_key(drawn, prompt, candidate.seed).key
+    return replace(
+        candidate,
+        drawn=replace(candidate.drawn or drawn, key=key),
+        measures=candidate.measures or _measures(candidate),
+    )
+
+
+def _measures(candidate: Candidate) -> Measures | None:
+    if candidate.media is not None:
+        return measure(candidate.media)
+    return None if candidate.answer is None else measure_answer(candidate.answer)

@@ -1,0 +1,108 @@
+"""What is drawn for a round's prompts, by whom, and what need not be drawn again.
+
+Both who draws alone (`candidates@N`) and who draws and judges (`groups@N`) ask here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.storage import place
+from factory.prompts import PromptsFile
+from jobs.datasets.at_hand import Source
+from jobs.pipelines.models import beside, generator_ref, given, refs_beside
+from jobs.pipelines.reuse import reused
+from jobs.rounds import lifecycle
+from jobs.rounds.checks import check_generator, prompts_file
+from jobs.rounds.lifecycle import Blueprint
+from jobs.rounds.workspace import Round, champion
+from schemas.manifest import Parent, digest_file
+from schemas.recipe import GeneratorSpec
+from schemas.section import Section
+
+
+class Drawing(Section):
+    """What candidates depend on, beside their parents."""
+
+    seed: int
+    num_candidates: int
+    generator: GeneratorSpec
+    also: list[GeneratorSpec]
+
+
+def drawing_of(at: Round) -> Drawing:
+    """What the recipe says of it."""
+    recipe = at.recipe
+    return Drawing(
+        seed=recipe.seed,
+        num_candidates=recipe.produce.num_candidates,
+        generator=recipe.generator,
+        also=recipe.produce.also,
+    )
+
+
+def drawn_before(at: Round) -> list[Source]:
+    """The round's `candidates@N`, where somebody has drawn them apart.
+
+    Raises:
+        InputError: it was drawn with another recipe.
+    """
+    directory = at.directory("candidates")
+    made = lifecycle.find(Blueprint(directory, "candidates", drawing_of(at), tuple(drawn_from(at))))
+    return [] if made is None else [Source.of(directory)]
+
+
+def check_drawing(at: Round) -> PromptsFile:
+    """The prompts to draw.
+
+    Raises:
+        InputError, PromptsError: what would stop the drawing.
+    """
+    recipe = at.recipe
+    prompts = prompts_file(recipe.produce.prompts, "produce.prompts", recipe)
+    check_generator(recipe.generator, recipe, tasks=prompts.tasks)
+    for key, spec in beside(at).items():
+        check_generator(spec, recipe, key, tasks=prompts.tasks)
+    reused(recipe)
+    return prompts
+
+
+def rows_to_draw(at: Round, num_prompts: int) -> str:
+    """What a plan says of the drawing."""
+    produce = at.recipe.produce
+    said = f"{num_prompts} prompts x {produce.num_candidates * (1 + len(produce.also))} candidates"
+    return f"{said}, less what {len(produce.reuse)} source(s) hold" if produce.reuse else said
+
+
+def drawn_from(at: Round) -> list[Parent]:
+    """The prompts and the generators, as parents of what is drawn."""
+    prompts = at.recipe.produce.prompts
+    return [
+        Parent("prompts", prompts, digest_file(place(prompts))),
+        champion(at).parent("generator"),
+        *(given(spec).parent("generator") for spec in at.recipe.produce.also),
+    ]
+
+
+def generators_of(at: Round) -> list[Any]:
+    """The champion, and those that draw beside it."""
+    return [generator_ref(champion(at), at), *refs_beside(at)]
+
+
+def sources_of(at: Round) -> list[Source]:
+    """What the recipe lets be taken over."""
+    generators = [one for one in drawn_from(at) if one.role == "generator"]
+    return [Source.of(directory, generators) for directory in reused(at.recipe)]
+
+
+def count_candidates(table: pa.Table) -> dict[str, int]:
+    """What a manifest says of a table of candidates."""
+    errors = pc.struct_field(table.column("candidates").combine_chunks().flatten(), "error")
+    return {
+        "prompts": table.num_rows,
+        "candidates": len(errors),
+        "invalid": len(errors) - errors.null_count,
+    }

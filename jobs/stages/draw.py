@@ -1,0 +1,83 @@
+"""Prompts to candidates that nobody has judged yet: the part of `groups` that needs a generator.
+
+    prompts -> candidates (generator pool) -> candidates in Parquet
+
+`jobs.produce --only draw` makes it, and `jobs.produce` takes it from there like anything that was
+drawn before: `--only judge` today, or with another judge in another root tomorrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actors.storage import place
+from factory.prompts import PromptsFile
+from jobs.pipelines.drawing import (
+    Drawing,
+    check_drawing,
+    count_candidates,
+    drawing_of,
+    drawn_from,
+    generators_of,
+    rows_to_draw,
+    sources_of,
+)
+from jobs.pipelines.groups import run_pipeline
+from jobs.pipelines.reuse import as_parents
+from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS
+from jobs.rounds.tracking import StageRun
+from jobs.rounds.workspace import Round
+from jobs.stages.base import Outcome, Plan
+from schemas.manifest import Parent
+from schemas.places import Place
+from schemas.recipe import Recipe
+
+
+class Draw:
+    """Makes `candidates@N`."""
+
+    kind = "candidates"
+    resumes = True
+
+    def needs(self, recipe: Recipe) -> Sequence[str]:
+        return ("generator", "produce.prompts")
+
+    def plan(self, at: Round) -> Plan:
+        pool = at.recipe.produce.generators
+        prompts = check_drawing(at)
+        return Plan(
+            rows_to_draw(at, len(prompts)),
+            f"{pool.span} generator(s)",
+            pool.most * pool.num_cpus + PIPELINE_OVERHEAD_CPUS,
+            pool.most * pool.num_gpus,
+        )
+
+    def settings(self, at: Round) -> Drawing:
+        return drawing_of(at)
+
+    def parents(self, at: Round) -> list[Parent]:
+        return drawn_from(at)
+
+    def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
+        sources = sources_of(at)
+        speed, settled = run_pipeline(
+            PromptsFile(place(at.recipe.produce.prompts)),
+            directory,
+            at.recipe,
+            generators=generators_of(at),
+            num_candidates=at.recipe.produce.num_candidates,
+            count=count_candidates,
+            seed=at.seed,
+            sources=sources,
+        )
+        print(f"{at.address('candidates')}: {speed}", flush=True)
+        return Outcome(
+            settled.counts,
+            speed.figures(),
+            digest=settled.digest,
+            files=settled.files,
+            parents=as_parents(sources),
+        )
+
+
+STAGE = Draw()
