@@ -39,8 +39,7 @@ class Calls:
     def drawn(self, scene, side):
         assert side == SIDE
         self.counts["draw"] += 1
-        # The twin is drawn second, in white on the picture's black.
-        return np.full((2, 2, 3), 255 * (self.counts["draw"] - 1), np.uint8)
+        return np.full((2, 2, 3), 50 if self.counts["draw"] == 1 else 250, np.uint8)
 
     def clip(self, frames, defect):
         self.counts["unsteady"] += defect is not None
@@ -60,12 +59,13 @@ def calls(monkeypatch):
     return Calls(monkeypatch)
 
 
-PAIR = next(
-    scene for scene in map(sample_scene, map(random.Random, range(99))) if len(scene.things) > 1
-)
-LONE = next(
-    scene for scene in map(sample_scene, map(random.Random, range(99))) if len(scene.things) == 1
-)
+def scene_of(num):
+    """Some scene of so many things."""
+    scenes = (sample_scene(random.Random(seed)) for seed in range(99))
+    return next(scene for scene in scenes if len(scene.things) == num)
+
+
+LONE, PAIR = scene_of(1), scene_of(2)
 
 
 def errors(calls, make):
@@ -73,7 +73,7 @@ def errors(calls, make):
     numbers, num_bindings = Counter(), 0
     for seed in range(NUM):
         calls.counts.clear()
-        make(random.Random(seed))
+        assert make(random.Random(seed)) is not None
         numbers[calls.counts["spoil"] + calls.counts["rebind"]] += 1
         num_bindings += calls.counts["rebind"]
     total = sum(number * num for number, num in numbers.items())
@@ -106,7 +106,10 @@ def test_pictures_melt_with_a_twin_then_are_lumpy_or_soiled(calls):
         made = imperfect.imperfect(PAIR, random.Random(seed))
         assert made.dtype == np.uint8
         num_twins += calls.counts["draw"] == 2
-        shares += [made.mean() / 255] if calls.counts["draw"] == 2 else []
+        if calls.counts["draw"] == 1:
+            assert made.mean() == 50
+        else:  # the twin's share
+            shares.append((made.mean() - 50) / 200)
         assert calls.counts["spoil"] == calls.counts["draw"] - 1
     assert num_twins / NUM == pytest.approx(0.5, abs=0.03)
     assert spread(shares) == pytest.approx((0.05, 0.5), abs=0.01)
