@@ -51,7 +51,7 @@ def test_the_largest_template_is_26_px():
 def test_a_blurred_shape_is_still_itself_and_shows_its_full_colour(shape):
     """A blur hides the colour of what is small; it is estimated again from the soft template."""
     coverage = covered(shape, 6.0, 16.0, 16.0, softness=1.2)
-    found = fitted(coverage, contrast=0.7 * CONTRAST)
+    found = fitted(coverage, contrast=CONTRAST * coverage.max())
     assert found[shape].overlap == max(one.overlap for one in found.values())
     assert found[shape].contrast == pytest.approx(CONTRAST, rel=0.15)
 
