@@ -21,7 +21,7 @@ import pyarrow as pa
 from actors.memory import halving, is_out_of_memory, reason
 from actors.refs import GeneratorLike, JudgingRef
 from actors.tally import GENERATE, JUDGE, Piece, TallyHandle
-from factory.judging.recording import Recorder
+from factory.judging.recording import Recorder, without_words
 from factory.protocols import DrawsAhead, Generator, Judge, Sitting
 from factory.ranking import Strategy
 from schemas.arrow import groups_from_table, groups_to_table
@@ -285,6 +285,8 @@ class Judging:
         tally: TallyHandle,
         keep: Keep,
         at_hand: Callable[[Candidate], Candidate] = lambda candidate: candidate,
+        *,
+        keep_words: bool = True,
     ) -> None:
         """Load the judges.
 
@@ -295,6 +297,7 @@ class Judging:
             keep: what becomes of a block that is judged.
             at_hand: a candidate whose medium is fetched when a judge looks at it, of one that came
                 without: what is not asked about is never read.
+            keep_words: keep what judges wrote.
         """
         self.judges: list[tuple[Judge, Recorder]] = []
         for ref in judges:
@@ -305,11 +308,15 @@ class Judging:
         self.tally = tally
         self.keep = keep
         self.at_hand = at_hand
+        self.keep_words = keep_words
 
     def __call__(self, table: pa.Table) -> pa.Table:
         groups = groups_from_table(table)
         with self.tally.busy(JUDGE, [group.prompt.prompt_id for group in groups]) as done:
-            return self.keep(groups_to_table([self.judge(group, done) for group in groups]))
+            groups = [self.judge(group, done) for group in groups]
+            if not self.keep_words:
+                groups = [without_words(group) for group in groups]
+            return self.keep(groups_to_table(groups))
 
     def judge(self, group: Group, done: Piece) -> Group:
         replies, group = group.replies, replace(group, replies=())
