@@ -24,7 +24,7 @@ _IN_WORDS: dict[Need, str] = {
     "order": "words before or between the media of a question",
     "media": "several pictures or clips in a question",
     "source": "a source picture",
-    "sources": "several sources, or a source clip",
+    "sources": "several sources, or the source of a clip",
 }
 EVERYTHING: frozenset[Need] = frozenset(_IN_WORDS)
 #: All that a question can ask for.
@@ -96,8 +96,8 @@ def needs_of(prompt: Prompt) -> frozenset[Need]:
         needs.add("media")
     sources = prompt.media_of("source")
     if sources:
-        is_picture = len(sources) == 1 and not _is_clip(sources[0])
-        needs.add("source" if is_picture else "sources")
+        is_one = len(sources) == 1 and prompt.task == "image_generation"
+        needs.add("source" if is_one else "sources")
     return frozenset(needs)
 
 
@@ -110,6 +110,13 @@ def check_needs(needs: Iterable[Need], takes: Collection[Need], who: str) -> Non
     lacking = [_IN_WORDS[one] for one in _IN_WORDS if one in set(needs) - set(takes)]
     if lacking:
         raise PartsError(f"{who} does not take {', nor '.join(lacking)}")
+
+
+def declared(maker: object) -> frozenset[Need]:
+    """What a generator or judge of somebody's own takes: `takes` of the class or function that a
+    recipe names. One that says nothing may know of texts alone, and would leave the rest out.
+    """
+    return frozenset(getattr(maker, "takes", ()))
 
 
 def check_parts(parts: Sequence[Part], task: Task) -> None:

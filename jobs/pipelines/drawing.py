@@ -14,6 +14,7 @@ from actors.storage import place
 from factory.prompts import PromptsFile
 from jobs.datasets.at_hand import Source
 from jobs.pipelines.models import beside, generator_ref, given, refs_beside
+from jobs.pipelines.prompt_checks import check_drawn
 from jobs.pipelines.reuse import reused
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_generator, prompts_file
@@ -66,6 +67,7 @@ def check_drawing(at: Round) -> PromptsFile:
     check_generator(recipe.generator, recipe, tasks=prompts.tasks)
     for key, spec in beside(at).items():
         check_generator(spec, recipe, key, tasks=prompts.tasks)
+    check_drawn(prompts, {"generator.path": recipe.generator, **beside(at)})
     reused(recipe)
     return prompts
 

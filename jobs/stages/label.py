@@ -26,6 +26,7 @@ from jobs.datasets.labels import label_batches, label_files
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import Throughput, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import generator_ref
+from jobs.pipelines.prompt_checks import check_drawn
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, prompts_file
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round, champion
@@ -72,6 +73,7 @@ class MakeLabels:
         assert labels.prompts is not None  # the recipe's own check
         prompts = prompts_file(labels.prompts, "labels.prompts", at.recipe)
         check_generator(at.recipe.generator, at.recipe, tasks=prompts.tasks)
+        check_drawn(prompts, {"generator.path": at.recipe.generator})
         simulator = _simulator(at)
         try:
             simulator.check(labels.prompts, prompts)

@@ -32,6 +32,7 @@ from jobs.pipelines.drawing import (
 )
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import judge_ref
+from jobs.pipelines.prompt_checks import check_judged
 from jobs.pipelines.reuse import as_parents
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS
 from jobs.rounds.lifecycle import remake
@@ -105,6 +106,7 @@ class Produce:
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
         prompts = check_drawing(at)
+        check_judged(prompts, recipe.judge)
         return Plan(
             rows_to_draw(at, len(prompts)),
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from actors.media_store import MediaStore
 from actors.tally import TooManyFailuresError
 from factory.curation.curator import Curator
 from factory.filters import objections_of
@@ -57,6 +58,7 @@ from tests.factory.some_pairs import GOOD, candidate, picture
 from tests.stubs import Untallied
 
 OBJECTIONS = Objections(min_margin=0.5, max_per_slice={"region": 3})
+STORE = MediaStore("/nowhere", 0)  # these rows hold all their media
 CURATOR = Curator(Bracket(2), objections_of(OBJECTIONS))
 
 
@@ -82,11 +84,11 @@ def write_groups(directory: Path, groups: list[Group], per_file: int) -> Path:
 
 
 def test_a_table_of_groups_becomes_pairs_with_signatures():
-    table = CurateTable(CURATOR, Untallied())(groups_to_table(GROUPS_OF_TEST[:3]))
+    table = CurateTable(CURATOR, Untallied(), STORE)(groups_to_table(GROUPS_OF_TEST[:3]))
     assert table.num_rows == 3
     assert table.column("signature_chosen").null_count == 0
     failed = Group(Prompt.of("failed"), (), error="out of memory")
-    table = CurateTable(CURATOR, Untallied())(groups_to_table([failed]))
+    table = CurateTable(CURATOR, Untallied(), STORE)(groups_to_table([failed]))
     assert table.column("signature_chosen").null_count == 1
     assert table.column("verdict").to_pylist() == ["invalid"]
 
