@@ -88,9 +88,11 @@ class Media:
             MediaAwayError: only the reference was read.
         """
         if self.stored is None:
+            where = "in its row, which was read without it"
+            if self.path is not None:
+                where = f"outside its row, at {self.path!r}"
             raise MediaAwayError(
-                f"the medium lies outside its row, at {self.path!r}: read the rows with their "
-                "media (jobs.datasets.reading)"
+                f"the medium lies {where}: read the rows with their media (jobs.datasets.reading)"
             )
         return self.stored
 

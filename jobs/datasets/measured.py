@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from actors.media_store import MediaStore, media_store
 from factory.media.measures import measures_of
 from jobs.datasets.files import Indices, file_batches, parquet, without
-from jobs.datasets.reading import sources_of
+from jobs.datasets.reading import JUDGED, sources_of
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.columns import GROUPS, check_schema, upgraded
 from schemas.places import Place
@@ -94,7 +94,7 @@ class MeasuredGroups:
 
     def __iter__(self) -> Iterator[list[Group]]:
         path = self.stretch.path
-        names = _COLUMNS if self.columns is None else self.columns
+        names = JUDGED.names if self.columns is None else self.columns
         store = media_store(path.parent)
         out, begin = np.asarray(self.stretch.left_out, np.int64), 0
         with path.open("rb") as source:
@@ -109,7 +109,7 @@ class MeasuredGroups:
                 if not any(map(_lacks_measures, tables)):
                     yield from map(groups_from_table, tables)
                     continue
-                with_media = file_batches(file, _ROWS_WITH_MEDIA, [at], _COLUMNS)
+                with_media = file_batches(file, _ROWS_WITH_MEDIA, [at], JUDGED.names)
                 for one in without(with_media, mine):
                     yield self._measure(_as_groups(one), store)
 
@@ -120,9 +120,6 @@ class MeasuredGroups:
             replace(group, candidates=tuple(_let_go(one) for one in group.candidates))
             for group in groups
         ]
-
-
-_COLUMNS = [name for name in GROUPS.names if name != "replies"]
 
 
 def _as_groups(batch: pa.RecordBatch) -> pa.Table:

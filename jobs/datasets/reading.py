@@ -40,6 +40,9 @@ from schemas.digests import digest_rows
 from schemas.places import Place
 from schemas.rows import Group
 
+#: Groups without what judges said in their own words, which is larger than all else that is no
+#: medium: for who needs the scores and duels that were made of it.
+JUDGED = pa.schema([field for field in GROUPS if field.name != "replies"])
 #: What is read of media.
 Reading = Literal["all", "inline", "none"]
 
@@ -92,12 +95,20 @@ def read_files(files: Sequence[Place], schema: pa.Schema, num_blocks: int | None
     )
 
 
-def read_rows(files: Sequence[Place], schema: pa.Schema, num_blocks: int | None = None) -> Any:
-    """Parquet files of one root as a Ray data set, media included."""
-    return _brought_in(read_files(files, schema, num_blocks), files[0].parent)
+def read_rows(files: Sequence[Place], schema: pa.Schema, where: Any = None) -> Any:
+    """Parquet files of one root as a Ray data set, media included.
+
+    Args:
+        files: at least one.
+        schema: of the rows; what older ones lack is null.
+        where: an expression of `ray.data.expressions`; media of other rows are not brought in.
+    """
+    rows = read_files(files, schema)
+    return brought_in(rows if where is None else rows.filter(expr=where), files[0].parent)
 
 
-def _brought_in(rows: Any, directory: Place) -> Any:
+def brought_in(rows: Any, directory: Place) -> Any:
+    """A Ray data set with the media to which it refers, in the root of `directory`."""
     return rows.map_batches(
         media_store(directory).stream_in,
         batch_format="pyarrow",
@@ -134,7 +145,7 @@ def read_dataset(
             rows = read_files(whole, schema, num_blocks).union(rows)
     if where is not None:
         rows = rows.filter(expr=where)
-    return rows if media == "inline" else _brought_in(rows, sources[0][0].parent)
+    return rows if media == "inline" else brought_in(rows, sources[0][0].parent)
 
 
 def _read_partly(sources: Sequence[tuple[Place, Indices]], schema: pa.Schema) -> Any:

@@ -32,6 +32,7 @@ from jobs.datasets.files import num_rows
 from jobs.datasets.measured import with_measures
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import (
+    JUDGED,
     data_files,
     read_dataset,
     read_files,
@@ -40,7 +41,7 @@ from jobs.datasets.reading import (
 )
 from jobs.datasets.writing import write_dataset, write_parts
 from schemas.arrow import groups_from_table, pairs_from_table, pairs_to_table, tags_from_rows
-from schemas.columns import GROUPS, PAIRS
+from schemas.columns import PAIRS
 from schemas.places import Place
 from schemas.recipe import Objections, Recipe
 from schemas.rows import Group, Measures, Pair
@@ -62,8 +63,6 @@ _GROUPS_A_BLOCK = 1024
 _LEAST_WEIGHT = 1e-3  # a pair that counts for less teaches nothing
 
 
-#: What is read of groups: what judges said in their own words is not.
-_JUDGED = pa.schema([field for field in GROUPS if field.name != "replies"])
 #: What `Balance` reads of a side.
 _LOOKS = (*ATTRIBUTES, "motion", "num_words")
 #: What a draft holds beside the columns of a pair: see `factory.filters.across.Signature`.
@@ -245,7 +244,7 @@ def run_curation(
     # Pairs may refer to what groups refer to where both are of one root.
     is_one_root = store.root == media_store(directory).root
     num_blocks = small_blocks(files, _GROUPS_A_BLOCK)
-    rows = read_dataset([groups], _JUDGED, num_blocks, media="inline" if is_one_root else "all")
+    rows = read_dataset([groups], JUDGED, num_blocks, media="inline" if is_one_root else "all")
     rows.context.enable_progress_bars = False  # they would be drawn over ours
     rows = rows.map_batches(
         CurateTable(curator, tally, store), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE

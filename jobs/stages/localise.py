@@ -200,14 +200,14 @@ def _rows(local: Sequence[Place], general: Sequence[Place], settings: Localise) 
     """
     from ray.data.expressions import col
 
-    rows = read_rows(local, LABELS).filter(expr=col("split") == "train")
+    rows = read_rows(local, LABELS, col("split") == "train")
     ids = _train_ids(local)
     num = round(len(ids) * settings.replay_share / (1 - settings.replay_share))
     others = _train_ids(general) - ids
     replayed = sorted(others, key=lambda one: content_id("replay", one))[:num]
     if not replayed:
         return rows
-    return rows.union(read_rows(general, LABELS).filter(expr=col("label_id").is_in(replayed)))
+    return rows.union(read_rows(general, LABELS, col("label_id").is_in(replayed)))
 
 
 def _train_ids(files: Sequence[Place]) -> set[str]:

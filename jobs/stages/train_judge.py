@@ -116,8 +116,8 @@ class TrainJudge:
         files = label_files_so_far(at)
         check_points(files, specification_of(recipe.judge))
         check_edits(files, specification_of(recipe.judge))
-        rows = read_dataset([one.directory("labels") for one in (*at.earlier(), at)], LABELS)
-        rows = rows.filter(expr=col("split") == "train")
+        directories = [one.directory("labels") for one in (*at.earlier(), at)]
+        rows = read_dataset(directories, LABELS, where=col("split") == "train")
         task = judge_task(recipe)
         datasets = label_datasets(rows, task)
         curves = run_fit(task, recipe.train_judge, datasets, at, "judge", directory)
