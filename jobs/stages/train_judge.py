@@ -23,8 +23,8 @@ from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files_so_far
 from jobs.datasets.reading import read_dataset
 from jobs.pipelines.judge_training import (
-    check_edits,
     check_points,
+    check_shown,
     fit_calibration,
     judge_task,
     label_datasets,
@@ -113,7 +113,7 @@ class TrainJudge:
         recipe = at.recipe
         files = label_files_so_far(at)
         check_points(files, specification_of(recipe.judge))
-        check_edits(files, specification_of(recipe.judge))
+        check_shown(files, specification_of(recipe.judge))
         rows = read_dataset([one.directory("labels") for one in (*at.earlier(), at)], LABELS)
         rows = rows.filter(expr=col("split") == "train")
         task = judge_task(recipe)
