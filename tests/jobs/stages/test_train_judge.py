@@ -71,9 +71,7 @@ def test_edits_are_refused_before_a_judge_is_trained_that_has_no_words_for_them(
         check_shown([path], JudgeSpecification(wordless))
     sound = Prompt.of_parts([Part("sound", media=PICTURE), Part("user", "louder")])
     write_table(path, labels_to_table([Label("l", sound, "ann", PICTURE, points=3)]))
-    with pytest.raises(
-        InputError, match="label's prompt: role 'sound' is not yet"
-    ):
+    with pytest.raises(InputError, match="label's prompt: role 'sound' is not yet"):
         check_shown([path], DEFAULT)
     write_table(path, labels_to_table(labels).drop_columns(["prompt_parts"]))
     check_shown([path], JudgeSpecification(wordless))
