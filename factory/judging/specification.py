@@ -252,7 +252,7 @@ def _check(name: str, task: TaskSpecification) -> None:
     if task.source and (name != "image_generation" or _SLOT.findall(task.source) != ["source"]):
         raise SpecificationError(
             f"{name}.source: is for image_generation alone, where a picture is edited, and needs "
-            "{{source}} once and no other slot"
+            "{source} once and no other slot"
         )
     if len(task.scale) < 2 or list(task.scale) != sorted(set(task.scale)):
         raise SpecificationError(f"{name}.scale: needs two numbers or more, rising")
