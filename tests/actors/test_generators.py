@@ -18,7 +18,7 @@ from factory.media.pictures import encode_png
 from factory.protocols import DrawsAhead
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.recipe import Answering, Encoding, GeneratorSpec
-from schemas.rows import Candidate, Group, Media, Prompt
+from schemas.rows import Candidate, Group, Media, Part, Prompt
 from tests.stubs import StubGenerator
 
 PATH = "factory/sandbox/weights/generator"
@@ -176,6 +176,9 @@ def test_an_answer_says_how_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) ->
         "question": asking.clip_question,
         "num_frames": 8,
     }
+    parts = [Part("user", "is"), Part("question", media=clip.media), Part("user", "it red ?")]
+    between = Prompt.of_parts(parts, "video_understanding")
+    assert json.loads(generator.drawing.from_what(between).arguments)["num_frames"] == 8
     for one in found:
         assert (one.measures is None) == (one.answer is None)
     monkeypatch.setattr(generator, "asking", Answering(question="{media} {prompt}"))
