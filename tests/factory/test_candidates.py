@@ -1,10 +1,10 @@
-"""What the steps of a pipeline take of what is at hand, and what they make."""
+"""What of a run's candidates is taken of those at hand."""
 
 from dataclasses import replace
 
 import pytest
 
-from actors.group_workers import take
+from factory.candidates import take
 from schemas.rows import Candidate, Drawn
 
 
