@@ -23,6 +23,7 @@ from actors.refs import GeneratorLike, JudgingRef
 from actors.tally import GENERATE, JUDGE, Piece, TallyHandle
 from factory.candidates import candidate_seeds, take
 from factory.judging.recording import Recorder, without_words
+from factory.judging.specification import conditioning
 from factory.protocols import DrawsAhead, Generator, Judge, Sitting
 from factory.ranking import Strategy
 from schemas.arrow import groups_from_table, groups_to_table
@@ -225,6 +226,19 @@ def _one_a_seed(drawn: Sequence[Candidate], seeds: Sequence[int]) -> Sequence[Ca
 
 
 # ------------------------------------------------------------------------------------- judging
+def _as_put_to(recorder: Recorder, group: Group) -> Group:
+    """A group as one judge is to see it: with the prompt that its specification asks for.
+
+    Raises:
+        SpecificationError: the judge was not made for the task, or there is no one such prompt.
+    """
+    if recorder.specification is None:
+        return group
+    if recorder.specification.task(group.prompt.task).prompt == "original":
+        return group
+    return replace(group, prompt=conditioning(group.prompt, group.candidates))
+
+
 class Judging:
     """Adds scores and duels.
 
@@ -284,7 +298,7 @@ class Judging:
             with recorder.open(replies) as ledger:
                 try:
                     with done.model(group.prompt.prompt_id, judge.name):
-                        scores, duels = self._verdicts(judge, shown)
+                        scores, duels = self._verdicts(judge, _as_put_to(recorder, shown))
                 except Exception as error:
                     why = reason(error, f"{judge.name}: ")
             done.count(ledger.num_asked, ledger.num_taken)
