@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from actors.memory import halving, is_out_of_memory, reason
-from actors.refs import GeneratorLike, Loaded, ModelRef
+from actors.refs import GeneratorLike, JudgingRef
 from actors.tally import GENERATE, JUDGE, Piece, TallyHandle
+from factory.judging.recording import Recorder
 from factory.protocols import DrawsAhead, Generator, Judge, Sitting
 from factory.ranking import Strategy
 from schemas.arrow import groups_from_table, groups_to_table
@@ -37,11 +38,6 @@ def one_thread_per_worker() -> None:
     torch = sys.modules.get("torch")  # what was loaded needs it, or nothing does
     if torch is not None and not torch.cuda.is_available():
         torch.set_num_threads(1)
-
-
-def _load(ref: ModelRef[Loaded], step: str, tally: TallyHandle) -> Loaded:
-    with tally.loading(step, ref.name):
-        return ref.load()
 
 
 def candidate_seeds(prompt: Prompt, generator: str, seed: int, num: int) -> list[int]:
@@ -186,7 +182,8 @@ class Generate:
     def _load(self, refs: Iterable[GeneratorLike]) -> None:
         for ref in refs:
             if ref.address not in self._loaded:
-                self._loaded[ref.address] = _load(ref, GENERATE, self.tally)
+                with self.tally.loading(GENERATE, ref.name):
+                    self._loaded[ref.address] = ref.load()
                 one_thread_per_worker()
 
     def _shares(self, group: Group) -> list[_Share]:
@@ -277,16 +274,17 @@ class Judging:
 
     Reads `candidates`, and the replies that are at hand; adds to `scores` one score for each, and
     to `duels` those that the ranking strategy asks for: all of one plan together, then the next
-    plan. `replies` are then what those scores and duels were read from, and nothing else. Where a
-    judge fails, `error` and `failed_stage` say so.
+    plan. `replies` are then what these were read from, and nothing else. Where a judge fails,
+    `error` and `failed_stage` say so.
     """
 
     def __init__(
         self,
-        judges: Sequence[ModelRef[Judge]],
+        judges: Sequence[JudgingRef],
         strategy: Strategy,
         tally: TallyHandle,
         keep: Keep,
+        at_hand: Callable[[Candidate], Candidate] = lambda candidate: candidate,
     ) -> None:
         """Load the judges.
 
@@ -295,32 +293,45 @@ class Judging:
             strategy: which duels to play.
             tally: of the run.
             keep: what becomes of a block that is judged.
+            at_hand: a candidate whose medium is fetched when a judge looks at it, of one that came
+                without: what is not asked about is never read.
         """
-        self.judges = [_load(ref, JUDGE, tally) for ref in judges]
+        self.judges: list[tuple[Judge, Recorder]] = []
+        for ref in judges:
+            with tally.loading(JUDGE, ref.name):
+                self.judges.append(ref.recorded())
         one_thread_per_worker()
         self.strategy = strategy
         self.tally = tally
         self.keep = keep
+        self.at_hand = at_hand
 
     def __call__(self, table: pa.Table) -> pa.Table:
         groups = groups_from_table(table)
-        with self.tally.busy(JUDGE, [one.prompt.prompt_id for one in groups]) as done:
+        with self.tally.busy(JUDGE, [group.prompt.prompt_id for group in groups]) as done:
             return self.keep(groups_to_table([self.judge(group, done) for group in groups]))
 
     def judge(self, group: Group, done: Piece) -> Group:
+        replies, group = group.replies, replace(group, replies=())
         if group.error is not None:
             return group
-        for judge in self.judges:
-            try:
-                with done.model(group.prompt.prompt_id, judge.name):
-                    scores, duels = self._verdicts(judge, group)
-            except Exception as error:
-                why = reason(error, f"{judge.name}: ")
+        shown = replace(group, candidates=tuple(map(self.at_hand, group.candidates)))
+        for judge, recorder in self.judges:
+            why = None
+            with recorder.open(replies) as ledger:
+                try:
+                    with done.model(group.prompt.prompt_id, judge.name):
+                        scores, duels = self._verdicts(judge, shown)
+                except Exception as error:
+                    why = reason(error, f"{judge.name}: ")
+            done.count(ledger.num_asked, ledger.num_taken)
+            group = replace(group, replies=(*group.replies, *ledger.replies))
+            if why is not None:
                 done.fail(group.prompt.prompt_id, why)
                 return replace(group, error=why, failed_stage=JUDGE)
             group = replace(group, scores=(*group.scores, *scores), duels=(*group.duels, *duels))
         if group.is_invalid:
-            errors = (one.error for one in group.scores if one.error)
+            errors = (score.error for score in group.scores if score.error)
             done.fail(group.prompt.prompt_id, next(errors, "fewer than two scores"))
         return group
 

@@ -45,7 +45,7 @@ class ModelRef(Protocol[Loaded]):
     def load(self) -> Loaded: ...
 
 
-class RecordedRef(ModelRef[Judge], Protocol):
+class JudgingRef(ModelRef[Judge], Protocol):
     """What travels to a worker that keeps what a judge says, word for word."""
 
     def recorded(self) -> tuple[Judge, Recorder]:

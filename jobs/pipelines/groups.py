@@ -22,7 +22,7 @@ from itertools import islice
 from typing import Any
 
 from actors.media_store import media_store
-from actors.refs import GeneratorLike
+from actors.refs import GeneratorLike, JudgingRef
 from factory.ids import numbers_of, positions
 from factory.prompts import Prompts
 from factory.ranking import Strategy
@@ -118,7 +118,7 @@ def run_pipeline(
     *,
     generators: Sequence[GeneratorLike],
     num_candidates: int,
-    judges: Sequence[Any] = (),
+    judges: Sequence[JudgingRef] = (),
     strategy: Strategy | None = None,
     count: parts.Count | None = None,
     seed: int | None = None,
@@ -180,7 +180,7 @@ def make_groups(
     recipe: Recipe,
     generators: Sequence[GeneratorLike],
     num_candidates: int,
-    judges: Sequence[Any],
+    judges: Sequence[JudgingRef],
     strategy: Strategy | None,
     prefix: str = "part",
     seed: int | None = None,
@@ -242,7 +242,7 @@ def make_groups(
         if judges:
             rows = rows.map_batches(
                 Judging,
-                fn_constructor_args=(judges, strategy, tally, made),
+                fn_constructor_args=(judges, strategy, tally, made, store.fetching),
                 **step_wiring(settings.judges, settings.groups_per_block),
             )
         with progress.shown(directory.name, num_groups, tally):

@@ -125,7 +125,9 @@ def as_text(found: Judgement) -> str:
     lines = [f"{found.judge} on {found.case.prompt.task}: {in_words(found.case.prompt)}"]
     for score, reason in zip(found.scores, found.reasons, strict=True):
         said = (
-            f"invalid: {score.error}" if score.error else f"{score.value:.2f} ± {score.spread:.2f}"
+            f"invalid: {score.error}{_wrote(score)}"
+            if score.error
+            else f"{score.value:.2f} ± {score.spread:.2f}"
         )
         lines.append(f"  {said}  {score.candidate_id}{_because(reason)}")
     for (first, second, met), reason in zip(found.matchups, found.why, strict=True):
@@ -138,6 +140,12 @@ def as_text(found: Judgement) -> str:
             f"  {first} | {second}{_because(reason)}"
         )
     return "\n".join(lines)
+
+
+def _wrote(score: Score) -> str:
+    """What the judge wrote instead of a score, where it writes."""
+    text = score.reply.text if score.reply else None
+    return f"; it wrote {text!r}" if text is not None else ""
 
 
 def _because(reason: str) -> str:

@@ -18,6 +18,7 @@ from actors.judges.looks import Look, look_at
 from actors.judges.prompts import Medium
 from actors.tally import Piece, TallyHandle
 from actors.trainers.judge import JudgeLearner, JudgeTask, LossWeights
+from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.specification import DEFAULT
 from factory.ranking import Bracket, Match, Paper, Pointwise, Ring, RoundRobin, Strategy
 from schemas.arrow import labels_to_table
@@ -126,7 +127,8 @@ def test_features_that_are_reused_give_what_the_stock_forward_gives(
 def judging(judge: TransformersJudge, strategy: Strategy) -> Judging:
     """The stage, around a judge that is loaded already; the tally is not asked for."""
     stage = Judging((), strategy, cast("TallyHandle", None), lambda table: table)
-    stage.judges = [judge]
+    recorder = Recorder.of(None, "fp32", judge.format.specification)
+    stage.judges = [(RecordingJudge(judge, recorder), recorder)]
     return stage
 
 

@@ -1,5 +1,6 @@
 """Manifests: complete or absent, and honest about what differs."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ def test_a_broken_manifest_is_an_error_and_not_an_absent_one(tmp_path: Path) -> 
     (tmp_path / manifest.FILE).write_text('{"address": "x"}')
     with pytest.raises(ManifestError, match=r"manifest\.json"):
         manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a/b.bin", "../rows.bin", ".hidden", 3, None])
+def test_a_file_outside_of_the_directory_is_refused(tmp_path: Path, name: object) -> None:
+    raw = {**json.loads(manifest.to_bytes(MADE)), "files": ["rows.bin"]}
+    assert manifest.of_bytes(json.dumps(raw).encode(), "m").files == ("rows.bin",)
+    with pytest.raises(ManifestError, match="is not the name of a data file"):
+        manifest.of_bytes(json.dumps({**raw, "files": ["rows.bin", name]}).encode(), "m")
 
 
 def test_the_fingerprint_sees_settings_and_parents_digests() -> None:

@@ -233,6 +233,12 @@ def test_twin_words_are_whole_words(text, twin):
     assert GENDER.twin(text) == twin
 
 
+def test_of_words_that_begin_alike_the_longest_is_swapped():
+    twins = Twins("age", {"old": "young", "old man": "boy"})
+    assert twins.twin("an Old man rests") == ("an Boy rests", -1)
+    assert twins.twin("old stones") == ("young stones", -1)
+
+
 @pytest.mark.parametrize(("text", "side"), [("a man runs", -1), ("a woman runs", 1)])
 def test_a_twin_probe_is_second_word_minus_first(text, side):
     biased = judge(words={"woman": 0.4})

@@ -69,6 +69,7 @@ def test_a_sheet_as_csv_or_json_lines(tmp_path):
         ("a3", None),
         ("a4", "tie"),
     ]
+    assert read_sheet(str(table), IDS)[0] == found[0]
     assert found[0].seconds == 2.5
     assert math.isnan(found[1].seconds)
     lines = write(

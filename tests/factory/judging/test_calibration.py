@@ -226,6 +226,17 @@ def test_scores_become_points_with_their_spread(method):
     assert np.polyfit(values, points, 1)[0] == pytest.approx(1, abs=0.05)
 
 
+def test_scores_that_do_not_rise_are_pooled_and_kept_by_their_ends():
+    """Of scores 1 to 6, the second with the third and the fourth to the sixth fall back."""
+    means = [1.0, 3.0, 2.0, 5.0, 4.0, 4.5]
+    rows = [(at + 1.0, mean + off) for at, mean in enumerate(means) for off in (-0.5, 0.5)]
+    x, y = np.array(rows * 10).T
+    fitted = fit_scores(x, np.ones(len(x)), y, "isotonic").points
+    assert fitted.x == (1.0, 2.0, 3.0, 4.0, 6.0)
+    assert fitted.y == pytest.approx((1.0, 2.5, 2.5, 4.5, 4.5))
+    assert fitted(np.array([0.0, 1.5, 2.5, 5.0, 9.0])) == pytest.approx([1.0, 1.75, 2.5, 4.5, 4.5])
+
+
 def test_scores_without_signal_fit_nothing():
     score, spread, points = scored(200)
     assert fit_scores(score, spread, -points, "temperature") is None

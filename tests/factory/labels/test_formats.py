@@ -79,6 +79,12 @@ GENAI = {"prompt": "p", "left_image": png(), "right_image": jpeg(), "vote_type":
 VIDEOGEN = {"prompt": "p", "path_A": "clip.mp4", "path_B": "d.mp4", "Overall": "B", "VQ": "A"}
 
 
+def test_every_format_says_what_it_is_about():
+    for name, form in FORMATS.items():
+        assert form.name == name
+        assert len(form.about.split()) > 3
+
+
 def test_pick_a_pic():
     (draft,) = drafts("pick-a-pic", PICK)
     assert (draft.prompt.text, draft.preference, draft.annotator) == (

@@ -221,3 +221,24 @@ def test_paths_are_where_things_are_drawn():
             (sum(xs) / len(xs), sum(ys) / len(ys)), abs=0.02
         )
         assert track.way == pytest.approx((xs[-1] - xs[0], ys[-1] - ys[0]), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("num_whole", "num_cut", "is_told_by_whole"),
+    [(2, 2, True), (2, 1, True), (2, 3, False), (3, 3, True), (1, 1, False), (0, 2, False)],
+)
+def test_what_the_edge_cuts_counts_only_where_little_else_is_seen(
+    num_whole, num_cut, is_told_by_whole
+):
+    """Half of the frames, and two of them, have to show a thing whole."""
+    whole = Blob((200.0, 0.0, 0.0), {"circle": 0.9, "square": 0.5}, 0.3, 0.5, 0.5, 0.07)
+    cut = replace(whole, colour=(0.0, 0.0, 200.0), x=0.9, extent=0.2)
+    seen = dict(enumerate([whole] * num_whole + [cut] * num_cut))
+    track = clip_oracle._track(seen, [at / 7 for at in range(8)])
+    if is_told_by_whole:
+        assert (track.blob.extent, track.blob.x) == (0.3, pytest.approx(0.5))
+        assert track.alike == (True,) * num_whole + (None,) * num_cut + (False,) * (8 - len(seen))
+    else:
+        assert None not in track.alike
+        assert track.blob.x > 0.5
+    assert track.seen == tuple(seen.get(at) for at in range(8))

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from factory.sandbox import world
 from factory.sandbox.drawing import (
@@ -218,6 +218,24 @@ def test_a_pixel_defect_grows_with_its_dose(defect, side):
     assert change(1.0) == change(1.0)
 
 
+def test_a_dose_in_levels_and_pixels():
+    """Noise of 25 levels, a blur of 1.2 px of 32, blotches of 22 levels on a grid of six."""
+    grey = np.full((96, 96, 3), 128, np.uint8)
+    for dose in (0.5, 1.0):
+        noisy = spoil_pixels(grey, "noise", random.Random(3), dose)
+        assert noisy.std() == pytest.approx(25 * dose, rel=0.02)
+        blotched = spoil_pixels(grey, "blotch", random.Random(3), dose).astype(float) - 128
+        coarse = np.random.default_rng(random.Random(3).getrandbits(64)).normal(size=(6, 6, 3))
+        middles = blotched[7::16, 7::16]
+        assert np.corrcoef(middles.ravel(), coarse.ravel())[0, 1] > 0.95
+        assert np.polyfit(coarse.ravel(), middles.ravel(), 1)[0] == pytest.approx(
+            22 * dose, rel=0.02
+        )
+    pixels = draw(world.parse(ONE), random.Random(0), 64)
+    blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(64 / 32 * 1.2 * 0.5))
+    assert (spoil_pixels(pixels, "blur", random.Random(0), 0.5) == np.asarray(blurred)).all()
+
+
 def test_an_unknown_defect_is_refused():
     with pytest.raises(ValueError, match="unknown defect 'rust'"):
         spoil_pixels(np.zeros((32, 32, 3), np.uint8), "rust", random.Random(0))
@@ -263,4 +281,17 @@ def test_warping_moves_outlines_and_keeps_colours():
     assert not np.array_equal(lumpy, clean)
     assert np.array_equal(lumpy, warp_pixels(clean, random.Random(2)))
     assert np.array_equal(lumpy[0, 0], clean[0, 0])
+    # In pictures of their own rows and columns the shift can be read: 0.8 px of 32 by a dose of 1.
+    # The field is smoothed, by which the first loses more.
+    for side, dose, gain in ((32, 1.0, 0.741), (64, 0.5, 0.781)):
+        levels = 256 // side * np.mgrid[0:side, 0:side].astype(np.uint8)
+        own = np.stack([*levels, levels[0]], axis=-1)
+        warped = warp_pixels(own, random.Random(2), dose)[..., :2].astype(float) / (256 // side)
+        shift = np.moveaxis(warped, -1, 0) - np.mgrid[0:side, 0:side]
+        coarse = np.random.default_rng(random.Random(2).getrandbits(64)).normal(size=(2, 8, 8))
+        cell = side // 8
+        seen = shift.reshape(2, 8, cell, 8, cell)[..., cell // 2 - 1 : cell // 2 + 1, :, :]
+        seen = seen[..., cell // 2 - 1 : cell // 2 + 1].mean(axis=(2, 4))[:, 1:-1, 1:-1]
+        slope = np.polyfit(coarse[:, 1:-1, 1:-1].ravel(), seen.ravel(), 1)[0]
+        assert slope == pytest.approx(gain, rel=0.015)
     assert np.array_equal(lumpy[16, 16], clean[16, 16])

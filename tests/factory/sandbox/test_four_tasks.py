@@ -6,7 +6,15 @@ import pytest
 
 from factory.media.pictures import encode_png
 from factory.sandbox.annotators import Annotator, Seen
-from factory.sandbox.four_tasks import SCENE, Side, drawn_cases, see, simulated_labels
+from factory.sandbox.four_tasks import (
+    SCENE,
+    ForeignPromptError,
+    Side,
+    check_prompts,
+    drawn_cases,
+    see,
+    simulated_labels,
+)
 from factory.sandbox.imperfect import SIDE, imperfect
 from factory.sandbox.reasons import NO_FAULT, check_claims
 from factory.sandbox.world import caption, sample_scene
@@ -71,6 +79,19 @@ def test_an_answer_without_its_scene_cannot_be_checked():
     assert SCENE in prompt.tags
     with pytest.raises(ValueError, match=SCENE):
         see(bare, sides[0])
+
+
+@pytest.mark.parametrize("task", ["image_generation", *DRAWN])
+def test_prompts_that_the_sandbox_can_check_pass_and_others_are_named(task):
+    prompts = [prompt for prompt, _ in cases(task, 2)]
+    check_prompts("own.jsonl", prompts)
+    foreign = Prompt.of("what is love?", task, prompts[0].tags, prompts[0].media)
+    with pytest.raises(ForeignPromptError, match=r"own\.jsonl: row 3: .* its own prompts only"):
+        check_prompts("own.jsonl", [*prompts, foreign])
+    if task.endswith("understanding"):
+        bare = Prompt.of(prompts[0].text, task, {}, prompts[0].media)
+        with pytest.raises(ForeignPromptError, match=f"row 1: no tag '{SCENE}'"):
+            check_prompts("own.jsonl", [bare])
 
 
 FLAWED = Seen("a", "image", 0.5, ("the red circle is missing", "the background should be white"))

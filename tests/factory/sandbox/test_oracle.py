@@ -164,7 +164,7 @@ def test_a_relation_holds_where_it_is_drawn(relation, drawn):
 
 
 def test_a_relation_needs_both_of_its_things():
-    seen = "a small red circle at the top left on a white background"
+    seen = "a small red circle in the center on a white background"
     circle, cross = measure(shown(seen), RELATED).things
     assert circle.colour == circle.shape == circle.size == 1.0
     assert (circle.place, cross.score) == (0.0, 0.0)

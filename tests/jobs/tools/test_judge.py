@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from factory.judging.reading import score_of
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
 from factory.ranking.matchups import matchup
@@ -14,7 +15,7 @@ from factory.sandbox.drawing import draw, draw_clip
 from factory.sandbox.world import caption, parse, sample_scene
 from jobs.judge import main
 from jobs.tools.judge import Case, Judgement, as_json, as_text, read_case
-from schemas.rows import Duel, Prompt, Score
+from schemas.rows import Duel, Prompt, Reply, Score
 
 BASE = "factory/sandbox/weights/base4"
 RIGHT = "a large red circle in the center on a white background"
@@ -92,6 +93,13 @@ def test_one_clip_is_scored_alone(files, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["pairs"] == []
     assert 1 <= found["scores"][0]["score"] <= 5
+
+
+def test_what_could_not_be_read_is_told_in_the_judges_words():
+    reply = Reply(None, "judge@1", "a.png", error="unreadable: no number", text="I'd say: fine.")
+    case = Case(Prompt.of(RIGHT), ())
+    said = as_text(Judgement(case, "judge@1", (score_of(reply),), ("",), (), ()))
+    assert """invalid: unreadable: no number; it wrote "I'd say: fine."  a.png""" in said
 
 
 def test_what_could_not_be_judged_has_an_error_and_no_number():
