@@ -24,7 +24,8 @@ from schemas.rows import Candidate, Drawn, Media, Prompt
 
 #: Versions of our own code between a request and a model: how noise is made of a seed, how a
 #: template is filled, how media are scaled. Whoever changes what a model gets to see for the same
-#: request adds 1, and golden requests (`tests/factory/test_keys.py`, `tests/actors/test_requests.py`) say when.
+#: request adds 1; golden requests say when that is due (`tests/factory/test_keys.py`,
+#: `tests/actors/test_generators.py`, `tests/actors/test_requests.py`).
 DRAWING = 1
 ASKING = 1
 

@@ -18,15 +18,15 @@ from typing import Literal, get_args
 from schemas.rows import UNDERSTANDING, Media, Part, Prompt, Role, Task
 
 #: What a prompt may ask for beside a text, and a medium before it.
-Need = Literal["turns", "order", "media", "source", "sources"]
+Need = Literal["turns", "order", "media", "source", "sources", "others"]
 _IN_WORDS: dict[Need, str] = {
     "turns": "a dialogue of several turns",
     "order": "words before or between the media of a question",
     "media": "several pictures or clips in a question",
     "source": "a source picture",
     "sources": "several sources, or the source of a clip",
+    "others": "parts of a role that has no place in the task, or that nothing here knows yet",
 }
-EVERYTHING: frozenset[Need] = frozenset(_IN_WORDS)
 #: All that a question can ask for.
 QUESTIONS: frozenset[Need] = frozenset({"turns", "order", "media"})
 
@@ -98,6 +98,8 @@ def needs_of(prompt: Prompt) -> frozenset[Need]:
     if sources:
         is_one = len(sources) == 1 and prompt.task == "image_generation"
         needs.add("source" if is_one else "sources")
+    if any(part.role not in (*_TURNS, _medium_of(prompt.task)) for part in prompt.parts):
+        needs.add("others")
     return frozenset(needs)
 
 
@@ -161,14 +163,19 @@ def _fault(part: Part, task: Task) -> str | None:
         return f"a part of role {part.role!r} is a medium; give its text a part of its own"
     if part.media is None:
         return f"a part of role {part.role!r} has no medium"
-    if (part.role == "question") != (task in UNDERSTANDING):
-        wanted = "question" if task in UNDERSTANDING else "source"
+    wanted = _medium_of(task)
+    if part.role != wanted:
         return f"role {part.role!r} has no place in {task}, whose media are of role {wanted!r}"
     if task.startswith("image") and _is_clip(part.media):
         return f"is a clip, and {task} is about pictures"
     if task == "video_understanding" and not _is_clip(part.media):
         return f"is a picture, and {task} is about clips"
     return None
+
+
+def _medium_of(task: Task) -> Role:
+    """The role of the media that a prompt of a task may have."""
+    return "question" if task in UNDERSTANDING else "source"
 
 
 def _is_clip(media: Media) -> bool:

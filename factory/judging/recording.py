@@ -33,7 +33,7 @@ Sides = tuple[int, ...]
 class Ledger:
     """What a judge said while a ledger was open.
 
-    num_asked, num_taken: requests that were put to the judge, and that a reply at hand answered.
+    num_asked, num_taken: requests that were put to the judge, and that were answered already.
     """
 
     at_hand: dict[str, Reply]
@@ -95,7 +95,12 @@ class Recorder:
         Args:
             at_hand: of earlier runs, of any judge; attempts and those without a key are passed by.
                 Of several with one key the first counts.
+
+        Raises:
+            RuntimeError: the ledger of another row is open.
         """
+        if self._ledger is not None:
+            raise RuntimeError("a recorder was opened for a row while another's ledger was open")
         known: dict[str, Reply] = {}
         for reply in at_hand:
             if reply.key is not None and not reply.is_attempt:

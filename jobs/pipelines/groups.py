@@ -243,6 +243,7 @@ def make_groups(
             rows = rows.map_batches(
                 Judging,
                 fn_constructor_args=(judges, strategy, tally, made, store.fetching),
+                fn_constructor_kwargs={"keep_words": settings.keep_words},
                 **step_wiring(settings.judges, settings.groups_per_block),
             )
         with progress.shown(directory.name, num_groups, tally):

@@ -22,6 +22,7 @@ from factory.judging.specification import (
     JudgeSpecification,
     find,
 )
+from factory.prompt_parts import role_fault
 from jobs.datasets.files import read_columns, row_batches
 from jobs.rounds.workspace import InputError
 from schemas.places import Place
@@ -85,18 +86,20 @@ def check_points(files: Sequence[Place], specification: JudgeSpecification) -> N
                 )
 
 
-def check_edits(files: Sequence[Place], specification: JudgeSpecification) -> None:
-    """Refuse labels of edits where the judge has no words for what an edit starts from, before it
-    is trained on them.
+def check_shown(files: Sequence[Place], specification: JudgeSpecification) -> None:
+    """Refuse labels whose prompts have parts that the judge is not shown, before it is trained on
+    them: edits, where it has no words for what they start from, and roles that nothing here knows.
 
     Raises:
-        InputError: names the file and how many there are.
+        InputError: names the file and what it holds.
     """
     for path in files:
         num: Counter[Task] = Counter()
         for batch in row_batches(path, _ROWS_AT_ONCE, ["task", _ROLES]):
             for row in batch.to_pylist():  # of before there were parts, without them
                 roles = [part["role"] for part in row.get("prompt_parts") or ()]
+                if fault := next(filter(None, map(role_fault, roles)), None):
+                    raise InputError(f"{path}: a part of a label's prompt: {fault}")
                 num[row["task"]] += "source" in roles
         for task in +num:
             if not specification.task(task).source:

@@ -14,7 +14,7 @@ from factory.evaluation.reference import REFERENCE_KEY
 from factory.generator_kinds import generator_kind, takes_of_questions
 from factory.judging.specification import JudgeSpecification, SpecificationError, find
 from factory.plugins import load
-from factory.prompt_parts import EVERYTHING, QUESTIONS, Need, PartsError, check_needs, declared
+from factory.prompt_parts import QUESTIONS, Need, PartsError, check_needs, declared
 from factory.prompts import PromptsFile
 from jobs.pipelines.judge_training import specification_of
 from jobs.rounds.workspace import InputError
@@ -33,8 +33,10 @@ def check_drawn(prompts: PromptsFile, generators: Mapping[str, GeneratorSpec]) -
         InputError: names file, row, key and what is not taken.
     """
     for key, spec in generators.items() if prompts.needs else ():
-        who, takes = _of_generator(spec, key)
-        _check(prompts, takes, f"{key}: {who}")
+        found = _of_generator(spec, key)
+        if found is not None:
+            who, takes = found
+            _check(prompts, takes, f"{key}: {who}")
 
 
 def check_judged(prompts: PromptsFile, judge: JudgeSpec, key: str = "judge") -> None:
@@ -72,8 +74,8 @@ def check_witnesses(prompts: PromptsFile, settings: Evaluate) -> None:
         _check(prompts, takes, f"{REFERENCE_KEY}: {settings.oracle!r}")
 
 
-def _of_generator(spec: GeneratorSpec, key: str) -> tuple[str, Collection[Need]]:
-    """What it is called, and what it takes; everything where only the worker will know."""
+def _of_generator(spec: GeneratorSpec, key: str) -> tuple[str, Collection[Need]] | None:
+    """What it is called, and what it takes; None where only the worker will know."""
     if is_plugin(spec.path):
         return repr(spec.path), declared(load(spec.path, key))
     if generator_kind(place(spec.path), spec) == "answering":
@@ -82,7 +84,7 @@ def _of_generator(spec: GeneratorSpec, key: str) -> tuple[str, Collection[Need]]
     from actors.conditioning import pipeline_class, takes
 
     pipeline = pipeline_class(place(spec.path))
-    return ("", EVERYTHING) if pipeline is None else (pipeline.__name__, takes(pipeline))
+    return None if pipeline is None else (pipeline.__name__, takes(pipeline))
 
 
 def _check_shown(prompts: PromptsFile, specification: JudgeSpecification, key: str) -> None:

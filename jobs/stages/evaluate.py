@@ -26,6 +26,7 @@ from factory.plugins import load
 from factory.prompts import PromptsFile
 from factory.protocols import ReferenceJudge
 from factory.statistics.intervals import Interval
+from jobs.datasets.at_hand import Source
 from jobs.datasets.measured import read_measured
 from jobs.datasets.reading import find_rows
 from jobs.pipelines.bias import read_profile
@@ -38,6 +39,7 @@ from jobs.pipelines.models import (
     weights_of,
 )
 from jobs.pipelines.prompt_checks import check_drawn, check_judged, check_witnesses
+from jobs.pipelines.reuse import as_parents, reused
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, check_model, prompts_file
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round, champion
@@ -133,6 +135,7 @@ class Evaluate:
         new = Model(str(at.directory("generator")), at.need("generator").address)
         reference = reference_of(settings)
         judges = _judges(at, reference)
+        sources = _sources(at)
         speed, settled = run_pipeline(
             PromptsFile(place(settings.prompts)),
             directory,
@@ -141,6 +144,7 @@ class Evaluate:
             num_candidates=settings.images_per_prompt,
             judges=judges,
             strategy=contest.Versus(settings.images_per_prompt),
+            sources=sources,
         )
         print(f"{at.address('evaluation')}: {speed}", flush=True)
         groups = read_measured(directory, settled.files)
@@ -171,7 +175,21 @@ class Evaluate:
             "invalid": sum(gain.num_invalid for gain in evaluation.gains if "win" in gain.name),
         }
         figures |= speed.figures()
-        return Outcome(counts, figures, digest=settled.digest, files=settled.files)
+        return Outcome(
+            counts,
+            figures,
+            digest=settled.digest,
+            files=settled.files,
+            parents=as_parents(sources),
+        )
+
+
+def _sources(at: Round) -> list[Source]:
+    """What the evaluations of earlier rounds have, and what the recipe names: a champion draws for
+    the held-out prompts from equal noise in each round.
+    """
+    earlier = [one.directory("evaluation") for one in at.earlier()]
+    return [Source.of(directory) for directory in (*earlier[::-1], *reused(at.recipe))]
 
 
 def _check_new(heldout: Sequence[Prompt], recipe: Recipe) -> None:

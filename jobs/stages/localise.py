@@ -21,8 +21,8 @@ from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files, label_files_so_far
 from jobs.datasets.reading import read_rows
 from jobs.pipelines.judge_training import (
-    check_edits,
     check_points,
+    check_shown,
     fit_calibration,
     judge_task,
     label_datasets,
@@ -100,7 +100,7 @@ class LocaliseJudge:
         local, general = label_files(settings.labels), label_files_so_far(at)
         continued = _continuing(at, parent)
         check_points(local, specification_of(continued.judge))
-        check_edits([*local, *general], specification_of(continued.judge))
+        check_shown([*local, *general], specification_of(continued.judge))
         task = judge_task(continued)
         datasets = label_datasets(_rows(local, general, settings), task)
         curves = run_fit(task, settings, datasets, at, self.kind, directory)

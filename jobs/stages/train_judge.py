@@ -23,8 +23,8 @@ from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files_so_far
 from jobs.datasets.reading import read_dataset
 from jobs.pipelines.judge_training import (
-    check_edits,
     check_points,
+    check_shown,
     fit_calibration,
     judge_task,
     label_datasets,
@@ -115,7 +115,7 @@ class TrainJudge:
         recipe = at.recipe
         files = label_files_so_far(at)
         check_points(files, specification_of(recipe.judge))
-        check_edits(files, specification_of(recipe.judge))
+        check_shown(files, specification_of(recipe.judge))
         directories = [one.directory("labels") for one in (*at.earlier(), at)]
         rows = read_dataset(directories, LABELS, where=col("split") == "train")
         task = judge_task(recipe)

@@ -13,7 +13,7 @@ from typing import Any
 from factory.media.clips import describe
 from factory.media.pictures import MediaError
 from factory.prompt_parts import in_words
-from factory.prompts import PromptsError, check_text
+from factory.prompt_rows import PromptsError, check_text
 from factory.protocols import Explains, Judge
 from factory.ranking.matchups import Matchup, matchup
 from jobs.pipelines.models import named_judge

@@ -16,10 +16,10 @@ import argparse
 import json
 from itertools import islice
 
-from actors.group_workers import candidate_seeds
 from actors.redraw import redraw
 from actors.refs import GeneratorRef
 from actors.weights import model_weights
+from factory.candidates import candidate_seeds
 from factory.prompts import read_prompts
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.recipe_file import load

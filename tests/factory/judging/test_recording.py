@@ -339,6 +339,19 @@ def test_nothing_is_said_while_nobody_keeps_it() -> None:
         sitting.scores()
 
 
+def test_the_replies_of_two_rows_are_not_mixed() -> None:
+    judge = recorded(Speaking())
+    with judge.recorder.open() as ledger:
+        judge.sit(PROMPT, CANDIDATES).scores([0])
+        with pytest.raises(RuntimeError, match="another's ledger"), judge.recorder.open():
+            pass
+        judge.sit(PROMPT, CANDIDATES).scores([1])
+    assert len(ledger.replies) == 2
+    with judge.recorder.open() as ledger:
+        pass
+    assert ledger.replies == ()
+
+
 def test_what_was_said_before_a_fault_is_kept() -> None:
     class Failing(Speaking):
         def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> SpeakingSitting:

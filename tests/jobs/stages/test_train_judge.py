@@ -10,7 +10,7 @@ import pytest
 from factory.judging.fitting import part
 from factory.judging.specification import DEFAULT, JudgeSpecification
 from jobs.datasets.files import write_table
-from jobs.pipelines.judge_training import check_edits, check_points, fit_calibration
+from jobs.pipelines.judge_training import check_points, check_shown, fit_calibration
 from jobs.pipelines.opinions import OPINIONS_FILE, heldout_opinions, write_opinions
 from jobs.rounds.workspace import InputError, Round
 from jobs.stages.train_judge import _count, _hold_against_gates
@@ -65,12 +65,16 @@ def test_edits_are_refused_before_a_judge_is_trained_that_has_no_words_for_them(
     ]
     path = tmp_path / "labels.parquet"
     write_table(path, labels_to_table(labels))
-    check_edits([path], DEFAULT)
+    check_shown([path], DEFAULT)
     wordless = {name: replace(task, source="") for name, task in DEFAULT.tasks.items()}
     with pytest.raises(InputError, match=r"1 label\(s\) of image_generation are about edits"):
-        check_edits([path], JudgeSpecification(wordless))
+        check_shown([path], JudgeSpecification(wordless))
+    sound = Prompt.of_parts([Part("sound", media=PICTURE), Part("user", "louder")])
+    write_table(path, labels_to_table([Label("l", sound, "ann", PICTURE, points=3)]))
+    with pytest.raises(InputError, match="label's prompt: role 'sound' is not yet"):
+        check_shown([path], DEFAULT)
     write_table(path, labels_to_table(labels).drop_columns(["prompt_parts"]))
-    check_edits([path], JudgeSpecification(wordless))
+    check_shown([path], JudgeSpecification(wordless))
 
 
 def test_what_is_reported_on_was_not_fitted_on() -> None:
