@@ -31,6 +31,8 @@ from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id
 
 #: Writes a table of groups where the next run finds it, and returns what the next step is to get.
 Keep = Callable[[pa.Table], pa.Table]
+#: A row whose media are read when somebody looks at them, of one with references.
+Fetching = Callable[[Group], Group]
 
 _LOOK_S = 0.05  # between two looks whether the judges have caught up
 
@@ -79,7 +81,10 @@ class Generate:
         seed: int,
         tally: TallyHandle,
         keep: Keep,
+        fetching: Fetching = lambda group: group,
         max_lead: int | None = None,
+        *,
+        is_last: bool = True,
     ) -> None:
         """Load nothing yet.
 
@@ -89,24 +94,31 @@ class Generate:
             seed: of the recipe.
             tally: of the run.
             keep: what becomes of a block that is drawn.
+            fetching: a row whose media are read when a generator looks at them.
             max_lead: prompts that may be drawn, or begun, and not yet judged; None for any number.
+            is_last: whether no step follows, so that a block is also kept where all of it was at
+                hand.
         """
         self.refs = generators
         self.num_candidates = num_candidates
         self.seed = seed
         self.tally = tally
         self.keep = keep
+        self.fetching = fetching
         self.max_lead = max_lead
+        self.is_last = is_last
         self._loaded: dict[str, Generator] = {}
 
     def __call__(self, table: pa.Table) -> pa.Table:
         if self._is_to_stop():
             return self.keep(table.slice(0, 0))
-        groups = groups_from_table(table)
+        groups = [self.fetching(group) for group in groups_from_table(table)]
         shares = [self._shares(group) for group in groups]
-        self._load(share.ref for of_group in shares for share in of_group if share.missing)
+        lacking = [share.ref for of_group in shares for share in of_group if share.missing]
+        self._load(lacking)
         with self.tally.busy(GENERATE, [group.prompt.prompt_id for group in groups]) as done:
-            return self.keep(groups_to_table(self._drawn(groups, shares, done)))
+            drawn = groups_to_table(self._drawn(groups, shares, done))
+            return self.keep(drawn) if lacking or self.is_last else drawn
 
     def generate(self, group: Group, done: Piece) -> Group:
         """One group alone."""
@@ -226,6 +238,8 @@ def _one_a_seed(drawn: Sequence[Candidate], seeds: Sequence[int]) -> Sequence[Ca
 
 
 # ------------------------------------------------------------------------------------- judging
+
+
 def _as_put_to(recorder: Recorder, group: Group) -> Group:
     """A group as one judge is to see it: with the prompt that its specification asks for.
 
@@ -254,7 +268,7 @@ class Judging:
         strategy: Strategy,
         tally: TallyHandle,
         keep: Keep,
-        at_hand: Callable[[Candidate], Candidate] = lambda candidate: candidate,
+        fetching: Fetching = lambda group: group,
         *,
         keep_words: bool = True,
     ) -> None:
@@ -265,8 +279,8 @@ class Judging:
             strategy: which duels to play.
             tally: of the run.
             keep: what becomes of a block that is judged.
-            at_hand: a candidate whose medium is fetched when a judge looks at it, of one that came
-                without: what is not asked about is never read.
+            fetching: a row whose media are read when a judge looks at them, of one that came with
+                references: what is not asked about is never read.
             keep_words: keep what judges wrote.
         """
         self.judges: list[tuple[Judge, Recorder]] = []
@@ -277,7 +291,7 @@ class Judging:
         self.strategy = strategy
         self.tally = tally
         self.keep = keep
-        self.at_hand = at_hand
+        self.fetching = fetching
         self.keep_words = keep_words
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -292,7 +306,7 @@ class Judging:
         replies, group = group.replies, replace(group, replies=())
         if group.error is not None:
             return group
-        shown = replace(group, candidates=tuple(map(self.at_hand, group.candidates)))
+        shown = self.fetching(group)
         for judge, recorder in self.judges:
             why = None
             with recorder.open(replies) as ledger:

@@ -3,7 +3,7 @@
     keep             the table with references and bytes: for who is next, and needs both
     without_bytes    the table with references alone: to be written
     put_out          both at once
-    fetching         a candidate whose medium is read when somebody looks at it
+    fetching         a row whose media are read when somebody looks at them
     bring_in         the table with bytes again, read by range
     stream_in        the same of a table of any size, a few rows at a time
     take_over        the packs of another root, linked or copied, so that a root is whole by itself
@@ -29,7 +29,7 @@ from actors.storage import arrow_path, explained, link_or_copy, place, write_who
 from schemas.columns import IMAGE
 from schemas.media_columns import map_media, media_arrays
 from schemas.places import DATA, Place
-from schemas.rows import Candidate, Media
+from schemas.rows import Group, Media
 
 #: Media nearer to each other than this are read at once: a request takes as long as these bytes.
 _GAP = 64 * 1024
@@ -114,13 +114,24 @@ class MediaStore:
         else:
             yield self.bring_in(table, with_references=with_references)
 
-    def fetching(self, candidate: Candidate) -> Candidate:
-        """The candidate, whose medium is read when somebody asks for its bytes."""
-        media = candidate.media
+    def fetching(self, group: Group) -> Group:
+        """The group, whose media are each read when somebody asks for its bytes."""
+        prompt = group.prompt
+        parts = tuple(replace(part, media=self._fetching(part.media)) for part in prompt.parts)
+        return replace(
+            group,
+            prompt=replace(prompt, media=self._fetching(prompt.media), parts=parts),
+            candidates=tuple(
+                replace(candidate, media=self._fetching(candidate.media))
+                for candidate in group.candidates
+            ),
+        )
+
+    def _fetching(self, media: Media | None) -> Media | None:
         if media is None or media.stored is not None or media.path is None:
-            return candidate
+            return media
         fields = {name: value for name, value in vars(media).items() if name != "store"}
-        return replace(candidate, media=FetchedMedia(**fields, store=self))
+        return FetchedMedia(**fields, store=self)
 
     def read(self, reference: str) -> bytes:
         """One medium.

@@ -235,8 +235,10 @@ def make_groups(
                 recipe.seed if seed is None else seed,
                 tally,
                 drawn or made,
+                store.fetching,
                 _max_lead(recipe) if judges else None,
             ),
+            fn_constructor_kwargs={"is_last": not judges},
             **step_wiring(settings.generators, settings.groups_per_block),
         )
         if judges:

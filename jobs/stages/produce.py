@@ -15,11 +15,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from actors.media_store import media_store
 from actors.storage import place
 from factory.curation.survey import count_table
-from factory.ids import to_text
+from factory.ids import numbers_of, to_text
 from factory.prompts import PromptsFile
 from factory.ranking import strategy_of
+from jobs.datasets.at_hand import AtHand, Source
 from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
 from jobs.pipelines.drawing import (
@@ -189,7 +191,7 @@ def _failed(at: Round) -> list[Group]:
     at.need("groups")
     return [
         group.without_attempts()
-        for table in stream(at.directory("groups"), batch_size=_ROWS_AT_ONCE)
+        for table in stream(at.directory("groups"), batch_size=_ROWS_AT_ONCE, media="inline")
         for group in groups_from_table(table)
         if group.has_attempts
     ]
@@ -229,6 +231,8 @@ def retry_invalid(at: Round) -> None:
     if left:
         generators = generators_of(at)
         num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
+        ids = [group.prompt.prompt_id for group in left]
+        store = media_store(directory, at.recipe.storage.max_inline_bytes)
         speed = make_groups(
             left,
             len(left),
@@ -240,6 +244,7 @@ def retry_invalid(at: Round) -> None:
             strategy,
             prefix=prefix,
             seed=at.seed,
+            at_hand=AtHand((Source.own(directory),), numbers_of(ids), store),
         )
     retried = read_parts(directory, "prompt_id", prefix)
     files = [path.name for path in data_files(directory)]
