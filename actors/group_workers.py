@@ -21,11 +21,13 @@ import pyarrow as pa
 from actors.memory import halving, is_out_of_memory, reason
 from actors.refs import GeneratorLike, JudgingRef
 from actors.tally import GENERATE, JUDGE, Piece, TallyHandle
+from factory.candidates import candidate_seeds, take
 from factory.judging.recording import Recorder, without_words
+from factory.judging.specification import conditioning
 from factory.protocols import DrawsAhead, Generator, Judge, Sitting
 from factory.ranking import Strategy
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id, seed_of
+from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id
 
 #: Writes a table of groups where the next run finds it, and returns what the next step is to get.
 Keep = Callable[[pa.Table], pa.Table]
@@ -38,14 +40,6 @@ def one_thread_per_worker() -> None:
     torch = sys.modules.get("torch")  # what was loaded needs it, or nothing does
     if torch is not None and not torch.cuda.is_available():
         torch.set_num_threads(1)
-
-
-def candidate_seeds(prompt: Prompt, generator: str, seed: int, num: int) -> list[int]:
-    """The seeds of a prompt's candidates: functions of prompt, generator, recipe seed and index.
-
-    `generator` is the *name* without version where two versions are to be compared at equal seeds.
-    """
-    return [seed_of(prompt.prompt_id, generator, seed, index) for index in range(num)]
 
 
 # ------------------------------------------------------------------------------------- drawing
@@ -66,43 +60,6 @@ class _Share:
     @property
     def missing(self) -> list[Candidate]:
         return [one for one in self.wanted if one.seed not in self.taken]
-
-
-def take(wanted: Sequence[Candidate], at_hand: Sequence[Candidate]) -> dict[int, Candidate]:
-    """Of candidates that are known before they are drawn, those that are at hand, by their seed.
-
-    What has a key is known by it, whatever it was called where it was made, and is called as it
-    would be here. What has none is known by its id, or by generator and seed where only the
-    generator knows its ids; whoever brings such candidates knows that the same thing drew them.
-    What only an attempt failed at is drawn again.
-
-    Args:
-        wanted: candidates without content (`GeneratorLike.planned`).
-        at_hand: drawn candidates of the same prompt.
-    """
-    by_key: dict[str, Candidate] = {}
-    by_id: dict[str, Candidate] = {}
-    by_seed: dict[tuple[str, int], Candidate] = {}
-    for one in at_hand:
-        if one.is_attempt:
-            continue
-        if one.drawn is not None and one.drawn.key is not None:
-            by_key.setdefault(one.drawn.key, one)
-        else:
-            by_id.setdefault(one.candidate_id, one)
-            by_seed.setdefault((one.generator, one.seed), one)
-    taken = {}
-    for plan in wanted:
-        key = plan.drawn.key if plan.drawn is not None else None
-        found = by_key.get(key) if key is not None else None
-        if found is None and plan.candidate_id:
-            found = by_id.get(plan.candidate_id)
-        elif found is None:
-            found = by_seed.get((plan.generator, plan.seed))
-        if found is not None:
-            name = plan.candidate_id or found.candidate_id
-            taken[plan.seed] = replace(found, candidate_id=name, generator=plan.generator)
-    return taken
 
 
 class Generate:
@@ -269,6 +226,19 @@ def _one_a_seed(drawn: Sequence[Candidate], seeds: Sequence[int]) -> Sequence[Ca
 
 
 # ------------------------------------------------------------------------------------- judging
+def _as_put_to(recorder: Recorder, group: Group) -> Group:
+    """A group as one judge is to see it: with the prompt that its specification asks for.
+
+    Raises:
+        SpecificationError: the judge was not made for the task, or there is no one such prompt.
+    """
+    if recorder.specification is None:
+        return group
+    if recorder.specification.task(group.prompt.task).prompt == "original":
+        return group
+    return replace(group, prompt=conditioning(group.prompt, group.candidates))
+
+
 class Judging:
     """Adds scores and duels.
 
@@ -328,7 +298,7 @@ class Judging:
             with recorder.open(replies) as ledger:
                 try:
                     with done.model(group.prompt.prompt_id, judge.name):
-                        scores, duels = self._verdicts(judge, shown)
+                        scores, duels = self._verdicts(judge, _as_put_to(recorder, shown))
                 except Exception as error:
                     why = reason(error, f"{judge.name}: ")
             done.count(ledger.num_asked, ledger.num_taken)

@@ -91,13 +91,16 @@ class Source:
 class AtHand:
     """The rows of some sources that are of wanted prompts."""
 
-    def __init__(self, sources: Sequence[Source], wanted: Ids, store: MediaStore) -> None:
+    def __init__(
+        self, sources: Sequence[Source], wanted: Ids, store: MediaStore | None = None
+    ) -> None:
         """Read the ids of all sources.
 
         Args:
             sources: in the order in which what is in several is taken.
             wanted: ids of prompts.
             store: of the root that takes; media that lie in another one are linked or copied there.
+                None to look only.
 
         Raises:
             SchemaError: a file holds no groups, or those of a newer factory.
@@ -118,7 +121,11 @@ class AtHand:
 
     def __len__(self) -> int:
         """Prompts of which there is anything."""
-        return len(np.unique(self._ids))
+        return len(self.ids())
+
+    def ids(self) -> Ids:
+        """Their ids, ascending."""
+        return np.unique(self._ids)
 
     def groups(self, groups: Sequence[Group]) -> list[Group]:
         """Groups with what is at hand of each: candidates and replies of all sources, whatever was
@@ -151,8 +158,9 @@ class AtHand:
         return found
 
     def _taken_over(self, source: Source, table: pa.Table) -> pa.Table:
-        theirs = media_store(source.directory)
-        return table if theirs.root == self._store.root else self._store.take_over(table, theirs)
+        if self._store is None:
+            return table
+        return self._store.take_over(table, media_store(source.directory))
 
     def _read(self, file: int, rows: Sequence[int]) -> pa.Table:
         """Some rows of a file, ascending."""

@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 
 from actors.generators import DiffusersGenerator
-from actors.group_workers import Judging, candidate_seeds
+from actors.group_workers import Judging
 from actors.judges import PromptFormat, TransformersJudge
 from actors.judges.looks import Look, look_at
 from actors.judges.prompts import Medium
 from actors.tally import Piece, TallyHandle
 from actors.trainers.judge import JudgeLearner, JudgeTask, LossWeights
+from factory.candidates import candidate_seeds
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.specification import DEFAULT
 from factory.ranking import Bracket, Match, Paper, Pointwise, Ring, RoundRobin, Strategy

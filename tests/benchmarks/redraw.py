@@ -18,10 +18,11 @@ import argparse
 import json
 from itertools import islice
 
-from actors.group_workers import candidate_seeds, one_thread_per_worker
+from actors.group_workers import one_thread_per_worker
 from actors.redraw import redraw
 from actors.refs import GeneratorRef
 from actors.weights import model_weights
+from factory.candidates import candidate_seeds
 from factory.prompts import read_prompts
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.recipe_file import load
