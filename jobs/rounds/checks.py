@@ -7,13 +7,12 @@ round makes of it by training carries the same code and is trusted with it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from typing import Literal
 
 from actors import storage
 from actors.storage import place
-from actors.weights import WeightsError, commit_of, is_fetched, is_hub_name
+from actors.weights import WeightsError, commit_of, is_hub_name
 from factory.evaluation.reference import reference_of
 from factory.generator_kinds import MARKERS, generator_kind
 from factory.media.encoding import check_encoding
@@ -55,10 +54,6 @@ def check_model(path: str, marker: str, key: str, revision: str | None = None) -
         raise InputError(f"{key}: no model at {path}: there is nothing under this address")
     elif not is_hub_name(path):
         raise InputError(f"{key}: no model at {path!r}: neither a directory nor a hub name")
-    elif os.environ.get("HF_HUB_OFFLINE") == "1" and not is_fetched(path):
-        raise InputError(
-            f"{key}: {path!r} is no local directory, and HF_HUB_OFFLINE=1 forbids the hub"
-        )
     else:
         try:
             commit_of(path, revision)
