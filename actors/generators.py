@@ -141,7 +141,7 @@ class DiffusersGenerator:
         }
         asked.pop("fps", None)  # of how it is stored
         output = self.pipeline(
-            **call_inputs(self.pipeline, replace(prompt, text=drawn.prompt), len(seeds)),
+            **call_inputs(self.pipeline, prompt.saying(drawn.prompt), len(seeds)),
             generator=noise,
             output_type="np",
             **{key: value for key, value in asked.items() if value is not None},
@@ -219,7 +219,7 @@ class AnswerGenerator:
         try:
             asking = Answering(**json.loads(drawn.arguments))
             asked = QuestionFormat(self.processor, asking)
-            put = replace(prompt, text=drawn.prompt)
+            put = prompt.saying(drawn.prompt)
             answers = in_batches(
                 lambda few: self._answer(asked, put, few), seeds, _together(drawn, seeds)
             )

@@ -8,11 +8,11 @@ for, by `takes` beside its name (`factory.prompt_parts.Need`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from factory.prompt_parts import Need, check_needs, needs_of
-from factory.protocols import Generator, Judge, Sitting
+from factory.protocols import DrawsAhead, Generator, Judge, Sitting
 from schemas.rows import Candidate, Prompt
 
 
@@ -30,6 +30,13 @@ class GuardedGenerator:
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
         check_needs(needs_of(prompt), self.takes, self.name)
         return self.generator.generate(prompt, seeds)
+
+    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+        if not isinstance(self.generator, DrawsAhead):
+            made = self.generate(prompt, seeds)
+            return lambda: made
+        check_needs(needs_of(prompt), self.takes, self.name)
+        return self.generator.draw_ahead(prompt, seeds)
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ def conditioning(prompt: Prompt, candidates: Sequence[Candidate]) -> Prompt:
             f"the judge is shown the conditioning prompt, and these {len(candidates)} candidates "
             f"were drawn from {len(texts)} different ones"
         )
-    return replace(prompt, text=texts.pop()) if texts else prompt
+    return prompt.saying(texts.pop()) if texts else prompt
 
 
 def published() -> list[str]:

@@ -172,17 +172,15 @@ def test_an_answer_says_how_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) ->
         "top_p": 1.0,
         "max_new_tokens": 6,
     }
-    frames = replace(picture, num_frames=4)
-    user = Part("user", "what is it ?")
-    for clip in (
-        replace(prompt, media=frames),
-        Prompt.of_parts([user, Part("question", media=frames)], "video_understanding"),
-    ):
-        assert json.loads(generator.drawing.from_what(clip).arguments) == {
-            **json.loads(first.arguments),
-            "question": asking.clip_question,
-            "num_frames": 8,
-        }
+    clip = replace(prompt, media=replace(picture, num_frames=4))
+    assert json.loads(generator.drawing.from_what(clip).arguments) == {
+        **json.loads(first.arguments),
+        "question": asking.clip_question,
+        "num_frames": 8,
+    }
+    parts = [Part("user", "is"), Part("question", media=clip.media), Part("user", "it red ?")]
+    between = Prompt.of_parts(parts, "video_understanding")
+    assert json.loads(generator.drawing.from_what(between).arguments)["num_frames"] == 8
     for one in found:
         assert (one.measures is None) == (one.answer is None)
     monkeypatch.setattr(generator, "asking", Answering(question="{media} {prompt}"))

@@ -1,4 +1,4 @@
-"""A question with two pictures in two turns, from its file to a trained pair, on tiny models.
+"""A question with two pictures in two turns, and an edit, from their files to pairs on tiny models.
 
 The policy is the sandbox's base under a chat template, the judge a tiny checkpoint of random
 weights: what is tested is that every part gets everywhere, not what anyone makes of it.
@@ -17,6 +17,7 @@ from actors.judges import TransformersJudge
 from actors.trainers.answers import AnswerDPO
 from factory.alignment.losses import Objective
 from factory.curation.curator import Curator
+from factory.judging.specification import DEFAULT
 from factory.keys import prompt_digest
 from factory.media.pictures import encode_png
 from factory.prompts import PromptsFile
@@ -97,3 +98,31 @@ def test_two_pictures_in_two_turns_are_answered_judged_paired_and_trained_on(
     batch = learner.collate({"pairs": table})
     assert len(batch.inputs["pixel_values"]) == 2 * 2  # both pictures of either side
     assert torch.isfinite(learner.loss(learner.module, batch)[0])
+
+
+def test_an_edit_is_drawn_from_its_source_judged_beside_it_and_paired(
+    sandbox_pipeline: str, tmp_path: Path
+) -> None:
+    from diffusers import StableDiffusionImg2ImgPipeline
+
+    pipeline, drawn_from = str(tmp_path / "pipeline"), np.full((32, 32, 3), 200, np.uint8)
+    StableDiffusionImg2ImgPipeline.from_pretrained(sandbox_pipeline).save_pretrained(pipeline)
+    (tmp_path / "a.png").write_bytes(encode_png(drawn_from))
+    parts = [{"role": "source", "media": "a.png"}, {"role": "user", "text": "a red circle"}]
+    (tmp_path / "edits.jsonl").write_text(json.dumps({"parts": parts}))
+    (prompt,) = PromptsFile(tmp_path / "edits.jsonl")
+    spec = GeneratorSpec(path=pipeline, num_inference_steps=4)
+    drawn = load_generator(pipeline, "editor@0", spec).generate(prompt, range(3))
+    assert [one.error for one in drawn] == [None] * 3
+
+    save_llava_onevision(tmp_path / "judge")
+    judge = TransformersJudge(str(tmp_path / "judge"), "judge@1", specification=DEFAULT)
+    sitting = judge.sit(prompt, drawn)
+    assert len(sitting.looks) == 1 + 3
+    scores, strategy = sitting.scores(), RoundRobin()
+    duels = sitting.duels(strategy.plan(scores, []))
+    assert all(one.error is None for one in (*scores, *duels))
+    (pair,) = Curator(strategy, ())(Group(prompt, tuple(drawn), tuple(scores), tuple(duels)))
+    (read,) = pairs_from_table(pairs_to_table([pair]))
+    assert (read.prompt, read.verdict) == (prompt, "kept")
+    assert [one.data for one in read.prompt.media_of("source")] == [encode_png(drawn_from)]

@@ -219,3 +219,19 @@ def test_slices_become_equally_sure_of_themselves():
     }
     assert slopes["oil"] == pytest.approx(slopes["photo"], rel=0.3)
     assert not Correction.of(profile, slices=False).is_needed
+
+
+def test_a_label_is_corrected_where_both_of_its_sides_were_measured():
+    correct = Correction({}, {"brightness": 2.0}, {"": 0.5})
+    met = matchup([duel("0", "1", 1.0), duel("1", "0", -1.0)], "0", "1")
+    bright, dark = {"brightness": 0.9}, {"brightness": 0.4}
+    for first, second, advantage in (
+        (bright, dark, 1.0),
+        (dark, bright, -1.0),
+        (bright, {}, 0.0),
+        ({}, dark, 0.0),
+    ):
+        seen = LabelObservation("p", "first", met, first, second)
+        assert correct.label(seen).matchup.logit == pytest.approx(0.5 * (1.0 - advantage))
+    unread = LabelObservation("p", "first", None, bright, dark)
+    assert correct.label(unread) == unread

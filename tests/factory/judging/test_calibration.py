@@ -234,7 +234,8 @@ def test_scores_that_do_not_rise_are_pooled_and_kept_by_their_ends():
     fitted = fit_scores(x, np.ones(len(x)), y, "isotonic").points
     assert fitted.x == (1.0, 2.0, 3.0, 4.0, 6.0)
     assert fitted.y == pytest.approx((1.0, 2.5, 2.5, 4.5, 4.5))
-    assert fitted(np.array([0.0, 1.5, 2.5, 5.0, 9.0])) == pytest.approx([1.0, 1.75, 2.5, 4.5, 4.5])
+    asked = np.array([-5.0, 0.0, 1.5, 2.5, 5.0, 9.0])
+    assert fitted(asked) == pytest.approx([1.0, 1.0, 1.75, 2.5, 4.5, 4.5])
 
 
 def test_scores_without_signal_fit_nothing():

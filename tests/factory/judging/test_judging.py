@@ -1,5 +1,6 @@
 """Reading verdicts: branches of the published label formats, and hand-computed probabilities."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +150,12 @@ def test_a_specification_travels_with_the_model(tmp_path: Path) -> None:
     DEFAULT.save(tmp_path)
     assert JudgeSpecification.load(tmp_path) == DEFAULT
     assert find(str(tmp_path)) == find("elsewhere", str(tmp_path / FILE)) == DEFAULT
+    raw = json.loads((tmp_path / FILE).read_text())
+    for is_chat in (True, False):
+        (tmp_path / FILE).write_text(json.dumps({**raw, "is_chat": is_chat}))
+        assert JudgeSpecification.load(tmp_path).is_chat is is_chat
+    (tmp_path / FILE).write_text(json.dumps({"tasks": raw["tasks"]}))  # of before there was a chat
+    assert JudgeSpecification.load(tmp_path) == replace(DEFAULT, is_chat=False)
     (tmp_path / FILE).write_text("{}")
     with pytest.raises(SpecificationError, match="not a judge specification"):
         JudgeSpecification.load(tmp_path)

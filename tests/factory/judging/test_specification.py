@@ -11,7 +11,8 @@ from factory.judging.specification import (
     SpecificationError,
     conditioning,
 )
-from schemas.rows import Candidate, Drawn, Prompt
+from factory.prompt_parts import in_words
+from schemas.rows import Candidate, Drawn, Part, Prompt
 
 
 def drawn_from(*texts: str | None) -> list[Candidate]:
@@ -36,3 +37,9 @@ def test_which_prompt_a_judge_is_shown_is_one_of_two(tmp_path: Path) -> None:
     assert JudgeSpecification.load(tmp_path).task("image_generation").prompt == "conditioning"
     with pytest.raises(SpecificationError, match="'both' is neither original nor conditioning"):
         JudgeSpecification({"image_generation": replace(task, prompt="both")})
+
+
+def test_of_a_dialogue_the_last_turn_is_the_one_that_conditioned() -> None:
+    parts = [Part("user", "x"), Part("assistant", "y"), Part("user", "z")]
+    shown = conditioning(Prompt.of_parts(parts), drawn_from("rewritten"))
+    assert in_words(shown) == "user: x\nassistant: y\nuser: rewritten"

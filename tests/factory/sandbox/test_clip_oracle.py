@@ -242,3 +242,12 @@ def test_what_the_edge_cuts_counts_only_where_little_else_is_seen(
         assert None not in track.alike
         assert track.blob.x > 0.5
     assert track.seen == tuple(seen.get(at) for at in range(8))
+
+
+def test_a_thing_is_placed_at_the_middle_of_its_way():
+    """As the caption has it, though it is seen in a part of the clip alone."""
+    still = Blob((200.0, 0.0, 0.0), {"circle": 0.9, "square": 0.5}, 0.3, 0.3, 0.7, 0.07)
+    seen = {at: replace(still, x=0.3 + 0.05 * at, y=0.7 - 0.02 * at) for at in range(3)}
+    track = clip_oracle._track(seen, [at / 4 for at in range(5)])
+    assert track.way == pytest.approx((0.2, -0.08))
+    assert (track.blob.x, track.blob.y) == pytest.approx((0.4, 0.66))

@@ -281,6 +281,9 @@ def test_warping_moves_outlines_and_keeps_colours():
     assert not np.array_equal(lumpy, clean)
     assert np.array_equal(lumpy, warp_pixels(clean, random.Random(2)))
     assert np.array_equal(lumpy[0, 0], clean[0, 0])
+    for level in (0, 255):
+        flat = np.full_like(clean, level)
+        assert np.array_equal(warp_pixels(flat, random.Random(2)), flat)
     # In pictures of their own rows and columns the shift can be read: 0.8 px of 32 by a dose of 1.
     # The field is smoothed, by which the first loses more.
     for side, dose, gain in ((32, 1.0, 0.741), (64, 0.5, 0.781)):

@@ -69,6 +69,10 @@ def test_drawn_cases_are_functions_of_the_seed_and_differ_in_quality(task):
     first, again = cases(task), cases(task)
     assert [prompt for prompt, _ in first] == [prompt for prompt, _ in again]
     assert first[0][1] == again[0][1]
+    for prompt, sides in first:  # a question holds its medium, a caption leaves it to the sides
+        shown = [prompt.media] if task.endswith("understanding") else [one.media for one in sides]
+        assert {(one.width, one.height) for one in shown} == {(SIDE, SIDE)}
+        assert {one.num_frames > 1 for one in shown} == {task.startswith("video")}
     qualities = [{round(see(prompt, side).quality, 3) for side in sides} for prompt, sides in first]
     assert sum(len(found) > 1 for found in qualities) >= 5
 

@@ -144,3 +144,21 @@ def check_frames(calls, wanted):
         assert calls.share(name) / CLIP_FRAMES == pytest.approx(share, abs=0.03)
         assert spread(calls.doses[name]) == pytest.approx((low, high), abs=0.02)
     assert len(set(calls.seeds)) == len(calls.seeds) / CLIP_FRAMES
+
+
+@pytest.mark.parametrize(
+    ("make", "moving", "levels"),
+    [
+        (imperfect.imperfect, False, [57.48, 132.17, 38.06, 38.84, 217.06, 125.34]),
+        (imperfect.imperfect_clip, True, [212.4, 242.82, 36.99, 34.69, 223.7, 232.75]),
+        (imperfect.plain, False, [59.27, 132.17, 38.79, 41.76, 217.41, 124.57]),
+        (imperfect.plain_clip, True, [216.34, 133.21, 37.95, 37.2, 221.8, 233.46]),
+    ],
+)
+def test_a_seed_draws_what_it_drew_when_the_shipped_weights_learned_from_it(make, moving, levels):
+    """Mean levels of a few drawings: what moves them has to be meant."""
+    found = []
+    for seed in range(6):
+        rng = random.Random(seed)
+        found.append(make(sample_scene(rng, moving=moving), rng).mean())
+    assert found == pytest.approx(levels, abs=0.05)

@@ -118,3 +118,13 @@ def test_a_calibrated_judge_lies_on_the_diagonal():
     assert (left.radius, right.radius) == (4.0, 6.0)  # half the radius that grows, a quarter of 4
     assert right.bin is bins[1]
     assert plots.reliability([]) == []
+
+
+def test_zero_has_no_sign():
+    assert [str(one) for one in plots.nice_ticks(-1.0, 1.0)] == [
+        "-1.0",
+        "-0.5",
+        "0.0",
+        "0.5",
+        "1.0",
+    ]

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from jobs.rounds.history import RoundSummary, _lines, as_text, kept_in_a_row, rounds_so_far, told
+from jobs.rounds.history import (
+    RoundSummary,
+    _lines,
+    as_text,
+    kept_in_a_row,
+    rounds_so_far,
+    told,
+    write_summary,
+)
 from jobs.rounds.workspace import Round
 from schemas import manifest, results
 from schemas.manifest import Manifest
@@ -109,6 +117,9 @@ def test_a_round_is_read_from_what_it_made(tmp_path):
     assert kept_in_a_row(recipe, 2) == 1
     assert kept_in_a_row(recipe, 1) == 0
     assert as_text(recipe).splitlines()[-1] == "  spent: 1.00 hours"
+    path = write_summary(recipe)
+    assert path == Round(recipe, 1).root / "reports" / "summary.txt"
+    assert path.read_text() == as_text(recipe) + "\n"
 
 
 def test_an_estimate_without_a_value_or_an_interval():

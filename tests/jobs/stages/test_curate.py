@@ -21,6 +21,7 @@ from factory.human_audit.sheets import WORDS, SheetError
 from factory.ids import numbers_of
 from factory.ranking import Bracket
 from jobs.datasets.files import write_table
+from jobs.datasets.measured import with_measures
 from jobs.datasets.parts import read_parts, settle
 from jobs.datasets.reading import (
     data_files,
@@ -91,6 +92,41 @@ def test_a_table_of_groups_becomes_pairs_with_signatures():
     table = CurateTable(CURATOR, Untallied(), STORE)(groups_to_table([failed]))
     assert table.column("signature_chosen").null_count == 1
     assert table.column("verdict").to_pylist() == ["invalid"]
+
+
+class SeesPixels:
+    """Objects to every pair whose chosen picture it can look at."""
+
+    needs_media = True
+
+    def __call__(self, pair):
+        return f"seen: {len(pair.chosen.media.data)} bytes"
+
+
+@pytest.mark.parametrize("is_measured", [True, False])
+def test_pairs_keep_references_and_an_objection_sees_what_they_lead_to(tmp_path, is_measured):
+    groups = GROUPS_OF_TEST[:3]
+    if is_measured:
+        groups = with_measures(groups, STORE)
+    store = MediaStore(str(tmp_path), 0)
+    away = store.put_out(groups_to_table(groups))
+    whole, found = (
+        pairs_from_table(CurateTable(CURATOR, Untallied(), store)(table))
+        for table in (groups_to_table(groups), away)
+    )
+    assert [(one.verdict, one.objections) for one in found] == [
+        (one.verdict, one.objections) for one in whole
+    ]
+    for pair in found:
+        assert pair.chosen.media.stored is None
+        assert pair.chosen.media.path is not None
+        assert pair.chosen.measures is not None
+    assert pairs_from_table(store.bring_in(pairs_to_table(found))) == whole
+    seeing = replace(CURATOR, objections=(*CURATOR.objections, SeesPixels()))
+    table = CurateTable(seeing, Untallied(), store)(away)
+    for pair, shown in zip(pairs_from_table(table), whole, strict=True):
+        assert pair.objections[-1] == f"seen: {len(shown.chosen.media.data)} bytes"
+        assert pair.chosen.media.stored is None
 
 
 def test_amending_adds_one_objection_and_drops_nothing():
