@@ -80,7 +80,9 @@ def with_key(drawn: Drawn, prompt: Prompt, seed: int) -> Drawn:
     """What a candidate is drawn from, with its key; without one where the weights are not known."""
     if drawn.weights is None:
         return replace(drawn, key=None)
-    said = {name: value for name, value in vars(drawn).items() if name != "key"}
+    said = {
+        name: value for name, value in vars(drawn).items() if name not in ("key", "num_together")
+    }
     return replace(drawn, key=key_of("candidate", DRAWING, prompt_digest(prompt), said, seed))
 
 

@@ -217,6 +217,8 @@ class Drawn:
     weights: digest of weights and configuration, or a hub's name with its commit.
     engine: the class that drew, with the version of our own drawing.
     encoding: how what was drawn is stored.
+    num_together: how many were computed in one batch with it, itself included. Sums round by that,
+        and by nothing else in the batch; it is no part of the key. None before it is drawn.
     """
 
     key: str | None
@@ -232,6 +234,7 @@ class Drawn:
     height: int | None = None
     num_frames: int | None = None
     adapters: tuple[str, ...] = ()
+    num_together: int | None = None
 
 
 @dataclass(frozen=True)

@@ -329,7 +329,7 @@ def _say(decision: Decision, evaluation: Evaluation) -> None:
 def _check_heldout_judge(spec: HeldOutJudge) -> None:
     """It is a checkpoint, or code of the user's own. Raises InputError, PluginError."""
     if not is_plugin(spec.path):
-        check_model(spec.path, "config.json", _HELDOUT_JUDGE)
+        check_model(spec.path, "config.json", _HELDOUT_JUDGE, spec.revision)
         return
     load(spec.path, _HELDOUT_JUDGE)  # here, where the user still sees the error
     if spec.specification is not None:

@@ -83,7 +83,8 @@ class TrainJudge:
         return ("judge", "train_judge")
 
     def plan(self, at: Round) -> Plan:
-        check_model(at.recipe.judge.path, "config.json", "judge.path")
+        judge = at.recipe.judge
+        check_model(judge.path, "config.json", "judge.path", judge.revision)
         try:
             specification_of(at.recipe.judge)
         except SpecificationError as error:
