@@ -135,8 +135,11 @@ def test_the_unit_is_the_spread_within_a_prompt():
         Observation(str(at), {}, (), 0, {i: {"brightness": at + x} for i, x in enumerate((-1, 1))})
         for at in (0.0, 100.0)
     ]
-    (sd,) = bias_profile(rows, names=("brightness",), num_resamples=2).sds.values()
-    assert sd == pytest.approx(math.sqrt(2))
+    alone = Observation("alone", {}, (), 0, {"x": {"brightness": 7.0}})  # spreads in nothing
+    for seen in (rows, [*rows, alone]):
+        (sd,) = bias_profile(seen, names=("brightness",), num_resamples=2).sds.values()
+        assert sd == pytest.approx(math.sqrt(2))
+    assert bias_profile([alone], names=("brightness",), num_resamples=2).sds == {}
 
 
 def label_observations(rng, liking, merit, num_prompts=300, per_prompt=3):
