@@ -86,6 +86,20 @@ def test_a_fair_judge_has_no_position_bias():
     assert shift.estimate.value == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize(("num_flipped", "is_flagged"), [(16, False), (48, True)])
+def test_a_lean_accuses_beyond_what_matters(num_flipped, is_flagged):
+    """Of 400 matchups some go to whoever is shown first: 0.02 and 0.06 above one half."""
+    rows = []
+    for number in range(400):
+        second = 1.0 if number < num_flipped else -1.0
+        duels = [duel("a", "b", 1.0), duel("b", "a", second)]
+        rows.append(Observation(str(number), {}, tuple(matchups(duels)), 0, {}))
+    flip_rate, lean, _ = position(bias_profile(rows, names=NAMES, num_resamples=50))
+    assert flip_rate.estimate.value == pytest.approx(num_flipped / 400)
+    assert lean.estimate.value == pytest.approx(num_flipped / 800)
+    assert lean.is_flagged is is_flagged
+
+
 def test_noise_between_the_orders_is_flips_without_a_slot():
     rng = np.random.default_rng(3)
     rows = []
@@ -121,8 +135,11 @@ def test_the_unit_is_the_spread_within_a_prompt():
         Observation(str(at), {}, (), 0, {i: {"brightness": at + x} for i, x in enumerate((-1, 1))})
         for at in (0.0, 100.0)
     ]
-    (sd,) = bias_profile(rows, names=("brightness",), num_resamples=2).sds.values()
-    assert sd == pytest.approx(math.sqrt(2))
+    alone = Observation("alone", {}, (), 0, {"x": {"brightness": 7.0}})  # spreads in nothing
+    for seen in (rows, [*rows, alone]):
+        (sd,) = bias_profile(seen, names=("brightness",), num_resamples=2).sds.values()
+        assert sd == pytest.approx(math.sqrt(2))
+    assert bias_profile([alone], names=("brightness",), num_resamples=2).sds == {}
 
 
 def label_observations(rng, liking, merit, num_prompts=300, per_prompt=3):
@@ -215,10 +232,14 @@ def test_how_often_the_longer_answer_wins():
     level = matchup([duel("a", "b", 0), duel("b", "a", 0)], "a", "b")
     rows.append(replace(rows[0], prompt_id="s", matchups=(level,)))
     rows[2] = replace(rows[2], attributes={"a": {"length": 1.0}, "b": {"length": 1.5}})
+    # Where a side could not be measured, or both are as long, none is the longer one.
+    for at, looks in enumerate(({"a": {}}, {"b": {}}, {"a": {"length": 1.5}})):
+        attributes = {**rows[0].attributes, **looks}
+        rows.append(replace(rows[0], prompt_id=f"t{at}", attributes=attributes))
     profile = bias_profile(rows, names=("length",), num_resamples=20)
     found = profile.find("association", "length", "longer answer wins")
     assert found.estimate.value == pytest.approx((1 + 1 + 0 + 0.5) / 4)
-    assert found.neutral == 0.5
+    assert (found.neutral, found.num) == (0.5, 4)
     plain = bias_profile(observations(SimulatedJudge(np.random.default_rng(0))), num_resamples=2)
     assert plain.find("association", "length", "longer answer wins") is None
 

@@ -193,3 +193,12 @@ def test_intervals_cover_a_known_precision(precision):
         found = weighted_share(truth[drawn], p[drawn])
         covered.append(found.low <= truth.mean() <= found.high)
     assert 0.91 <= np.mean(covered) <= 0.99
+
+
+def test_the_random_order_is_that_of_splitmix64():
+    """The first numbers of the published generator that starts at 0."""
+    gamma = 0x9E3779B97F4A7C15
+    states = np.array([gamma, 2 * gamma % 2**64, 3 * gamma % 2**64], np.uint64)
+    first = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    assert sampling._mixed(states, 0).tolist() == first
+    assert sampling._mixed(states ^ np.uint64(7), 7).tolist() == first

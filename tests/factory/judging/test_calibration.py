@@ -227,15 +227,24 @@ def test_scores_become_points_with_their_spread(method):
 
 
 def test_scores_that_do_not_rise_are_pooled_and_kept_by_their_ends():
-    """Of scores 1 to 6, the second with the third and the fourth to the sixth fall back."""
-    means = [1.0, 3.0, 2.0, 5.0, 4.0, 4.5]
+    """Of scores 1 to 6, the first two, and the fourth to the sixth, fall back."""
+    means = [2.0, 1.0, 3.0, 5.0, 4.0, 4.5]
     rows = [(at + 1.0, mean + off) for at, mean in enumerate(means) for off in (-0.5, 0.5)]
     x, y = np.array(rows * 10).T
     fitted = fit_scores(x, np.ones(len(x)), y, "isotonic").points
     assert fitted.x == (1.0, 2.0, 3.0, 4.0, 6.0)
-    assert fitted.y == pytest.approx((1.0, 2.5, 2.5, 4.5, 4.5))
+    assert fitted.y == pytest.approx((1.5, 1.5, 3.0, 4.5, 4.5))
     asked = np.array([-5.0, 0.0, 1.5, 2.5, 5.0, 9.0])
-    assert fitted(asked) == pytest.approx([1.0, 1.0, 1.75, 2.5, 4.5, 4.5])
+    assert fitted(asked) == pytest.approx([1.5, 1.5, 1.5, 2.25, 4.5, 4.5])
+
+
+def test_a_claim_stays_below_certainty_by_how_many_it_rests_on():
+    """The rule of succession: of 60 that are all right, 61 of 62; of the best 20, 21 of 22."""
+    logits, outcomes = np.array([1.0] * 40 + [2.0] * 20), np.array([0.0, 1.0] * 20 + [1.0] * 20)
+    fitted = fit_pairs(logits, outcomes, "isotonic")
+    assert (fitted.x, fitted.y) == ((0.0, 1.0, 2.0), pytest.approx((0.5, 0.5, 21 / 22)))
+    sure = fit_pairs(logits, np.ones(60), "isotonic")
+    assert (sure.x, sure.y) == ((0.0, 1.0, 2.0), pytest.approx((0.5, 61 / 62, 61 / 62)))
 
 
 def test_scores_without_signal_fit_nothing():

@@ -418,3 +418,5 @@ def test_sides_are_shuffled_evenly_and_always_the_same():
     assert 420 < sum(swapped) < 580
     assert swapped == [shuffled(draft, n).preference == "second" for n in range(1000)]
     assert shuffled(draft, swapped.index(True)).second_answer == "a"
+    # As in every import so far: a label's id is that of its sides in their order.
+    assert swapped[:8] == [True, True, False, True, True, False, False, False]

@@ -1,5 +1,6 @@
 import io
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
@@ -34,6 +35,26 @@ def test_each_picture_is_in_its_place():
     x, y = middle[3]
     assert sheet.getpixel((x, y - 20)) != RED
     assert sheet.getpixel((x - 31, y)) == RED
+
+
+def test_titles_stand_over_their_columns_and_captions_beside_their_rows():
+    titles, captions = ["first title", "second"], ["many words " * 30, "two", "3"]
+    grid = picture_grid([[png(RED), png(BLUE)]] * 3, titles, captions, 64)
+    has_ink = np.asarray(opened(grid).convert("L")) < 250
+    left, top, step, line = 2 * 64 + 8, 15 + 4 + 16, 64 + 8, 15 + 4
+    assert has_ink.shape == (top + 3 * step, left + 2 * step + 8)
+    for x in (left, left + step):
+        rows, columns = np.nonzero(has_ink[:top, x : x + step])
+        assert 8 <= rows.min() < rows.max() < 8 + line
+        assert columns.min() <= 2
+        assert columns.max() < 64
+    for row, num_lines in enumerate((3, 1, 1)):  # as many as fit the cell, and wrapped
+        rows, columns = np.nonzero(has_ink[top + row * step : top + (row + 1) * step, :left])
+        assert (num_lines - 1) * line < rows.max() < num_lines * line
+        assert rows.min() < line / 2
+        assert 8 <= columns.min() <= 12
+        assert columns.max() < left - 16
+    assert not has_ink[:top, : left - 2].any()
 
 
 def test_small_pictures_are_enlarged_by_whole_pixels():

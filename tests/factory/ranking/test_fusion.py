@@ -125,6 +125,10 @@ def test_log_odds_at_their_limit_are_a_bound_and_not_a_measurement():
     order = fuse(scored(3.0, 3.0), won, NOISE)
     assert order.margin(0, 1) == pytest.approx(3.0 * by_duel / (by_scores + by_duel))
     assert order.difference_sd(0, 1) == pytest.approx(1 / math.sqrt(by_scores + by_duel))
+    # Beside a matchup that is a measurement from the first.
+    ordinary = [duel("c2", "c3", 1.0), duel("c3", "c2", -1.0)]
+    beside = fuse(scored(3.0, 3.0, 3.0, 3.0), [*won, *ordinary], NOISE)
+    assert beside.margin(0, 1) == pytest.approx(order.margin(0, 1))
 
 
 # --------------------------------------------------------------------------- the spread as prior

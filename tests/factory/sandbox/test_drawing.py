@@ -298,3 +298,52 @@ def test_warping_moves_outlines_and_keeps_colours():
         slope = np.polyfit(coarse[:, 1:-1, 1:-1].ravel(), seen.ravel(), 1)[0]
         assert slope == pytest.approx(gain, rel=0.015)
     assert np.array_equal(lumpy[16, 16], clean[16, 16])
+
+
+def moments(defect):
+    """Mean level over a few drawings with a defect, and its lean to the right and downwards."""
+    found = []
+    for seed in range(8):
+        rng = random.Random(seed)
+        scene = world.sample_scene(rng, moving=defect in (*MOTION_DEFECTS, *TEMPORAL_DEFECTS))
+        if defect in CONTENT_DEFECTS:
+            pixels = draw(spoil_scene(scene, defect, rng), rng)[None]
+        elif defect in MOTION_DEFECTS:
+            pixels = draw_clip(spoil_motion(scene, defect, rng), rng)
+        elif defect in TEMPORAL_DEFECTS:
+            pixels = draw_clip(scene, rng, defect=defect)
+        elif defect == "binding":
+            pixels = draw(rebind_scene(scene, rng) if len(scene.things) > 1 else scene, rng)[None]
+        else:
+            pixels = draw(scene, rng)[None]
+        red = pixels[..., 0].astype(float)
+        rows, columns = np.mgrid[0:32, 0:32] / 31 - 0.5
+        found.append((red.mean(), (red * columns).mean(), (red * rows).mean()))
+    return [round(value, 2) for value in np.mean(found, axis=0).tolist()]
+
+
+@pytest.mark.parametrize(
+    ("defect", "wanted"),
+    [
+        ("none", (114.11, 1.87, 0.21)),
+        ("binding", (118.17, 2.25, 1.06)),
+        ("colour", (112.8, 0.76, 0.88)),
+        ("shape", (116.15, 2.17, 1.24)),
+        ("size", (109.0, 0.43, 0.62)),
+        ("place", (115.62, -4.26, 0.6)),
+        ("missing", (106.55, -0.2, 0.09)),
+        ("extra", (114.59, 1.4, 1.68)),
+        ("background", (145.65, 1.84, 0.25)),
+        ("direction", (157.52, 1.28, 2.24)),
+        ("speed", (159.53, 1.22, 2.19)),
+        ("still", (156.61, 1.43, 2.1)),
+        ("mover", (157.61, 0.83, 2.02)),
+        ("flicker", (158.58, 0.46, 1.59)),
+        ("morph", (157.49, 1.33, 1.98)),
+        ("vanish", (157.32, 0.85, 1.5)),
+        ("jump", (157.16, 1.31, 2.04)),
+    ],
+)
+def test_a_seed_draws_what_it_drew_when_the_shipped_weights_learned_from_it(defect, wanted):
+    """What moves these numbers has to be meant."""
+    assert moments(defect) == pytest.approx(wanted, abs=0.03)
