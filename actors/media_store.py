@@ -23,12 +23,13 @@ from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.fs import FileInfo, FileSelector, FileType
 
 from actors.media_pack import Whereabouts, packs, whereabouts
 from actors.storage import arrow_path, explained, link_or_copy, place, write_whole
 from schemas.columns import IMAGE
 from schemas.media_columns import map_media, media_arrays
-from schemas.places import DATA, Place
+from schemas.places import DATA, OBJECTS, PACKS, Place
 from schemas.rows import Group, Media
 
 #: Media nearer to each other than this are read at once: a request takes as long as these bytes.
@@ -132,6 +133,20 @@ class MediaStore:
             return media
         fields = {name: value for name, value in vars(media).items() if name != "store"}
         return FetchedMedia(**fields, store=self)
+
+    def files(self) -> frozenset[str]:
+        """The packs and objects that are there, as references name them."""
+        filesystem, top = arrow_path(place(self.root))
+        listed: list[FileInfo] = []
+        for folder in (PACKS, OBJECTS):
+            at = f"{top}/{folder}"
+            with explained(place(self.root)):
+                listed += filesystem.get_file_info(
+                    FileSelector(at, recursive=True, allow_not_found=True)
+                )
+        return frozenset(
+            one.path.removeprefix(top).lstrip("/") for one in listed if one.type == FileType.File
+        )
 
     def read(self, reference: str) -> bytes:
         """One medium.
