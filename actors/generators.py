@@ -12,6 +12,7 @@ encoded and measured apart from drawing, for callers that draw the next prompt m
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -81,7 +82,32 @@ class Raw:
     is_unsafe: bool | None = None
 
 
-class DiffusersGenerator:
+class _Ours(ABC):
+    """What all generators of ours have in common: they draw ahead, from what rows can say.
+
+    drawing: of what, known without the model.
+    """
+
+    drawing: Drawing
+
+    @property
+    def name(self) -> str:
+        return self.drawing.name
+
+    def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        return self.draw_ahead(prompt, seeds)()
+
+    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
+        return self.draw_from(self.drawing.from_what(prompt), prompt, seeds)
+
+    @abstractmethod
+    def draw_from(
+        self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]
+    ) -> Callable[[], list[Candidate]]:
+        """As `draw_ahead`, from what a row says that its candidates were drawn from."""
+
+
+class DiffusersGenerator(_Ours):
     """Loads any diffusers pipeline from safetensors that draws pictures or clips from a text, or
     from a text and the picture that it edits.
     """
@@ -102,20 +128,9 @@ class DiffusersGenerator:
         ).to(self.device)
         self.pipeline.set_progress_bar_config(disable=True)
 
-    @property
-    def name(self) -> str:
-        return self.drawing.name
-
-    def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        return self.draw_ahead(prompt, seeds)()
-
-    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
-        return self.draw_from(self.drawing.from_what(prompt), prompt, seeds)
-
     def draw_from(
         self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]
     ) -> Callable[[], list[Candidate]]:
-        """As `draw_ahead`, from what a row says that its candidates were drawn from."""
         candidates = self.drawing.candidates(prompt, seeds, drawn)
         try:
             made = in_batches(
@@ -175,7 +190,7 @@ def _encoded(shares: np.ndarray, drawn: Drawn) -> Media:
     return encode(pixels, fps, Encoding.of(drawn.encoding))
 
 
-class AnswerGenerator:
+class AnswerGenerator(_Ours):
     """Loads any transformers image-text-to-text model from safetensors; candidates are answers."""
 
     def __init__(
@@ -201,20 +216,9 @@ class AnswerGenerator:
         )
         self.model.eval().requires_grad_(False).to(self.device)
 
-    @property
-    def name(self) -> str:
-        return self.drawing.name
-
-    def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        return self.draw_ahead(prompt, seeds)()
-
-    def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
-        return self.draw_from(self.drawing.from_what(prompt), prompt, seeds)
-
     def draw_from(
         self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]
     ) -> Callable[[], list[Candidate]]:
-        """As `draw_ahead`, from what a row says that its candidates were drawn from."""
         candidates = self.drawing.candidates(prompt, seeds, drawn)
         try:
             asking = Answering(**json.loads(drawn.arguments))

@@ -17,13 +17,14 @@ from schemas.recipe import Recipe
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
     arguments = cli.stage_parser("produce", "Draw candidates for every prompt and judge them.")
-    arguments.add_argument(
+    how = arguments.add_mutually_exclusive_group()
+    how.add_argument(
         "--retry-invalid",
         action="store_true",
         help="of a complete data set, make again what failed by a time-out, a crash or a lost "
         "connection",
     )
-    arguments.add_argument(
+    how.add_argument(
         "--only",
         choices=("draw", "judge"),
         help="draw candidates@N without a judge, or judge them without a generator",
@@ -32,30 +33,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
         from jobs.stages.run import run_stages
 
-        if given.only == "draw":
-            run_stages(recipe, given.round, ["draw"], dry_run=given.dry_run)
+        if given.retry_invalid:
+            from jobs.tools.retry import retry
+
+            retry(recipe, given.round, dry_run=given.dry_run)
             return
         if given.only == "judge":
             from jobs.stages.produce import judging_alone
 
             recipe = judging_alone(recipe, given.round)
-        if not given.retry_invalid:
-            run_stages(recipe, given.round, ["produce"], dry_run=given.dry_run)
-            return
-        from jobs.rounds.workspace import Round
-        from jobs.session.ray_session import ray_session
-        from jobs.session.run_log import new_log, run_log
-        from jobs.stages.produce import num_failed, retry_invalid
-
-        at = Round(recipe, given.round)
-        if given.dry_run:
-            print(f"{at.address('groups')}: {num_failed(at)} row(s) to make again")
-            return
-        log = new_log(at.root)
-        with ray_session(recipe), run_log(log, recipe=recipe.name, round=given.round):
-            retry_invalid(at)
-        # Complete under its new manifest, and recorded like any other.
-        run_stages(recipe, given.round, ["produce"])
+        stage = "draw" if given.only == "draw" else "produce"
+        run_stages(recipe, given.round, [stage], dry_run=given.dry_run)
 
     return cli.run(arguments, work, argv)
 
