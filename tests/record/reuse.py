@@ -166,7 +166,9 @@ def differences(fresh: Made, again: Made) -> dict[str, float]:
 def _without_numbers(group: Group) -> Any:
     scores = tuple(replace(one, value=0.0, spread=0.0, breakdown={}) for one in group.scores)
     duels = tuple(replace(one, p_first=0.0, p_second=0.0, p_tie=0.0) for one in group.duels)
-    return replace(group, scores=scores, duels=duels, replies=()), {one.key for one in group.replies}
+    return replace(group, scores=scores, duels=duels, replies=()), {
+        one.key for one in group.replies
+    }
 
 
 def _numbers(group: Group) -> Iterator[float]:

@@ -27,6 +27,7 @@ class S3Proxy:
     mode: one of `MODES`, or None to hand everything on.
     share: of the requests that are hit.
     num_faults: requests that were hit so far.
+    num_received, num_sent: bytes of bodies that clients sent and got.
     """
 
     def __init__(self, upstream: str, seed: int = 0, share: float = 0.2) -> None:
@@ -34,6 +35,7 @@ class S3Proxy:
         self.mode: str | None = None
         self.share = share
         self.num_faults = 0
+        self.num_received = self.num_sent = 0
         self._rng = random.Random(seed)
         self._lock = threading.Lock()
         proxy = self
@@ -52,6 +54,12 @@ class S3Proxy:
             is_hit = self.mode is not None and self._rng.random() < self.share
             self.num_faults += is_hit
             return (self.mode if is_hit else None), self._rng.random()
+
+    def count(self, num_received: int, num_sent: int) -> None:
+        """Count the bodies of a request and of its answer."""
+        with self._lock:
+            self.num_received += num_received
+            self.num_sent += num_sent
 
     def close(self) -> None:
         self._server.shutdown()
@@ -73,6 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
             return
         status, headers, data = self._forward(body)
+        self.owner.count(len(body), len(data))
         if fault == "reset":
             self._reset()
             return
