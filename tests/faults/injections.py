@@ -82,17 +82,22 @@ class Machines:
 
     def kill_actor(self, name: str, rng: random.Random) -> bool:
         """SIGKILL to a process that holds a model; False where there is none."""
-        found = [
-            one
-            for one in psutil.process_iter()
-            if f"MapBatches({name})" in " ".join(_command(one)) and self._is_ours(one)
-        ]
+        found = self.actors(name)
         if not found:
             return False
         with suppress(psutil.NoSuchProcess):
             rng.choice(found).send_signal(signal.SIGKILL)
             return True
         return False
+
+    def actors(self, *names: str) -> list[psutil.Process]:
+        """The processes that hold a model of one of these steps."""
+        return [
+            one
+            for one in psutil.process_iter()
+            if any(f"MapBatches({name})" in " ".join(_command(one)) for name in names)
+            and self._is_ours(one)
+        ]
 
     def _is_ours(self, process: psutil.Process) -> bool:
         """Whether a worker belongs to this cluster, and not to a neighbour's."""

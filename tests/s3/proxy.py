@@ -32,6 +32,7 @@ class S3Proxy:
     share: of the requests that are hit.
     pattern: a regular expression; where there is one, only writes are hit whose path fits.
     num_faults: requests that were hit so far.
+    num_received, num_sent: bytes of bodies that clients sent and got.
     """
 
     def __init__(self, upstream: str, seed: int = 0, share: float = SHARE) -> None:
@@ -40,6 +41,7 @@ class S3Proxy:
         self.share = share
         self.pattern = ""
         self.num_faults = 0
+        self.num_received = self.num_sent = 0
         self._rng = random.Random(seed)
         self._lock = threading.Lock()
         proxy = self
@@ -61,6 +63,12 @@ class S3Proxy:
             is_hit = self.mode is not None and is_meant and self._rng.random() < self.share
             self.num_faults += is_hit
             return (self.mode if is_hit else None), self._rng.random()
+
+    def count(self, num_received: int, num_sent: int) -> None:
+        """Count the bodies of a request and of its answer."""
+        with self._lock:
+            self.num_received += num_received
+            self.num_sent += num_sent
 
     def close(self) -> None:
         self._server.shutdown()
@@ -86,6 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
             return
         status, headers, data = self._forward(body)
+        self.owner.count(len(body), len(data))
         if fault == "reset":
             self._reset()
             return
