@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
         from jobs.stages.run import run_stages
 
+        if given.only and given.retry_invalid:
+            arguments.error("--retry-invalid draws and judges: give it without --only")
         if given.only == "draw":
             run_stages(recipe, given.round, ["draw"], dry_run=given.dry_run)
             return
