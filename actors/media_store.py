@@ -174,12 +174,16 @@ class MediaStore:
         # A path beside bytes may be anybody's, and is only a name.
         away = {path for images in media_arrays(table) for path in _away(images)}
         files = {_whereabouts(path).file for path in paths if path in away or whereabouts(path)}
-        for file in sorted(files):
-            target = place(self.root) / file
+
+        def bring(file: str) -> None:
             try:
-                link_or_copy(place(source.root) / file, target)
+                link_or_copy(place(source.root) / file, place(self.root) / file)
             except FileNotFoundError:
                 raise _missing(place(source.root) / file) from None
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(bring, sorted(files)):
+                pass
         return table
 
     def _is_large(self, images: pa.StructArray) -> bool:

@@ -32,6 +32,8 @@ def misbehave(text: str, who: str) -> None:
         time.sleep(3600)
     if f"{who} dies" in text:  # as of the kernel's out-of-memory killer
         os.kill(os.getpid(), signal.SIGKILL)
+    if f"{who} is away" in text:  # which says nothing of the row
+        raise ConnectionError("planted")
 
 
 @dataclass(frozen=True)

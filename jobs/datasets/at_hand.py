@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import filterfalse
 
 import numpy as np
 import numpy.typing as npt
@@ -206,27 +207,30 @@ class AtHand:
             is_ours = self._store is not None and theirs.root == self._store.root
             if self._store is not None and not is_ours:
                 table = self._store.take_over(table, theirs)
-            for group in groups_from_table(table):
-                taken = source.may_take(group)
-                if is_ours:
-                    taken = self._with_media(taken, path)
-                found.setdefault(group.prompt.prompt_id, []).append(taken)
+            taken = list(map(source.may_take, groups_from_table(table)))
+            if is_ours:
+                taken = self._with_media(taken, path)
+            for group in taken:
+                found.setdefault(group.prompt.prompt_id, []).append(group)
         return found
 
-    def _with_media(self, group: Group, path: Place) -> Group:
-        """The group without candidates whose media somebody has removed: they are drawn again."""
+    def _with_media(self, groups: Sequence[Group], path: Place) -> list[Group]:
+        """Groups without candidates whose media somebody has removed: they are drawn again."""
         if self._media is None:
             assert self._store is not None  # whose media these are
             self._media = self._store.files()
-        left = tuple(one for one in group.candidates if not self._is_lost(one))
-        num = len(group.candidates) - len(left)
+        left = [
+            replace(group, candidates=tuple(filterfalse(self._is_lost, group.candidates)))
+            for group in groups
+        ]
+        num = sum(len(group.candidates) for group in groups)
+        num -= sum(len(group.candidates) for group in left)
         if num:
             _LOGGER.warning(
-                "%s: the media of %d candidate(s) of prompt %s are no longer there; they are drawn "
-                "again",
-                *(path, num, group.prompt.prompt_id),
+                "%s: the media of %d candidates are no longer there; they are drawn again",
+                *(path, num),
             )
-        return replace(group, candidates=left)
+        return left
 
     def _is_lost(self, candidate: Candidate) -> bool:
         media = candidate.media

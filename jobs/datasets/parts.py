@@ -13,8 +13,8 @@ rows: see docs/decisions/0012.
 
 from __future__ import annotations
 
-import hashlib
 import os
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -257,19 +257,21 @@ def _plan(
             yield ((part.name, ()),), None
             continue
         if small and size + part.num_bytes > layout.file_bytes:
-            yield tuple(small), _name(small)
+            yield tuple(small), _name()
             small, size = [], 0.0
         small.append((part.name, tuple(out.tolist())))
         size += part.num_bytes * (1 - len(out) / len(part.ids))
     if len(small) == 1 and not small[0][1]:
         yield tuple(small), None
     elif small:
-        yield tuple(small), _name(small)
+        yield tuple(small), _name()
 
 
-def _name(sources: Sequence[tuple[str, tuple[int, ...]]]) -> str:
-    """A name that says what the file is made of; drivers that see the same parts agree on it."""
-    return f"rows-{hashlib.sha256(repr(sources).encode()).hexdigest()[:16]}.parquet"
+def _name() -> str:
+    """A name that no other driver writes: of two that join the same parts, the slower one would
+    write over the file that the manifest names, of parts that are being cleared away.
+    """
+    return f"rows-{uuid.uuid4().hex[:16]}.parquet"
 
 
 @dataclass(frozen=True)

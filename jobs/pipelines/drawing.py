@@ -15,6 +15,7 @@ from actors.storage import place
 from factory.keys import Asking
 from factory.prompts import PromptsFile
 from jobs.datasets.at_hand import Source
+from jobs.datasets.files import parquet
 from jobs.pipelines.forecast import forecast
 from jobs.pipelines.models import beside, generator_ref, given, refs_beside
 from jobs.pipelines.prompt_checks import check_drawn
@@ -28,6 +29,9 @@ from schemas.manifest import Parent, digest_file
 from schemas.recipe import GeneratorSpec
 from schemas.rows import Prompt
 from schemas.section import Section
+
+_IS_ATTEMPT = "candidates.list.element.is_attempt"
+_ROWS_AT_ONCE = 8192
 
 
 class Drawing(Section):
@@ -61,6 +65,17 @@ def drawn_before(at: Round) -> list[Source]:
         return []
     made = lifecycle.find(Blueprint(directory, "candidates", drawing_of(at), tuple(drawn_from(at))))
     return [] if made is None else [Source.of(directory)]
+
+
+def num_attempts(source: Source) -> int:
+    """Candidates of a source that only an attempt failed at."""
+    num = 0
+    for path in source.files:
+        with path.open("rb") as opened:
+            for batch in parquet(opened, path).iter_batches(_ROWS_AT_ONCE, columns=[_IS_ATTEMPT]):
+                (is_attempt,) = batch.column(0).flatten().flatten()
+                num += pc.sum(is_attempt).as_py() or 0
+    return num
 
 
 def check_drawing(at: Round) -> PromptsFile:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
+
 from actors.storage import place
 from jobs.datasets.at_hand import Source
 from jobs.datasets.files import parquet
@@ -39,13 +41,16 @@ def _checked(path: str) -> Place:
     source = Source.of(directory)
     if not source.files:
         raise InputError(f"{_KEY}: {path}: holds no rows, finished or begun")
-    with source.files[0].open("rb") as opened:
+    for file in source.files:
         try:
-            found = parquet(opened, source.files[0]).schema_arrow
-            check_schema(found, GROUPS, str(source.files[0]))
+            with file.open("rb") as opened:
+                check_schema(parquet(opened, file).schema_arrow, GROUPS, str(file))
+            return directory
         except SchemaError as error:
             raise InputError(f"{_KEY}: {error}; only groups and candidates can be taken") from None
-    return directory
+        except pa.ArrowInvalid:  # a killed writer left it torn
+            continue
+    raise InputError(f"{_KEY}: {path}: none of its files can be opened")
 
 
 def as_parents(sources: Sequence[Source]) -> tuple[Parent, ...]:

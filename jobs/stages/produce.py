@@ -29,6 +29,7 @@ from jobs.pipelines.drawing import (
     drawn_before,
     drawn_from,
     generators_of,
+    num_attempts,
     rows_to_draw,
     sources_of,
 )
@@ -39,7 +40,7 @@ from jobs.pipelines.reuse import as_parents
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS
 from jobs.rounds.lifecycle import remake
 from jobs.rounds.tracking import StageRun
-from jobs.rounds.workspace import Round
+from jobs.rounds.workspace import InputError, Round
 from jobs.session.run_log import note
 from jobs.stages.base import Outcome, Plan, find_complete
 from schemas.arrow import groups_from_table
@@ -165,11 +166,18 @@ def judging_alone(recipe: Recipe, number: int) -> Recipe:
     """The recipe with a pool of generators that takes nothing: they have nothing to draw.
 
     Raises:
-        InputError: `candidates@N` is not complete, or was drawn with another recipe.
+        InputError: `candidates@N` is not complete, was drawn with another recipe, or lacks some
+            that are to be tried again.
     """
     at = Round(recipe, number)
-    at.need("candidates")
-    drawn_before(at)
+    made = at.need("candidates")
+    num = sum(map(num_attempts, drawn_before(at)))
+    if num:
+        raise InputError(
+            f"--only judge: {num} of {made.counts['candidates']} candidates of {made.address} "
+            "failed by a time-out, a crash or a lost connection, and a generator is to try them "
+            "again: run `python -m jobs.produce` without --only, which draws those and judges"
+        )
     idle = Pool(num_cpus=_IDLE_CPUS)
     produce = recipe.produce.model_copy(update={"generators": idle})
     return recipe.model_copy(update={"produce": produce})
@@ -230,9 +238,9 @@ def retry_invalid(at: Round) -> None:
     speed = Throughput()
     if left:
         generators = generators_of(at)
-        num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
-        ids = [group.prompt.prompt_id for group in left]
+        ids = numbers_of(group.prompt.prompt_id for group in left)
         store = media_store(directory, at.recipe.storage.max_inline_bytes)
+        num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
         speed = make_groups(
             left,
             len(left),
@@ -244,7 +252,7 @@ def retry_invalid(at: Round) -> None:
             strategy,
             prefix=prefix,
             seed=at.seed,
-            at_hand=AtHand((Source.own(directory),), numbers_of(ids), store),
+            at_hand=AtHand([Source.own(directory)], ids, store),  # of a retry that was killed
         )
     retried = read_parts(directory, "prompt_id", prefix)
     files = [path.name for path in data_files(directory)]

@@ -21,6 +21,7 @@ from pyarrow.fs import FileSelector, FileType
 
 from actors.media_pack import whereabouts
 from actors.storage import arrow_path, explained, place
+from jobs.datasets.at_hand import DRAWN
 from jobs.datasets.files import parquet
 from jobs.rounds.workspace import InputError
 from schemas import manifest
@@ -129,6 +130,8 @@ def _kind_of(path: str, made_in: Mapping[str, Manifest | None]) -> Kind | None:
     made = made_in[folder]
     if made is None:  # not complete: all of it may be gone on with
         return None
+    if name.startswith(f"{DRAWN}-"):  # of a retry that was killed
+        return "parts"
     if name.startswith("_"):
         return "inputs" if name.startswith(_INPUT) else None
     return "parts" if made.files is not None and name not in made.files else None

@@ -13,7 +13,8 @@ write killed: SIGKILL to a worker that writes a part, of what is drawn or of wha
 two drivers: two make the same at once, in blocks of different sizes.
 generator killed, judge killed: SIGKILL to the worker process that holds the model.
 machine lost: SIGKILL to all processes of the node on which the models are; another node comes.
-exception: the models raise on some rows until they are cured; `--retry-invalid` makes them again.
+exception: the models are not reached on some rows until they are cured; `--retry-invalid` makes
+    them again.
 hang: on some rows they do not come back, until they are cured; `--retry-invalid` likewise.
 retry killed: `--retry-invalid` is killed while a worker writes, and before and after the manifest.
 manifest: the driver kills itself before and after it writes each of the two manifests: between data
@@ -54,7 +55,7 @@ from actors.storage import place
 from actors.storage.s3 import filesystem
 from jobs.datasets.at_hand import DRAWN
 from jobs.datasets.files import read_columns
-from jobs.datasets.reading import read_groups, read_table
+from jobs.datasets.reading import data_files, read_groups, read_table
 from schemas import manifest
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.columns import GROUPS, PAIRS
@@ -89,8 +90,8 @@ _MAX_STARTS = 8
 _TIMEOUT_S = 1200.0
 #: Every so many rows of a trial that is to be cured, one fails.
 _SICK = {
-    "exception": ("raise", "judge fails"),
-    "retry killed": ("raise", "judge fails"),
+    "exception": ("generator is away", "judge is away"),
+    "retry killed": ("generator is away", "judge is away"),
     "hang": ("generator hangs", "judge hangs"),
 }
 _EVERY = 10
@@ -415,16 +416,21 @@ class Campaign:
     def at_hand(self, trial: Trial) -> tuple[set[str], set[str]]:
         """Ids of prompts that the next driver need not draw, and of those it need not judge."""
         at = trial.root / "data" / "groups@1"
-        made = read_groups(at)
         is_cured = (trial.notes / "cured").exists()
-        judged = {g.prompt.prompt_id for g in made if not (is_cured and g.has_attempts)}
-        for path in at.glob(f"{DRAWN}-*.parquet"):
+        drawn: set[str] = set()
+        judged: set[str] = set()
+        for path in [*data_files(at), *at.glob(f"{DRAWN}-*.parquet")]:
             with suppress(pa.ArrowInvalid):  # torn
-                made += groups_from_table(read_columns(path, schema=GROUPS))
-        drawn = {
-            g.prompt.prompt_id for g in made if not any(one.is_attempt for one in g.candidates)
-        }
-        return drawn | judged, judged
+                for group in groups_from_table(read_columns(path, schema=GROUPS)):
+                    is_whole = not any(one.is_attempt for one in group.candidates)
+                    is_done = not path.name.startswith(DRAWN) and not (
+                        is_cured and group.has_attempts
+                    )
+                    if is_whole or is_done:
+                        drawn.add(group.prompt.prompt_id)
+                    if is_done:
+                        judged.add(group.prompt.prompt_id)
+        return drawn, judged
 
     def look(self, root: Place) -> Rows:
         groups = read_groups(root / "data" / "groups@1")

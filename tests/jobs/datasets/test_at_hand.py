@@ -195,7 +195,7 @@ def test_what_was_drawn_here_and_whose_media_are_gone_is_not_at_hand(
     (tmp_path / "a" / where.file).unlink()
     filled = at_hand(tmp_path / "a", Source.own(directory)).groups(both)
     assert [[one.candidate_id for one in group.candidates] for group in filled] == [[], ["b"]]
-    assert f"of prompt {PROMPTS[0].prompt_id} are no longer there" in caplog.text
+    assert f"{DRAWN}-1.parquet: the media of 1 candidates are no longer there" in caplog.text
 
 
 def test_what_is_no_id_is_refused_with_the_file(tmp_path: Path) -> None:

@@ -158,3 +158,22 @@ def test_small_parts_are_joined_up_to_the_size_of_a_file() -> None:
     assert plan(small, [[]] * 7) == [(["0", "1", "2", "3", "4"], True), (["5", "6"], True)]
     # Half of each is left out, so twice as many fit.
     assert plan(small, [[0, 1]] * 7) == [([str(number) for number in range(7)], True)]
+
+
+def test_a_driver_that_is_too_late_leaves_the_files_of_the_first_alone(tmp_path: Path) -> None:
+    """Both have looked at the same parts, and one has completed the data set and cleared them."""
+    table = groups_to_table(Group(Prompt.of(f"prompt {n}"), ()) for n in range(6))
+    for number in range(3):
+        written(tmp_path / f"part-{number}.parquet", table.slice(2 * number, 2))
+    found = read_parts(tmp_path, "prompt_id")
+    first, second = (
+        _Job(*one, tmp_path, GROUPS, Storage(), None)
+        for _ in range(2)
+        for one in _plan(found, rows_left_out(found), Storage())
+    )
+    _settle(first)
+    assert first.target is not None
+    clear(tmp_path, [first.target])
+    with pytest.raises(FileNotFoundError):
+        _settle(second)
+    assert pq.read_table(tmp_path / first.target).num_rows == 6

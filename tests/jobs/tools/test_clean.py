@@ -59,6 +59,7 @@ def root(tmp_path: Path) -> Path:
     written(root, "data/groups@2/part-b.parquet", 4)
     (root / "data/groups@2/part-torn.parquet").write_bytes(b"PAR1 and no more")
     (root / "data/groups@2/_prompts-c-0.parquet").write_bytes(b"PAR1")
+    written(root, "data/groups@2/_drawn-b.parquet", 8)
     old = root / "objects" / "ab" / ("ab" + "0" * 62)
     old.parent.mkdir(parents=True)
     media = Media(None, 8, 8, path=str(old.relative_to(root)))
@@ -73,6 +74,7 @@ def add_leftovers(root: Path) -> set[str]:
     written(root, "data/groups@1/part-again.parquet", 6)
     (root / "data/groups@1/part-torn.parquet").write_bytes(b"PAR1 and no more")
     (root / "data/groups@1/_prompts-d-0.parquet").write_bytes(b"PAR1")
+    written(root, "data/groups@1/_drawn-d.parquet", 9)
     MediaStore(str(root), 1000).put_out(groups_to_table([group(7)]))
     (root / "objects" / "ab" / ("ab" + "1" * 62)).write_bytes(b"object of nobody")
     (root / "media" / "cd").mkdir(exist_ok=True)
@@ -85,18 +87,18 @@ def test_what_is_left_over_goes_and_the_rest_stays(
 ) -> None:
     needed = paths(root)
     extra = add_leftovers(root)
-    assert len(extra) == 7
+    assert len(extra) == 9
     age(root)
     assert command.main([f"--root={root}", "--dry-run"]) == 0
     assert paths(root) == needed | extra
     told = capsys.readouterr().out
-    assert "3 packs and objects of media to which no row refers: 0.0 MB" in told
-    assert "2 Parquet files that the manifest beside them does not name" in told
+    assert "4 packs and objects of media to which no row refers: 0.0 MB" in told
+    assert "3 Parquet files that the manifest beside them does not name" in told
     assert "1 inputs of runs that are over" in told
     assert "1 files that were not written to their end" in told
     assert command.main([f"--root={root}"]) == 0
     assert paths(root) == needed
-    assert "7 files cleared" in capsys.readouterr().out
+    assert "9 files cleared" in capsys.readouterr().out
     assert len(read_groups(root / "data/groups@1")) == 2
     assert command.main([f"--root={root}"]) == 0
     assert "0 files cleared" in capsys.readouterr().out
