@@ -55,6 +55,9 @@ def test_titles_stand_over_their_columns_and_captions_beside_their_rows():
         assert 8 <= columns.min() <= 12
         assert columns.max() < left - 16
     assert not has_ink[:top, : left - 2].any()
+    long = [titles[0], "second of many words"]  # is cut off, and says so
+    cut = picture_grid([[png(RED), png(BLUE)]] * 3, [titles[0], "second of …"], captions, 64)
+    assert picture_grid([[png(RED), png(BLUE)]] * 3, long, captions, 64) == cut
 
 
 def test_small_pictures_are_enlarged_by_whole_pixels():
@@ -109,6 +112,8 @@ def test_a_grid_that_does_not_fit_is_refused():
         picture_grid([[png(RED)]], ["a", "b"], ["one"])
     with pytest.raises(ValueError, match="caption for each row"):
         picture_grid([[png(RED)]], ["a"], [])
+    with pytest.raises(ValueError, match="caption for each row"):
+        picture_grid([[png(RED)], []], ["a"], ["one", "two"])
 
 
 def test_thumbnails():
