@@ -19,18 +19,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from factory.generator_kinds import takes_of_questions
 from factory.media.clips import decode_clip
 from factory.media.pictures import decode
-from factory.prompt_parts import QUESTIONS, Need, check_needs, needs_of, turns
+from factory.prompt_parts import check_needs, needs_of, turns
 from schemas.recipe import Answering
 from schemas.rows import Media, Part, Prompt
-
-
-def takes(spec: Answering) -> frozenset[Need]:
-    """What a question may ask for beside a text, and a medium before it: the turns and places of a
-    chat template, or those of the recipe's words.
-    """
-    return QUESTIONS if spec.question is None else frozenset({"media"})
 
 
 class QuestionFormat:
@@ -79,8 +73,8 @@ class QuestionFormat:
         media = prompt.media_of("question")
         if not media:
             raise ValueError("a question about no picture or clip")
-        who = "a chat template" if self.is_chat else "generator.answering.question"
-        check_needs(needs_of(prompt), takes(self.spec), who)
+        takes = takes_of_questions(self.spec)
+        check_needs(needs_of(prompt), takes, "generator.answering.question")
         if self.is_chat:
             made = self.processor.apply_chat_template(
                 [

@@ -166,7 +166,7 @@ class Drawing:
             "top_p": asking.top_p,
             "max_new_tokens": asking.max_new_tokens,
         }
-        if prompt.media is not None and prompt.media.num_frames > 1:
+        if any(one.num_frames > 1 for one in prompt.media_of("question")):
             arguments["num_frames"] = asking.num_frames
             if None not in (asking.question, asking.clip_question):
                 arguments["question"] = asking.clip_question

@@ -21,7 +21,7 @@ import torch
 from actors.answering import QuestionFormat, sampled_answers
 from actors.conditioning import call_inputs
 from actors.drawing import Drawing
-from actors.memory import halving, is_attempt, reason
+from actors.memory import in_batches, is_attempt, reason
 from actors.trust import trusted
 from actors.weights import pinned_commit
 from factory.generator_kinds import generator_kind
@@ -56,6 +56,17 @@ def load_generator(
 def failed(candidate: Candidate, error: Exception) -> Candidate:
     """A candidate that did not come about."""
     return replace(candidate, error=reason(error), is_attempt=is_attempt(error))
+
+
+def _together(drawn: Drawn, seeds: Sequence[int]) -> int:
+    """How many are computed in one batch: as many as a row says, else all of them."""
+    return drawn.num_together or max(1, len(seeds))
+
+
+def _drawn_with(candidate: Candidate, num: int) -> Candidate:
+    """A candidate that was computed in a batch of `num`."""
+    drawn = candidate.drawn
+    return replace(candidate, drawn=drawn and replace(drawn, num_together=num))
 
 
 @dataclass(frozen=True)
@@ -107,12 +118,15 @@ class DiffusersGenerator:
         """As `draw_ahead`, from what a row says that its candidates were drawn from."""
         candidates = self.drawing.candidates(prompt, seeds, drawn)
         try:
-            made = halving(lambda few: self._draw(drawn, prompt, few), seeds)
+            made = in_batches(
+                lambda few: self._draw(drawn, prompt, few), seeds, _together(drawn, seeds)
+            )
         except Exception as error:
             none = [failed(one, error) for one in candidates]
             return lambda: none
         return lambda: [
-            _with_pixels(one, raw, drawn) for one, raw in zip(candidates, made, strict=True)
+            _with_pixels(_drawn_with(one, num), raw, drawn)
+            for one, (raw, num) in zip(candidates, made, strict=True)
         ]
 
     def _draw(self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]) -> list[Raw]:
@@ -127,7 +141,7 @@ class DiffusersGenerator:
         }
         asked.pop("fps", None)  # of how it is stored
         output = self.pipeline(
-            **call_inputs(self.pipeline, replace(prompt, text=drawn.prompt), len(seeds)),
+            **call_inputs(self.pipeline, prompt.saying(drawn.prompt), len(seeds)),
             generator=noise,
             output_type="np",
             **{key: value for key, value in asked.items() if value is not None},
@@ -205,15 +219,17 @@ class AnswerGenerator:
         try:
             asking = Answering(**json.loads(drawn.arguments))
             asked = QuestionFormat(self.processor, asking)
-            put = replace(prompt, text=drawn.prompt)
-            answers = halving(lambda few: self._answer(asked, put, few), seeds)
+            put = prompt.saying(drawn.prompt)
+            answers = in_batches(
+                lambda few: self._answer(asked, put, few), seeds, _together(drawn, seeds)
+            )
         except Exception as error:
             none = [failed(one, error) for one in candidates]
             return lambda: none
         limit = asking.max_new_tokens
         return lambda: [
-            _with_answer(one, answer, limit)
-            for one, answer in zip(candidates, answers, strict=True)
+            _with_answer(_drawn_with(one, num), answer, limit)
+            for one, (answer, num) in zip(candidates, answers, strict=True)
         ]
 
     @torch.inference_mode()

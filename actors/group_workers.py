@@ -19,15 +19,20 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from actors.memory import halving, is_out_of_memory, reason
-from actors.refs import GeneratorLike, Loaded, ModelRef
+from actors.refs import GeneratorLike, JudgingRef
 from actors.tally import GENERATE, JUDGE, Piece, TallyHandle
+from factory.candidates import candidate_seeds, take
+from factory.judging.recording import Recorder, without_words
+from factory.judging.specification import conditioning
 from factory.protocols import DrawsAhead, Generator, Judge, Sitting
 from factory.ranking import Strategy
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id, seed_of
+from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id
 
 #: Writes a table of groups where the next run finds it, and returns what the next step is to get.
 Keep = Callable[[pa.Table], pa.Table]
+#: A row whose media are read when somebody looks at them, of one with references.
+Fetching = Callable[[Group], Group]
 
 _LOOK_S = 0.05  # between two looks whether the judges have caught up
 
@@ -37,19 +42,6 @@ def one_thread_per_worker() -> None:
     torch = sys.modules.get("torch")  # what was loaded needs it, or nothing does
     if torch is not None and not torch.cuda.is_available():
         torch.set_num_threads(1)
-
-
-def _load(ref: ModelRef[Loaded], step: str, tally: TallyHandle) -> Loaded:
-    with tally.loading(step, ref.name):
-        return ref.load()
-
-
-def candidate_seeds(prompt: Prompt, generator: str, seed: int, num: int) -> list[int]:
-    """The seeds of a prompt's candidates: functions of prompt, generator, recipe seed and index.
-
-    `generator` is the *name* without version where two versions are to be compared at equal seeds.
-    """
-    return [seed_of(prompt.prompt_id, generator, seed, index) for index in range(num)]
 
 
 # ------------------------------------------------------------------------------------- drawing
@@ -72,43 +64,6 @@ class _Share:
         return [one for one in self.wanted if one.seed not in self.taken]
 
 
-def take(wanted: Sequence[Candidate], at_hand: Sequence[Candidate]) -> dict[int, Candidate]:
-    """Of candidates that are known before they are drawn, those that are at hand, by their seed.
-
-    What has a key is known by it, whatever it was called where it was made, and is called as it
-    would be here. What has none is known by its id, or by generator and seed where only the
-    generator knows its ids; whoever brings such candidates knows that the same thing drew them.
-    What only an attempt failed at is drawn again.
-
-    Args:
-        wanted: candidates without content (`GeneratorLike.planned`).
-        at_hand: drawn candidates of the same prompt.
-    """
-    by_key: dict[str, Candidate] = {}
-    by_id: dict[str, Candidate] = {}
-    by_seed: dict[tuple[str, int], Candidate] = {}
-    for one in at_hand:
-        if one.is_attempt:
-            continue
-        if one.drawn is not None and one.drawn.key is not None:
-            by_key.setdefault(one.drawn.key, one)
-        else:
-            by_id.setdefault(one.candidate_id, one)
-            by_seed.setdefault((one.generator, one.seed), one)
-    taken = {}
-    for plan in wanted:
-        key = plan.drawn.key if plan.drawn is not None else None
-        found = by_key.get(key) if key is not None else None
-        if found is None and plan.candidate_id:
-            found = by_id.get(plan.candidate_id)
-        elif found is None:
-            found = by_seed.get((plan.generator, plan.seed))
-        if found is not None:
-            name = plan.candidate_id or found.candidate_id
-            taken[plan.seed] = replace(found, candidate_id=name, generator=plan.generator)
-    return taken
-
-
 class Generate:
     """Adds candidates.
 
@@ -126,7 +81,10 @@ class Generate:
         seed: int,
         tally: TallyHandle,
         keep: Keep,
+        fetching: Fetching = lambda group: group,
         max_lead: int | None = None,
+        *,
+        is_last: bool = True,
     ) -> None:
         """Load nothing yet.
 
@@ -136,24 +94,31 @@ class Generate:
             seed: of the recipe.
             tally: of the run.
             keep: what becomes of a block that is drawn.
+            fetching: a row whose media are read when a generator looks at them.
             max_lead: prompts that may be drawn, or begun, and not yet judged; None for any number.
+            is_last: whether no step follows, so that a block is also kept where all of it was at
+                hand.
         """
         self.refs = generators
         self.num_candidates = num_candidates
         self.seed = seed
         self.tally = tally
         self.keep = keep
+        self.fetching = fetching
         self.max_lead = max_lead
+        self.is_last = is_last
         self._loaded: dict[str, Generator] = {}
 
     def __call__(self, table: pa.Table) -> pa.Table:
         if self._is_to_stop():
             return self.keep(table.slice(0, 0))
-        groups = groups_from_table(table)
+        groups = [self.fetching(group) for group in groups_from_table(table)]
         shares = [self._shares(group) for group in groups]
-        self._load(share.ref for of_group in shares for share in of_group if share.missing)
+        lacking = [share.ref for of_group in shares for share in of_group if share.missing]
+        self._load(lacking)
         with self.tally.busy(GENERATE, [group.prompt.prompt_id for group in groups]) as done:
-            return self.keep(groups_to_table(self._drawn(groups, shares, done)))
+            drawn = groups_to_table(self._drawn(groups, shares, done))
+            return self.keep(drawn) if lacking or self.is_last else drawn
 
     def generate(self, group: Group, done: Piece) -> Group:
         """One group alone."""
@@ -186,7 +151,8 @@ class Generate:
     def _load(self, refs: Iterable[GeneratorLike]) -> None:
         for ref in refs:
             if ref.address not in self._loaded:
-                self._loaded[ref.address] = _load(ref, GENERATE, self.tally)
+                with self.tally.loading(GENERATE, ref.name):
+                    self._loaded[ref.address] = ref.load()
                 one_thread_per_worker()
 
     def _shares(self, group: Group) -> list[_Share]:
@@ -272,21 +238,39 @@ def _one_a_seed(drawn: Sequence[Candidate], seeds: Sequence[int]) -> Sequence[Ca
 
 
 # ------------------------------------------------------------------------------------- judging
+
+
+def _as_put_to(recorder: Recorder, group: Group) -> Group:
+    """A group as one judge is to see it: with the prompt that its specification asks for.
+
+    Raises:
+        SpecificationError: the judge was not made for the task, or there is no one such prompt.
+    """
+    if recorder.specification is None:
+        return group
+    if recorder.specification.task(group.prompt.task).prompt == "original":
+        return group
+    return replace(group, prompt=conditioning(group.prompt, group.candidates))
+
+
 class Judging:
     """Adds scores and duels.
 
     Reads `candidates`, and the replies that are at hand; adds to `scores` one score for each, and
     to `duels` those that the ranking strategy asks for: all of one plan together, then the next
-    plan. `replies` are then what those scores and duels were read from, and nothing else. Where a
-    judge fails, `error` and `failed_stage` say so.
+    plan. `replies` are then what these were read from, and nothing else. Where a judge fails,
+    `error` and `failed_stage` say so.
     """
 
     def __init__(
         self,
-        judges: Sequence[ModelRef[Judge]],
+        judges: Sequence[JudgingRef],
         strategy: Strategy,
         tally: TallyHandle,
         keep: Keep,
+        fetching: Fetching = lambda group: group,
+        *,
+        keep_words: bool = True,
     ) -> None:
         """Load the judges.
 
@@ -295,32 +279,50 @@ class Judging:
             strategy: which duels to play.
             tally: of the run.
             keep: what becomes of a block that is judged.
+            fetching: a row whose media are read when a judge looks at them, of one that came with
+                references: what is not asked about is never read.
+            keep_words: keep what judges wrote.
         """
-        self.judges = [_load(ref, JUDGE, tally) for ref in judges]
+        self.judges: list[tuple[Judge, Recorder]] = []
+        for ref in judges:
+            with tally.loading(JUDGE, ref.name):
+                self.judges.append(ref.recorded())
         one_thread_per_worker()
         self.strategy = strategy
         self.tally = tally
         self.keep = keep
+        self.fetching = fetching
+        self.keep_words = keep_words
 
     def __call__(self, table: pa.Table) -> pa.Table:
         groups = groups_from_table(table)
-        with self.tally.busy(JUDGE, [one.prompt.prompt_id for one in groups]) as done:
-            return self.keep(groups_to_table([self.judge(group, done) for group in groups]))
+        with self.tally.busy(JUDGE, [group.prompt.prompt_id for group in groups]) as done:
+            groups = [self.judge(group, done) for group in groups]
+            if not self.keep_words:
+                groups = [without_words(group) for group in groups]
+            return self.keep(groups_to_table(groups))
 
     def judge(self, group: Group, done: Piece) -> Group:
+        replies, group = group.replies, replace(group, replies=())
         if group.error is not None:
             return group
-        for judge in self.judges:
-            try:
-                with done.model(group.prompt.prompt_id, judge.name):
-                    scores, duels = self._verdicts(judge, group)
-            except Exception as error:
-                why = reason(error, f"{judge.name}: ")
+        shown = self.fetching(group)
+        for judge, recorder in self.judges:
+            why = None
+            with recorder.open(replies) as ledger:
+                try:
+                    with done.model(group.prompt.prompt_id, judge.name):
+                        scores, duels = self._verdicts(judge, _as_put_to(recorder, shown))
+                except Exception as error:
+                    why = reason(error, f"{judge.name}: ")
+            done.count(ledger.num_asked, ledger.num_taken)
+            group = replace(group, replies=(*group.replies, *ledger.replies))
+            if why is not None:
                 done.fail(group.prompt.prompt_id, why)
                 return replace(group, error=why, failed_stage=JUDGE)
             group = replace(group, scores=(*group.scores, *scores), duels=(*group.duels, *duels))
         if group.is_invalid:
-            errors = (one.error for one in group.scores if one.error)
+            errors = (score.error for score in group.scores if score.error)
             done.fail(group.prompt.prompt_id, next(errors, "fewer than two scores"))
         return group
 

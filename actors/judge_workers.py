@@ -12,11 +12,17 @@ from contextlib import AbstractContextManager, nullcontext
 import pyarrow as pa
 
 from actors.group_workers import one_thread_per_worker
+from actors.media_store import MediaStore
 from actors.refs import JudgeRef, ModelRef
 from actors.tally import Piece, TallyHandle
 from factory.bias.probes import Probe, Prober, Sample
 from factory.protocols import Judge
-from schemas.arrow import labels_from_table, opinions_to_table
+from schemas.arrow import (
+    groups_from_table,
+    groups_to_table,
+    labels_from_table,
+    opinions_to_table,
+)
 from schemas.rows import Duel, Group, Label, Opinion, Score
 
 #: Labels of one turn of a judge against the clock, and how many of them are not counted.
@@ -98,13 +104,17 @@ def probe_groups(
     sample: Sample,
     prober: Prober,
     tally: TallyHandle,
+    store: MediaStore,
 ) -> list[Probe]:
-    """Put a sample's probes to a judge; each group comes with another to borrow media from."""
+    """Put a sample's probes to a judge; each group comes with another to borrow media from. Media
+    that they refer to are brought in from `store`, one group after the other.
+    """
     with tally.loading("probe", ref.name):
         judge = ref.load()
     one_thread_per_worker()
     found: list[Probe] = []
-    for group, other in groups:
+    for asked in groups:
+        group, other = _with_media(asked, store)
         prompt_id = group.prompt.prompt_id
         with tally.busy("probe", [prompt_id]) as done:
             probes: list[Probe] = []
@@ -116,6 +126,12 @@ def probe_groups(
                 done.fail(prompt_id, "no probe could be read")
         found += probes
     return found
+
+
+def _with_media(asked: tuple[Group, Group | None], store: MediaStore) -> tuple[Group, Group | None]:
+    rows = groups_to_table([one for one in asked if one is not None])
+    group, *others = groups_from_table(store.bring_in(rows))
+    return group, others[0] if others else None
 
 
 def judgements_per_second(refs: Sequence[ModelRef[Judge]], table: pa.Table) -> list[float]:

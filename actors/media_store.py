@@ -3,6 +3,7 @@
     keep             the table with references and bytes: for who is next, and needs both
     without_bytes    the table with references alone: to be written
     put_out          both at once
+    fetching         a row whose media are read when somebody looks at them
     bring_in         the table with bytes again, read by range
     stream_in        the same of a table of any size, a few rows at a time
     take_over        the packs of another root, linked or copied, so that a root is whole by itself
@@ -17,16 +18,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.fs import FileInfo, FileSelector, FileType
 
 from actors.media_pack import Whereabouts, packs, whereabouts
 from actors.storage import arrow_path, explained, link_or_copy, place, write_whole
 from schemas.columns import IMAGE
 from schemas.media_columns import map_media, media_arrays
-from schemas.places import DATA, Place
+from schemas.places import DATA, OBJECTS, PACKS, Place
+from schemas.rows import Group, Media
 
 #: Media nearer to each other than this are read at once: a request takes as long as these bytes.
 _GAP = 64 * 1024
@@ -110,6 +114,47 @@ class MediaStore:
                 yield from self.stream_in(few, with_references=with_references)
         else:
             yield self.bring_in(table, with_references=with_references)
+
+    def fetching(self, group: Group) -> Group:
+        """The group, whose media are each read when somebody asks for its bytes."""
+        prompt = group.prompt
+        parts = tuple(replace(part, media=self._fetching(part.media)) for part in prompt.parts)
+        return replace(
+            group,
+            prompt=replace(prompt, media=self._fetching(prompt.media), parts=parts),
+            candidates=tuple(
+                replace(candidate, media=self._fetching(candidate.media))
+                for candidate in group.candidates
+            ),
+        )
+
+    def _fetching(self, media: Media | None) -> Media | None:
+        if media is None or media.stored is not None or media.path is None:
+            return media
+        fields = {name: value for name, value in vars(media).items() if name != "store"}
+        return FetchedMedia(**fields, store=self)
+
+    def files(self) -> frozenset[str]:
+        """The packs and objects that are there, as references name them."""
+        filesystem, top = arrow_path(place(self.root))
+        listed: list[FileInfo] = []
+        for folder in (PACKS, OBJECTS):
+            at = f"{top}/{folder}"
+            with explained(place(self.root)):
+                listed += filesystem.get_file_info(
+                    FileSelector(at, recursive=True, allow_not_found=True)
+                )
+        return frozenset(
+            one.path.removeprefix(top).lstrip("/") for one in listed if one.type == FileType.File
+        )
+
+    def read(self, reference: str) -> bytes:
+        """One medium.
+
+        Raises:
+            MediaReferenceError: it is missing or is not what the reference says.
+        """
+        return bytes(self._read([reference])[reference])
 
     def take_over(self, table: pa.Table, source: MediaStore) -> pa.Table:
         """The table, whose references lead into another root, once they lead to the same in this
@@ -196,6 +241,22 @@ class MediaStore:
             if hashlib.sha256(media[reference]).hexdigest() != where.digest:
                 raise MediaReferenceError(f"{target}: the bytes are not those of {reference!r}")
         return media
+
+
+@dataclass(frozen=True)
+class FetchedMedia(Media):
+    """A medium that lies outside its row and is read on demand; as a row it stays a reference."""
+
+    store: MediaStore | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def _fetched(self) -> bytes:
+        assert self.store is not None and self.path is not None  # noqa: PT018
+        return self.store.read(self.path)
+
+    @property
+    def data(self) -> bytes:
+        return self._fetched
 
 
 @dataclass(frozen=True, order=True)

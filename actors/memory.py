@@ -75,6 +75,29 @@ def halving(
     return halving(work, items[:middle]) + halving(work, items[middle:])
 
 
+def in_batches(
+    work: Callable[[Sequence[Item]], Iterable[Result]], items: Sequence[Item], size: int
+) -> list[tuple[Result, int]]:
+    """The results of `work`, in order, each with how many items it was computed together with.
+
+    Sums round by the size of a batch, and not by what else is in it. So all batches are of one
+    size, the last filled up with items that are there already, unless memory is too small.
+
+    Raises:
+        Exception: as `halving`.
+    """
+
+    def counted(batch: Sequence[Item]) -> list[tuple[Result, int]]:
+        return [(result, len(batch)) for result in work(batch)]
+
+    made: list[tuple[Result, int]] = []
+    for start in range(0, len(items), size):
+        few = items[start : start + size]
+        full = [few[index % len(few)] for index in range(size)]
+        made += halving(counted, full)[: len(few)]
+    return made
+
+
 def reason(error: BaseException, before: str = "") -> str:
     """An exception as one line of printable text for a row's error field."""
     text = f"{before}{type(error).__name__}: {error}"

@@ -2,7 +2,8 @@
 
 Of a recipe nothing is needed. The generator must lie at a given path, and be the one that the rows
 name; what it is called with is what they say. Left out: what code of somebody's own drew, which
-has no weights here, and failures that say nothing of a candidate.
+has no weights here, and failures that say nothing of a candidate. Bytes are equal where libraries,
+device and number of threads are; the manifest says the first two (`made_with`).
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def drawn_again(
     Args:
         generator: as `generator_of` loads it.
         group: the row, with the prompt's own media where it has such.
-        batch_size: most candidates at a time.
+        batch_size: most candidates at a time; where rows say that more were computed together, the
+            generator fills a batch up, since sums round by its size.
     """
     batches: dict[Drawn, list[Candidate]] = {}
     for one in group.candidates:

@@ -16,11 +16,13 @@ from actors.drawing import Drawing
 from actors.recorded import RecordedGenerator, drawn_by
 from actors.storage import local_model
 from actors.weights import pinned_commit
+from factory.guarded import GuardedGenerator, GuardedJudge
 from factory.judging.criteria import CriteriaJudge
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.signed import SignedJudge
 from factory.keys import Asking, with_key
-from factory.plugins import PluginError, make
+from factory.plugins import PluginError, load, make
+from factory.prompt_parts import declared
 from factory.protocols import Generator, Judge
 from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
 from schemas.rows import Candidate, Prompt, Task
@@ -43,7 +45,7 @@ class ModelRef(Protocol[Loaded]):
     def load(self) -> Loaded: ...
 
 
-class RecordedRef(ModelRef[Judge], Protocol):
+class JudgingRef(ModelRef[Judge], Protocol):
     """What travels to a worker that keeps what a judge says, word for word."""
 
     def recorded(self) -> tuple[Judge, Recorder]:
@@ -117,7 +119,8 @@ class GeneratorPluginRef:
                 f"{self.key}: {self.plugin!r}: calls itself {generator.name!r}; its name is the "
                 f"first of its arguments, {self.address!r}"
             )
-        return RecordedGenerator(generator, self.plugin, self.spec, self.weights)
+        guarded = GuardedGenerator(generator, declared(load(self.plugin, self.key)))
+        return RecordedGenerator(guarded, self.plugin, self.spec, self.weights)
 
 
 @dataclass(frozen=True)
@@ -272,7 +275,8 @@ class PluginRef:
         return self.address.partition("@")[0]
 
     def load(self) -> Judge:
-        judge: Judge = make(self.plugin, self.key, Judge)
+        made: Judge = make(self.plugin, self.key, Judge)
+        judge = GuardedJudge(made, declared(load(self.plugin, self.key)))
         return SignedJudge(judge, self.address) if self.is_renamed else judge
 
     def recorded(self) -> tuple[Judge, Recorder]:

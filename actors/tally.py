@@ -24,6 +24,7 @@ import pyarrow as pa
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.storage import StorageError
 from actors.watch import time_limit
 from factory.plugins import PluginError
 
@@ -342,10 +343,12 @@ class TallyHandle:
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """Let the driver say in one sentence that a plug-in cannot be loaded on this worker."""
+        """Let the driver say in one sentence that a plug-in cannot be loaded on this worker, or
+        that storage cannot be read or written from it.
+        """
         try:
             yield
-        except PluginError as error:
+        except (PluginError, StorageError) as error:
             ray.get(self.actor.stop.remote(str(error)))
             raise
 

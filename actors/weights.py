@@ -136,7 +136,7 @@ def commit_of(name: str, revision: str | None = None) -> str:
         return revision
     from huggingface_hub import constants, model_info
 
-    why = "HF_HUB_OFFLINE=1 forbids to ask the hub"
+    why = "HF_HUB_OFFLINE=1 forbids the hub"
     if not constants.HF_HUB_OFFLINE:
         try:
             found = model_info(name, revision=revision, timeout=30).sha
@@ -148,8 +148,9 @@ def commit_of(name: str, revision: str | None = None) -> str:
     cached = cached_commit(name, revision)
     if cached is None:
         raise WeightsError(
-            f"{name}: no commit of {revision or 'its main branch'} is known ({why}), and none was "
-            "fetched to this machine; check the name, or give the full commit as `revision`"
+            f"{name} is no local directory, and of a hub's repository of this name no commit of "
+            f"{revision or 'its main branch'} is known: {why}, and none was fetched to this "
+            "machine. Check the name, or give the full commit as `revision`"
         )
     return cached
 
@@ -164,11 +165,6 @@ def cached_commit(name: str, revision: str | None = None) -> str | None:
         return None
     commit = reference.read_text().strip()
     return commit if (repository / "snapshots" / commit).is_dir() else None
-
-
-def is_fetched(name: str) -> bool:
-    """Whether something of a hub's repository lies in the cache of this machine."""
-    return (_cached(name) / "snapshots").is_dir()
 
 
 def _cached(name: str) -> Path:

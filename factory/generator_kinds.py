@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from factory.prompt_parts import QUESTIONS, Need
 from schemas.places import Place
 from schemas.plugins import is_plugin
-from schemas.recipe import Align, GeneratorSpec
+from schemas.recipe import Align, Answering, GeneratorSpec
 from schemas.rows import UNDERSTANDING, Task
 
 #: A diffusers pipeline that draws, or a transformers vision-language model that answers.
@@ -55,6 +56,13 @@ def generator_kind(path: str | Place, spec: GeneratorSpec) -> GeneratorKind:
         f"generator.path: {path} is a directory but no model: it has no {MARKERS['pipeline']} "
         f"(a diffusers pipeline) and no {MARKERS['answering']} (a transformers model)"
     )
+
+
+def takes_of_questions(asking: Answering) -> frozenset[Need]:
+    """What a question may ask an answering model for, beside a text and a medium before it: the
+    turns and places of its chat template, or those of the recipe's words.
+    """
+    return QUESTIONS if asking.question is None else frozenset({"media"})
 
 
 def check_alignable(path: str | Place, spec: GeneratorSpec, align: Align) -> None:

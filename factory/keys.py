@@ -24,7 +24,8 @@ from schemas.rows import Candidate, Drawn, Media, Prompt
 
 #: Versions of our own code between a request and a model: how noise is made of a seed, how a
 #: template is filled, how media are scaled. Whoever changes what a model gets to see for the same
-#: request adds 1, and golden requests (`tests/factory/test_keys.py`) say when that is due.
+#: request adds 1; golden requests say when that is due (`tests/factory/test_keys.py`,
+#: `tests/actors/test_generators.py`, `tests/actors/test_requests.py`).
 DRAWING = 1
 ASKING = 1
 
@@ -79,7 +80,9 @@ def with_key(drawn: Drawn, prompt: Prompt, seed: int) -> Drawn:
     """What a candidate is drawn from, with its key; without one where the weights are not known."""
     if drawn.weights is None:
         return replace(drawn, key=None)
-    said = {name: value for name, value in vars(drawn).items() if name != "key"}
+    said = {
+        name: value for name, value in vars(drawn).items() if name not in ("key", "num_together")
+    }
     return replace(drawn, key=key_of("candidate", DRAWING, prompt_digest(prompt), said, seed))
 
 
@@ -94,8 +97,13 @@ def reply_key(asking: Asking, kind: Kind, prompt: Prompt, sides: Sequence[Candid
         sides: as they are shown.
     """
     shown = [output_digest(side) for side in sides]
+    return request_key(asking, kind, prompt_digest(prompt), shown)
+
+
+def request_key(asking: Asking, kind: Kind, prompt: str, shown: Sequence[str | None]) -> str | None:
+    """The same from the digests of the prompt and of what is shown, for whoever has them."""
     if asking.weights is None or None in shown:
         return None
     how = asking.score if kind == "score" else asking.duel
     by = (asking.weights, asking.precision, dict(how))
-    return key_of("reply", ASKING, kind, by, prompt_digest(prompt), shown)
+    return key_of("reply", ASKING, kind, by, prompt, list(shown))

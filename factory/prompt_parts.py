@@ -18,15 +18,15 @@ from typing import Literal, get_args
 from schemas.rows import UNDERSTANDING, Media, Part, Prompt, Role, Task
 
 #: What a prompt may ask for beside a text, and a medium before it.
-Need = Literal["turns", "order", "media", "source", "sources"]
+Need = Literal["turns", "order", "media", "source", "sources", "others"]
 _IN_WORDS: dict[Need, str] = {
     "turns": "a dialogue of several turns",
     "order": "words before or between the media of a question",
     "media": "several pictures or clips in a question",
     "source": "a source picture",
-    "sources": "several sources, or a source clip",
+    "sources": "several sources, or the source of a clip",
+    "others": "parts of a role that has no place in the task, or that nothing here knows yet",
 }
-EVERYTHING: frozenset[Need] = frozenset(_IN_WORDS)
 #: All that a question can ask for.
 QUESTIONS: frozenset[Need] = frozenset({"turns", "order", "media"})
 
@@ -96,8 +96,10 @@ def needs_of(prompt: Prompt) -> frozenset[Need]:
         needs.add("media")
     sources = prompt.media_of("source")
     if sources:
-        is_picture = len(sources) == 1 and not _is_clip(sources[0])
-        needs.add("source" if is_picture else "sources")
+        is_one = len(sources) == 1 and prompt.task == "image_generation"
+        needs.add("source" if is_one else "sources")
+    if any(part.role not in (*_TURNS, _medium_of(prompt.task)) for part in prompt.parts):
+        needs.add("others")
     return frozenset(needs)
 
 
@@ -110,6 +112,13 @@ def check_needs(needs: Iterable[Need], takes: Collection[Need], who: str) -> Non
     lacking = [_IN_WORDS[one] for one in _IN_WORDS if one in set(needs) - set(takes)]
     if lacking:
         raise PartsError(f"{who} does not take {', nor '.join(lacking)}")
+
+
+def declared(maker: object) -> frozenset[Need]:
+    """What a generator or judge of somebody's own takes: `takes` of the class or function that a
+    recipe names. One that says nothing may know of texts alone, and would leave the rest out.
+    """
+    return frozenset(getattr(maker, "takes", ()))
 
 
 def check_parts(parts: Sequence[Part], task: Task) -> None:
@@ -154,14 +163,19 @@ def _fault(part: Part, task: Task) -> str | None:
         return f"a part of role {part.role!r} is a medium; give its text a part of its own"
     if part.media is None:
         return f"a part of role {part.role!r} has no medium"
-    if (part.role == "question") != (task in UNDERSTANDING):
-        wanted = "question" if task in UNDERSTANDING else "source"
+    wanted = _medium_of(task)
+    if part.role != wanted:
         return f"role {part.role!r} has no place in {task}, whose media are of role {wanted!r}"
     if task.startswith("image") and _is_clip(part.media):
         return f"is a clip, and {task} is about pictures"
     if task == "video_understanding" and not _is_clip(part.media):
         return f"is a picture, and {task} is about clips"
     return None
+
+
+def _medium_of(task: Task) -> Role:
+    """The role of the media that a prompt of a task may have."""
+    return "question" if task in UNDERSTANDING else "source"
 
 
 def _is_clip(media: Media) -> bool:

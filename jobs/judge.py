@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     media.add_argument("--video", action="append", type=Path, metavar="FILE", help="a clip, MP4")
     text = arguments.add_mutually_exclusive_group(required=True)
     text.add_argument("--caption", metavar="TEXT", help="what the pictures or clips should show")
-    text.add_argument("--question", metavar="TEXT", help="about the one picture or clip")
+    text.add_argument("--question", metavar="TEXT", help="about the pictures or clips, in order")
     arguments.add_argument(
         "--answer", action="append", default=[], metavar="TEXT", help="to the question"
     )

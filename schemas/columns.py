@@ -45,6 +45,7 @@ DRAWN = pa.struct(
         ("height", pa.int32()),
         ("num_frames", pa.int32()),
         ("adapters", pa.list_(pa.string())),
+        ("num_together", pa.int32()),
     ]
 )
 MEASURES = pa.struct(

@@ -48,6 +48,8 @@ class Manifest:
     files: tuple[str, ...] | None = None  # names of its Parquet files; None: all that are there
     created_at: str = ""  # ISO 8601, UTC; not part of fingerprint or digest
     writer: str = ""  # host:pid:random of the driver that completed it; likewise
+    #: Versions of libraries, and the device; likewise. Older manifests do not say.
+    made_with: dict[str, str] = field(default_factory=dict)
 
 
 def fingerprint(kind: str, settings: Mapping[str, Any], parents: Sequence[Parent]) -> str:

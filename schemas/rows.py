@@ -88,9 +88,11 @@ class Media:
             MediaAwayError: only the reference was read.
         """
         if self.stored is None:
+            where = "in its row, which was read without it"
+            if self.path is not None:
+                where = f"outside its row, at {self.path!r}"
             raise MediaAwayError(
-                f"the medium lies outside its row, at {self.path!r}: read the rows with their "
-                "media (jobs.datasets.reading)"
+                f"the medium lies {where}: read the rows with their media (jobs.datasets.reading)"
             )
         return self.stored
 
@@ -215,6 +217,8 @@ class Drawn:
     weights: digest of weights and configuration, or a hub's name with its commit.
     engine: the class that drew, with the version of our own drawing.
     encoding: how what was drawn is stored.
+    num_together: how many were computed in one batch with it, itself included. Sums round by that,
+        and by nothing else in the batch; it is no part of the key. None before it is drawn.
     """
 
     key: str | None
@@ -230,6 +234,7 @@ class Drawn:
     height: int | None = None
     num_frames: int | None = None
     adapters: tuple[str, ...] = ()
+    num_together: int | None = None
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from actors.recorded import RecordedGenerator, drawn_by
 from factory.judging.recording import Recorder, RecordingJudge
-from factory.keys import Asking
+from factory.keys import Asking, with_key
 from factory.media.pictures import decode, encode_png
 from schemas.recipe import GeneratorSpec
 from schemas.rows import Candidate, Duel, Media, Prompt, Score, content_id
@@ -142,13 +143,16 @@ class Listed(list[Prompt]):
         return (one.prompt_id for one in self)
 
 
+SPEC = GeneratorSpec(path="tests.stubs:stub_generator")
+
+
 @dataclass(frozen=True)
 class Ref:
     """What travels to a worker.
 
     loads: a file that gets a line for each time that it is loaded.
     hangs: how many of those times it never comes to an end.
-    weights: by which it is known.
+    weights: by which it is known; candidates and replies have no keys where None.
     """
 
     model: StubGenerator | StubJudge = field(default_factory=StubGenerator)
@@ -161,13 +165,20 @@ class Ref:
         return self.model.name.partition("@")[0]
 
     def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        return [Candidate("", self.model.name, seed) for seed in seeds]
+        """As of a generator of somebody's own, which alone knows the ids."""
+        if self.weights is None:
+            return [Candidate("", self.model.name, seed) for seed in seeds]
+        drawn = drawn_by("stub", SPEC, self.weights, prompt)
+        return [
+            Candidate("", self.model.name, seed, drawn=with_key(drawn, prompt, seed))
+            for seed in seeds
+        ]
 
     @property
     def address(self) -> str:
         return self.model.name
 
-    def load(self) -> StubGenerator | StubJudge:
+    def load(self) -> Any:
         if self.loads is not None:
             with Path(self.loads).open("a+") as file:
                 file.write("load\n")
@@ -175,6 +186,8 @@ class Ref:
                 num = len(file.readlines())
             if num <= self.hangs:
                 time.sleep(3600)
+        if self.weights is not None and isinstance(self.model, StubGenerator):
+            return RecordedGenerator(self.model, "stub", SPEC, self.weights)
         return self.model
 
     def recorded(self) -> tuple[RecordingJudge, Recorder]:

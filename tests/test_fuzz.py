@@ -22,7 +22,8 @@ from factory.judging.specification import DEFAULT, SpecificationError
 from factory.judging.text import UnreadableError, parse_score, parse_verdict
 from factory.judging.verdicts import AnswerTree
 from factory.media.pictures import MediaError, decode, encode_png
-from factory.prompts import MAX_CHARACTERS, PromptsError, read_prompts
+from factory.prompt_rows import MAX_CHARACTERS, PromptsError
+from factory.prompts import read_prompts
 from schemas import manifest
 from schemas.arrow import groups_from_table
 from schemas.columns import IMAGE, PROMPTS

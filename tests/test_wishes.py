@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from actors.group_workers import Generate
+from actors.media_store import MediaStore
 from actors.refs import GeneratorPluginRef, PluginRef
 from actors.tally import Piece
 from factory.curation.curator import Curator
@@ -142,10 +143,13 @@ def group(text: str) -> Group:
     return Group(Prompt.of(text), candidates, scores, duels)
 
 
+STORE = MediaStore("/nowhere", 0)  # these rows hold all their media
+
+
 def curated(plugins: list[str], *texts: str):
     """The pairs of some groups as a worker makes them, whose curator has travelled to it."""
     curator = Curator(Bracket(1), objections_of(Objections(min_margin=0.5, plugins=plugins)))
-    stage = CurateTable(pickle.loads(pickle.dumps(curator)), Untallied())
+    stage = CurateTable(pickle.loads(pickle.dumps(curator)), Untallied(), STORE)
     return pairs_from_table(stage(groups_to_table([group(text) for text in texts])))
 
 

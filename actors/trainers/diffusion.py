@@ -44,6 +44,8 @@ from factory.alignment.losses import Objective, diffusion_dpo, squared_error
 from factory.alignment.weighting import ALIKE, Weighting
 from factory.media.clips import decode_clip
 from factory.media.pictures import decode, encode_png
+from factory.prompt_parts import PartsError, check_needs, needs_of
+from schemas.arrow import prompt_from_row
 from schemas.recipe import Lora
 
 
@@ -189,6 +191,10 @@ class DiffusionDPOLearner:
         try:
             latents = self.family.latents(frames)
         except ValueError as error:
+            raise ValueError(f"pair {key}: {error}") from error
+        try:
+            check_needs(needs_of(prompt_from_row(row)), (), "training a pipeline")
+        except PartsError as error:
             raise ValueError(f"pair {key}: {error}") from error
         condition = self.family.condition(row["prompt"], frames)
         return {

@@ -20,6 +20,7 @@ from actors.memory import reason
 from actors.storage import place, write_whole
 from factory.media.grids import picture_grid
 from factory.media.transcripts import Exchange, transcript
+from factory.prompt_parts import check_needs, needs_of
 from schemas.rows import Prompt
 
 
@@ -91,6 +92,8 @@ class Looks:
     def _made(self, step: int) -> tuple[str, bytes] | None:
         wanted, title = self._samples, f"step {step}"
         if isinstance(self._learner, Draws):
+            for one in wanted.prompts:
+                check_needs(needs_of(one), (), "a look at what is drawn")
             prompts = [one.text for one in wanted.prompts]
             drawn = self._learner.draw(prompts, wanted.num_steps, wanted.guidance_scale)
             return ".png", picture_grid([[one] for one in drawn], [title], prompts)

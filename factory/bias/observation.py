@@ -14,7 +14,7 @@ from factory.media.measures import attributes_of
 from factory.media.pictures import ATTRIBUTES, MediaError
 from factory.ranking import is_scored
 from factory.ranking.matchups import Matchup, matchups
-from schemas.rows import Candidate, Group, Label, Media, Preference
+from schemas.rows import Candidate, Group, Label, Measures, Media, Preference
 
 Attributes = Mapping[str, float]
 #: All attributes that there are, of media and of answers.
@@ -84,6 +84,14 @@ def measure_media(media: Media) -> Attributes:
         return {}
 
 
+def attributes_in(measures: Measures) -> Attributes:
+    """The attributes among what was measured of an output."""
+    if measures.num_words is not None:
+        return {"length": math.log1p(measures.num_words)}
+    looks = {name: getattr(measures, name) for name in (*ATTRIBUTES, "motion")}
+    return {name: value for name, value in looks.items() if value is not None}
+
+
 def measure_candidate(candidate: Candidate) -> Attributes:
     """Attributes of an output: the length of an answer, or what its picture or clip is like.
 
@@ -91,12 +99,8 @@ def measure_candidate(candidate: Candidate) -> Attributes:
 
     length: logarithm of one plus the number of words.
     """
-    measures = candidate.measures
-    if measures is not None:
-        if measures.num_words is not None:
-            return {"length": math.log1p(measures.num_words)}
-        looks = {name: getattr(measures, name) for name in (*ATTRIBUTES, "motion")}
-        return {name: value for name, value in looks.items() if value is not None}
+    if candidate.measures is not None:
+        return attributes_in(candidate.measures)
     if candidate.answer is not None:
         return {"length": math.log1p(len(candidate.answer.split()))}
     return measure_media(candidate.media) if candidate.media is not None else {}

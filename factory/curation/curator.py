@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from factory.bias.correction import Correction
 from factory.curation.pairing import Pairing, invalid_pair, why_no_pair
 from factory.filters import Objection, judge_pair
+from factory.filters.objection import Fetch
 from factory.judging.criteria import weigh
 from factory.ranking import Strategy
 from schemas.recipe import Criteria
@@ -29,14 +30,20 @@ class Curator:
     criteria: Criteria = field(default_factory=Criteria)
     correction: Correction = field(default_factory=Correction)
 
-    def __call__(self, group: Group) -> list[Pair]:
+    def __call__(self, group: Group, fetch: Fetch = lambda pair: pair) -> list[Pair]:
+        """The pairs of a group.
+
+        Args:
+            group: whose candidates have their measures, or their media.
+            fetch: brings in the media of a pair, for objections that need their pixels.
+        """
         if group.error is not None:
             return [invalid_pair(group, why_no_pair(group))]
         judged = weigh(group, self.criteria)
         group = self.correction(judged)
         order = self.strategy.order(group.scores, group.duels)
         pairs = [
-            judge_pair(self._with_margin_before(pair, judged), self.objections)
+            judge_pair(self._with_margin_before(pair, judged), self.objections, fetch)
             for pair in self.pairing(group, order)
         ]
         return pairs or [invalid_pair(group, why_no_pair(group))]

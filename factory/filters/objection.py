@@ -6,12 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from schemas.rows import Candidate, Pair, Verdict
+from schemas.rows import Pair, Verdict
 
 #: How the objection to media that shows nothing begins.
 BROKEN = "broken media:"
 #: How what an objection of somebody's own says begins where it could not look at the pair.
 FAILED = "failed objection:"
+
+
+#: From a pair whose media may be references to the same with its media.
+Fetch = Callable[[Pair], Pair]
 
 
 class Objection(Protocol):
@@ -37,14 +41,14 @@ def needs_pixels(objection: Objection) -> bool:
 def judge_pair(
     pair: Pair,
     objections: Sequence[Objection],
-    fetch: Callable[[Candidate], Candidate] = lambda candidate: candidate,
+    fetch: Fetch = lambda pair: pair,
 ) -> Pair:
     """The pair with its verdict and every objection to it; an invalid pair stays as it is.
 
     Args:
         pair: whose sides have their measures, or their media.
         objections: to raise.
-        fetch: brings in the medium of a side, for objections that need its pixels.
+        fetch: brings in the media of a pair, for objections that need their pixels.
 
     Objections that do not need media are raised first, broken media among them; where it is found,
     those that need media are skipped. A pair at which an objection has failed is invalid.
@@ -56,9 +60,7 @@ def judge_pair(
     ]
     if not any(reason.startswith(BROKEN) for reason in raised):
         seeing = [one for one in objections if one.needs_media]
-        shown = pair
-        if any(map(needs_pixels, seeing)):
-            shown = replace(pair, chosen=fetch(pair.chosen), rejected=fetch(pair.rejected))
+        shown = fetch(pair) if any(map(needs_pixels, seeing)) else pair
         raised += [reason for one in seeing if (reason := one(shown)) is not None]
     raised.sort(key=lambda reason: not reason.startswith(BROKEN))
     verdict: Verdict = "rejected" if raised else "kept"

@@ -20,8 +20,7 @@ from dataclasses import dataclass, field, replace
 from factory.judging.criteria import asked, criteria_for
 from factory.judging.reading import duel_of, lacks_words, read, reply_of, score_of
 from factory.judging.specification import JudgeSpecification, asking_of
-from factory.judging.text import without_quote
-from factory.keys import Asking, Kind, reply_key
+from factory.keys import Asking, Kind, output_digest, prompt_digest, request_key
 from factory.protocols import Judge, Sitting, scores_of
 from schemas import recipe
 from schemas.rows import Candidate, Duel, Group, Prompt, Reply, Score, Task
@@ -34,7 +33,7 @@ Sides = tuple[int, ...]
 class Ledger:
     """What a judge said while a ledger was open.
 
-    num_asked, num_taken: requests that were put to the judge, and that a reply at hand answered.
+    num_asked, num_taken: requests that were put to the judge, and that were answered already.
     """
 
     at_hand: dict[str, Reply]
@@ -96,7 +95,12 @@ class Recorder:
         Args:
             at_hand: of earlier runs, of any judge; attempts and those without a key are passed by.
                 Of several with one key the first counts.
+
+        Raises:
+            RuntimeError: the ledger of another row is open.
         """
+        if self._ledger is not None:
+            raise RuntimeError("a recorder was opened for a row while another's ledger was open")
         known: dict[str, Reply] = {}
         for reply in at_hand:
             if reply.key is not None and not reply.is_attempt:
@@ -157,6 +161,8 @@ class RecordingSitting:
         self.judge = judge
         self.prompt = prompt
         self.candidates = candidates
+        self._prompt_digest = prompt_digest(prompt)
+        self._digests = [output_digest(candidate) for candidate in candidates]
         self._criterion: str | None = None
         self._asking = judge.recorder.asking(prompt)
         self._sit: Callable[[], Sitting] = lambda: judge.judge.sit(prompt, candidates)
@@ -240,25 +246,17 @@ class RecordingSitting:
 
     def _key(self, kind: Kind, sides: Sides) -> str | None:
         if (kind, sides) not in self._keys:
-            shown = [self.candidates[index] for index in sides]
-            asking = None if self._not_drawn(sides) else self._asking
-            key = None if asking is None else reply_key(asking, kind, self.prompt, shown)
-            self._keys[kind, sides] = key
+            shown = [self._digests[index] for index in sides]
+            self._keys[kind, sides] = (
+                None
+                if self._asking is None
+                else request_key(self._asking, kind, self._prompt_digest, shown)
+            )
         return self._keys[kind, sides]
 
 
 def without_words(group: Group) -> Group:
-    """The group without what judges wrote, and without what their errors quote of it. What was read
-    from the words stays; a judge that answers in words has to be asked again by whoever would read
-    them another way, or take them over.
+    """The group without what judges wrote. What was read from the words stays; a judge that answers
+    in words has to be asked again by whoever would take its verdicts over.
     """
-    return replace(
-        group,
-        scores=tuple(replace(one, error=_unquoted(one.error)) for one in group.scores),
-        duels=tuple(replace(one, error=_unquoted(one.error)) for one in group.duels),
-        replies=tuple(replace(one, text=None, error=_unquoted(one.error)) for one in group.replies),
-    )
-
-
-def _unquoted(error: str | None) -> str | None:
-    return None if error is None else without_quote(error)
+    return replace(group, replies=tuple(replace(one, text=None) for one in group.replies))

@@ -23,19 +23,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from factory.prompt_parts import QUESTIONS, Need, PartsError, check_needs, needs_of
-from schemas.rows import UNDERSTANDING, Preference, Prompt, Task
+from schemas.rows import UNDERSTANDING, Candidate, Preference, Prompt, Task
 
 FILE = "judge.json"
 PUBLISHED = Path(__file__).with_name("published")
 
 #: How a judge's answer is read: in one forward pass, or from text that it generates.
 Reading = Literal["logits", "text"]
+
+#: Which text a judge holds an output against.
+ShownPrompt = Literal["original", "conditioning"]
 
 _SLOT = re.compile(r"\{(\w*)\}")
 
@@ -65,6 +68,8 @@ class TaskSpecification:
     answers: the sentence that stands for each verdict.
     reading: how the checkpoint is read.
     num_frames: frames of a clip that the judge is shown; 1 for pictures.
+    prompt: which text fills `{prompt}`: the prompt's own, or the one that conditioned the generator
+        where something rewrote it before (`schemas.rows.Drawn`).
     score: the label format of a score; `{score}` is the number.
     dimensions: lines that come before the score where the checkpoint writes them.
     max_tokens: length limit of an answer that is read from text.
@@ -87,6 +92,7 @@ class TaskSpecification:
     max_tokens: int = 256
     reason: str = ""
     reason_confidence: float = 0.0
+    prompt: ShownPrompt = "original"
     source: str = ""
 
     @property
@@ -201,6 +207,22 @@ def asking_of(
     return {**asked, "score": task.score, "scale": [float(number) for number in task.scale]}
 
 
+def conditioning(prompt: Prompt, candidates: Sequence[Candidate]) -> Prompt:
+    """The prompt with the text that some candidates were drawn from. Its id stays: it is the same
+    row.
+
+    Raises:
+        SpecificationError: they were drawn from different texts, so that no one of them is theirs.
+    """
+    texts = {one.drawn.prompt for one in candidates if one.drawn is not None}
+    if len(texts) > 1:
+        raise SpecificationError(
+            f"the judge is shown the conditioning prompt, and these {len(candidates)} candidates "
+            f"were drawn from {len(texts)} different ones"
+        )
+    return prompt.saying(texts.pop()) if texts else prompt
+
+
 def published() -> list[str]:
     """Names of the specifications that are shipped."""
     return sorted(path.stem for path in PUBLISHED.glob("*.json"))
@@ -252,7 +274,7 @@ def _check(name: str, task: TaskSpecification) -> None:
     if task.source and (name != "image_generation" or _SLOT.findall(task.source) != ["source"]):
         raise SpecificationError(
             f"{name}.source: is for image_generation alone, where a picture is edited, and needs "
-            "{{source}} once and no other slot"
+            "{source} once and no other slot"
         )
     if len(task.scale) < 2 or list(task.scale) != sorted(set(task.scale)):
         raise SpecificationError(f"{name}.scale: needs two numbers or more, rising")
@@ -264,6 +286,10 @@ def _check(name: str, task: TaskSpecification) -> None:
         raise SpecificationError(f"{name}.score: needs {{score}} once")
     if task.num_frames < 1:
         raise SpecificationError(f"{name}.num_frames: {task.num_frames} is less than one")
+    if task.prompt not in get_args(ShownPrompt):
+        raise SpecificationError(
+            f"{name}.prompt: {task.prompt!r} is neither original nor conditioning"
+        )
     if not 0 <= task.reason_confidence < 1:
         raise SpecificationError(
             f"{name}.reason_confidence: {task.reason_confidence} is no probability below 1"

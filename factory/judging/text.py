@@ -33,12 +33,13 @@ _NUMBER = re.compile(
     r"[\s:=]*(?P<value>[+-]?[0-9]+(?:\.[0-9]+)?)(?![0-9]|\.[0-9]|,[0-9])"
     r"(?: ?/ ?(?P<of>[0-9]+(?:\.[0-9]+)?))?(?P<more> ?[-–%] ?[0-9]*)?"
 )
-#: What an `UnreadableError` says, and the words that it then quotes.
-_QUOTE = re.compile(r"(unreadable: .*?)(?: in|:) ['\"].*")
 
 
 class UnreadableError(ValueError):
-    """An answer from which no verdict or no score can be read; says why."""
+    """An answer from which no verdict or no score can be read; says why, without the judge's words.
+
+    Errors travel to logs, reports and MLflow, and words stay in the reply that they are.
+    """
 
 
 def parse_verdict(
@@ -72,7 +73,7 @@ def parse_verdict(
     found = set(_own(plain, sentences, is_cut)) or set(_usual(plain, is_cut))
     if len(found) != 1:
         said = "no verdict" if not found else "contradictory verdicts"
-        raise UnreadableError(f"{said} in {text[-120:]!r}")
+        raise UnreadableError(said)
     return found.pop()
 
 
@@ -104,11 +105,6 @@ def parse_dimensions(
         except UnreadableError:
             continue
     return found
-
-
-def without_quote(error: str) -> str:
-    """An `UnreadableError` as it stands in a row, without the words of the judge that it quotes."""
-    return _QUOTE.sub(r"\1", error)
 
 
 def _plain(text: str) -> str:
@@ -174,11 +170,11 @@ def _labelled(text: str, label: str, low: float, high: float, is_cut: bool) -> f
         if match["more"] or (match["of"] is not None and float(match["of"]) != high):
             raise UnreadableError(f"not one number of the scale: {match[0].strip()!r}")
         if is_cut and len(plain[match.end() :].strip(" .")) == 0:
-            raise UnreadableError(f"cut short: {plain[-40:]!r}")
+            raise UnreadableError("cut short")
         found.add(float(match["value"]))
     if len(found) != 1:
         said = "no number" if not found else "different numbers"
-        raise UnreadableError(f"{said} after {label.strip()!r} in {text[-120:]!r}")
+        raise UnreadableError(f"{said} after {label.strip()!r}")
     value = found.pop()
     if not low <= value <= high:
         raise UnreadableError(f"{value:g} is not on the scale from {low:g} to {high:g}")

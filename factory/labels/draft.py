@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from schemas.rows import Label, Media, Preference, Prompt, content_id, draw_of, seed_of
+from factory.prompt_parts import check_parts
+from schemas.rows import Label, Media, Origin, Preference, Prompt, content_id, draw_of, seed_of
 
 #: The lowest and the highest number of points.
 Scale = tuple[float, float]
@@ -25,6 +26,7 @@ class Draft:
     preference: for two sides.
     rating: for one side, on `scale`.
     scale: of the source.
+    origin: of the label, where the row tells it.
     """
 
     prompt: Prompt
@@ -37,6 +39,7 @@ class Draft:
     rating: float | None = None
     scale: Scale | None = None
     justification: str = ""
+    origin: Origin | None = None
 
     def swap(self) -> Draft:
         """The same pair told in the other order."""
@@ -52,22 +55,39 @@ class Draft:
             self.rating,
             self.scale,
             self.justification,
+            self.origin,
         )
 
 
-def finish(draft: Draft, place: str, heldout_share: float, scale: Scale | None = None) -> Label:
+def finish(
+    draft: Draft,
+    place: str,
+    heldout_share: float,
+    scale: Scale | None = None,
+    origin: Origin | None = None,
+) -> Label:
     """The label of a draft.
 
     Args:
         draft: what the source says.
         place: names the draft within its data set; ids depend on it, so that two annotators who
             say the same of the same pair stay two labels.
-        heldout_share: of prompts. Rows of one caption, or about one picture, share a split.
+        heldout_share: of prompts. Rows of one caption, or about one picture, share a split; of
+            several pictures the first counts.
         scale: of the judge; ratings are mapped to it linearly and rounded, half up. Without one
             they are rounded on the source's own scale.
+        origin: of the whole source; what a draft says of itself, or of its prompt, stands.
+
+    Raises:
+        PartsError: a prompt of parts of which nothing here makes anything.
     """
-    medium = draft.prompt.media
-    subject = hashlib.sha256(medium.data).hexdigest() if medium else draft.prompt.prompt_id
+    prompt = draft.prompt
+    if prompt.parts:
+        check_parts(prompt.parts, prompt.task)
+    if prompt.origin is None:
+        prompt = replace(prompt, origin=draft.origin or origin)
+    about = [part.media for part in prompt.in_full if part.media is not None]
+    subject = hashlib.sha256(about[0].data).hexdigest() if about else prompt.prompt_id
     is_heldout = draw_of("split", subject) < heldout_share
     points = None
     if draft.rating is not None:
@@ -75,7 +95,7 @@ def finish(draft: Draft, place: str, heldout_share: float, scale: Scale | None =
     split: Literal["train", "heldout"] = "heldout" if is_heldout else "train"
     return Label(
         label_id=content_id("imported", place, draft.prompt.prompt_id, draft.annotator),
-        prompt=draft.prompt,
+        prompt=prompt,
         annotator=draft.annotator,
         first=draft.first,
         second=draft.second,
@@ -85,6 +105,7 @@ def finish(draft: Draft, place: str, heldout_share: float, scale: Scale | None =
         split=split,
         first_answer=draft.first_answer,
         second_answer=draft.second_answer,
+        origin=draft.origin or origin,
     )
 
 

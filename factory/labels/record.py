@@ -16,7 +16,7 @@ import numpy as np
 
 from factory.media.clips import describe, encode_clip
 from factory.media.pictures import MediaError, decode
-from schemas.rows import Media
+from schemas.rows import Media, Origin
 
 #: Frames a second of a clip that comes as loose frames, whose rate its source does not tell.
 FRAME_RATE = 8.0
@@ -116,6 +116,17 @@ class Record:
             return describe(encode_clip(np.stack(pixels), FRAME_RATE))
         except MediaError as error:
             raise self.fault(key, f"cannot be read: {error}") from None
+
+    def origin(self) -> Origin | None:
+        """What the row says of where it comes from, by `source`, `license` and `consent`; None
+        where it says nothing. What is no text there is something else.
+        """
+        said = {
+            name: self.row[name].strip()
+            for name in ("source", "license", "consent")
+            if isinstance(self.row.get(name), str) and self.row[name].strip()
+        }
+        return Origin(**said) if said else None
 
     def _bytes(self, key: str, value: Any) -> bytes:
         if isinstance(value, Mapping):

@@ -19,6 +19,7 @@ import numpy as np
 from factory.media.clips import Frames, decode_clip, decode_samples, is_clip
 from factory.media.pictures import (
     ATTRIBUTES,
+    Luma,
     MediaError,
     Pixels,
     attributes,
@@ -98,7 +99,8 @@ def still(data: bytes) -> Pixels:
 
 def _looks_at_picture(data: bytes) -> dict[str, Any]:
     pixels = decode(data)
-    return {**attributes(pixels), **_of_still(pixels)}
+    light = luma(pixels)
+    return {**attributes(pixels, light), **_of_still(pixels, light)}
 
 
 def _looks_at_clip(media: Media) -> dict[str, Any]:
@@ -126,9 +128,9 @@ def _mosaic(frames: Frames) -> Pixels:
     return np.concatenate([np.concatenate(frames[at : at + 2], axis=1) for at in (0, 2)])
 
 
-def _of_still(pixels: Pixels) -> dict[str, Any]:
+def _of_still(pixels: Pixels, light: Luma | None = None) -> dict[str, Any]:
     return {
-        "entropy": entropy(pixels),
+        "entropy": entropy(pixels, light),
         "signature": perceptual_hash(pixels),
         "is_blank": is_blank(pixels),
     }

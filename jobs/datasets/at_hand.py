@@ -11,13 +11,17 @@ quite another order, which are read again for each few hundred prompts.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+from actors.media_pack import whereabouts
 from actors.media_store import MediaStore, media_store
 from factory.ids import Ids, numbers_of, positions, to_numbers
 from factory.scratch import Scratch
@@ -25,14 +29,23 @@ from jobs.datasets.files import parquet
 from jobs.datasets.reading import data_files
 from schemas import manifest
 from schemas.arrow import groups_from_table
-from schemas.columns import GROUPS, check_schema, upgraded
+from schemas.columns import GROUPS, SchemaError, check_schema, upgraded
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.rows import Candidate, Group
 
+Rows = npt.NDArray[np.int64]
+
 #: How the names of files begin in which a running pipeline keeps what is drawn and not yet judged.
 DRAWN = "_drawn"
 _GROUPS_HELD = 4  # row groups, decoded
+_THREADS = 16
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class SourceError(ValueError):
+    """A source that is no longer there."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ class Source:
     @classmethod
     def own(cls, directory: Place) -> Source:
         """What an earlier run of the same work has drawn and not judged."""
-        return cls(directory, tuple(sorted(directory.glob(f"{DRAWN}-*.parquet"))), is_own=True)
+        return cls(directory, _drawn(directory), is_own=True)
 
     @classmethod
     def of(cls, directory: Place, generators: Iterable[Parent] = ()) -> Source:
@@ -65,11 +78,23 @@ class Source:
             generators: that are to draw now, as parents: what lies there without keys is taken
                 where it was made by these alone.
         """
-        files = (*data_files(directory), *Source.own(directory).files)
         made = manifest.read(directory)
         theirs = {one.digest for one in (made.parents if made else ()) if one.role == "generator"}
         ours = {one.digest for one in generators}
+        files = (*data_files(directory), *_drawn(directory))
         return cls(directory, files, are_ids_known=bool(theirs) and theirs <= ours)
+
+    def again(self) -> Source:
+        """The same source as it lies there now.
+
+        Raises:
+            SourceError: there is nothing of it left.
+        """
+        files = () if self.is_own else tuple(data_files(self.directory))
+        files = (*files, *_drawn(self.directory))
+        if self.files and not files:
+            raise SourceError(f"{self.directory}: its rows were taken away while they were read")
+        return replace(self, files=files)
 
     def may_take(self, group: Group) -> Group:
         """A row of it without what nobody may take."""
@@ -91,40 +116,68 @@ class Source:
 class AtHand:
     """The rows of some sources that are of wanted prompts."""
 
-    def __init__(self, sources: Sequence[Source], wanted: Ids, store: MediaStore) -> None:
+    def __init__(
+        self, sources: Sequence[Source], wanted: Ids, store: MediaStore | None = None
+    ) -> None:
         """Read the ids of all sources.
 
         Args:
             sources: in the order in which what is in several is taken.
             wanted: ids of prompts.
             store: of the root that takes; media that lie in another one are linked or copied there.
+                None to look only.
 
         Raises:
             SchemaError: a file holds no groups, or those of a newer factory.
         """
-        self._files = [(source, path) for source in sources for path in source.files]
+        self._wanted = np.unique(wanted)
         self._store = store
+        self._look(sources)
+
+    def _look(self, sources: Sequence[Source]) -> None:
+        """Index what lies there now."""
+        self._sources = sources
+        self._files = [(source, path) for source in sources for path in source.files]
         self._held: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
-        wanted = np.unique(wanted)
+        self._media: frozenset[str] | None = None
         ids, file, row = Scratch(np.uint64), Scratch(np.int64), Scratch(np.int64)
-        for number, (_, path) in enumerate(self._files):
-            for start, found in _ids(path):
-                rows = np.flatnonzero(positions(found, wanted) >= 0)
-                ids.add(found[rows])
+
+        def of_file(number: int) -> tuple[Ids, Rows]:
+            found = _ids(self._files[number][1])
+            rows = np.flatnonzero(positions(found, self._wanted) >= 0)
+            return found[rows], rows
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for number, (found, rows) in enumerate(pool.map(of_file, range(len(self._files)))):
+                ids.add(found)
                 file.add(np.full(len(rows), number))
-                row.add(rows + start)
+                row.add(rows)
         order = np.argsort(ids.array(), kind="stable")  # the first source stays first
         self._ids, self._file, self._row = (one.array()[order] for one in (ids, file, row))
 
     def __len__(self) -> int:
         """Prompts of which there is anything."""
-        return len(np.unique(self._ids))
+        return len(self.ids())
+
+    def ids(self) -> Ids:
+        """Their ids, ascending."""
+        return np.unique(self._ids)
 
     def groups(self, groups: Sequence[Group]) -> list[Group]:
         """Groups with what is at hand of each: candidates and replies of all sources, whatever was
         asked for there.
+
+        Raises:
+            SourceError: a source is no longer there.
+            MediaReferenceError: media of another root, to which its rows refer, are missing.
         """
-        found = self._rows([group.prompt.prompt_id for group in groups])
+        ids = [group.prompt.prompt_id for group in groups]
+        try:
+            found = self._rows(ids)
+        except FileNotFoundError:
+            # Another run has completed a source meanwhile: its rows lie in other files now.
+            self._look([source.again() for source in self._sources])
+            found = self._rows(ids)
         filled = []
         for group in groups:
             rows = found.get(group.prompt.prompt_id, [])
@@ -141,18 +194,47 @@ class AtHand:
         numbers = numbers_of(ids)
         begin = np.searchsorted(self._ids, numbers, "left")
         end = np.searchsorted(self._ids, numbers, "right")
-        places = [at for one, other in zip(begin, end, strict=True) for at in range(one, other)]
+        spans = [np.arange(one, other) for one, other in zip(begin, end, strict=True)]
+        places = np.concatenate(spans) if spans else np.empty(0, np.int64)
+        files, every = self._file[places], self._row[places]
         found: dict[str, list[Group]] = {}
-        for file in sorted({int(self._file[at]) for at in places}):
-            source, _ = self._files[file]
-            rows = sorted(int(self._row[at]) for at in places if self._file[at] == file)
-            for group in groups_from_table(self._taken_over(source, self._read(file, rows))):
-                found.setdefault(group.prompt.prompt_id, []).append(source.may_take(group))
+        for file in np.unique(files).tolist():
+            source, path = self._files[file]
+            rows: list[int] = np.sort(every[files == file]).tolist()
+            table = self._read(file, rows)
+            theirs = media_store(source.directory)
+            is_ours = self._store is not None and theirs.root == self._store.root
+            if self._store is not None and not is_ours:
+                table = self._store.take_over(table, theirs)
+            for group in groups_from_table(table):
+                taken = source.may_take(group)
+                if is_ours:
+                    taken = self._with_media(taken, path)
+                found.setdefault(group.prompt.prompt_id, []).append(taken)
         return found
 
-    def _taken_over(self, source: Source, table: pa.Table) -> pa.Table:
-        theirs = media_store(source.directory)
-        return table if theirs.root == self._store.root else self._store.take_over(table, theirs)
+    def _with_media(self, group: Group, path: Place) -> Group:
+        """The group without candidates whose media somebody has removed: they are drawn again."""
+        if self._media is None:
+            assert self._store is not None  # whose media these are
+            self._media = self._store.files()
+        left = tuple(one for one in group.candidates if not self._is_lost(one))
+        num = len(group.candidates) - len(left)
+        if num:
+            _LOGGER.warning(
+                "%s: the media of %d candidate(s) of prompt %s are no longer there; they are drawn "
+                "again",
+                *(path, num, group.prompt.prompt_id),
+            )
+        return replace(group, candidates=left)
+
+    def _is_lost(self, candidate: Candidate) -> bool:
+        media = candidate.media
+        if media is None or media.stored is not None or media.path is None:
+            return False
+        where = whereabouts(media.path)
+        assert self._media is not None
+        return where is None or where.file not in self._media
 
     def _read(self, file: int, rows: Sequence[int]) -> pa.Table:
         """Some rows of a file, ascending."""
@@ -179,17 +261,24 @@ class AtHand:
             self._held.popitem(last=False)
 
 
-def _ids(path: Place) -> Iterator[tuple[int, Ids]]:
-    """The ids of a file's rows by row group, each with the number of its first row; none of a file
-    that a killed writer left torn.
+def _drawn(directory: Place) -> tuple[Place, ...]:
+    return tuple(sorted(directory.glob(f"{DRAWN}-*.parquet")))
+
+
+def _ids(path: Place) -> Ids:
+    """The ids of a file's rows; none of a file that a killed writer left torn.
+
+    Raises:
+        SchemaError: it holds no groups, or their ids are none.
     """
-    start = 0
     try:
         with path.open("rb") as opened:
             source = parquet(opened, path)
-            for number in range(source.num_row_groups):
-                ids = to_numbers(source.read_row_group(number, columns=["prompt_id"]).column(0))
-                yield start, ids
-                start += len(ids)
+            check_schema(source.schema_arrow, GROUPS, str(path))
+            return to_numbers(source.read(columns=["prompt_id"]).column(0))
     except (pa.ArrowInvalid, FileNotFoundError):
-        return
+        return np.empty(0, np.uint64)
+    except SchemaError:
+        raise
+    except ValueError as error:
+        raise SchemaError(f"{path}: {error}") from None

@@ -21,13 +21,15 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from actors.storage import arrow_path
-from schemas.columns import check_version
+from schemas.columns import check_version, upgraded
 from schemas.places import Place
 
 #: Of rows in a file, from 0.
 Indices = Sequence[int] | npt.NDArray[np.int64]
 
 _THREADS = 16
+#: How the names of the Parquet columns end that hold the bytes of media.
+_BYTES = ".image.bytes"
 #: Bytes of a table that is written as it is; smaller ones are first joined.
 _LARGE_CHUNK = 1024**2
 
@@ -90,6 +92,8 @@ def row_batches(
     batch_size: int,
     columns: Sequence[str] | None = None,
     left_out: Indices = (),
+    *,
+    has_bytes: bool = True,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file, a few at a time, for files that need not fit in memory.
 
@@ -98,10 +102,42 @@ def row_batches(
         batch_size: rows of a batch at most.
         columns: to read; all of them where None.
         left_out: indices of rows that are passed over, ascending.
+        has_bytes: whether the bytes of media that lie in the rows are read; else they are null.
     """
     with path.open("rb") as source:
-        batches = parquet(source, path).iter_batches(batch_size, columns=columns)
-        yield from without(batches, left_out) if len(left_out) else batches
+        file = parquet(source, path)
+        read = file_batches(file, batch_size, columns=columns, has_bytes=has_bytes)
+        yield from without(read, left_out) if len(left_out) else read
+
+
+def file_batches(
+    file: pq.ParquetFile,
+    batch_size: int,
+    row_groups: Sequence[int] | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    has_bytes: bool = True,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of an open Parquet file, or of some of its row groups; see `row_batches`.
+
+    A column may be a part of one, such as `candidates.list.element.measures`: the rest of it is
+    then null. What the file lacks is left out.
+    """
+    if has_bytes:
+        yield from file.iter_batches(batch_size, row_groups=row_groups, columns=columns)
+        return
+    leaves = [file.schema.column(at).path for at in range(file.metadata.num_columns)]
+    names = leaves if columns is None else columns
+    wanted = [
+        leaf
+        for leaf in leaves
+        if any(leaf == name or leaf.startswith(f"{name}.") for name in names)
+        and not leaf.endswith(_BYTES)
+    ]
+    there = {leaf.partition(".")[0] for leaf in wanted}
+    schema = pa.schema([field for field in file.schema_arrow if field.name in there])
+    for batch in file.iter_batches(batch_size, row_groups=row_groups, columns=wanted):
+        yield from upgraded(pa.Table.from_batches([batch]), schema).to_batches()
 
 
 def without(batches: Iterable[pa.RecordBatch], left_out: Indices) -> Iterator[pa.RecordBatch]:
@@ -161,7 +197,7 @@ def writer_options(schema: pa.Schema) -> dict[str, Any]:
     which of media would be copies of their first bytes.
     """
     names = [name for field in schema for name in _leaves(field.name, field.type)]
-    text = [name for name in names if not name.endswith(".image.bytes")]
+    text = [name for name in names if not name.endswith(_BYTES)]
     return {
         "compression": {name: "ZSTD" if name in text else "NONE" for name in names},
         "compression_level": dict.fromkeys(text, 1),

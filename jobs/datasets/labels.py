@@ -14,10 +14,8 @@ from jobs.datasets.files import num_rows, read_columns, scan
 from jobs.datasets.reading import data_files
 from jobs.rounds.workspace import InputError, Round
 from schemas import manifest
-from schemas.arrow import labels_from_table
 from schemas.columns import LABELS
 from schemas.places import Place
-from schemas.rows import Label
 
 Split = Literal["train", "heldout"]
 
@@ -57,12 +55,6 @@ def label_batches(files: Sequence[Place], split: Split | None = None) -> Iterato
     for batch in scanner.to_batches():
         for table in store.stream_in(pa.Table.from_batches([batch])):
             yield from table.to_batches()
-
-
-def heldout_labels(at: Round) -> Iterator[Label]:
-    """The held-out labels so far."""
-    for batch in label_batches(label_files_so_far(at), "heldout"):
-        yield from labels_from_table(batch)
 
 
 def num_labels(files: Sequence[Place], split: Split | None = None) -> int:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from actors.media_store import MediaStore, media_store, without_bytes
-from actors.storage import arrow_path
+from actors.memory import reason
+from actors.storage import StorageError, arrow_path
 from jobs.datasets import parts
 from jobs.datasets.files import write_table, writer_options
 from jobs.datasets.parts import Settled
@@ -46,17 +47,31 @@ def write_parts(
     )
 
 
-def patiently(work: Callable[[], Made]) -> Made:
+def patiently(at: Place, work: Callable[[], Made]) -> Made:
     """What `work` makes, tried again where storage fails for a while: what it is to write has been
     paid for.
+
+    Args:
+        at: where it writes, for messages.
+        work: which may be done twice.
+
+    Raises:
+        StorageError: storage went on failing; says where and how.
     """
-    for wait_s in _WAITS_S:
+    waits = iter(_WAITS_S)
+    while True:
         try:
             return work()
-        except OSError as error:
-            _LOGGER.warning("writing is tried again in %g s: %s", wait_s, error)
+        except (OSError, StorageError) as error:
+            wait_s = next(waits, None)
+            if wait_s is None:
+                num = 1 + len(_WAITS_S)
+                raise StorageError(
+                    f"{at}: cannot be written, tried {num} times: {reason(error)}; what was "
+                    "written before is kept: mend it, and run the same command again"
+                ) from error
+            _LOGGER.warning("%s: written again in %g s: %s", at, wait_s, reason(error))
             time.sleep(wait_s)
-    return work()
 
 
 @dataclass(frozen=True)
@@ -78,8 +93,8 @@ class Part:
     def __call__(self, table: pa.Table) -> pa.Table:
         if table.num_rows:
             target = self.directory / f"{self.prefix}-{uuid.uuid4().hex}.parquet"
-            table = patiently(lambda: self.store.keep(table))
-            patiently(lambda: write_table(target, without_bytes(table)))
+            table = patiently(target, lambda: self.store.keep(table))
+            patiently(target, lambda: write_table(target, without_bytes(table)))
         return table.select(["prompt_id"]) if self.is_last else table
 
 

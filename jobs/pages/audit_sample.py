@@ -36,7 +36,7 @@ from factory.ids import to_numbers, to_text
 from factory.scratch import Scratch
 from jobs.datasets.files import read_columns, write_table
 from jobs.datasets.reading import find_rows, stream
-from jobs.pages.pictures import show
+from jobs.pages.pictures import show, show_parts
 from schemas.arrow import pairs_from_table, tags_from_rows
 from schemas.columns import PAIRS
 from schemas.places import Place
@@ -182,7 +182,7 @@ def render(pairs: list[tuple[Pair, bool]], address: str) -> str:
         {
             "pair_id": pair.pair_id,
             "prompt": pair.prompt.text,
-            "about": show(pair.prompt.media),
+            "parts": show_parts(pair.prompt),
             "sides": [
                 {"picture": show(one.media), "answer": one.answer}
                 for one in (

@@ -12,15 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import yaml
 
-from actors.media_store import media_store
 from actors.storage import write_whole
 from factory.curation.survey import reasons_of
-from jobs.datasets.files import scan
-from jobs.datasets.reading import data_files, stream
-from jobs.pages.pictures import ReportError, _size, _uri, show
+from jobs.datasets.reading import find_rows, stream
+from jobs.pages.pictures import ReportError, _size, _uri, show, show_parts
 from jobs.pages.report import (
     Curve,
     Example,
@@ -39,6 +36,7 @@ from jobs.rounds.tracking import public_settings
 from jobs.rounds.workspace import Round
 from schemas import arrow, manifest, results
 from schemas.artifacts import ArtifactKind, loop_kinds
+from schemas.columns import GROUPS, PAIRS
 from schemas.manifest import Manifest
 from schemas.places import Place
 from schemas.rows import SIMULATED, Candidate, Group, Pair
@@ -113,8 +111,9 @@ def _verdicts_last(count: tuple[str, int]) -> tuple[int, str]:
 def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
     notes = []
     if made["labels"] is not None:
-        table = _table(at.directory("labels"), ["annotator"])
-        annotators = Counter(table.column("annotator").to_pylist() if table else ())
+        annotators = Counter(
+            row["annotator"] for row in _rows(at.directory("labels"), ["annotator"])
+        )
         simulated = {name: num for name, num in annotators.items() if name.startswith(SIMULATED)}
         if simulated:
             notes.append(
@@ -160,18 +159,6 @@ def _grid(at: Round, evaluation: results.Evaluation | None) -> Grid | None:
 
 
 # ------------------------------------------------------------------------------------- Parquet
-
-
-def _table(directory: Place, columns: list[str] | None = None, where: Any = None) -> Any:
-    """The rows of a data set, or None where it holds no Parquet file."""
-    files = data_files(directory)
-    if not files:
-        return None
-    try:
-        rows = scan(files, columns=columns, where=where).to_table()
-        return media_store(directory).bring_in(rows)
-    except (OSError, pa.ArrowException) as error:
-        raise ReportError(f"{directory}: cannot be read as Parquet: {error}") from None
 
 
 def _rows(directory: Place, columns: list[str]) -> Iterator[dict[str, Any]]:
@@ -234,25 +221,23 @@ def _pairs(
 
 
 def _read_pairs(directory: Place, pair_ids: Sequence[str]) -> list[Pair]:
-
     if not pair_ids:
         return []
-    table = _table(directory, where=pc.field("pair_id").isin(list(pair_ids)))
     try:
-        return arrow.pairs_from_table(table)
-    except (KeyError, TypeError, ValueError) as error:
+        return arrow.pairs_from_table(find_rows(directory, "pair_id", pair_ids, PAIRS))
+    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
         raise ReportError(f"{directory}: not a table of pairs: {error!r}") from None
 
 
 def _read_groups(at: Round, prompt_ids: set[str]) -> dict[str, Group]:
-
+    """What was said of some groups; their media are those of their pairs."""
     directory = at.directory("groups")
     if not prompt_ids:
         return {}
-    table = _table(directory, where=pc.field("prompt_id").isin(sorted(prompt_ids)))
     try:
-        groups = arrow.groups_from_table(table) if table is not None else []
-    except (KeyError, TypeError, ValueError) as error:
+        rows = find_rows(directory, "prompt_id", prompt_ids, GROUPS, media="none")
+        groups = arrow.groups_from_table(rows)
+    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
         raise ReportError(f"{directory}: not a table of groups: {error!r}") from None
     return {group.prompt.prompt_id: group for group in groups}
 
@@ -266,6 +251,7 @@ def _example(pair: Pair, group: Group | None) -> Example:
     return Example(
         pair_id=pair.pair_id,
         prompt=pair.prompt.text,
+        parts=show_parts(pair.prompt),
         tags=tuple(sorted(pair.prompt.tags.items())),
         chosen=_side(pair.chosen, pair.judge, group),
         rejected=_side(pair.rejected, pair.judge, group),

@@ -8,9 +8,9 @@ import io
 from PIL import Image
 
 from factory.media.grids import thumbnail
-from jobs.pages.report import Picture
+from jobs.pages.report import Picture, ShownPart
 from schemas.places import Place
-from schemas.rows import Media
+from schemas.rows import Media, Prompt
 
 _PICTURE_SIZE = 384  # pixels; larger pictures are shown smaller
 
@@ -39,6 +39,14 @@ def show(media: Media | None) -> Picture | None:
     except OSError:  # broken media is one of the reasons for which pairs are rejected
         return None
     return Picture(_uri(_mime(smaller) or kind, smaller), False, media.width, media.height)
+
+
+def show_parts(prompt: Prompt) -> tuple[ShownPart, ...]:
+    """What a page shows of a prompt beside its text, in order: the medium that it is about, or all
+    parts of one that has several.
+    """
+    parts = prompt.parts or prompt.in_full[:-1]
+    return tuple(ShownPart(part.role, part.text, show(part.media)) for part in parts)
 
 
 def _size(data: bytes, path: Place) -> tuple[int, int]:

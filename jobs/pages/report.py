@@ -59,6 +59,18 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class ShownPart:
+    """A part of a prompt on a page: what is said, or a medium; neither where it cannot be shown.
+
+    role: as in schemas.rows.Part.
+    """
+
+    role: str
+    text: str | None
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
 class ShownSide:
     """One candidate of a pair.
 
@@ -96,7 +108,9 @@ class Match:
 class Example:
     """A pair as it is shown.
 
-    pair_id, prompt, tags, verdict, objections, is_flipped: as in schemas.rows.Pair.
+    pair_id, tags, verdict, objections, is_flipped: as in schemas.rows.Pair.
+    prompt: its text; of a dialogue what the user says last.
+    parts: what else there is of the prompt, in order (`pictures.show_parts`).
     margin, margin_low, margin_high: the margin in points with its 95 % interval; None if unknown.
     p_chosen: over both orders; None where the two never met.
     matches: the duels of the two sides, in each order.
@@ -104,6 +118,7 @@ class Example:
 
     pair_id: str
     prompt: str
+    parts: tuple[ShownPart, ...]
     tags: tuple[tuple[str, str], ...]
     chosen: ShownSide
     rejected: ShownSide

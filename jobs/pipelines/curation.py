@@ -1,7 +1,9 @@
 """Groups to pairs, streamed: groups -> pairs with objections -> objections across them -> pairs.
 
 Rows stream twice: once to be paired, and once to be amended by what only all pairs together can
-say, which is decided in between from a few numbers of each.
+say, which is decided in between from a few numbers of each. Large media stay where they are: pairs
+refer to them as groups do, and what is asked of them was measured when they were made. They are
+brought in where an objection needs their pixels, and where nobody has measured them yet.
 """
 
 from __future__ import annotations
@@ -10,23 +12,27 @@ import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.media_store import MediaStore, media_store
 from factory.bias.balance import to_reject, to_weigh
-from factory.bias.observation import measure_candidate
+from factory.bias.observation import attributes_in
 from factory.curation.curator import Curator
 from factory.curation.survey import Survey
 from factory.filters.across import Raised, Signatures, signature
 from factory.ids import Ids, positions, to_numbers
+from factory.media.pictures import ATTRIBUTES
 from factory.scratch import Scratch
 from factory.statistics.intervals import Array
 from jobs.datasets.files import num_rows
+from jobs.datasets.measured import with_measures
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import (
+    JUDGED,
     data_files,
     read_dataset,
     read_files,
@@ -35,10 +41,10 @@ from jobs.datasets.reading import (
 )
 from jobs.datasets.writing import write_dataset, write_parts
 from schemas.arrow import groups_from_table, pairs_from_table, pairs_to_table, tags_from_rows
-from schemas.columns import GROUPS, PAIRS
+from schemas.columns import PAIRS
 from schemas.places import Place
 from schemas.recipe import Objections, Recipe
-from schemas.rows import Group, Pair
+from schemas.rows import Group, Measures, Pair
 
 if TYPE_CHECKING:
     from actors.tally import Piece, TallyHandle
@@ -57,6 +63,8 @@ _GROUPS_A_BLOCK = 1024
 _LEAST_WEIGHT = 1e-3  # a pair that counts for less teaches nothing
 
 
+#: What `Balance` reads of a side.
+_LOOKS = (*ATTRIBUTES, "motion", "num_words")
 #: What a draft holds beside the columns of a pair: see `factory.filters.across.Signature`.
 _SIGNATURE = pa.schema([("signature_chosen", pa.uint64()), ("signature_rejected", pa.uint64())])
 _DRAFTS = pa.schema([*PAIRS, *_SIGNATURE])
@@ -65,19 +73,22 @@ _DRAFTS = pa.schema([*PAIRS, *_SIGNATURE])
 @dataclass(frozen=True)
 class CurateTable:
     """Reads a table of groups; writes a table of their pairs, at least one for each group, with the
-    signatures of those that are kept.
+    signatures of those that are kept. Candidates of pairs have measures.
+
+    store: where references to media lead.
     """
 
     curator: Curator
     tally: TallyHandle
+    store: MediaStore
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        groups = groups_from_table(table)
+        groups = with_measures(groups_from_table(table), self.store)
         with self.tally.busy(_CURATE, [one.prompt.prompt_id for one in groups]) as done:
             return self._pairs(groups, done)
 
     def _pairs(self, groups: Sequence[Group], done: Piece) -> pa.Table:
-        pairs = [pair for group in groups for pair in self.curator(group)]
+        pairs = [pair for group in groups for pair in self.curator(group, self._fetch)]
         for pair in pairs:
             if pair.verdict == "invalid":
                 done.fail(pair.prompt.prompt_id, "; ".join(pair.objections))
@@ -87,6 +98,9 @@ class CurateTable:
             values = [None if one is None else getattr(one, side) for one in signed]
             found = found.append_column(name, pa.array(values, pa.uint64()))
         return found
+
+    def _fetch(self, pair: Pair) -> Pair:
+        return pairs_from_table(self.store.bring_in(pairs_to_table([pair])))[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,21 +169,26 @@ class Balance:
         those that count for less; a pair that would not count at all is objected to.
 
         Args:
-            directory: of pairs; only numbers of each are kept in memory.
+            directory: of pairs of measured candidates; only numbers of each are read.
             raised: objections that are raised already.
             tally: counts the pairs that were looked at.
             files: names of the pairs' files, where they are not the data set yet.
+
+        Raises:
+            ValueError: a candidate of a kept pair was not measured; names the pair.
         """
         names = [name for name, sd in self.sds.items() if sd > 0]
         found, leads = Scratch(np.uint64), Scratch(np.float64)
-        for batch in stream(directory, PAIRS.names, _GROUPS_AT_ONCE, files):
+        looks = [f"{side}.measures.{name}" for side in ("chosen", "rejected") for name in _LOOKS]
+        columns = ["pair_id", "verdict", *looks]
+        for batch in stream(directory, columns, files=files, media="none"):
             kept = batch.filter(pc.equal(batch.column("verdict"), "kept"))
             ids = to_numbers(kept.column("pair_id"))
             is_free = positions(ids, raised.ids) < 0
             with tally.busy(_BALANCE, batch.column("pair_id").to_pylist()):
                 found.add(ids[is_free])
-                for pair in pairs_from_table(kept.filter(pa.array(is_free))):
-                    leads.add(np.array(self._leads(pair, names)))
+                for row in kept.filter(pa.array(is_free)).to_pylist():
+                    leads.add(np.array(self._leads(row, names)))
         ids = found.array()
         table = leads.array().reshape(len(ids), len(names))
         if self.is_weighting:
@@ -183,8 +202,11 @@ class Balance:
         light = light[np.argsort(ids[light])]
         return Amend((raised, Raised.of(ids[gone], reasons)), ids[light], weights[light])
 
-    def _leads(self, pair: Pair, names: Sequence[str]) -> list[float]:
-        chosen, rejected = (measure_candidate(one) for one in (pair.chosen, pair.rejected))
+    def _leads(self, pair: Mapping[str, Any], names: Sequence[str]) -> list[float]:
+        measures = [pair[side]["measures"] for side in ("chosen", "rejected")]
+        if None in measures:
+            raise ValueError(f"pair {pair['pair_id']}: a side was not measured")
+        chosen, rejected = (attributes_in(Measures(**one)) for one in measures)
         return [
             (chosen.get(name, math.nan) - rejected.get(name, math.nan)) / self.sds[name]
             for name in names
@@ -218,11 +240,14 @@ def run_curation(
     # with all else that the manifest does not name.
     prefix = f"{_DRAFT}-{uuid.uuid4().hex}"
     files = data_files(groups)
-    tally = TallyHandle()
-    rows = read_dataset([groups], GROUPS, small_blocks(files, _GROUPS_A_BLOCK))
+    tally, store = TallyHandle(), media_store(groups)
+    # Pairs may refer to what groups refer to where both are of one root.
+    is_one_root = store.root == media_store(directory).root
+    num_blocks = small_blocks(files, _GROUPS_A_BLOCK)
+    rows = read_dataset([groups], JUDGED, num_blocks, media="inline" if is_one_root else "all")
     rows.context.enable_progress_bars = False  # they would be drawn over ours
     rows = rows.map_batches(
-        CurateTable(curator, tally), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
+        CurateTable(curator, tally, store), batch_format="pyarrow", batch_size=_GROUPS_AT_ONCE
     )
     try:
         with shown(directory.name, num_rows(files), tally, _CURATE):

@@ -5,22 +5,28 @@ Both who draws alone (`candidates@N`) and who draws and judges (`groups@N`) ask 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.storage import place
+from factory.keys import Asking
 from factory.prompts import PromptsFile
 from jobs.datasets.at_hand import Source
+from jobs.pipelines.forecast import forecast
 from jobs.pipelines.models import beside, generator_ref, given, refs_beside
+from jobs.pipelines.prompt_checks import check_drawn
 from jobs.pipelines.reuse import reused
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_generator, prompts_file
 from jobs.rounds.lifecycle import Blueprint
 from jobs.rounds.workspace import Round, champion
+from schemas import manifest
 from schemas.manifest import Parent, digest_file
 from schemas.recipe import GeneratorSpec
+from schemas.rows import Prompt
 from schemas.section import Section
 
 
@@ -51,6 +57,8 @@ def drawn_before(at: Round) -> list[Source]:
         InputError: it was drawn with another recipe.
     """
     directory = at.directory("candidates")
+    if manifest.read(directory) is None:
+        return []
     made = lifecycle.find(Blueprint(directory, "candidates", drawing_of(at), tuple(drawn_from(at))))
     return [] if made is None else [Source.of(directory)]
 
@@ -66,15 +74,29 @@ def check_drawing(at: Round) -> PromptsFile:
     check_generator(recipe.generator, recipe, tasks=prompts.tasks)
     for key, spec in beside(at).items():
         check_generator(spec, recipe, key, tasks=prompts.tasks)
+    check_drawn(prompts, {"generator.path": recipe.generator, **beside(at)})
     reused(recipe)
     return prompts
 
 
-def rows_to_draw(at: Round, num_prompts: int) -> str:
-    """What a plan says of the drawing."""
+def rows_to_draw(
+    at: Round, prompts: PromptsFile, asking: Callable[[Prompt], Asking | None] | None = None
+) -> str:
+    """What a plan says of the drawing, and of what is at hand of it.
+
+    Args:
+        at: the round.
+        prompts: of it.
+        asking: how the judge is asked about a prompt, where one is to judge and is there already.
+    """
     produce = at.recipe.produce
-    said = f"{num_prompts} prompts x {produce.num_candidates * (1 + len(produce.also))} candidates"
-    return f"{said}, less what {len(produce.reuse)} source(s) hold" if produce.reuse else said
+    num = produce.num_candidates
+    said = f"{len(prompts)} prompts x {num * (1 + len(produce.also))} candidates"
+    sources = [*drawn_before(at), *sources_of(at)]
+    if not sources:
+        return said
+    there = forecast(prompts, generators_of(at), num, at.seed, sources, asking)
+    return f"{said}; {there}"
 
 
 def drawn_from(at: Round) -> list[Parent]:

@@ -22,7 +22,7 @@ from itertools import islice
 from typing import Any
 
 from actors.media_store import media_store
-from actors.refs import GeneratorLike
+from actors.refs import GeneratorLike, JudgingRef
 from factory.ids import numbers_of, positions
 from factory.prompts import Prompts
 from factory.ranking import Strategy
@@ -118,7 +118,7 @@ def run_pipeline(
     *,
     generators: Sequence[GeneratorLike],
     num_candidates: int,
-    judges: Sequence[Any] = (),
+    judges: Sequence[JudgingRef] = (),
     strategy: Strategy | None = None,
     count: parts.Count | None = None,
     seed: int | None = None,
@@ -180,7 +180,7 @@ def make_groups(
     recipe: Recipe,
     generators: Sequence[GeneratorLike],
     num_candidates: int,
-    judges: Sequence[Any],
+    judges: Sequence[JudgingRef],
     strategy: Strategy | None,
     prefix: str = "part",
     seed: int | None = None,
@@ -235,14 +235,17 @@ def make_groups(
                 recipe.seed if seed is None else seed,
                 tally,
                 drawn or made,
+                store.fetching,
                 _max_lead(recipe) if judges else None,
             ),
+            fn_constructor_kwargs={"is_last": not judges},
             **step_wiring(settings.generators, settings.groups_per_block),
         )
         if judges:
             rows = rows.map_batches(
                 Judging,
-                fn_constructor_args=(judges, strategy, tally, made),
+                fn_constructor_args=(judges, strategy, tally, made, store.fetching),
+                fn_constructor_kwargs={"keep_words": settings.keep_words},
                 **step_wiring(settings.judges, settings.groups_per_block),
             )
         with progress.shown(directory.name, num_groups, tally):

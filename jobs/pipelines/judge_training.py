@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from factory.judging.specification import (
     JudgeSpecification,
     find,
 )
-from jobs.datasets.files import read_columns
+from factory.prompt_parts import role_fault
+from jobs.datasets.files import read_columns, row_batches
 from jobs.rounds.workspace import InputError
 from schemas.places import Place
 from schemas.recipe import Calibrate, JudgeSpec, Recipe
@@ -82,6 +84,35 @@ def check_points(files: Sequence[Place], specification: JudgeSpecification) -> N
                     f"of {scale[0]:g} to {scale[-1]:g}, such as {outside[0]}; import them with "
                     f"`--scale {scale[0]:g}:{scale[-1]:g}`"
                 )
+
+
+def check_shown(files: Sequence[Place], specification: JudgeSpecification) -> None:
+    """Refuse labels whose prompts have parts that the judge is not shown, before it is trained on
+    them: edits, where it has no words for what they start from, and roles that nothing here knows.
+
+    Raises:
+        InputError: names the file and what it holds.
+    """
+    for path in files:
+        num: Counter[Task] = Counter()
+        for batch in row_batches(path, _ROWS_AT_ONCE, ["task", _ROLES]):
+            for row in batch.to_pylist():  # of before there were parts, without them
+                roles = [part["role"] for part in row.get("prompt_parts") or ()]
+                if fault := next(filter(None, map(role_fault, roles)), None):
+                    raise InputError(f"{path}: a part of a label's prompt: {fault}")
+                num[row["task"]] += "source" in roles
+        for task in +num:
+            if not specification.task(task).source:
+                raise InputError(
+                    f"{path}: {num[task]} label(s) of {task} are about edits of a source picture, "
+                    f"and the judge's specification does not say in `source` of {task} how one is "
+                    "shown"
+                )
+
+
+#: The leaf of the prompts' parts that is read, and none of their media.
+_ROLES = "prompt_parts.list.element.role"
+_ROWS_AT_ONCE = 1024
 
 
 def _points(table: pa.Table) -> dict[Task, list[int]]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from actors.refs import EndpointRef, GeneratorPluginRef, GeneratorRef, JudgeRef, OnnxRef, PluginRef
+from actors.storage import local_model
 from actors.weights import model_weights, onnx_weights, revised
+from factory.judging.recording import Recorder
+from factory.judging.specification import find
+from factory.keys import Asking
 from factory.plugins import load
 from jobs.rounds.checks import check_model
 from jobs.rounds.workspace import InputError, Model, Round
+from schemas import manifest
 from schemas.plugins import is_plugin
 from schemas.recipe import EndpointSpec, GeneratorSpec, JudgeSpec, Recipe
+from schemas.rows import Prompt
 
 #: Names the recipe's `evaluate.endpoint` where a judge is asked for.
 ENDPOINT = "endpoint"
@@ -26,6 +33,15 @@ def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
     spec = at.recipe.judge.model_copy(update={"specification": None})  # its weights bring their own
     judge = checkpoint_ref(spec, str(at.directory("judge")), at.address("judge"))
     return replace(judge, is_calibrated=is_calibrated)
+
+
+def judge_asking(at: Round) -> Callable[[Prompt], Asking | None] | None:
+    """How the round's judge is asked about a prompt; None where there is none yet."""
+    if manifest.read(at.directory("judge")) is None:
+        return None
+    ref = judge_ref(at)
+    specification = find(local_model(ref.path), ref.specification)
+    return Recorder.of(ref.weights, ref.precision, specification).asking
 
 
 def checkpoint_ref(spec: JudgeSpec, path: str, address: str) -> JudgeRef:

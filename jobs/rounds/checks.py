@@ -7,13 +7,12 @@ round makes of it by training carries the same code and is trusted with it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from typing import Literal
 
 from actors import storage
 from actors.storage import place
-from actors.weights import is_fetched, is_hub_name
+from actors.weights import WeightsError, commit_of, is_hub_name
 from factory.evaluation.reference import reference_of
 from factory.generator_kinds import MARKERS, generator_kind
 from factory.media.encoding import check_encoding
@@ -27,12 +26,19 @@ from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
 from schemas.rows import Task
 
 
-def check_model(path: str, marker: str, key: str) -> None:
-    """Refuse a model path that is neither a model directory nor plausibly a hub name.
+def check_model(path: str, marker: str, key: str, revision: str | None = None) -> None:
+    """Refuse a model path that is neither a model directory nor the name of a hub's repository.
+
+    Args:
+        path: of the model.
+        marker: the file by which its directory is known.
+        key: of the recipe, that names it.
+        revision: of a hub's repository; its main branch where None.
 
     Raises:
-        InputError: a directory without `marker`, a local-looking path that does not exist, or code
-            of the user's own where weights are needed.
+        InputError: a directory without `marker`, a local-looking path that does not exist, a hub's
+            repository of which no commit can be found, or code of the user's own where weights are
+            needed.
     """
     if is_plugin(path):
         raise InputError(
@@ -48,10 +54,11 @@ def check_model(path: str, marker: str, key: str) -> None:
         raise InputError(f"{key}: no model at {path}: there is nothing under this address")
     elif not is_hub_name(path):
         raise InputError(f"{key}: no model at {path!r}: neither a directory nor a hub name")
-    elif os.environ.get("HF_HUB_OFFLINE") == "1" and not is_fetched(path):
-        raise InputError(
-            f"{key}: {path!r} is no local directory, and HF_HUB_OFFLINE=1 forbids the hub"
-        )
+    else:
+        try:
+            commit_of(path, revision)
+        except WeightsError as error:
+            raise InputError(f"{key}: {error}") from None
 
 
 def check_revisions(recipe: Recipe) -> None:
@@ -94,7 +101,7 @@ def check_generator(
     except ValueError as error:
         raise InputError(str(error)) from error
     try:
-        check_model(spec.path, marker, key)
+        check_model(spec.path, marker, key, spec.revision)
     except InputError as error:
         raise InputError(f"{error}{_hint('generator', spec.path, spec, recipe)}") from None
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from actors import storage
 from actors.memory import reason
+from jobs.rounds.made_with import joined, made_with
 from jobs.rounds.workspace import InputError
 from jobs.session.run_log import note
 from schemas import manifest, results
@@ -211,6 +212,7 @@ def make(
         files=outcome.files,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         writer=_writer(),
+        made_with=made_with(gpus),
     )
     complete(directory, made)
     (directory / _STARTED).unlink(missing_ok=True)
@@ -334,6 +336,7 @@ def remake(
         files=outcome.files,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         writer=_writer(),
+        made_with=joined(made.made_with, made_with(made.figures.get("gpu_seconds", 0.0))),
     )
     # Before the manifest: a driver that is killed between the two leaves a record to be made.
     (directory / _FINISHED).unlink(missing_ok=True)

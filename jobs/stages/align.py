@@ -16,8 +16,9 @@ from actors.storage import place, remove
 from actors.weights import hub_commit
 from factory.alignment.weighting import Weighting
 from factory.generator_kinds import TASKS, check_alignable, generator_kind
-from factory.prompts import read_prompts
+from factory.prompts import PromptsFile, read_prompts
 from jobs.datasets.reading import read_dataset, stream
+from jobs.pipelines.prompt_checks import check_trained
 from jobs.pipelines.training import run_fit, samples_directory, stopping
 from jobs.rounds.checks import check_generator
 from jobs.rounds.tracking import StageRun
@@ -62,6 +63,8 @@ class Align:
             check_alignable(place(spec.path), spec, at.recipe.align)
         except ValueError as error:
             raise InputError(str(error)) from error
+        if generator_kind(place(spec.path), spec) == "pipeline":
+            _check_prompts(at.recipe)
         return fit_plan("kept pairs", at.recipe.align)
 
     def settings(self, at: Round) -> Settings:
@@ -98,6 +101,13 @@ class Align:
         last = curves[-1]
         figures = {f"last_{name}": value for name, value in last.items() if name != "step"}
         return Outcome({"pairs": num_pairs}, {**figures, **stopping(curves)}, curves)
+
+
+def _check_prompts(recipe: Recipe) -> None:
+    """Refuse prompts, where they are at hand, on whose pairs a pipeline cannot be trained."""
+    produce = recipe.produce
+    if produce.has("prompts") and place(produce.prompts).is_file():
+        check_trained(PromptsFile(place(produce.prompts)))
 
 
 def _samples(at: Round, tasks: tuple[str, ...]) -> Any:
@@ -170,9 +180,8 @@ def kept_pairs(pairs: Place, tasks: tuple[str, ...]) -> Any:
     """The kept pairs of these tasks as a Ray data set."""
     from ray.data.expressions import col
 
-    return read_dataset([pairs], PAIRS).filter(
-        expr=(col("verdict") == "kept") & col("task").is_in(list(tasks))
-    )
+    is_wanted = (col("verdict") == "kept") & col("task").is_in(list(tasks))
+    return read_dataset([pairs], PAIRS, where=is_wanted)
 
 
 def count_kept(pairs: Place, tasks: tuple[str, ...]) -> int:

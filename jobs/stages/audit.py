@@ -81,8 +81,7 @@ class Audit:
         return [at.parent("groups"), at.parent("judge"), at.parent("labels")]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
-        # Files and their rows come in any order; the bootstrap must not depend on it.
-        seen = sorted(observe_groups(at), key=lambda one: one.prompt_id)
+        seen = observe_groups(at)
         labels, points = observe_labels(at)
         probes = probe_judge(at)
         profile = profile_of(at, seen, labels, points, probes)

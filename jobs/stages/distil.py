@@ -23,7 +23,7 @@ from factory.judging.by_scores import RaoKupper, met_with_scores
 from factory.judging.specification import JudgeSpecification
 from factory.statistics.intervals import Interval
 from jobs.datasets.labels import label_batches, label_files_so_far
-from jobs.datasets.reading import read_dataset, stream
+from jobs.datasets.reading import JUDGED, brought_in, read_dataset, stream
 from jobs.pipelines.models import checkpoint_ref, judge_ref, onnx_ref
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.pipelines.training import run_fit
@@ -33,7 +33,6 @@ from jobs.rounds.workspace import InputError, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import results
 from schemas.arrow import duel_from_row, score_from_row
-from schemas.columns import GROUPS
 from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Distil, Recipe
@@ -98,7 +97,7 @@ class DistilJudge:
         curves = run_fit(
             _task(at, rules),
             settings,
-            {"groups": judged(read_dataset([groups], GROUPS), tuple(rules))},
+            {"groups": judged(groups, tuple(rules))},
             at,
             self.kind,
             directory,
@@ -152,8 +151,8 @@ def verdict_rules(groups: Place) -> tuple[dict[Task, RaoKupper], int, int]:
     return rules, num_groups, sum(map(len, said.values()))
 
 
-def judged(rows: Any, tasks: tuple[Task, ...]) -> Any:
-    """The groups that can be learned from: those with two scores or more."""
+def judged(groups: Place, tasks: tuple[Task, ...]) -> Any:
+    """The groups that can be learned from, with their media: those with two scores or more."""
 
     def have_scores(table: pa.Table) -> pa.Table:
         known = [
@@ -164,7 +163,9 @@ def judged(rows: Any, tasks: tuple[Task, ...]) -> Any:
         ]
         return table.filter(pa.array(known, pa.bool_()))
 
-    return rows.map_batches(have_scores, batch_size=None, batch_format="pyarrow")
+    rows = read_dataset([groups], JUDGED, media="inline")
+    rows = rows.map_batches(have_scores, batch_size=None, batch_format="pyarrow")
+    return brought_in(rows, groups)
 
 
 def _task(at: Round, rules: Mapping[Task, RaoKupper]) -> Any:

@@ -46,7 +46,7 @@ class Draw:
         pool = at.recipe.produce.generators
         prompts = check_drawing(at)
         return Plan(
-            rows_to_draw(at, len(prompts)),
+            rows_to_draw(at, prompts),
             f"{pool.span} generator(s)",
             pool.most * pool.num_cpus + PIPELINE_OVERHEAD_CPUS,
             pool.most * pool.num_gpus,

@@ -26,7 +26,9 @@ from factory.plugins import load
 from factory.prompts import PromptsFile
 from factory.protocols import ReferenceJudge
 from factory.statistics.intervals import Interval
-from jobs.datasets.reading import read_groups
+from jobs.datasets.at_hand import Source
+from jobs.datasets.measured import read_measured
+from jobs.datasets.reading import find_rows
 from jobs.pipelines.bias import read_profile
 from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import (
@@ -36,18 +38,22 @@ from jobs.pipelines.models import (
     judge_ref,
     weights_of,
 )
+from jobs.pipelines.prompt_checks import check_drawn, check_judged, check_witnesses
+from jobs.pipelines.reuse import as_parents, reused
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, check_model, prompts_file
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round, champion
 from jobs.stages.base import Outcome, Plan
 from schemas import manifest, results
 from schemas import recipe as sections
+from schemas.arrow import groups_from_table
+from schemas.columns import GROUPS
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.plugins import is_plugin
 from schemas.recipe import EndpointSpec, HeldOutJudge, Recipe
 from schemas.results import Decision, Evaluation
-from schemas.rows import Group, Prompt
+from schemas.rows import Prompt
 from schemas.section import Section
 
 if TYPE_CHECKING:
@@ -77,8 +83,11 @@ class Evaluate:
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
-        heldout = list(prompts_file(recipe.evaluate.prompts, "evaluate.prompts", recipe))
-        check_generator(recipe.generator, recipe, tasks={one.task for one in heldout})
+        prompts = prompts_file(recipe.evaluate.prompts, "evaluate.prompts", recipe)
+        heldout = list(prompts)
+        check_generator(recipe.generator, recipe, tasks=prompts.tasks)
+        check_drawn(prompts, {"generator.path": recipe.generator})
+        check_judged(prompts, recipe.judge)
         if recipe.produce.has("prompts"):
             _check_new(heldout, recipe)
         reference = reference_of(recipe.evaluate)
@@ -91,6 +100,7 @@ class Evaluate:
             _check_endpoint(recipe.evaluate.endpoint)
         if recipe.evaluate.heldout_judge is not None:
             _check_heldout_judge(recipe.evaluate.heldout_judge)
+        check_witnesses(prompts, recipe.evaluate)
         return Plan(
             f"{len(heldout)} held-out prompts x 2 x {recipe.evaluate.images_per_prompt}",
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
@@ -125,6 +135,7 @@ class Evaluate:
         new = Model(str(at.directory("generator")), at.need("generator").address)
         reference = reference_of(settings)
         judges = _judges(at, reference)
+        sources = _sources(at)
         speed, settled = run_pipeline(
             PromptsFile(place(settings.prompts)),
             directory,
@@ -133,9 +144,10 @@ class Evaluate:
             num_candidates=settings.images_per_prompt,
             judges=judges,
             strategy=contest.Versus(settings.images_per_prompt),
+            sources=sources,
         )
         print(f"{at.address('evaluation')}: {speed}", flush=True)
-        groups = read_groups(directory, settled.files)
+        groups = read_measured(directory, settled.files)
         names = (old.address, new.address)
         found = compare(
             groups,
@@ -145,7 +157,8 @@ class Evaluate:
             _start(at, old),
             None if reference is None else (reference.name, reference.full_marks),
         )
-        _write_grid(groups[: settings.grid_prompts], names, directory, run)
+        shown = [one.prompt.prompt_id for one in groups[: settings.grid_prompts]]
+        _write_grid(directory, settled.files, shown, names, run)
         results.write(directory / results.EVALUATION, found.evaluation)
         decision = decide(found, read_profile(at), old, new, at)
         results.write(directory / results.FINDINGS, decision)
@@ -162,7 +175,21 @@ class Evaluate:
             "invalid": sum(gain.num_invalid for gain in evaluation.gains if "win" in gain.name),
         }
         figures |= speed.figures()
-        return Outcome(counts, figures, digest=settled.digest, files=settled.files)
+        return Outcome(
+            counts,
+            figures,
+            digest=settled.digest,
+            files=settled.files,
+            parents=as_parents(sources),
+        )
+
+
+def _sources(at: Round) -> list[Source]:
+    """What the evaluations of earlier rounds have, and what the recipe names: a champion draws for
+    the held-out prompts from equal noise in each round.
+    """
+    earlier = [one.directory("evaluation") for one in at.earlier()]
+    return [Source.of(directory) for directory in (*earlier[::-1], *reused(at.recipe))]
 
 
 def _check_new(heldout: Sequence[Prompt], recipe: Recipe) -> None:
@@ -227,7 +254,7 @@ def _start(at: Round, old: Model) -> tuple[str, Outputs] | None:
     base = champion(first)
     if at.number == 1 or old.address == base.address:
         return None
-    return base.address, outputs(read_groups(first.directory("evaluation")))[0]
+    return base.address, outputs(read_measured(first.directory("evaluation")))[0]
 
 
 def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: Round) -> Decision:
@@ -263,8 +290,14 @@ def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: 
 
 
 def _write_grid(
-    groups: Sequence[Group], names: tuple[str, str], directory: Place, run: StageRun
+    directory: Place,
+    files: Sequence[str],
+    prompt_ids: Sequence[str],
+    names: tuple[str, str],
+    run: StageRun,
 ) -> None:
+    rows = find_rows(directory, "prompt_id", prompt_ids, GROUPS, files)
+    groups = sorted(groups_from_table(rows), key=lambda one: one.prompt.prompt_id)
     data = grid(groups, names)
     if data is not None:
         path = directory / results.GRID
@@ -296,7 +329,7 @@ def _say(decision: Decision, evaluation: Evaluation) -> None:
 def _check_heldout_judge(spec: HeldOutJudge) -> None:
     """It is a checkpoint, or code of the user's own. Raises InputError, PluginError."""
     if not is_plugin(spec.path):
-        check_model(spec.path, "config.json", _HELDOUT_JUDGE)
+        check_model(spec.path, "config.json", _HELDOUT_JUDGE, spec.revision)
         return
     load(spec.path, _HELDOUT_JUDGE)  # here, where the user still sees the error
     if spec.specification is not None:

@@ -21,11 +21,14 @@ from actors.storage import StorageError, explained, place
 from factory.plugins import make
 from factory.prompts import PromptsFile
 from factory.protocols import Simulator
+from jobs.datasets.at_hand import Source
 from jobs.datasets.files import parquet, read_columns, write_file
 from jobs.datasets.labels import label_batches, label_files
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import Throughput, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import generator_ref
+from jobs.pipelines.prompt_checks import check_drawn
+from jobs.pipelines.reuse import reused
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, prompts_file
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round, champion
@@ -72,6 +75,7 @@ class MakeLabels:
         assert labels.prompts is not None  # the recipe's own check
         prompts = prompts_file(labels.prompts, "labels.prompts", at.recipe)
         check_generator(at.recipe.generator, at.recipe, tasks=prompts.tasks)
+        check_drawn(prompts, {"generator.path": at.recipe.generator})
         simulator = _simulator(at)
         try:
             simulator.check(labels.prompts, prompts)
@@ -154,6 +158,7 @@ class MakeLabels:
             generators=[generator_ref(champion(at), at)],
             num_candidates=labels.num_candidates,
             seed=at.seed,
+            sources=[Source.of(one) for one in reused(at.recipe)],
         )
         simulate = _simulator(at)
         made = [

@@ -22,6 +22,7 @@ from jobs.datasets.labels import label_files, label_files_so_far
 from jobs.datasets.reading import read_rows
 from jobs.pipelines.judge_training import (
     check_points,
+    check_shown,
     fit_calibration,
     judge_task,
     label_datasets,
@@ -99,6 +100,7 @@ class LocaliseJudge:
         local, general = label_files(settings.labels), label_files_so_far(at)
         continued = _continuing(at, parent)
         check_points(local, specification_of(continued.judge))
+        check_shown([*local, *general], specification_of(continued.judge))
         task = judge_task(continued)
         datasets = label_datasets(_rows(local, general, settings), task)
         curves = run_fit(task, settings, datasets, at, self.kind, directory)
@@ -198,14 +200,14 @@ def _rows(local: Sequence[Place], general: Sequence[Place], settings: Localise) 
     """
     from ray.data.expressions import col
 
-    rows = read_rows(local, LABELS).filter(expr=col("split") == "train")
+    rows = read_rows(local, LABELS, col("split") == "train")
     ids = _train_ids(local)
     num = round(len(ids) * settings.replay_share / (1 - settings.replay_share))
     others = _train_ids(general) - ids
     replayed = sorted(others, key=lambda one: content_id("replay", one))[:num]
     if not replayed:
         return rows
-    return rows.union(read_rows(general, LABELS).filter(expr=col("label_id").is_in(replayed)))
+    return rows.union(read_rows(general, LABELS, col("label_id").is_in(replayed)))
 
 
 def _train_ids(files: Sequence[Place]) -> set[str]:

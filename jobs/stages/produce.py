@@ -15,11 +15,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from actors.media_store import media_store
 from actors.storage import place
 from factory.curation.survey import count_table
-from factory.ids import to_text
+from factory.ids import numbers_of, to_text
 from factory.prompts import PromptsFile
 from factory.ranking import strategy_of
+from jobs.datasets.at_hand import AtHand, Source
 from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
 from jobs.pipelines.drawing import (
@@ -31,7 +33,8 @@ from jobs.pipelines.drawing import (
     sources_of,
 )
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
-from jobs.pipelines.models import judge_ref
+from jobs.pipelines.models import judge_asking, judge_ref
+from jobs.pipelines.prompt_checks import check_judged
 from jobs.pipelines.reuse import as_parents
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS
 from jobs.rounds.lifecycle import remake
@@ -105,8 +108,9 @@ class Produce:
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
         prompts = check_drawing(at)
+        check_judged(prompts, recipe.judge)
         return Plan(
-            rows_to_draw(at, len(prompts)),
+            rows_to_draw(at, prompts, judge_asking(at)),
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
             pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(recipe),
@@ -187,7 +191,7 @@ def _failed(at: Round) -> list[Group]:
     at.need("groups")
     return [
         group.without_attempts()
-        for table in stream(at.directory("groups"), batch_size=_ROWS_AT_ONCE)
+        for table in stream(at.directory("groups"), batch_size=_ROWS_AT_ONCE, media="inline")
         for group in groups_from_table(table)
         if group.has_attempts
     ]
@@ -227,6 +231,8 @@ def retry_invalid(at: Round) -> None:
     if left:
         generators = generators_of(at)
         num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
+        ids = [group.prompt.prompt_id for group in left]
+        store = media_store(directory, at.recipe.storage.max_inline_bytes)
         speed = make_groups(
             left,
             len(left),
@@ -238,6 +244,7 @@ def retry_invalid(at: Round) -> None:
             strategy,
             prefix=prefix,
             seed=at.seed,
+            at_hand=AtHand((Source.own(directory),), numbers_of(ids), store),
         )
     retried = read_parts(directory, "prompt_id", prefix)
     files = [path.name for path in data_files(directory)]

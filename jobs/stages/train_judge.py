@@ -24,6 +24,7 @@ from jobs.datasets.labels import label_files_so_far
 from jobs.datasets.reading import read_dataset
 from jobs.pipelines.judge_training import (
     check_points,
+    check_shown,
     fit_calibration,
     judge_task,
     label_datasets,
@@ -82,7 +83,8 @@ class TrainJudge:
         return ("judge", "train_judge")
 
     def plan(self, at: Round) -> Plan:
-        check_model(at.recipe.judge.path, "config.json", "judge.path")
+        judge = at.recipe.judge
+        check_model(judge.path, "config.json", "judge.path", judge.revision)
         try:
             specification_of(at.recipe.judge)
         except SpecificationError as error:
@@ -114,8 +116,9 @@ class TrainJudge:
         recipe = at.recipe
         files = label_files_so_far(at)
         check_points(files, specification_of(recipe.judge))
-        rows = read_dataset([one.directory("labels") for one in (*at.earlier(), at)], LABELS)
-        rows = rows.filter(expr=col("split") == "train")
+        check_shown(files, specification_of(recipe.judge))
+        directories = [one.directory("labels") for one in (*at.earlier(), at)]
+        rows = read_dataset(directories, LABELS, where=col("split") == "train")
         task = judge_task(recipe)
         datasets = label_datasets(rows, task)
         curves = run_fit(task, recipe.train_judge, datasets, at, "judge", directory)

@@ -15,8 +15,8 @@ import errno
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from factory.labels.draft import Scale, finish
 from factory.labels.record import LabelError, Record
 from factory.labels.registry import FORMATS, Format, format_named
 from factory.labels.streams import StreamError, objects, together
+from factory.prompt_parts import PartsError
 from jobs.datasets.files import row_batches, write_table
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_address, check_writable
@@ -35,7 +36,7 @@ from schemas import manifest
 from schemas.arrow import labels_to_table
 from schemas.digests import digest_rows
 from schemas.manifest import Manifest, Parent
-from schemas.rows import Label, Media
+from schemas.rows import Label, Media, Origin
 from schemas.section import Section
 
 INVALID = "_invalid.jsonl"
@@ -53,6 +54,9 @@ class Settings(Section):
     heldout_share: float
     scale: tuple[float, float] | None
     keep_going: bool
+    source: str | None = None
+    license: str | None = None
+    consent: str | None = None
     plugin: str | None = None  # package.module:NAME of the format, where it is no shipped one
 
 
@@ -66,6 +70,7 @@ class Import:
     heldout_share: of prompts.
     scale: of the points that come out; the source's own where None.
     keep_going: mark rows that cannot be used, and go on.
+    origin: of all rows, but for what a row says itself.
     """
 
     format: Format
@@ -74,6 +79,7 @@ class Import:
     heldout_share: float = 0.2
     scale: Scale | None = None
     keep_going: bool = False
+    origin: Origin = field(default_factory=Origin)
 
     def settings(self) -> Settings:
         """What the result depends on, the files apart."""
@@ -84,6 +90,9 @@ class Import:
             heldout_share=self.heldout_share,
             scale=self.scale,
             keep_going=self.keep_going,
+            source=self.origin.source,
+            license=self.origin.license,
+            consent=self.origin.consent,
         )
 
 
@@ -168,10 +177,25 @@ def _group_labels(request: Import, path: Path, group: list[tuple[int, Any]]) -> 
     read = _MediaFolder(request.media or path.parent)
     records = [Record(row, f"{path}: row {number}", read) for number, row in group]
     place = f"{request.format.name}:{path.name}:{group[0][0]}"
-    return [
-        finish(draft, f"{place}:{index}", request.heldout_share, request.scale)
-        for index, draft in enumerate(request.format.parse(records))
-    ]
+    origin = _origin(request, records)
+    try:
+        return [
+            finish(draft, f"{place}:{index}", request.heldout_share, request.scale, origin)
+            for index, draft in enumerate(request.format.parse(records))
+        ]
+    except PartsError as error:
+        raise LabelError(f"{records[0].where}: {error}") from None
+
+
+def _origin(request: Import, records: Sequence[Record]) -> Origin | None:
+    """Of rows that belong together: what the first of them says, else the command line."""
+    said = records[0].origin() or Origin()
+    found = Origin(
+        said.source or request.origin.source,
+        said.license or request.origin.license,
+        said.consent or request.origin.consent,
+    )
+    return None if found == Origin() else found
 
 
 def _mark(directory: Path, path: Path, group: list[tuple[int, Any]], error: LabelError) -> None:
@@ -263,7 +287,7 @@ def _write_part(part: list[Label], directory: Path, number: int, counts: Counter
 
 
 def _media(label: Label) -> list[Media]:
-    found = (label.prompt.media, label.first, label.second)
+    found = (*(part.media for part in label.prompt.in_full), label.first, label.second)
     return [one for one in found if one is not None]
 
 
@@ -320,6 +344,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write rows that cannot be used to _invalid.jsonl, and count them (default: stop)",
     )
+    for name, what in (
+        ("source", "where the rows come from"),
+        ("license", "their licence"),
+        ("consent", "what those who labelled or are shown have agreed to"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            metavar="TEXT",
+            help=f"{what}, for rows that have no text under {name!r} themselves",
+        )
     parser.add_argument(
         "--dry-run", action="store_true", help="read a few rows of each file, write nothing"
     )
@@ -334,6 +368,7 @@ def run(given: argparse.Namespace) -> None:
         given.heldout_share,
         given.scale,
         given.keep_going,
+        Origin(given.source, given.license, given.consent),
     )
     if given.dry_run:
         check(request, given.out)

@@ -12,13 +12,14 @@ from typing import Any
 
 from factory.media.clips import describe
 from factory.media.pictures import MediaError
-from factory.prompts import PromptsError, check_text
+from factory.prompt_parts import in_words
+from factory.prompt_rows import PromptsError, check_text
 from factory.protocols import Explains, Judge
 from factory.ranking.matchups import Matchup, matchup
 from jobs.pipelines.models import named_judge
 from jobs.rounds.workspace import InputError, Round
 from schemas.recipe import Recipe
-from schemas.rows import Candidate, Duel, Media, Prompt, Score, Task
+from schemas.rows import Candidate, Duel, Media, Part, Prompt, Score, Task
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,14 @@ def read_case(files: Sequence[Path], text: str, answers: Sequence[str], *, is_vi
     """The files and words of a command line as a prompt and its candidates.
 
     Args:
-        files: pictures or clips; of a question exactly one.
+        files: pictures or clips; of a question all that it is about, in order.
         text: the caption, or the question that `answers` are given to.
         answers: none for a caption.
         is_video: whether the files are to be clips.
 
     Raises:
         InputError: a file that cannot be read or is of the other kind, no text, answers without a
-            question, a question about several files, two candidates of one name.
+            question, two candidates of one name.
     """
     for words in (text, *answers):
         if not words.strip():
@@ -66,13 +67,11 @@ def read_case(files: Sequence[Path], text: str, answers: Sequence[str], *, is_vi
         except PromptsError as error:
             raise InputError(str(error)) from None
     media = [_read(path, is_video) for path in files]
-    medium = "video" if is_video else "image"
     if answers:
-        if len(media) != 1:
-            raise InputError(f"--question: is about one --{medium}, not {len(media)}")
         task: Task = "video_understanding" if is_video else "image_understanding"
         named = [Candidate(answer, "user", 0, answer=answer) for answer in answers]
-        prompt = Prompt.of(text, task, media=media[0])
+        about = [Part("question", media=one) for one in media]
+        prompt = Prompt.of_parts([*about, Part("user", text)], task)
     else:
         task = "video_generation" if is_video else "image_generation"
         named = [
@@ -123,10 +122,12 @@ def judge(judge: Judge, case: Case) -> Judgement:
 
 def as_text(found: Judgement) -> str:
     """For people: a line for each candidate and each two of them."""
-    lines = [f"{found.judge} on {found.case.prompt.task}: {found.case.prompt.text}"]
+    lines = [f"{found.judge} on {found.case.prompt.task}: {in_words(found.case.prompt)}"]
     for score, reason in zip(found.scores, found.reasons, strict=True):
         said = (
-            f"invalid: {score.error}" if score.error else f"{score.value:.2f} ± {score.spread:.2f}"
+            f"invalid: {score.error}{_wrote(score)}"
+            if score.error
+            else f"{score.value:.2f} ± {score.spread:.2f}"
         )
         lines.append(f"  {said}  {score.candidate_id}{_because(reason)}")
     for (first, second, met), reason in zip(found.matchups, found.why, strict=True):
@@ -139,6 +140,12 @@ def as_text(found: Judgement) -> str:
             f"  {first} | {second}{_because(reason)}"
         )
     return "\n".join(lines)
+
+
+def _wrote(score: Score) -> str:
+    """What the judge wrote instead of a score, where it writes."""
+    text = score.reply.text if score.reply else None
+    return f"; it wrote {text!r}" if text is not None else ""
 
 
 def _because(reason: str) -> str:
@@ -166,7 +173,7 @@ def as_json(found: Judgement) -> str:
         {
             "judge": found.judge,
             "task": found.case.prompt.task,
-            "prompt": found.case.prompt.text,
+            "prompt": in_words(found.case.prompt),
             "scores": scores,
             "pairs": pairs,
         },

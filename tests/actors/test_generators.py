@@ -14,10 +14,11 @@ from actors.generators import AnswerGenerator, DiffusersGenerator
 from actors.recorded import RecordedGenerator
 from actors.redraw import RedrawError, drawn_again, generator_of, is_the_same
 from factory.keys import with_key
+from factory.media.pictures import encode_png
 from factory.protocols import DrawsAhead
 from schemas.arrow import groups_from_table, groups_to_table
-from schemas.recipe import Answering, GeneratorSpec
-from schemas.rows import Candidate, Group, Media, Prompt
+from schemas.recipe import Answering, Encoding, GeneratorSpec
+from schemas.rows import Candidate, Group, Media, Part, Prompt
 from tests.stubs import StubGenerator
 
 PATH = "factory/sandbox/weights/generator"
@@ -35,7 +36,8 @@ def test_a_candidate_says_what_it_was_drawn_from(generator: DiffusersGenerator) 
     """The key changes only together with the version of our drawing."""
     (one,) = generator.generate(PROMPT, [7])
     assert one.drawn is not None
-    assert one.drawn == with_key(generator.drawing.from_what(PROMPT), PROMPT, 7)
+    known = with_key(generator.drawing.from_what(PROMPT), PROMPT, 7)
+    assert one.drawn == replace(known, num_together=1)
     assert one.drawn.key == "5cfef5d9f19d4c1def5cbb4ffb6e16c4"
     assert (one.drawn.prompt, one.drawn.weights) == (PROMPT.text, WEIGHTS)
     assert one.drawn.engine == "StableDiffusionPipeline, drawing 1"
@@ -76,7 +78,7 @@ class Pipeline:
     def __init__(self, output: object) -> None:
         self.output = output
 
-    def __call__(self, prompts: Sequence[str], **_: object) -> object:
+    def __call__(self, prompt: Sequence[str], **_: object) -> object:
         return self.output
 
 
@@ -104,15 +106,15 @@ def test_pixels_are_encoded_after_they_are_drawn_and_a_fault_stays_with_its_cand
     generator: DiffusersGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[int] = []
-    encode = generators.encode_png
+    encode = generators.encode
 
-    def encode_second(pixels: np.ndarray) -> bytes:
+    def encode_second(pixels: np.ndarray, fps: float, encoding: Encoding) -> Media:
         encoded.append(len(encoded))
         if len(encoded) == 1:
             raise OSError(28, "No space left on device")
-        return encode(pixels)
+        return encode(pixels, fps, encoding)
 
-    monkeypatch.setattr(generators, "encode_png", encode_second)
+    monkeypatch.setattr(generators, "encode", encode_second)
     assert isinstance(generator, DrawsAhead)
     finish = generator.draw_ahead(PROMPT, [1, 2])
     assert encoded == []
@@ -126,11 +128,12 @@ def test_a_candidate_is_drawn_again_from_its_row_whatever_the_recipe_says_now(
     made = Group(PROMPT, tuple(generator.generate(PROMPT, [1, 2, 3])))
     (row,) = groups_from_table(groups_to_table([made]))
     other = SPEC.model_copy(update={"num_inference_steps": 1, "guidance_scale": 1.0, "width": 64})
-    monkeypatch.setattr(generator, "spec", other)
+    monkeypatch.setattr(generator, "drawing", replace(generator.drawing, spec=other))
     pairs = list(drawn_again(generator, row, batch_size=2))
     assert [one for one, _ in pairs] == list(row.candidates)
     assert all(is_the_same(one, again) for one, again in pairs)
-    monkeypatch.setattr(generator, "weights", "1" * 32)
+    changed = replace(generator.drawing, weights="1" * 32)
+    monkeypatch.setattr(generator, "drawing", changed)
     assert not list(drawn_again(generator, row, batch_size=2))
 
 
@@ -149,12 +152,13 @@ def test_an_answer_says_how_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) ->
     path = "factory/sandbox/weights/base4"
     spec = GeneratorSpec(path=path, answering=asking)
     generator = AnswerGenerator(path, "answerer@0", spec, WEIGHTS)
-    picture = Media(generators.encode_png(np.zeros((32, 32, 3), np.uint8)), 32, 32)
+    picture = Media(encode_png(np.zeros((32, 32, 3), np.uint8)), 32, 32)
     prompt = Prompt.of("what is it ?", "image_understanding", media=picture)
     found = generator.generate(prompt, [1, 2])
     first = found[0].drawn
     assert first is not None
-    assert first == with_key(generator.drawing.from_what(prompt), prompt, 1)
+    known = with_key(generator.drawing.from_what(prompt), prompt, 1)
+    assert first == replace(known, num_together=2)
     fixed = replace(prompt, media=Media(b"a picture", 32, 32))
     assert (
         with_key(generator.drawing.from_what(fixed), fixed, 1).key
@@ -174,6 +178,9 @@ def test_an_answer_says_how_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) ->
         "question": asking.clip_question,
         "num_frames": 8,
     }
+    parts = [Part("user", "is"), Part("question", media=clip.media), Part("user", "it red ?")]
+    between = Prompt.of_parts(parts, "video_understanding")
+    assert json.loads(generator.drawing.from_what(between).arguments)["num_frames"] == 8
     for one in found:
         assert (one.measures is None) == (one.answer is None)
     monkeypatch.setattr(generator, "asking", Answering(question="{media} {prompt}"))

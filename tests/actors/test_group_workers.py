@@ -1,44 +1,82 @@
-"""What the steps of a pipeline take of what is at hand, and what they make."""
+"""What the judging step puts to a judge."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pytest
 
-from actors.group_workers import take
-from schemas.rows import Candidate, Drawn
+from actors.group_workers import Judging
+from actors.tally import Piece
+from factory.judging.recording import Recorder, RecordingJudge
+from factory.judging.specification import DEFAULT, JudgeSpecification, ShownPrompt
+from factory.ranking import Pointwise
+from schemas.rows import Candidate, Drawn, Group, Prompt
+from tests.stubs import StubGenerator, StubJudge, Untallied
+
+PROMPT = Prompt.of("a cup")
 
 
-def planned(number: int, key: str | None, candidate_id: str = "") -> Candidate:
-    drawn = Drawn(key, "a", "w", "Pipeline, drawing 1", "fp32", "png")
-    return Candidate(candidate_id, "sketch@1", number, drawn=drawn)
+@dataclass(frozen=True)
+class Ref:
+    """Of a stub that notes the prompts that are put to it."""
+
+    seen: list[str]
+    shown: ShownPrompt
+    name: str = "stubjudge"
+
+    def load(self) -> StubJudge:
+        return StubJudge()
+
+    def recorded(self) -> tuple[RecordingJudge, Recorder]:
+        task = replace(DEFAULT.task("image_generation"), prompt=self.shown)
+        recorder = Recorder.of("w", "fp32", JudgeSpecification({"image_generation": task}))
+        seen = self.seen
+
+        class Noting(StubJudge):
+            def sit(self, prompt: Prompt, candidates: Any) -> Any:
+                seen.append(prompt.text)
+                return super().sit(prompt, candidates)
+
+        return RecordingJudge(Noting(), recorder), recorder
 
 
-def test_what_has_a_key_is_taken_by_it_and_called_as_it_would_be_here() -> None:
-    there = replace(planned(7, "k", "elsewhere"), generator="other@3", answer="a circle")
-    taken = take([planned(1, "k", "here"), planned(2, "l", "there")], [there])
-    assert taken == {1: replace(there, candidate_id="here", generator="sketch@1")}
+def group(*texts: str) -> Group:
+    drawn = StubGenerator().generate(PROMPT, range(len(texts)))
+    return Group(
+        PROMPT,
+        tuple(
+            replace(one, drawn=Drawn(None, text, None, "stub", "fp32", "png"))
+            for one, text in zip(drawn, texts, strict=True)
+        ),
+    )
 
 
-def test_a_key_that_is_not_there_is_not_made_good_by_an_id() -> None:
-    there = replace(planned(1, "k", "here"), answer="a circle")
-    assert take([planned(1, "other weights", "here")], [there]) == {}
+@pytest.mark.parametrize(
+    ("shown", "seen"), [("original", "a cup"), ("conditioning", "a cup, in oil")]
+)
+def test_a_judge_is_shown_the_prompt_that_its_specification_asks_for(
+    shown: ShownPrompt, seen: str
+) -> None:
+    notes: list[str] = []
+    stage = Judging([Ref(notes, shown)], Pointwise(), cast("Any", Untallied()), lambda table: table)
+    judged = stage.judge(group("a cup, in oil", "a cup, in oil"), Piece("judge"))
+    assert notes == [seen]
+    assert not judged.is_invalid
+    assert judged.prompt == PROMPT
+    assert len(judged.replies) == 2
 
 
-@pytest.mark.parametrize("is_old", [True, False])
-def test_what_has_no_key_is_taken_by_its_id_or_by_generator_and_seed(is_old: bool) -> None:
-    there = replace(planned(1, None, "here"), answer="a circle")
-    there = replace(there, drawn=None) if is_old else there
-    assert take([planned(1, None, "here")], [there]) == {1: there}
-    assert take([planned(1, None, "there")], [there]) == {}
-    assert take([planned(1, None)], [there]) == {1: there}
-    assert take([planned(2, None)], [there]) == {}
-    assert take([replace(planned(1, None), generator="sketch@2")], [there]) == {}
+def test_candidates_of_different_prompts_are_no_group_for_such_a_judge() -> None:
+    ref = Ref([], "conditioning")
+    stage = Judging([ref], Pointwise(), cast("Any", Untallied()), lambda table: table)
+    judged = stage.judge(group("a cup, in oil", "a cup, in ink"), Piece("judge"))
+    assert judged.failed_stage == "judge"
+    assert "were drawn from 2 different ones" in str(judged.error)
 
 
-def test_of_two_the_first_is_taken_and_a_failed_attempt_never() -> None:
-    first, second = (replace(planned(1, "k", name), answer=name) for name in ("a", "b"))
-    late = replace(first, answer=None, error="no answer in time", is_attempt=True)
-    assert take([planned(1, "k", "x")], [late, second, first])[1].answer == "b"
-    assert take([planned(1, "k", "x")], [late]) == {}
-    cut = replace(first, answer=None, error="the answer does not end")
-    assert take([planned(1, "k", "x")], [cut])[1].error == cut.error
+def test_what_failed_before_is_handed_on_as_it_is() -> None:
+    failed = Group(PROMPT, (Candidate("c", "g@0", 1, error="no"),), (), (), "no", "generate")
+    stage = Judging(
+        [Ref([], "original")], Pointwise(), cast("Any", Untallied()), lambda table: table
+    )
+    assert stage.judge(failed, Piece("judge")) == failed

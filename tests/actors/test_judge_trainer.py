@@ -136,8 +136,9 @@ def test_a_base_on_the_hub_is_fetched_before_it_is_looked_at(
 ) -> None:
     asked: list[str] = []
 
-    def fetch(name: str, allow_patterns: list[str]) -> str:
+    def fetch(name: str, revision: str | None, allow_patterns: list[str]) -> str:
         asked.append(name)
+        assert revision is None
         assert not any(one.endswith((".py", ".bin")) for one in allow_patterns)
         return BASE
 

@@ -1,13 +1,14 @@
-"""Which failures say something of what was drawn or asked, and which only of the attempt."""
+"""Batches of one size, and which failures say something of what was drawn or asked."""
 
 import http.client
 import urllib.error
+from collections.abc import Sequence
 
 import pytest
 import torch
 from PIL import UnidentifiedImageError
 
-from actors.memory import is_attempt
+from actors.memory import in_batches, is_attempt
 from factory.media.pictures import MediaError
 
 
@@ -50,3 +51,19 @@ def test_what_another_attempt_may_do_better_is_an_attempt(error: Exception) -> N
 )
 def test_what_comes_again_every_time_is_an_outcome(error: Exception) -> None:
     assert not is_attempt(error)
+
+
+def test_batches_are_of_one_size_and_say_so_where_memory_makes_them_smaller() -> None:
+    sizes: list[int] = []
+
+    def squares(batch: Sequence[int]) -> list[int]:
+        if len(batch) > 4:
+            raise MemoryError
+        sizes.append(len(batch))
+        return [one**2 for one in batch]
+
+    assert in_batches(squares, [1, 2, 3, 4, 5], 3) == [(one**2, 3) for one in (1, 2, 3, 4, 5)]
+    assert sizes == [3, 3]
+    assert in_batches(squares, [7], 4) == [(49, 4)]
+    assert in_batches(squares, [], 1) == []
+    assert in_batches(squares, [1, 2, 3], 6) == [(one**2, 3) for one in (1, 2, 3)]

@@ -12,12 +12,14 @@ import torch
 from PIL import Image
 
 from actors.generators import DiffusersGenerator
-from actors.group_workers import Judging, candidate_seeds
+from actors.group_workers import Judging
 from actors.judges import PromptFormat, TransformersJudge
 from actors.judges.looks import Look, look_at
 from actors.judges.prompts import Medium
 from actors.tally import Piece, TallyHandle
 from actors.trainers.judge import JudgeLearner, JudgeTask, LossWeights
+from factory.candidates import candidate_seeds
+from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.specification import DEFAULT
 from factory.ranking import Bracket, Match, Paper, Pointwise, Ring, RoundRobin, Strategy
 from schemas.arrow import labels_to_table
@@ -126,7 +128,8 @@ def test_features_that_are_reused_give_what_the_stock_forward_gives(
 def judging(judge: TransformersJudge, strategy: Strategy) -> Judging:
     """The stage, around a judge that is loaded already; the tally is not asked for."""
     stage = Judging((), strategy, cast("TallyHandle", None), lambda table: table)
-    stage.judges = [judge]
+    recorder = Recorder.of(None, "fp32", judge.format.specification)
+    stage.judges = [(RecordingJudge(judge, recorder), recorder)]
     return stage
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from actors.judges import TransformersJudge
-from actors.refs import EndpointRef, JudgeRef, PluginRef, RecordedRef
+from actors.refs import EndpointRef, JudgeRef, JudgingRef, PluginRef
 from factory.judging.recording import RecordingJudge
 from factory.media.pictures import encode_png
 from factory.protocols import Judge
@@ -41,7 +41,7 @@ def server() -> Iterator[StubServer]:
     stub.server_close()
 
 
-def run(ref: RecordedRef, at_hand: Sequence[Reply] = ()) -> tuple[Group, Judge]:
+def run(ref: JudgingRef, at_hand: Sequence[Reply] = ()) -> tuple[Group, Judge]:
     judge, recorder = ref.recorded()
     with recorder.open(at_hand) as ledger:
         sitting = judge.sit(PROMPT, CANDIDATES)
@@ -78,6 +78,14 @@ def test_a_judge_of_weights_says_the_same_kept_or_not_and_again() -> None:
     renamed = [replace(one, judge="judge@4") for one in fresh.scores]
     assert list(taken.scores) == renamed  # to the last bit
     assert [one.p_first for one in taken.duels] == [one.p_first for one in fresh.duels]
+    some = [one for one in fresh.replies if "2" not in (one.first_id, one.second_id)]
+    partly, asked = run(ref, some)
+    assert raw_of(asked).num_forwards == len(fresh.replies) - len(some) == 3
+    # In another batch, so up to rounding; what was at hand stays to the last bit.
+    assert [one.value for one in partly.scores] == pytest.approx(
+        [one.value for one in fresh.scores], abs=1e-4
+    )
+    assert partly.scores[:2] == fresh.scores[:2]
     unknown, asked = run(replace(ref, weights=None), fresh.replies)
     assert raw_of(asked).num_forwards == 9
     assert {one.key for one in unknown.replies} == {None}

@@ -7,19 +7,26 @@ one kind injected from a seed, and starts the same driver again until it ends by
 compared, row by row, with an undisturbed run. The stub models stand for real ones: a generator and
 a judge (it likes red) that each take a tenth of a second a prompt. The kinds:
 
-driver killed: SIGKILL to the driver at a random moment.
+driver killed: SIGKILL to the driver at a random moment; the next has blocks of another size.
+write killed: SIGKILL to a worker that writes a part, of what is drawn or of what is judged: when
+    its pack is written and of the part nothing, a half, or all. Some of the drivers are killed too.
+two drivers: two make the same at once, in blocks of different sizes.
 generator killed, judge killed: SIGKILL to the worker process that holds the model.
 machine lost: SIGKILL to all processes of the node on which the models are; another node comes.
 exception: the models raise on some rows until they are cured; `--retry-invalid` makes them again.
 hang: on some rows they do not come back, until they are cured; `--retry-invalid` likewise.
+retry killed: `--retry-invalid` is killed while a worker writes, and before and after the manifest.
 manifest: the driver kills itself before and after it writes each of the two manifests: between data
     and commit, and between commit and clearing up.
 disk full: the data lie on a file system of a few kilobytes until it is made larger (needs root).
 S3 error, busy, slow, reset: every path is on an S3 server (SeaweedFS), behind a proxy that answers
     a fifth of the requests with 500 or 503, hands answers on late, or breaks connections.
+S3 silent: a few requests are never answered.
+S3 writes: nearly all writes of packs and parts fail, more than the client tries again by itself.
 
 rows_lost, rows_doubled, rows_altered: against the undisturbed run, by id and by hash.
-rows_made_again: rows that were in a readable part when a driver started, and were drawn again.
+rows_made_again: prompts that a driver drew or judged again though a readable part of the step held
+    them, whole, when it started.
 unfinished: trials that did not end by themselves within `_MAX_STARTS`; their rows count as lost.
 """
 
@@ -36,48 +43,64 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from actors import storage
 from actors.storage import place
 from actors.storage.s3 import filesystem
-from factory.ids import to_text
-from jobs.datasets import parts
+from jobs.datasets.at_hand import DRAWN
+from jobs.datasets.files import read_columns
 from jobs.datasets.reading import read_groups, read_table
 from schemas import manifest
-from schemas.arrow import groups_to_table
-from schemas.columns import PAIRS
+from schemas.arrow import groups_from_table, groups_to_table
+from schemas.columns import GROUPS, PAIRS
 from schemas.digests import digest_rows
 from schemas.manifest import Manifest
 from schemas.places import Place
-from tests.faults.driver import Order, start
+from tests.faults.driver import MOMENTS, Order, start
 from tests.faults.injections import Machines, SmallDisk
-from tests.s3.proxy import MODES, S3Proxy
+from tests.s3.proxy import MODES, SHARE, S3Proxy
 from tests.s3.server import BUCKET, S3Server, weed
 
 KINDS = (
     "driver killed",
     "S3 error",
+    "write killed",
     "generator killed",
     "hang",
     "manifest",
     "S3 reset",
+    "two drivers",
     "machine lost",
     "judge killed",
     "S3 busy",
     "exception",
     "disk full",
     "S3 slow",
+    "retry killed",
+    "S3 writes",
+    "S3 silent",
 )
 _MAX_STARTS = 8
 _TIMEOUT_S = 1200.0
 #: Every so many rows of a trial that is to be cured, one fails.
-_SICK = {"exception": ("raise", "judge fails"), "hang": ("generator hangs", "judge hangs")}
+_SICK = {
+    "exception": ("raise", "judge fails"),
+    "retry killed": ("raise", "judge fails"),
+    "hang": ("generator hangs", "judge hangs"),
+}
 _EVERY = 10
 _LIMIT_S = 10.0  # of a hang
 #: Calls of a model between two kills of it: more than two blocks, so that no block dies thrice.
 _APART = 10
+_BLOCKS = (1, 3, 4, 8)  # prompts
+#: What a proxy does to which share of which requests, where it is not a fifth of all.
+_WRITES = r"/media/|/(_drawn|part)-"
+_S3 = {"S3 writes": ("error", 0.8, _WRITES), "S3 silent": ("silent", 0.02, "")}
 
 
 @dataclass
@@ -117,7 +140,7 @@ class Trial:
     result: Result
     process: Any = None
     starts: int = 0
-    drawn: int = 0  # calls of the generator up to the start of the driver
+    num_calls: tuple[int, int] = (0, 0)  # of generator and judge up to the start of the driver
 
     def calls(self, file: str = "calls") -> list[str]:
         with suppress(FileNotFoundError):
@@ -240,32 +263,34 @@ class Campaign:
             self.wholes[name] = (self.look(root), time.monotonic() - began)
         return self.wholes[name]
 
-    def start(self, trial: Trial, killed: str = "", is_after: bool = False, **more: Any) -> None:
+    def start(self, trial: Trial, killed: str = "", is_after: bool = False, **more: Any) -> Order:
         trial.starts += 1
-        trial.drawn = len(trial.calls())
-        trial.process = start(
-            Order(
-                str(trial.root),
-                str(trial.notes),
-                self.machines.address,
-                killed,
-                is_after,
-                row_timeout_s=_LIMIT_S if trial.kind == "hang" else 3600.0,
-                **more,
-            )
+        trial.num_calls = (len(trial.calls()), len(trial.calls("judged")))
+        order = Order(
+            str(trial.root),
+            str(trial.notes),
+            self.machines.address,
+            killed,
+            is_after,
+            row_timeout_s=_LIMIT_S if trial.kind == "hang" else 3600.0,
+            **more,
         )
+        trial.process = start(order)
+        return order
 
     def go(self, trial: Trial, seconds: float, disk: SmallDisk | None) -> bool:
         """Start drivers, with faults at first, until one ends well."""
         faults = self.faults(trial, seconds, disk)
         while trial.starts < _MAX_STARTS:
-            done = self.committed(trial)
+            drawn, judged = self.at_hand(trial)
             try:
                 next(faults, None)
                 trial.process.join(_TIMEOUT_S)
             finally:
                 trial.kill()
-            trial.result.made_again += len(done & set(trial.calls()[trial.drawn :]))
+            num_drawn, num_judged = trial.num_calls
+            trial.result.made_again += len(drawn & set(trial.calls()[num_drawn:]))
+            trial.result.made_again += len(judged & set(trial.calls("judged")[num_judged:]))
             if trial.process.exitcode == 0 and not self.is_to_be_cured(trial):
                 return True
         return False
@@ -285,10 +310,27 @@ class Campaign:
         kind, result = trial.kind, trial.result
         if kind == "driver killed":
             for _ in range(min(_MAX_STARTS - 2, self.max_kills)):
-                self.start(trial)
+                self.start(trial, groups_per_block=self.rng.choice(_BLOCKS))
                 self.wait_somewhere(trial, seconds)
                 result.faults += trial.kill()
                 yield
+        elif kind == "write killed":
+            for number, dying in enumerate(product(("_drawn", "part"), MOMENTS)):
+                order = self.start(trial, groups_per_block=1, dies_writing=dying)
+                result.faults += trial.wait_for(order.died.exists)
+                if number % 2:  # Ray does the block again before the driver dies too
+                    trial.wait_for_calls(len(trial.calls()) + 1)
+                trial.kill()
+                yield
+        elif kind == "two drivers":
+            blocks = self.rng.sample(_BLOCKS, 2)
+            self.start(trial, groups_per_block=blocks[0])
+            other = trial.process
+            self.start(trial, groups_per_block=blocks[1])
+            trial.process.join(_TIMEOUT_S)
+            other.join(_TIMEOUT_S)
+            result.faults += 1
+            yield
         elif kind in ("generator killed", "judge killed"):
             is_generator = kind.startswith("generator")
             file, actor = ("calls", "Generate") if is_generator else ("judged", "Judging")
@@ -313,6 +355,19 @@ class Campaign:
                     trial.process.join(_TIMEOUT_S)
                     result.faults += trial.process.exitcode == -signal.SIGKILL
                     yield
+        elif kind == "retry killed":
+            self.start(trial)
+            yield
+            for dying in (("_drawn", "all"), ("retry", "half"), ("retry", "all")):
+                order = self.start(trial, is_retry=True, groups_per_block=1, dies_writing=dying)
+                result.faults += trial.wait_for(order.died.exists)
+                trial.kill()
+                yield
+            for is_after in (False, True):
+                self.start(trial, "groups@1", is_after, is_retry=True)
+                trial.process.join(_TIMEOUT_S)
+                result.faults += trial.process.exitcode == -signal.SIGKILL
+                yield
         elif kind == "disk full":
             assert disk is not None
             self.start(trial)
@@ -323,8 +378,11 @@ class Campaign:
         elif kind.startswith("S3"):
             assert self.proxy is not None
             before = self.proxy.num_faults
-            self.proxy.mode = kind.partition(" ")[2]
-            assert self.proxy.mode in MODES
+            mode, self.proxy.share, self.proxy.pattern = _S3.get(
+                kind, (kind.partition(" ")[2], SHARE, "")
+            )
+            assert mode in MODES
+            self.proxy.mode = mode
             try:
                 while True:
                     self.start(trial)
@@ -354,13 +412,19 @@ class Campaign:
 
     # ------------------------------------------------------------------------------- looking
 
-    def committed(self, trial: Trial) -> set[str]:
-        """Ids that the next driver finds done, but for those that it is asked to make again."""
+    def at_hand(self, trial: Trial) -> tuple[set[str], set[str]]:
+        """Ids of prompts that the next driver need not draw, and of those it need not judge."""
         at = trial.root / "data" / "groups@1"
-        failed = set()
-        if (trial.notes / "cured").exists():
-            failed = {one.prompt.prompt_id for one in read_groups(at) if one.has_failures}
-        return set(map(to_text, parts.ids_of(parts.read_parts(at, "prompt_id")))) - failed
+        made = read_groups(at)
+        is_cured = (trial.notes / "cured").exists()
+        judged = {g.prompt.prompt_id for g in made if not (is_cured and g.has_attempts)}
+        for path in at.glob(f"{DRAWN}-*.parquet"):
+            with suppress(pa.ArrowInvalid):  # torn
+                made += groups_from_table(read_columns(path, schema=GROUPS))
+        drawn = {
+            g.prompt.prompt_id for g in made if not any(one.is_attempt for one in g.candidates)
+        }
+        return drawn | judged, judged
 
     def look(self, root: Place) -> Rows:
         groups = read_groups(root / "data" / "groups@1")

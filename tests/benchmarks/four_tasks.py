@@ -147,7 +147,7 @@ def _generated(names: Sequence[str], num: int) -> Iterator[Case]:
     these files.
     """
     from actors.generators import DiffusersGenerator
-    from actors.group_workers import candidate_seeds
+    from factory.candidates import candidate_seeds
 
     spec = load(RECIPE).generator
     generator = DiffusersGenerator(spec.path, "generator@0", spec)

@@ -29,7 +29,7 @@ import json
 from pathlib import Path
 
 from actors.generators import DiffusersGenerator
-from actors.group_workers import candidate_seeds
+from factory.candidates import candidate_seeds
 from factory.prompts import read_prompts
 from factory.sandbox.annotators import Annotator
 from factory.sandbox.four_tasks import Side, simulated_labels

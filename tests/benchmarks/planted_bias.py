@@ -495,14 +495,12 @@ def run(way: str, kind: str, size: float, world: World, probed: int, number: int
         (one.kind, one.name, one.measure, one.estimate.value) for one in profile.flagged()
     )
     correct = Correction.of(profile)
-    heldout = [
-        observe(
-            replace(group, scores=tuple(judge.sit(group.prompt, group.candidates).scores())),
-            look_at_candidate,
-        )
+    scored = [
+        replace(group, scores=tuple(judge.sit(group.prompt, group.candidates).scores()))
         for group in heldout_groups
     ]
-    corrected = [correct.observation(one) for one in heldout]
+    heldout = [observe(one, look_at_candidate) for one in scored]
+    corrected = [observe(correct(one, look_at_candidate), look_at_candidate) for one in scored]
     truth = {
         one.candidate_id: 1 + 4 * quality(one, group.prompt)
         for group in heldout_groups

@@ -35,9 +35,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from actors.generators import DiffusersGenerator, candidate_seeds
+from actors.generators import DiffusersGenerator
 from actors.trainers.diffusion import DiffusionDPO
 from factory.bias.profile import BiasProfile
+from factory.candidates import candidate_seeds
 from factory.evaluation.comparison import Comparison, compare
 from factory.evaluation.contest import Versus
 from factory.media.pictures import attributes, decode

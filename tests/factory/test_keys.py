@@ -62,6 +62,11 @@ def test_a_candidate_has_another_key_for_another_prompt_or_seed() -> None:
     assert len(found) == 6
 
 
+def test_how_many_were_computed_together_is_in_no_key() -> None:
+    together = replace(DRAWN, num_together=4)
+    assert keys.with_key(together, PROMPT, 7).key == keys.with_key(DRAWN, PROMPT, 7).key
+
+
 def test_no_name_tag_or_licence_is_in_a_key() -> None:
     other = replace(PROMPT, prompt_id="f" * 16, tags={}, origin=Origin("a book"))
     renamed = replace(FIRST, candidate_id="z", generator="other@3", seed=99)

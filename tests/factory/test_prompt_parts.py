@@ -59,6 +59,8 @@ SAID = Part("assistant", "a cube")
             {"sources"},
             "x",
         ),
+        (of(Part("sound", media=A), user("x"), task="video_generation"), {"others"}, "x"),
+        (of(shown(A), user("x"), task="image_generation"), {"others"}, "x"),
     ],
 )
 def test_a_prompt_says_what_it_needs_and_is_told_in_words(

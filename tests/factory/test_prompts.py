@@ -12,7 +12,8 @@ import pytest
 
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
-from factory.prompts import PromptsError, PromptsFile, read_prompts
+from factory.prompt_rows import PromptsError
+from factory.prompts import PromptsFile, read_prompts
 from schemas.arrow import prompts_to_table
 from schemas.rows import Origin, Prompt
 

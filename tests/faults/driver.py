@@ -12,14 +12,23 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pyarrow as pa
+
 from actors import storage
+from jobs.datasets import writing
+from jobs.datasets.files import write_table
 from schemas import manifest
+from schemas.places import Place
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
 from tests.stubs import Ref, StubGenerator, StubJudge
+
+#: Moments of a write at which a worker can kill itself: what is written of the part by then.
+MOMENTS = ("nothing", "half", "all")
 
 #: Modules that the server of forks loads once.
 _PRELOADED = ["ray.data", "jobs.stages.produce", "jobs.stages.curate", "tests.faults.driver"]
@@ -36,6 +45,9 @@ class Order:
     is_after: whether it is after.
     is_retry: whether rows that failed are made again where there is a file `cured`.
     row_timeout_s: seconds that a model may take over a prompt.
+    groups_per_block: prompts that are drawn, judged and written together.
+    dies_writing: the beginning of a part's name and one of `MOMENTS`, at which the worker that
+        writes such a part kills itself, once; its pack is whole by then.
     """
 
     root: str
@@ -45,6 +57,14 @@ class Order:
     is_after: bool = False
     is_retry: bool = False
     row_timeout_s: float = 3600.0
+    groups_per_block: int = 4
+    dies_writing: tuple[str, str] | None = None
+
+    @property
+    def died(self) -> Path:
+        """A file that is there as soon as a worker has killed itself."""
+        prefix, moment = self.dies_writing or ("", "")
+        return Path(self.notes) / f"died-{prefix}-{moment}"
 
 
 def start(order: Order) -> Any:
@@ -62,8 +82,9 @@ def recipe_of(order: Order) -> Recipe:
         [
             f"root={order.root}",
             f"produce.prompts={order.notes}/prompts.txt",
-            "produce.groups_per_block=4",
+            f"produce.groups_per_block={order.groups_per_block}",
             "produce.num_candidates=4",
+            "storage.max_inline_bytes=16",  # all media lie in packs
             f"produce.row_timeout_s={order.row_timeout_s}",
             "curate.correct={attributes: false, slices: false}",  # there is no audit
             # More than the head of the cluster has, so that the models are on a worker node.
@@ -107,20 +128,27 @@ def drive(order: Order) -> None:
     cured = f"{order.notes}/cured" if order.is_retry else None
     generator = StubGenerator(seconds=0.1, calls=f"{order.notes}/calls", cured=cured)
     judge = StubJudge(seconds=0.1, calls=f"{order.notes}/judged", cured=cured)
-    write_new = storage.write_new
+    drawing = _Dying(generator, weights="of the stub", order=order)
+    judging = _DyingJudge(judge, weights="of the judge", order=order)
 
-    def write(at: Any, data: bytes) -> None:
-        is_mine = at.name == manifest.FILE and at.parent.name == order.killed
-        if is_mine and not order.is_after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        write_new(at, data)
-        if is_mine:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def dying(write: Any) -> Any:
+        """A way to write a file, which kills this driver before or after it writes a manifest."""
+
+        def write_and_die(at: Any, *data: bytes) -> None:
+            is_mine = at.name == manifest.FILE and at.parent.name == order.killed
+            if is_mine and not order.is_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            write(at, *data)
+            if is_mine:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return write_and_die
 
     with (
-        mock.patch.object(produce, "generator_ref", return_value=Ref(generator)),
-        mock.patch.object(produce, "judge_ref", return_value=_Judge(judge)),
-        mock.patch.object(storage, "write_new", write),
+        mock.patch.object(produce, "generators_of", return_value=[drawing]),
+        mock.patch.object(produce, "judge_ref", return_value=judging),
+        mock.patch.object(storage, "write_new", dying(storage.write_new)),
+        mock.patch.object(storage, "replace", dying(storage.replace)),
     ):
         at = Round(recipe_of(order), 1)
         with run_log(new_log(at.root)):
@@ -131,7 +159,40 @@ def drive(order: Order) -> None:
 
 
 @dataclass(frozen=True)
-class _Judge(Ref):
+class _Dying(Ref):
+    """A reference whose worker kills itself while it writes a part, if the order says so."""
+
+    order: Order | None = None
+
+    def load(self) -> Any:
+        if self.order is not None and self.order.dies_writing is not None:
+            writing.write_table = _WriteAndDie(self.order)
+        return super().load()
+
+
+@dataclass(frozen=True)
+class _DyingJudge(_Dying):
     """What the stage expects of a judge's reference."""
 
     criteria: Any = None
+
+
+@dataclass(frozen=True)
+class _WriteAndDie:
+    """Stands for `write_table` in a worker that is to die."""
+
+    order: Order
+
+    def __call__(self, path: Place, table: pa.Table) -> None:
+        assert self.order.dies_writing is not None
+        prefix, moment = self.order.dies_writing
+        if not path.name.startswith(f"{prefix}-") or self.order.died.exists():
+            write_table(path, table)
+            return
+        if moment != "nothing":
+            write_table(path, table)
+        if moment == "half":
+            whole = path.read_bytes()
+            path.write_bytes(whole[: len(whole) // 2])
+        self.order.died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)

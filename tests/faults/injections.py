@@ -73,7 +73,7 @@ class Machines:
         return str(self.cluster.address)
 
     def _add(self) -> Any:
-        return patiently(lambda: self.cluster.add_node(wait=True, num_cpus=3), _NUM_TRIES)
+        return patiently(lambda: self.cluster.add_node(wait=True, num_cpus=6), _NUM_TRIES)
 
     def lose_worker(self) -> None:
         """SIGKILL to all of the worker node; another comes in its place."""

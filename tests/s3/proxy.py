@@ -4,20 +4,24 @@ error: answers 500 in the server's place.
 busy: answers 503 SlowDown in its place.
 slow: hands the answer on a second or more later.
 reset: breaks the connection, half of the time after the server has done what was asked.
+silent: does not answer, for longer than our clients wait, and then breaks the connection.
 """
 
 import contextlib
 import http.client
 import random
+import re
 import socket
 import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-MODES = ("error", "busy", "slow", "reset")
+MODES = ("error", "busy", "slow", "reset", "silent")
+SHARE = 0.2
+_SILENT_S = 45.0
 _BODY = '<?xml version="1.0"?><Error><Code>{}</Code><Message>planted</Message></Error>'
 
 
@@ -26,13 +30,15 @@ class S3Proxy:
 
     mode: one of `MODES`, or None to hand everything on.
     share: of the requests that are hit.
+    pattern: a regular expression; where there is one, only writes are hit whose path fits.
     num_faults: requests that were hit so far.
     """
 
-    def __init__(self, upstream: str, seed: int = 0, share: float = 0.2) -> None:
+    def __init__(self, upstream: str, seed: int = 0, share: float = SHARE) -> None:
         self.upstream = urlsplit(upstream).netloc
         self.mode: str | None = None
         self.share = share
+        self.pattern = ""
         self.num_faults = 0
         self._rng = random.Random(seed)
         self._lock = threading.Lock()
@@ -46,10 +52,13 @@ class S3Proxy:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def draw(self) -> tuple[str | None, float]:
+    def draw(self, method: str, path: str) -> tuple[str | None, float]:
         """What becomes of a request, and a random number to do it by."""
+        is_meant = not self.pattern or (
+            method in ("PUT", "POST") and re.search(self.pattern, unquote(path)) is not None
+        )
         with self._lock:
-            is_hit = self.mode is not None and self._rng.random() < self.share
+            is_hit = self.mode is not None and is_meant and self._rng.random() < self.share
             self.num_faults += is_hit
             return (self.mode if is_hit else None), self._rng.random()
 
@@ -64,10 +73,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self._body()
-        fault, p = self.owner.draw()
+        fault, p = self.owner.draw(self.command, self.path)
         if fault in ("error", "busy"):
             status, code = (500, "InternalError") if fault == "error" else (503, "SlowDown")
             self._answer(status, [("Content-Type", "application/xml")], _BODY.format(code).encode())
+            return
+        if fault == "silent":
+            time.sleep(_SILENT_S)
+            self._reset()
             return
         if fault == "reset" and p < 0.5:
             self._reset()

@@ -223,20 +223,20 @@ def test_media_are_fetched_for_those_who_need_their_pixels():
     away = replace(GOOD, chosen=measured(GOOD.chosen), rejected=measured(GOOD.rejected))
     fetched = []
 
-    def fetch(candidate):
-        fetched.append(candidate.candidate_id)
-        return replace(candidate, media=GOOD.chosen.media)
+    def fetch(pair):
+        fetched.append(pair.pair_id)
+        return GOOD
 
     assert judge_pair(away, ALL, fetch) == away
     assert not fetched
     seeing = (*ALL, Unsafe(f"{__name__}:sees_pixels", 0.5))
     assert judge_pair(away, seeing, fetch).objections == ()
-    assert fetched == [GOOD.chosen.candidate_id, GOOD.rejected.candidate_id]
+    assert fetched == [GOOD.pair_id]
     assert "could not be classified" in judge_pair(away, seeing).objections[0]
 
 
 def sees_pixels():
-    return lambda prompt, candidate: float(candidate.media.data != GOOD.chosen.media.data)
+    return lambda prompt, candidate: float(not candidate.media.data)
 
 
 def test_objections_travel_and_come_from_the_recipe():

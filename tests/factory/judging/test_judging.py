@@ -219,6 +219,9 @@ def test_published_label_formats_are_those_of_the_paper(name: str) -> None:
         ("image_generation", {"reason_confidence": 1.0}, "1.0 is no probability below 1"),
         ("image_generation", {"score": "Score:"}, "needs {score} once"),
         ("video_generation", {"num_frames": 0}, "less than one"),
+        ("image_generation", {"source": "before"}, "needs {source} once"),
+        ("image_generation", {"source": "{source} {prompt}"}, "and no other slot"),
+        ("image_understanding", {"source": "{source}"}, "is for image_generation alone"),
         ("image_generation", {"reason_confidence": -0.1}, "-0.1 is no probability below 1"),
     ],
 )

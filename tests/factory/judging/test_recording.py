@@ -325,8 +325,8 @@ def test_words_can_be_dropped_and_are_then_asked_for_again() -> None:
     assert [one.text for one in bare.replies] == [None] * 4
     assert "rather not" in str(fresh)
     assert "rather not" not in str(bare)
-    assert bare.scores[:2] == fresh.scores[:2]
-    assert str(bare.scores[2].error).startswith("unreadable: no number")
+    assert str((bare.scores, bare.duels)) == str((fresh.scores, fresh.duels))
+    assert bare.scores[2].error == "unreadable: no number after 'Final Score:'"
     assert [one.numbers for one in bare.replies] == [one.numbers for one in fresh.replies]
     speaking = Speaking()
     assert str(judged(recorded(speaking), bare.replies, [(0, 1)], candidates)) == str(fresh)
@@ -337,6 +337,19 @@ def test_nothing_is_said_while_nobody_keeps_it() -> None:
     sitting = recorded(Speaking()).sit(PROMPT, CANDIDATES)
     with pytest.raises(RuntimeError, match="ledger was closed"):
         sitting.scores()
+
+
+def test_the_replies_of_two_rows_are_not_mixed() -> None:
+    judge = recorded(Speaking())
+    with judge.recorder.open() as ledger:
+        judge.sit(PROMPT, CANDIDATES).scores([0])
+        with pytest.raises(RuntimeError, match="another's ledger"), judge.recorder.open():
+            pass
+        judge.sit(PROMPT, CANDIDATES).scores([1])
+    assert len(ledger.replies) == 2
+    with judge.recorder.open() as ledger:
+        pass
+    assert ledger.replies == ()
 
 
 def test_what_was_said_before_a_fault_is_kept() -> None:

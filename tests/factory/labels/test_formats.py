@@ -1,11 +1,14 @@
 """Each format: what a row becomes, and that a wrong or missing field is named with file and row."""
 
+from dataclasses import replace
+
 import pytest
 
 from factory.labels.draft import Draft, finish, shuffled
 from factory.labels.record import LabelError, Record
 from factory.labels.registry import FORMATS
-from schemas.rows import Prompt
+from factory.prompt_parts import PartsError
+from schemas.rows import Media, Origin, Part, Prompt
 from tests.factory.labels.media import jpeg, mp4, png
 
 FILES = {
@@ -152,6 +155,30 @@ def test_trl_with_an_implicit_prompt():
     row["rejected"] = [{"role": "user", "content": "Who?"}, row["rejected"][1]]
     with pytest.raises(LabelError, match="'prompt' is missing, and chosen and rejected do not"):
         drafts("trl", row)
+
+
+def test_trl_turns_and_pictures_are_parts_in_their_order():
+    turns = [
+        {"role": "user", "content": "<image> What?"},
+        {"role": "assistant", "content": "A cat."},
+        {"role": "user", "content": [{"type": "text", "text": "And"}, {"type": "image"}]},
+    ]
+    (draft,) = drafts("trl", {**TRL, "prompt": turns, "images": ["a.png", "b.jpg"]})
+    told = [(part.role, part.text or part.media.data) for part in draft.prompt.parts]
+    assert told == [
+        ("question", read("a.png")),
+        ("user", "What?"),
+        ("assistant", "A cat."),
+        ("user", "And"),
+        ("question", read("b.jpg")),
+    ]
+    (both,) = drafts("trl", {**TRL, "prompt": "Alike?", "images": ["a.png", "b.jpg"]})
+    assert [part.role for part in both.prompt.parts] == ["question", "question", "user"]
+    with pytest.raises(LabelError, match="'prompt' is no dialogue: the last to speak is to be"):
+        drafts("trl", {**TRL, "prompt": turns[:2], "images": ["a.png"]})
+    system = {"role": "system", "content": "Be brief."}
+    with pytest.raises(LabelError, match="'prompt' has a message of role 'system' beside several"):
+        drafts("trl", {**TRL, "prompt": [system, *turns], "images": ["a.png", "b.jpg"]})
 
 
 @pytest.mark.parametrize("value", [[], {}, 7])
@@ -316,7 +343,8 @@ def test_the_benchmarks():
             {"video link": "x/a.png"},
             "'video link' is a picture, and this task is",
         ),
-        ("trl", TRL, {"images": ["a.png", "b.jpg"]}, "'images' has 2 items, not 1"),
+        ("trl", TRL, {"images": ["a.png", "b.jpg"]}, "'images' has 2 items, and the messages sh"),
+        ("trl", TRL, {"images": []}, "'images' is empty"),
         ("trl", TRL, {"images": None}, "'image' is missing"),
         ("trl", TRL, {"chosen": [{"role": "assistant"}]}, "'chosen' holds a message without"),
         ("llava-critic", CRITIC, {"image": None}, "'image' is missing"),
@@ -351,6 +379,21 @@ def test_prompts_share_a_split_and_the_share_is_kept():
     again = finish(Draft(prompts[0], "y", preference="first"), "elsewhere", 0.2)
     assert again.split == labels[0].split
     assert again.label_id != labels[0].label_id
+
+
+def test_where_a_label_comes_from_goes_to_its_prompt_too():
+    draft = Draft(Prompt.of("x"), "x", preference="tie")
+    label = finish(draft, "row 1", 0.2, origin=Origin(license="CC0"))
+    assert label.origin == label.prompt.origin == Origin(license="CC0")
+    own = replace(draft, prompt=Prompt.of("x", origin=Origin("book")), origin=Origin("shop"))
+    label = finish(own, "row 1", 0.2, origin=Origin(license="CC0"))
+    assert (label.origin, label.prompt.origin) == (Origin("shop"), Origin("book"))
+
+
+def test_parts_that_nothing_here_takes_are_refused():
+    prompt = Prompt.of_parts([Part("sound", media=Media(b"x", 1, 1)), Part("user", "x")])
+    with pytest.raises(PartsError, match="part 1: role 'sound' is not yet drawn from or judged"):
+        finish(Draft(prompt, "x", preference="tie"), "row 1", 0.2)
 
 
 def test_questions_about_one_picture_share_a_split():

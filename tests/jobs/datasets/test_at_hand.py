@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from actors.media_pack import whereabouts
 from actors.media_store import MediaStore, without_bytes
 from factory.ids import numbers_of
-from jobs.datasets.at_hand import DRAWN, AtHand, Source
+from jobs.datasets.at_hand import DRAWN, AtHand, Source, SourceError
 from jobs.datasets.files import write_table
+from jobs.rounds.lifecycle import clear
 from schemas.arrow import groups_to_table
 from schemas.columns import SchemaError
 from schemas.manifest import Manifest, Parent, to_bytes
@@ -153,9 +155,54 @@ def test_a_torn_file_of_a_killed_run_is_passed_over_and_a_foreign_one_refused(
     assert len(at_hand(tmp_path / "a", Source.own(directory))) == 1
     ids = pa.array([PROMPTS[0].prompt_id])
     write_table(directory / "part-1.parquet", pa.table({"prompt_id": ids, "x": ids}))
-    foreign = at_hand(tmp_path / "a", Source(directory, (directory / "part-1.parquet",)))
+    foreign = Source(directory, (directory / "part-1.parquet",))
     with pytest.raises(SchemaError, match=r"part-1\.parquet: column 'prompt' is missing"):
-        foreign.groups([Group(PROMPTS[0], ())])
+        at_hand(tmp_path / "a", foreign)
+
+
+def test_a_source_that_another_run_completes_meanwhile_is_looked_at_again(tmp_path: Path) -> None:
+    rows = [Group(one, (candidate(f"a{n}", f"a{n}"),)) for n, one in enumerate(PROMPTS)]
+    directory = write(tmp_path / "a", rows[:20], "part-1.parquet")
+    write(tmp_path / "a", rows[20:], f"{DRAWN}-1.parquet")
+    own = Source.own(tmp_path / "c" / "data" / "groups@1")
+    found = at_hand(tmp_path / "c", own, Source.of(directory))
+    assert len(found.groups([Group(PROMPTS[0], ())])[0].candidates) == 1
+    write(tmp_path / "a", rows)
+    finished(directory)
+    clear(directory, ["rows-0.parquet"])
+    (group,) = found.groups([Group(PROMPTS[30], ())])
+    assert [one.candidate_id for one in group.candidates] == ["a30"]
+    clear(directory, [])
+    (directory / "manifest.json").unlink()
+    with pytest.raises(SourceError, match="groups@1: its rows were taken away"):
+        found.groups([Group(PROMPTS[10], ())])
+
+
+def test_what_was_drawn_here_and_whose_media_are_gone_is_not_at_hand(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "a", [Group(PROMPTS[0], (candidate("a", "a"),))], f"{DRAWN}-1.parquet")
+    directory = write(
+        tmp_path / "a", [Group(PROMPTS[1], (candidate("b", "b"),))], f"{DRAWN}-2.parquet"
+    )
+    both = [Group(one, ()) for one in PROMPTS[:2]]
+    whole = at_hand(tmp_path / "a", Source.own(directory)).groups(both)
+    assert [len(group.candidates) for group in whole] == [1, 1]
+    media = whole[0].candidates[0].media
+    assert media is not None
+    where = whereabouts(media.path or "")
+    assert where is not None
+    (tmp_path / "a" / where.file).unlink()
+    filled = at_hand(tmp_path / "a", Source.own(directory)).groups(both)
+    assert [[one.candidate_id for one in group.candidates] for group in filled] == [[], ["b"]]
+    assert f"of prompt {PROMPTS[0].prompt_id} are no longer there" in caplog.text
+
+
+def test_what_is_no_id_is_refused_with_the_file(tmp_path: Path) -> None:
+    odd = replace(PROMPTS[0], prompt_id="number one")
+    directory = write(tmp_path / "a", [Group(odd, ())])
+    with pytest.raises(SchemaError, match=r"rows-0\.parquet: 'number one' is no id"):
+        at_hand(tmp_path / "a", Source.of(directory))
 
 
 def test_many_rows_are_found_whatever_their_order(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 from actors.refs import GeneratorPluginRef, PluginRef
 from actors.tally import TooManyFailuresError
 from factory.curation.survey import count_table
-from factory.ranking import Bracket
+from factory.ranking import Bracket, Pointwise, RoundRobin
 from jobs.datasets import parts
+from jobs.datasets.at_hand import Source
 from jobs.datasets.files import write_table
 from jobs.datasets.reading import read_groups
 from jobs.pipelines.groups import Throughput, make_groups, run_pipeline
@@ -226,6 +227,59 @@ def test_a_pool_grows_while_work_waits_for_it(
     speed = make_groups(groups, len(groups), directory, growing, [Ref(model)], 1, (), None)
     assert speed.num_rows == 240
     assert speed.bare_rate["generate"] > 1.5 * 5  # rows/s of one model that sleeps for 0.2 s
+
+
+def read(directory: Path, settled: Any) -> list[Group]:
+    return read_groups(directory, settled.files)
+
+
+def test_what_another_run_has_is_neither_drawn_nor_asked_again(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    """More prompts and more candidates, a second judge, another strategy: each as a fresh run would
+    have it, and only what is missing is paid for.
+    """
+    what, data = prompts(num=8), tmp_path / "data"
+    generator = Ref(StubGenerator(), weights="w")
+    judge, other = Ref(StubJudge(), weights="j"), Ref(StubJudge("other@1"), weights="o")
+
+    def made(name: str, num: int, n: int, by: Ref, ranking: Any, *reuse: str) -> tuple[Any, Any]:
+        return run_pipeline(
+            Listed(what[:num]),
+            data / name,
+            small,
+            generators=[generator],
+            num_candidates=n,
+            judges=[by],
+            strategy=ranking,
+            sources=[Source.of(data / one) for one in reuse],
+        )
+
+    speed, _ = made("first", 6, 4, judge, Bracket(1))
+    num_scores, num_duels = 6 * 4, 6 * 2
+    assert speed.num_made == {"generate": num_scores, "judge": num_scores + num_duels}
+    for case, n, by, ranking, drawn, asked in (
+        ("prompts", 4, judge, Bracket(1), 2 * 4, 2 * (4 + 2)),
+        ("candidates", 6, judge, Pointwise(), 6 * 2 + 2 * 6, 6 * 2 + 2 * 6),
+        ("judge", 4, other, Bracket(1), 2 * 4, 8 * (4 + 2)),
+        ("strategy", 4, judge, RoundRobin(), 2 * 4, 6 * 10 + 2 * (4 + 12)),
+    ):
+        _, fresh = made(f"{case} afresh", 8, n, by, ranking)
+        speed, again = made(case, 8, n, by, ranking, "first")
+        assert speed.num_made == {"generate": drawn, "judge": asked}, case
+        assert again.digest == fresh.digest, case
+        taken = [*map(_record, read(data / case, again))]
+        assert taken == [*map(_record, read(data / f"{case} afresh", fresh))], case
+    # Of two sources, and with nothing left to do but to hand on.
+    speed, both = made("both", 8, 4, judge, Bracket(1), "judge", "prompts")
+    assert speed.num_made == {"generate": 0, "judge": 0}
+    assert both.digest == made("prompts afresh", 8, 4, judge, Bracket(1))[1].digest
+
+
+def _record(group: Group) -> tuple[Any, ...]:
+    """What of a row's record must not depend on how it came about."""
+    keys = sorted((one.key or "", one.first_id, one.second_id or "") for one in group.replies)
+    return group.candidates, keys
 
 
 def group(text: str, size: int = 10) -> Group:

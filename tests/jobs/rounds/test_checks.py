@@ -5,6 +5,7 @@ one checkpoint alone.
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from jobs.pipelines.judge_training import judge_task
 from jobs.pipelines.models import (
@@ -15,7 +16,7 @@ from jobs.pipelines.models import (
     judge_ref,
     named_judge,
 )
-from jobs.rounds.checks import trusted_checkpoints
+from jobs.rounds.checks import check_model, trusted_checkpoints
 from jobs.rounds.tracking import flatten, public_settings
 from jobs.rounds.workspace import InputError, Round
 from jobs.stages.align import STAGE as ALIGN
@@ -157,3 +158,16 @@ def test_who_is_known_by_name_alone_needs_a_revision(tmp_path: Path) -> None:
         "endpoint:big@2026-05",
         "code:tests.stubs:StubGenerator@v3",
     ]
+
+
+def test_a_hubs_name_is_resolved_by_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--org--fetched"
+    for name in (f"snapshots/{COMMIT}", "refs"):
+        (repository / name).mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    check_model("org/fetched", "config.json", "judge.path")
+    with pytest.raises(InputError, match=r"^judge\.path: org/fetched .* no commit of v9 "):
+        check_model("org/fetched", "config.json", "judge.path", "v9")

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from jobs.rounds import lifecycle
 from jobs.rounds.lifecycle import Blueprint, LostRaceError, Outcome
+from jobs.rounds.made_with import joined
 from jobs.rounds.workspace import InputError
 from schemas import manifest
 from schemas.manifest import Parent
@@ -45,6 +47,11 @@ def test_what_is_made_is_found_again_and_no_other_work_is_taken_for_it(
     made = lifecycle.make(blueprint, lambda: work(blueprint))
     assert (made.address, made.kind, made.counts) == ("texts@1", "labels", {"rows": 3})
     assert made.digest == manifest.digest_files(blueprint.directory)
+    assert made.made_with["torch"] == version("torch")
+    assert made.made_with["device"]
+    older = json.loads(manifest.to_bytes(made))
+    del older["made_with"]
+    assert manifest.of_bytes(json.dumps(older).encode(), "m") == replace(made, made_with={})
     assert "texts@1: complete in 0 s (rows 3)" in capsys.readouterr().out
     assert lifecycle.find(blueprint) == made
     with pytest.raises(InputError, match=r"texts@1 was made with another recipe:\n  share: 0\.2"):
@@ -144,3 +151,13 @@ def test_what_was_begun_is_noted_before_the_first_byte(blueprint: Blueprint) -> 
 
     lifecycle.make(blueprint, look)
     assert seen == [{"fingerprint": blueprint.fingerprint, "settings": {"share": 0.2}}]
+
+
+def test_what_was_made_in_two_sittings_says_both() -> None:
+    before = {"torch": "2.1", "device": "A100"}
+    now = {"torch": "2.1", "device": "H100", "diffusers": "0.9"}
+    assert joined(before, now) == {
+        "torch": "2.1",
+        "device": "A100 and H100",
+        "diffusers": "0.9",
+    }

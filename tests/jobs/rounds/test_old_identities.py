@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import pytest
 
 from actors.drawing import candidate_ids
-from actors.group_workers import candidate_seeds
+from factory.candidates import candidate_seeds
 from jobs.rounds import lifecycle
 from jobs.rounds.lifecycle import Blueprint, Started
 from jobs.rounds.workspace import InputError, Round

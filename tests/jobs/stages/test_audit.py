@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +18,7 @@ from factory.filters.across import Raised
 from factory.ids import numbers_of
 from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
+from factory.media.measures import measure
 from factory.statistics.intervals import Interval
 from jobs.pages.report import BIAS_KINDS
 from jobs.pipelines import bias
@@ -161,8 +163,10 @@ def picture(level: int) -> Media:
 
 
 def pair(number: int, chosen: int, rejected: int, verdict: str = "kept") -> Pair:
+    looks = [(level, picture(level)) for level in (chosen, rejected)]
     sides = [
-        Candidate(f"{number} {level}", "g@1", 0, picture(level)) for level in (chosen, rejected)
+        Candidate(f"{number} {level}", "g@1", 0, shown, measures=measure(shown))
+        for level, shown in looks
     ]
     return Pair(
         *(f"{number:016x}", Prompt.of(f"prompt {number}"), *sides, "judge@1"),
@@ -193,6 +197,14 @@ def test_pairs_are_rejected_until_the_set_is_balanced(tmp_path):
 
 
 NONE = Raised.of(numbers_of([]), [])
+
+
+def test_a_pair_that_nobody_measured_is_named(tmp_path):
+    whole = pair(1, 200, 60)
+    rows = [replace(whole, chosen=replace(whole.chosen, measures=None))]
+    pq.write_table(pairs_to_table(rows), tmp_path / "0.parquet")
+    with pytest.raises(ValueError, match="pair 0000000000000001: a side was not measured"):
+        Balance({"brightness": 0.1}, 0.5)(tmp_path, NONE, Untallied())
 
 
 def test_pairs_are_weighed_until_the_set_is_balanced(tmp_path):

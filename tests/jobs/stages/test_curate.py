@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from actors.media_store import MediaStore
 from actors.tally import TooManyFailuresError
 from factory.curation.curator import Curator
 from factory.filters import objections_of
@@ -20,6 +21,7 @@ from factory.human_audit.sheets import WORDS, SheetError
 from factory.ids import numbers_of
 from factory.ranking import Bracket
 from jobs.datasets.files import write_table
+from jobs.datasets.measured import with_measures
 from jobs.datasets.parts import read_parts, settle
 from jobs.datasets.reading import (
     data_files,
@@ -57,6 +59,7 @@ from tests.factory.some_pairs import GOOD, candidate, picture
 from tests.stubs import Untallied
 
 OBJECTIONS = Objections(min_margin=0.5, max_per_slice={"region": 3})
+STORE = MediaStore("/nowhere", 0)  # these rows hold all their media
 CURATOR = Curator(Bracket(2), objections_of(OBJECTIONS))
 
 
@@ -82,13 +85,48 @@ def write_groups(directory: Path, groups: list[Group], per_file: int) -> Path:
 
 
 def test_a_table_of_groups_becomes_pairs_with_signatures():
-    table = CurateTable(CURATOR, Untallied())(groups_to_table(GROUPS_OF_TEST[:3]))
+    table = CurateTable(CURATOR, Untallied(), STORE)(groups_to_table(GROUPS_OF_TEST[:3]))
     assert table.num_rows == 3
     assert table.column("signature_chosen").null_count == 0
     failed = Group(Prompt.of("failed"), (), error="out of memory")
-    table = CurateTable(CURATOR, Untallied())(groups_to_table([failed]))
+    table = CurateTable(CURATOR, Untallied(), STORE)(groups_to_table([failed]))
     assert table.column("signature_chosen").null_count == 1
     assert table.column("verdict").to_pylist() == ["invalid"]
+
+
+class SeesPixels:
+    """Objects to every pair whose chosen picture it can look at."""
+
+    needs_media = True
+
+    def __call__(self, pair):
+        return f"seen: {len(pair.chosen.media.data)} bytes"
+
+
+@pytest.mark.parametrize("is_measured", [True, False])
+def test_pairs_keep_references_and_an_objection_sees_what_they_lead_to(tmp_path, is_measured):
+    groups = GROUPS_OF_TEST[:3]
+    if is_measured:
+        groups = with_measures(groups, STORE)
+    store = MediaStore(str(tmp_path), 0)
+    away = store.put_out(groups_to_table(groups))
+    whole, found = (
+        pairs_from_table(CurateTable(CURATOR, Untallied(), store)(table))
+        for table in (groups_to_table(groups), away)
+    )
+    assert [(one.verdict, one.objections) for one in found] == [
+        (one.verdict, one.objections) for one in whole
+    ]
+    for pair in found:
+        assert pair.chosen.media.stored is None
+        assert pair.chosen.media.path is not None
+        assert pair.chosen.measures is not None
+    assert pairs_from_table(store.bring_in(pairs_to_table(found))) == whole
+    seeing = replace(CURATOR, objections=(*CURATOR.objections, SeesPixels()))
+    table = CurateTable(seeing, Untallied(), store)(away)
+    for pair, shown in zip(pairs_from_table(table), whole, strict=True):
+        assert pair.objections[-1] == f"seen: {len(shown.chosen.media.data)} bytes"
+        assert pair.chosen.media.stored is None
 
 
 def test_amending_adds_one_objection_and_drops_nothing():

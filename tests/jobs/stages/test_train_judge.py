@@ -1,5 +1,6 @@
 """What `train_judge` does around the training: what it refuses, fits, reports on and gates."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory.judging.fitting import part
-from factory.judging.specification import DEFAULT
-from jobs.pipelines.judge_training import check_points, fit_calibration
+from factory.judging.specification import DEFAULT, JudgeSpecification
+from jobs.datasets.files import write_table
+from jobs.pipelines.judge_training import check_points, check_shown, fit_calibration
 from jobs.pipelines.opinions import OPINIONS_FILE, heldout_opinions, write_opinions
 from jobs.rounds.workspace import InputError, Round
 from jobs.stages.train_judge import _count, _hold_against_gates
 from schemas import results
 from schemas.arrow import labels_to_table
 from schemas.recipe import Calibrate, Recipe
-from schemas.rows import Duel, Label, Media, Opinion, Prompt, Score
+from schemas.rows import Duel, Label, Media, Opinion, Part, Prompt, Score
 
 PICTURE = Media(b"x", 1, 1)
 
@@ -51,6 +53,28 @@ def test_points_off_the_judges_scale_are_refused_before_training(tmp_path: Path)
     pq.write_table(labels_to_table(labels[:2]), path)
     check_points([path], DEFAULT)
     assert _count([path, path]) == {"labels": 4, "train": 4, "heldout": 0}
+
+
+def test_edits_are_refused_before_a_judge_is_trained_that_has_no_words_for_them(
+    tmp_path: Path,
+) -> None:
+    edit = Prompt.of_parts([Part("source", media=PICTURE), Part("user", "redder")])
+    labels = [
+        Label(f"l{n}", one, "ann", PICTURE, points=3)
+        for n, one in enumerate([Prompt.of("p"), edit])
+    ]
+    path = tmp_path / "labels.parquet"
+    write_table(path, labels_to_table(labels))
+    check_shown([path], DEFAULT)
+    wordless = {name: replace(task, source="") for name, task in DEFAULT.tasks.items()}
+    with pytest.raises(InputError, match=r"1 label\(s\) of image_generation are about edits"):
+        check_shown([path], JudgeSpecification(wordless))
+    sound = Prompt.of_parts([Part("sound", media=PICTURE), Part("user", "louder")])
+    write_table(path, labels_to_table([Label("l", sound, "ann", PICTURE, points=3)]))
+    with pytest.raises(InputError, match="label's prompt: role 'sound' is not yet"):
+        check_shown([path], DEFAULT)
+    write_table(path, labels_to_table(labels).drop_columns(["prompt_parts"]))
+    check_shown([path], JudgeSpecification(wordless))
 
 
 def test_what_is_reported_on_was_not_fitted_on() -> None:

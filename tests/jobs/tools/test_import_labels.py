@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from factory.prompt_parts import in_words
 from jobs import import_labels
 from jobs.datasets.labels import label_batches, label_files
 from jobs.datasets.reading import data_files
@@ -20,7 +21,7 @@ from jobs.tools import import_labels as importing
 from schemas import manifest
 from schemas.arrow import labels_from_table
 from schemas.recipe_file import load
-from schemas.rows import Label
+from schemas.rows import Label, Origin
 
 
 def png(level: int) -> bytes:
@@ -241,3 +242,33 @@ def test_an_unfinished_import_is_no_label_data(tmp_path: Path) -> None:
     (tmp_path / "pick@1").mkdir()
     with pytest.raises(InputError, match="is no complete data set: it has no manifest"):
         label_files(str(tmp_path / "pick@1"))
+
+
+def test_a_dialogue_about_two_pictures_is_imported_and_read_back(tmp_path: Path) -> None:
+    """With where it comes from: what the row says, and what the command line says of the rest."""
+    turns = ["<image> what ?", "a cube", "<image> and this ?"]
+    row = {
+        "prompt": [
+            {"role": role, "content": text}
+            for role, text in zip(("user", "assistant", "user"), turns, strict=True)
+        ],
+        "chosen": "a ball",
+        "rejected": "a cat",
+        "images": ["a.png", "b.png"],
+        "license": "CC0-1.0",
+    }
+    for name, level in (("a.png", 1), ("b.png", 2)):
+        (tmp_path / name).write_bytes(png(level))
+    source = tmp_path / "rows.jsonl"
+    source.write_text(json.dumps(row))
+    out = tmp_path / "talk@1"
+    assert run("trl", source, out=out, source="a shop", license="all rights reserved") == 0
+    (label,) = read(out)
+    assert in_words(label.prompt) == (
+        "user: [image 1] what ?\nassistant: a cube\nuser: [image 2] and this ?"
+    )
+    assert [one.data for one in label.prompt.media_of("question")] == [png(1), png(2)]
+    assert label.origin == label.prompt.origin == Origin("a shop", "CC0-1.0")
+    made = manifest.read(out)
+    assert made is not None
+    assert made.settings["source"] == "a shop"

@@ -1,0 +1,101 @@
+"""Prompts of several parts against the models of a recipe, before anything runs: who would have to
+leave a part out is refused by name, with the first row that asks for it.
+
+What cannot be known yet, as of a pipeline on the hub, its worker says of each such row. A file of
+plain prompts costs nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from actors.storage import place
+from factory.evaluation.reference import REFERENCE_KEY
+from factory.generator_kinds import generator_kind, takes_of_questions
+from factory.judging.specification import JudgeSpecification, SpecificationError, find
+from factory.plugins import load
+from factory.prompt_parts import QUESTIONS, Need, PartsError, check_needs, declared
+from factory.prompts import PromptsFile
+from jobs.pipelines.judge_training import specification_of
+from jobs.rounds.workspace import InputError
+from schemas.plugins import is_plugin
+from schemas.recipe import Answering, Evaluate, GeneratorSpec, JudgeSpec
+
+
+def check_drawn(prompts: PromptsFile, generators: Mapping[str, GeneratorSpec]) -> None:
+    """Refuse prompts that one of these generators would not draw from, or answer, in full.
+
+    Args:
+        prompts: of a recipe.
+        generators: by the keys of the recipe that name their paths.
+
+    Raises:
+        InputError: names file, row, key and what is not taken.
+    """
+    for key, spec in generators.items() if prompts.needs else ():
+        found = _of_generator(spec, key)
+        if found is not None:
+            who, takes = found
+            _check(prompts, takes, f"{key}: {who}")
+
+
+def check_judged(prompts: PromptsFile, judge: JudgeSpec, key: str = "judge") -> None:
+    """Refuse prompts that a judge would not be shown in full. Raises as `check_drawn`."""
+    if not prompts.needs:
+        return
+    if is_plugin(judge.path):
+        _check(prompts, declared(load(judge.path, f"{key}.path")), f"{key}.path: {judge.path!r}")
+        return
+    try:
+        specification = specification_of(judge)
+    except SpecificationError as error:
+        raise InputError(f"{key}.specification: {error}") from None
+    _check_shown(prompts, specification, key)
+
+
+def check_trained(prompts: PromptsFile) -> None:
+    """Refuse prompts on whose pairs a pipeline cannot be trained. Raises InputError, as
+    `check_drawn`.
+    """
+    _check(prompts, (), "align: training a pipeline")
+
+
+def check_witnesses(prompts: PromptsFile, settings: Evaluate) -> None:
+    """As `check_judged`, of all who judge beside the judge of the pairs."""
+    if not prompts.needs:
+        return
+    if settings.endpoint is not None:
+        asked = find("", settings.endpoint.specification)
+        _check_shown(prompts, asked, "evaluate.endpoint")
+    if settings.heldout_judge is not None:
+        check_judged(prompts, settings.heldout_judge, "evaluate.heldout_judge")
+    if settings.oracle != "none":
+        takes = declared(load(settings.oracle, REFERENCE_KEY))
+        _check(prompts, takes, f"{REFERENCE_KEY}: {settings.oracle!r}")
+
+
+def _of_generator(spec: GeneratorSpec, key: str) -> tuple[str, Collection[Need]] | None:
+    """What it is called, and what it takes; None where only the worker will know."""
+    if is_plugin(spec.path):
+        return repr(spec.path), declared(load(spec.path, key))
+    if generator_kind(place(spec.path), spec) == "answering":
+        asking = spec.answering or Answering()
+        return "answering.question", takes_of_questions(asking)
+    from actors.conditioning import pipeline_class, takes
+
+    pipeline = pipeline_class(place(spec.path))
+    return None if pipeline is None else (pipeline.__name__, takes(pipeline))
+
+
+def _check_shown(prompts: PromptsFile, specification: JudgeSpecification, key: str) -> None:
+    of_pictures = specification.tasks.get("image_generation")
+    takes = QUESTIONS if of_pictures is None else of_pictures.takes
+    _check(prompts, takes, f"{key}: a specification without words for it (`source`)")
+
+
+def _check(prompts: PromptsFile, takes: Collection[Need], who: str) -> None:
+    for need, row in prompts.needs.items():
+        try:
+            check_needs([need], takes, who)
+        except PartsError as error:
+            raise InputError(f"{prompts.path}: row {row}: {error}") from None
