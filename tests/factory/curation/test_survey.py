@@ -60,7 +60,7 @@ def test_groups_are_counted_with_what_is_invalid_in_them():
     drawn = tuple(Candidate(name, "g@0", 0, one) for name, one in (("a", media), ("b", away)))
     failed = Candidate("c", "g@0", 1, error="out of memory")
     scores = tuple(score(one, 3.0) for one in "ab")
-    duels = (duel("a", "b", 1.0), unreadable("b", "a"))
+    duels = (duel("a", "b", 1.0), duel("b", "a", 0.0), unreadable("b", "a"))
     groups = [
         Group(Prompt.of("one"), (*drawn, failed), scores, duels),
         Group(Prompt.of("two"), drawn, scores[:1]),
@@ -69,7 +69,7 @@ def test_groups_are_counted_with_what_is_invalid_in_them():
     counts = {
         "groups": 3,
         "candidates": 5,
-        "duels": 2,
+        "duels": 3,
         "invalid": 2,
         "invalid_candidates": 1,
         "invalid_duels": 1,
