@@ -1,5 +1,6 @@
 """The profile of judges with a bias of known size, and of judges with none."""
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -193,6 +194,47 @@ def test_an_attribute_that_people_value_and_the_judge_overlooks_is_a_negative_ex
     labels = label_observations(np.random.default_rng(7), liking=-8.0, merit=8.0)
     profile = bias_profile([], labels, names=NAMES, num_resamples=200)
     assert association(profile, "brightness", "excess").estimate.high < 0
+
+
+def line_through_zero(x, y):
+    """(slope, correlation as the note has it)."""
+    x, y = np.array(x), np.array(y)
+    return x @ y / (x @ x), f"correlation {x @ y / math.sqrt((x @ x) * (y @ y)):.2f}"
+
+
+def test_a_lean_is_a_slope_in_standard_deviations():
+    """Of people over the sides that were measured, of a judge over all pairs of a group."""
+    labels = [
+        replace(
+            one, **{side: {**getattr(one, side), "contrast": 0.5} for side in ("first", "second")}
+        )
+        for one in label_observations(np.random.default_rng(6), 0.0, 20.0, 80, 1)
+    ]
+    unmeasured = [replace(labels[0], first={}), replace(labels[1], second={})]
+    profile = bias_profile([], [*unmeasured, *labels], names=NAMES, num_resamples=20)
+    people = association(profile, "brightness", "people")
+    sd = profile.sds["brightness"]
+    x = [(one.first["brightness"] - one.second["brightness"]) / sd for one in labels]
+    y = [1.0 if one.preference == "first" else -1.0 for one in labels]
+    slope, correlation = line_through_zero(x, y)
+    assert (people.estimate.value, people.num) == (pytest.approx(slope), 80)
+    assert people.note == correlation
+    assert math.isnan(association(profile, "contrast", "people").estimate.value)  # it is constant
+
+    judge = SimulatedJudge(np.random.default_rng(7), likings={"brightness": 4.0})
+    groups = observations(judge, num_prompts=20)
+    profile = bias_profile(groups, names=NAMES, num_resamples=20)
+    sd = profile.sds["brightness"]
+    x, y = [], []
+    for one in groups:
+        for first, second in itertools.combinations(one.scores, 2):
+            looks = one.attributes[first]["brightness"], one.attributes[second]["brightness"]
+            x.append((looks[0] - looks[1]) / sd)
+            y.append(one.scores[first] - one.scores[second])
+    slope, correlation = line_through_zero(x, y)
+    scores = association(profile, "brightness", "scores")
+    assert (scores.estimate.value, scores.num) == (pytest.approx(slope), 200)
+    assert scores.note == correlation
 
 
 def test_labels_without_a_judge_have_no_excess():

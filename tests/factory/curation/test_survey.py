@@ -1,7 +1,10 @@
 """Counts over all pairs, whole and by slice."""
 
-from factory.curation.survey import MAX_VALUES, Survey, reasons_of
+from factory.curation.survey import MAX_VALUES, Survey, count_groups, count_table, reasons_of
+from schemas.arrow import groups_to_table
 from schemas.results import Slice
+from schemas.rows import Candidate, Group, Media, Prompt
+from tests.factory.simulated import duel, score, unreadable
 
 
 def test_counts_by_verdict_reason_and_slice():
@@ -49,3 +52,26 @@ def test_weights_say_what_the_kept_pairs_are_worth():
         survey.add("kept", (), {}, weight)
     survey.add("rejected", (), {}, 1.0)
     assert survey.num_effective == 2.5**2 / 2.25
+
+
+def test_groups_are_counted_with_what_is_invalid_in_them():
+    media = Media(b"a picture", 8, 8)
+    away = Media(None, 8, 8, path="media/ab/cd")  # a large one, which lies beside its row
+    drawn = tuple(Candidate(name, "g@0", 0, one) for name, one in (("a", media), ("b", away)))
+    failed = Candidate("c", "g@0", 1, error="out of memory")
+    scores = tuple(score(one, 3.0) for one in "ab")
+    duels = (duel("a", "b", 1.0), duel("b", "a", 0.0), unreadable("b", "a"))
+    groups = [
+        Group(Prompt.of("one"), (*drawn, failed), scores, duels),
+        Group(Prompt.of("two"), drawn, scores[:1]),
+        Group(Prompt.of("three"), (), error="no judge", failed_stage="judge"),
+    ]
+    counts = {
+        "groups": 3,
+        "candidates": 5,
+        "duels": 3,
+        "invalid": 2,
+        "invalid_candidates": 1,
+        "invalid_duels": 1,
+    }
+    assert count_groups(groups) == count_table(groups_to_table(groups)) == counts

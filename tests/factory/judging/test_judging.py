@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 from factory.judging.specification import (
     DEFAULT,
@@ -17,7 +18,7 @@ from factory.judging.specification import (
     find,
     published,
 )
-from factory.judging.verdicts import AnswerTree, expected_score
+from factory.judging.verdicts import AnswerTree, expected_score, log_softmax
 from schemas.rows import Task
 
 # A made-up vocabulary: Image 0, 1 1, 2 2, is 3, better 4, Both 5, equal 6.
@@ -123,6 +124,15 @@ def test_a_scale_of_many_digits_against_sampling_its_model(lead: tuple[int, ...]
     total = sum(exact(number) for number in range(101))
     for number in range(101):
         assert found[number] == pytest.approx(exact(number) / total)
+
+
+def test_log_probabilities_are_exact_for_any_logits() -> None:
+    """Beyond what an exponential can hold, and in what a model computed in."""
+    logits = np.array([[0.0, 1.0, 2.0], [-2000.0, 0.0, 2000.0], [5.0, 5.0, 5.0]])
+    found = log_softmax(logits)
+    assert found == pytest.approx(special.log_softmax(logits, axis=-1))
+    assert np.isfinite(found).all()
+    assert log_softmax(logits.astype(np.float16)).dtype == np.float64
 
 
 def test_the_expected_score_is_a_mean_and_its_spread() -> None:

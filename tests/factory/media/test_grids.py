@@ -37,6 +37,24 @@ def test_each_picture_is_in_its_place():
     assert sheet.getpixel((x - 31, y)) == RED
 
 
+@pytest.mark.parametrize("size", [(8, 4), (200, 100)])
+def test_a_picture_fills_its_cell_as_far_as_its_shape_allows(size):
+    sheet = opened(picture_grid([[png(RED, size)]], ["a"], ["one"], 64))
+    left, top = 2 * 64 + 8, 15 + 4 + 16
+    is_red = np.asarray(sheet)[top : top + 64, left : left + 64, 1] < 60
+    rows, columns = np.nonzero(is_red)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (16, 47, 0, 63)
+
+
+def test_an_empty_cell_is_crossed_out_from_corner_to_corner():
+    sheet = opened(picture_grid([[None]], ["a"], ["one"], 64))
+    cell = np.asarray(sheet)[15 + 4 + 16 :, 2 * 64 + 8 :][:64, :64]
+    assert {tuple(cell[at].tolist()) for at in ((0, 0), (63, 63), (1, 63), (63, 1))} == {
+        (200, 200, 196)
+    }
+    assert tuple(cell[32, 5].tolist()) == (236, 236, 232)
+
+
 def test_titles_stand_over_their_columns_and_captions_beside_their_rows():
     titles, captions = ["first title", "second"], ["many words " * 30, "two", "3"]
     grid = picture_grid([[png(RED), png(BLUE)]] * 3, titles, captions, 64)
@@ -55,6 +73,9 @@ def test_titles_stand_over_their_columns_and_captions_beside_their_rows():
         assert 8 <= columns.min() <= 12
         assert columns.max() < left - 16
     assert not has_ink[:top, : left - 2].any()
+    long = [titles[0], "second of many words"]  # is cut off, and says so
+    cut = picture_grid([[png(RED), png(BLUE)]] * 3, [titles[0], "second of …"], captions, 64)
+    assert picture_grid([[png(RED), png(BLUE)]] * 3, long, captions, 64) == cut
 
 
 def test_small_pictures_are_enlarged_by_whole_pixels():
@@ -109,12 +130,17 @@ def test_a_grid_that_does_not_fit_is_refused():
         picture_grid([[png(RED)]], ["a", "b"], ["one"])
     with pytest.raises(ValueError, match="caption for each row"):
         picture_grid([[png(RED)]], ["a"], [])
+    with pytest.raises(ValueError, match="caption for each row"):
+        picture_grid([[png(RED)], []], ["a"], ["one", "two"])
 
 
 def test_thumbnails():
     small = png(RED)
     assert thumbnail(small, 64) is small
+    fitting = png(RED, (64, 20))
+    assert thumbnail(fitting, 64) is fitting
     assert opened(thumbnail(png(RED, (200, 100)), 64)).size == (64, 32)
+    assert opened(thumbnail(png(RED, (40, 80)), 64)).size == (32, 64)
     for broken in (b"", b"no picture", small[:40], small[: len(small) // 2]):
         with pytest.raises(OSError, match=r"picture|image"):
             thumbnail(broken, 64)

@@ -335,3 +335,10 @@ def test_what_is_half_right_is_not_called_wrong(right, num):
     assert len(found.wrong()) == num
     faint = replace(found, background=1.0, things=(ThingMeasure(right, 1.0, 1.0, 1.0, 1.0), *rest))
     assert [" is missing" in one for one in faint.wrong()] == [True] * (num > 0)
+
+
+@pytest.mark.parametrize(("height", "width", "num"), [(3, 3, 1), (2, 4, 0)])
+def test_nine_pixels_are_a_thing_and_eight_a_speck(height, width, num):
+    pixels = np.full((32, 32, 3), 245, np.uint8)
+    pixels[10 : 10 + height, 12 : 12 + width] = (220, 40, 40)
+    assert [round(1024 * one.area, 3) for one in look(pixels).blobs] == [9.0] * num
