@@ -155,9 +155,10 @@ def drive(order: Order) -> None:
     ):
         at = Round(recipe_of(order), 1)
         with run_log(new_log(at.root)):
-            run_stage(produce.STAGE, at, _NoTracker())  # type: ignore[arg-type]
-            if cured is not None and os.path.exists(cured):
+            is_complete = manifest.read(at.directory("groups")) is not None
+            if is_complete and cured is not None and os.path.exists(cured):
                 produce.retry_invalid(at)
+            run_stage(produce.STAGE, at, _NoTracker())  # type: ignore[arg-type]
             run_stage(curate.STAGE, at, _NoTracker())  # type: ignore[arg-type]
 
 
