@@ -23,7 +23,7 @@ disk full: the root lies on a file system of a few kilobytes until it is made la
 S3 error, busy, slow, reset: every path is on an S3 server (SeaweedFS), behind a proxy that answers
     a fifth of the requests with 500 or 503, hands answers on late, or breaks connections.
 S3 silent: a few requests are never answered.
-S3 writes: nearly all writes of packs and parts fail, more than the client tries again by itself.
+S3 writes: the first 20 writes of packs and parts fail, more than the client tries by itself.
 
 rows_lost, rows_doubled, rows_altered: against the undisturbed run, by id and by hash.
 rows_made_again: prompts that a driver drew or judged again though a readable part of the step held
@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -99,9 +100,9 @@ _LIMIT_S = 10.0  # of a hang
 #: Calls of a model between two kills of it: more than two blocks, so that no block dies thrice.
 _APART = 10
 _BLOCKS = (1, 3, 4, 8)  # prompts
-#: What a proxy does to which share of which requests, where it is not a fifth of all.
+#: What a proxy does to which share of which requests, and how often; else to a fifth of all.
 _WRITES = r"/media/|/groups@1/(_drawn|part)-"
-_S3 = {"S3 writes": ("error", 0.8, _WRITES), "S3 silent": ("silent", 0.02, "")}
+_S3 = {"S3 writes": ("error", 1.0, _WRITES, 20), "S3 silent": ("silent", 0.02, "", math.inf)}
 
 
 @dataclass
@@ -384,9 +385,8 @@ class Campaign:
         elif kind.startswith("S3"):
             assert self.proxy is not None
             before = self.proxy.num_faults
-            mode, self.proxy.share, self.proxy.pattern = _S3.get(
-                kind, (kind.partition(" ")[2], SHARE, "")
-            )
+            usual = (kind.partition(" ")[2], SHARE, "", math.inf)
+            mode, self.proxy.share, self.proxy.pattern, self.proxy.left = _S3.get(kind, usual)
             assert mode in MODES
             self.proxy.mode = mode
             try:
