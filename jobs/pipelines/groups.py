@@ -18,6 +18,7 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -31,7 +32,7 @@ from jobs.datasets.at_hand import DRAWN, AtHand, Source
 from jobs.datasets.files import write_table
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import read_files
-from jobs.datasets.writing import Part
+from jobs.datasets.writing import Part, patiently
 from schemas.arrow import groups_to_table
 from schemas.columns import GROUPS
 from schemas.places import Place
@@ -298,9 +299,10 @@ def _write_input(
     for number in range(num_files):
         rows = list(islice(left, math.ceil(num_groups / num_files)))
         if rows:
-            files.append(directory / f"{prefix}-{number:06d}.parquet")
-            filled = rows if at_hand is None else at_hand.groups(rows)
-            write_table(files[-1], groups_to_table(filled))
+            path = directory / f"{prefix}-{number:06d}.parquet"
+            table = groups_to_table(rows if at_hand is None else at_hand.groups(rows))
+            patiently(path, partial(write_table, path, table))
+            files.append(path)
     return files
 
 

@@ -19,11 +19,11 @@ hang: on some rows they do not come back, until they are cured; `--retry-invalid
 retry killed: `--retry-invalid` is killed while a worker writes, and before and after the manifest.
 manifest: the driver kills itself before and after it writes each of the two manifests: between data
     and commit, and between commit and clearing up.
-disk full: the data lie on a file system of a few kilobytes until it is made larger (needs root).
+disk full: the root lies on a file system of a few kilobytes until it is made larger (needs root).
 S3 error, busy, slow, reset: every path is on an S3 server (SeaweedFS), behind a proxy that answers
     a fifth of the requests with 500 or 503, hands answers on late, or breaks connections.
 S3 silent: a few requests are never answered.
-S3 writes: nearly all writes of packs and parts fail, more than the client tries again by itself.
+S3 writes: the first 20 writes of packs and parts fail, more than the client tries by itself.
 
 rows_lost, rows_doubled, rows_altered: against the undisturbed run, by id and by hash.
 rows_made_again: prompts that a driver drew or judged again though a readable part of the step held
@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -99,9 +100,9 @@ _LIMIT_S = 10.0  # of a hang
 #: Calls of a model between two kills of it: more than two blocks, so that no block dies thrice.
 _APART = 10
 _BLOCKS = (1, 3, 4, 8)  # prompts
-#: What a proxy does to which share of which requests, where it is not a fifth of all.
-_WRITES = r"/media/|/(_drawn|part)-"
-_S3 = {"S3 writes": ("error", 0.8, _WRITES), "S3 silent": ("silent", 0.02, "")}
+#: What a proxy does to which share of which requests, and how often; else to a fifth of all.
+_WRITES = r"/media/|/groups@1/(_drawn|part)-"
+_S3 = {"S3 writes": ("error", 1.0, _WRITES, 20), "S3 silent": ("silent", 0.02, "", math.inf)}
 
 
 @dataclass
@@ -141,12 +142,17 @@ class Trial:
     result: Result
     process: Any = None
     starts: int = 0
-    num_calls: tuple[int, int] = (0, 0)  # of generator and judge up to the start of the driver
 
-    def calls(self, file: str = "calls") -> list[str]:
-        with suppress(FileNotFoundError):
-            return (self.notes / file).read_text().split()
-        return []
+    def calls(self, file: str = "calls", first: int = 1) -> list[str]:
+        """Ids of the prompts with which a model was called by the drivers from number `first` on.
+        Each has files of its own: workers live on for a while when their driver is dead.
+        """
+        return [
+            one
+            for number in range(first, self.starts + 1)
+            for path in self.notes.glob(f"{file}-{number}")
+            for one in path.read_text().split()
+        ]
 
     def wait_for(self, is_so: Callable[[], bool]) -> bool:
         """Wait until something is so, or the driver has ended: then False."""
@@ -211,7 +217,7 @@ class Campaign:
             root = place(f"s3://{BUCKET}/trial-{number}")
         disk = None
         if kind == "disk full":
-            disk = SmallDisk(self.directory / f"trial-{number}" / "root" / "data" / "groups@1")
+            disk = SmallDisk(self.directory / f"trial-{number}" / "root")
             if not disk.mount():
                 return False
         whole, seconds = self.undisturbed(kind)
@@ -266,11 +272,11 @@ class Campaign:
 
     def start(self, trial: Trial, killed: str = "", is_after: bool = False, **more: Any) -> Order:
         trial.starts += 1
-        trial.num_calls = (len(trial.calls()), len(trial.calls("judged")))
         order = Order(
             str(trial.root),
             str(trial.notes),
             self.machines.address,
+            trial.starts,
             killed,
             is_after,
             row_timeout_s=_LIMIT_S if trial.kind == "hang" else 3600.0,
@@ -284,14 +290,14 @@ class Campaign:
         faults = self.faults(trial, seconds, disk)
         while trial.starts < _MAX_STARTS:
             drawn, judged = self.at_hand(trial)
+            first = trial.starts + 1
             try:
                 next(faults, None)
                 trial.process.join(_TIMEOUT_S)
             finally:
                 trial.kill()
-            num_drawn, num_judged = trial.num_calls
-            trial.result.made_again += len(drawn & set(trial.calls()[num_drawn:]))
-            trial.result.made_again += len(judged & set(trial.calls("judged")[num_judged:]))
+            trial.result.made_again += len(drawn & set(trial.calls("calls", first)))
+            trial.result.made_again += len(judged & set(trial.calls("judged", first)))
             if trial.process.exitcode == 0 and not self.is_to_be_cured(trial):
                 return True
         return False
@@ -379,9 +385,8 @@ class Campaign:
         elif kind.startswith("S3"):
             assert self.proxy is not None
             before = self.proxy.num_faults
-            mode, self.proxy.share, self.proxy.pattern = _S3.get(
-                kind, (kind.partition(" ")[2], SHARE, "")
-            )
+            usual = (kind.partition(" ")[2], SHARE, "", math.inf)
+            mode, self.proxy.share, self.proxy.pattern, self.proxy.left = _S3.get(kind, usual)
             assert mode in MODES
             self.proxy.mode = mode
             try:

@@ -39,8 +39,10 @@ class Order:
     """What a driver is to do.
 
     root: of the recipe.
-    notes: a local directory with `prompts.txt`; gets the models' `calls` and the driver's `log`.
+    notes: a local directory with `prompts.txt`; gets the models' `calls-N` and `judged-N`, and the
+        driver's `log`.
     address: of Ray.
+    number: N of this driver.
     killed: name@version of the artifact before or after whose manifest the driver kills itself.
     is_after: whether it is after.
     is_retry: whether rows that failed are made again where there is a file `cured`.
@@ -53,6 +55,7 @@ class Order:
     root: str
     notes: str
     address: str
+    number: int
     killed: str = ""
     is_after: bool = False
     is_retry: bool = False
@@ -126,8 +129,8 @@ def drive(order: Order) -> None:
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     cured = f"{order.notes}/cured" if order.is_retry else None
-    generator = StubGenerator(seconds=0.1, calls=f"{order.notes}/calls", cured=cured)
-    judge = StubJudge(seconds=0.1, calls=f"{order.notes}/judged", cured=cured)
+    generator = StubGenerator(seconds=0.1, calls=f"{order.notes}/calls-{order.number}", cured=cured)
+    judge = StubJudge(seconds=0.1, calls=f"{order.notes}/judged-{order.number}", cured=cured)
     drawing = _Dying(generator, weights="of the stub", order=order)
     judging = _DyingJudge(judge, weights="of the judge", order=order)
 
@@ -152,9 +155,10 @@ def drive(order: Order) -> None:
     ):
         at = Round(recipe_of(order), 1)
         with run_log(new_log(at.root)):
-            run_stage(produce.STAGE, at, _NoTracker())  # type: ignore[arg-type]
-            if cured is not None and os.path.exists(cured):
+            is_complete = manifest.read(at.directory("groups")) is not None
+            if is_complete and cured is not None and os.path.exists(cured):
                 produce.retry_invalid(at)
+            run_stage(produce.STAGE, at, _NoTracker())  # type: ignore[arg-type]
             run_stage(curate.STAGE, at, _NoTracker())  # type: ignore[arg-type]
 
 

@@ -35,7 +35,7 @@ class SmallDisk:
 
     def mount(self) -> bool:
         self.at.mkdir(parents=True, exist_ok=True)
-        return self._mount("size=40k")
+        return self._mount("size=80k")
 
     def enlarge(self) -> None:
         self._mount("remount,size=64m")

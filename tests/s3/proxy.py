@@ -9,6 +9,7 @@ silent: does not answer, for longer than our clients wait, and then breaks the c
 
 import contextlib
 import http.client
+import math
 import random
 import re
 import socket
@@ -31,6 +32,7 @@ class S3Proxy:
     mode: one of `MODES`, or None to hand everything on.
     share: of the requests that are hit.
     pattern: a regular expression; where there is one, only writes are hit whose path fits.
+    left: requests that may yet be hit.
     num_faults: requests that were hit so far.
     num_received, num_sent: bytes of bodies that clients sent and got.
     """
@@ -40,6 +42,7 @@ class S3Proxy:
         self.mode: str | None = None
         self.share = share
         self.pattern = ""
+        self.left = math.inf
         self.num_faults = 0
         self.num_received = self.num_sent = 0
         self._rng = random.Random(seed)
@@ -60,7 +63,9 @@ class S3Proxy:
             method in ("PUT", "POST") and re.search(self.pattern, unquote(path)) is not None
         )
         with self._lock:
-            is_hit = self.mode is not None and is_meant and self._rng.random() < self.share
+            may_be = self.mode is not None and is_meant and self.left > 0
+            is_hit = may_be and self._rng.random() < self.share
+            self.left -= is_hit
             self.num_faults += is_hit
             return (self.mode if is_hit else None), self._rng.random()
 

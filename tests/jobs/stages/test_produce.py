@@ -1,13 +1,24 @@
 """What a set of groups depends on: changing anything else must not ask for judging again."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from jobs import produce
+from jobs.datasets.files import write_table
 from jobs.pipelines.drawing import generators_of
 from jobs.pipelines.groups import pool_cpus, pool_gpus
-from jobs.rounds.workspace import Round
-from jobs.stages.produce import STAGE
+from jobs.rounds.workspace import InputError, Round
+from jobs.stages import draw
+from jobs.stages.base import blueprint_of
+from jobs.stages.produce import STAGE, judging_alone
+from schemas import manifest
+from schemas.arrow import groups_to_table
 from schemas.identity import identity
+from schemas.manifest import Manifest
 from schemas.recipe_file import load
+from schemas.rows import Candidate, Group, Prompt
 from schemas.section import RecipeError
 
 LAPTOP = "jobs/recipes/laptop.yaml"
@@ -57,3 +68,34 @@ def test_only_what_decides_the_duels_is_a_setting_of_groups(
     settings = identity(STAGE.settings(Round(load("jobs/recipes/laptop.yaml", overrides), 1)))
     assert settings["rank"] == rank
     assert "max_batch" not in str(settings)
+
+
+def test_nobody_judges_alone_where_something_is_left_to_draw(tmp_path: Path) -> None:
+    recipe = load(LAPTOP, [f"root={tmp_path}"])
+    work = blueprint_of(draw.STAGE, Round(recipe, 1))
+    work.directory.mkdir(parents=True)
+    made = Manifest(
+        *(work.address, "candidates", work.fingerprint, "d", tuple(work.parents), work.spelled),
+        counts={"candidates": 2},
+        files=("rows-0.parquet",),
+    )
+    (work.directory / manifest.FILE).write_bytes(manifest.to_bytes(made))
+    late = Candidate("a", "generator@0", 1, error="no answer in time", is_attempt=True)
+    cut = Candidate("b", "generator@0", 2, error="the answer does not end")
+
+    def write(*candidates: Candidate) -> None:
+        table = groups_to_table([Group(Prompt.of("a thing"), candidates)])
+        write_table(work.directory / "rows-0.parquet", table)
+
+    write(late, cut)
+    with pytest.raises(InputError, match="1 of 2 candidates of candidates@1 failed by a time-out"):
+        judging_alone(recipe, 1)
+    write(replace(late, is_attempt=False), cut)
+    pool = judging_alone(recipe, 1).produce.generators
+    assert (pool.size, pool.num_gpus) == (1, 0)
+
+
+def test_a_retry_is_of_both_halves(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        produce.main(["--only=draw", "--retry-invalid"])
+    assert "--retry-invalid draws and judges" in capsys.readouterr().err
