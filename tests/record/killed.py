@@ -1,9 +1,9 @@
 """What is paid for twice where a run is killed ten times, each time going on in another shape.
 
 The driver and all processes that hold a model are killed with SIGKILL at random moments while they
-draw and judge, and the driver is started again with other sizes of blocks and pools. Stub models of a few milliseconds write down each prompt that
-they are called for: a prompt's candidates are drawn in one call and its replies asked in one
-sitting, so both are counted in prompts, as blocks are.
+draw and judge, and the driver is started again with other sizes of blocks and pools. Stub models of
+a few milliseconds write down each prompt that they are called for: a prompt's candidates are drawn
+in one call and its replies asked in one sitting, so both are counted in prompts, as blocks are.
 """
 
 from __future__ import annotations
