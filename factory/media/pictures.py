@@ -145,8 +145,8 @@ def perceptual_hash(pixels: Pixels) -> int:
     grid = Image.fromarray(pixels).resize((_HASH_GRID, _HASH_GRID), Image.Resampling.BOX)
     cells = np.asarray(grid, dtype=np.int64).reshape(-1, 3)
     total = cells.sum(axis=0)
-    # 256 times the departures and the mean: whole numbers, far below 2^53, so that no machine rounds
-    # differently, though floats are multiplied, which is several times as fast.
+    # 256 times the departures and the mean: whole numbers far below 2^53, so that no machine rounds
+    # differently. Floats are multiplied several times as fast.
     departures = (len(cells) * cells - total).ravel()
     looks = np.concatenate([departures, 2 * total - 255 * len(cells)]).astype(np.float64)
     bits = _projections() @ looks > 0
