@@ -145,9 +145,11 @@ def perceptual_hash(pixels: Pixels) -> int:
     grid = Image.fromarray(pixels).resize((_HASH_GRID, _HASH_GRID), Image.Resampling.BOX)
     cells = np.asarray(grid, dtype=np.int64).reshape(-1, 3)
     total = cells.sum(axis=0)
-    # 256 times the departures and the mean: whole numbers, so that no machine rounds differently.
+    # 256 times the departures and the mean: whole numbers far below 2^53, so that no machine rounds
+    # differently. Floats are multiplied several times as fast.
     departures = (len(cells) * cells - total).ravel()
-    bits = _projections() @ np.concatenate([departures, 2 * total - 255 * len(cells)]) > 0
+    looks = np.concatenate([departures, 2 * total - 255 * len(cells)]).astype(np.float64)
+    bits = _projections() @ looks > 0
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
@@ -157,10 +159,10 @@ def hash_distance(first: int, second: int) -> int:
 
 
 @lru_cache(maxsize=1)
-def _projections() -> npt.NDArray[np.int64]:
+def _projections() -> npt.NDArray[np.float64]:
     """Fixed directions of ±1, [64, features], from a hash function: the same on every machine."""
     num_features = 3 * _HASH_GRID**2 + 3
     num_bytes = -(-_HASH_BITS * num_features // 8)
     stream = hashlib.shake_256(b"perceptual hash").digest(num_bytes)
     bits = np.unpackbits(np.frombuffer(stream, dtype=np.uint8))[: _HASH_BITS * num_features]
-    return 2 * bits.reshape(_HASH_BITS, num_features).astype(np.int64) - 1
+    return 2 * bits.reshape(_HASH_BITS, num_features).astype(np.float64) - 1
