@@ -16,8 +16,8 @@ bytes: read and written by all processes for each byte of media, by stage, less 
     (`tests.record.traffic`). s3: the same at the server's door. Stubs.
 audit: seconds and memory of an audit's scan (`tests.benchmarks.audit_scan`).
 parts: ids of the fixture's prompts that have changed, and the test of a prompt of several parts.
-overhead: processor seconds and time of the job that SPEED.md tells of, and their shares of those of
-    another checkout, by turns (`tests.record.overhead`). Stubs.
+overhead: processor seconds and time of a job of stubs, 400 prompts of 8 pictures, and their shares
+    of those of another checkout, by turns (`tests.record.overhead`).
 """
 
 from __future__ import annotations
