@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from actors.trust import trusted
 from actors.weights import pinned_commit
 from factory.generator_kinds import generator_kind
 from factory.keys import DRAWING, with_key
@@ -91,7 +92,11 @@ class Drawing:
         if self.is_answering:
             from transformers import AutoConfig
 
-            config = AutoConfig.from_pretrained(self.path, revision=revision or "main")
+            config = AutoConfig.from_pretrained(
+                self.path,
+                revision=revision or "main",
+                trust_remote_code=trusted(self.path, self.spec.trust_remote_code),
+            )
             return str((config.architectures or [type(config).__name__])[0])
         from diffusers import DiffusionPipeline
 
