@@ -5,19 +5,17 @@ Both who draws alone (`candidates@N`) and who draws and judges (`groups@N`) ask 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.storage import place
-from factory.keys import Asking
 from factory.prompts import PromptsFile
 from jobs.datasets.at_hand import Source
 from jobs.datasets.files import parquet
 from jobs.pipelines.forecast import forecast
-from jobs.pipelines.models import beside, generator_ref, given, refs_beside
+from jobs.pipelines.models import beside, generator_ref, given, judge_asking, refs_beside
 from jobs.pipelines.prompt_checks import check_drawn
 from jobs.pipelines.reuse import reused
 from jobs.rounds import lifecycle
@@ -27,7 +25,6 @@ from jobs.rounds.workspace import Round, champion
 from schemas import manifest
 from schemas.manifest import Parent, digest_file
 from schemas.recipe import GeneratorSpec
-from schemas.rows import Prompt
 from schemas.section import Section
 
 _IS_ATTEMPT = "candidates.list.element.is_attempt"
@@ -94,15 +91,13 @@ def check_drawing(at: Round) -> PromptsFile:
     return prompts
 
 
-def rows_to_draw(
-    at: Round, prompts: PromptsFile, asking: Callable[[Prompt], Asking | None] | None = None
-) -> str:
+def rows_to_draw(at: Round, prompts: PromptsFile, *, is_judged: bool = False) -> str:
     """What a plan says of the drawing, and of what is at hand of it.
 
     Args:
         at: the round.
         prompts: of it.
-        asking: how the judge is asked about a prompt, where one is to judge and is there already.
+        is_judged: whether the round's judge is to judge them, who may have done so before.
     """
     produce = at.recipe.produce
     num = produce.num_candidates
@@ -110,6 +105,7 @@ def rows_to_draw(
     sources = [*drawn_before(at), *sources_of(at)]
     if not sources:
         return said
+    asking = judge_asking(at) if is_judged else None
     there = forecast(prompts, generators_of(at), num, at.seed, sources, asking)
     return f"{said}; {there}"
 

@@ -34,7 +34,7 @@ from jobs.pipelines.drawing import (
     sources_of,
 )
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
-from jobs.pipelines.models import judge_asking, judge_ref
+from jobs.pipelines.models import judge_ref
 from jobs.pipelines.prompt_checks import check_judged
 from jobs.pipelines.reuse import as_parents
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS
@@ -111,7 +111,7 @@ class Produce:
         prompts = check_drawing(at)
         check_judged(prompts, recipe.judge)
         return Plan(
-            rows_to_draw(at, prompts, judge_asking(at)),
+            rows_to_draw(at, prompts, is_judged=True),
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
             pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(recipe),
