@@ -15,6 +15,7 @@ from factory.bias.profile import BiasProfile
 from factory.evaluation import comparison
 from factory.evaluation.comparison import compare, grid, grid_columns, outputs
 from factory.evaluation.reference import reference_of
+from factory.guarded import GuardedJudge
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
 from jobs.rounds.workspace import InputError, Model, Round
@@ -287,7 +288,9 @@ def test_somebodys_own_reference_is_asked_last_and_loads_on_a_worker(own):
     assert STAGE.settings(at).evaluate.oracle == "someones_truth:Truth"
     *_, last = _judges(at, reference_of(at.recipe.evaluate))
     assert (last.address, last.name) == ("truth@2", "truth")
-    assert isinstance(pickle.loads(pickle.dumps(last)).load(), Truth)
+    loaded = pickle.loads(pickle.dumps(last)).load()
+    assert isinstance(loaded, GuardedJudge)  # from prompts of which it would leave a part out
+    assert isinstance(loaded.judge, Truth)
 
 
 def test_a_reference_says_before_any_work_what_it_does_not_know(own, tmp_path):
