@@ -1,5 +1,5 @@
-"""What every test shares: one thread per process, no network, the `gpu` marker, the order of the
-files, and one Ray.
+"""What every test shares: one thread per process, no network, no limit of time for an example of
+Hypothesis, the `gpu` marker, the order of the files, and one Ray.
 
 Collecting this file loads neither torch nor ray. Fixtures that start anything else that is heavy
 (an object store) live beside the tests that use them.
@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from jobs.session.ray_start import patiently
 
@@ -27,6 +28,10 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     MPLBACKEND="Agg",
 )
+
+# How long an example takes says something of the machine, and is measured by benchmarks alone.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

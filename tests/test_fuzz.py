@@ -33,9 +33,7 @@ from schemas.recipe_file import load
 from schemas.rows import MediaAwayError, Preference
 from schemas.section import RecipeError
 
-FUZZ = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FUZZ = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LAPTOP = Path("jobs/recipes/laptop.yaml").read_text()
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

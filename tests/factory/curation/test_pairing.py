@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.curation.pairing import Pairing, invalid_pair, pairing_of, why_no_pair
@@ -194,7 +194,6 @@ def test_an_order_without_margins_has_pairs_by_rank_only():
     st.sampled_from([1, 3, None]),
     st.sampled_from([1, 2, None]),
 )
-@settings(deadline=None)
 def test_what_holds_in_every_mode(values, mode, min_margin, max_pairs, max_uses):
     taken, pairs = sides(values, Pairing(mode, min_margin, max_pairs, max_uses))
     readable = [index for index, value in enumerate(values) if not math.isnan(value)]
@@ -216,7 +215,6 @@ def test_what_holds_in_every_mode(values, mode, min_margin, max_pairs, max_uses)
 
 
 @given(st.permutations(range(6)), st.sampled_from(["near_miss", "all_above_margin"]))
-@settings(deadline=None)
 def test_the_place_in_the_group_decides_no_pair(permutation, mode):
     values = [4, 4, 3, 3, 2, 2]
     scores = [score(EIGHT[index].candidate_id, value) for index, value in enumerate(values)]

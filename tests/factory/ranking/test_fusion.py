@@ -86,7 +86,6 @@ def test_an_unreadable_duel_changes_nothing():
 
 
 @given(st.permutations(range(6)), st.sampled_from(["least_squares", "davidson"]))
-@settings(deadline=None)
 def test_the_order_of_candidates_changes_nothing(permutation, fusion):
     values = [2.0, 3.5, 1.0, 4.0, 2.5, 3.0]
     duels = [duel("c1", "c3", 2.0), duel("c3", "c1", -2.0), duel("c0", "c2", 0.3)]
@@ -200,7 +199,7 @@ def test_davidson_without_ties_is_bradley_terry():
 
 
 @given(st.integers(0, 2**32), st.sampled_from([math.inf, 0.7]), st.sampled_from([0.0, 0.3]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_davidson_agrees_with_a_general_optimiser(seed, spread, p_tie):
     """The same posterior, written by its definition with pi = exp(strength), and maximised by
     scipy; the covariance against the Hessian by finite differences."""

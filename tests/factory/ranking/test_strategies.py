@@ -77,7 +77,7 @@ def test_groups_without_an_order(scores):
 
 @every_strategy
 @given(st.permutations(range(7)), st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_place_in_the_group_changes_nothing(strategy, permutation, seed):
     """The same candidates in another order: the same matches by id, and the same order of ids.
     Scores are whole points, so that there are ties."""
@@ -169,7 +169,6 @@ def test_brackets_of_few_candidates_overlap_without_a_match_twice():
     st.integers(1, 4),
     st.integers(0, 2**32),
 )
-@settings(deadline=None)
 def test_a_bracket_ends_and_plays_every_match_once_in_both_orders(values, k, seed):
     scores = [
         score(f"c{i}", math.nan if value is None else value, "no" if value is None else None)
