@@ -17,25 +17,24 @@ from schemas.recipe import Recipe
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage from the command line."""
     arguments = cli.stage_parser("produce", "Draw candidates for every prompt and judge them.")
-    how = arguments.add_mutually_exclusive_group()
-    how.add_argument(
+    arguments.add_argument(
         "--retry-invalid",
         action="store_true",
         help="of a complete data set, make again what failed by a time-out, a crash or a lost "
         "connection",
     )
-    how.add_argument(
+    arguments.add_argument(
         "--only",
         choices=("draw", "judge"),
         help="draw candidates@N without a judge, or judge them without a generator",
     )
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
-        from jobs.stages.run import run_stages
+        from jobs.stages.run import retry, run_stages
 
+        if given.only and given.retry_invalid:
+            arguments.error("--retry-invalid draws and judges: give it without --only")
         if given.retry_invalid:
-            from jobs.tools.retry import retry
-
             retry(recipe, given.round, dry_run=given.dry_run)
             return
         if given.only == "judge":

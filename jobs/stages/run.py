@@ -111,3 +111,27 @@ def run_stages(
             run.set_tags({"factory.report": str(at.report().absolute())})
             print(f"report: {at.report()}", flush=True)
     return None
+
+
+def retry(recipe: Recipe, number: int, *, dry_run: bool = False) -> None:
+    """Make again what only an attempt failed at in the complete groups of a round, and record the
+    result.
+
+    Args:
+        recipe: of the groups.
+        number: of the round.
+        dry_run: count the rows and start nothing.
+
+    Raises:
+        InputError: the data set is not complete yet, or was made with another recipe.
+    """
+    from jobs.stages.produce import num_failed, retry_invalid
+
+    at = Round(recipe, number)
+    if dry_run:
+        print(f"{at.address('groups')}: {num_failed(at)} row(s) to make again")
+        return
+    with ray_session(recipe), run_log(new_log(at.root), recipe=recipe.name, round=number):
+        retry_invalid(at)
+    # Complete under its new manifest, and recorded like any other.
+    run_stages(recipe, number, ["produce"])
