@@ -91,23 +91,27 @@ def check_drawing(at: Round) -> PromptsFile:
     return prompts
 
 
-def rows_to_draw(at: Round, prompts: PromptsFile, *, is_judged: bool = False) -> str:
-    """What a plan says of the drawing, and of what is at hand of it.
+def rows_to_draw(at: Round, prompts: PromptsFile) -> str:
+    """What a plan says of the drawing."""
+    produce = at.recipe.produce
+    num = produce.num_candidates * (1 + len(produce.also))
+    return f"{len(prompts)} prompts x {num} candidates"
+
+
+def told_at_hand(at: Round, prompts: PromptsFile, *, is_judged: bool = False) -> str:
+    """What a plan says of what is at hand of the drawing; nothing where there are no sources.
 
     Args:
         at: the round.
         prompts: of it.
         is_judged: whether the round's judge is to judge them, who may have done so before.
     """
-    produce = at.recipe.produce
-    num = produce.num_candidates
-    said = f"{len(prompts)} prompts x {num * (1 + len(produce.also))} candidates"
     sources = [*drawn_before(at), *sources_of(at)]
     if not sources:
-        return said
+        return ""
     asking = judge_asking(at) if is_judged else None
-    there = forecast(prompts, generators_of(at), num, at.seed, sources, asking)
-    return f"{said}; {there}"
+    num = at.recipe.produce.num_candidates
+    return str(forecast(prompts, generators_of(at), num, at.seed, sources, asking))
 
 
 def drawn_from(at: Round) -> list[Parent]:

@@ -24,7 +24,7 @@ from schemas.rows import Candidate, Group, Prompt
 
 _LOOKED_AT = 256  # prompts
 #: The steps whose pace the manifests of sources tell.
-_STEPS = {"generate": "to draw", "judge": "to ask"}
+_STEPS = ("generate", "judge")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ it made as `jobs/rounds/lifecycle.py` says, and records it in MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
@@ -36,12 +36,17 @@ __all__ = ["Outcome", "Plan", "Stage", "fit_plan", "print_plan", "run_stage"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a stage is about to do, for `--dry-run` and for checking resources."""
+    """What a stage is about to do, for `--dry-run` and for checking resources.
+
+    at_hand: says what of it need not be done; looked up only where a plan is told, since it takes
+        reading what others have made.
+    """
 
     rows: str
     actors: str
     cpus: float
     gpus: float = 0.0
+    at_hand: Callable[[], str] = str
 
 
 class Stage(Protocol):
@@ -196,7 +201,8 @@ def print_plan(recipe: Recipe, names: Sequence[str]) -> None:
         check_cpus(plan.cpus, recipe, f"jobs.{name}")
         resources = f"{plan.cpus:g} CPUs" + (f", {plan.gpus:g} GPUs" if plan.gpus else "")
         output = f"{at.name(stage.kind)}@N"
-        print(f"  {name:<12} {plan.rows}; {plan.actors} ({resources}) -> {output}", flush=True)
+        rows = "; ".join(filter(None, (plan.rows, plan.at_hand())))
+        print(f"  {name:<12} {rows}; {plan.actors} ({resources}) -> {output}", flush=True)
 
 
 def ask_for_sections(recipe: Recipe, stages: Mapping[str, Stage]) -> None:

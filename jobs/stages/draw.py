@@ -21,6 +21,7 @@ from jobs.pipelines.drawing import (
     generators_of,
     rows_to_draw,
     sources_of,
+    told_at_hand,
 )
 from jobs.pipelines.groups import run_pipeline
 from jobs.pipelines.reuse import as_parents
@@ -50,6 +51,7 @@ class Draw:
             f"{pool.span} generator(s)",
             pool.most * pool.num_cpus + PIPELINE_OVERHEAD_CPUS,
             pool.most * pool.num_gpus,
+            lambda: told_at_hand(at, prompts),
         )
 
     def settings(self, at: Round) -> Drawing:

@@ -32,6 +32,7 @@ from jobs.pipelines.drawing import (
     num_attempts,
     rows_to_draw,
     sources_of,
+    told_at_hand,
 )
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import judge_ref
@@ -111,10 +112,11 @@ class Produce:
         prompts = check_drawing(at)
         check_judged(prompts, recipe.judge)
         return Plan(
-            rows_to_draw(at, prompts, is_judged=True),
+            rows_to_draw(at, prompts),
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
             pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(recipe),
+            lambda: told_at_hand(at, prompts, is_judged=True),
         )
 
     def settings(self, at: Round) -> Settings:
