@@ -15,6 +15,7 @@ from schemas.columns import GROUPS, LABELS, OPINIONS, PAIRS, PROMPTS, SchemaErro
 from schemas.rows import (
     UNDERSTANDING,
     Candidate,
+    Dimension,
     Drawn,
     Duel,
     Group,
@@ -276,6 +277,7 @@ def labels_to_table(labels: Iterable[Label]) -> pa.Table:
             "first": _media_to_row(label.first),
             "second": _media_to_row(label.second),
             "origin": _plain(label.origin),
+            "dimensions": [vars(dimension) for dimension in label.dimensions],
         }
         for label in labels
     ]
@@ -304,6 +306,8 @@ def labels_from_table(table: pa.Table) -> list[Label]:
                 first_answer=row.get("first_answer"),
                 second_answer=row.get("second_answer"),
                 origin=_origin_from_row(row.get("origin")),
+                dimensions=tuple(Dimension(**one) for one in row.get("dimensions") or ()),
+                weight=row.get("weight"),
             )
         )
     return labels

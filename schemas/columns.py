@@ -164,6 +164,14 @@ PAIRS = pa.schema(
         ("weight", pa.float64()),
     ]
 )
+DIMENSION = pa.struct(
+    [
+        ("name", pa.string()),
+        ("preference", pa.string()),
+        ("first", pa.float64()),
+        ("second", pa.float64()),
+    ]
+)
 LABELS = pa.schema(
     [
         ("label_id", pa.string()),
@@ -172,12 +180,14 @@ LABELS = pa.schema(
         ("first", MEDIA),
         ("second", MEDIA),
         ("preference", pa.string()),
-        ("points", pa.int32()),
+        ("points", pa.float64()),
         ("justification", pa.string()),
         ("split", pa.string()),
         ("first_answer", pa.string()),
         ("second_answer", pa.string()),
         ("origin", ORIGIN),
+        ("dimensions", pa.list_(DIMENSION)),
+        ("weight", pa.float64()),
     ]
 )
 #: The figures of a bias profile (`factory.bias.figure.Figure`), an interval as three columns.
@@ -224,7 +234,7 @@ OPINIONS = pa.schema(
         ("tags", _TAGS),
         ("judge", pa.string()),
         ("preference", pa.string()),
-        ("points", pa.int32()),
+        ("points", pa.float64()),
         ("scores", pa.list_(SCORE)),
         ("duels", pa.list_(DUEL)),
         ("error", pa.string()),
@@ -240,6 +250,8 @@ OPTIONAL = (
     "prompt_origin",
     "replies",
     "origin",
+    "dimensions",
+    "weight",
 )
 #: Columns and fields that say how a row was made and what was measured of it. They are no part of
 #: what the row says, and of no digest: to take a row over, or drop a judge's words, changes none.
@@ -262,7 +274,8 @@ def _features(type_: pa.DataType) -> Any:
 #: means, or takes one away, adds 1 here and goes on reading older rows; a column that older rows
 #: lack belongs to `OPTIONAL`, and a field of a struct to its end.
 #: Version 2: what the record says of candidates and judges, prompts of several parts, origins.
-VERSION = 2
+#: Version 3: a label's points carry fractions; its dimensions and its weight.
+VERSION = 3
 _VERSION_KEY = b"preference-factory.version"
 
 
@@ -322,7 +335,11 @@ def check_schema(found: pa.Schema, wanted: pa.Schema, where: str) -> None:
 
 
 def _is_earlier(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether a type is the wanted one, or was so before its structs got fields at their end."""
+    """Whether a type is the wanted one, or was so before its structs got fields at their end, or
+    before its whole numbers carried fractions.
+    """
+    if pa.types.is_floating(wanted) and pa.types.is_integer(found):
+        return True
     if pa.types.is_list(found) and pa.types.is_list(wanted):
         return _is_earlier(found.value_type, wanted.value_type)
     if pa.types.is_struct(found) and pa.types.is_struct(wanted) and len(found) <= len(wanted):

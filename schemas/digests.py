@@ -40,7 +40,7 @@ def digest_text(sums: Iterable[int]) -> str:
 
 
 #: Columns and fields that came after version 1 and say something of the row where they are filled.
-_LATER = ("prompt_parts", "prompt_origin", "origin")
+_LATER = ("prompt_parts", "prompt_origin", "origin", "dimensions", "weight")
 
 
 def _said(value: Any) -> Any:
@@ -49,11 +49,16 @@ def _said(value: Any) -> Any:
         return [_said(one) for one in value]
     if isinstance(value, dict):
         return {
-            key: _said(one)
+            key: _whole(one) if key == "points" else _said(one)
             for key, one in value.items()
             if key not in RECORD and not (key in _LATER and not one)
         }
     return value
+
+
+def _whole(points: float | None) -> float | None:
+    """Points as they were told when they could have no fractions."""
+    return int(points) if isinstance(points, float) and points.is_integer() else points
 
 
 #: A medium that is referred to, in the JSON of a row: its bytes' hash where they are there too, and

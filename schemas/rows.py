@@ -494,11 +494,36 @@ class Pair:
 SIMULATED = "simulated:"
 
 
+_SWAPPED: dict[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """What a label says of one aspect, such as alignment or motion, beside what it says in all.
+
+    name: in the source's word, lower-case.
+    preference: of two sides.
+    first, second: points of each side on the label's scale; `first` alone where there is one side.
+    """
+
+    name: str
+    preference: Preference | None = None
+    first: float | None = None
+    second: float | None = None
+
+    def swap(self) -> Dimension:
+        """The same of the sides in the other order."""
+        preference = None if self.preference is None else _SWAPPED[self.preference]
+        return Dimension(self.name, preference, self.second, self.first)
+
+
 @dataclass(frozen=True)
 class Label:
     """What a person, or a simulated annotator, said: a preference, or points for one side.
 
-    A side is a medium, or an answer where the prompt is a question about its own media.
+    A side is a medium, or an answer where the prompt is a question about its own media. `weight`
+    is the confidence that the source gives it, from above 0 to 1; None where it gives none, which
+    counts as 1.
     """
 
     label_id: str
@@ -507,25 +532,27 @@ class Label:
     first: Media | None
     second: Media | None = None
     preference: Preference | None = None
-    points: int | None = None
+    points: float | None = None
     justification: str = ""
     split: Literal["train", "heldout"] = "train"
     first_answer: str | None = None
     second_answer: str | None = None
     origin: Origin | None = None
+    dimensions: tuple[Dimension, ...] = ()
+    weight: float | None = None
 
     def swap(self) -> Label:
         """A pairwise label told in the other order; a pointwise label is returned as it is."""
         if self.preference is None:
             return self
-        swapped: dict[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
         return replace(
             self,
             first=self.second,
             second=self.first,
-            preference=swapped[self.preference],
+            preference=_SWAPPED[self.preference],
             first_answer=self.second_answer,
             second_answer=self.first_answer,
+            dimensions=tuple(dimension.swap() for dimension in self.dimensions),
         )
 
     def sides(self) -> tuple[Candidate, ...]:
@@ -550,7 +577,7 @@ class Opinion:
     tags: dict[str, str]
     judge: str
     preference: Preference | None  # what the label says of two sides
-    points: int | None  # or of one
+    points: float | None  # or of one
     scores: tuple[Score, ...] = ()
     duels: tuple[Duel, ...] = ()
     error: str | None = None

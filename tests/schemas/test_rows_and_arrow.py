@@ -11,6 +11,7 @@ import pytest
 from schemas import arrow, columns, digests, media_columns
 from schemas.rows import (
     Candidate,
+    Dimension,
     Drawn,
     Duel,
     Group,
@@ -257,8 +258,28 @@ def test_pairs_and_labels_survive_arrow() -> None:
     labels = [
         Label("l", PROMPT, "simulated:ann", MEDIA, MEDIA, "tie", None, "alike", "heldout"),
         Label("m", PROMPT, "simulated:ann", MEDIA, points=3),
+        Label(
+            *("n", PROMPT, "ann", MEDIA, MEDIA, "second"),
+            dimensions=(Dimension("motion", "tie"), Dimension("quality", "second", 2.5, 4.0)),
+            weight=0.25,
+        ),
     ]
     assert arrow.labels_from_table(arrow.labels_to_table(labels)) == labels
+
+
+def test_labels_of_version_2_whose_points_were_whole_numbers_are_the_same_rows() -> None:
+    label = Label("m", PROMPT, "ann", MEDIA, points=3)
+    now = arrow.labels_to_table([label])
+    old = now.drop_columns(["dimensions", "weight"])
+    old = old.set_column(
+        old.schema.get_field_index("points"), "points", now.column("points").cast(pa.int32())
+    )
+    columns.check_schema(old.schema, columns.LABELS, "labels.parquet")
+    assert arrow.labels_from_table(columns.upgraded(old, columns.LABELS)) == [label]
+    assert digests.digest_rows([old]) == digests.digest_rows([now])
+    finer = arrow.labels_to_table([replace(label, points=3.5)])
+    weighed = arrow.labels_to_table([replace(label, weight=0.5)])
+    assert len({digests.digest_rows([one]) for one in (now, finer, weighed)}) == 3
 
 
 def test_a_digest_of_rows_does_not_depend_on_order_or_files() -> None:
@@ -288,7 +309,7 @@ def test_rows_say_their_version_and_newer_ones_are_refused_by_name(tmp_path: Pat
     old = now.remove_metadata()  # as older code wrote
     columns.check_schema(old, columns.LABELS, "old.parquet")
     newer = now.with_metadata({b"preference-factory.version": b"%d" % (columns.VERSION + 1)})
-    with pytest.raises(columns.SchemaError, match=r"new\.parquet: its rows are of version 3, and"):
+    with pytest.raises(columns.SchemaError, match=r"new\.parquet: its rows are of version 4, and"):
         columns.check_schema(newer, columns.LABELS, "new.parquet")
 
 
