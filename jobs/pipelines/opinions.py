@@ -116,8 +116,8 @@ def read_opinions(path: Place) -> list[Opinion]:
     """
     if not path.is_file():
         raise InputError(
-            f"{path}: no such file; `python -m jobs.train_judge` writes it, or `python -m jobs.audit` "
-            "where the judge is not trained here"
+            f"{path}: no such file; `python -m jobs.train_judge` writes it, or, where the judge is "
+            "not trained here, `python -m jobs.audit`"
         )
     table = read_columns(path)
     check_schema(table.schema, OPINIONS, str(path))
