@@ -12,6 +12,7 @@ from importlib import import_module
 
 from jobs.pages.collect import write_report
 from jobs.rounds.checks import trusted_checkpoints
+from jobs.rounds.course import course, left_out
 from jobs.rounds.history import as_text, kept_in_a_row, write_summary
 from jobs.rounds.limits import reached
 from jobs.rounds.tracking import Tracker, public_settings, tracking_uri
@@ -24,24 +25,28 @@ from schemas.artifacts import loop_kinds
 from schemas.places import LOGS
 from schemas.recipe import Recipe
 
-#: The stages of a round, in order; each is a module of this package with a `STAGE`.
+#: All stages of a round, in order; each is a module of this package with a `STAGE`.
 STAGES = tuple(kind.job for kind in loop_kinds())
 
 
 def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
     """Run all rounds, stopping where a judge fails its gate or a limit of the recipe is reached,
-    and name everything that was made.
+    and name everything that was made. A round has the stages whose sections the recipe holds.
     """
-    print_plan(recipe, STAGES)
+    stages = [kind.job for kind in course(recipe)]
+    _check_limits(recipe)
+    print_plan(recipe, stages)
+    for job, why in left_out(recipe).items():
+        print(f"  {job:<12} left out: {why}", flush=True)
     if dry_run:
         return
     began = time.monotonic()
-    _run_rounds(recipe)
+    _run_rounds(recipe, stages)
     minutes = (time.monotonic() - began) / 60
     print(f"\n{recipe.name}: done in {minutes:.1f} minutes. {_what_was_made(recipe)}", flush=True)
 
 
-def _run_rounds(recipe: Recipe) -> None:
+def _run_rounds(recipe: Recipe, stages: Sequence[str]) -> None:
     for number in range(1, recipe.num_rounds + 1):
         most = recipe.limits.max_kept_rounds
         if most is not None and kept_in_a_row(recipe, number) >= most:
@@ -52,7 +57,7 @@ def _run_rounds(recipe: Recipe) -> None:
             )
             return
         ended = run_stages(
-            recipe, number, STAGES, is_planned=True, may_go_on=lambda: reached(recipe)
+            recipe, number, stages, is_planned=True, may_go_on=lambda: reached(recipe)
         )
         print(as_text(recipe), flush=True)
         if ended is not None:
@@ -75,6 +80,14 @@ def _what_was_made(recipe: Recipe) -> str:
         f"  report         {Round(recipe, last).report().absolute().as_uri()}",
     ]
     return "\n".join(lines)
+
+
+def _check_limits(recipe: Recipe) -> None:
+    if recipe.limits.max_kept_rounds is not None and not recipe.is_evaluated:
+        raise InputError(
+            "limits.max_kept_rounds: counts rounds whose evaluation promoted nothing, and this "
+            "recipe evaluates none: add `align` and `evaluate: {prompts: FILE}`, or leave it out"
+        )
 
 
 def run_stages(

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from actors.headers import read_shapes
 from actors.judges import TransformersJudge
+from actors.judges.checkpoint import check_shapes
 from actors.judges.looks import Look
 from actors.trainers.judge import JudgeTask
 from factory.judging.specification import (
@@ -50,6 +52,20 @@ def judges(directories: dict[str, str]) -> dict[str, TransformersJudge]:
         name: TransformersJudge(path, f"{name}@0", specification=name)
         for name, path in directories.items()
     }
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_plan_finds_all_tensors_of_a_family_and_misses_those_that_lack(
+    name: str, directories: dict[str, str]
+) -> None:
+    path = directories[name]
+    config, shapes = (Path(path) / "config.json").read_bytes(), read_shapes(path)
+    check_shapes(path, config, shapes)
+    lost = sorted(shapes)[0]
+    with pytest.raises(SpecificationError, match=r"1 tensor\(s\) are missing"):
+        check_shapes(path, config, {key: one for key, one in shapes.items() if key != lost})
+    with pytest.raises(SpecificationError, match=r"dropped \(rm_head\.weight\)"):
+        check_shapes(path, config, {**shapes, "rm_head.weight": (1, 64)})
 
 
 def picture(seed: int, height: int = 40, width: int = 40) -> Media:
