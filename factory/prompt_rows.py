@@ -19,6 +19,7 @@ from typing import Any, get_args
 
 from factory.media.clips import describe
 from factory.media.pictures import MediaError
+from factory.media.shape import shape_fault
 from factory.prompt_parts import PartsError, check_parts, role_fault
 from schemas.places import Place
 from schemas.rows import UNDERSTANDING, Media, Origin, Part, Prompt, Task
@@ -180,9 +181,12 @@ def _medium(given: Any, where: str, folder: Place) -> Media:
     if not isinstance(data, bytes):
         raise PromptsError(f"{where}: 'media' holds {type(data).__name__}, not bytes")
     try:
-        return replace(describe(data), origin=origin)
+        medium = describe(data)
     except MediaError as error:
         raise PromptsError(f"{where}: 'media': {error}") from None
+    if fault := shape_fault(medium.width, medium.height):
+        raise PromptsError(f"{where}: 'media': {fault}")
+    return replace(medium, origin=origin)
 
 
 def check_text(text: str, where: str) -> None:

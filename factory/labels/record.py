@@ -16,6 +16,7 @@ import numpy as np
 
 from factory.media.clips import describe, encode_clip
 from factory.media.pictures import MediaError, decode
+from factory.media.shape import shape_fault
 from schemas.rows import Media, Origin
 
 #: Frames a second of a clip that comes as loose frames, whose rate its source does not tell.
@@ -102,9 +103,13 @@ class Record:
             medium = describe(data)
         except MediaError as error:
             raise self.fault(key, f"cannot be read: {error}") from None
-        if is_video != (medium.num_frames > 1 or medium.fps > 0):
+        is_clip = medium.num_frames > 1 or medium.fps > 0
+        # A clip of one frame is as good a picture as any.
+        if not is_clip if is_video else medium.num_frames > 1:
             found, wanted = ("a picture", "a clip") if is_video else ("a clip", "a picture")
             raise self.fault(key, f"is {found}, and this task is about {wanted}")
+        if fault := shape_fault(medium.width, medium.height):
+            raise self.fault(key, f"is {fault}")
         return medium
 
     def as_clip(self, key: str, frames: Sequence[Any]) -> Media:

@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from factory.media.clips import describe
+from factory.media.clips import describe, is_clip
 from factory.media.pictures import MediaError
 from factory.prompt_parts import in_words
 from factory.prompt_rows import PromptsError, check_text
@@ -91,9 +91,11 @@ def _read(path: Path, is_video: bool) -> Media:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except MediaError as error:
         raise InputError(f"{path}: {error}") from None
-    if (found.num_frames > 1) != is_video:
-        kind, option = ("a picture", "--image") if is_video else ("a clip", "--video")
-        raise InputError(f"{path}: is {kind}; give it by {option}")
+    # A clip of one frame is both: what is asked about it is told by the option.
+    if is_video and not is_clip(found.data):
+        raise InputError(f"{path}: is a picture; give it by --image")
+    if not is_video and found.num_frames > 1:
+        raise InputError(f"{path}: is a clip of {found.num_frames} frames; give it by --video")
     return found
 
 

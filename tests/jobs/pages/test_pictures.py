@@ -3,9 +3,11 @@
 import base64
 import io
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from factory.media.clips import encode_clip
 from jobs.pages import pictures
 from jobs.pages.pictures import show
 from schemas.rows import Media
@@ -36,9 +38,10 @@ def test_a_large_picture_is_shown_smaller():
 
 
 def test_a_clip_is_shown_where_the_page_can_hold_it(monkeypatch):
-    data = b"\0\0\0\x20ftypisom" + b"x" * 88
-    monkeypatch.setattr(pictures, "_MAX_CLIP_BYTES", 100)
+    data = encode_clip(np.zeros((8, 20, 40, 3), np.uint8), 4.0)
+    monkeypatch.setattr(pictures, "_MAX_CLIP_BYTES", len(data))
     found = show(Media(data, 40, 20, 8, 4.0))
+    assert base64.b64decode(found.uri.partition(",")[2]) == data
     assert found.uri.startswith("data:video/mp4;base64,")
     assert (found.is_video, found.width, found.height) == (True, 40, 20)
     assert show(Media(data + b"x", 40, 20, 8, 4.0)) is None
