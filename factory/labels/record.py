@@ -17,6 +17,7 @@ import numpy as np
 from factory.media.clips import describe, encode_clip
 from factory.media.pictures import MediaError, decode
 from factory.media.shape import shape_fault
+from factory.texts import unseen_only
 from schemas.rows import Media, Origin
 
 #: Frames a second of a clip that comes as loose frames, whose rate its source does not tell.
@@ -63,8 +64,12 @@ class Record:
         key, value = self.value(*keys)
         if not isinstance(value, str):
             raise self.fault(key, f"is {type(value).__name__}, not text")
-        if not value.strip():
-            raise self.fault(key, "is empty")
+        if not value.strip() or unseen_only(value):
+            raise self.fault(key, "is empty" if not value.strip() else "holds nothing to be seen")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise self.fault(key, "holds half of a surrogate pair, which is no text") from None
         return value.strip()
 
     def number(self, key: str, low: float, high: float) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 from factory.media.clips import describe, is_clip
 from factory.media.pictures import MediaError
 from factory.prompt_parts import in_words
-from factory.prompt_rows import PromptsError, check_text
+from factory.prompt_rows import PromptsError, check_words
 from factory.protocols import Explains, Judge
 from factory.ranking.matchups import Matchup, matchup
 from jobs.pipelines.models import named_judge
@@ -63,7 +63,7 @@ def read_case(files: Sequence[Path], text: str, answers: Sequence[str], *, is_vi
         if not words.strip():
             raise InputError("the caption, the question or an answer is empty")
         try:
-            check_text(words, repr(f"{words:.40}"))
+            check_words(words, repr(f"{words:.40}"))
         except PromptsError as error:
             raise InputError(str(error)) from None
     media = [_read(path, is_video) for path in files]
