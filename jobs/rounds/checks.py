@@ -126,9 +126,9 @@ def prompts_file(path: str, key: str, recipe: Recipe) -> PromptsFile:
     if prompts.alike:
         first, second = prompts.alike[0]
         _LOGGER.warning(
-            "%s: %s: %d row(s) look the same as an earlier one, as row %d and row %d do: they differ by "
-            "Unicode's normal form or by characters that nobody sees, and are different prompts",
-            *(key, path, len(prompts.alike), second, first),
+            "%s: %s: %d row(s) look the same as an earlier one, as rows %d and %d do: they differ "
+            "by Unicode's normal form or by characters that nobody sees, and stay two prompts",
+            *(key, path, len(prompts.alike), first, second),
         )
     return prompts
 
