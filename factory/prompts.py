@@ -48,8 +48,9 @@ class PromptsFile:
     `consent` are the row's origin, and of a part that of its medium; any other column of strings
     becomes a tag.
 
-    A text file may be of UTF-8, or have a mark at its head that says of what it is; the mark is no
-    part of the first prompt. Texts are kept to the letter, in whatever normal form they are in.
+    A text file may be of UTF-8, or have a mark at its head that says of what it is; a mark at the
+    head of file or line is no part of a prompt. Texts are kept to the letter, in whatever normal
+    form they are.
 
     needs: what prompts ask for beside a text and a medium before it, with the first row that does.
     alike: which rows look the same as an earlier one and are not: they differ by Unicode's normal
@@ -178,7 +179,8 @@ def _lines(path: Place) -> Iterator[str]:
             file.seek(0)
             # Only line feeds end a line: other separators may stand inside a JSON string.
             for line in TextIOWrapper(file, encoding, newline="\n"):
-                yield line.removesuffix("\n").removesuffix("\r")
+                # Files that were put together have marks at the heads of lines.
+                yield line.removesuffix("\n").removesuffix("\r").removeprefix(MARK)
     except (OSError, UnicodeError) as error:  # UnicodeError: of UTF-16 cut in its mark
         name = encoding.removesuffix("-sig").upper()
         raise PromptsError(f"{path}: cannot be read as {name} text: {error}") from None

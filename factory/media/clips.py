@@ -134,7 +134,7 @@ def decode_samples(
     Raises:
         MediaError: as for `decode_clip`, of any of them.
     """
-    most = max(nums_frames)
+    most, is_turned = max(nums_frames), has_matrix(data)
     with _opened(data) as container:
         stream = _video(container)
         _check_pixels(most, stream.width, stream.height, max_pixels)
@@ -144,7 +144,7 @@ def decode_samples(
         shown: dict[int, Frames] = {}
         for time, frame in _frames(container, stream, {time for one in samples for time in one}):
             _check_pixels(most, frame.width, frame.height, max_pixels)  # as the frame itself says
-            shown[time] = _as_shown(frame)
+            shown[time] = _as_shown(frame, is_turned)
     for num, wanted in zip(nums_frames, samples, strict=True):
         missing = len(set(wanted) - set(shown))
         if missing:
@@ -190,6 +190,7 @@ def describe(data: bytes) -> Media:
         return Media(data, width, height)
     with _opened(data) as container:
         stream = _video(container)
+        _check_pixels(1, stream.width, stream.height, MAX_PIXELS)
         times, end = _times(container, stream)
         width, height = shown_size(
             stream.width, stream.height, _orientation(data, container, stream)
@@ -276,15 +277,18 @@ def _orientation_of(frame: VideoFrame) -> int:
     return said
 
 
-def _as_shown(frame: VideoFrame) -> Pixels:
-    """A frame's pixels [H, W, 3], upright, on the white background where it is transparent."""
+def _as_shown(frame: VideoFrame, is_turned: bool) -> Pixels:
+    """A frame's pixels [H, W, 3], upright, on the white background where it is transparent.
+
+    is_turned: whether its film or track has a matrix; what a frame says by itself no browser heeds.
+    """
     kind = frame.format
     if kind.has_palette or any(part.is_alpha for part in kind.components):
         rgba = Image.fromarray(frame.to_ndarray(format="rgba"))
         pixels = np.array(on_background(rgba), dtype=np.uint8)
     else:
         pixels = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-    return turned(pixels, _orientation_of(frame))
+    return turned(pixels, _orientation_of(frame)) if is_turned else pixels
 
 
 def _times(container: InputContainer, stream: Any) -> tuple[list[int], int]:

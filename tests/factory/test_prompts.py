@@ -97,6 +97,12 @@ def test_a_mark_at_the_head_is_no_part_of_the_first_prompt(
     assert read_prompts(path) == [Prompt.of(one) for one in texts]
 
 
+def test_files_that_were_put_together_have_marks_within(tmp_path: Path) -> None:
+    path = tmp_path / "p.txt"
+    path.write_bytes("a red kite\n".encode("utf-8-sig") + "a small boat\n".encode("utf-8-sig"))
+    assert read_prompts(path) == [Prompt.of("a red kite"), Prompt.of("a small boat")]
+
+
 def test_the_prompts_of_a_marked_file_that_had_other_ids() -> None:
     path = Path(__file__).parents[1] / "fixtures" / "cases" / "bom.txt"
     found = [one.prompt_id for one in read_prompts(path)]
