@@ -192,9 +192,8 @@ def describe(data: bytes) -> Media:
         stream = _video(container)
         _check_pixels(1, stream.width, stream.height, MAX_PIXELS)
         times, end = _times(container, stream)
-        width, height = shown_size(
-            stream.width, stream.height, _orientation(data, container, stream)
-        )
+        turn = _orientation(container, stream) if has_matrix(data) else UPRIGHT
+        width, height = shown_size(stream.width, stream.height, turn)
         seconds = float((end - times[0]) * stream.time_base)
         return Media(data, width, height, len(times), len(times) / seconds)
 
@@ -218,7 +217,7 @@ def orientation(data: bytes) -> int:
     if not has_matrix(data):
         return UPRIGHT
     with _opened(data) as container:
-        return _orientation(data, container, _video(container))
+        return _orientation(container, _video(container))
 
 
 @contextmanager
@@ -258,10 +257,8 @@ def _check_pixels(num_frames: int, width: int, height: int, most: int) -> None:
         raise MediaError(f"{num_frames} × {width} × {height} pixels are more than {most}")
 
 
-def _orientation(data: bytes, container: InputContainer, stream: Any) -> int:
+def _orientation(container: InputContainer, stream: Any) -> int:
     """Of a clip, from its first frame: FFmpeg hands the display matrix on with each."""
-    if not has_matrix(data):
-        return UPRIGHT
     container.seek(0)
     frame = next(container.decode(stream), None)
     if frame is None:

@@ -136,7 +136,7 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
 def _opaque(image: Image.Image, data: bytes) -> Image.Image:
     """A loaded picture of any mode as RGB, on the white background where it is transparent."""
     key = image.info.get("transparency")
-    depth = data[_DEPTH] if image.format == "PNG" else 8
+    depth = max(1, data[_DEPTH]) if image.format == "PNG" else 8
     if image.mode.startswith("I"):  # grey of 16 bits; Pillow would cut off all above 255
         levels = np.asarray(image).astype(np.int64)
         grey = Image.fromarray((levels >> 8).astype(np.uint8))
