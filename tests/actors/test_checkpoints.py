@@ -404,6 +404,32 @@ def test_broken_media_is_an_error_of_its_candidate_or_of_all(
     assert [one.error for one in without.scores()] == [None, "no answer"]
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_long_and_narrow_candidate_leaves_those_beside_it_as_they_are(
+    judges: dict[str, TransformersJudge], family: str
+) -> None:
+    prompt, candidates = group("image_generation")
+    shapes = [
+        (8, 2010),
+        (5000, 1),
+        (8, 1600),
+        (1600, 8),
+        (1, 1),
+    ]  # two beyond the limit, and within
+    odd = [
+        Candidate(f"{height} {width}", "g@0", 0, Media(encode_png(pixels), width, height))
+        for height, width in shapes
+        for pixels in [np.full((height, width, 3), 90, np.uint8)]
+    ]
+    alone = judges[family].sit(prompt, candidates).scores()
+    beside = judges[family].sit(prompt, [*odd, *candidates]).scores()
+    assert [one.value for one in beside[len(odd) :]] == pytest.approx(
+        [one.value for one in alone], abs=1e-4
+    )
+    assert all("at most 200 times is shown" in str(one.error) for one in beside[:2])
+    assert [one.error for one in beside[2 : len(odd)]] == [None] * 3
+
+
 def test_a_model_without_a_specification_or_of_another_family_is_refused(
     directories: dict[str, str], tmp_path: Path
 ) -> None:

@@ -82,6 +82,14 @@ def test_edits_are_refused_before_a_judge_is_trained_that_has_no_words_for_them(
     check_shown([path], JudgeSpecification(wordless))
 
 
+def test_media_too_narrow_to_be_shown_are_refused_before_training(tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    narrow = Media(b"", 2010, 8)
+    write_table(path, labels_to_table([Label("l", Prompt.of("p"), "ann", narrow, points=3)]))
+    with pytest.raises(InputError, match="a label is of a medium of 2010 × 8 pixels"):
+        check_shown([path], DEFAULT)
+
+
 def test_what_is_reported_on_was_not_fitted_on() -> None:
     found = opinions(400)
     calibration, rest = fit_calibration(found, Calibrate())
