@@ -136,9 +136,11 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
         )
     for one in made["groups"].parents if made["groups"] is not None else ():
         if one.role == "judge" and one.address.endswith("@0"):
+            is_held = (at.directory("profile") / results.AGREEMENT).is_file()
+            against = "the audit held it against labels" if is_held else "nobody measured it"
             notes.append(
                 f"{one.address} ({one.digest}) judged as it was published: it was not trained "
-                "here, and no gate for judges was asked of it."
+                f"here, and {against}."
             )
     if made["generator"] is not None and not at.recipe.is_evaluated:
         notes.append(f"Nothing was promoted: {left_out(at.recipe)['evaluate']}.")

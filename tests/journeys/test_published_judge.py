@@ -268,6 +268,12 @@ def test_an_endpoint_is_no_place_of_a_checkpoint(
         named_judge("http://h/v1", Round(load(SHIPPED), 1))
 
 
+def test_an_endpoint_is_measured_by_its_name() -> None:
+    spec = "{url: 'http://h/v1', model: big, specification: unifiedreward-qwen2.5-vl}"
+    _, model = named_judge("endpoint", Round(load(SHIPPED, [f"evaluate.endpoint={spec}"]), 1))
+    assert model.parent("judge") == manifest.Parent("judge", "endpoint@0", "h/v1")
+
+
 def test_nobody_guesses_how_a_published_judge_is_asked(write: Write, tmp_path: Path) -> None:
     path = tmp_path / "judge"
     shutil.copytree(BASE, path)
