@@ -876,10 +876,19 @@ class Storage(Section):
     """
 
     endpoint: str | None = Field(
-        None, pattern=r"^https?://[^/@\s]+$", description="S3 server; AWS, or AWS_ENDPOINT_URL"
+        None,
+        pattern=r"^https?://[^/@\s]+$",
+        description="S3 server; else as the environment says, else AWS",
     )
-    region: str | None = Field(None, description="else AWS_REGION, else us-east-1")
+    region: str | None = Field(
+        None, description="else AWS_REGION, else the profile's, else us-east-1"
+    )
     profile: str | None = Field(None, description="of ~/.aws; else AWS_PROFILE")
+    checksums: Annotated[Literal["when_supported", "when_required"] | None, RESOURCE] = Field(
+        None,
+        description="of what is written to and read from S3: when_required for servers that refuse "
+        "those of newer clients; else AWS_REQUEST_CHECKSUM_CALCULATION, else when_supported",
+    )
     cache: str | None = Field(None, description="local copies of models; else in ~/.cache")
     max_inline_bytes: Positive = Field(
         16 * 1024, description="bytes; larger media lie outside their rows, many in a pack"

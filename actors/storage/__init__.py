@@ -41,8 +41,10 @@ def configure(settings: Storage) -> None:
 
 def shared_environment() -> dict[str, str]:
     """What workers on other machines need to know; no credentials."""
-    names = [CACHE, *(name for backend in BACKENDS.values() for name in backend.environment)]
-    return {name: os.environ[name] for name in names if name in os.environ}
+    shared = {CACHE: os.environ[CACHE]} if CACHE in os.environ else {}
+    for backend in BACKENDS.values():
+        shared |= backend.shared_environment()
+    return shared
 
 
 # -------------------------------------------------------------------------------------- places
@@ -165,6 +167,17 @@ def check_writable(root: Place) -> None:
     backend.check_writable(path)
 
 
+def check_exclusive(root: Place) -> None:
+    """Refuse a place in which several drivers could all be told that they alone have written a
+    file: before anything is made.
+
+    Raises:
+        StorageError: says which server ignores what.
+    """
+    backend, path = _resolved(root)
+    backend.check_exclusive(path)
+
+
 # ---------------------------------------------------------------- copies on this machine's disk
 
 
@@ -255,6 +268,7 @@ __all__ = [
     "ObjectStore",
     "StorageError",
     "arrow_path",
+    "check_exclusive",
     "check_writable",
     "configure",
     "explained",
