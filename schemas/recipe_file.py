@@ -16,9 +16,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from schemas import plain_yaml
+from schemas.identity import PLACE
+from schemas.places import why_no_place
 from schemas.plain_yaml import Document, YamlError, quoted, read_word
 from schemas.recipe import Recipe
-from schemas.section import RecipeError
+from schemas.section import RecipeError, Section
 
 _CREDENTIALS = re.compile(r"""(?<=://)[^/@\s"']+@""")
 
@@ -56,7 +58,27 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(
             _listed(path, [_wrong_kind(at, value, is_, document) for at, value, is_ in turned])
         )
+    misplaced = [
+        without_credentials(f"{_key(at)}: {place!r}: {why}")
+        for at, place in _places(recipe, ())
+        if (why := why_no_place(place))
+    ]
+    if misplaced:
+        raise RecipeError(_listed(path, misplaced))
     return recipe
+
+
+def _places(section: Section, at: plain_yaml.Path) -> Iterator[tuple[plain_yaml.Path, str]]:
+    """The places that a recipe names, with their keys."""
+    for name, field in type(section).model_fields.items():
+        value = vars(section)[name]
+        values = value if isinstance(value, list) else [value]
+        for number, one in enumerate(values):
+            below = (*at, name, number) if isinstance(value, list) else (*at, name)
+            if isinstance(one, Section):
+                yield from _places(one, below)
+            elif isinstance(one, str) and PLACE in field.metadata:
+                yield below, one
 
 
 def _override(document: Document, override: str) -> None:

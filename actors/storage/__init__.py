@@ -20,8 +20,9 @@ from actors.storage.backend import Backend, StorageError
 from actors.storage.local import Local
 from actors.storage.objects import ObjectPath, ObjectStore
 from actors.storage.s3 import S3
-from schemas.places import Place
+from schemas.places import Place, why_no_place
 from schemas.recipe import Storage
+from schemas.recipe_file import without_credentials
 
 #: The kinds of storage, by the scheme of their addresses.
 BACKENDS: dict[str, Backend] = {backend.scheme: backend for backend in (Local(), S3())}
@@ -59,9 +60,12 @@ def place(path: str | Path) -> Place:
     """The place that a path of the recipe names.
 
     Raises:
-        StorageError: an address of no known kind, or that names no bucket; the message never
-            repeats credentials that it may carry.
+        StorageError: an address of no known kind, or that names no bucket, or what is no place to
+            some who read it; the message never repeats credentials that it may carry.
     """
+    why = why_no_place(str(path))
+    if why:
+        raise StorageError(f"{without_credentials(str(path))!r}: {why}")
     backend, rest = _resolved(path)
     return backend.place(rest)
 

@@ -91,6 +91,7 @@ def read_files(files: Sequence[Place], schema: pa.Schema, num_blocks: int | None
         [path for _, path in sources],
         filesystem=sources[0][0] if sources else None,
         schema=schema,
+        partitioning=None,  # folders that happen to be named KEY=VALUE are no columns
         override_num_blocks=num_blocks,
     )
 
