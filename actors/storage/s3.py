@@ -103,6 +103,8 @@ class S3(ObjectStore):
             "AWS_RESPONSE_CHECKSUM_VALIDATION": settings.checksums,
         }
         os.environ.update({key: value for key, value in given.items() if value is not None})
+        if os.environ.get("AWS_REGION"):  # botocore, so s3fs, reads the other name alone
+            os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"]
         for key, beats in (
             ("AWS_ENDPOINT_URL_S3", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"),
             ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),

@@ -231,6 +231,9 @@ class Tracker:
         """Remove the empty folders that MLflow makes where it takes a URI for a path."""
         misread = Path(self.uri.removeprefix(_SQLITE)).parent
         if self._database is not None and misread != self._database.parent:
+            self.client.search_registered_models(
+                max_results=1
+            )  # opens its store, as runs do theirs
             for folder in (misread, *misread.parents):
                 try:
                     folder.rmdir()

@@ -384,4 +384,4 @@ def test_a_root_of_odd_characters_holds_all_that_is_tracked(tmp_path, empty_stor
     assert Path(local).read_bytes() == b"x" * 1000
     assert run_of(tracker, "judge").inputs.dataset_inputs[0].dataset.name == "judge@1"
     # Nothing beside it: MLflow takes the URI for a path here and there.
-    assert sorted(path.name for path in tmp_path.iterdir()) == [root.name, "model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [root.name, "rows.bin"]
