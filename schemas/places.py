@@ -38,8 +38,6 @@ def why_no_place(path: str) -> str:
         return "it names nothing"
     if any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in path):
         return "it has a line break, a tab or another character that nobody sees"
-    if path.startswith("~") and os.path.expanduser(path) != path:
-        return f"~ stands for no directory here; write {os.path.expanduser(path)}"
     if path.lower().startswith("file:"):
         return "local paths have no scheme; write /path/to/it, with its characters as they are"
     if _HALF_AN_ADDRESS.match(path):
@@ -49,6 +47,12 @@ def why_no_place(path: str) -> str:
     if path.startswith("//"):
         return "it begins with two slashes, which some read as the name of a machine; write one"
     return ""
+
+
+def why_no_home(path: str) -> str:
+    """Why a path is not what a shell would make of its `~`; "" where it has none."""
+    meant = os.path.expanduser(path)
+    return "" if meant == path else f"~ stands for no directory here; write {meant}"
 
 
 class Place(Protocol):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas import plain_yaml
 from schemas.identity import PLACE
-from schemas.places import why_no_place
+from schemas.places import why_no_home, why_no_place
 from schemas.plain_yaml import Document, YamlError, quoted, read_word
 from schemas.recipe import Recipe
 from schemas.section import RecipeError, Section
@@ -61,7 +61,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     misplaced = [
         without_credentials(f"{_key(at)}: {place!r}: {why}")
         for at, place in _places(recipe, ())
-        if (why := why_no_place(place))
+        if (why := why_no_place(place) or why_no_home(place))
     ]
     if misplaced:
         raise RecipeError(_listed(path, misplaced))

@@ -46,8 +46,9 @@ def test_what_is_another_place_to_some_is_refused_with_its_key(path: str, why: s
             load(LAPTOP, [override])
         assert f"{key}{'.0' if many else ''}: {path!r}: " in str(refused.value)
         assert why in str(refused.value)
-    with pytest.raises(StorageError, match=r"^'.*': "):
-        storage.place(path)
+    if not path.startswith("~"):
+        with pytest.raises(StorageError, match=r"^'.*': "):
+            storage.place(path)
 
 
 def test_an_empty_place_is_none() -> None:

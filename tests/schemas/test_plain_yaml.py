@@ -123,7 +123,7 @@ def test_no_key_takes_another_kind_of_value(override: str, message: str) -> None
     ["/data/a #1", "- x", "a: b", "*x", "&x", "!x", "%20", "@x", "a?b", "a\tb", "a\nb", "-x"],
 )
 def test_an_override_is_taken_to_its_end(text: str) -> None:
-    assert load(LAPTOP, [f"root={text}"]).root == text
+    assert load(LAPTOP, [f"storage.region={text}"]).storage.region == text
 
 
 def test_numbers_as_people_write_them_reach_their_keys() -> None:
