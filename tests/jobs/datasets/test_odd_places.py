@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from actors.media_store import media_store
-from actors.storage import arrow_path
 from jobs.datasets.files import num_rows, read_columns, write_table
-from jobs.datasets.reading import read_groups
+from jobs.datasets.reading import read_files, read_groups, read_rows
+from jobs.datasets.writing import write_parts
+from schemas import columns
 from schemas.arrow import groups_to_table
+from schemas.recipe_file import load
 from schemas.rows import Candidate, Group, Media, Prompt
 
 ODD = "-a b?c%20d#e;f=1 é+&'[x]{y}*~@:%"
@@ -36,9 +38,19 @@ def test_a_data_set_lies_there_with_its_media(directory: Path) -> None:
     assert read_groups(directory) == sorted(GROUPS, key=lambda one: one.prompt.prompt_id)
 
 
-def test_ray_takes_the_paths_as_they_are(directory: Path) -> None:
-    """It takes paths for URIs first, and leaves out, with a warning, what it cannot read so."""
-    from ray.data.datasource.path_util import _resolve_paths_and_filesystem
+@pytest.mark.slow
+def test_ray_writes_and_reads_there(directory: Path, local_ray: None, tmp_path: Path) -> None:
+    """It takes paths for URIs, looks for endings before a `?`, and for columns in folders' names;
+    what it cannot read so it leaves out, with a line in a log or without.
+    """
+    import ray.data
 
-    filesystem, path = arrow_path(directory / "part-1.parquet")
-    assert _resolve_paths_and_filesystem([path], filesystem)[0] == [path]
+    recipe = load("jobs/recipes/laptop.yaml", [f"root={directory.parents[1]}"])
+    rows = read_files([directory / "part-1.parquet"], schema=columns.GROUPS)
+    write_parts(rows, directory, columns.GROUPS, recipe)
+    files = sorted(directory.glob("part-*.parquet"))
+    assert num_rows(files) == 6
+    table = ray.data.from_arrow_refs(read_rows(files, columns.GROUPS).to_arrow_refs())
+    assert "_seed" not in table.schema().names
+    assert table.count() == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["_seed=3"]
