@@ -89,7 +89,7 @@ class S3(ObjectStore):
     def shared_environment(self) -> dict[str, str]:
         given = super().shared_environment()
         try:
-            return {**given, **connection().settings}
+            return given | connection().settings
         except StorageError:  # told to whoever reads or writes
             return given
 

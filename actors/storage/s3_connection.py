@@ -23,6 +23,7 @@ from actors.storage.backend import StorageError
 
 MAX_ATTEMPTS = 8  # of a request: with the SDK's back-off this outlasts a restart of the server
 TIMEOUT_S = 30.0
+_REGION, _CHECKSUMS = "us-east-1", "when_supported"  # where nothing is said
 
 #: Variables of the environment that say how S3 is reached: endpoint, region twice, checksums of
 #: what is written and of what is read.
@@ -38,14 +39,18 @@ class Connection:
 
     client: botocore's, for S3.
     endpoint: of a server that is named; None for AWS.
-    region: as named, else us-east-1.
+    named_region: None where none is.
     """
 
     client: Any
     endpoint: str | None
-    region: str
+    named_region: str | None
     _session: Any
     _arrow: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def region(self) -> str:
+        return self.named_region or _REGION
 
     @property
     def is_virtual(self) -> bool:
@@ -60,14 +65,18 @@ class Connection:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Of this connection, as variables of the environment: what other machines must know."""
+        """Of this connection, as variables of the environment: what other machines must know, and
+        nothing that they would do by themselves.
+        """
         config = self.client.meta.config
         values = (
-            *(self.endpoint, self.region, self.region),
+            *(self.endpoint, self.named_region, self.named_region),
             *(config.request_checksum_calculation, config.response_checksum_validation),
         )
-        named = zip(NAMES, values, strict=True)
-        return {name: value for name, value in named if value is not None}
+        usual = (None, _CHECKSUMS)
+        return {
+            name: value for name, value in zip(NAMES, values, strict=True) if value not in usual
+        }
 
     def arrow(self) -> Any:
         """Arrow's file system with the credentials of now.
@@ -152,16 +161,13 @@ def _connected(process: int, environment: tuple[tuple[str, str], ...]) -> Connec
     bare = Config(ignore_configured_endpoint_urls=True)
     try:
         session = get_session()
-        region = _region(session)
-        client = session.create_client("s3", region_name=region, config=settings)
-        default = session.create_client("s3", region_name=region, config=bare)
+        # botocore itself reads AWS_DEFAULT_REGION alone.
+        region = os.environ.get("AWS_REGION") or session.get_config_variable("region")
+        where = {"region_name": region or _REGION}
+        client = session.create_client("s3", config=settings, **where)
+        default = session.create_client("s3", config=bare, **where)
     except (BotoCoreError, ValueError) as error:
         raise StorageError(f"S3: {error}; see storage.profile and AWS_PROFILE") from None
     is_named = client.meta.endpoint_url != default.meta.endpoint_url
     default.close()
     return Connection(client, client.meta.endpoint_url if is_named else None, region, session)
-
-
-def _region(session: Any) -> str:
-    named = os.environ.get("AWS_REGION") or session.get_config_variable("region")
-    return named or "us-east-1"

@@ -264,6 +264,11 @@ def test_parquet_is_written_and_read_where_keys_are_odd(monkeypatch: pytest.Monk
         assert b"not-a-secret" not in pickle.dumps(next(found.get_fragments()))
 
 
+def test_workers_are_told_nothing_where_nothing_is_said() -> None:
+    assert storage.shared_environment() == {}
+    assert connection().region == "us-east-1"
+
+
 def test_nothing_of_the_connection_is_secret_or_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving() as stub:
         hear(stub, monkeypatch)
