@@ -71,3 +71,17 @@ def test_odd_characters_are_taken_as_they_are(path: str, monkeypatch: pytest.Mon
         monkeypatch.setattr("os.path.expanduser", lambda given: given)
     found = storage.place(load(LAPTOP, [f"root={path}" if path != "~" else 'root="~"']).root)
     assert str(found) == path.rstrip("/")
+
+
+def test_a_file_system_without_hard_links_is_refused_at_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.check_exclusive(tmp_path / "new" / "root")
+
+    def none(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", none)
+    with pytest.raises(StorageError, match=r"has no hard links \(Operation not permitted\)"):
+        storage.check_exclusive(tmp_path / "new" / "root")
+    assert list(tmp_path.iterdir()) == []

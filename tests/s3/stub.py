@@ -17,6 +17,10 @@ from xml.sax.saxutils import escape
 
 BUCKET = "stub"
 _CHECKSUMS = ("x-amz-sdk-checksum-algorithm", "x-amz-trailer", "x-amz-checksum-")
+#: What a server of roles answers, as it stands here for one.
+_ROLE = """<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>AKROLE</AccessKeyId>
+<SecretAccessKey>s</SecretAccessKey><SessionToken>token</SessionToken>
+<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
 
 
 @dataclass
@@ -101,7 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
         bucket, _, key = unquote(url.path).removeprefix("/").partition("/")
         with self.owner.lock:
             self.owner.requests.append((self.command, self.path, headers))
-            if bucket != BUCKET:
+            if b"Action=AssumeRole" in body:
+                self._answer(200, _ROLE.encode())
+            elif bucket != BUCKET:
                 self._fail(404, "NoSuchBucket")
             elif not key:
                 self._answer_bucket(query, body)

@@ -66,9 +66,14 @@ def of_each(stub: Stub) -> list[list[dict[str, str]]]:
     return sent
 
 
+KEYS = "aws_access_key_id = AKKEYS\naws_secret_access_key = s\n"
+SESSION = f"{KEYS}aws_session_token = token\n"
+ROLE = "role_arn = arn:aws:iam::123456789012:role/ours\nsource_profile = base\n"
+#: What a profile says beside its region, and the key with which requests are then signed.
 PROFILES = {
-    "endpoint": "endpoint_url = URL\n",
-    "services": "services = ours\n[services ours]\ns3 =\n  endpoint_url = URL\n",
+    "endpoint": (f"{SESSION}endpoint_url = URL\n", "AKKEYS"),
+    "services": (f"{SESSION}services = s\n[services s]\ns3 =\n  endpoint_url = URL\n", "AKKEYS"),
+    "role": (f"{ROLE}endpoint_url = URL\n[profile base]\n{KEYS}", "AKROLE"),
 }
 
 
@@ -76,17 +81,17 @@ PROFILES = {
 def test_a_profile_reaches_all_three(
     form: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    said, key = PROFILES[form]
     with serving() as stub:
-        keys = (
-            "aws_access_key_id = AKPROFILE\naws_secret_access_key = s\naws_session_token = token\n"
+        (tmp_path / "config").write_text(
+            "[profile ours]\nregion = eu-south-2\n" + said.replace("URL", stub.url)
         )
-        said = PROFILES[form].replace("URL", stub.url)
-        (tmp_path / "config").write_text(f"[profile ours]\nregion = eu-south-2\n{keys}{said}")
         monkeypatch.setenv("AWS_PROFILE", "ours")
         for sent in of_each(stub):
-            assert sent
-            for headers in sent:
-                assert "AKPROFILE/" in headers["authorization"]
+            to_s3 = [headers for headers in sent if "/s3/" in headers["authorization"]]
+            assert to_s3
+            for headers in to_s3:
+                assert f"{key}/" in headers["authorization"]
                 assert "/eu-south-2/s3/" in headers["authorization"]
                 assert headers["x-amz-security-token"] == "token"
         assert storage.shared_environment()["AWS_ENDPOINT_URL_S3"] == stub.url
