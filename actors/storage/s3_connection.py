@@ -2,9 +2,9 @@
 
 botocore and Arrow look for endpoint, region, credentials and the form of addresses by rules of
 their own, and differ where a profile names them (`endpoint_url`, a `services` section, a role to
-assume, an addressing style). Data would then lie on one server and manifests on another. So
-botocore's answers count, and Arrow gets them by argument; s3fs, by which pandas and Hugging Face's
-datasets read, asks botocore itself.
+assume, an addressing style), or the environment a proxy. Data would then lie on one server and
+manifests on another. So botocore's answers count, and Arrow gets them by argument; s3fs, by which
+pandas and Hugging Face's datasets read, asks botocore itself.
 
 Left out: how long credentials are good, and who may carry them (`s3_files.py`).
 """
@@ -12,8 +12,6 @@ Left out: how long credentials are good, and who may carry them (`s3_files.py`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -31,6 +29,8 @@ NAMES = (
     *("AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"),
     *("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"),
 )
+_CHECKSUM_NAMES = frozenset(NAMES[3:])
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 
 @dataclass
@@ -82,62 +82,57 @@ class Connection:
         """Arrow's file system with the credentials of now.
 
         Raises:
-            StorageError: there are none.
+            StorageError: there are none, or they cannot be had.
         """
-        found = self._session.get_credentials()
-        if found is None:
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            found = self._session.get_credentials()
+            now = found.get_frozen_credentials() if found is not None else None
+        except BotoCoreError as error:  # a login that is over, a process that fails
+            raise StorageError(f"no credentials for S3: {error}") from None
+        if now is None:
             raise StorageError(
                 "no credentials for S3: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, in the environment"
             )
-        now = found.get_frozen_credentials()
-        if now not in self._arrow:
-            self._arrow = {now: self._made(now)}
-        return self._arrow[now]
+        files = self._arrow.get(now)
+        if files is None:
+            files = self._made(now)
+            self._arrow = {now: files}
+        return files
 
     def _made(self, credentials: Any) -> Any:
+        from botocore.utils import get_environ_proxies
         from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
+        address = self.client.meta.endpoint_url
         endpoint = self.endpoint
-        if endpoint is None and not self.is_virtual:  # Arrow has paths for named servers only
-            endpoint = f"https://s3.{self.region}.amazonaws.com"
+        if endpoint is None and (not self.is_virtual or any(map(os.environ.get, _ENDPOINTS))):
+            # Arrow has paths for servers that are named, and reads a name that botocore ignores.
+            endpoint = address
         where: dict[str, Any] = {}
         if endpoint is not None:
             url = urlsplit(endpoint)
             server = f"{url.netloc}{url.path}".rstrip("/")
             where = {"scheme": url.scheme, "endpoint_override": server}
+        proxy = get_environ_proxies(address).get(urlsplit(address).scheme)
         bundle = os.environ.get("AWS_CA_BUNDLE") or self._session.get_config_variable("ca_bundle")
-        with _heard(self.settings):
-            return S3FileSystem(
-                access_key=credentials.access_key,
-                secret_key=credentials.secret_key,
-                session_token=credentials.token,
-                region=self.region,
-                retry_strategy=AwsStandardS3RetryStrategy(max_attempts=MAX_ATTEMPTS),
-                connect_timeout=TIMEOUT_S,
-                request_timeout=TIMEOUT_S,
-                force_virtual_addressing=self.is_virtual,
-                tls_ca_file_path=bundle,
-                **where,
-            )
-
-
-@contextmanager
-def _heard(settings: dict[str, str]) -> Iterator[None]:
-    """The environment as Arrow's SDK is to read it while it is set up, which is how alone it hears
-    of checksums.
-    """
-    before = {name: os.environ.get(name) for name in (*NAMES, "AWS_ENDPOINT_URL")}
-    try:
-        for name in before:
-            os.environ.pop(name, None)
-        os.environ.update(settings)
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        for name in _CHECKSUM_NAMES & self.settings.keys():  # which Arrow's SDK hears so alone
+            os.environ[name] = self.settings[name]
+        return S3FileSystem(
+            access_key=credentials.access_key,
+            secret_key=credentials.secret_key,
+            session_token=credentials.token,
+            region=self.region,
+            retry_strategy=AwsStandardS3RetryStrategy(max_attempts=MAX_ATTEMPTS),
+            connect_timeout=TIMEOUT_S,
+            request_timeout=TIMEOUT_S,
+            force_virtual_addressing=self.is_virtual,
+            tls_ca_file_path=bundle,
+            proxy_options=proxy,
+            **where,
+        )
 
 
 def connection() -> Connection:

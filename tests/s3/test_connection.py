@@ -110,6 +110,20 @@ def test_the_recipe_is_heard_before_the_environment(monkeypatch: pytest.MonkeyPa
         assert not other.requests
 
 
+def test_a_proxy_of_the_environment_is_used_by_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as stub:
+        hear(stub, monkeypatch)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.example.invalid")
+        monkeypatch.setenv("http_proxy", stub.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        storage.write_whole(storage.place(f"{ROOT}/data"), b"data")
+        storage.write_new(storage.place(f"{ROOT}/manifest"), b"manifest")
+        assert set(stub.objects) == {"root/data", "root/manifest"}
+        asked = [headers["host"] for _, _, headers in stub.requests]
+        assert set(asked) == {"s3.example.invalid"}
+
+
 def test_credentials_that_run_out_come_anew_for_arrow_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -163,8 +177,12 @@ def test_the_form_of_addresses_is_botocores(
     assert (connection().endpoint, connection().is_virtual) == (named, is_virtual)
 
 
-def test_what_cannot_be_connected_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_connected_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no credentials for S3: set AWS_PROFILE"):
+        storage.place(f"{ROOT}/x").exists()
+    (tmp_path / "config").write_text("[profile ours]\ncredential_process = false\n")
+    monkeypatch.setenv("AWS_PROFILE", "ours")
+    with pytest.raises(StorageError, match=r"no credentials for S3: .*custom-process"):
         storage.place(f"{ROOT}/x").exists()
     monkeypatch.setenv("AWS_PROFILE", "none")
     with pytest.raises(StorageError, match=r"profile \(none\) could not be found; see storage"):
@@ -219,14 +237,22 @@ def test_a_file_is_replaced_by_its_tag_whatever_that_is_made_of(
             storage.replace(at, b"two", b"three")
 
 
+@pytest.mark.parametrize("is_in_recipe", [True, False])
 def test_checksums_are_left_out_where_a_server_refuses_them(
-    monkeypatch: pytest.MonkeyPatch,
+    is_in_recipe: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with serving(takes_checksums=False) as stub:
         hear(stub, monkeypatch)
         with pytest.raises(InputError, match=r"storage\.checksums: when_required"):
             check_writable(storage.place(ROOT))
-        storage.configure(Storage(checksums="when_required"))
+        if is_in_recipe:
+            storage.configure(Storage(checksums="when_required"))
+        else:
+            (tmp_path / "config").write_text(
+                "[profile ours]\nrequest_checksum_calculation = when_required\n"
+                "response_checksum_validation = when_required\n"
+            )
+            monkeypatch.setenv("AWS_PROFILE", "ours")
         check_writable(storage.place(ROOT))
         of_each(stub)
         assert storage.shared_environment()["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_required"
