@@ -182,7 +182,7 @@ def test_what_cannot_be_connected_says_why(monkeypatch: pytest.MonkeyPatch, tmp_
         storage.place(f"{ROOT}/x").exists()
     (tmp_path / "config").write_text("[profile ours]\ncredential_process = false\n")
     monkeypatch.setenv("AWS_PROFILE", "ours")
-    with pytest.raises(StorageError, match=r"no credentials for S3: .*custom-process"):
+    with pytest.raises(StorageError, match=r"S3: .*credentials from custom-process"):
         storage.place(f"{ROOT}/x").exists()
     monkeypatch.setenv("AWS_PROFILE", "none")
     with pytest.raises(StorageError, match=r"profile \(none\) could not be found; see storage"):
