@@ -19,7 +19,7 @@ from typing import Any
 
 from factory.labels.draft import Draft, Scale
 from factory.labels.record import LabelError, Record, is_clip
-from schemas.rows import Dimension, Media, Part, Preference, Prompt, Task
+from schemas.rows import SIMULATED, Dimension, Media, Part, Preference, Prompt, Task
 
 NAME = "table"
 #: What is read from the column of its own name where nothing is said.
@@ -168,6 +168,8 @@ class Table:
         if "annotator" not in self.columns:
             return NAME
         who = record.name(self.columns["annotator"])
+        if who is not None and who.startswith(SIMULATED):
+            return who  # and is called simulated wherever it is told
         return NAME if who is None else f"{NAME}:{who}"
 
     def _optional(self, record: Record, name: str) -> str | None:

@@ -60,6 +60,9 @@ def test_all_that_a_table_may_say():
     assert draft.prompt.tags == {"source": "table", "country": "NL", "size": "64"}
     assert draft.dimensions == (Dimension("style", "second"),)
     assert draft.prompt.media_of("source")[0].data == FILES["b.png"]
+    assert drafts(Table(columns, VOTES.values), {**row, "who": "simulated:ann"})[0].annotator == (
+        "simulated:ann"
+    )
 
 
 def test_what_is_not_mapped_is_read_from_columns_of_its_own_name():
