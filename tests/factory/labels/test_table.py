@@ -6,7 +6,7 @@ import pytest
 
 from factory.labels.draft import Draft
 from factory.labels.record import LabelError, Record
-from factory.labels.table import Table, TableError, assignments
+from factory.labels.table import Table, TableError, assignments, scale_of
 from schemas.rows import Dimension
 from tests.factory.labels.media import mp4, png
 
@@ -137,3 +137,10 @@ def test_assignments_are_given_together_or_apart():
     ):
         with pytest.raises(TableError, match=fault):
             assignments("--map", texts)
+
+
+def test_a_scale_rises():
+    assert scale_of("--points", "0:2.5") == (0, 2.5)
+    for text in ("5:1", "5", "a:b", "nan:5", "0:inf"):
+        with pytest.raises(TableError, match=f"--points: '{text}' is not LOW:HIGH"):
+            scale_of("--points", text)
