@@ -1,7 +1,7 @@
-"""Human labels from the formats in which they are published, as label rows in Parquet.
+r"""Human labels from the formats in which they are published, as label rows in Parquet.
 
     python -m jobs.import_labels pick-a-pic train-*.parquet --out data/pick-a-pic@1
-    python -m jobs.import_labels table votes.csv --out data/votes@1 \\
+    python -m jobs.import_labels table votes.csv --out data/votes@1 \
         --map first=image_a,second=image_b,preference=winner --values left=first,right=second
     python -m jobs.label labels.path=data/pick-a-pic@1
 
