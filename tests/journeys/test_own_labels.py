@@ -33,6 +33,7 @@ def run(job: str, arguments: list[str]) -> int:
     return int(import_module(f"jobs.{job}").main(arguments))
 
 
+@pytest.mark.slow
 def test_a_table_becomes_labels_that_a_judge_is_trained_on(
     tmp_path: Path, local_ray: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
