@@ -64,6 +64,7 @@ def _layouts() -> dict[str, dict[str, Rows]]:
     }
     asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What?"}]}]
     bench = {"prompt": "p", "path_A": "a.mp4", "path_B": "b.mp4", "Overall": "same", "VQ": "B"}
+    answers = {"prompt": "what?", "media": "red.png", "first_answer": "a cat"}
     own = {"prompt": "p", "first": "red.png", "second": "blue.png", "preference": "tie"}
     return {
         "pick-a-pic": {
@@ -133,7 +134,11 @@ def _layouts() -> dict[str, dict[str, Rows]]:
             "2.0 pairs": _case("unified_reward_2_pair"),
             "Think": _case("unified_reward_think"),
         },
-        "table": {"own names": [own]},
+        "table": {
+            "votes": [own],
+            "answers": [{**answers, "second_answer": "a dog", "preference": "first"}],
+            "points": [{**answers, "points": 4.25}],
+        },
     }
 
 
