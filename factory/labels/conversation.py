@@ -9,7 +9,7 @@ parts are few. What matches none of them is an error and never a guess.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,9 @@ def parse(record: Record, form: Form) -> Iterator[Draft]:
         media = [record.value("image", "video", "images", "videos")[1]]
     if isinstance(media, str | bytes | Mapping):
         media = [media]
+    if not isinstance(media, Sequence) or not media:
+        raise record.fault("images", f"is {media!r:.40}, not one medium or more")
+    media = list(media)
     is_question = "question" in parts
     if not is_question and "caption" not in parts:
         raise record.fault("conversations", "ask about neither a 'Text Caption' nor a 'Question'")
@@ -153,7 +156,7 @@ def _parts(text: str) -> dict[str, str]:
     """The named parts of an instruction; where a name comes twice (an example first), the last."""
     found: dict[str, str] = {}
     marks = list(_PART.finditer(text))
-    for mark, after in zip(marks, [*marks[1:], None], strict=True):
+    for mark, after in zip(marks, [*marks, None][1:], strict=True):
         body = text[mark.end() : after.start() if after else len(text)]
         value = re.sub(r"\s*ASSISTANT:\s*$", "", body).strip()
         if value.startswith("["):

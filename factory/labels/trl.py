@@ -80,6 +80,10 @@ def _messages(record: Record, key: str, value: Any) -> list[_Message]:
         content = message["content"]
         if not isinstance(content, str):
             # Parts: [{"type": "image"}, {"type": "text", "text": "…"}]
+            if not isinstance(content, list) or not all(
+                isinstance(one, Mapping) for one in content
+            ):
+                raise record.fault(key, f"holds the content {content!r:.60}, no text and no parts")
             content = "\n".join(_said(part) for part in content)
         messages.append(_Message(str(message.get("role", "")), content.strip()))
     return messages
