@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from factory.prompt_parts import check_parts
-from schemas.rows import Label, Media, Origin, Preference, Prompt, content_id, draw_of, seed_of
+from schemas.rows import (
+    SWAPPED,
+    Dimension,
+    Label,
+    Media,
+    Origin,
+    Preference,
+    Prompt,
+    content_id,
+    draw_of,
+    seed_of,
+)
 
 #: The lowest and the highest number of points.
 Scale = tuple[float, float]
@@ -27,6 +37,8 @@ class Draft:
     rating: for one side, on `scale`.
     scale: of the source.
     origin: of the label, where the row tells it.
+    dimensions: what it says of single aspects; points on `scale`.
+    weight: the confidence that the source gives it, from above 0 to 1; None where it gives none.
     """
 
     prompt: Prompt
@@ -40,22 +52,19 @@ class Draft:
     scale: Scale | None = None
     justification: str = ""
     origin: Origin | None = None
+    dimensions: tuple[Dimension, ...] = ()
+    weight: float | None = None
 
     def swap(self) -> Draft:
         """The same pair told in the other order."""
-        other: dict[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
-        return Draft(
-            self.prompt,
-            self.annotator,
-            self.second,
-            self.first,
-            self.second_answer,
-            self.first_answer,
-            other[self.preference] if self.preference else None,
-            self.rating,
-            self.scale,
-            self.justification,
-            self.origin,
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            first_answer=self.second_answer,
+            second_answer=self.first_answer,
+            preference=SWAPPED[self.preference] if self.preference else None,
+            dimensions=tuple(dimension.swap() for dimension in self.dimensions),
         )
 
 
@@ -74,8 +83,8 @@ def finish(
             say the same of the same pair stay two labels.
         heldout_share: of prompts. Rows of one caption, or about one picture, share a split; of
             several pictures the first counts.
-        scale: of the judge; ratings are mapped to it linearly and rounded, half up. Without one
-            they are rounded on the source's own scale.
+        scale: of the judge, to which ratings and the points of dimensions are mapped linearly,
+            with their fractions. Without one they stay as they are.
         origin: of the whole source; what a draft says of itself, or of its prompt, stands.
 
     Raises:
@@ -89,9 +98,7 @@ def finish(
     about = [part.media for part in prompt.in_full if part.media is not None]
     subject = hashlib.sha256(about[0].data).hexdigest() if about else prompt.prompt_id
     is_heldout = draw_of("split", subject) < heldout_share
-    points = None
-    if draft.rating is not None:
-        points = _points(draft.rating, draft.scale, scale)
+    points = None if draft.rating is None else _mapped(draft.rating, draft.scale, scale)
     split: Literal["train", "heldout"] = "heldout" if is_heldout else "train"
     return Label(
         label_id=content_id("imported", place, draft.prompt.prompt_id, draft.annotator),
@@ -106,16 +113,27 @@ def finish(
         first_answer=draft.first_answer,
         second_answer=draft.second_answer,
         origin=draft.origin or origin,
+        dimensions=tuple(_on_scale(one, draft.scale, scale) for one in draft.dimensions),
+        weight=draft.weight,
     )
 
 
-def _points(rating: float, given: Scale | None, wanted: Scale | None) -> int:
-    if given is not None and wanted is not None:
-        share = (rating - given[0]) / (given[1] - given[0])
-        rating = wanted[0] + share * (wanted[1] - wanted[0])
-    # Half up at every point: Python's round sends 2.5 to 2 and 3.5 to 4. The small addition
-    # undoes what the mapping lost to binary fractions.
-    return math.floor(rating + 0.5 + 1e-9)
+def _mapped(rating: float, given: Scale | None, wanted: Scale | None) -> float:
+    """A rating on the wanted scale."""
+    if given is None or wanted is None or given == wanted:
+        return rating
+    share = (rating - given[0]) / (given[1] - given[0])
+    # What the mapping lost to binary fractions is undone: 1.9999999999999998 is 2.
+    return round(wanted[0] + share * (wanted[1] - wanted[0]), 9)
+
+
+def _on_scale(dimension: Dimension, given: Scale | None, wanted: Scale | None) -> Dimension:
+    first, second = dimension.first, dimension.second
+    return replace(
+        dimension,
+        first=None if first is None else _mapped(first, given, wanted),
+        second=None if second is None else _mapped(second, given, wanted),
+    )
 
 
 def shuffled(draft: Draft, *key: object) -> Draft:
