@@ -109,9 +109,16 @@ class Plain:
         return self.without((match.span() for match in pattern.finditer(self.text)), joint)
 
     def written(self, start: int = 0, end: int | None = None) -> str:
-        """The part as it was written, formatting included."""
+        """The part as it was written, with the formatting that touches it."""
         at = self.at[start:end]
-        return self.raw[at[0] : at[-1] + 1] if at else ""
+        if not at:
+            return ""
+        begin, stop = at[0], at[-1] + 1
+        while start == 0 and begin and self.raw[begin - 1] in _FORMATTING:
+            begin -= 1
+        while stop < len(self.raw) and self.raw[stop] in _FORMATTING:
+            stop += 1
+        return self.raw[begin:stop]
 
     def sentences(self, whole: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Where each sentence begins and ends; none ends within one of the parts in `whole`."""
@@ -246,3 +253,12 @@ def _folded(char: str) -> str:
     if category == "No":  # "½" or "²" would become digits of the number before it
         return char
     return unicodedata.normalize("NFKC", char).lower()
+
+
+def reason_of(reasoning: str, before: str, after: str) -> str:
+    """What a text says for its verdict or score: its reasoning, and the words on both sides.
+
+    Punctuation that only held the verdict is left out.
+    """
+    parts = (reasoning, before.rstrip(" \t\n,;:([{<"), after.lstrip(" \t\n,;:.!)]}>*\"'”"))
+    return "\n".join(said for part in parts if (said := part.strip()))

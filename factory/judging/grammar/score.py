@@ -11,9 +11,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from factory.judging.grammar.answer import Answer, Plain, UnreadableError
+from factory.judging.grammar.answer import Answer, Plain, UnreadableError, reason_of
 from factory.judging.grammar.json_answer import Fields, is_number, objects_in, reasons_in
-from factory.judging.grammar.verdict import joined
 
 #: The lowest and the highest number of points.
 Scale = tuple[float, float]
@@ -31,7 +30,7 @@ _NUMBER = re.compile(
     r"(?: ?\(?(?:/|out of|of|over) ?(?:an? |the )?(?:possible |maximum |max |total )?(?:of )?"
     rf"(?P<of>{_DIGITS})\)?|,? ?\(?(?:on|in) (?:a|the) (?:scale|range) (?:of|from) {_RANGE}\)?)?"
     r"(?P<more> ?[-–—~] ?[0-9.]| ?[%+*×^=?±/]| ?(?:per ?cent\b|and a (?:half|quarter|third)\b)| [0-9]"
-    r"|[\s,(;]*(?:(?:or|to|maybe|perhaps|possibly|through)\b|and(?= [0-9])))?"
+    r"|[\s,(;]*(?:but |though )?(?:(?:it )?(?:could|may|might)\b|(?:or|to|maybe|perhaps|possibly|through)\b|and(?= [0-9])))?"
 )
 _USUAL = re.compile(
     r"(?:^|(?<=[\n.!?]))[ •-]*(?:(?:the|my) )?(?:(?:final|overall) )?(?:score|rating)(?= ?[:=(\[]| (?:is|of)\b)"
@@ -86,8 +85,8 @@ def score_in(
     raw = plain.written()
     if found := objects_in(raw):
         numbers = [number for fields, _, _ in found for number in _fields(fields, name, scale)]
-        reasons = [reason for fields, _, _ in found for reason in reasons_in(fields)]
-        rest = joined([answer.reasoning, raw[: found[0][1]], *reasons])
+        reasons = "\n".join(reason for fields, _, _ in found for reason in reasons_in(fields))
+        rest = reason_of(answer.reasoning, raw[: found[0][1]], reasons)
         return replace(_only(numbers, label, scale), reason=rest)
     spans = _labelled(plain.text, name, scale, is_cut) if name else []
     if not spans:
@@ -96,7 +95,7 @@ def score_in(
         spans = [number]
     number = _only([number for number, _, _ in spans], label, scale)
     _, start, end = spans[-1]
-    rest = joined([answer.reasoning, plain.written(0, start), plain.written(end)])
+    rest = reason_of(answer.reasoning, plain.written(0, start), plain.written(end))
     return replace(number, reason=rest)
 
 
@@ -171,7 +170,7 @@ def two_scores_in(text: str) -> tuple[float, float, str]:
     line = re.match(rf"[\[(]?({_DIGITS})(?: ?, ?| )({_DIGITS})[\])]?(?=\n|$)", plain.text)
     if line is None:
         raise UnreadableError("no line of two numbers")
-    return float(line[1]), float(line[2]), joined([plain.written(line.end())])
+    return float(line[1]), float(line[2]), reason_of("", "", plain.written(line.end()))
 
 
 def _name(label: str) -> str:
@@ -196,7 +195,8 @@ def _spans(
 
 def _at_head(text: str, scale: Scale | None, is_cut: bool, *, is_line: bool) -> _Span | None:
     """The number with which a text begins; of one that has a label, alone on its line."""
-    match = _NUMBER.match(text)
+    brackets = _BRACKETS.match(text)
+    match = _NUMBER.match(text, brackets.end() if brackets else 0)
     if match is None or (is_line and not re.match(r"[ .!]*(?:\n|$)", text[match.end() :])):
         return None
     return _number(text, 0, 0, scale, is_cut)

@@ -46,7 +46,7 @@ _CLAIMS = tuple(
         rf"(?<!\w)(?P<side>{_SIDE}),? (?:is|was) {_SURELY}{_BETTER}{_THAN}",
         rf"(?<!\w)(?P<side>{_SIDE}) (?:clearly |easily )?(?:wins\b|(?:outperforms|beats|surpasses)"
         rf"(?P<than> (?P<other>{_OTHER})?))",
-        rf"\b(?:i|we) (?:would |'d |strongly |clearly )*(?:prefer|choose|pick|select|favou?r)"
+        rf"\b(?:i|we)(?:'d|'ll)? (?:would |will |strongly |clearly )*(?:prefer|choose|pick|select|favou?r)"
         rf" (?P<side>{_SIDE}){_THAN}",
         r"^(?:(?:so|thus|therefore|hence|overall),? )?(?P<side>[ab12]) is "
         rf"{_SURELY}{_BETTER}(?P<than> (?:than|to|over) (?P<other>[ab12])(?!\w))?",
@@ -83,7 +83,7 @@ _TIE = re.compile(
     rf"\b(?:(?:both|the two|these two|two)(?: of them)?(?: {_THING}s)?|they|{_SIDE} and {_SIDE})"
     r" are (?:both |just |about |roughly )?(?:equally (?:good|bad)|equal|tied|(?:equal|of (?:equal|the same) "
     r"quality))\b"
-    r"|\b(?:it|this|the result|the verdict|the outcome) is an? (?:tie|draw)\b|^(?:tie|draw)\b"
+    r"|\b(?:(?:it|this|the result|the verdict|the outcome) is|it's) an? (?:tie|draw)\b|^(?:tie|draw)\b"
     rf"|\bneither(?: {_THING})? is (?:clearly |significantly )?better than the other\b"
     r"|(?:平局|一样好|同样好)"
 )
@@ -96,7 +96,7 @@ _DENIED = re.compile(
     r"|n't\b|不|没"
 )
 _CONDITION = re.compile(
-    r"\b(?:if|whether|unless|were|suppose|assuming|provided|would say|would argue|might say|may say|"
+    r"\b(?:if|whether|unless|otherwise|were|suppose|assuming|provided|(?<!i )would (?:say|argue)|might say|may say|"
     r"people say|some say|said that|(?:some|many|others|viewers|people|users)(?: \w+)? (?:say|think|"
     r"prefer|believe|argue|feel)|thought|instruct\w*|format|output exactly|options? (?:is|are)|"
     r"choose between|asked (?:to|whether|if)|claims?)\b"
@@ -107,7 +107,8 @@ _DOUBT = re.compile(
     rf"or (?=perhaps|maybe|possibly|it |both|neither|the other|[12ab]\b|{_SIDE}))"
 )
 _UNSURE = re.compile(
-    r"\b(?:(?:am|is|are|'m|it's)(?: not|n't)(?: \w+)? (?:sure|certain|confident)(?! (?:what|how|where|why))"
+    rf"^or (?:(?:is|was|maybe|perhaps|rather|it) )*{_SIDE}"
+    r"|\b(?:(?:am|is|are|'m|it's)(?: not|n't)(?: \w+)? (?:sure|certain|confident)(?! (?:what|how|where|why))"
     r"|unsure|undecided|(?:cannot|can't|could not|couldn't|unable to|hard to|difficult to|impossible to) "
     r"(?:say|tell|decide|choose|determine|judge)"
     rf"(?: which (?:one|is|of|{_THING})| between (?:them|the two|both|{_SIDE})|[.!,;]*$)"
@@ -132,11 +133,11 @@ _WHOLE_HEAD = re.compile(
 _ALONE_ASPECT = re.compile(r"\b(?:alone|in terms of|at first (?:glance|sight)|at a glance)\b")
 _WHOLE_LABEL = re.compile(
     r"\b(?:overall|conclusion|conclude|verdict|judge?ment|decision|answer|final|result|summary|winner|therefore|"
-    r"thus|so|hence|preference|choice|better|best|outcome|assessment|evaluation|comparison|output)\b"
+    r"thus|so|hence|preference|choice|better|best|outcome|assessment|evaluation|comparison|rank(?:ing|ed)?|order)\b"
 )
 _COMPLETE = re.compile(
     r"[\])}>]*\s*(?:$|[.,;:!?)(\]}\n。,—–-]|\[\[|(?:overall|because|since|as|due to|thanks to|given|"
-    r"in (?:all|both|every|general|my|this comparison)|by (?:a|far)|for (?:this|these)|with a)\b)"
+    r"in (?:all|both|every|general|my|this comparison)|by (?:a|far)|for (?:this|these|those) (?:reasons?|caption|prompt|question))\b)"
 )
 _BARE_COMPLETE = re.compile(r"[\])}>]*\s*(?:[.!]*\s*$|[;(,—–-]* ?(?:because|since|as|due to)\b)")
 _REASON = re.compile(r"\b(?:because|since|as|due to|thanks to|given|for)\b")
@@ -153,6 +154,10 @@ _SUBORDINATE = re.compile(
 _CONSEQUENCE = re.compile(
     r"^.*[,;] ?(?:and |but )?(?:so|thus|hence|therefore|consequently|overall|which means)\b,? ?",
     re.S,
+)
+#: After which a label is one of the whole.
+_LABEL_HEAD = re.compile(
+    r"(?:^|[,;:(\[{—–-]|\b(?:so|thus|therefore|hence|that|and|overall|finally|then|say|is))\s*$"
 )
 _FIRST = {"1", "one", "a", "first", "1st", "一"}
 _ORDINAL = re.compile(r"\b(?:first|second|1st|2nd)\b")
@@ -238,6 +243,8 @@ def _claims(text: str, start: int, end: int, is_alone: bool) -> Iterator[_Claim]
         if _is_unsaid(before):
             continue
         is_whole = _is_whole(before, after, complete)
+        if "label" in match.groupdict() and not _LABEL_HEAD.search(before):
+            continue  # "The category winner: Image 1"
         if is_label and (not is_whole or _NAMES_SIDE.search(_REASON.split(after)[0])):
             continue  # "Answer: a cat", "Winner: Image 1, Image 2"
         yield _Claim(preference, start + match.start(), start + match.end(), is_whole)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from factory.judging.grammar.answer import Answer, Plain, UnreadableError
+from factory.judging.grammar.answer import Answer, Plain, UnreadableError, reason_of
 from factory.judging.grammar.json_answer import Fields, objects_in, points_in, reasons_in
 from factory.judging.grammar.sentence import Said, Span, said_in, side_of
 from schemas.rows import Dimension, Preference
@@ -85,9 +85,9 @@ def verdict_in(
     each = list(_EACH.finditer(plain.text))
     if said is not None and said.preference is not None:
         begin = min(size, len(answer.plain.text) - len(plain.text) + said.start)
-        reason = [answer.reasoning, answer.plain.written(0, begin), plain.written(said.end)]
+        before, after = answer.plain.written(0, begin), plain.written(said.end)
         dimensions = tuple(one for one in _dimensions(plain.text, each) if _is_aspect(one))
-        return Verdict(said.preference, joined(reason), dimensions)
+        return Verdict(said.preference, reason_of(answer.reasoning, before, after), dimensions)
     if not each:
         raise UnreadableError("no verdict")
     if is_cut and answer.is_open and not plain.text[each[-1].end() :].strip(" ."):
@@ -123,7 +123,7 @@ def _last(plain: Plain, own: list[Span], *, is_alone: bool, is_cut: bool) -> Sai
     trouble, bare, is_all_bare = "", set[Preference | None](), True
     for start, end in plain.sentences([span[1:] for span in own]):
         said = said_in(plain.text, start, end, own, is_alone=is_alone)
-        is_all_bare &= said.is_bare
+        is_all_bare &= said.is_bare or not re.search(r"[^\W\d]", plain.text[start:end])
         if said.kind == "verdict":
             last, trouble = said, ""
             bare.add(said.preference)
@@ -162,8 +162,8 @@ def _in_json(answer: Answer, found: list[tuple[Fields, int, int]]) -> Verdict:
         sides.add(said.preference)
     if len(sides) != 1:
         raise UnreadableError("contradictory verdicts" if sides else "no verdict")
-    reasons = [reason for fields, _, _ in found for reason in reasons_in(fields)]
-    return Verdict(sides.pop(), joined([answer.reasoning, raw[: found[0][1]], *reasons]))
+    reasons = "\n".join(reason for fields, _, _ in found for reason in reasons_in(fields))
+    return Verdict(sides.pop(), reason_of(answer.reasoning, raw[: found[0][1]], reasons))
 
 
 def _side_in(value: object) -> Preference:
@@ -232,15 +232,3 @@ def _more(difference: float) -> Preference:
     if abs(difference) < 1e-9:
         return "tie"
     return "first" if difference > 0 else "second"
-
-
-# ---------------------------------------------------------------------------------------- words
-
-
-def joined(parts: Sequence[str]) -> str:
-    """Parts of a text as one reason, without the punctuation that tied them to what is left out."""
-    marks = " \t\n,;:*_#`"
-    cleaned = (
-        part.strip(marks).lstrip(f"{marks}.!)]}}>\"'”").rstrip(f"{marks}([{{<") for part in parts
-    )
-    return "\n".join(part for part in cleaned if part)
