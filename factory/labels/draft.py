@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from factory.prompt_parts import check_parts
 from schemas.rows import (
     SWAPPED,
+    UNDERSTANDING,
     Dimension,
     Label,
     Media,
@@ -66,6 +68,40 @@ class Draft:
             preference=SWAPPED[self.preference] if self.preference else None,
             dimensions=tuple(dimension.swap() for dimension in self.dimensions),
         )
+
+
+def is_of_one(said: Draft | Label) -> bool:
+    """Whether both sides are the same medium, to the byte, or the same answer."""
+    if said.first is not None and said.second is not None:
+        return said.first.data == said.second.data
+    return said.first_answer is not None and said.first_answer == said.second_answer
+
+
+def fault_of(draft: object) -> str | None:
+    """Why what a format gives is no label; None where it is one."""
+    if not isinstance(draft, Draft):
+        return f"gave a {type(draft).__name__}, not a Draft (factory/labels/draft.py)"
+    if (draft.preference is None) == (draft.rating is None):
+        return "gave a draft that needs a preference or a rating, and not both"
+    if draft.preference is not None and draft.preference not in get_args(Preference):
+        known = ", ".join(get_args(Preference))
+        return f"gave the preference {draft.preference!r:.40}; known: {known}"
+    is_answer = draft.prompt.task in UNDERSTANDING
+    sides = {
+        "first": draft.first_answer if is_answer else draft.first,
+        "second": draft.second_answer if is_answer else draft.second,
+    }
+    for name in ("first",) if draft.preference is None else ("first", "second"):
+        if sides[name] is None:
+            key = f"{name}_answer" if is_answer else name
+            return f"gave a draft of {draft.prompt.task} without {key}"
+    if draft.rating is not None and not math.isfinite(draft.rating):
+        return f"gave the rating {draft.rating!r:.40}, which is no number"
+    if draft.preference in ("first", "second") and is_of_one(draft):
+        return f"prefers the {draft.preference} of two sides that are the same"
+    if draft.weight is not None and not 0 < draft.weight <= 1:
+        return f"gave the weight {draft.weight!r:.40}, which is not from above 0 to 1"
+    return None
 
 
 def finish(
