@@ -1,9 +1,9 @@
 """LLaVA-style conversations that put a question to a judge: what was asked, and what it answered.
 
-The human turn holds an instruction and, in square brackets, the parts ("Text Caption: […]",
-"Question: […]", "Answer 1: […]", "The first response: […]"); the other turn holds the verdict or
-the score, often with a reason. Instructions differ between sets and releases; the names of the
-parts are few. What matches none of them is an error and never a guess.
+The human turn holds an instruction and its parts (`factory.labels.instruction`); the other turn holds
+a verdict, a score, or points for each dimension, often with a reason. They are read by the grammar
+that reads our own judges (`factory.judging.grammar`). A scale that the instruction states counts
+before that of the set. What cannot be read is an error and never a guess.
 """
 
 from __future__ import annotations
@@ -13,48 +13,31 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from factory.labels.draft import Draft, Scale
-from factory.labels.record import Record
-from schemas.rows import Media, Preference, Prompt, Task
-
-_NAMES = {
-    "caption": r"Text Caption|Caption|Text Prompt",
-    "question": r"Question|Query",
-    "first": r"Answer 1|Response 1|The first response|The first answer",
-    "second": r"Answer 2|Response 2|The second response|The second answer",
-    "only": r"The LMM response|The response|Answer|Response",
-}
-#: "Name: [", at the start of a line; formatting marks around the name are allowed.
-_PART = re.compile(
-    r"(?:^|\n)[ \t*#>\-]*(?:"
-    + "|".join(f"(?P<{part}>{names})" for part, names in _NAMES.items())
-    + r")[ \t*]*:[ \t*]*",
-    re.IGNORECASE,
+from factory.judging.grammar.answer import UnreadableError
+from factory.judging.grammar.score import (
+    Number,
+    dimensions_in,
+    listed_scale_in,
+    scale_in,
+    score_in,
+    two_scores_in,
 )
+from factory.judging.grammar.verdict import Verdict, verdict_in
+from factory.labels.draft import Draft, Scale
+from factory.labels.instruction import Instruction
+from factory.labels.record import Record, is_clip
+from schemas.rows import Dimension, Media, Preference, Prompt, Task
+
+#: What a row may hold; the formats that are conversations read these columns.
+COLUMNS = ("conversations", "images", "image", "video", "videos")
+#: The question of an answer that is a caption, of which the sets give none.
+DESCRIBE = "Describe the image."
+
 #: Only an instruction to compare names a second medium.
 _ASKS_FOR_PAIR = re.compile(r"\b(?:image|video)\s*2\b|\btwo\b[^.\n]*\b(?:images|videos)\b", re.I)
-_SIDE = r"(?:the\s+)?(?:image|video|answer|response)\s*"
-_VERDICTS: dict[Preference, re.Pattern[str]] = {
-    "first": re.compile(
-        rf"\b(?:{_SIDE}(?:1|A)|(?:the\s+)?first\s+(?:image|video|answer|response))"
-        r"\s+is\s+(?:slightly\s+|much\s+)?better\b(?:\s+than[^.\n]*)?\.?",
-        re.IGNORECASE,
-    ),
-    "second": re.compile(
-        rf"\b(?:{_SIDE}(?:2|B)|(?:the\s+)?second\s+(?:image|video|answer|response))"
-        r"\s+is\s+(?:slightly\s+|much\s+)?better\b(?:\s+than[^.\n]*)?\.?",
-        re.IGNORECASE,
-    ),
-    "tie": re.compile(
-        r"\b(?:both|the two|two)\s+(?:images|videos|answers|responses)\s+are\s+"
-        r"(?:equally\s+(?:good|bad)|equal|of equal quality)\b\.?",
-        re.IGNORECASE,
-    ),
-}
-_SCORE = re.compile(
-    r"(?:final|overall)?\s*score\W{1,6}(?P<number>\d+(?:\.\d+)?)(?:\s*/\s*\d+)?", re.IGNORECASE
-)
-_BARE = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?:\n|$)")
+_ROLES = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
+_CLIPS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
+_SHARES: Scale = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -63,136 +46,287 @@ class Form:
 
     name: of the set.
     annotator: who judged.
-    scales: of the scores, by task.
+    scales: of the scores, by task, where the instruction states none.
+    rates_captions: whether a caption is the answer that is judged, and no prompt for a generator.
     """
 
     name: str
     annotator: str
     scales: Mapping[Task, Scale]
+    rates_captions: bool = False
 
 
 def parse(record: Record, form: Form) -> Iterator[Draft]:
     """The one label of a conversation."""
     asked, answered = _turns(record)
-    parts = _parts(asked)
-    media = record.row.get("images")
-    if media is None:
-        media = [record.value("image", "video", "images", "videos")[1]]
-    if isinstance(media, str | bytes | Mapping):
-        media = [media]
-    is_question = "question" in parts
-    if not is_question and "caption" not in parts:
+    try:
+        told = Instruction.of(asked)
+    except ValueError as error:
+        raise record.fault("conversations", str(error)) from None
+    if not {"question", "caption"} & set(told.parts):
         raise record.fault("conversations", "ask about neither a 'Text Caption' nor a 'Question'")
-    is_pair = "first" in parts if is_question else _ASKS_FOR_PAIR.search(asked) is not None
-    wanted = 2 if is_pair and not is_question else 1
-    is_video = _is_clip(media[0]) or (len(media) > wanted and "video" in asked.lower())
-    task: Task
-    if is_question:
-        task = "video_understanding" if is_video else "image_understanding"
+    key, media, is_video = _media(record)
+    if "question" in told.parts:
+        (shown,) = _shown(record, key, media, 1, is_video, told)
+        yield _of_answers(record, form, told, answered, shown)
+    elif form.rates_captions:
+        (shown,) = _shown(record, key, media, 1, is_video, told)
+        yield _of_caption(record, form, told, answered, shown)
     else:
-        task = "video_generation" if is_video else "image_generation"
-    shown = _shown(record, media, wanted, is_video=is_video)
-    preference, rating, why = _opinion(record, answered, is_pair=is_pair)
-    prompt = Prompt.of(
-        parts["question"] if is_question else parts["caption"],
-        task,
-        tags={"source": form.name},
-        media=shown[0] if is_question else None,
-    )
-    scale = form.scales.get(task)
-    if rating is not None and scale is not None:
-        rating = record.as_number("conversations", rating, *scale)
-    first, second = _answers(record, parts, is_pair=is_pair) if is_question else (None, None)
-    yield Draft(
+        is_pair = _ASKS_FOR_PAIR.search(told.rest) is not None or (
+            len(media) == 2 and (is_video or "video" not in told.rest.lower())
+        )
+        sides = _shown(record, key, media, 2 if is_pair else 1, is_video, told)
+        yield _of_media(record, form, told, answered, sides)
+
+
+def _of_answers(
+    record: Record, form: Form, told: Instruction, answered: str, shown: Media
+) -> Draft:
+    """A label of answers to a question about a medium."""
+    task: Task = "video_understanding" if is_clip(shown) else "image_understanding"
+    is_pair = "first" in told.parts
+    names = ("first", "second") if is_pair else ("only",)
+    for name in names:
+        if name not in told.parts:
+            raise record.fault("conversations", f"quote no answer that could be the {name} one")
+    prompt = Prompt.of(told.parts["question"], task, {"source": form.name}, shown)
+    said = _pair(record, told, answered) if is_pair else _point(record, form, task, told, answered)
+    return said.draft(
         prompt,
         form.annotator,
-        first=None if is_question else shown[0],
-        second=shown[1] if not is_question and is_pair else None,
-        first_answer=first,
-        second_answer=second,
-        preference=preference,
-        rating=rating,
-        scale=scale,
-        justification=why,
+        first_answer=told.parts[names[0]],
+        second_answer=told.parts["second"] if is_pair else None,
     )
 
 
-def _shown(record: Record, media: list[Any], num: int, *, is_video: bool) -> list[Media]:
-    """One medium a side; a clip may come as its frames, as many of each side."""
-    if len(media) == num:
-        return [record.as_medium("images", one, is_video=is_video) for one in media]
-    if not is_video or len(media) % num:
-        raise record.fault("images", f"has {len(media)} media, and this needs {num}")
-    size = len(media) // num
-    return [record.as_clip("images", media[at * size : (at + 1) * size]) for at in range(num)]
+def _of_caption(
+    record: Record, form: Form, told: Instruction, answered: str, shown: Media
+) -> Draft:
+    """A label of a caption, which is an answer about its picture."""
+    prompt = Prompt.of(DESCRIBE, "image_understanding", {"source": form.name}, shown)
+    said = _point(record, form, "image_understanding", told, answered)
+    return said.draft(prompt, form.annotator, first_answer=told.parts["caption"])
+
+
+def _of_media(
+    record: Record, form: Form, told: Instruction, answered: str, sides: list[Media]
+) -> Draft:
+    """A label of pictures or clips that were made of a caption."""
+    task: Task = "video_generation" if is_clip(sides[0]) else "image_generation"
+    prompt = Prompt.of(told.parts["caption"], task, {"source": form.name})
+    is_pair = len(sides) == 2
+    said = _pair(record, told, answered) if is_pair else _point(record, form, task, told, answered)
+    second = sides[1] if is_pair else None
+    return said.draft(prompt, form.annotator, first=sides[0], second=second)
+
+
+# ---------------------------------------------------------------------------------------- media
+
+
+def _media(record: Record) -> tuple[str, list[Any], bool]:
+    """The key of a row's media, these, and whether they are clips."""
+    held = [key for key in ("images", "image", "videos", "video") if record.row.get(key)]
+    if len({key.removesuffix("s") for key in held}) > 1:
+        raise record.fault(held[0], f"stands beside {held[-1]!r}; which is it about?")
+    key, media = (held[0], record.row[held[0]]) if held else record.value("image", *COLUMNS[1:])
+    if not isinstance(media, list | tuple):
+        media = [media]
+    media = list(media)
+    if not media:
+        raise record.fault(key, "is empty")
+    return key, media, key.startswith("video") or _is_clip(media[0])
 
 
 def _is_clip(value: object) -> bool:
+    """Whether a medium is a clip by its name, or as a list of its frames."""
     name = value.get("path") if isinstance(value, Mapping) else value
-    return isinstance(name, str) and name.lower().endswith((".mp4", ".m4v", ".mov"))
+    return isinstance(value, list) or (isinstance(name, str) and name.lower().endswith(_CLIPS))
+
+
+def _shown(
+    record: Record, key: str, media: list[Any], num: int, is_video: bool, told: Instruction
+) -> list[Media]:
+    """One medium a side; a clip may come as its frames, as many of each side."""
+    is_video = is_video or (len(media) > num and "video" in told.rest.lower())
+    if len(media) == num:
+        return [
+            record.as_clip(key, one)
+            if isinstance(one, list)
+            else record.as_medium(key, one, is_video=is_video)
+            for one in media
+        ]
+    if not is_video or len(media) % num or any(_is_clip(one) for one in media):
+        raise record.fault(key, f"has {len(media)} media, and this needs {num}")
+    size = len(media) // num
+    return [record.as_clip(key, media[at * size : (at + 1) * size]) for at in range(num)]
 
 
 def _turns(record: Record) -> tuple[str, str]:
     """What the human said, and what the model answered."""
     said: dict[str, str] = {}
     for turn in record.items("conversations"):
-        if not isinstance(turn, Mapping) or not isinstance(turn.get("value"), str):
+        if not isinstance(turn, Mapping):
+            raise record.fault("conversations", f"holds a {type(turn).__name__}, and not a turn")
+        text = turn.get("value", turn.get("content"))
+        if not isinstance(text, str):
             raise record.fault("conversations", "holds a turn without a text 'value'")
-        role = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}.get(
-            str(turn.get("from"))
-        )
-        if role is not None:
-            said.setdefault(role, turn["value"].replace("<image>", "").strip())
+        role = _ROLES.get(str(turn.get("from", turn.get("role"))))
+        if role is None or not text.strip():
+            continue
+        if role in said:
+            raise record.fault("conversations", f"has several turns from {role!r}, and a label one")
+        said[role] = re.sub("<(?:image|video)>", "", record.as_text("conversations", text)).strip()
     for role in ("human", "gpt"):
         if not said.get(role):
             raise record.fault("conversations", f"has no turn from {role!r}")
     return said["human"], said["gpt"]
 
 
-def _parts(text: str) -> dict[str, str]:
-    """The named parts of an instruction; where a name comes twice (an example first), the last."""
-    found: dict[str, str] = {}
-    marks = list(_PART.finditer(text))
-    for mark, after in zip(marks, [*marks[1:], None], strict=True):
-        body = text[mark.end() : after.start() if after else len(text)]
-        value = re.sub(r"\s*ASSISTANT:\s*$", "", body).strip()
-        if value.startswith("["):
-            value = value[1 : value.rfind("]")] if "]" in value else value[1:]
-        if mark.lastgroup and value.strip():
-            found[mark.lastgroup] = value.strip()
-    return found
+# --------------------------------------------------------------------------------------- answers
 
 
-def _answers(record: Record, parts: Mapping[str, str], *, is_pair: bool) -> tuple[str, str | None]:
-    names = ("first", "second") if is_pair else ("only",)
-    for name in names:
-        if name not in parts:
-            raise record.fault("conversations", f"quote no answer under {_NAMES[name]!r}")
-    return parts[names[0]], parts["second"] if is_pair else None
+@dataclass(frozen=True)
+class _Said:
+    """What was said of one side, or of two."""
+
+    why: str
+    preference: Preference | None = None
+    rating: float | None = None
+    scale: Scale | None = None
+    dimensions: tuple[Dimension, ...] = ()
+
+    def draft(self, prompt: Prompt, annotator: str, **sides: Any) -> Draft:
+        return Draft(
+            prompt,
+            annotator,
+            preference=self.preference,
+            rating=self.rating,
+            scale=self.scale,
+            justification=self.why,
+            dimensions=self.dimensions,
+            **sides,
+        )
 
 
-def _opinion(
-    record: Record, answered: str, *, is_pair: bool
-) -> tuple[Preference | None, float | None, str]:
-    """Verdict or score of an answer, and what else it says."""
-    if is_pair:
-        found = {
-            preference: matches
-            for preference, pattern in _VERDICTS.items()
-            if (matches := list(pattern.finditer(answered)))
-        }
-        if len(found) != 1:
-            what = "gives no verdict" if not found else "contradicts itself"
-            raise record.fault("conversations", f"{what}: {answered!r:.120}")
-        (preference, matches), *_ = found.items()
-        return preference, None, _without(answered, matches[-1])
-    scores = list(_SCORE.finditer(answered)) or list(filter(None, [_BARE.match(answered)]))
-    if not scores:
-        raise record.fault("conversations", f"give no score: {answered!r:.120}")
-    return None, float(scores[-1]["number"]), _without(answered, scores[-1])
+def _pair(record: Record, told: Instruction, answered: str) -> _Said:
+    """The verdict of an answer; points of dimensions count on a scale that is known."""
+    if told.layout == "headed":
+        try:
+            return _two_scores(record, told, answered)
+        except UnreadableError:
+            pass  # not every such layout asks for two scores
+    try:
+        verdict = verdict_in(answered)
+    except UnreadableError as error:
+        known = {"no verdict": "gives no verdict", "contradictory verdicts": "contradicts itself"}
+        what = known.get(str(error), f"cannot be read ({error})")
+        raise record.fault("conversations", f"{what}: {answered!r:.120}") from None
+    scale, dimensions = _dimensions_of_pair(told, verdict)
+    return _Said(verdict.reason, verdict.preference, scale=scale, dimensions=dimensions)
 
 
-def _without(text: str, match: re.Match[str]) -> str:
-    """The reason: what is left when the verdict and its heading are taken away."""
-    rest = f"{text[: match.start()].rstrip()}\n{text[match.end() :].strip()}".strip()
-    return re.sub(r"(?:^|\n)\W*overall judge?ment\W*$", "", rest, flags=re.IGNORECASE).strip()
+def _two_scores(record: Record, told: Instruction, answered: str) -> _Said:
+    first, second, why = two_scores_in(answered)
+    scale = scale_in(told.rest)
+    if scale is not None:
+        for score in (first, second):
+            record.as_number("conversations", score, *scale)
+    preference: Preference = "tie" if first == second else "first" if first > second else "second"
+    return _Said(why, preference)
+
+
+def _dimensions_of_pair(
+    told: Instruction, verdict: Verdict
+) -> tuple[Scale | None, tuple[Dimension, ...]]:
+    """What is said of dimensions; without a scale, which side each prefers alone."""
+    points = [(one.first or 0.0, one.second or 0.0) for one in verdict.dimensions]
+    if not points:
+        return None, ()
+    are_shares = all(abs(first + second - 1) < 0.02 for first, second in points)
+    scale = _SHARES if are_shares else scale_in(told.rest)
+    if scale is None or not all(scale[0] <= one <= scale[1] for both in points for one in both):
+        return None, tuple(Dimension(one.name, one.preference) for one in verdict.dimensions)
+    return scale, verdict.dimensions
+
+
+def _point(record: Record, form: Form, task: Task, told: Instruction, answered: str) -> _Said:
+    """The score of an answer, else the mean of its dimensions."""
+    rest = told.rest.lower()
+    try:
+        numbers = dimensions_in(answered, lambda name: name in rest)
+        score = _score(answered, is_needed=not numbers)
+    except UnreadableError as error:
+        what = "give no score" if str(error).startswith("no number") else f"give no score ({error})"
+        raise record.fault("conversations", f"{what}: {answered!r:.120}") from None
+    scale = _scale(record, form, task, told, score, numbers)
+    dimensions = _dimensions(record, told, numbers, scale, is_mean=score is None)
+    if score is not None:
+        if score.of not in (None, scale[1]):
+            said = (
+                f"{score.value:g} out of {score.of:g} on a scale from {scale[0]:g} to {scale[1]:g}"
+            )
+            raise record.fault("conversations", f"give {said}")
+        rating = record.as_number("conversations", score.value, *scale)
+        return _Said(score.reason, rating=rating, scale=scale, dimensions=dimensions)
+    points = [one.first for one in dimensions if one.first is not None]
+    return _Said("", rating=sum(points) / len(points), scale=scale, dimensions=dimensions)
+
+
+def _score(answered: str, *, is_needed: bool) -> Number | None:
+    """The score of the whole; None where none is needed, and there is none."""
+    try:
+        return score_in(answered)
+    except UnreadableError as error:
+        if is_needed or not str(error).startswith("no number"):
+            raise
+        return None
+
+
+def _scale(
+    record: Record,
+    form: Form,
+    task: Task,
+    told: Instruction,
+    score: Number | None,
+    numbers: Mapping[str, Number],
+) -> Scale:
+    """That which stands beside the number, else that of the instruction, else that of the set."""
+    beside = {score.scale} if score is not None else {one.scale for one in numbers.values()}
+    stated = beside.pop() if len(beside) == 1 else None
+    stated = stated or scale_in(told.rest)
+    if (
+        stated is None
+        and told.layout == "named"
+        and ("question" in told.parts or not form.rates_captions)
+    ):
+        stated = form.scales.get(task)
+    if stated is None:
+        raise record.fault(
+            "conversations",
+            "state no scale, as 'from 0 to 100', and this layout of the set has several",
+        )
+    return stated
+
+
+def _dimensions(
+    record: Record,
+    told: Instruction,
+    numbers: Mapping[str, Number],
+    scale: Scale,
+    *,
+    is_mean: bool,
+) -> tuple[Dimension, ...]:
+    """Dimensions with their points on the label's scale; one beside a score whose own scale is
+    not known is left out.
+    """
+    listed = scale if is_mean else listed_scale_in(told.rest)
+    found = []
+    for name, number in numbers.items():
+        own = number.scale or listed
+        if own is not None:
+            value = record.as_number("conversations", number.value, *own)
+            share = (value - own[0]) / (own[1] - own[0])
+            points = value if own == scale else scale[0] + share * (scale[1] - scale[0])
+            found.append(Dimension(name, first=round(points, 9) if own != scale else value))
+    return tuple(found)

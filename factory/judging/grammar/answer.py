@@ -168,11 +168,11 @@ class Answer:
         if len({one.text for one in apart}) > 1:
             raise UnreadableError("contradictory answers")
         is_open = not apart or plain.text.endswith(apart[-1].text)
-        said = apart[-1] if apart else plain
-        said = said.without_any(tags).without_any(_LINES).without_any(_MARKS, " ")
-        if not said.text:
+        counts = apart[-1] if apart else plain
+        counts = counts.without_any(tags).without_any(_LINES).without_any(_MARKS, " ")
+        if not counts.text:
             raise UnreadableError("empty answer")
-        return cls(said, bool(apart), reasoning, is_open)
+        return cls(counts, bool(apart), reasoning, is_open)
 
 
 def _stripped(whole: Plain, start: int, end: int) -> str:

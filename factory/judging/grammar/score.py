@@ -33,7 +33,8 @@ _NUMBER = re.compile(
     r"|[\s,(;]*(?:but |though )?(?:(?:it )?(?:could|may|might)\b|(?:or|to|maybe|perhaps|possibly|through)\b|and(?= [0-9])))?"
 )
 _USUAL = re.compile(
-    r"(?:^|(?<=[\n.!?]))[ •-]*(?:(?:the|my) )?(?:(?:final|overall) )?(?:score|rating)(?= ?[:=(\[]| (?:is|of)\b)"
+    r"(?:(?:^|(?<=[\n.!?]))[ •-]*(?:(?:the|my) )?|\b(?=final|overall))(?:(?:final|overall) )?"
+    r"(?:score|rating)(?= ?[:=(\[]| (?:is|of)\b)"
 )
 _USUAL_FIELD = re.compile(r"(?:(?:final|overall) )?(?:score|rating|points)|overall")
 _LINE = re.compile(
@@ -65,13 +66,14 @@ class Number:
 
 
 def score_in(
-    text: str, *, label: str = "", scale: Scale | None = None, is_cut: bool = False
+    text: str, *, label: str | None = None, scale: Scale | None = None, is_cut: bool = False
 ) -> Number:
     """The score that a text gives.
 
     Args:
         text: what was written.
-        label: that stands before it, where one was asked for; the usual ones count as well.
+        label: that stands before it, as it was asked for; the usual ones count as well. Where it
+            is empty, the text was to begin with the number.
         scale: from the lowest to the highest number; not looked at where it is None.
         is_cut: whether the text ends because its length limit was reached: a number at the very
             end could have gone on ("1" of "10", "3" of "3.75").
@@ -81,6 +83,7 @@ def score_in(
     """
     answer = Answer.of(text, "score")
     plain, is_cut = answer.plain, is_cut and answer.is_open
+    is_usual, label = label is None, label if label is not None else "Score:"
     name = _name(label)
     raw = plain.written()
     if found := objects_in(raw):
@@ -88,11 +91,11 @@ def score_in(
         reasons = "\n".join(reason for fields, _, _ in found for reason in reasons_in(fields))
         rest = reason_of(answer.reasoning, raw[: found[0][1]], reasons)
         return replace(_only(numbers, label, scale), reason=rest)
-    spans = _labelled(plain.text, name, scale, is_cut) if name else []
+    spans = _labelled(plain.text, name, scale, is_cut) if name and not is_usual else []
     if not spans:
         spans = _spans(plain.text, _USUAL.finditer(plain.text), scale, is_cut)
-    if not spans and (number := _at_head(plain.text, scale, is_cut, is_line=bool(name))):
-        spans = [number]
+    if not spans and (span := _at_head(plain.text, scale, is_cut, is_line=bool(name))):
+        spans = [span]
     number = _only([number for number, _, _ in spans], label, scale)
     _, start, end = spans[-1]
     rest = reason_of(answer.reasoning, plain.written(0, start), plain.written(end))
@@ -134,7 +137,8 @@ def dimensions_in(
     for line in _LINE.finditer(plain.text):
         name = line["name"]
         is_stated = re.search(_RANGE, line["said"] or "") is not None
-        if _TOTAL.fullmatch(name) or not (line["score"] or is_stated or is_known(name)):
+        is_named = line["said"] is None and is_known(name)  # "cat (object): 1" is no dimension
+        if _TOTAL.fullmatch(name) or not (line["score"] or is_stated or is_named):
             continue
         span = _number(plain.text, line.end(), line.start(), None, is_cut=False)
         if span is not None and found.setdefault(name, span[0]) != span[0]:
