@@ -34,6 +34,8 @@ _HEADING = re.compile(
     r"^[ \t]*(?:#{1,6}[ \t]*(?=[^\s#])(?P<hashed>[^\n]*?)|\*\*(?P<bold>[^*\n]+)\*\*)[ \t]*$", re.M
 )
 _FORMATTING = frozenset('*`"“”„«»「」『』《》#')
+#: A sentence that begins so belongs to the one before.
+_GOES_ON = re.compile(r"\W*(?:and|or)\b")
 _SENTENCE = re.compile(r"[.!?]+[\])}]*(?=\s|$)|。+|(?<!:)\n")
 
 
@@ -122,13 +124,15 @@ class Plain:
 
     def sentences(self, whole: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Where each sentence begins and ends; none ends within one of the parts in `whole`."""
-        found, begin = [], 0
-        for mark in _SENTENCE.finditer(self.text):
-            if any(start < mark.end() < end for start, end in whole):
+        found: list[tuple[int, int]] = []
+        begin = 0
+        for end in (*(mark.end() for mark in _SENTENCE.finditer(self.text)), len(self.text)):
+            if any(start < end < stop for start, stop in whole):
                 continue
-            found.append((begin, mark.end()))
-            begin = mark.end()
-        found.append((begin, len(self.text)))
+            if found and _GOES_ON.match(self.text, begin):
+                begin = found.pop()[0]
+            found.append((begin, end))
+            begin = end
         return [(start, end) for start, end in found if self.text[start:end].strip()]
 
 

@@ -35,7 +35,7 @@ _BARE = r"(?:[12ab]|first|second|one|two)(?![\w/]|[.,][0-9])"
 _SURELY = (
     r"(?:(?:much|far|clearly|slightly|significantly|substantially|considerably|noticeably|markedly|"
     r"marginally|somewhat|definitely|certainly|obviously|overall|generally|simply|therefore|thus|"
-    r"indeed|still|strictly|decidedly|a bit|a little|by far|the) )*"
+    r"indeed|still|strictly|decidedly|a bit|a little|by far|the) ){0,4}"
 )
 _KIND = rf"(?: {_THING}| one| choice| of the two)?"
 _BETTER = rf"(?:better{_KIND}|superior{_KIND}|preferable|preferred{_KIND}|best{_KIND}|winner)\b"
@@ -46,7 +46,7 @@ _CLAIMS = tuple(
         rf"(?<!\w)(?P<side>{_SIDE}),? (?:is|was) {_SURELY}{_BETTER}{_THAN}",
         rf"(?<!\w)(?P<side>{_SIDE}) (?:clearly |easily )?(?:wins\b|(?:outperforms|beats|surpasses)"
         rf"(?P<than> (?P<other>{_OTHER})?))",
-        rf"\b(?:i|we)(?:'d|'ll)? (?:would |will |strongly |clearly )*(?:prefer|choose|pick|select|favou?r)"
+        rf"\b(?:i|we)(?:'d|'ll)? (?:would |will |strongly |clearly ){{0,3}}(?:prefer|choose|pick|select|favou?r)"
         rf" (?P<side>{_SIDE}){_THAN}",
         r"^(?:(?:so|thus|therefore|hence|overall),? )?(?P<side>[ab12]) is "
         rf"{_SURELY}{_BETTER}(?P<than> (?:than|to|over) (?P<other>[ab12])(?!\w))?",
@@ -59,7 +59,7 @@ _WORSE = re.compile(
     rf"(?P<than> (?:than|to)\b(?: (?P<other>{_OTHER}))?)?"
 )
 _LABEL = re.compile(
-    rf"\b(?P<label>(?:(?:my|the|our|final|overall) )*(?:(?:winner|winning {_THING}|verdict|judge?ment|"
+    rf"\b(?P<label>(?:(?:my|the|our|final|overall) ){{0,3}}(?:(?:winner|winning {_THING}|verdict|judge?ment|"
     rf"decision|conclusion|preference|preferred {_THING}|selection|pick|best|superior|"
     rf"(?:better|best|superior)(?: {_THING}| one)|better|1st(?: place)?|first place|rank(?:ed)? ?1)"
     r" ?(?:is|are|would be|[:=]+|[-=]+>|[→–—-])+|(?:final |my )(?:answer|choice) is:?"
@@ -95,10 +95,15 @@ _DENIED = re.compile(
     r"\b(?:not|never|neither|nor|no|cannot|hardly|unlikely|doubt|false|wrong|untrue|disagree|incorrect)\b"
     r"|n't\b|不|没"
 )
+#: What is no denial, for all its words.
+_SURE = re.compile(
+    r"\b(?:no|without (?:a |any )?|beyond (?:a |any )?) ?doubt\b|\b(?:not only|no question)\b"
+)
 _CONDITION = re.compile(
     r"\b(?:if|whether|unless|otherwise|were|suppose|assuming|provided|(?<!i )would (?:say|argue)|might say|may say|"
     r"people say|some say|said that|(?:some|many|others|viewers|people|users)(?: \w+)? (?:say|think|"
-    r"prefer|believe|argue|feel)|thought|instruct\w*|format|output exactly|options? (?:is|are)|"
+    r"prefer|believe|argue|feel)|thought|instruct\w*|format|such as|"
+    r"one of (?:the|these|those)|(?:output|answer|respond|reply) (?:exactly|only|with)|options? (?:is|are)|"
     r"choose between|asked (?:to|whether|if)|claims?)\b"
 )
 _DOUBT = re.compile(
@@ -107,24 +112,24 @@ _DOUBT = re.compile(
     rf"or (?=perhaps|maybe|possibly|it |both|neither|the other|[12ab]\b|{_SIDE}))"
 )
 _UNSURE = re.compile(
-    rf"^or (?:(?:is|was|maybe|perhaps|rather|it) )*{_SIDE}"
+    rf"^or (?:(?:is|was|maybe|perhaps|rather|it) ){{0,4}}{_SIDE}"
     r"|\b(?:(?:am|is|are|'m|it's)(?: not|n't)(?: \w+)? (?:sure|certain|confident)(?! (?:what|how|where|why))"
     r"|unsure|undecided|(?:cannot|can't|could not|couldn't|unable to|hard to|difficult to|impossible to) "
     r"(?:say|tell|decide|choose|determine|judge)"
     rf"(?: which (?:one|is|of|{_THING})| between (?:them|the two|both|{_SIDE})|[.!,;]*$)"
     rf"|or (?:maybe|perhaps|possibly) (?:it is )?{_SIDE}|could go either way|no clear (?:winner|verdict)"
     rf"|{_SIDE} (?:(?:might|may|could) be|seems|appears|looks|(?:is )?(?:probably|possibly|perhaps|maybe|"
-    r"arguably|likely|potentially)(?: is)?) (?:the |slightly |a bit |much )*better"
+    r"arguably|likely|potentially)(?: is)?) (?:the |slightly |a bit |much ){0,3}better"
     r"(?: than \w+(?: \w+){0,2})?[\s.!,;]*$)"
 )
 #: Words at the head of a sentence after which it is about one aspect, or about what seemed so once.
 _ASPECT_HEAD = re.compile(
-    r"^(?:and |but |while |although |though |whereas |yet |however,? |also,? |[-•–—] ?)*"
+    r"^(?:and |but |while |although |though |whereas |yet |however,? |also,? |[-•–—] ?){0,4}"
     r"(?:(?:in terms of|in|on|at|for|from|with (?:respect|regard)|by|under|regarding|concerning|considering|as for|as to|as far|"
-    r"when it comes to|initially|previously|here|there|where|only|purely|judging by)\b)"
+    r"when it comes to|initially|previously|here(?=,)|there(?=,)|where|only|purely|judging by)\b)"
 )
 _WHOLE_HEAD = re.compile(
-    r"^(?:and |but |so |[-•–—] ?)*(?:in (?:conclusion|summary|short|sum|brief|total|general|the end|my \w+|"
+    r"^(?:and |but |so |[-•–—] ?){0,4}(?:in (?:conclusion|summary|short|sum|brief|total|general|the end|my \w+|"
     r"(?:all|both|every) \w+|light of|view of)|on (?:balance|the whole|both|all)|at the end of the day|by a|by all|"
     r"for (?:this|these|that|those|the above|all (?:of )?(?:these|those)) ?(?:reasons?)?|by (?:any|every|total)|"
     r"(?:considering|judging by|from|with|given) (?:all|both|everything|the (?:above|analysis|"
@@ -148,7 +153,7 @@ _LATER_ASPECT = re.compile(
 )
 #: What comes before the statement of a sentence and is none of its own: it may deny and doubt.
 _SUBORDINATE = re.compile(
-    r"^(?:and |but |yet |[-•–—] ?)*(?:although|though|even though|even if|while|whilst|whereas|despite|"
+    r"^(?:and |but |yet |[-•–—] ?){0,4}(?:although|though|even though|even if|while|whilst|whereas|despite|"
     r"because|since|as|given)\b[^,;:]*[,;] ?"
 )
 _CONSEQUENCE = re.compile(
@@ -301,7 +306,7 @@ def _clause(lead: str) -> str:
 
 def _is_unsaid(before: str) -> bool:
     """Whether the words before a statement take it back, or put it to somebody else."""
-    clause = re.split(r"[;:]", _clause(before.lstrip()))[-1]
+    clause = _SURE.sub("", re.split(r"[;:]", _clause(before.lstrip()))[-1])
     return _DENIED.search(clause) is not None or _CONDITION.search(clause) is not None
 
 

@@ -1,8 +1,8 @@
 """Which of two sides a text prefers: in words, in JSON, or by its points for each side.
 
 The last sentence with a verdict counts. It is invalid where both sides stand in it, where it is
-doubted, or where a later sentence takes it back; and so is an answer of nothing but verdicts that
-contradict each other. Points for each side decide where no sentence does: a total where there is
+doubted, where a later sentence takes it back, and where the sentence right before it says nothing but
+the opposite: so do instructions that are repeated. Points for each side decide where no sentence does: a total where there is
 one, else the sum over the dimensions.
 """
 
@@ -120,21 +120,23 @@ def _after_lead(plain: Plain, answers: Mapping[Preference, str]) -> tuple[Plain,
 def _last(plain: Plain, own: list[Span], *, is_alone: bool, is_cut: bool) -> Said | None:
     """What the last sentence with a verdict says; None where none has one."""
     last: Said | None = None
-    trouble, bare, is_all_bare = "", set[Preference | None](), True
+    trouble, bare = "", None
     for start, end in plain.sentences([span[1:] for span in own]):
         said = said_in(plain.text, start, end, own, is_alone=is_alone)
-        is_all_bare &= said.is_bare or not re.search(r"[^\W\d]", plain.text[start:end])
         if said.kind == "verdict":
-            last, trouble = said, ""
-            bare.add(said.preference)
+            # Two sentences of nothing but a verdict, one after the other, have no last word.
+            is_clear = not said.is_bare or bare in (None, said.preference)
+            last, trouble = said, "" if is_clear else "contradictory verdicts"
         elif said.kind == "both":
             trouble = "contradictory verdicts"
         elif said.kind == "doubt":
             trouble = "a verdict in doubt"
         elif said.kind == "against" and last is not None and said.preference == last.preference:
             trouble = "contradictory verdicts"
-    if trouble or (is_all_bare and len(bare) > 1):
-        raise UnreadableError(trouble or "contradictory verdicts")
+        if re.search(r"[^\W\d]", plain.text[start:end]):  # the number of a list is no sentence
+            bare = said.preference if said.is_bare else None
+    if trouble:
+        raise UnreadableError(trouble)
     if is_cut and last is not None and last.end == len(plain.text):
         raise UnreadableError("cut short")
     return last
