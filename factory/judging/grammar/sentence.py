@@ -63,7 +63,7 @@ _LABEL = re.compile(
     rf"decision|conclusion|preference|preferred {_THING}|selection|pick|best|superior|"
     rf"(?:better|best|superior)(?: {_THING}| one)|better|1st(?: place)?|first place|rank(?:ed)? ?1)"
     r" ?(?:is|are|would be|[:=]+|[-=]+>|[→–—-])+|(?:final |my )(?:answer|choice) is:?"
-    r"|(?:answer|choice) ?[:=]+))[ :]*[\[({<\\]*(?:boxed ?)?[\[({<\\ ]*"
+    r"|(?:answer|choice) ?[:=]+))[\s:]*[\[({<\\]*(?:boxed ?)?[\[({<\\ ]*"
     rf"(?:(?P<side>{_SIDE}|{_BARE})|(?P<tie>(?:an? |it is an? )?(?:tie|draw)\b|both(?: equal(?:ly good)?)?"
     r"\b(?! \w)|equal(?:ly good)?\b|same\b))"
 )
@@ -112,7 +112,7 @@ _DOUBT = re.compile(
     rf"or (?=perhaps|maybe|possibly|it |both|neither|the other|[12ab]\b|{_SIDE}))"
 )
 _UNSURE = re.compile(
-    rf"^or (?:(?:is|was|maybe|perhaps|rather|it) ){{0,4}}{_SIDE}"
+    rf"^or (?:(?:is|was|maybe|perhaps|rather|it)[:,]? ){{0,4}}{_SIDE}"
     r"|\b(?:(?:am|is|are|'m|it's)(?: not|n't)(?: \w+)? (?:sure|certain|confident)(?! (?:what|how|where|why))"
     r"|unsure|undecided|(?:cannot|can't|could not|couldn't|unable to|hard to|difficult to|impossible to) "
     r"(?:say|tell|decide|choose|determine|judge)"
