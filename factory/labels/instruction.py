@@ -49,7 +49,7 @@ _HEAD = re.compile(
 #: What comes after a value that has no end of its own.
 _NEXT = re.compile(r"\n(?=[ \t]*(?:From \d+ to \d+\b|ASSISTANT:))")
 #: An example of sums in an instruction: "9+8+9+6=32".
-_SUM = re.compile(r"[\dx][\dx+. ()…]*=.*")
+_SUM = re.compile(r"[\dx]+ ?\+[\dx+. ()…]*=.*")
 #: Where it goes on after a value without brackets, and nothing tells where the value ended.
 _GOES_ON = re.compile(r"<think>|output format|you must (?:evaluate|follow)", re.IGNORECASE)
 

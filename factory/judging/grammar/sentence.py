@@ -205,7 +205,12 @@ def said_in(
         own: where the judge's own sentences stand in it, and what they stand for.
         is_alone: whether a side alone ("B") is a verdict, as in answer tags.
     """
-    claims = [*_own(text, start, end, own), *_claims(text, start, end, is_alone)]
+    claims = list(_own(text, start, end, own))
+    asked = [(claim.start, claim.end) for claim in claims]
+    for claim in _claims(text, start, end, is_alone):
+        # What a judge's own sentence stands for is its specification's to say.
+        if not any(claim.start < stop and begin < claim.end for begin, stop in asked):
+            claims.append(claim)
     against = [side_of(match["side"]) for match in _AGAINST.finditer(text, start, end)]
     whole = [claim for claim in claims if claim.is_whole]
     if not whole:
