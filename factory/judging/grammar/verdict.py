@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from factory.judging.grammar.answer import Answer, Plain, UnreadableError, reason_of
 from factory.judging.grammar.json_answer import Fields, objects_in, points_in, reasons_in
-from factory.judging.grammar.sentence import Said, Span, said_in, side_of
+from factory.judging.grammar.sentence import Said, Span, said_in
+from factory.judging.grammar.sides import side_of
 from schemas.rows import Dimension, Preference
 
 _POINTS = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?![\w%]|\.[0-9]| ?[+*=%])"

@@ -23,6 +23,14 @@ CASES = json.loads(Path("tests/fixtures/cases/judge_texts.json").read_text())
 TASK = find("", "unifiedreward-llava-onevision").task("image_generation")
 
 
+SHORT = {"first": "Image 1 is better", "second": "Image 2 is better", "tie": "Both are equal"}
+LONG = {
+    "first": "Image 1 is better than Image 2.",
+    "second": "Image 2 is better than Image 1.",
+    "tie": "Both images are equally good.",
+}
+
+
 def verdict(text: str, **options: object) -> str:
     try:
         return verdict_in(text, **options).preference
@@ -293,6 +301,8 @@ VERDICTS = {
 @pytest.mark.parametrize(("text", "wanted"), [case for kind in VERDICTS.values() for case in kind])
 def test_a_verdict_is_read_as_people_read_it_or_not_at_all(text, wanted):
     assert verdict(text) == wanted
+    # What the judge was asked to write changes nothing of that.
+    assert verdict(text, answers=SHORT) == verdict(text, answers=LONG) == wanted
 
 
 SCORES = [
