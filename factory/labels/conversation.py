@@ -1,9 +1,9 @@
 """LLaVA-style conversations that put a question to a judge: what was asked, and what it answered.
 
-The human turn holds an instruction and its parts (`factory.labels.instruction`); the other turn holds
-a verdict, a score, or points for each dimension, often with a reason. They are read by the grammar
-that reads our own judges (`factory.judging.grammar`). A scale that the instruction states counts
-before that of the set. What cannot be read is an error and never a guess.
+The human turn holds an instruction and its parts (`factory.labels.instruction`); the other turn
+holds a verdict, a score, or points for each dimension, often with a reason. They are read by the
+grammar that reads our own judges (`factory.judging.grammar`). A scale that the instruction states
+counts before that of the set. What cannot be read is an error and never a guess.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Named parts, in square brackets or on lines of their own ("Question: [...]", "The first response:
 [...]", "Text Caption: ..."); headings with an end each ("[Assistant 1]" ... "[End of Assistant 1]",
-"<|The Start of Assistant A's Answer|>"); and Markdown headings ("### Question"). Instructions differ
-between sets and releases; the names of the parts are few. What matches none of them has no parts.
+"<|The Start of Assistant A's Answer|>"); and Markdown headings ("### Question"). Instructions
+differ between sets and releases; the names of the parts are few. What matches none of them has no
+parts.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _HEADS = {
     "second": _ASSISTANT.format(r" (?:2|b)"),
     "only": rf"{_ASSISTANT.format('')}|lmm response to evaluate",
     "end": r"(?:the )?end of .*",
-    "other": r"system|context|instruction|reference.*|image contents|standard human-generated answer",
+    "other": r"system|context|instruction|reference.*|image contents|standard human-\w+ answer",
 }
 _HEAD = re.compile(
     r"(?:^|\n)[ \t]*(?:\[(?P<square>[^\[\]\n]{1,60})\]|<\|(?P<pointed>[^<>|\n]{1,60})\|>"

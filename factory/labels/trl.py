@@ -1,14 +1,14 @@
 """Preference data in TRL's form: a question with its pictures, a chosen and a rejected answer.
 
-`prompt`, `chosen` and `rejected` are message lists, messages or plain texts; without a `prompt`, the
-messages before the last are the prompt, and both sides must share them. The prompt may also be named
-`question` (RLAIF-V), `instruction` with its `input`, or `conversations` (ShareGPT), and messages may
-say `from` and `value` for `role` and `content`. RLHF-V's `text` holds all three as JSON. `images`
-holds the pictures in the order in which messages show them, by `{"type": "image"}` or `<image>`;
-where none does, they come before all words. The form has one list for both sides, so it carries
-understanding alone. Turns of user and assistant become the parts of a dialogue; a message of another
-role is kept as words, where there is one picture. Sides are shuffled; two that are the same are
-refused.
+`prompt`, `chosen` and `rejected` are message lists, messages or plain texts; without a `prompt`,
+the messages before the last are the prompt, and both sides must share them. The prompt may also be
+named `question` (RLAIF-V), `instruction` with its `input`, or `conversations` (ShareGPT), and
+messages may say `from` and `value` for `role` and `content`. RLHF-V's `text` holds all three as
+JSON. `images` holds the pictures in the order in which messages show them, by `{"type": "image"}`
+or `<image>`; where none does, they come before all words. The form has one list for both sides, so
+it carries understanding alone. Turns of user and assistant become the parts of a dialogue; a
+message of another role is kept as words, where there is one picture. Sides are shuffled; two that
+are the same are refused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What counts of a text: reasoning in tags is cut off, and an answer in tags is taken out.
 
-The rest is read as plain text: lower-case, without marks of formatting, spaces single and lines kept.
-A plain text knows where each of its characters stood, so that the words around a verdict can be
-given back as they were written.
+The rest is read as plain text: lower-case, without marks of formatting, spaces single and lines
+kept. A plain text knows where each of its characters stood, so that the words around a verdict can
+be given back as they were written.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _THINKING = re.compile(
     r"scratchpad|reflection|cot|chain of thought)(?: [^<>▷]*)?[>▷]|\[(?P<slash>/)?think\]"
 )
 _ANSWER = re.compile(
-    r"< ?(?P<close>/)? ?(?:(?:final )?(?:answer|verdict|judge?ment|decision)|final|conclusion|result|"
-    r"choice|preference|winner|output) ?>"
+    r"< ?(?P<close>/)? ?(?:(?:final )?(?:answer|verdict|judge?ment|decision)|final|conclusion|"
+    r"result|choice|preference|winner|output) ?>"
 )
 _SCORE = re.compile(r"< ?(?P<close>/)? ?(?:(?:final|overall) )?(?:score|rating) ?>")
 #: Tokens that end a turn, and marks of HTML and TeX: none of them says anything.
@@ -70,9 +70,8 @@ class Plain:
         text: list[str] = []
         at: list[int] = []
         for index, char in enumerate(raw):
-            pieces = (
-                _in_context(raw, index) if char in _FORMATTING or char in "_'‘’" else _folded(char)
-            )
+            is_mark = char in _FORMATTING or char in "_'‘’"
+            pieces = _in_context(raw, index) if is_mark else _folded(char)
             if index in headings and char == "\n" and text[-1:] != [":"]:
                 pieces = ":\n"
             for piece in pieces:

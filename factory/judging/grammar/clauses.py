@@ -1,7 +1,7 @@
-"""The words around a statement: whether they take it back, doubt it, or leave it a part of the whole.
+"""The words around a statement: whether they take it back, doubt it, or make it one of a part.
 
-A clause of its own before the statement ("While Image 2 may be sharper, ...", "..., so") may deny and
-doubt what it likes. Everything else that is not known to be harmless counts against the statement.
+A clause of its own before the statement ("While Image 2 may be sharper, ...", "..., so") may deny
+and doubt what it likes. Other words that deny, doubt or name an aspect count against the statement.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _CONSEQUENCE = re.compile(
     re.DOTALL,
 )
 _DENIED = re.compile(
-    rf"\b{any_of('not, never, neither, nor, no, cannot, hardly, unlikely, doubt, false, wrong, untrue')}\b"
-    r"|\b(?:disagree|incorrect)\b|n't\b|不|没"
+    rf"\b{any_of('not, never, neither, nor, no, cannot, hardly, unlikely, doubt, false, wrong')}\b"
+    r"|\b(?:untrue|disagree|incorrect)\b|n't\b|不|没"
 )
 #: What is no denial, for all its words.
 _SURE = re.compile(r"\b(?:no|(?:without|beyond)(?: a| any)?) doubt\b|\b(?:not only|no question)\b")
@@ -42,8 +42,8 @@ _UNSAID = re.compile(
 )
 _MAYBE = any_of("perhaps, maybe, possibly, probably, potentially, presumably, arguably, likely")
 _DOUBT = re.compile(
-    rf"\b(?:{_MAYBE}|might|may|could|unsure|uncertain|undecided|not (?:\w+ )?(?:sure|certain|confident)"
-    r"|either (?:one|way|is|of)"
+    rf"\b(?:{_MAYBE}|might|may|could|unsure|uncertain|undecided"
+    r"|not (?:\w+ )?(?:sure|certain|confident)|either (?:one|way|is|of)"
     rf"|or (?=perhaps|maybe|possibly|it |both|neither|the other|[12ab]\b|{SIDE}))"
 )
 #: Doubt in a sentence that states nothing else.
@@ -87,8 +87,8 @@ _WHOLE_LABEL = re.compile(
 )
 #: After which a label is one of the whole.
 _HEAD = re.compile(
-    rf"(?:^|[,;:(\[{{—–-]|\b{any_of('so, thus, therefore, hence, that, and, overall, finally, then')}"
-    r"|\b(?:say|is))\s*$"
+    rf"(?:^|[,;:(\[{{—–-]|\b{any_of('so, thus, therefore, hence, that, and, overall, finally')}"
+    r"|\b(?:then|say|is))\s*$"
 )
 _BECAUSE = any_of("because, since, as, due to, thanks to, given")
 _COMPLETE = re.compile(
@@ -118,7 +118,7 @@ def is_unsaid(before: str) -> bool:
 
 
 def is_doubted(before: str, after: str) -> bool:
-    """Whether the words on either side doubt a statement; a reason for it may doubt other things."""
+    """Whether the words on either side doubt a statement; its reason may doubt other things."""
     said = f"{own_clause(before)} {reasonless(after)}"
     return _DOUBT.search(said) is not None or is_unsure(said)
 

@@ -1,7 +1,7 @@
 """Answers in JSON: the objects in a text, and what their fields say.
 
-Broken JSON is refused as a whole. What can still be made out in it may be a part that says something
-of one aspect, as the categories do that a truncated answer leaves behind.
+Broken JSON is refused as a whole. What can still be made out in it may be a part that says
+something of one aspect, as the categories do that a truncated answer leaves behind.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _BEGIN = re.compile(r"\{\s*[\"'“”‘’]")
 _THING = r"(?:image|picture|video|answer|response|assistant|option|model)"
 _POINTS = r"(?:scores?|points|ratings?|totals?)"
 _SIDE = re.compile(
-    rf"(?:(?:overall |total )?{_POINTS} )?(?:{_THING} ?)?(?P<side>1|2|a|b)(?: (?:overall |total )?{_POINTS})?"
+    rf"(?:(?:overall |total )?{_POINTS} )?(?:{_THING} ?)?(?P<side>1|2|a|b)"
+    rf"(?: (?:overall |total )?{_POINTS})?"
 )
 _REASONS = re.compile(
     r"(?:\w+ )?(?:reason(?:ing)?|explanation|rationale|analysis|justification|thoughts?|comments?)"

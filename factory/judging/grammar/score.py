@@ -1,7 +1,7 @@
 """The numbers of a text: one score, or one for each dimension.
 
-A number counts after its label, or where it is all that its line at the head of a text says. What it
-is out of must be the end of the scale, where the text says so. Two numbers, a range, a sum and a
+A number counts after its label, or where it is all that its line at the head of a text says. What
+it is out of must be the end of the scale, where the text says so. Two numbers, a range, a sum and a
 guess are none.
 """
 
@@ -19,7 +19,8 @@ Scale = tuple[float, float]
 
 _DIGITS = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?![0-9]|[.,][0-9]|\w)"
 _RANGE = (
-    r"(?P<low>[0-9]+(?:\.[0-9]+)?) ?(?:-|–|—|to|and|through) ?(?P<high>[0-9]+(?:\.[0-9]+)?)(?!\w)"
+    r"(?P<low>[0-9]+(?:\.[0-9]+)?) ?(?:-|–|—|to|and|through) ?"
+    r"(?P<high>[0-9]+(?:\.[0-9]+)?)(?!\w)"
 )
 #: What a label says of its scale: "(1-5)", "(out of 10)".
 _BRACKETS = re.compile(rf" ?\((?! ?{_DIGITS} ?\))(?P<said>[^()\n]*)\)")
@@ -29,8 +30,9 @@ _NUMBER = re.compile(
     rf"(?P<value>[+-]?{_DIGITS})[\])}}>]*"
     r"(?: ?\(?(?:/|out of|of|over) ?(?:an? |the )?(?:possible |maximum |max |total )?(?:of )?"
     rf"(?P<of>{_DIGITS})\)?|,? ?\(?(?:on|in) (?:a|the) (?:scale|range) (?:of|from) {_RANGE}\)?)?"
-    r"(?P<more> ?[-–—~] ?[0-9.]| ?[%+*×^=?±/]| ?(?:per ?cent\b|and a (?:half|quarter|third)\b)| [0-9]"
-    r"|[\s,(;]*(?:but |though )?(?:(?:it )?(?:could|may|might)\b|(?:or|to|maybe|perhaps|possibly|through)\b|and(?= [0-9])))?"
+    r"(?P<more> ?[-–—~] ?[0-9.]| ?[%+*×^=?±/]| ?(?:per ?cent|and a (?:half|quarter|third))\b| [0-9]"
+    r"|[\s,(;]*(?:but |though )?(?:(?:it )?(?:could|may|might)\b"
+    r"|(?:or|to|maybe|perhaps|possibly|through)\b|and(?= [0-9])))?"
 )
 _USUAL = re.compile(
     r"(?:(?:^|(?<=[\n.!?]))[ •-]*(?:(?:the|my) )?|\b(?=final|overall))(?:(?:final|overall) )?"
@@ -38,7 +40,8 @@ _USUAL = re.compile(
 )
 _USUAL_FIELD = re.compile(r"(?:(?:final|overall) )?(?:score|rating|points)|overall")
 _LINE = re.compile(
-    r"^(?:[-•] ?|\(?[0-9]{1,2}[.)] ?)?(?P<name>[a-z][a-z &/'-]{0,48}?)(?P<score> (?:score|rating))?"
+    r"^(?:[-•] ?|\(?[0-9]{1,2}[.)] ?)?"
+    r"(?P<name>[a-z][a-z &/'-]{0,48}?)(?P<score> (?:score|rating))?"
     r"(?=(?: ?\((?P<said>[^()\n]*)\))? ?[:=])",
     re.MULTILINE,
 )

@@ -2,8 +2,8 @@
 
 A statement counts where it is one of the whole ("Image 1 is better than Image 2", "Winner: B",
 "[[A>B]]"), complete, and said by the judge for itself. One about an aspect ("better in colour",
-"Style: Image 2 is better"), a condition, a question and a quotation are none. A doubt is remembered,
-since a judge that doubts its last word has not given one.
+"Style: Image 2 is better"), a condition, a question and a quotation are none. A doubt is
+remembered, since a judge that doubts its last word has not given one.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ def any_of(phrases: str) -> str:
 
 
 THING = any_of(
-    "image, picture, photo, video, clip, answer, response, reply, caption, option, assistant, model,"
-    "output, candidate, sample, description, edit"
+    "image, picture, photo, video, clip, answer, response, reply, caption, option, assistant,"
+    "model, output, candidate, sample, description, edit"
 )
 #: Not the beginning of "12", "1.5" or "1/2", which a template leaves where nobody has chosen.
 _END = r"(?![\w/]|[.,][0-9])"

@@ -26,8 +26,8 @@ _SURELY = (
     "(?:"
     + any_of(
         "much, far, clearly, slightly, significantly, substantially, considerably, noticeably,"
-        "markedly, marginally, somewhat, definitely, certainly, obviously, overall, generally, simply,"
-        "therefore, thus, indeed, still, strictly, decidedly, a bit, a little, by far, the"
+        "markedly, marginally, somewhat, definitely, certainly, obviously, overall, generally,"
+        "simply, therefore, thus, indeed, still, strictly, decidedly, a bit, a little, by far, the"
     )
     + " ){0,4}"
 )
@@ -40,8 +40,8 @@ _BEST = (
     rf"(?:wins\b|(?:outperforms|beats|surpasses)(?P<than> (?P<other>{OTHER})?))",
     r"\b(?:i|we)(?:'d|'ll)? (?:would |will |strongly |clearly ){0,3}"
     rf"{any_of('prefer, choose, pick, select, favou?r')} (?P<side>{SIDE}){_THAN}",
-    rf"^(?:{any_of('so, thus, therefore, hence, overall')},? )?(?P<side>[ab12]) is {_SURELY}{_BETTER}"
-    r"(?P<than> (?:than|to|over) (?P<other>[ab12])(?!\w))?",
+    rf"^(?:{any_of('so, thus, therefore, hence, overall')},? )?(?P<side>[ab12]) is "
+    rf"{_SURELY}{_BETTER}(?P<than> (?:than|to|over) (?P<other>[ab12])(?!\w))?",
     rf"(?P<side>{CHINESE})(?P<than>比(?P<other>{CHINESE}))?(?:明显|略|稍)?(?:更好|更优)",
 )
 _WORSE = (
@@ -58,9 +58,9 @@ _TIES = (
     r"平局|一样好|同样好",
 )
 _NAMES = any_of(
-    f"winner, winning {THING}, verdict, judge?ment, decision, conclusion, preference, selection, pick,"
-    f"preferred {THING}, (?:better|best|superior)(?: {THING}| one)?, 1st(?: place)?, first place,"
-    "rank(?:ed)? ?1"
+    f"winner, winning {THING}, verdict, judge?ment, decision, conclusion, preference, selection,"
+    f"pick, preferred {THING}, (?:better|best|superior)(?: {THING}| one)?, 1st(?: place)?,"
+    "first place, rank(?:ed)? ?1"
 )
 _LABEL = (
     rf"\b(?P<label>(?:(?:my|the|our|final|overall) ){{0,3}}"
@@ -68,20 +68,23 @@ _LABEL = (
     r"|(?:final |my )(?:answer|choice) is:?|(?:answer|choice) ?[:=]+))"
     r"[\s:]*[\[({<\\]*(?:boxed ?)?[\[({<\\ ]*"
     rf"(?:(?P<side>{SIDE}|{BARE})"
-    r"|(?:(?:an?|it is an?) )?(?:tie|draw)\b|both(?: equal(?:ly good)?)?\b(?! \w)|equal(?:ly good)?\b|same\b)",
+    r"|(?:(?:an?|it is an?) )?(?:tie|draw)\b|both(?: equal(?:ly good)?)?\b(?! \w)"
+    r"|equal(?:ly good)?\b|same\b)",
 )
 #: "[[A]]" and "[[C]]" for a tie, as arenas ask for it; "\\boxed{A}".
 _BOXED = (
-    rf"(?:\[\[|\\boxed ?\{{) ?[{{(]? ?(?:(?P<side>{SIDE}|{BARE})|tie|draw|c|equal) ?[)}}]? ?(?:\]\]|\}})",
+    rf"(?:\[\[|\\boxed ?\{{) ?[{{(]? ?(?:(?P<side>{SIDE}|{BARE})|tie|draw|c|equal)"
+    r" ?[)}]? ?(?:\]\]|\})",
 )
 _ALONE = (
-    rf"^[\[({{<\\ ]*(?:(?P<side>{SIDE}|{BARE})|(?:an? )?(?:tie|draw)|(?:both )?equal(?:ly good)?|both)"
-    r"[\])}> .!]*$",
+    rf"^[\[({{<\\ ]*(?:(?P<side>{SIDE}|{BARE})|(?:an? )?(?:tie|draw)|(?:both )?equal(?:ly good)?"
+    r"|both)[\])}> .!]*$",
 )
 _LETTER = r"\b[ab12]\b(?![\w/]|[.,][0-9])"
 _RANKED = (
     rf"(?P<before>[<>=≻≺≈~+*/-] ?)?(?<![\w.])(?P<one>{SIDE}|{_LETTER}) ?"
-    rf"(?P<sign>>{{1,3}}|<{{1,3}}|={{1,2}}|≻|≺|≈) ?(?P<two>{SIDE}|{_LETTER})(?P<after> ?[<>=≻≺≈~+*/])?",
+    rf"(?P<sign>>{{1,3}}|<{{1,3}}|={{1,2}}|≻|≺|≈) ?(?P<two>{SIDE}|{_LETTER})"
+    r"(?P<after> ?[<>=≻≺≈~+*/])?",
 )
 _AGAINST = re.compile(
     rf"(?<!\w)(?P<side>{SIDE}) (?:(?:is|was)(?: not|n't| hardly| never| no)|(?:cannot|can not) be) "

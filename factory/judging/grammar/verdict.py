@@ -1,9 +1,9 @@
 """Which of two sides a text prefers: in words, in JSON, or by its points for each side.
 
 The last sentence with a verdict counts. It is invalid where both sides stand in it, where it is
-doubted, where a later sentence takes it back, and where the sentence right before it says nothing but
-the opposite: so do instructions that are repeated. Points for each side decide where no sentence does: a total where there is
-one, else the sum over the dimensions.
+doubted, where a later sentence takes it back, and where the sentence right before it says nothing
+but the opposite: an instruction that is repeated does. Points for each side decide where no
+sentence does: a total where there is one, else the sum over the dimensions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EACH = re.compile(
 )
 #: Names under which more is not better.
 _NOT_POINTS = re.compile(
-    r"\b(?:rank\w*|place|position|order|errors?|defects?|artifacts?|artefacts?|mistakes?|issues?|flaws?|"
+    r"\b(?:rank\w*|place|position|order|errors?|defects?|art[ie]facts?|mistakes?|issues?|flaws?|"
     r"hallucinat\w*|penalt\w*|deduct\w*|distort\w*|worse|noise)\b"
 )
 _TOTAL = re.compile(r"(?:(?:final|overall|total|sum|average|mean) ?)+")
@@ -43,8 +43,8 @@ _HEADING = re.compile(
 )
 #: The keys of a verdict in JSON.
 _VERDICTS = re.compile(
-    r"(?:(?:final|overall|the) )?(?:winner|verdict|preference|preferred|better|best|answer|choice|decision|"
-    r"judge?ment)(?: (?:image|picture|video|answer|response|assistant|option|side))?"
+    r"(?:(?:final|overall|the) )?(?:winner|verdict|preference|preferred|better|best|answer|choice|"
+    r"decision|judge?ment)(?: (?:image|picture|video|answer|response|assistant|option|side))?"
 )
 
 
