@@ -27,7 +27,9 @@ _CONSEQUENCE = re.compile(
 )
 _DENIED = re.compile(
     rf"\b{any_of('not, never, neither, nor, no, cannot, hardly, unlikely, doubt, false, wrong')}\b"
-    r"|\b(?:untrue|disagree|incorrect)\b|n't\b|不|没"
+    rf"|\b{any_of('untrue, unclear, doubtful, debatable, questionable, incorrect, disagree')}\b"
+    rf"|\b{any_of('refuse, barely, rarely, scarcely, nobody, none, nothing, far from')}\b"
+    r"|n't\b|不|没"
 )
 #: What is no denial, for all its words.
 _SURE = re.compile(r"\b(?:no|(?:without|beyond)(?: a| any)?) doubt\b|\b(?:not only|no question)\b")
@@ -37,7 +39,8 @@ _UNSAID = re.compile(
     + any_of("if, whether, unless, otherwise, were, suppose, assuming, provided, thought, claims?")
     + r"|(?<!i )would (?:say|argue)|(?:might|may|people|some) say|said that"
     r"|(?:some|many|others|viewers|people|users)(?: \w+)? (?:say|think|prefer|believe|argue|feel)"
-    r"|instruct\w*|format|such as|one of (?:the|these|those)|options? (?:is|are)|choose between"
+    r"|should (?:say|be|answer|output)|instruct\w*|format|such as|one of (?:the|these|those)"
+    r"|options? (?:is|are)|choose between"
     r"|(?:output|answer|respond|reply) (?:exactly|only|with)|asked (?:to|whether|if))\b"
 )
 _MAYBE = any_of("perhaps, maybe, possibly, probably, potentially, presumably, arguably, likely")
@@ -53,11 +56,16 @@ _UNSURE = re.compile(
     r"(?! (?:what|how|where|why))|unsure|undecided"
     r"|(?:cannot|can't|could not|couldn't|unable to|(?:hard|difficult|impossible) to) "
     r"(?:say|tell|decide|choose|determine|judge)"
-    rf"(?: which (?:one|is|of|{THING})| between (?:them|the two|both|{SIDE})|[.!,;]*$)"
+    rf"(?: which (?:one|is|of|{THING})| between (?:them|the two|both|{SIDE})|,? but\b|[.!,;]*$)"
     rf"|or (?:maybe|perhaps|possibly) (?:it is )?{SIDE}|could go either way"
     r"|no clear (?:winner|verdict)"
     rf"|{SIDE} (?:(?:might|may|could) be|seems|appears|looks|(?:is )?{_MAYBE}(?: is)?) "
     r"(?:the |slightly |a bit |much ){0,3}better(?: than \w+(?: \w+){0,2})?[\s.!,;]*$)"
+)
+#: Words that take back what was said before them, beside a side or alone.
+_RETRACTED = re.compile(
+    r"\b(?:wait|actually|correction|sorry|i mean|scratch that|on second thoughts?)\b|^\W*no[,.!]"
+    r"|^\W*(?:not|no|false|wrong)\W*$"
 )
 #: Words at the head of a sentence after which it is about one aspect, or about what seemed so once.
 _ASPECT = re.compile(
@@ -70,10 +78,16 @@ _ASPECT = re.compile(
 _WHOLE = re.compile(
     _AND
     + r"(?:in (?:conclusion|summary|short|sum|brief|total|general|the end|my \w+|light of|view of"
-    r"|(?:all|both|every) \w+)|on (?:balance|the whole|both|all)|at the end of the day"
-    r"|by (?:an?|all|any|every|total)|for (?:this|these|that|those|the above|all (?:of )?these)"
+    r"|comparison|this (?:case|comparison)|(?:all|both|every) \w+)"
+    r"|on (?:balance|the whole|both|all)|at the end of the day"
+    r"|by (?:an?|all|any|every|total)|for (?:this|these|that|those|the above|all (?:of )?these"
+    r"|(?:the|this) (?:given )?(?:caption|prompt|question))"
     r"|(?:considering|judging by|from) (?:all|both|everything|this|these|that|the (?:above|analysis"
     r"|comparison|total|criteria)))\b"
+)
+#: After which a side is no subject: "the light in Image 2 is better".
+_PART_OF = re.compile(
+    rf"\b{any_of('of, in, within, from, with, for, on, at, by, to, like, unlike')}(?: the)?\s*$"
 )
 _ASPECT_WITHIN = re.compile(r"\b(?:alone|in terms of|at first (?:glance|sight)|at a glance)\b")
 _WHOLE_LABEL = re.compile(
@@ -120,7 +134,15 @@ def is_unsaid(before: str) -> bool:
 def is_doubted(before: str, after: str) -> bool:
     """Whether the words on either side doubt a statement; its reason may doubt other things."""
     said = f"{own_clause(before)} {reasonless(after)}"
-    return _DOUBT.search(said) is not None or is_unsure(said)
+    is_taken_back = _RETRACTED.search(reasonless(after)) is not None
+    return is_taken_back or _DOUBT.search(said) is not None or is_unsure(said)
+
+
+def is_retracted(sentence: str) -> bool:
+    """Whether a sentence that states nothing takes back what was stated before."""
+    is_short = len(re.findall(r"\w+", sentence)) < 4
+    names_side = re.search(rf"(?<!\w){SIDE}", sentence) is not None
+    return _RETRACTED.search(sentence.strip()) is not None and (is_short or names_side)
 
 
 def is_unsure(sentence: str) -> bool:
@@ -139,6 +161,8 @@ def is_whole(before: str, after: str, *, is_letter: bool = False) -> bool:
     if not complete.match(after) or _LATER_ASPECT.match(after) or after.rstrip().endswith("?"):
         return False
     lead = own_clause(before).strip()
+    if _PART_OF.search(before):
+        return False
     if _ASPECT_WITHIN.search(lead) or (_ASPECT.match(lead) and not _WHOLE.match(lead)):
         return False
     label, colon, _ = lead.rpartition(":")

@@ -15,6 +15,7 @@ from typing import Literal
 
 from factory.judging.grammar.clauses import (
     is_doubted,
+    is_retracted,
     is_unsaid,
     is_unsure,
     is_whole,
@@ -81,7 +82,7 @@ def said_in(
     denied = denied_in(text[start:end])
     whole = [claim for claim in claims if claim.is_whole]
     if not whole:
-        if is_unsure(text[start:end]):
+        if is_unsure(text[start:end]) or is_retracted(text[start:end]):
             return Said("doubt")
         return Said("against", denied[-1]) if denied else Said("nothing")
     sides = {claim.preference for claim in claims}

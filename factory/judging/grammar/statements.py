@@ -25,9 +25,9 @@ from schemas.rows import Preference
 _SURELY = (
     "(?:"
     + any_of(
-        "much, far, clearly, slightly, significantly, substantially, considerably, noticeably,"
-        "markedly, marginally, somewhat, definitely, certainly, obviously, overall, generally,"
-        "simply, therefore, thus, indeed, still, strictly, decidedly, a bit, a little, by far, the"
+        "much, far, clear, clearly, slightly, significantly, substantially, considerably,"
+        "noticeably, markedly, marginally, somewhat, definitely, certainly, obviously, overall,"
+        "generally, simply, therefore, thus, indeed, still, strictly, decidedly, a bit, a little, by far, the"
     )
     + " ){0,4}"
 )
@@ -35,11 +35,11 @@ _KIND = rf"(?: {THING}| one| choice| of the two)?"
 _BETTER = rf"(?:(?:better|superior|preferred|best){_KIND}|preferable|winner)\b"
 _THAN = rf"(?P<than> (?:than|to|over)\b(?: (?P<other>{OTHER}))?)?"
 _BEST = (
-    rf"(?<!\w)(?P<side>{SIDE}),? (?:is|was) {_SURELY}{_BETTER}{_THAN}",
+    rf"(?<!\w)(?P<side>{SIDE}) (?:is|was) {_SURELY}{_BETTER}{_THAN}",
     rf"(?<!\w)(?P<side>{SIDE}) (?:clearly |easily )?"
     rf"(?:wins\b|(?:outperforms|beats|surpasses)(?P<than> (?P<other>{OTHER})?))",
     r"\b(?:i|we)(?:'d|'ll)? (?:would |will |strongly |clearly ){0,3}"
-    rf"{any_of('prefer, choose, pick, select, favou?r')} (?P<side>{SIDE}){_THAN}",
+    rf"{any_of('prefer, choose, pick, select, favou?r, go with')} (?P<side>{SIDE}){_THAN}",
     rf"^(?:{any_of('so, thus, therefore, hence, overall')},? )?(?P<side>[ab12]) is "
     rf"{_SURELY}{_BETTER}(?P<than> (?:than|to|over) (?P<other>[ab12])(?!\w))?",
     rf"(?P<side>{CHINESE})(?P<than>比(?P<other>{CHINESE}))?(?:明显|略|稍)?(?:更好|更优)",
@@ -140,8 +140,8 @@ def statements_in(sentence: str, *, is_alone: bool = False) -> Iterator[Statemen
             yield Statement("tie", *match.span())
     for pattern in _SIGNED:
         for match in pattern.finditer(sentence):
-            if (preference := _ranked(match, sentence)) is not None:
-                yield Statement(preference, *match.span())
+            if (ranked := _ranked(match, sentence)) is not None:
+                yield Statement(ranked, *match.span())
     for pattern in (*_NAMED, *(_SIDE_ALONE if is_alone else ())):
         for match in pattern.finditer(sentence):
             named, is_label = match["side"], "label" in match.groupdict()

@@ -36,6 +36,8 @@ _NOT_POINTS = re.compile(
     r"\b(?:rank\w*|place|position|order|errors?|defects?|art[ie]facts?|mistakes?|issues?|flaws?|"
     r"hallucinat\w*|penalt\w*|deduct\w*|distort\w*|worse|noise)\b"
 )
+#: What tells points from counts: a word for them, what they are out of, or that they share one.
+_ARE_POINTS = re.compile(r"\b(?:scores?|ratings?|rated|points|totals?)\b")
 _TOTAL = re.compile(r"(?:(?:final|overall|total|sum|average|mean) ?)+")
 #: What is no name in a heading: its number, and the word for points.
 _HEADING = re.compile(
@@ -193,6 +195,9 @@ def _by_points(text: str, each: list[re.Match[str]], reason: str) -> Verdict:
         raise UnreadableError("points without the name of what they are for")
     if any(_NOT_POINTS.search(one.name) for one in dimensions):
         raise UnreadableError("points of which more may be worse")
+    are_shares = all(abs((one.first or 0.0) + (one.second or 0.0) - 1) < 0.02 for one in dimensions)
+    if not (are_shares or all(match["of1"] for match in each) or _ARE_POINTS.search(text)):
+        raise UnreadableError("numbers of each side that may be no points")
     lead = sum((one.first or 0.0) - (one.second or 0.0) for one in totals or dimensions)
     return Verdict(_more(lead), reason, tuple(one for one in dimensions if _is_aspect(one)))
 

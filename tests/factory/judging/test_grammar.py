@@ -170,6 +170,9 @@ VERDICTS = {
         ("Option 2 is the better choice.", "second"),
         ("B is better.", "second"),
         ("The left image is better.", "invalid"),
+        ("The light in Image 2 is better.", "invalid"),
+        ("Image 1 is better. The composition of Image 2 is better.", "first"),
+        ("Image 1, unlike Image 2, is better.", "invalid"),
     ],
     "the last sentence counts": [
         ("Image 2 is better. Wait, I miscounted. Image 1 is better.", "first"),
@@ -180,6 +183,9 @@ VERDICTS = {
         ("Image 1 is better. Image 2 has the nicer sky.", "first"),
         ("Image 2 is not better. Image 1 is better.", "first"),
         ("Image 1 is better. Looking again, Image 1 is not better.", "invalid"),
+        ("Image 1 is better, no wait, Image 2.", "invalid"),
+        ("Image 1 is better. Correction: Image 2.", "invalid"),
+        ("Image 1 is better. Not!", "invalid"),
         ("1. Image 1 is better.\n2. Image 2 is better.", "invalid"),
         ("Image 1 is better.\nImage 2 is better.\nBoth images are equally good.", "invalid"),
         (
@@ -227,6 +233,8 @@ VERDICTS = {
         ("Neither image is better than the other.", "tie"),
         ("Both are bad.", "invalid"),
         ("It is not a tie.", "invalid"),
+        ("It is not the case that, overall, Image 1 is better.", "invalid"),
+        ("It is far from clear that Image 1 is better.", "invalid"),
         ("There is no doubt that Image 1 is better.", "first"),
     ],
     "doubts, conditions, questions and hearsay": [
@@ -235,6 +243,7 @@ VERDICTS = {
         ("Image 1 is better, maybe.", "invalid"),
         ("Image 1 seems better.", "invalid"),
         ("Image 1 is better. But I am not sure.", "invalid"),
+        ("It's hard to say but Image 2 is better.", "invalid"),
         ("I'm not sure, but Image 1 is better.", "invalid"),
         ("I cannot decide which image is better.", "invalid"),
         ("Image 1 is better if we ignore style.", "invalid"),
@@ -288,7 +297,9 @@ VERDICTS = {
         ("Style\nImage 1: 9\nImage 2: 1\nTotal score:\nImage 1: 28\nImage 2: 31", "second"),
         ("Alignment Score:\n Image 1: 0.4357\n Image 2: 0.5643\n\nStyle Score:\n Image 1: 0.42\n"
          " Image 2: 0.58", "second"),
-        ("Image 1: 8\nImage 2: 8", "tie"),
+        ("Scores\nImage 1: 8\nImage 2: 8", "tie"),
+        ("Number of dogs\nImage 1: 3\nImage 2: 1", "invalid"),
+        ("Image 1: 3\nImage 2: 1", "invalid"),
         ("Image 1: 9/10\nImage 2: 8/5", "invalid"),
         ("Image 1: 9+8=17\nImage 2: 7+8=15", "invalid"),
         ("Image 1: 60%\nImage 2: 40%", "invalid"),
@@ -361,7 +372,7 @@ def test_a_score_is_one_number_of_the_scale_or_none(text, wanted):
 def test_what_a_length_limit_cut_is_not_read_unless_it_was_complete():
     assert verdict("<answer>Image 1 is better</answer>", is_cut=True) == "first"
     assert verdict("<answer>Image 1 is better", is_cut=True) == "invalid"
-    assert verdict("Image 1: 8\nImage 2: 6", is_cut=True) == "invalid"
+    assert verdict("Scores: Image 1: 8, Image 2: 6", is_cut=True) == "invalid"
     assert score("<score>4</score>", is_cut=True) == 4
     assert score("<score>4", is_cut=True) == "invalid"
 

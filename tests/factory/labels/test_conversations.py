@@ -154,7 +154,7 @@ def test_points_of_each_side_decide_by_their_sum():
     assert (
         only("unified-reward", talk(CAPTION, said, images=["a.png", "b.jpg"])).preference == "first"
     )
-    said = "Style\nImage 1: 8 / Image 2: 6"
+    said = "Style Score\nImage 1: 8 / Image 2: 6"
     unscaled = only("unified-reward", talk(CAPTION, said, images=["a.png", "b.jpg"]))
     assert unscaled.dimensions == (Dimension("style", "first"),)
 
