@@ -27,7 +27,8 @@ _SURELY = (
     + any_of(
         "much, far, clear, clearly, slightly, significantly, substantially, considerably,"
         "noticeably, markedly, marginally, somewhat, definitely, certainly, obviously, overall,"
-        "generally, simply, therefore, thus, indeed, still, strictly, decidedly, a bit, a little, by far, the"
+        "generally, simply, therefore, thus, indeed, still, strictly, decidedly, a bit, a little,"
+        "by far, the"
     )
     + " ){0,4}"
 )
