@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from factory.judging.grammar.answer import UnreadableError
+from factory.judging.grammar.answer import Answer, UnreadableError
 from factory.judging.grammar.score import (
     Number,
     dimensions_in,
@@ -270,7 +270,8 @@ def _point(record: Record, form: Form, task: Task, told: Instruction, answered: 
         rating = record.as_number("conversations", score.value, *scale)
         return _Said(score.reason, rating=rating, scale=scale, dimensions=dimensions)
     points = [one.first for one in dimensions if one.first is not None]
-    return _Said("", rating=sum(points) / len(points), scale=scale, dimensions=dimensions)
+    why = Answer.of(answered).reasoning
+    return _Said(why, rating=sum(points) / len(points), scale=scale, dimensions=dimensions)
 
 
 def _score(answered: str, *, is_needed: bool) -> Number | None:
@@ -293,8 +294,10 @@ def _scale(
 ) -> Scale:
     """That which stands beside the number, else that of the instruction, else that of the set."""
     beside = {score.scale} if score is not None else {one.scale for one in numbers.values()}
-    stated = beside.pop() if len(beside) == 1 else None
-    stated = stated or scale_in(told.rest)
+    stated, asked = beside.pop() if len(beside) == 1 else None, scale_in(told.rest)
+    if score is not None and stated and asked not in (None, stated):
+        raise record.fault("conversations", "give a score on another scale than was asked for")
+    stated = stated or asked
     if (
         stated is None
         and told.layout == "named"
@@ -326,7 +329,8 @@ def _dimensions(
         own = number.scale or listed
         if own is not None:
             value = record.as_number("conversations", number.value, *own)
-            share = (value - own[0]) / (own[1] - own[0])
-            points = value if own == scale else scale[0] + share * (scale[1] - scale[0])
-            found.append(Dimension(name, first=round(points, 9) if own != scale else value))
+            if own != scale:
+                share = (value - own[0]) / (own[1] - own[0])
+                value = round(scale[0] + share * (scale[1] - scale[0]), 9)
+            found.append(Dimension(name, first=value))
     return tuple(found)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 Layout = Literal["named", "headed"]
@@ -47,12 +46,13 @@ _HEAD = re.compile(
     r"(?:^|\n)[ \t]*(?:\[(?P<square>[^\[\]\n]{1,60})\]|<\|(?P<pointed>[^<>|\n]{1,60})\|>"
     r"|#{2,4} (?P<hashed>[^\n]{1,60}?))[ \t]*(?=\n|$)"
 )
+_CLOSING = {"[": "]", "「": "」"}
 #: What comes after a value that has no end of its own.
 _NEXT = re.compile(r"\n(?=[ \t]*(?:From \d+ to \d+\b|ASSISTANT:))")
 #: An example of sums in an instruction: "9+8+9+6=32".
 _SUM = re.compile(r"[\dx]+ ?\+[\dx+. ()…]*=.*")
 #: Where it goes on after a value without brackets, and nothing tells where the value ended.
-_GOES_ON = re.compile(r"<think>|output format|you must (?:evaluate|follow)", re.IGNORECASE)
+_UNENDED = re.compile(r"<think>|output format|you must (?:evaluate|follow)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -98,41 +98,64 @@ def _named(text: str) -> Iterator[_Spot]:
     marks = list(_PART.finditer(text))
     bare: list[_Spot] = []
     closed: list[_Spot] = []
-    for mark, after in pairwise([*marks, None]):
-        assert mark is not None
-        end = len(text) if after is None else after.start()
-        start, end, is_closed = _value(text, mark.end(), end)
-        if not text[start:end].strip() or _SUM.fullmatch(text[start:end].strip()):
+    begin = 0
+    for number, mark in enumerate(marks):
+        if mark.start() < begin:
+            continue  # an answer in brackets may have an "Answer:" of its own
+        name, start = str(mark.lastgroup), mark.end()
+        stops = [*(after.start() for after in marks[number + 1 :]), len(text)]
+        if text[start : start + 1] in _CLOSING:
+            begin = _closing(text, start, stops)
+            if text[start + 1 : begin].strip():
+                closed.append((name, start + 1, begin))
             continue
-        (closed if is_closed else bare).append((str(mark.lastgroup), start, end))
-    for mark in _QUOTED.finditer(text):
-        if (stop := text.find("」", mark.end())) >= 0:
-            closed.append((mark["name"].lower(), mark.end(), stop))
+        following = _NEXT.search(text, start, stops[0])
+        end = following.start() if following else stops[0]
+        if text[start:end].strip() and not _SUM.fullmatch(text[start:end].strip()):
+            bare.append((name, start, end))
+    for quoted in _QUOTED.finditer(text):
+        if (end := text.find("」", quoted.end())) >= 0:
+            closed.append((quoted["name"].lower(), quoted.end(), end))
     names = {name for name, _, _ in closed}
     for name, start, end in bare:
         if name not in names:
-            if _GOES_ON.search(text, start, end):
+            if _UNENDED.search(text, start, end):
                 raise ValueError(f"do not say where their {name!r} ends")
             yield name, start, end
     yield from closed
 
 
-def _value(text: str, start: int, end: int) -> tuple[int, int, bool]:
-    """Where a value begins and ends, and whether it stands in brackets."""
-    opening, closing = ("「", "」") if text[start : start + 1] == "「" else ("[", "]")
-    if text[start : start + 1] != opening:
-        following = _NEXT.search(text, start, end)
-        return start, following.start() if following else end, False
-    body = re.sub(r"\s*ASSISTANT:\s*$", "", text[start:end]).rstrip()
-    if body.endswith(closing):
-        return start + 1, start + len(body) - 1, True
+def _closing(text: str, start: int, stops: list[int]) -> int:
+    """Where the bracket closes that opens at `start`: at the end of a line, before another part or
+    before the end. What stands in it may have brackets of its own, and not all of them closed.
+    """
+    opening, closing = text[start], _CLOSING[text[start]]
+    balanced = _balanced(text[start:], opening, closing)
+    unclosed: int | None = None
+    for stop in stops:
+        body = re.sub(r"\s*ASSISTANT:\s*$", "", text[start:stop]).rstrip()
+        if not body.endswith(closing):
+            continue
+        if balanced is not None and balanced < len(body) - 1:
+            rest = body[balanced + 1 :]
+            if rest.startswith("\n") and rest.count(opening) == rest.count(closing):
+                return start + balanced  # the instruction goes on after it, and has brackets too
+        if body.count(opening) <= body.count(closing):
+            return start + len(body) - 1
+        unclosed = unclosed or start + len(body) - 1
+    if unclosed is not None:
+        return unclosed
+    return stops[0] if balanced is None else start + balanced
+
+
+def _balanced(text: str, opening: str, closing: str) -> int | None:
+    """Where the bracket closes with which a text begins, if all within it are closed."""
     depth = 0
-    for at, char in enumerate(body):
+    for at, char in enumerate(text):
         depth += (char == opening) - (char == closing)
         if depth == 0:
-            return start + 1, start + at, True
-    last = body.rfind(closing)
-    return start + 1, start + (last if last > 0 else len(body)), True
+            return at
+    return None
 
 
 def _headed(text: str) -> Iterator[_Spot]:

@@ -16,7 +16,8 @@ from factory.judging.grammar.answer import Plain, UnreadableError
 #: The fields of an object, by their names in plain text: "final score" for "Final_Score".
 Fields = dict[str, Any]
 
-_BEGIN = re.compile(r"\{\s*[\"'“”‘’]")
+#: An object at the head of a line, after a colon or in a list; others are quoted in a text.
+_BEGIN = re.compile(r"(?:\A|[\n:`\[])\s*(?P<object>\{\s*[\"'“”‘’])")
 _THING = r"(?:image|picture|video|answer|response|assistant|option|model)"
 _POINTS = r"(?:scores?|points|ratings?|totals?)"
 _SIDE = re.compile(
@@ -37,13 +38,14 @@ def objects_in(raw: str) -> list[tuple[Fields, int, int]]:
     found: list[tuple[Fields, int, int]] = []
     end = 0
     for mark in _BEGIN.finditer(raw):
-        if mark.start() < end:
+        begin = mark.start("object")
+        if begin < end:
             continue
         try:
-            fields, end = _DECODER.raw_decode(raw, mark.start())
+            fields, end = _DECODER.raw_decode(raw, begin)
         except (ValueError, RecursionError):
             raise UnreadableError("broken JSON") from None
-        found.append((fields, mark.start(), end))
+        found.append((fields, begin, end))
     return found
 
 

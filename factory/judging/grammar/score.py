@@ -222,7 +222,7 @@ def _number(text: str, start: int, begin: int, scale: Scale | None, is_cut: bool
         (of is not None and float(of) != scale[1]) or (stated is not None and stated != scale)
     )
     if match["more"] or is_other:
-        raise UnreadableError(f"not one number of the scale: {match[0].strip()!r}")
+        raise UnreadableError(f"not one number of the scale: {match['value']}")
     if is_cut and not text[match.end() :].strip(" ."):
         raise UnreadableError("cut short")
     return Number(float(match["value"]), stated, float(of) if of else None), begin, match.end()

@@ -255,6 +255,8 @@ def test_one_picture_or_clip_in_a_list_is_one():
          "cannot be read (a verdict in doubt)"),
         (talk("Rate it.\nText Caption: [a]", "Final Score: 4/10", images=["a.png"]),
          "give 4 out of 10 on a scale from 1 to 5"),
+        (talk("Rate it from 1 to 10.\nText Caption: [a]", "Score (1-5): 4", images=["a.png"]),
+         "give a score on another scale than was asked for"),
         (talk("Rate it.\nText Caption: [a]", "Final Score: 2 or 3", images=["a.png"]),
          "give no score (not one number of the scale"),
         ({"conversations": ["x"], "image": "a.png"}, "holds a str, and not a turn"),
@@ -275,6 +277,12 @@ def test_a_part_ends_where_its_bracket_does():
     assert "red" not in told.rest
     told = Instruction.of("Question: [x = a[0]]\nResponse: [a] = 1]\n")
     assert told.parts == {"question": "x = a[0]", "only": "a] = 1"}
+    told = Instruction.of("Text Caption: [a red cat]\nChoose [Image 1] or [Image 2]")
+    assert told.parts == {"caption": "a red cat"}
+    asked = "Question: [Which?\nAnswer: A or B]\nThe first response: [So: [x\nAnswer: A.]\n"
+    told = Instruction.of(f"{asked}The second response: [B]\nASSISTANT:\n")
+    assert told.parts["question"] == "Which?\nAnswer: A or B"
+    assert (told.parts["first"], told.parts["second"]) == ("So: [x\nAnswer: A.", "B")
 
 
 # ------------------------------------------------------------------------------------------ TRL
