@@ -581,3 +581,4 @@ class Opinion:
     scores: tuple[Score, ...] = ()
     duels: tuple[Duel, ...] = ()
     error: str | None = None
+    weight: float | None = None  # of the label

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from schemas.rows import SWAPPED, Label
+from schemas.rows import SWAPPED, Label, Media
 
 
 @dataclass
@@ -48,9 +48,10 @@ class Repeats:
         }
 
 
-def _side(medium: object, answer: str | None) -> str:
-    data = getattr(medium, "data", None)
-    return answer or "" if data is None else hashlib.blake2b(data, digest_size=16).hexdigest()
+def _side(medium: Media | None, answer: str | None) -> str:
+    if medium is None:
+        return answer or ""
+    return hashlib.blake2b(medium.data, digest_size=16).hexdigest()
 
 
 def _number(*parts: object) -> int:

@@ -13,13 +13,14 @@ Left out: points for each of two sides. Which side has more is the preference; s
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from factory.labels.draft import Draft, Scale
 from factory.labels.record import LabelError, Record, is_clip
-from schemas.rows import Dimension, Media, Part, Preference, Prompt, Task
+from schemas.rows import SIMULATED, Dimension, Media, Part, Preference, Prompt, Task
 
 NAME = "table"
 #: What is read from the column of its own name where nothing is said.
@@ -75,6 +76,11 @@ class Table:
         """All columns that it may look at."""
         usual = (name for name in _USUAL if name not in self.columns)
         return tuple(dict.fromkeys((*self.columns.values(), *usual)))
+
+    @property
+    def is_of_unknown_points(self) -> bool:
+        """Whether it may hold points of which nobody has said on which scale they lie."""
+        return "preference" not in self.columns and self.scale is None
 
     def __call__(self, record: Record) -> Iterator[Draft]:
         """The label of a row; none where it has no opinion."""
@@ -168,6 +174,8 @@ class Table:
         if "annotator" not in self.columns:
             return NAME
         who = record.name(self.columns["annotator"])
+        if who is not None and who.startswith(SIMULATED):
+            return who  # and is called simulated wherever it is told
         return NAME if who is None else f"{NAME}:{who}"
 
     def _optional(self, record: Record, name: str) -> str | None:
@@ -223,3 +231,19 @@ def assignments(argument: str, texts: Sequence[str]) -> dict[str, str]:
             raise TableError(f"{argument}: {name!r} is given twice")
         told[name] = value
     return told
+
+
+def scale_of(argument: str, text: str) -> Scale:
+    """LOW:HIGH of a command line.
+
+    Raises:
+        TableError: names the argument.
+    """
+    low, _, high = text.partition(":")
+    try:
+        scale = float(low), float(high)
+    except ValueError:
+        scale = (0.0, 0.0)
+    if not -math.inf < scale[0] < scale[1] < math.inf:
+        raise TableError(f"{argument}: {text!r:.40} is not LOW:HIGH with LOW below HIGH")
+    return scale

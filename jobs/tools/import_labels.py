@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -100,10 +101,16 @@ class Import:
             source=self.origin.source,
             license=self.origin.license,
             consent=self.origin.consent,
-            map=dict(self.table.columns) if self.table and self.table.columns else None,
-            values=dict(self.table.values) if self.table and self.table.values else None,
-            points=self.table.scale if self.table else None,
+            **table_settings(self.table),
         )
+
+
+def table_settings(own: Table | None) -> dict[str, Any]:
+    """What labels of a table of one's own depend on, beside its file; nothing without one."""
+    if own is None:
+        return {}
+    said = {"map": dict(own.columns), "values": dict(own.values), "points": own.scale}
+    return {name: value for name, value in said.items() if value}
 
 
 def import_labels(request: Import, directory: Path) -> Manifest:
@@ -313,24 +320,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the judge's points, to which ratings are mapped (default: as they are)",
     )
     parser.add_argument(
-        "--map",
-        action="append",
-        metavar="FIELD=COLUMN,…",
-        help="of a table of your own: which column holds what (format `table`)",
-    )
-    parser.add_argument(
-        "--values",
-        action="append",
-        metavar="VALUE=first|second|tie|none,…",
-        help="of a table of your own: what its verdicts mean",
-    )
-    parser.add_argument(
-        "--points",
-        type=_scale,
-        metavar="LOW:HIGH",
-        help="of a table of your own: the scale on which its points lie",
-    )
-    parser.add_argument(
         "--keep-going",
         action="store_true",
         help="write rows that cannot be used to _invalid.jsonl, and count them (default: stop)",
@@ -352,10 +341,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Import what the command line names, or say what would be."""
-    form = format_named(given.format, "FORMAT")
-    own = _table(form, given)
-    if own is not None:
-        form = replace(form, parse=row_by_row(own), columns=own.read)
+    form, own = named_format(given, "FORMAT")
+    if given.scale is not None and own is not None and own.is_of_unknown_points:
+        raise TableError("--scale: say by --points on which scale the table's points lie")
     request = Import(
         form,
         tuple(given.files),
@@ -372,18 +360,26 @@ def run(given: argparse.Namespace) -> None:
         import_labels(request, given.out)
 
 
-def _table(form: Format, given: argparse.Namespace) -> Table | None:
-    """How a table of one's own is to be read, where that is the format."""
+def named_format(given: argparse.Namespace, key: str) -> tuple[Format, Table | None]:
+    """The format that a command line names, and for a table of one's own how it is read.
+
+    Args:
+        given: with what `cli.add_table` adds.
+        key: of the argument that names the format.
+
+    Raises:
+        FormatError, PluginError, TableError: it names none, or says of it what cannot be.
+    """
+    form = format_named(given.format, key)
     columns = table.assignments("--map", given.map or ())
     values = table.assignments("--values", given.values or ())
     if form.name == table.NAME:
-        own = Table(columns, values, given.points)
-        if given.scale is not None and given.points is None and "points" in columns:
-            raise TableError("--scale: say by --points on which scale the table's points lie")
-        return own
+        scale = None if given.points is None else table.scale_of("--points", given.points)
+        own = Table(columns, values, scale)
+        return replace(form, parse=row_by_row(own), columns=own.read), own
     if columns or values or given.points:
         raise TableError(f"--map, --values, --points: are for the format `table`, not {form.name}")
-    return None
+    return form, None
 
 
 def _share(text: str) -> float:
@@ -394,8 +390,7 @@ def _share(text: str) -> float:
 
 
 def _scale(text: str) -> Scale:
-    low, _, high = text.partition(":")
-    scale = float(low), float(high)
-    if not scale[0] < scale[1]:
-        raise argparse.ArgumentTypeError(f"{text} is not LOW:HIGH with LOW below HIGH")
-    return scale
+    try:
+        return table.scale_of("--scale", text)
+    except TableError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -433,3 +434,33 @@ def test_what_repeats_is_told_by_sides_and_annotator() -> None:
     assert said(("ann", 4.0), ("ben", 2.0)) == {"duplicate": 0, "contradictory": 0}
     assert said(("ann", 4.0), ("ann", 2.5)) == {"duplicate": 0, "contradictory": 1}
     assert said(*[("ann", "first")] * 3, ("ann", "tie")) == {"duplicate": 2, "contradictory": 1}
+
+
+def test_a_table_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its map is part of what an import is made with; what it cannot mean is said at once."""
+    for name, level in (("a.png", 1), ("b.png", 2)):
+        (tmp_path / name).write_bytes(png(level))
+    source, out = tmp_path / "votes.csv", tmp_path / "votes@1"
+    source.write_text("prompt,image_a,image_b,winner,stars\np,a.png,b.png,right,4.25\n")
+    columns = "first=image_a,second=image_b,preference=winner"
+    command = ["table", str(source), f"--out={out}"]
+    whole = [*command, "--map", columns, "--values", "left=first,right=second,both=tie"]
+    assert import_labels.main(whole) == 0
+    (label,) = read(out)
+    assert (label.preference, label.annotator) == ("second", "table")
+    assert import_labels.main(whole) == 0
+    assert "complete already" in capsys.readouterr().out
+    assert import_labels.main([*whole, "--map", "weight=stars"]) == 2
+    assert "map.weight: None -> 'stars'" in capsys.readouterr().err
+    points = ["table", str(source), f"--out={tmp_path / 'stars@1'}", "--map"]
+    points += ["first=image_a,points=stars", "--scale=0:100"]
+    for given, fault in (
+        ([*command, "--map", "first=image_c"], "--map: first=image_c: .* has no such column; it "),
+        (["hpd", *command[1:], "--map", columns], "are for the format `table`, not hpd"),
+        (points, "--scale: say by --points on which scale the table's points lie"),
+    ):
+        assert import_labels.main(given) == 2
+        assert re.search(fault, capsys.readouterr().err)
+    assert import_labels.main([*points, "--points=0:5"]) == 0
+    (rated,) = read(tmp_path / "stars@1")
+    assert (rated.points, rated.preference) == (85.0, None)
