@@ -67,6 +67,7 @@ _RETRACTED = re.compile(
     r"\b(?:wait|actually|correction|sorry|i mean|scratch that|on second thoughts?)\b|^\W*no[,.!]"
     r"|^\W*(?:not|no|false|wrong)\W*$"
 )
+_EVERY = r"(?:both|all|every|(?:the )?overall)"
 #: Words at the head of a sentence after which it is about one aspect, or about what seemed so once.
 _ASPECT = re.compile(
     r"^(?:and |but |yet |also,? |however,? |[-•–—] ?){0,4}(?:"
@@ -78,7 +79,7 @@ _ASPECT = re.compile(
 _WHOLE = re.compile(
     _AND
     + r"(?:in (?:conclusion|summary|short|sum|brief|total|general|the end|my \w+|light of|view of"
-    r"|comparison|this (?:case|comparison)|(?:all|both|every) \w+)"
+    rf"|comparison|this (?:case|comparison)|(?:all|both|every) \w+|terms of {_EVERY})"
     r"|on (?:balance|the whole|both|all)|at the end of the day"
     r"|by (?:an?|all|any|every|total)|for (?:this|these|that|those|the above|all (?:of )?these"
     r"|(?:the|this) (?:given )?(?:caption|prompt|question))"
@@ -89,7 +90,9 @@ _WHOLE = re.compile(
 _PART_OF = re.compile(
     rf"\b{any_of('of, in, within, from, with, for, on, at, by, to, like, unlike')}(?: the)?\s*$"
 )
-_ASPECT_WITHIN = re.compile(r"\b(?:alone|in terms of|at first (?:glance|sight)|at a glance)\b")
+_ASPECT_WITHIN = re.compile(
+    rf"\b(?:alone|in terms of(?! {_EVERY})|at first (?:glance|sight)|at a glance)\b"
+)
 _WHOLE_LABEL = re.compile(
     r"\b(?:"
     + any_of("overall, conclusion, conclude, verdict, judge?ment, decision, answer, final, result")
@@ -104,19 +107,22 @@ _HEAD = re.compile(
     rf"(?:^|[,;:(\[{{—–-]|\b{any_of('so, thus, therefore, hence, that, and, overall, finally')}"
     r"|\b(?:then|say|is))\s*$"
 )
-_BECAUSE = any_of("because, since, as, due to, thanks to, given")
+_BECAUSE = any_of("because, since, as, due to, owing to, thanks to, given")
+_AND_SO = any_of(
+    "and, but, while, whereas, though, although, so, which, with(?! (?:regard|respect))"
+)
 _COMPLETE = re.compile(
-    rf"[\])}}>]*\s*(?:$|[.,;:!?)(\]}}。—–-]|\[\[|(?:overall|{_BECAUSE}|by (?:a|far)"
-    r"|in (?:all|both|every|general|my|this comparison)"
+    rf"[\])}}>]*\s*(?:$|[.,;:!?)(\]}}。—–-]|\[\[|(?:overall|{_BECAUSE}|{_AND_SO}|by (?:a|far)"
+    rf"|in (?:all|both|every|general|my|this comparison|terms of {_EVERY})|on (?:all|both|every)"
     r"|for (?:this|these|those) (?:reasons?|caption|prompt|question))\b)"
 )
 _LETTER_COMPLETE = re.compile(rf"[\])}}>]*\s*(?:[.!]*\s*$|[;(,—–-]* ?{_BECAUSE}\b)")
 _REASON = re.compile(rf"\b(?:{_BECAUSE}|for)\b")
 _LATER_ASPECT = re.compile(
     r"^[\s,;:(–—-]*(?:(?:but|though|although|albeit) )?(?:"
-    + any_of("at least, only, just, mainly, if, unless, provided, assuming, in terms of, regarding")
-    + r"|when it comes|(?:in|on|for|at)"
-    r"(?! (?:all|both|every|general|my|conclusion|short|sum|this|these|those|total)\b))\b"
+    + any_of("at least, only, just, mainly, if, unless, provided, assuming, regarding")
+    + r"|when it comes|(?:in|on|for|at)(?! (?:all|both|every|general|my|conclusion|short|sum|this"
+    rf"|these|those|total|terms of {_EVERY})\b))\b"
 )
 
 

@@ -220,6 +220,11 @@ VERDICTS = {
         ("In conclusion, Image 1 is better.", "first"),
         ("On balance, Image 2 is better.", "second"),
         ("Image 1 is better in every respect.", "first"),
+        ("Image 1 is better than Image 2 on all counts.", "first"),
+        ("Image 1 is better in terms of both criteria.", "first"),
+        ("Image 1 is better but only in style.", "invalid"),
+        ("Image 1 is better with respect to style.", "invalid"),
+        ("Image 1 is better and more realistic.", "first"),
         ("With sharper details, Image 1 is better.", "first"),
     ],
     "denials": [
