@@ -37,7 +37,8 @@ _SURE = re.compile(r"\b(?:no|(?:without|beyond)(?: a| any)?) doubt\b|\b(?:not on
 _UNSAID = re.compile(
     r"\b(?:"
     + any_of("if, whether, unless, otherwise, were, suppose, assuming, provided, thought, claims?")
-    + r"|(?<!i )would (?:say|argue)|(?:might|may|people|some) say|said that"
+    + r"|(?<!i )would (?:say|argue)|(?:might|may|people|some) say|said that|says"
+    r"|wrote|writes|states?|stated|suggests?|tells|told"
     r"|(?:some|many|others|viewers|people|users)(?: \w+)? (?:say|think|prefer|believe|argue|feel)"
     r"|should (?:say|be|answer|output)|instruct\w*|format|such as|one of (?:the|these|those)"
     r"|options? (?:is|are)|choose between"

@@ -112,6 +112,6 @@ def _claims(text: str, start: int, end: int, is_alone: bool) -> Iterator[_Claim]
         if is_unsaid(before) or (one.needs_head and not may_head(before)):
             continue
         counts = is_whole(before, after, is_letter=one.is_letter)
-        if one.is_label and (not counts or _NAMES_SIDE.search(reasonless(after))):
+        if one.needs_head and (not counts or _NAMES_SIDE.search(reasonless(after))):
             continue  # "Answer: a cat", "Winner: Image 1, Image 2"
         yield _Claim(one.preference, start + one.start, start + one.end, counts)

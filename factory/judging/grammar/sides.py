@@ -25,7 +25,7 @@ SIDE = (
 )
 #: A side by a letter or number alone, where a label or a bracket says that it is one.
 BARE = rf"(?:[12ab]|first|second|one|two){_END}"
-OTHER = rf"(?:{SIDE}|the (?:other|alternative)(?: {THING}| one)?)"
+OTHER = rf"[\[(]?(?:{SIDE}|the (?:other|alternative)(?: {THING}| one)?)"
 CHINESE = r"(?:图|图片|图像|视频|回答|答案) ?[12ab一二]"
 
 _FIRST = {"1", "one", "a", "first", "1st", "一"}

@@ -60,7 +60,7 @@ _TIES = (
 )
 _NAMES = any_of(
     f"winner, winning {THING}, verdict, judge?ment, decision, conclusion, preference, selection,"
-    f"pick, preferred {THING}, (?:better|best|superior)(?: {THING}| one)?, 1st(?: place)?,"
+    f"pick, preferred(?: {THING})?, (?:better|best|superior)(?: {THING}| one)?, 1st(?: place)?,"
     "first place, rank(?:ed)? ?1"
 )
 _LABEL = (
@@ -110,15 +110,14 @@ class Statement:
     """What a sentence seems to say.
 
     start, end: of its words in the sentence.
-    is_label: whether it is the value of a label or stands in a box ("Winner: B", "[[A]]").
     is_letter: whether it names its side by a letter or a number alone.
-    needs_head: whether the words before may make the label that of a part ("category winner:").
+    needs_head: whether it is the value of a label ("Winner: B"), which the words before it may make
+        that of a part ("category winner:").
     """
 
     preference: Preference
     start: int
     end: int
-    is_label: bool = False
     is_letter: bool = False
     needs_head: bool = False
 
@@ -148,7 +147,7 @@ def statements_in(sentence: str, *, is_alone: bool = False) -> Iterator[Statemen
             named, is_label = match["side"], "label" in match.groupdict()
             is_letter = is_label and named is not None and bool(re.fullmatch(BARE, named))
             side = side_of(named) if named else "tie"
-            yield Statement(side, *match.span(), True, is_letter, is_label)
+            yield Statement(side, *match.span(), is_letter, is_label)
 
 
 def denied_in(sentence: str) -> list[Preference]:
