@@ -13,20 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from factory.judging.grammar.answer import Answer, UnreadableError
-from factory.judging.grammar.score import (
-    Number,
-    dimensions_in,
-    listed_scale_in,
-    scale_in,
-    score_in,
-    two_scores_in,
-)
-from factory.judging.grammar.verdict import Verdict, verdict_in
+from factory.labels import judgement
 from factory.labels.draft import Draft, Scale
 from factory.labels.instruction import Instruction
-from factory.labels.record import Record, is_clip
-from schemas.rows import Dimension, Media, Preference, Prompt, Task
+from factory.labels.judgement import Judgement
+from factory.labels.record import Record
+from schemas.rows import Media, Prompt, Task
 
 #: What a row may hold; the formats that are conversations read these columns.
 COLUMNS = ("conversations", "images", "image", "video", "videos")
@@ -37,7 +29,6 @@ DESCRIBE = "Describe the image."
 _ASKS_FOR_PAIR = re.compile(r"\b(?:image|video)\s*2\b|\btwo\b[^.\n]*\b(?:images|videos)\b", re.I)
 _ROLES = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
 _CLIPS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
-_SHARES: Scale = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -63,103 +54,135 @@ def parse(record: Record, form: Form) -> Iterator[Draft]:
         told = Instruction.of(asked)
     except ValueError as error:
         raise record.fault("conversations", str(error)) from None
-    if not {"question", "caption"} & set(told.parts):
-        raise record.fault("conversations", "ask about neither a 'Text Caption' nor a 'Question'")
-    key, media, is_video = _media(record)
+    talk = _Talk(record, form, told, answered)
     if "question" in told.parts:
-        (shown,) = _shown(record, key, media, 1, is_video, told)
-        yield _of_answers(record, form, told, answered, shown)
-    elif form.rates_captions:
-        (shown,) = _shown(record, key, media, 1, is_video, told)
-        yield _of_caption(record, form, told, answered, shown)
+        yield _of_answers(talk)
+    elif "caption" not in told.parts:
+        raise record.fault("conversations", "ask about neither a 'Text Caption' nor a 'Question'")
     else:
-        is_pair = _ASKS_FOR_PAIR.search(told.rest) is not None or (
-            len(media) == 2 and (is_video or "video" not in told.rest.lower())
+        yield _of_caption(talk) if form.rates_captions else _of_media(talk)
+
+
+@dataclass(frozen=True)
+class _Talk:
+    """A conversation, taken apart."""
+
+    record: Record
+    form: Form
+    told: Instruction
+    answered: str
+
+    def judged(self, task: Task, *, is_pair: bool) -> Judgement:
+        """What was made of its sides."""
+        if is_pair:
+            return judgement.of_pair(self.record, self.told, self.answered)
+        # Where a set has several layouts, the scale of the one is not that of another.
+        is_usual = self.told.layout == "named" and not (
+            self.form.rates_captions and "question" not in self.told.parts
         )
-        sides = _shown(record, key, media, 2 if is_pair else 1, is_video, told)
-        yield _of_media(record, form, told, answered, sides)
+        usual = self.form.scales.get(task) if is_usual else None
+        return judgement.of_one(self.record, self.told, self.answered, usual)
 
 
-def _of_answers(
-    record: Record, form: Form, told: Instruction, answered: str, shown: Media
-) -> Draft:
+def _of_answers(talk: _Talk) -> Draft:
     """A label of answers to a question about a medium."""
-    task: Task = "video_understanding" if is_clip(shown) else "image_understanding"
-    is_pair = "first" in told.parts
+    record, form, parts = talk.record, talk.form, talk.told.parts
+    shown = _Shown.of(record)
+    (medium,) = shown.sides(record, talk.told, 1)
+    task: Task = "video_understanding" if shown.moves(talk.told, 1) else "image_understanding"
+    is_pair = "first" in parts
     names = ("first", "second") if is_pair else ("only",)
     for name in names:
-        if name not in told.parts:
+        if name not in parts:
             raise record.fault("conversations", f"quote no answer that could be the {name} one")
-    prompt = Prompt.of(told.parts["question"], task, {"source": form.name}, shown)
-    said = _pair(record, told, answered) if is_pair else _point(record, form, task, told, answered)
-    return said.draft(
+    prompt = Prompt.of(parts["question"], task, {"source": form.name}, medium)
+    return talk.judged(task, is_pair=is_pair).draft(
         prompt,
         form.annotator,
-        first_answer=told.parts[names[0]],
-        second_answer=told.parts["second"] if is_pair else None,
+        first_answer=parts[names[0]],
+        second_answer=parts["second"] if is_pair else None,
     )
 
 
-def _of_caption(
-    record: Record, form: Form, told: Instruction, answered: str, shown: Media
-) -> Draft:
+def _of_caption(talk: _Talk) -> Draft:
     """A label of a caption, which is an answer about its picture."""
-    prompt = Prompt.of(DESCRIBE, "image_understanding", {"source": form.name}, shown)
-    said = _point(record, form, "image_understanding", told, answered)
-    return said.draft(prompt, form.annotator, first_answer=told.parts["caption"])
+    shown = _Shown.of(talk.record)
+    if shown.moves(talk.told, 1):
+        raise talk.record.fault(shown.key, "is a clip, and only captions of pictures are read")
+    (medium,) = shown.sides(talk.record, talk.told, 1)
+    prompt = Prompt.of(DESCRIBE, "image_understanding", {"source": talk.form.name}, medium)
+    judged = talk.judged("image_understanding", is_pair=False)
+    return judged.draft(prompt, talk.form.annotator, first_answer=talk.told.parts["caption"])
 
 
-def _of_media(
-    record: Record, form: Form, told: Instruction, answered: str, sides: list[Media]
-) -> Draft:
+def _of_media(talk: _Talk) -> Draft:
     """A label of pictures or clips that were made of a caption."""
-    task: Task = "video_generation" if is_clip(sides[0]) else "image_generation"
-    prompt = Prompt.of(told.parts["caption"], task, {"source": form.name})
-    is_pair = len(sides) == 2
-    said = _pair(record, told, answered) if is_pair else _point(record, form, task, told, answered)
+    shown, told = _Shown.of(talk.record), talk.told
+    is_pair = _ASKS_FOR_PAIR.search(told.rest) is not None or (
+        len(shown.items) == 2 and (shown.are_clips or "video" not in told.rest.lower())
+    )
+    num = 2 if is_pair else 1
+    sides = shown.sides(talk.record, told, num)
+    task: Task = "video_generation" if shown.moves(told, num) else "image_generation"
+    prompt = Prompt.of(told.parts["caption"], task, {"source": talk.form.name})
+    judged = talk.judged(task, is_pair=is_pair)
     second = sides[1] if is_pair else None
-    return said.draft(prompt, form.annotator, first=sides[0], second=second)
+    return judged.draft(prompt, talk.form.annotator, first=sides[0], second=second)
 
 
 # ---------------------------------------------------------------------------------------- media
 
 
-def _media(record: Record) -> tuple[str, list[Any], bool]:
-    """The key of a row's media, these, and whether they are clips."""
-    held = [key for key in ("images", "image", "videos", "video") if record.row.get(key)]
-    if len({key.removesuffix("s") for key in held}) > 1:
-        raise record.fault(held[0], f"stands beside {held[-1]!r}; which is it about?")
-    key, media = (held[0], record.row[held[0]]) if held else record.value("image", *COLUMNS[1:])
-    if not isinstance(media, list | tuple):
-        media = [media]
-    media = list(media)
-    if not media:
-        raise record.fault(key, "is empty")
-    return key, media, key.startswith("video") or _is_clip(media[0])
+@dataclass(frozen=True)
+class _Shown:
+    """The media of a row.
+
+    key: under which they stand.
+    items: as the row holds them: pictures, clips, frames of clips, or lists of frames.
+    are_clips: whether each is a clip, by its key, its name, or because it is a list of frames.
+    """
+
+    key: str
+    items: list[Any]
+    are_clips: bool
+
+    @classmethod
+    def of(cls, record: Record) -> _Shown:
+        """Of a row, under whichever key."""
+        held = [key for key in ("images", "image", "videos", "video") if record.row.get(key)]
+        if len({key.removesuffix("s") for key in held}) > 1:
+            raise record.fault(held[0], f"stands beside {held[-1]!r}; which is it about?")
+        key, media = (held[0], record.row[held[0]]) if held else record.value("image", *COLUMNS[1:])
+        items = list(media) if isinstance(media, list | tuple) else [media]
+        if not items:
+            raise record.fault(key, "is empty")
+        return cls(key, items, key.startswith("video") or _is_clip(items[0]))
+
+    def moves(self, told: Instruction, num: int) -> bool:
+        """Whether sides that are `num` are clips; many pictures are the frames of some."""
+        return self.are_clips or (len(self.items) > num and "video" in told.rest.lower())
+
+    def sides(self, record: Record, told: Instruction, num: int) -> list[Media]:
+        """One medium a side; a clip may come as its frames, as many of each side."""
+        is_video = self.moves(told, num)
+        if len(self.items) == num:
+            return [
+                record.as_clip(self.key, item)
+                if isinstance(item, list)
+                else record.as_medium(self.key, item, is_video=is_video)
+                for item in self.items
+            ]
+        size, odd = divmod(len(self.items), num)
+        if not is_video or odd or any(_is_clip(item) for item in self.items):
+            raise record.fault(self.key, f"has {len(self.items)} media, and this needs {num}")
+        frames = [self.items[at * size : (at + 1) * size] for at in range(num)]
+        return [record.as_clip(self.key, some) for some in frames]
 
 
-def _is_clip(value: object) -> bool:
+def _is_clip(item: object) -> bool:
     """Whether a medium is a clip by its name, or as a list of its frames."""
-    name = value.get("path") if isinstance(value, Mapping) else value
-    return isinstance(value, list) or (isinstance(name, str) and name.lower().endswith(_CLIPS))
-
-
-def _shown(
-    record: Record, key: str, media: list[Any], num: int, is_video: bool, told: Instruction
-) -> list[Media]:
-    """One medium a side; a clip may come as its frames, as many of each side."""
-    is_video = is_video or (len(media) > num and "video" in told.rest.lower())
-    if len(media) == num:
-        return [
-            record.as_clip(key, one)
-            if isinstance(one, list)
-            else record.as_medium(key, one, is_video=is_video)
-            for one in media
-        ]
-    if not is_video or len(media) % num or any(_is_clip(one) for one in media):
-        raise record.fault(key, f"has {len(media)} media, and this needs {num}")
-    size = len(media) // num
-    return [record.as_clip(key, media[at * size : (at + 1) * size]) for at in range(num)]
+    name = item.get("path") if isinstance(item, Mapping) else item
+    return isinstance(item, list) or (isinstance(name, str) and name.lower().endswith(_CLIPS))
 
 
 def _turns(record: Record) -> tuple[str, str]:
@@ -181,156 +204,3 @@ def _turns(record: Record) -> tuple[str, str]:
         if not said.get(role):
             raise record.fault("conversations", f"has no turn from {role!r}")
     return said["human"], said["gpt"]
-
-
-# --------------------------------------------------------------------------------------- answers
-
-
-@dataclass(frozen=True)
-class _Said:
-    """What was said of one side, or of two."""
-
-    why: str
-    preference: Preference | None = None
-    rating: float | None = None
-    scale: Scale | None = None
-    dimensions: tuple[Dimension, ...] = ()
-
-    def draft(self, prompt: Prompt, annotator: str, **sides: Any) -> Draft:
-        return Draft(
-            prompt,
-            annotator,
-            preference=self.preference,
-            rating=self.rating,
-            scale=self.scale,
-            justification=self.why,
-            dimensions=self.dimensions,
-            **sides,
-        )
-
-
-def _pair(record: Record, told: Instruction, answered: str) -> _Said:
-    """The verdict of an answer; points of dimensions count on a scale that is known."""
-    if told.layout == "headed":
-        try:
-            return _two_scores(record, told, answered)
-        except UnreadableError:
-            pass  # not every such layout asks for two scores
-    try:
-        verdict = verdict_in(answered)
-    except UnreadableError as error:
-        known = {"no verdict": "gives no verdict", "contradictory verdicts": "contradicts itself"}
-        what = known.get(str(error), f"cannot be read ({error})")
-        raise record.fault("conversations", f"{what}: {answered!r:.120}") from None
-    scale, dimensions = _dimensions_of_pair(told, verdict)
-    return _Said(verdict.reason, verdict.preference, scale=scale, dimensions=dimensions)
-
-
-def _two_scores(record: Record, told: Instruction, answered: str) -> _Said:
-    first, second, why = two_scores_in(answered)
-    scale = scale_in(told.rest)
-    if scale is not None:
-        for score in (first, second):
-            record.as_number("conversations", score, *scale)
-    preference: Preference = "tie" if first == second else "first" if first > second else "second"
-    return _Said(why, preference)
-
-
-def _dimensions_of_pair(
-    told: Instruction, verdict: Verdict
-) -> tuple[Scale | None, tuple[Dimension, ...]]:
-    """What is said of dimensions; without a scale, which side each prefers alone."""
-    points = [(one.first or 0.0, one.second or 0.0) for one in verdict.dimensions]
-    if not points:
-        return None, ()
-    are_shares = all(abs(first + second - 1) < 0.02 for first, second in points)
-    scale = _SHARES if are_shares else scale_in(told.rest)
-    if scale is None or not all(scale[0] <= one <= scale[1] for both in points for one in both):
-        return None, tuple(Dimension(one.name, one.preference) for one in verdict.dimensions)
-    return scale, verdict.dimensions
-
-
-def _point(record: Record, form: Form, task: Task, told: Instruction, answered: str) -> _Said:
-    """The score of an answer, else the mean of its dimensions."""
-    rest = told.rest.lower()
-    try:
-        numbers = dimensions_in(answered, lambda name: name in rest)
-        score = _score(answered, is_needed=not numbers)
-    except UnreadableError as error:
-        what = "give no score" if str(error).startswith("no number") else f"give no score ({error})"
-        raise record.fault("conversations", f"{what}: {answered!r:.120}") from None
-    scale = _scale(record, form, task, told, score, numbers)
-    dimensions = _dimensions(record, told, numbers, scale, is_mean=score is None)
-    if score is not None:
-        if score.of not in (None, scale[1]):
-            said = (
-                f"{score.value:g} out of {score.of:g} on a scale from {scale[0]:g} to {scale[1]:g}"
-            )
-            raise record.fault("conversations", f"give {said}")
-        rating = record.as_number("conversations", score.value, *scale)
-        return _Said(score.reason, rating=rating, scale=scale, dimensions=dimensions)
-    points = [one.first for one in dimensions if one.first is not None]
-    why = Answer.of(answered).reasoning
-    return _Said(why, rating=sum(points) / len(points), scale=scale, dimensions=dimensions)
-
-
-def _score(answered: str, *, is_needed: bool) -> Number | None:
-    """The score of the whole; None where none is needed, and there is none."""
-    try:
-        return score_in(answered)
-    except UnreadableError as error:
-        if is_needed or not str(error).startswith("no number"):
-            raise
-        return None
-
-
-def _scale(
-    record: Record,
-    form: Form,
-    task: Task,
-    told: Instruction,
-    score: Number | None,
-    numbers: Mapping[str, Number],
-) -> Scale:
-    """That which stands beside the number, else that of the instruction, else that of the set."""
-    beside = {score.scale} if score is not None else {one.scale for one in numbers.values()}
-    stated, asked = beside.pop() if len(beside) == 1 else None, scale_in(told.rest)
-    if score is not None and stated and asked not in (None, stated):
-        raise record.fault("conversations", "give a score on another scale than was asked for")
-    stated = stated or asked
-    if (
-        stated is None
-        and told.layout == "named"
-        and ("question" in told.parts or not form.rates_captions)
-    ):
-        stated = form.scales.get(task)
-    if stated is None:
-        raise record.fault(
-            "conversations",
-            "state no scale, as 'from 0 to 100', and this layout of the set has several",
-        )
-    return stated
-
-
-def _dimensions(
-    record: Record,
-    told: Instruction,
-    numbers: Mapping[str, Number],
-    scale: Scale,
-    *,
-    is_mean: bool,
-) -> tuple[Dimension, ...]:
-    """Dimensions with their points on the label's scale; one beside a score whose own scale is
-    not known is left out.
-    """
-    listed = scale if is_mean else listed_scale_in(told.rest)
-    found = []
-    for name, number in numbers.items():
-        own = number.scale or listed
-        if own is not None:
-            value = record.as_number("conversations", number.value, *own)
-            if own != scale:
-                share = (value - own[0]) / (own[1] - own[0])
-                value = round(scale[0] + share * (scale[1] - scale[0]), 9)
-            found.append(Dimension(name, first=value))
-    return tuple(found)
