@@ -18,6 +18,8 @@ import numpy as np
 from factory.labels.urls import tails
 from factory.media.clips import describe, encode_clip
 from factory.media.pictures import MediaError, decode
+from factory.media.shape import shape_fault
+from factory.texts import unseen_only
 from schemas.rows import Media, Origin
 
 #: Frames a second of a clip that comes as loose frames, whose rate its source does not tell.
@@ -84,13 +86,14 @@ class Record:
         """The value as a text that is not blank."""
         if not isinstance(value, str):
             raise self.fault(key, f"is {type(value).__name__}, not text")
-        if not value.strip():
-            raise self.fault(key, "is empty")
+        if not value.strip() or unseen_only(value):
+            raise self.fault(key, "is empty" if not value.strip() else "holds nothing to be seen")
         try:
             value.encode()
         except UnicodeEncodeError:
-            # Bytes that are no UTF-8 are read as halves of characters, which nobody can write.
-            raise self.fault(key, f"is no UTF-8 text: {value!r:.80}") from None
+            # Bytes that are no UTF-8 are read as such halves (`jobs.datasets.foreign`).
+            what = "holds half of a surrogate pair, or bytes that are no UTF-8"
+            raise self.fault(key, f"{what}: {value!r:.80}") from None
         return value.strip()
 
     def name(self, key: str) -> str | None:
@@ -148,7 +151,8 @@ class Record:
     def as_medium(self, key: str, value: Any, *, is_video: bool = False) -> Media:
         """The medium that a value holds or names."""
         medium = self.any_medium(key, value)
-        if is_video != is_clip(medium):
+        # A clip of one frame is as good a picture as any.
+        if not is_clip(medium) if is_video else medium.num_frames > 1:
             found, wanted = ("a picture", "a clip") if is_video else ("a clip", "a picture")
             raise self.fault(key, f"is {found}, and this task is about {wanted}")
         return medium
@@ -157,9 +161,12 @@ class Record:
         """The picture or clip that a value holds or names."""
         data = self._bytes(key, value)
         try:
-            return describe(data)
+            medium = describe(data)
         except MediaError as error:
             raise self.fault(key, f"cannot be read: {error}") from None
+        if fault := shape_fault(medium.width, medium.height):
+            raise self.fault(key, f"is {fault}")
+        return medium
 
     def pictures(self, key: str, values: Sequence[Any]) -> list[Media | LabelError]:
         """Several pictures, of which those that cannot be read are errors: they cost what is said

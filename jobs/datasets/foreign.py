@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 
 from factory.labels.streams import BrokenRow, Row, objects
+from factory.texts import LONGEST_MARK, encoding_of
 from jobs.datasets.files import parquet, row_batches
 from jobs.rounds.workspace import InputError
 
@@ -34,7 +35,7 @@ def rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[tuple[int
     """
     try:
         yield from enumerate(_READERS[path.suffix](path, columns), start=1)
-    except (OSError, pa.ArrowException, csv.Error) as error:
+    except (OSError, UnicodeError, pa.ArrowException, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
 
 
@@ -51,7 +52,7 @@ def columns_of(path: Path) -> list[str] | None:
         if path.suffix == ".csv":
             with _text(path, newline="") as file:
                 return next(csv.reader(file), [])
-    except (OSError, pa.ArrowException, csv.Error) as error:
+    except (OSError, UnicodeError, pa.ArrowException, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     return None
 
@@ -100,16 +101,13 @@ def _csv(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
 
 
 def _text(path: Path, newline: str | None = None) -> TextIO:
-    """An open text. Bytes that are no UTF-8 become halves of characters, which whoever reads a
-    text refuses: they are the fault of their row, and not of all.
-
-    Raises:
-        InputError: it is of another encoding, by its first bytes.
+    """An open text, by the mark at its head. Bytes that are no UTF-8 become halves of characters,
+    which whoever reads a text refuses: they are the fault of their row, and not of all.
     """
     with path.open("rb") as file:
-        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise InputError(f"{path}: is UTF-16 text; save it as UTF-8")
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+        encoding = encoding_of(file.read(LONGEST_MARK))
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
+    return path.open(encoding=encoding, errors=errors, newline=newline)
 
 
 _READERS: dict[str, Callable[[Path, Sequence[str] | None], Iterator[Row]]] = {

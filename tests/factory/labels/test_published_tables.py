@@ -235,7 +235,7 @@ def test_pick_a_pic_weighs_rows_as_its_authors_do():
 
 def test_text_that_is_no_utf8_is_the_fault_of_its_row():
     row = {"caption": "a \udc80 cat", "jpg_0": png(), "jpg_1": png((0, 0, 9)), "label_0": 1.0}
-    with pytest.raises(LabelError, match="'caption' is no UTF-8 text"):
+    with pytest.raises(LabelError, match="'caption' holds half of a surrogate pair, or bytes"):
         made("pick-a-pic", row)
 
 

@@ -309,7 +309,7 @@ def test_a_fault_is_a_fault_of_a_row(tmp_path: Path, capsys: pytest.CaptureFixtu
     reasons = [one["reason"].removeprefix(f"{source}: row {one['row']}: ") for one in marked]
     assert reasons[0].startswith("not JSON")
     assert reasons[1] == "is list, not an object"
-    assert reasons[2] == "'prompt' is no UTF-8 text: 'p\\udcff'"
+    assert reasons[2].endswith("or bytes that are no UTF-8: 'p\\udcff'")
     assert reasons[3].startswith("'image_path' names 'absent.png': no such file below")
     assert reasons[4] == "'image_path' names 'a\\x00.png': embedded null byte"
     made = manifest.read(out)
@@ -409,9 +409,12 @@ def test_a_table_is_read_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert import_labels.main([*command, f"--out={tmp_path / 'bench@2'}"]) == 2
     assert "a quote that is opened after line 1 is never closed" in capsys.readouterr().err
     assert not (tmp_path / "bench@2").exists()
-    source.write_bytes("prompt".encode("utf-16"))
-    assert import_labels.main([*command, f"--out={tmp_path / 'bench@2'}"]) == 2
-    assert "train.csv: is UTF-16 text; save it as UTF-8" in capsys.readouterr().err
+    source.write_bytes("prompt,path_A,path_B,VQ\nein Böot,a.mp4,b.mp4,A\n".encode("utf-16"))
+    assert import_labels.main([*command, f"--out={tmp_path / 'bench@2'}"]) == 0
+    assert read(tmp_path / "bench@2")[0].prompt.text == "ein Böot"
+    source.write_bytes("prompt,path_A\n".encode("utf-16")[:-1])
+    assert import_labels.main([*command, f"--out={tmp_path / 'bench@3'}"]) == 2
+    assert "train.csv: cannot be read: 'utf-16" in capsys.readouterr().err
 
 
 def test_what_repeats_is_told_by_sides_and_annotator() -> None:
