@@ -261,7 +261,7 @@ def test_one_picture_or_clip_in_a_list_is_one():
          "give no score (not one number of the scale"),
         ({"conversations": ["x"], "image": "a.png"}, "holds a str, and not a turn"),
         ({"conversations": [{"from": "human", "value": "a\ud800"}], "image": "a.png"},
-         "is no UTF-8"),
+         "holds half of a surrogate pair"),
         ({**talk(CAPTION, "x"), "conversations": talk(CAPTION, "x")["conversations"] * 2,
           "image": "a.png"}, "has several turns from 'human'"),
     ],
