@@ -130,7 +130,7 @@ def _message(record: Record, key: str, message: Any) -> _Message:
         if not isinstance(content, list) or not all(isinstance(one, Mapping) for one in content):
             raise record.fault(key, "holds a message whose 'content' is neither text nor parts")
         content = "\n".join(_said(part) for part in content)
-    role = str(message.get("role") or message.get("from") or "")
+    role = _text(record, key, str(message.get("role") or message.get("from") or ""))
     return _Message(_SHAREGPT.get(role, role), _text(record, key, content))
 
 

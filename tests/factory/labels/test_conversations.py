@@ -335,6 +335,7 @@ def test_alpaca_puts_its_input_after_the_instruction():
         ({"chosen": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "Red."}]},
          "'chosen' begins with other messages than 'question'"),
         ({"chosen": [{"role": "assistant", "content": ["Red."]}]}, "neither text nor parts"),
+        ({"question": [{"role": "\ud800", "content": "What?"}]}, "half of a surrogate pair"),
         ({"chosen": None, "rejected": None, "text": "{"}, "'text' is no JSON"),
     ],
 )  # fmt: skip
