@@ -37,6 +37,23 @@ CASES = Path("tests/fixtures/cases/importers")
 Rows = list[dict[str, Any]]
 
 
+ARENA = (
+    "<|User Prompt|>\nWhat?\n\n<|The Start of Assistant A's Answer|>\nA cat\n"
+    "<|The End of Assistant A's Answer|>\n\n<|The Start of Assistant B's Answer|>\nA dog\n"
+    "<|The End of Assistant B's Answer|>"
+)
+PAIR = "Which of the two is better?\nText Caption: [a red square]"
+POINT = (
+    "Watch the frames of a video. For visual quality, a number from [1,2,3,4].\nThen a score "
+    "from 1 to 10 after 'Final Score:'\nIt is provided as follows: Text Prompt: [a red square]"
+)
+
+
+def _talk(asked: str, answered: str, **media: object) -> dict[str, Any]:
+    turns = [{"from": "human", "value": asked}, {"from": "gpt", "value": answered}]
+    return {"conversations": turns, **media}
+
+
 def _media() -> dict[str, bytes]:
     clip = (CASES / "one-frame.mp4").read_bytes()
     made = {"green.png": png((0, 200, 0)), "a.jpg": jpeg(), "torn.png": png()[:40]}
@@ -123,13 +140,28 @@ def _layouts() -> dict[str, dict[str, Rows]]:
                 {"prompt": asked, "chosen": "A cat.", "rejected": "A dog.", "images": ["red.png"]}
             ],
             "RLAIF-V": _case("rlaif_v"),
+            "RLHF-V": [{"image": "red.png", "text": json.dumps(_case("rlaif_v")[0])}],
+            "ShareGPT": [
+                {
+                    "conversations": [{"from": "human", "value": "<image>What?"}],
+                    "chosen": {"from": "gpt", "value": "A cat."},
+                    "rejected": {"from": "gpt", "value": "A dog."},
+                    "images": ["red.png"],
+                }
+            ],
         },
         "llava-critic": {
             "pairs": _case("llava_critic_pair"),
             "captions": _case("llava_critic_caption_0_to_100"),
             "others": _case("llava_critic_other"),
+            "arena in Parquet": [_talk(ARENA, "B is right. [[B>>A]]", image={"bytes": png()})],
         },
         "unified-reward": {
+            "pairs": [_talk(PAIR, "Image 2 is better than Image 1.", images=["a.jpg", "red.png"])],
+            "clip points": [
+                _talk(POINT, "visual quality: 3\nFinal Score: 6", images=["red.png"] * 4)
+            ],
+            "Qwen clips": [_talk(PAIR, "Video 1 is better", videos=["a.mp4", "b.mp4"])],
             "2.0 points": _case("unified_reward_2_points"),
             "2.0 pairs": _case("unified_reward_2_pair"),
             "Think": _case("unified_reward_think"),

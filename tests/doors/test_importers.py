@@ -5,25 +5,24 @@ import pytest
 from factory.labels.registry import FORMATS
 from tests.doors.importers import mutate, outcomes, tear
 
-#: Those that are one conversation a row; `tests/factory/labels` says what each becomes.
-CONVERSATIONS = ("llava-critic", "trl", "unified-reward")
 NUM_MUTATIONS = 60
 
 
 def test_every_format_has_its_layouts():
     table = outcomes()
     assert {one["format"] for one in table} == set(FORMATS)
-    said = {
-        (one["format"], one["layout"]): one["outcome"]
-        for one in table
-        if one["format"] not in CONVERSATIONS
-    }
+    said = {(one["format"], one["layout"]): one["outcome"] for one in table}
     assert said[("hpd", "v3")] == "first, weight 0.95; second"
     assert said[("evalmuse", "processed")] == "4.33 points"
     assert said[("videogen-rewardbench", "VideoAlign training")] == "first, vq first, mq tie"
     assert said[("vl-rewardbench", "benchmark")] == "first; second"
+    assert said[("llava-critic", "captions")] == "85 points"
+    assert said[("unified-reward", "clip points")] == "6 points, visual quality 7.0"
+    assert said[("unified-reward", "2.0 pairs")].startswith("second, alignment second")
+    assert said[("unified-reward", "Think")] == "second"
     faults = {layout for layout, outcome in said.items() if "fault" in outcome}
-    assert faults == {("hpd", "v2 test"), ("image-reward", "ImageRewardDB")}  # of a torn picture
+    torn = {("hpd", "v2 test"), ("image-reward", "ImageRewardDB")}
+    assert faults == {*torn, ("llava-critic", "others")}  # its third row gives no verdict
     assert not [one for one in table if one["outcome"].startswith("other")]
 
 
