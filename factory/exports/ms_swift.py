@@ -30,7 +30,10 @@ from factory.exports.record import (
 from schemas.rows import Pair, Task
 
 NAME = "ms-swift"
-LOADS = "ROOT_IMAGE_DIR={out} swift rlhf --rlhf_type dpo --use_hf true --dataset {out}/{split}/*.parquet"
+LOADS = (
+    "ROOT_IMAGE_DIR={out} swift rlhf --rlhf_type dpo --use_hf true "
+    "--dataset {out}/{split}/*.parquet"
+)
 _TASKS: tuple[Task, ...] = ("image_understanding", "video_understanding", "image_generation")
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 

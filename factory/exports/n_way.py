@@ -76,7 +76,7 @@ def project_group(group: Group, options: Options) -> list[Record] | Unfit:
     prompt = group.prompt
     if all(output(prompt, one) is None for one in group.candidates):
         return Unfit("no output", group.error or "no candidate of the group has an output")
-    verdicts = [one.judge for one in (*group.scores, *group.duels)]
+    verdicts = [*(one.judge for one in group.scores), *(one.judge for one in group.duels)]
     judge = max(sorted(set(verdicts)), key=verdicts.count, default=None)
     scores = {one.candidate_id: one for one in group.scores if one.judge == judge}
     media = shown_media(prompt)

@@ -1,9 +1,9 @@
 """Pick-a-Pic, the form in which Diffusion-DPO's own script reads pairs of pictures.
 
-`caption`, the encoded pictures `jpg_0` and `jpg_1` (any format that Pillow opens), and `label_0`: 1
-where the first is better, 0 where the second is. `train.py` of Diffusion-DPO opens `jpg_0` as bytes,
-so the column is plain binary and not described as a picture. Sides are randomised by the pair's id:
-a model that is trained on the place would learn it otherwise.
+`caption`, the encoded pictures `jpg_0` and `jpg_1` (any format that Pillow opens), and `label_0`:
+1 where the first is better, 0 where the second is. `train.py` of Diffusion-DPO opens `jpg_0` as
+bytes, so the column is plain binary and not described as a picture. Sides are randomised by the
+pair's id: a model that is trained on the place would learn it otherwise.
 """
 
 from __future__ import annotations

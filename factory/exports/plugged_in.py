@@ -30,7 +30,7 @@ class PluggedIn:
             made = self.project(row, options)
             if isinstance(made, Unfit):
                 return made
-            records = list(made)
+            records: list[Any] = list(made)
         except Exception as error:
             return Unfit("failed", one_line(f"{self.plugin}: {type(error).__name__}: {error}"))
         for record in records:

@@ -1,10 +1,10 @@
 """UnifiedReward: conversations on which a judge is tuned, in the form of LLaVA's training script.
 
-Pairs give pairwise questions, whose answer is the verdict; groups give pointwise ones, an answer for
-each candidate that was scored, with the points moved from the judge's scale to the checkpoint's.
-The words are those of the shipped specification `unifiedreward-llava-onevision`, with the caption,
-question and answers in square brackets, as UnifiedReward's own sets have them. Sides are randomised
-by the pair's id.
+Pairs give pairwise questions, whose answer is the verdict; groups give pointwise ones, an answer
+for each candidate that was scored, with the points moved from the judge's scale to the
+checkpoint's. The words are those of the shipped specification `unifiedreward-llava-onevision`,
+with the caption, question and answers in square brackets, as UnifiedReward's own sets have them.
+Sides are randomised by the pair's id.
 
 `LazySupervisedDataset` of LLaVA's `train.py` takes one clip a row (`video`) and takes more than two
 `images` for the frames of one clip, so two clips are shown as their frames, and a question about
@@ -35,7 +35,8 @@ from schemas.rows import UNDERSTANDING, Candidate, Group, Media, Pair, Prompt, T
 
 NAME = "unified-reward"
 LOADS = (
-    "--data_path data.yaml: datasets: [{{json_path: {out}/{split}/….json, image_folder: {out}}}]"
+    "--data_path data.yaml, which says: "
+    "datasets: [{{json_path: {out}/{split}/….json, image_folder: {out}}}]"
 )
 _TASKS: tuple[Task, ...] = (
     "image_generation",

@@ -4,9 +4,9 @@
 is given one file alone; hence a split is one file), `win_score` and `lose_score` of which the first
 may not be lower, `uid`, and `extra_info.raw_prompt`, which is the text that its text encoders see.
 The scores are the judge's margin and 0: pairs know how far apart their sides are and not where they
-stand. Since pull request 95 the loader also wants latents and text embeddings, computed by the model
-that is trained (`prepare_offline_dpo.py` writes both): those are added to this layout by what
-encodes, and are not here.
+stand. As merged, the loader also wants latents and text embeddings, computed by the model that is
+trained (`prepare_offline_dpo.py` writes both): those are added to this layout by what encodes, and
+are not here.
 """
 
 from __future__ import annotations
