@@ -276,6 +276,7 @@ def _batches(request: Export, source: int, row: int) -> Iterator[tuple[int, int,
     """
     schema = PAIRS if request.kind == "pairs" else JUDGED
     verdicts = pa.array(request.verdicts, pa.string())
+    batch_size = min(_ROWS_AT_ONCE, request.shard_rows)
     for index in range(source, len(request.sources)):
         start = 0  # of the file, in the source
         skipped = row if index == source else 0
@@ -288,7 +289,7 @@ def _batches(request: Export, source: int, row: int) -> Iterator[tuple[int, int,
                 columns = [name for name in schema.names if name in names.names]
                 at = max(start, skipped)
                 passed_over = range(at - start)
-                for batch in row_batches(path, _ROWS_AT_ONCE, columns, passed_over):
+                for batch in row_batches(path, batch_size, columns, passed_over):
                     at += batch.num_rows
                     table = upgraded(pa.Table.from_batches([batch]), schema)
                     if request.kind == "pairs":

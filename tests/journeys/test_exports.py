@@ -16,7 +16,6 @@ from factory.exports.registry import EXPORTERS, Exporter, Table
 from jobs import export as command
 from jobs import import_labels
 from jobs.datasets.reading import read_table
-from jobs.tools import export
 from schemas import manifest
 from schemas.arrow import labels_from_table
 from schemas.columns import LABELS
@@ -185,7 +184,6 @@ def dies_after(num: int):
 @pytest.mark.parametrize("num", [1, 7, 16])
 def test_a_killed_export_goes_on_and_writes_the_very_files(tmp_path, num, capsys, monkeypatch):
     root = write_root(tmp_path / "run", [pair_of(number) for number in range(16)])
-    monkeypatch.setattr(export, "_ROWS_AT_ONCE", 2)
     given = ("datasets", "--split", "train=0.7,test=0.3", "--shard-rows", "4")
     assert run(root, *given, "--out", tmp_path / "whole") == 0
     dying = replace(EXPORTERS["datasets"], reads={"pairs": dies_after(num)})
