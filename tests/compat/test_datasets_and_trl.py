@@ -22,5 +22,6 @@ def test_a_row_of_pick_a_pic_is_read_as_diffusion_dpo_does(tmp_path: Path) -> No
     assert "6 rows" in with_diffusion_dpo.load(str(sample(tmp_path, "pick-a-pic")))
 
 
+@pytest.mark.slow
 def test_the_dpo_trainer_of_trl_takes_a_step(tmp_path: Path) -> None:
     assert "a step on 6 pairs" in with_trl.train(str(sample(tmp_path, "trl")), str(WEIGHTS))
