@@ -1,7 +1,8 @@
 """ms-swift: DPO on answers about pictures or clips, and reward models of pictures.
 
-`messages` end in the better answer and `rejected_response` is the other one; `images` and `videos`
-come in the order of the marks `<image>` and `<video>`. Of generated pictures the caption is the
+`messages` end in the better answer, `rejected_messages` in the other, and the media of each come
+in the order of its marks `<image>` and `<video>`. (`rejected_response` alone would be shorter, and
+rows that have null there are deleted on loading.) Of generated pictures the caption is the
 user's turn and the picture the assistant's: `images` holds the better one and `rejected_images` the
 other, which is for `--rlhf_type rm` (a loss on words, as DPO's, would find none). `margin` is read
 by reward models alone. Other columns are dropped by ms-swift itself.
@@ -43,10 +44,11 @@ def schema(media: MediaMode) -> pa.Schema:
     return pa.schema(
         [
             ("messages", _MESSAGES),
-            ("rejected_response", pa.string()),
+            ("rejected_messages", _MESSAGES),
             ("images", pa.list_(medium(media))),
             ("rejected_images", pa.list_(medium(media))),
             ("videos", pa.list_(pa.string())),
+            ("rejected_videos", pa.list_(pa.string())),
             *PROVENANCE,
         ]
     )
@@ -70,13 +72,15 @@ def project(pair: Pair, options: Options) -> list[Record] | Unfit:
         return has_mark(mark, "answer")
     shown = shown_media(pair.prompt)
     messages = [{"role": speaker, "content": text} for speaker, text in said]
+    images, videos = (None, shown) if is_video else (shown, None)
     return [
         {
             "messages": [*messages, {"role": "assistant", "content": chosen}],
-            "rejected_response": rejected,
-            "images": None if is_video else shown,
-            "rejected_images": None,
-            "videos": shown if is_video else None,
+            "rejected_messages": [*messages, {"role": "assistant", "content": rejected}],
+            "images": images,
+            "rejected_images": images,
+            "videos": videos,
+            "rejected_videos": videos,
             **provenance(pair),
         }
     ]
@@ -87,16 +91,18 @@ def _pictures(pair: Pair) -> list[Record] | Unfit:
         return unfit
     if "<image>" in pair.prompt.text:
         return has_mark("<image>", "prompt")
+    messages = [
+        {"role": "user", "content": pair.prompt.text},
+        {"role": "assistant", "content": "<image>"},
+    ]
     return [
         {
-            "messages": [
-                {"role": "user", "content": pair.prompt.text},
-                {"role": "assistant", "content": "<image>"},
-            ],
-            "rejected_response": None,
+            "messages": messages,
+            "rejected_messages": messages,
             "images": [pair.chosen.media],
             "rejected_images": [pair.rejected.media],
             "videos": None,
+            "rejected_videos": None,
             **provenance(pair),
         }
     ]

@@ -98,7 +98,9 @@ def test_ms_swift_ends_in_the_better_answer():
     assert record["messages"][0]["content"] == "<image>what is this ?"
     assert record["messages"][2]["content"] == "<image>and this ?"
     assert record["messages"][3]["content"].startswith("answer 2 ")
-    assert record["rejected_response"].startswith("answer 3 ")
+    assert record["rejected_messages"][:3] == record["messages"][:3]
+    assert record["rejected_messages"][3]["content"].startswith("answer 3 ")
+    assert record["rejected_images"] == record["images"]
     assert record["margin"] == 0.51
 
 
@@ -107,7 +109,7 @@ def test_ms_swift_has_generated_pictures_for_reward_models():
     record = one("ms-swift", pair)
     assert record["images"] == [pair.chosen.media]
     assert record["rejected_images"] == [pair.rejected.media]
-    assert record["rejected_response"] is None  # null: its preprocessor would refuse an equal one
+    assert record["rejected_messages"] == record["messages"]
 
 
 @pytest.mark.parametrize("name", ["ms-swift", "llama-factory"])
