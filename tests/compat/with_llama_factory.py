@@ -6,11 +6,17 @@ python tests/compat/with_llama_factory.py EXPORT
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 
 
 def load(out: str) -> str:
     """Load `preference_train` as its stage of pairs would, and open the pictures as it does."""
+    try:
+        import torchaudio  # noqa: F401
+    except (ImportError, OSError):  # imported for sounds, of which there are none here
+        sys.modules["torchaudio"] = ModuleType("torchaudio")
+        sys.modules["torchaudio"].__spec__ = ModuleSpec("torchaudio", None)
     from importlib.metadata import version
 
     from llamafactory.data.loader import _get_merged_dataset

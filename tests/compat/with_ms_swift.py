@@ -28,8 +28,8 @@ def load(out: str) -> str:
             text = "".join(message["content"] for message in side.messages)
             assert text.count("<image>") == len(side.images), (text, side.images)
             for shown in side.images:
-                path = shown["path"] if isinstance(shown, dict) else shown
-                assert load_image(path).size == (16, 16)
+                picture = load_image(shown["bytes"] or shown["path"])
+                assert picture.size == (16, 16)
                 num_pictures += 1
     assert num_pictures
     return f"ms-swift {swift.__version__}: {len(table)} rows, {num_pictures} pictures opened"
