@@ -28,7 +28,7 @@ from factory.exports.card import Facts, card
 from factory.exports.columns import MediaMode
 from factory.exports.record import Kind, Options, Unfit, row_id
 from factory.exports.registry import EXPORTERS, Exporter, exporter_named
-from jobs.datasets.files import num_rows, parquet, row_batches
+from jobs.datasets.files import num_rows, parquet, streamed_batches
 from jobs.datasets.reading import JUDGED, sources_of
 from jobs.datasets.shards import (
     NOTES,
@@ -289,7 +289,7 @@ def _batches(request: Export, source: int, row: int) -> Iterator[tuple[int, int,
                 columns = [name for name in schema.names if name in names.names]
                 at = max(start, skipped)
                 passed_over = range(at - start)
-                for batch in row_batches(path, batch_size, columns, passed_over):
+                for batch in streamed_batches(path, batch_size, columns, passed_over):
                     at += batch.num_rows
                     table = upgraded(pa.Table.from_batches([batch]), schema)
                     if request.kind == "pairs":
