@@ -293,7 +293,9 @@ def _batches(request: Export, source: int, row: int) -> Iterator[tuple[int, int,
                     at += batch.num_rows
                     table = upgraded(pa.Table.from_batches([batch]), schema)
                     if request.kind == "pairs":
-                        table = table.filter(pc.is_in(table.column("verdict"), verdicts))
+                        is_wanted = pc.is_in(table.column("verdict"), verdicts)
+                        if not pc.all(is_wanted).as_py():  # a filter copies all media
+                            table = table.filter(is_wanted)
                     yield index, at, table
             start += num
 
