@@ -1,7 +1,7 @@
 """Parquet files: the only place where one is opened, read or written.
 
     one file      parquet, num_rows, read_columns, row_batches        write_table, write_file
-                  streamed_batches
+                  streamed_batches                                writer_to
     several       scan, with a filter
 
 What a *data set* is, and which of its files count, is said elsewhere: `parts`, `reading`. Rows come
@@ -249,6 +249,11 @@ def write_table(path: Place, table: pa.Table, row_group_size: int | None = None)
     filesystem, name = arrow_path(path)
     options = writer_options(table.schema)
     pq.write_table(table, name, row_group_size, filesystem=filesystem, **options)
+
+
+def writer_to(sink: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+    """A Parquet file that is written to an open file, a table at a time; to be closed."""
+    return pq.ParquetWriter(sink, schema, **writer_options(schema))
 
 
 def write_file(

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from actors.media_pack import ending
 from actors.storage import arrow_path, explained, local_path, write_whole
@@ -34,7 +33,7 @@ from factory.exports.columns import MediaMode
 from factory.exports.record import Frames, Raw, Record
 from factory.media.clips import decode_clip
 from factory.media.pictures import encode_png
-from jobs.datasets.files import writer_options
+from jobs.datasets.files import writer_to
 from schemas.places import PACKS, Place
 from schemas.rows import Media, Origin
 
@@ -278,7 +277,7 @@ class _ParquetShard(_Shard):
         super().__init__(directory, split, layout)
         assert layout.schema is not None
         self.schema = layout.schema
-        self.writer = pq.ParquetWriter(self.sink, self.schema, **writer_options(self.schema))
+        self.writer = writer_to(self.sink, self.schema)
 
     def _write(self, records: Sequence[Record]) -> None:
         try:

@@ -417,8 +417,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LOW:HIGH",
         help="on which the judge of the groups gives points; needed where they are exported",
     )
-    add("--shard-rows", type=_positive, default=_SLICE_ROWS, help="rows read for a shard, at most")
-    add("--shard-mib", type=_positive, default=_SLICE_MIB, help="MiB of media in a shard, about")
+    add(
+        "--shard-rows",
+        type=_positive,
+        default=_SLICE_ROWS,
+        metavar="N",
+        help="rows read for a shard",
+    )
+    add(
+        "--shard-mib",
+        type=_positive,
+        default=_SLICE_MIB,
+        metavar="N",
+        help="MiB of its media, about",
+    )
     add(
         "--push-to-hub", metavar="REPO", help=f"then put it there, with {_TOKEN} of the environment"
     )
