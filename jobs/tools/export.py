@@ -12,18 +12,17 @@ from __future__ import annotations
 import argparse
 import hashlib
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.media_store import media_store
-from actors.storage import is_address, local_path, place, remove, write_whole
+from actors.storage import is_address, place, remove, write_whole
 from factory.exports.card import Facts, card
 from factory.exports.columns import MediaMode
 from factory.exports.record import Kind, Options, Unfit, row_id
@@ -45,6 +44,7 @@ from jobs.rounds.checks import check_writable
 from jobs.rounds.lifecycle import Blueprint, Outcome
 from jobs.rounds.workspace import InputError
 from jobs.tools.export_facts import source_facts
+from jobs.tools.export_hub import TOKEN, check_push, push
 from schemas import manifest
 from schemas.arrow import groups_from_table, pairs_from_table
 from schemas.artifacts import ADDRESS
@@ -58,7 +58,6 @@ from schemas.section import Section
 #: Rows that are read at once: they may hold media.
 _ROWS_AT_ONCE = 32
 _SLICE_ROWS, _SLICE_MIB = 50_000, 512
-_TOKEN = "HF_TOKEN"
 _SPLIT = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -323,47 +322,6 @@ def _write_beside(request: Export, directory: Place, notes: Sequence[Note]) -> N
         write_whole(directory / name, text.encode())
 
 
-# ------------------------------------------------------------------------------------------- hub
-
-
-def check_push(directory: Place) -> str:
-    """The token with which to push.
-
-    Raises:
-        InputError: there is none, or the export is not on this machine.
-    """
-    token = os.environ.get(_TOKEN)
-    if not token:
-        raise InputError(f"--push-to-hub: {_TOKEN} is not in the environment")
-    if local_path(directory) is None:
-        raise InputError(f"--push-to-hub: {directory}: is not on this machine; give a local --out")
-    return token
-
-
-def push(directory: Place, repository: str, token: str) -> None:
-    """Put a finished export on the hub, as a private data set where there is none yet.
-
-    Raises:
-        InputError: the hub refuses.
-    """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
-    hub = HfApi(token=token)
-    try:
-        hub.create_repo(repository, repo_type="dataset", private=True, exist_ok=True)
-        hub.upload_folder(
-            repo_id=repository,
-            repo_type="dataset",
-            folder_path=str(local_path(directory)),
-            ignore_patterns=[".*", "**/.*", manifest.FILE],
-            commit_message=f"{directory.name}, by the preference factory",
-        )
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
-        raise InputError(f"--push-to-hub {repository}: {error}") from None
-    print(f"{directory}: pushed to {repository}", flush=True)
-
-
 # ---------------------------------------------------------------------------------- command line
 
 
@@ -431,9 +389,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="MiB of its media, about",
     )
-    add(
-        "--push-to-hub", metavar="REPO", help=f"then put it there, with {_TOKEN} of the environment"
-    )
+    add("--push-to-hub", metavar="REPO", help=f"then put it there, with {TOKEN} of the environment")
 
 
 def run(recipe: Recipe, given: argparse.Namespace) -> None:
@@ -546,15 +502,3 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return number
-
-
-__all__: list[Any] = [
-    "FORMATS_IN_WORDS",
-    "Export",
-    "add_arguments",
-    "check",
-    "export",
-    "push",
-    "requested",
-    "run",
-]
