@@ -16,7 +16,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo loop test check bench chaos format clean
+.PHONY: help venv demo loop test check bench chaos compat format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: $(STAMP) ## run every module in tests/benchmarks
 
 chaos: $(STAMP) ## 200 faults against produce and curate (ARGS="--faults 20 --minutes 5" for fewer)
 	$(BIN)/python -m tests.benchmarks.chaos $(ARGS)
+
+compat: $(STAMP) ## exports, loaded by the trainers that they are for (ARGS="--install" makes environments)
+	$(BIN)/python -m tests.compat $(ARGS)
 
 format: $(STAMP) ## apply ruff's fixes and formatting
 	$(BIN)/ruff check --fix .

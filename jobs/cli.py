@@ -45,7 +45,8 @@ def run(
     argv: Sequence[str] | None = None,
 ) -> int:
     """Read the recipe and do the work; a fault in recipe or inputs ends in one clear message."""
-    given = arguments.parse_args(argv)
+    # Positional arguments may stand between options: `export trl --out there root=here`.
+    given = arguments.parse_intermixed_args(argv)
 
     def configured() -> None:
         recipe = load(given.recipe, given.overrides)
