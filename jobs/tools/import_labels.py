@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-import errno
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,10 @@ import pyarrow as pa
 from factory.labels.draft import Scale, finish
 from factory.labels.record import LabelError, Record
 from factory.labels.registry import FORMATS, Format, format_named
-from factory.labels.streams import StreamError, objects, together
+from factory.labels.streams import StreamError, together
 from factory.prompt_parts import PartsError
 from jobs.datasets.files import row_batches, write_table
+from jobs.datasets.foreign import BrokenRow, MediaFolder, read_csv, read_json, read_parquet
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_address, check_writable
 from jobs.rounds.lifecycle import Blueprint, Outcome
@@ -40,8 +40,7 @@ from schemas.rows import Label, Media, Origin
 from schemas.section import Section
 
 INVALID = "_invalid.jsonl"
-_ROWS_AT_ONCE = 16  # of a Parquet file; rows hold media
-_CHARACTERS_AT_ONCE = 1 << 20
+_ROWS_AT_ONCE = 16  # with media
 _PART_ROWS, _PART_BYTES = 4096, 64 * 1024**2
 _DRY_ROWS = 20
 
@@ -174,7 +173,7 @@ def _labels(request: Import, directory: Path, counts: Counter[str]) -> Iterator[
 
 def _group_labels(request: Import, path: Path, group: list[tuple[int, Any]]) -> list[Label]:
     """The labels of rows that belong together: all of them, or an error."""
-    read = _MediaFolder(request.media or path.parent)
+    read = MediaFolder(request.media or path.parent)
     records = [Record(row, f"{path}: row {number}", read) for number, row in group]
     place = f"{request.format.name}:{path.name}:{group[0][0]}"
     origin = _origin(request, records)
@@ -205,23 +204,6 @@ def _mark(directory: Path, path: Path, group: list[tuple[int, Any]], error: Labe
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-@dataclass(frozen=True)
-class _MediaFolder:
-    """Reads media below one directory. Paths come from data: they may not lead out of it."""
-
-    root: Path
-
-    def __call__(self, name: str) -> bytes:
-        root = self.root.resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root):
-            raise OSError(errno.EACCES, f"lies outside of the media directory {self.root}")
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise OSError(errno.ENOENT, f"no such file below {self.root} (see --media)") from None
-
-
 # ------------------------------------------------------------------------------------- reading
 
 
@@ -229,7 +211,10 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     """The rows of a file with their numbers, from 1."""
     reader = _READERS[path.suffix]
     try:
-        yield from enumerate(reader(path), start=1)
+        for number, row in enumerate(reader(path), start=1):
+            if isinstance(row, BrokenRow):
+                raise InputError(f"{path}: cannot be read: row {number}: {row}")
+            yield number, row
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     except (OSError, pa.ArrowException) as error:
@@ -238,22 +223,12 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         raise InputError(f"{path}: not a table of comma-separated values: {error}") from None
 
 
-def _parquet(path: Path) -> Iterator[Any]:
-    for batch in row_batches(path, _ROWS_AT_ONCE):
-        yield from batch.to_pylist()
-
-
-def _json(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8-sig") as file:
-        yield from objects(iter(lambda: file.read(_CHARACTERS_AT_ONCE), ""))
-
-
-def _csv(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from csv.DictReader(file, strict=True)
-
-
-_READERS = {".parquet": _parquet, ".json": _json, ".jsonl": _json, ".csv": _csv}
+_READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
+    ".parquet": read_parquet,
+    ".json": read_json,
+    ".jsonl": read_json,
+    ".csv": read_csv,
+}
 
 
 # ------------------------------------------------------------------------------------- writing
