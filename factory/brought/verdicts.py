@@ -1,0 +1,221 @@
+"""What a brought row says of its candidates: scores, and preferences as duels.
+
+    score, breakdown     -> a Score of each candidate, in points of a named scale
+    preference, rank     -> a Duel of every two, told in both orders
+
+A table of preferences does not say which side was shown first, so a preference is told in both
+orders and says nothing of a bias for the place. Rows of one prompt are put together: of several
+scores of one candidate the mean is taken, and of several preferences between two the shares.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from factory.brought.candidates import PER_CANDIDATE, ReadMedia, RowReader, candidate_of
+from factory.brought.cells import Cells, RowFault, items_of, number
+from factory.ranking import is_scored
+from factory.ranking.matchups import is_readable
+from schemas.rows import OVERALL, Candidate, Duel, Group, Preference, Score
+
+#: What UltraFeedback calls the number within a dimension's annotation.
+_RATING = "Rating"
+_PREFERENCES: dict[Preference, tuple[float, float, float]] = {
+    "first": (1.0, 0.0, 0.0),
+    "second": (0.0, 1.0, 0.0),
+    "tie": (0.0, 0.0, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class JudgedRowReader(RowReader):
+    """Makes a judged group of a row.
+
+    judge: who judged, as name@version.
+    scale: the lowest and the highest score; None where there are to be none.
+    values: what the words of `preference` mean.
+    """
+
+    judge: str = ""
+    scale: tuple[float, float] | None = None
+    values: Mapping[str, Preference] = field(default_factory=dict)
+
+    def __call__(self, row: Mapping[str, Any], read: ReadMedia) -> Group:
+        """The prompt and the candidates of a row, with scores and duels.
+
+        Raises:
+            RowFault: no prompt or candidate can be made of it, or it says nothing of them.
+        """
+        cells = Cells(row, self.columns)
+        if None in row:
+            raise RowFault("row", "has more values than the table has columns")
+        items = items_of(cells, (*PER_CANDIDATE, "score", "breakdown", "rank"))
+        prompt = self.prompt(cells, read)
+        candidates = [candidate_of(one, prompt, read) for one in items]
+        scores = [self._score(*one) for one in zip(items, candidates, strict=True)]
+        duels = [*self._preferred(cells, candidates), *self._ranked(items, candidates)]
+        given = tuple(one for one in scores if one is not None)
+        if not given and not duels:
+            names = " and ".join(cells.name(key) for key in ("score", "preference", "rank"))
+            raise RowFault(names, "are all empty: the row says nothing of its candidates")
+        return Group(prompt, tuple(candidates), given, tuple(duels))
+
+    def _score(self, cells: Cells, candidate: Candidate) -> Score | None:
+        """None where the row gives none."""
+        parts = _breakdown(cells)
+        said = cells.value("score")
+        if said is None or said == "":
+            if not parts:
+                return None
+            value: float | None = float(np.mean(list(parts.values())))
+        else:
+            value = number(said)
+        if self.scale is None:
+            raise cells.fault("score", "is a score, and the recipe names no `scale`")
+        low, high = self.scale
+        why = candidate.error
+        if why is None and (value is None or not low <= value <= high):
+            why = f"{cells.name('score')!r} is {said!r:.40}, not a number from {low:g} to {high:g}"
+        if why is not None or value is None:
+            return Score(candidate.candidate_id, self.judge, math.nan, math.nan, why)
+        breakdown = {OVERALL: value, **parts} if parts else {}
+        return Score(candidate.candidate_id, self.judge, value, math.nan, None, breakdown)
+
+    def _preferred(self, cells: Cells, candidates: Sequence[Candidate]) -> list[Duel]:
+        value = cells.value("preference")
+        if value is None or value == "":
+            return []
+        if len(candidates) != 2:
+            raise cells.fault("preference", f"is of two sides, and the row has {len(candidates)}")
+        first, second = candidates
+        return [self._duel(first, second, self._outcome(cells, value))]
+
+    def _outcome(self, cells: Cells, value: Any) -> tuple[float, float, float]:
+        """Probabilities of first, second and tie."""
+        if isinstance(value, list | tuple):
+            shares = [number(one) for one in value]
+            first, second = shares if len(shares) == 2 else (None, None)
+            if first is None or second is None or min(first, second) < 0 or first + second == 0:
+                raise cells.fault("preference", f"is {value!r:.60}, not two shares")
+            if first == second:
+                return _PREFERENCES["tie"]
+            return first / (first + second), second / (first + second), 0.0
+        word = str(value).strip()
+        meant: Any = self.values.get(word, word)
+        if meant not in _PREFERENCES:
+            known = ", ".join([*self.values, *_PREFERENCES])
+            raise cells.fault("preference", f"is {word!r:.40}; known: {known} (see `values`)")
+        return _PREFERENCES[meant]
+
+    def _ranked(self, items: Sequence[Cells], candidates: Sequence[Candidate]) -> list[Duel]:
+        """A duel of every two candidates that have a rank: the lower is the better."""
+        ranks = []
+        for cells in items:
+            said = cells.value("rank")
+            rank = None if said is None or said == "" else number(said)
+            if rank is None and said not in (None, ""):
+                raise cells.fault("rank", f"is {said!r:.40}, not a number")
+            ranks.append(rank)
+        duels = []
+        for (first, one), (second, other) in itertools.combinations(
+            zip(candidates, ranks, strict=True), 2
+        ):
+            if one is not None and other is not None:
+                better: Preference = "tie" if one == other else "first" if one < other else "second"
+                duels.append(self._duel(first, second, _PREFERENCES[better]))
+        return duels
+
+    def _duel(
+        self, first: Candidate, second: Candidate, outcome: tuple[float, float, float]
+    ) -> Duel:
+        return Duel(
+            first.candidate_id,
+            second.candidate_id,
+            self.judge,
+            *outcome,
+            error=first.error or second.error,
+        )
+
+
+def _breakdown(cells: Cells) -> dict[str, float]:
+    """Points by dimension; what is no number there ("N/A") is left out."""
+    value = cells.value("breakdown")
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise cells.fault("breakdown", f"is {type(value).__name__}, not numbers by name")
+    points = {}
+    for name, one in value.items():
+        found = number(one.get(_RATING) if isinstance(one, Mapping) else one)
+        if found is not None:
+            points[str(name)] = found
+    return points
+
+
+# ------------------------------------------------------------------------- rows of one prompt
+
+
+def together(rows: Sequence[Group]) -> Group:
+    """Rows of one prompt as one group: each candidate once, with one score where any candidate has
+    one, and each two that were compared once in either order.
+
+    Args:
+        rows: at least one; the prompt's tags are those of the first.
+    """
+    candidates: dict[str, Candidate] = {}
+    scores: dict[str, list[Score]] = {}
+    duels: dict[tuple[str, str], list[Duel]] = {}
+    for group in rows:
+        for candidate in group.candidates:
+            candidates.setdefault(candidate.candidate_id, candidate)
+        for score in group.scores:
+            scores.setdefault(score.candidate_id, []).append(score)
+        for duel in group.duels:
+            told = duel if duel.first_id <= duel.second_id else duel.swap()
+            if told.first_id != told.second_id:  # the same medium on both sides
+                duels.setdefault((told.first_id, told.second_id), []).append(told)
+    found = [_shares(of_two) for of_two in duels.values()]
+    every = [score for of_one in scores.values() for score in of_one]
+    return replace(
+        rows[0],
+        candidates=tuple(candidates.values()),
+        scores=tuple(_mean(one, scores, every[0].judge) for one in candidates.values())
+        if every
+        else (),
+        duels=tuple(one for duel in found for one in (duel, duel.swap())),
+    )
+
+
+def _mean(candidate: Candidate, scores: Mapping[str, list[Score]], judge: str) -> Score:
+    given = scores.get(candidate.candidate_id, [])
+    readable = [one for one in given if is_scored(one)]
+    if not readable:
+        why = candidate.error or next((one.error for one in given), None)
+        why = why or "has no score in the table"
+        return Score(candidate.candidate_id, judge, math.nan, math.nan, why)
+    if len(readable) == 1:
+        return readable[0]
+    values = [one.value for one in readable]
+    names = dict.fromkeys(name for one in readable for name in one.breakdown)
+    parts = {
+        name: float(np.mean([one.breakdown[name] for one in readable if name in one.breakdown]))
+        for name in names
+    }
+    mean, spread = float(np.mean(values)), float(np.std(values))
+    return replace(readable[0], value=mean, spread=spread, breakdown=parts)
+
+
+def _shares(duels: Sequence[Duel]) -> Duel:
+    """What was said of two, told from one side, as shares of all that was said."""
+    readable = [one for one in duels if is_readable(one)]
+    if not readable:
+        return duels[0]
+    sums = np.mean([(one.p_first, one.p_second, one.p_tie) for one in readable], axis=0)
+    p_first, p_second, p_tie = sums.tolist()
+    return replace(readable[0], p_first=p_first, p_second=p_second, p_tie=p_tie)
