@@ -228,7 +228,7 @@ class GeneratorSpec(Section):
 
 
 class JudgeSpec(Section):
-    """The vision-language model from which the judge is fine-tuned."""
+    """The vision-language model that judges: fine-tuned as `train_judge` says, as it is without."""
 
     path: Annotated[str, PLACE] = Field(
         description="local directory or hub name in transformers' format"
@@ -931,8 +931,11 @@ class Gates(Section):
     max_attribute_slope: float = Field(
         0.3, ge=0, description="bias: points for one sd of an attribute, after correction"
     )
-    max_attribute_excess: float = Field(
-        0.2, ge=0, description="bias: preference (-1 to 1) beyond people's per sd, corrected"
+    max_attribute_excess: float | None = Field(
+        0.2,
+        ge=0,
+        description="bias: preference (-1 to 1) beyond people's per sd, corrected. null: no gate, "
+        "for judges that are held against no labels, where it would not be passed",
     )
     max_damage_gain: float = Field(
         0.1, ge=0, description="bias: points that compression or text across a picture may gain"
@@ -1035,6 +1038,11 @@ class Recipe(Section):
     )
     evaluate: Evaluate = Evaluate()
     gates: Gates = Gates()
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether a round compares what it has aligned with the champion: else none is promoted."""
+        return self.has("align") and self.evaluate.has("prompts")
 
     @property
     def calibration(self) -> Calibrate:

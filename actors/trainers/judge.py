@@ -24,7 +24,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from actors.judges.eyes import Shown, check_family, eyes_of, load_processor, save_processor
+from actors.judges.checkpoint import load_weights
+from actors.judges.eyes import Shown, eyes_of, load_processor, save_processor
 from actors.judges.local import local_directory
 from actors.judges.looks import Look, look_at
 from actors.judges.prompts import Medium, PromptFormat
@@ -184,16 +185,11 @@ class JudgeLearner:
     """The judge's weights on one worker."""
 
     def __init__(self, task: JudgeTask, device: torch.device, dtype: torch.dtype) -> None:
-        from transformers import AutoModelForImageTextToText
-
         self.task = task
         self.device = device
         trust = trusted(task.base, task.trust_remote_code)
         self._base = local_directory(local_model(task.base), task.revision, with_code=trust)
-        check_family(self._base)
-        self._model = AutoModelForImageTextToText.from_pretrained(
-            self._base, dtype=torch.float32, use_safetensors=True, trust_remote_code=trust
-        ).to(device)
+        self._model = load_weights(self._base, torch.float32, trust_remote_code=trust).to(device)
         processor = load_processor(self._base, self._model.config, trust_remote_code=trust)
         self.format = PromptFormat(task.specification, processor)
         self.eyes = eyes_of(self._model, processor)

@@ -31,6 +31,7 @@ from jobs.pages.report import (
     render,
 )
 from jobs.rounds import lineage
+from jobs.rounds.course import course, left_out
 from jobs.rounds.history import rounds_so_far
 from jobs.rounds.tracking import public_settings
 from jobs.rounds.workspace import Round
@@ -68,6 +69,7 @@ def collect(at: Round) -> ReportData:
     done = [one for one in made.values() if one is not None]
     verdicts, reasons, groups = _pairs(at, made)
     found = results.read_round(at.directory)
+    found["agreement"] = found["agreement"] or found["agreement_as_given"]
     return ReportData(
         recipe=at.recipe.name,
         round=at.number,
@@ -84,6 +86,7 @@ def collect(at: Round) -> ReportData:
         rounds=tuple(one for one in rounds_so_far(at.recipe) if one.number <= at.number),
         grid=_grid(at, found["evaluation"]),
         curves=tuple(_curves(at)),
+        left_out=left_out(at.recipe),
         lineage=lineage.as_text(lineage.trace(at.root, done[-1].address)) if done else "",
         recipe_yaml=yaml.safe_dump(public_settings(at.recipe), sort_keys=False, allow_unicode=True),
     )
@@ -131,7 +134,15 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
         notes.append(
             "Nobody but the judge of the pairs compared the models: reward hacking cannot be seen."
         )
-    missing = [kind.job for kind in loop_kinds() if made[kind.name] is None]
+    for one in made["groups"].parents if made["groups"] is not None else ():
+        if one.role == "judge" and one.address.endswith("@0"):
+            notes.append(
+                f"{one.address} ({one.digest}) judged as it was published: it was not trained "
+                "here, and no gate for judges was asked of it."
+            )
+    if made["generator"] is not None and not at.recipe.is_evaluated:
+        notes.append(f"Nothing was promoted: {left_out(at.recipe)['evaluate']}.")
+    missing = [kind.job for kind in course(at.recipe) if made[kind.name] is None]
     if missing:
         notes.append(f"Not complete: {', '.join(missing)}.")
     return notes

@@ -11,6 +11,7 @@ from importlib import import_module
 
 from jobs.pages.collect import write_report
 from jobs.rounds.checks import trusted_checkpoints
+from jobs.rounds.course import course, left_out
 from jobs.rounds.history import as_text, kept_in_a_row, write_summary
 from jobs.rounds.limits import reached
 from jobs.rounds.tracking import Tracker, public_settings
@@ -23,13 +24,19 @@ from schemas.artifacts import loop_kinds
 from schemas.places import LOGS
 from schemas.recipe import Recipe
 
-#: The stages of a round, in order; each is a module of this package with a `STAGE`.
+#: All stages of a round, in order; each is a module of this package with a `STAGE`.
 STAGES = tuple(kind.job for kind in loop_kinds())
 
 
 def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
-    """Run all rounds, stopping where a judge fails its gate or a limit of the recipe is reached."""
-    print_plan(recipe, STAGES)
+    """Run all rounds, stopping where a judge fails its gate or a limit of the recipe is reached. A
+    round has the stages whose sections the recipe holds.
+    """
+    stages = [kind.job for kind in course(recipe)]
+    _check_limits(recipe)
+    print_plan(recipe, stages)
+    for job, why in left_out(recipe).items():
+        print(f"  {job:<12} left out: {why}", flush=True)
     if dry_run:
         return
     for number in range(1, recipe.num_rounds + 1):
@@ -42,12 +49,20 @@ def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
             )
             return
         ended = run_stages(
-            recipe, number, STAGES, is_planned=True, may_go_on=lambda: reached(recipe)
+            recipe, number, stages, is_planned=True, may_go_on=lambda: reached(recipe)
         )
         print(as_text(recipe), flush=True)
         if ended is not None:
             print(ended, flush=True)
             return
+
+
+def _check_limits(recipe: Recipe) -> None:
+    if recipe.limits.max_kept_rounds is not None and not recipe.is_evaluated:
+        raise InputError(
+            "limits.max_kept_rounds: counts rounds whose evaluation promoted nothing, and this "
+            "recipe evaluates none: add `align` and `evaluate: {prompts: FILE}`, or leave it out"
+        )
 
 
 def run_stages(

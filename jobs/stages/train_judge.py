@@ -22,6 +22,7 @@ from factory.judging.specification import (
 from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files_so_far
 from jobs.datasets.reading import read_dataset
+from jobs.pipelines.given_judge import check_checkpoint
 from jobs.pipelines.judge_training import (
     check_points,
     check_shown,
@@ -33,7 +34,6 @@ from jobs.pipelines.judge_training import (
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.pipelines.training import run_fit, stopping
-from jobs.rounds.checks import check_model
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
@@ -83,8 +83,7 @@ class TrainJudge:
         return ("judge", "train_judge")
 
     def plan(self, at: Round) -> Plan:
-        judge = at.recipe.judge
-        check_model(judge.path, "config.json", "judge.path", judge.revision)
+        check_checkpoint(at.recipe.judge)
         try:
             specification_of(at.recipe.judge)
         except SpecificationError as error:

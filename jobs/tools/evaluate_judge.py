@@ -18,7 +18,8 @@ from factory.evaluation.judge_report import as_text, report
 from factory.judging.calibration import Calibration
 from factory.labels.registry import OWN, Format, format_named
 from jobs.datasets.labels import label_files
-from jobs.pipelines.models import ENDPOINT, asked_as, named_judge
+from jobs.pipelines.given_judge import ENDPOINT, judge_parents
+from jobs.pipelines.models import asked_as, named_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_address, check_cpus, check_writable
@@ -191,7 +192,8 @@ def _blueprint(benchmark: Benchmark, judge: Model, at: Round, out: Path) -> Blue
         tags=list(benchmark.tags),
         judge=_asked(benchmark, at),
     )
-    parents = [judge.parent("judge"), *sources]
+    own = judge_parents(at) if benchmark.judge is None else [judge.parent("judge")]
+    parents = [*own, *sources]
     return Blueprint(out, "agreement", settings, parents, "recipe or command line", "--out")
 
 

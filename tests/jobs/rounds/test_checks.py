@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from jobs.pipelines.given_judge import ENDPOINT
 from jobs.pipelines.judge_training import judge_task
 from jobs.pipelines.models import (
-    ENDPOINT,
     asked_as,
     generator_ref,
     given,
