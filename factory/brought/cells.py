@@ -27,6 +27,10 @@ class RowFault(ValueError):  # noqa: N818, a row has it, and the run goes on
         self.key = key
 
 
+class ScaleError(ValueError):
+    """There are scores, and nobody says on which scale."""
+
+
 @dataclass(frozen=True)
 class Cells:
     """A row, or an item of its list of candidates, under the recipe's names.
@@ -93,7 +97,7 @@ def items_of(cells: Cells, per_candidate: Sequence[str]) -> list[Cells]:
         RowFault: lists of different lengths.
     """
     if "candidates" in cells.columns:
-        return [_item(cells, one) for one in _listed(cells)]
+        return [_item(cells, one) for one in listed(cells)]
     values = {key: cells.value(key) for key in per_candidate}
     nums = {key: len(one) for key, one in values.items() if isinstance(one, list | tuple)}
     num = max(nums.values(), default=1)
@@ -126,8 +130,12 @@ def _item(cells: Cells, item: Any) -> Cells:
     return Cells({**cells.row, **item}, cells.columns)
 
 
-def _listed(cells: Cells) -> list[Any]:
-    """The items of the list of candidates, also where it is told by fields: {a: [..], b: [..]}."""
+def listed(cells: Cells) -> list[Any]:
+    """The items of the list of candidates, also where it is told by fields: {a: [..], b: [..]}.
+
+    Raises:
+        RowFault: it is no such list, or has no items.
+    """
     value = cells.value("candidates")
     if isinstance(value, Mapping):
         lists = {key: one for key, one in value.items() if isinstance(one, list | tuple)}

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from factory.brought.candidates import PER_CANDIDATE, ReadMedia, RowReader, candidate_of
-from factory.brought.cells import Cells, RowFault, items_of, number
+from factory.brought.cells import Cells, RowFault, ScaleError, items_of, number
 from factory.ranking import is_scored
 from factory.ranking.matchups import is_readable
 from schemas.rows import OVERALL, Candidate, Duel, Group, Preference, Score
@@ -51,6 +51,7 @@ class JudgedRowReader(RowReader):
 
         Raises:
             RowFault: no prompt or candidate can be made of it, or it says nothing of them.
+            ScaleError: it has scores, and there is no scale.
         """
         cells = Cells(row, self.columns)
         if None in row:
@@ -77,7 +78,11 @@ class JudgedRowReader(RowReader):
         else:
             value = number(said)
         if self.scale is None:
-            raise cells.fault("score", "is a score, and the recipe names no `scale`")
+            key = "score" if parts == {} or said not in (None, "") else "breakdown"
+            raise ScaleError(
+                f"{cells.name(key)!r} holds scores, and nothing says on which scale they are: "
+                "scale: [LOW, HIGH]"
+            )
         low, high = self.scale
         why = candidate.error
         if why is None and (value is None or not low <= value <= high):

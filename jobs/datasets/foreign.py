@@ -35,6 +35,7 @@ MAX_MEMBER = 1024**3
 _MEDIA = ("png", "jpg", "jpeg", "webp", "mp4")
 _TEXT = ("txt", "text", "caption", "cls")
 
+#: A table with a line of names gives what a line has beyond them under None.
 Row = dict[str, Any]
 
 
