@@ -6,16 +6,19 @@ only says so in a log. Here both are errors, by the names of the tensors.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from factory.judge_kinds import check_family, check_tensors
+from actors.headers import Shapes
+from factory.judge_kinds import FAMILIES, check_family, check_tensors
 from factory.judging.specification import SpecificationError
 
-#: Directories whose tensors were held against their model already, as they were then.
-_CHECKED: set[tuple[tuple[str, int, int], ...]] = set()
+#: Configurations and tensors that were held against each other already.
+_FITTING: set[tuple[bytes, tuple[tuple[str, tuple[int, ...]], ...]]] = set()
 
 
 def load_weights(path: str, dtype: torch.dtype, *, trust_remote_code: bool = False) -> Any:
@@ -30,7 +33,7 @@ def load_weights(path: str, dtype: torch.dtype, *, trust_remote_code: bool = Fal
         SpecificationError: a family that cannot judge, or weights that are not the model's.
     """
     check_directory(path, trust_remote_code=trust_remote_code)
-    return _loaded(path, trust_remote_code, dtype=dtype)
+    return _loaded(path, trust_remote_code, dtype)
 
 
 def check_directory(path: str, *, trust_remote_code: bool = False) -> None:
@@ -42,38 +45,63 @@ def check_directory(path: str, *, trust_remote_code: bool = False) -> None:
     check_family(path, config, brings_code=trust_remote_code)
 
 
-def check_weights(path: str) -> None:
-    """Hold the names and shapes of a directory's tensors against its model, without reading one of
-    them: on the meta device, only the headers of safetensors files are looked at.
+def check_shapes(path: str, config: bytes, shapes: Shapes) -> None:
+    """Hold the names and shapes of a checkpoint's tensors against its model, without any of its
+    weights: transformers loads what has shapes and no values.
+
+    Args:
+        path: of the model, for messages.
+        config: the contents of its `config.json`, of a family that can judge.
+        shapes: its tensors.
 
     Raises:
-        SpecificationError: as `load_weights`.
+        SpecificationError: they are not those of the model.
     """
-    check_directory(path)
-    stats = [(str(one), one.stat()) for one in sorted(Path(path).iterdir())]
-    version = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
-    if version not in _CHECKED:
-        _loaded(path, False, device_map="meta")
-        _CHECKED.add(version)
+    told = json.loads(config)
+    fitting = (config, tuple(sorted(shapes.items())))
+    if "quantization_config" in told or fitting in _FITTING:
+        return  # what quantised weights are called, only who loads them knows
+    import transformers
+
+    kind = told["model_type"]
+    model_class = getattr(transformers, FAMILIES[kind])
+    _, info = model_class.from_pretrained(
+        None,
+        config=transformers.CONFIG_MAPPING[kind].from_dict(told),
+        state_dict={name: torch.empty(shape, device="meta") for name, shape in shapes.items()},
+        device_map="meta",
+        use_safetensors=True,
+        trust_remote_code=False,
+        **_TELLING,
+    )
+    _check(path, info)
+    _FITTING.add(fitting)
 
 
-def _loaded(path: str, trust_remote_code: bool, **how: Any) -> Any:
+#: What makes transformers say what did not fit, and fail for none of it: `_check` names all.
+_TELLING: dict[str, Any] = {"ignore_mismatched_sizes": True, "output_loading_info": True}
+
+
+def _loaded(path: str, trust_remote_code: bool, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForImageTextToText
 
     try:
-        model, told = AutoModelForImageTextToText.from_pretrained(
+        model, info = AutoModelForImageTextToText.from_pretrained(
             path,
+            dtype=dtype,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
-            ignore_mismatched_sizes=True,  # told with the others
-            output_loading_info=True,
-            **how,
+            **_TELLING,
         )
     except OSError as error:  # no safetensors, or a shard of the index is not there
         raise SpecificationError(f"{path}: no weights that can be loaded: {error}") from None
+    _check(path, info)
+    return model
+
+
+def _check(path: str, info: Mapping[str, Any]) -> None:
     mismatched = [
         f"{name} {list(given)} for {list(wanted)}"
-        for name, given, wanted in told["mismatched_keys"]
+        for name, given, wanted in info["mismatched_keys"]
     ]
-    check_tensors(path, told["missing_keys"], told["unexpected_keys"], mismatched)
-    return model
+    check_tensors(path, info["missing_keys"], info["unexpected_keys"], mismatched)

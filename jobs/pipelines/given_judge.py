@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 
-from actors.small_files import at_hand, read_small
+from actors.headers import HeaderError, read_shapes, read_small
 from actors.storage import place
 from actors.weights import hub_commit, model_weights
 from factory.judge_kinds import check_family
@@ -139,7 +139,7 @@ def _uses_calibration(at: Round) -> bool:
 
 def check_checkpoint(spec: JudgeSpec, key: str = "judge.path") -> None:
     """Refuse a checkpoint that is no judge, as far as small files and the headers of its weights
-    tell; of weights that would have to be fetched first, the worker says so.
+    tell: that is all but the values.
 
     Raises:
         InputError: no model, a family that cannot judge, tensors that are not those of its model.
@@ -157,12 +157,11 @@ def check_checkpoint(spec: JudgeSpec, key: str = "judge.path") -> None:
         raise InputError(f"{key}: {spec.path}: has no {_CONFIG}: it is no transformers model")
     try:
         check_family(spec.path, config, brings_code=spec.trust_remote_code)
-        here = at_hand(spec.path, commit)
-        if here is not None and not spec.trust_remote_code:  # its own code says what it holds
-            from actors.judges.checkpoint import check_weights
+        if not spec.trust_remote_code:  # its own code says what it holds
+            from actors.judges.checkpoint import check_shapes
 
-            check_weights(str(here))
-    except SpecificationError as error:
+            check_shapes(spec.path, config, read_shapes(spec.path, commit))
+    except (SpecificationError, HeaderError) as error:
         raise InputError(f"{key}: {error}") from None
 
 
