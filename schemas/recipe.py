@@ -544,6 +544,11 @@ class Judged(BroughtTable):
         default_factory=dict, description="what the words of `preference` mean, as {left: first}"
     )
 
+    @property
+    def address(self) -> str:
+        """Who judged, as name@version; version 0 where none is told."""
+        return self.judge if "@" in self.judge else f"{self.judge}@0"
+
     @field_validator("scale")
     @classmethod
     def _rises(cls, scale: tuple[float, float] | None) -> tuple[float, float] | None:

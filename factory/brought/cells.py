@@ -104,20 +104,22 @@ def items_of(cells: Cells, per_candidate: Sequence[str]) -> list[Cells]:
     for key, length in nums.items():
         if length != num:
             raise cells.fault(key, f"has {length} values, for {num} candidates")
-    if nums:
-        for key, one in values.items():
-            if one is not None and key not in nums and key not in _SHARED:
-                raise cells.fault(key, f"is one value, for {num} candidates")
-    return [
-        Cells(
-            {
-                **cells.row,
-                **{key: values[key][at] if key in nums else values[key] for key in per_candidate},
-            },
-            {key: name for key, name in cells.columns.items() if key not in per_candidate},
-        )
-        for at in range(num)
-    ]
+    if not nums:
+        return [cells]
+    for key, one in values.items():
+        if one is not None and key not in nums and key not in _SHARED:
+            raise cells.fault(key, f"is one value, for {num} candidates")
+    return [_at(cells, {key: values[key][at] for key in nums}, at) for at in range(num)]
+
+
+def _at(cells: Cells, values: Mapping[str, Any], at: int) -> Cells:
+    """The cells of the candidate at a place in the lists of a row, under the columns' own names."""
+    row, columns = dict(cells.row), dict(cells.columns)
+    for key, value in values.items():
+        given = columns.get(key, key)
+        columns[key] = name = given if isinstance(given, str) else given[at]
+        row[name] = value
+    return Cells(row, columns)
 
 
 #: Of these a row may have one value for all its candidates.

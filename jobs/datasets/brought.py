@@ -57,6 +57,7 @@ _ROWS_A_PIECE = 64  # of a text table, each of which may name a large medium
 _ROWS_OF_GROUPS = 64  # of Parquet: row groups are joined up to so many
 _WHOLE_FILE = 16 * 1024**2  # bytes of a table up to which its digest is of all of them
 _ENDS = 1024**2
+_SOON_COUNTED = 64 * 1024**2  # bytes of a text table
 
 
 class Folder(Protocol):
@@ -158,6 +159,10 @@ class Table:
         """A file, as messages name it."""
         return f"{self.shown}/{file}"
 
+    def __str__(self) -> str:
+        num = len(self.files)
+        return self.where(self.files[0]) if num == 1 else f"{num} files of {self.shown}"
+
     def columns(self) -> list[str]:
         """Its columns, as far as its first rows tell."""
         first = self.file(0)
@@ -185,14 +190,21 @@ class Table:
             return [(f"{self.where(name)}: row {n}", row) for n, row in enumerate(rows, start=1)]
 
     def num_rows(self) -> int | None:
-        """Where files say so without being read whole; None where they do not."""
-        if any(not one.endswith(".parquet") for one in self.files):
-            return None
+        """Where that is soon said: by Parquet's footers, and by counting in small text tables.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
         total = 0
-        for at in range(len(self.files)):
+        for at, name in enumerate(self.files):
             path = self.file(at)
-            with path.open("rb") as source:
-                total += parquet(source, path).metadata.num_rows
+            with _named(self.where(name)), path.open("rb") as source:
+                if path.suffix == ".parquet":
+                    total += parquet(source, path).metadata.num_rows
+                elif path.suffix in _TEXT and source.seek(0, 2) <= _SOON_COUNTED:
+                    total += sum(1 for _ in _TEXT[path.suffix](path))
+                else:
+                    return None
         return total
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:

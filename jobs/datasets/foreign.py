@@ -111,7 +111,7 @@ def _object(text: str) -> Row | BrokenRow:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return BrokenRow(f"not JSON: {error}")
+        return BrokenRow(f"is not JSON: {error}")
     return row if isinstance(row, dict) else BrokenRow(f"is {type(row).__name__}, not an object")
 
 

@@ -88,6 +88,7 @@ def profile_of(
         audit.false_discovery_rate,
         audit.num_resamples,
         at.recipe.seed,
+        is_order_told=at.recipe.produce.judged is None,
     )
     correction = Correction.of(profile, attributes=correct.attributes, slices=correct.slices)
     return with_corrected(

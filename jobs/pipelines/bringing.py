@@ -83,8 +83,7 @@ def bringing(spec: Spec, key: str) -> Bringing:
     columns: Columns = {str(name): given for name, given in spec.columns.items()}
     reader = RowReader(columns, spec.task)
     if isinstance(spec, Judged):
-        name = spec.judge if "@" in spec.judge else f"{spec.judge}@0"
-        reader = JudgedRowReader(columns, spec.task, name, spec.scale, spec.values)
+        reader = JudgedRowReader(columns, spec.task, spec.address, spec.scale, spec.values)
     return Bringing(key, find_table(spec, key), reader, _columns_read(columns))
 
 
@@ -148,7 +147,7 @@ def look(what: Bringing) -> Look:
     table, key = what.table, what.key
     head = table.head(_ROWS_LOOKED_AT)
     if not head:
-        raise InputError(f"{key}.path: {table.where(table.files[0])}: holds no rows")
+        raise InputError(f"{key}.path: {table}: holds no rows")
     columns = table.columns()
     _check_columns(what, columns)
     _check_fields(what, [row for _, row in head if isinstance(row, dict)], columns)
@@ -176,7 +175,7 @@ def look(what: Bringing) -> Look:
             f"{key}: no candidate of the first {len(head)} rows can be used: {errors[0]}"
         )
     return Look(
-        table.shown,
+        str(table),
         tuple(columns),
         table.num_rows(),
         len(head),
@@ -199,17 +198,17 @@ def _check_columns(what: Bringing, there: Sequence[str]) -> None:
             is_there = name in there or name.partition(".")[0] in there
             if not is_there and (in_items is None or key in ("candidates", "prompt")):
                 raise InputError(
-                    f"{what.key}.columns.{key}: {what.table.shown} has no column {name!r}; {told}"
+                    f"{what.key}.columns.{key}: {what.table} has no column {name!r}; {told}"
                 )
     if "prompt" not in columns and "prompt" not in there:
         raise InputError(
-            f"{what.key}.columns: {what.table.shown} has no column 'prompt': say which holds it, "
-            f"as columns: {{prompt: {there[0]}}}; {told}"
+            f"{what.key}.columns: {what.table} has no column 'prompt': say which holds it, "
+            f"as columns: {{prompt: NAME}}; {told}"
         )
     if in_items is None and not any(key in columns or key in there for key in ("media", "answer")):
         raise InputError(
-            f"{what.key}.columns: {what.table.shown} has no column 'media' or 'answer': say which "
-            f"holds the candidates, as columns: {{media: {there[-1]}}}; {told}"
+            f"{what.key}.columns: {what.table} has no column 'media' or 'answer': say which "
+            f"holds the candidates, as columns: {{media: NAME}}; {told}"
         )
 
 
@@ -229,7 +228,7 @@ def _check_fields(what: Bringing, rows: Sequence[Row], there: Sequence[str]) -> 
         for name in [given] if isinstance(given, str) else given:
             if fields and not {name, name.partition(".")[0]} & {*fields, *there}:
                 raise InputError(
-                    f"{what.key}.columns.{key}: {what.table.shown} has no column {name!r}, nor "
+                    f"{what.key}.columns.{key}: {what.table} has no column {name!r}, nor "
                     f"have the items of {columns['candidates']!r} such a field; fields there are: "
                     f"{', '.join(fields)}; columns: {', '.join(there)}"
                 )
@@ -326,7 +325,7 @@ def bring(what: Bringing, directory: Place, recipe: Recipe) -> Brought:
     _check_share(what, counts, aside, most)
     if counts["rows"] == counts["set_aside"]:
         why = aside[0]["reason"] if aside else "it has none"
-        raise InputError(f"{what.key}: no row of {what.table.shown} can be used: {why}")
+        raise InputError(f"{what.key}: no row of {what.table} can be used: {why}")
     lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in aside)
     if lines:
         write_whole(directory / INVALID, lines.encode())
@@ -375,7 +374,7 @@ def _check_share(
     if num_rows >= _LEAST_ROWS and num > most * num_rows:
         examples = "; ".join(f"row {one['row']}: {one['reason']}" for one in aside[:3])
         raise InputError(
-            f"{what.key}: {num} of {num_rows} rows of {what.table.shown} cannot be used, more than "
+            f"{what.key}: {num} of {num_rows} rows of {what.table} cannot be used, more than "
             f"produce.max_failed_share: {most:g} allows. {examples}"
         )
 

@@ -58,7 +58,7 @@ def told_judged(spec: Judged, rank: Rank) -> str:
         said.append(f"scores from {low:g} to {high:g}, of which curate's points are")
     if seen.has_duels:
         said.append("preferences")
-    return f"{seen}, judged by {spec.judge} ({' and '.join(said)})"
+    return f"{seen}, judged by {spec.address} ({' and '.join(said)})"
 
 
 def parent_of_judged(spec: Judged) -> Parent:

@@ -16,6 +16,11 @@ CLIP_PROMPTS = {"clips_heldout": 240, "clips_label": 150, "clips_produce": 200}
 #: Files of questions about pictures and clips: name -> number, half of it of either.
 QUESTIONS = {"heldout": 300, "label": 240, "produce": 600}
 
+#: What can be made.
+PARTS = ("prompts", "generator", "clips", "base", "questions", "tables")
+#: Prompts of the tables of pictures that exist, and pictures of each.
+TABLES = (12, 4)
+
 #: Captions of which the base sees drawn pictures, as many of which it sees generated ones, and
 #: half as many of which it sees clips.
 GALLERY = 9000
@@ -28,7 +33,7 @@ GENERATOR = "factory/sandbox/weights/generator"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("part", choices=("prompts", "generator", "clips", "base", "questions"))
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("--out", type=Path, required=True, metavar="DIRECTORY")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="training steps (default: as shipped)")
@@ -69,6 +74,8 @@ def make(given: argparse.Namespace) -> None:
         _train_clip_generator(given.out, given.seed, given.steps or CLIP_STEPS, given.start_from)
     elif given.part == "questions":
         _write_questions(given.out, given.seed)
+    elif given.part == "tables":
+        write_tables(given.out, *TABLES, given.seed)
     else:
         _pretrain_base(given)
 
@@ -109,6 +116,20 @@ def write_questions(path: Path, num: int, seed: int) -> None:
             tags = {SCENE: prompt.tags[SCENE], "about": task.partition("_")[0]}
             rows.append({"prompt": prompt.text, "task": task, "media": media, **tags})
     write_table(path, pa.Table.from_pylist(rows))
+
+
+def write_tables(out: Path, num_prompts: int, num: int, seed: int) -> None:
+    """Pictures that exist, and tables of them (`factory.sandbox.tables`)."""
+    from factory.sandbox.tables import tables
+    from factory.sandbox.world import sample_captions
+
+    shipped = frozenset(sample_captions(sum(PROMPTS.values()), seed=0))
+    captions = sample_captions(num_prompts, seed_of("tables", seed), exclude=shipped)
+    for name, data in tables(captions, num, seed):
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    print(f"{out}: {num_prompts} prompts x {num} pictures")
 
 
 def _train_generator(out: Path, seed: int, num_steps: int) -> None:
