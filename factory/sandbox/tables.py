@@ -14,7 +14,7 @@ import io
 import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from factory.media.pictures import encode_png
 from factory.sandbox.drawing import CONTENT_DEFECTS, Pixels, spoil_scene
@@ -89,5 +89,5 @@ def _as_csv(rows: list[tuple[str, str, str]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _as_lines(rows: list[dict[str, object]]) -> bytes:
+def _as_lines(rows: Sequence[Mapping[str, object]]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()

@@ -71,7 +71,7 @@ class Bringing:
 
     def parent(self) -> Parent:
         """The table, as a parent of what is made of it."""
-        return Parent(self.key.rpartition(".")[2], self.table.shown, self.table.digest())
+        return Parent(self.key.rpartition(".")[2], str(self.table), self.table.digest())
 
 
 def bringing(spec: Spec, key: str) -> Bringing:
