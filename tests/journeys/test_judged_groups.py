@@ -152,7 +152,7 @@ def test_pick_a_pic_as_groups(local_ray: None, tmp_path: Path) -> None:
 def test_the_plan_refuses_what_cannot_be(
     word: str, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert produce.main(["--recipe", SHIPPED, f"root={tmp_path}", "--dry-run", word]) == 2
+    assert produce.main(["--dry-run", "--recipe", SHIPPED, f"root={tmp_path}", word]) == 2
     assert fault in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
 
@@ -160,7 +160,7 @@ def test_the_plan_refuses_what_cannot_be(
 def test_strategies_that_need_scores_are_refused_without(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--recipe", SHIPPED, f"root={tmp_path}", "--dry-run", PREFERRED]
+    words = ["--dry-run", "--recipe", SHIPPED, f"root={tmp_path}", PREFERRED]
     assert produce.main([*words, "curate.rank.strategy=pointwise"]) == 2
     assert "pointwise orders by scores, and the first rows of" in capsys.readouterr().err
     assert produce.main([*words, "curate.rank.strategy=ring"]) == 0

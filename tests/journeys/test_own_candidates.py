@@ -204,7 +204,7 @@ def test_generators_draw_beside_them_where_prompts_are_given(
 def test_the_plan_says_what_is_there_and_refuses_what_cannot_be(
     folder: Path, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = [*words, f"root={tmp_path}", "--dry-run"]
+    plan = ["--dry-run", *words, f"root={tmp_path}"]
     assert produce.main(plan) == 0
     said = capsys.readouterr().out
     assert f"15 rows of {folder}/metadata.csv (caption, file_name, model; image_generation)" in said
