@@ -7,7 +7,9 @@ them.
 import csv
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,12 +17,13 @@ from factory.candidates import is_brought
 from factory.media.measures import measure
 from factory.prompts import read_prompts
 from jobs import loop, produce
-from jobs.datasets.files import num_rows
+from jobs.datasets.files import num_rows, read_columns
 from jobs.datasets.reading import read_groups, read_table
 from jobs.pipelines.bringing import INVALID, bring, bringing
 from jobs.rounds.workspace import Round
 from schemas.arrow import pairs_from_table
 from schemas.columns import PAIRS
+from schemas.places import Place
 from schemas.recipe import Candidates
 from schemas.recipe_file import load
 from schemas.rows import Group
@@ -228,6 +231,10 @@ def test_too_many_rows_that_cannot_be_used_end_the_run(local_ray: None, tmp_path
         bring(what, tmp_path / "run" / "data" / "groups@1", recipe)
 
 
+def _rows(files: Sequence[Place]) -> list[dict[str, Any]]:
+    return [row for path in files for row in read_columns(path).to_pylist()]
+
+
 def test_large_media_leave_their_rows_as_they_are_brought(local_ray: None, tmp_path: Path) -> None:
     recipe = load(SHIPPED, [f"root={tmp_path}", "storage.max_inline_bytes=100"])
     spec = recipe.produce.candidates
@@ -235,7 +242,8 @@ def test_large_media_leave_their_rows_as_they_are_brought(local_ray: None, tmp_p
     directory = tmp_path / "data" / "candidates@1"
     found = bring(bringing(spec, "produce.candidates"), directory, recipe)
     assert num_rows(found.prompts.files) == 48
-    rows = [row for path in found.prompts.files for row in read_table(path.parent).to_pylist()]
-    assert rows == []  # notes are no data set yet
+    held = [row["candidates"][0]["media"]["image"] for row in _rows(found.prompts.files)]
+    assert all(one["bytes"] is None for one in held)
+    assert all(one["path"].startswith("media/") for one in held)
     packs = [path.stat().st_size for path in (tmp_path / "media").rglob("*.tar")]
     assert sum(packs) > sum(path.stat().st_size for path in (TABLES / "pictures").glob("*.png"))
