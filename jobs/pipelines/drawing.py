@@ -65,11 +65,6 @@ def drawing_of(at: Round) -> Drawing:
     )
 
 
-def needed_to_draw(recipe: Recipe) -> tuple[str, ...]:
-    """The keys that the drawing cannot do without, of those that a recipe may leave out."""
-    return ("generator", "produce.prompts") if recipe.produce.draws else ()
-
-
 @dataclass(frozen=True)
 class Work:
     """What a run is about.

@@ -20,7 +20,6 @@ from jobs.pipelines.drawing import (
     drawn_from,
     generators_of,
     idle,
-    needed_to_draw,
     rows_to_draw,
     sources_of,
     told_aside,
@@ -46,7 +45,7 @@ class Draw:
     resumes = True
 
     def needs(self, recipe: Recipe) -> Sequence[str]:
-        return needed_to_draw(recipe)
+        return ("generator", "produce.prompts") if recipe.produce.draws else ()
 
     def plan(self, at: Round) -> Plan:
         _refuse_judged(at.recipe)

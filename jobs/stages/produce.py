@@ -35,7 +35,6 @@ from jobs.pipelines.drawing import (
     drawn_from,
     generators_of,
     idle,
-    needed_to_draw,
     num_attempts,
     rows_to_draw,
     sources_of,
@@ -124,7 +123,9 @@ class Produce:
     resumes = True
 
     def needs(self, recipe: Recipe) -> Sequence[str]:
-        return () if recipe.produce.judged else (*needed_to_draw(recipe), "judge")
+        if recipe.produce.judged is not None:
+            return ()
+        return ("generator", "judge", "produce.prompts") if recipe.produce.draws else ("judge",)
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
