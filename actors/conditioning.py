@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from factory.generator_kinds import MARKERS
-from factory.media.pictures import decode
+from factory.media.clips import decode_still
 from factory.prompt_parts import Need, check_needs, needs_of
 from schemas.places import Place
 from schemas.rows import Prompt
@@ -32,7 +32,7 @@ def call_inputs(pipeline: Any, prompt: Prompt, num: int) -> dict[str, Any]:
     given: dict[str, Any] = {"prompt": [prompt.text] * num}
     for media in prompt.media_of("source"):
         # One picture for all: of a list, some pipelines would take each as one more reference.
-        given["image"] = Image.fromarray(decode(media.data))
+        given["image"] = Image.fromarray(decode_still(media.data))
     return given
 
 

@@ -13,18 +13,22 @@ from schemas.recipe import Recipe
 from schemas.recipe_file import load
 from schemas.section import RecipeError
 
-LAPTOP = Path(__file__).parent / "recipes" / "laptop.yaml"
+RECIPES = Path(__file__).parent / "recipes"
+LAPTOP = RECIPES / "laptop.yaml"
 
 
-def parser(name: str, description: str) -> argparse.ArgumentParser:
-    """The arguments that every job takes."""
+def parser(name: str, description: str, recipe: str = "laptop.yaml") -> argparse.ArgumentParser:
+    """The arguments that every job takes; `recipe` is that of none given."""
     arguments = argparse.ArgumentParser(
         prog=f"python -m jobs.{name}",
         description=description,
         epilog="Every key of the recipe can be overridden: produce.num_candidates=4 seed=1 …",
     )
     arguments.add_argument(
-        "--recipe", default=str(LAPTOP), metavar="FILE", help="YAML recipe (default: laptop.yaml)"
+        "--recipe",
+        default=str(RECIPES / recipe),
+        metavar="FILE",
+        help=f"YAML recipe (default: {recipe})",
     )
     arguments.add_argument(
         "--dry-run",

@@ -70,6 +70,7 @@ def check_shapes(path: str, config: bytes, shapes: Shapes) -> None:
         config=transformers.CONFIG_MAPPING[kind].from_dict(told),
         state_dict={name: torch.empty(shape, device="meta") for name, shape in shapes.items()},
         device_map="meta",
+        dtype=torch.float32,
         use_safetensors=True,
         trust_remote_code=False,
         **_TELLING,

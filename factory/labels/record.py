@@ -16,6 +16,8 @@ import numpy as np
 
 from factory.media.clips import describe, encode_clip
 from factory.media.pictures import MediaError, decode
+from factory.media.shape import shape_fault
+from factory.texts import unseen_only
 from schemas.rows import Media, Origin
 
 #: Frames a second of a clip that comes as loose frames, whose rate its source does not tell.
@@ -62,8 +64,12 @@ class Record:
         key, value = self.value(*keys)
         if not isinstance(value, str):
             raise self.fault(key, f"is {type(value).__name__}, not text")
-        if not value.strip():
-            raise self.fault(key, "is empty")
+        if not value.strip() or unseen_only(value):
+            raise self.fault(key, "is empty" if not value.strip() else "holds nothing to be seen")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise self.fault(key, "holds half of a surrogate pair, which is no text") from None
         return value.strip()
 
     def number(self, key: str, low: float, high: float) -> float:
@@ -102,9 +108,13 @@ class Record:
             medium = describe(data)
         except MediaError as error:
             raise self.fault(key, f"cannot be read: {error}") from None
-        if is_video != (medium.num_frames > 1 or medium.fps > 0):
+        is_clip = medium.num_frames > 1 or medium.fps > 0
+        # A clip of one frame is as good a picture as any.
+        if not is_clip if is_video else medium.num_frames > 1:
             found, wanted = ("a picture", "a clip") if is_video else ("a clip", "a picture")
             raise self.fault(key, f"is {found}, and this task is about {wanted}")
+        if fault := shape_fault(medium.width, medium.height):
+            raise self.fault(key, f"is {fault}")
         return medium
 
     def as_clip(self, key: str, frames: Sequence[Any]) -> Media:

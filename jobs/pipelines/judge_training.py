@@ -22,6 +22,7 @@ from factory.judging.specification import (
     JudgeSpecification,
     find,
 )
+from factory.media.shape import shape_fault
 from factory.prompt_parts import role_fault
 from jobs.datasets.files import read_columns, row_batches
 from jobs.rounds.workspace import InputError
@@ -87,16 +88,21 @@ def check_points(files: Sequence[Place], specification: JudgeSpecification) -> N
 
 
 def check_shown(files: Sequence[Place], specification: JudgeSpecification) -> None:
-    """Refuse labels whose prompts have parts that the judge is not shown, before it is trained on
-    them: edits, where it has no words for what they start from, and roles that nothing here knows.
+    """Refuse labels of which the judge would not be shown all, before it is trained on them: edits,
+    where it has no words for what they start from, roles that nothing here knows, and media that
+    are too long and narrow.
 
     Raises:
         InputError: names the file and what it holds.
     """
     for path in files:
         num: Counter[Task] = Counter()
-        for batch in row_batches(path, _ROWS_AT_ONCE, ["task", _ROLES]):
+        for batch in row_batches(path, _ROWS_AT_ONCE, ["task", _ROLES, *_SIZES]):
             for row in batch.to_pylist():  # of before there were parts, without them
+                sides = [one for one in (row["first"], row["second"]) if one and one["width"]]
+                faults = (shape_fault(one["width"], one["height"]) for one in sides)
+                if fault := next(filter(None, faults), None):
+                    raise InputError(f"{path}: a label is of a medium of {fault}; leave it out")
                 roles = [part["role"] for part in row.get("prompt_parts") or ()]
                 if fault := next(filter(None, map(role_fault, roles)), None):
                     raise InputError(f"{path}: a part of a label's prompt: {fault}")
@@ -112,6 +118,7 @@ def check_shown(files: Sequence[Place], specification: JudgeSpecification) -> No
 
 #: The leaf of the prompts' parts that is read, and none of their media.
 _ROLES = "prompt_parts.list.element.role"
+_SIZES = [f"{side}.{size}" for side in ("first", "second") for size in ("width", "height")]
 _ROWS_AT_ONCE = 1024
 
 

@@ -117,6 +117,7 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
         return onnx_ref(directory or ".", name, file), Model(directory or ".", name)
     spec = asked_as(name, at.recipe)
     check_checkpoint(spec, "--judge")
+    specification_given(spec)
     return checkpoint_ref(spec, name, name), Model(name, name)
 
 

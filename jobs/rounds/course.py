@@ -23,7 +23,7 @@ def left_out(recipe: Recipe) -> dict[str, str]:
     if not (recipe.has("labels") or recipe.has("train_judge")):
         absent["label"] = "no `labels`: the judge is held against nobody's judgement"
     if not recipe.has("train_judge"):
-        absent["train_judge"] = "no `train_judge`: the judge is used as it is"
+        absent["train_judge"] = "no `train_judge`: no judge is trained"
     if not recipe.has("align"):
         absent["align"] = "no `align`: the pairs are the end"
     if not recipe.is_evaluated:

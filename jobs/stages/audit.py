@@ -31,7 +31,13 @@ from jobs.pipelines.bias import PROFILE, observe_groups, observe_labels, probe_j
 from jobs.pipelines.given_judge import check_judge, judge_parents, specification_given, told
 from jobs.pipelines.judge_training import check_points, check_shown
 from jobs.pipelines.models import judge_ref
-from jobs.pipelines.opinions import OPINIONS_FILE, heldout_opinions, judge_labels, write_opinions
+from jobs.pipelines.opinions import (
+    OPINIONS_FILE,
+    heldout_opinions,
+    hold_against_gates,
+    judge_labels,
+    write_opinions,
+)
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import (
     InputError,
@@ -167,6 +173,9 @@ def _opinions(at: Round, directory: Place) -> list[Opinion]:
         made = report(opinions, judge, "held-out labels", num_resamples=boot, seed=at.recipe.seed)
         print(as_text(made), flush=True)
         results.write(directory / results.AGREEMENT, made)
+        for finding in hold_against_gates(opinions, at):
+            if not finding.is_passed:
+                print(f"{judge}: gate {finding.gate}: {finding.message}", flush=True)
     write_opinions(directory / OPINIONS_FILE, opinions)
     return opinions
 

@@ -44,11 +44,20 @@ from jobs.pipelines.models import (
     judge_ref,
     weights_of,
 )
+from jobs.pipelines.opinions import heldout_opinions, hold_against_gates
 from jobs.pipelines.prompt_checks import check_drawn, check_judged, check_witnesses
 from jobs.pipelines.reuse import as_parents, reused
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, prompts_file
 from jobs.rounds.tracking import StageRun
-from jobs.rounds.workspace import InputError, Model, Round, champion, judge
+from jobs.rounds.workspace import (
+    InputError,
+    Model,
+    Round,
+    champion,
+    is_judge_given,
+    is_labelled,
+    judge,
+)
 from jobs.stages.base import Outcome, Plan
 from schemas import manifest, results
 from schemas import recipe as sections
@@ -288,6 +297,8 @@ def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: 
         )
     ]
     findings += [(judge(at).address, one) for one in gates.profile_gates(profile, limits)]
+    if is_judge_given(at) and is_labelled(at):  # one that is trained passed these before it judged
+        findings += [(one.subject, one) for one in hold_against_gates(heldout_opinions(at), at)]
     return Decision(
         gates.decide([one for _, one in findings]),
         challenger=new.address,

@@ -6,6 +6,7 @@ happened. `jobs/stages/base.py` runs a single stage.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
@@ -14,7 +15,7 @@ from jobs.rounds.checks import trusted_checkpoints
 from jobs.rounds.course import course, left_out
 from jobs.rounds.history import as_text, kept_in_a_row, write_summary
 from jobs.rounds.limits import reached
-from jobs.rounds.tracking import Tracker, public_settings
+from jobs.rounds.tracking import Tracker, public_settings, tracking_uri
 from jobs.rounds.workspace import InputError, Round
 from jobs.session.ray_session import ray_session
 from jobs.session.run_log import new_log, note, run_log
@@ -29,8 +30,8 @@ STAGES = tuple(kind.job for kind in loop_kinds())
 
 
 def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
-    """Run all rounds, stopping where a judge fails its gate or a limit of the recipe is reached. A
-    round has the stages whose sections the recipe holds.
+    """Run all rounds, stopping where a judge fails its gate or a limit of the recipe is reached,
+    and name everything that was made. A round has the stages whose sections the recipe holds.
     """
     stages = [kind.job for kind in course(recipe)]
     _check_limits(recipe)
@@ -39,6 +40,13 @@ def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
         print(f"  {job:<12} left out: {why}", flush=True)
     if dry_run:
         return
+    began = time.monotonic()
+    _run_rounds(recipe, stages)
+    minutes = (time.monotonic() - began) / 60
+    print(f"\n{recipe.name}: done in {minutes:.1f} minutes. {_what_was_made(recipe)}", flush=True)
+
+
+def _run_rounds(recipe: Recipe, stages: Sequence[str]) -> None:
     for number in range(1, recipe.num_rounds + 1):
         most = recipe.limits.max_kept_rounds
         if most is not None and kept_in_a_row(recipe, number) >= most:
@@ -55,6 +63,23 @@ def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
         if ended is not None:
             print(ended, flush=True)
             return
+
+
+def _what_was_made(recipe: Recipe) -> str:
+    lines = ["What was made:"]
+    last = 1
+    for number in range(1, recipe.num_rounds + 1):
+        at = Round(recipe, number)
+        for kind in loop_kinds():
+            made = manifest.read(at.directory(kind.name))
+            if made is not None:
+                lines.append(f"  {made.address:<14} {at.directory(kind.name)}")
+                last = number
+    lines += [
+        f"  MLflow         python -m jobs.review   ({tracking_uri(recipe)})",
+        f"  report         {Round(recipe, last).report().absolute().as_uri()}",
+    ]
+    return "\n".join(lines)
 
 
 def _check_limits(recipe: Recipe) -> None:

@@ -1,27 +1,26 @@
-"""What the demo says at its end: everything that was made, and how to look at it."""
+"""The demo: first pairs from a judge as it is, then the loop."""
 
 from __future__ import annotations
 
-from jobs.rounds.tracking import tracking_uri
+import time
+
 from jobs.rounds.workspace import Round
-from schemas import manifest, results
-from schemas.artifacts import loop_kinds
+from jobs.stages.run import run_loop
 from schemas.recipe import Recipe
 
 
-def summarise(recipe: Recipe, seconds: float) -> None:
-    """Name every output of the loop."""
-    print(f"\n{recipe.name}: done in {seconds / 60:.1f} minutes. What was made:")
-    at = Round(recipe, 1)
-    for number in range(1, recipe.num_rounds + 1):
-        at = Round(recipe, number)
-        for kind in loop_kinds():
-            directory = at.directory(kind.name)
-            made = manifest.read(directory)
-            if made is not None:
-                print(f"  {made.address:<14} {directory}")
-        decision = results.read(at.directory("evaluation") / results.FINDINGS, results.Decision)
-        if decision is not None:
-            print(f"  round {number}: {decision.decision} {decision.challenger}")
-    print(f"  MLflow         python -m jobs.review   ({tracking_uri(recipe)})")
-    print(f"  report         {at.report().absolute().as_uri()}")
+def show(first: Recipe, recipe: Recipe, *, dry_run: bool = False) -> None:
+    """Run two recipes, one after the other, and say when there were pairs to look at.
+
+    Args:
+        first: without labels: makes pairs soonest.
+        recipe: of the whole loop.
+        dry_run: print both plans and start nothing.
+    """
+    began = time.monotonic()
+    run_loop(first, dry_run=dry_run)
+    if not dry_run:
+        seconds = time.monotonic() - began
+        page = Round(first, 1).report().absolute().as_uri()
+        print(f"\nfirst pairs after {seconds:.0f} s, with pictures: {page}\n", flush=True)
+    run_loop(recipe, dry_run=dry_run)

@@ -423,7 +423,7 @@ def test_the_shipped_recipe_ends_with_pairs_and_says_what_nobody_knows(
     said = capsys.readouterr().out
     recipe = load(SHIPPED, small)
     at = Round(recipe, 1)
-    assert "  train_judge  left out: no `train_judge`: the judge is used as it is" in said
+    assert "  train_judge  left out: no `train_judge`: no judge is trained" in said
     assert "judge@0: not known: whether people lean as the judge does" in said
 
     groups = read_groups(at.directory("groups"))
