@@ -22,7 +22,8 @@ from factory.keys import brought_key
 from factory.media.clips import describe
 from factory.media.measures import measure, measure_answer
 from factory.media.pictures import MediaError
-from factory.prompt_rows import PromptsError, check_text, prompt_of
+from factory.media.shape import shape_fault
+from factory.prompt_rows import PromptsError, check_words, prompt_of
 from schemas.rows import (
     UNDERSTANDING,
     Candidate,
@@ -148,7 +149,7 @@ def _answered(cells: Cells, prompt: Prompt, generator: str, seed: int) -> Candid
     if answer is None:
         raise cells.fault("answer", "is missing or empty")
     try:
-        check_text(answer, "it")
+        check_words(answer, "it")
     except PromptsError as error:
         raise cells.fault("answer", f"cannot be used: {error}") from None
     digest = hashlib.sha256(answer.encode()).hexdigest()
@@ -182,9 +183,12 @@ def _drawn(prompt: Prompt, digest: str) -> Drawn:
 def _described(data: bytes, task: Task) -> Media:
     medium = describe(data)
     is_clip = medium.num_frames > 1 or medium.fps > 0
-    if is_clip != task.startswith("video"):
+    # A clip of one frame is as good a picture as any.
+    if not is_clip if task.startswith("video") else medium.num_frames > 1:
         found, wanted = ("a clip", "pictures") if is_clip else ("a picture", "clips")
         raise MediaError(f"is {found}, and {task} is about {wanted}")
+    if fault := shape_fault(medium.width, medium.height):
+        raise MediaError(f"is {fault}")
     return medium
 
 
