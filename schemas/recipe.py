@@ -494,7 +494,9 @@ CandidateColumn = Literal[
     "consent",
 ]
 #: The same, and what a judge said of them.
-JudgedColumn = Literal[CandidateColumn, "candidates", "score", "breakdown", "preference", "rank"]
+JudgedColumn = Literal[
+    CandidateColumn, "candidates", "id", "score", "breakdown", "preference", "rank", "duels"
+]
 _COLUMNS = (
     "the table's column for each, where it has another name: {prompt: caption, media: file_name}. "
     "`meta.caption` is a field within a column; a list names several candidates of a row"

@@ -198,6 +198,8 @@ def media_bytes(cells: Cells, key: str, value: Any, read: ReadMedia) -> bytes:
     Raises:
         RowFault: neither is there.
     """
+    if isinstance(value, list | tuple) and len(value) == 1:
+        (value,) = value
     if isinstance(value, Mapping):  # as Hugging Face data sets hold pictures
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
     if isinstance(value, bytes) and value:
@@ -205,7 +207,8 @@ def media_bytes(cells: Cells, key: str, value: Any, read: ReadMedia) -> bytes:
     if value is None or value in ("", b""):
         raise cells.fault(key, "is missing")
     if not isinstance(value, str):
-        raise cells.fault(key, f"is {type(value).__name__}, neither bytes nor the name of a file")
+        what = f"holds {len(value)} items" if isinstance(value, list | tuple) else "is neither"
+        raise cells.fault(key, f"{what}: a medium is bytes, or the name of a file")
     try:
         return read(value)
     except OSError as error:

@@ -124,12 +124,16 @@ def _at(cells: Cells, values: Mapping[str, Any], at: int) -> Cells:
 
 #: Of these a row may have one value for all its candidates.
 _SHARED = ("generator", "seed")
+#: These are of one candidate alone, and never the row's.
+_OWN = ("media", "answer", "id", "score", "breakdown", "rank")
 
 
 def _item(cells: Cells, item: Any) -> Cells:
     if not isinstance(item, Mapping):
         raise cells.fault("candidates", f"holds {type(item).__name__}, not objects")
-    return Cells({**cells.row, **item}, cells.columns)
+    own = {name.partition(".")[0] for key in _OWN for name in cells.named(key)}
+    shared = {key: value for key, value in cells.row.items() if key not in own}
+    return Cells({**shared, **item}, cells.columns)
 
 
 def listed(cells: Cells) -> list[Any]:

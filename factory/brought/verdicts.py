@@ -1,7 +1,8 @@
 """What a brought row says of its candidates: scores, and preferences as duels.
 
     score, breakdown     -> a Score of each candidate, in points of a named scale
-    preference, rank     -> a Duel of every two, told in both orders
+    preference, rank     -> Duels of every two, told in both orders
+    duels                -> Duels as they were judged, of candidates by their `id`
 
 A table of preferences does not say which side was shown first, so a preference is told in both
 orders and says nothing of a bias for the place. Rows of one prompt are put together: of several
@@ -24,6 +25,9 @@ from factory.ranking import is_scored
 from factory.ranking.matchups import is_readable
 from schemas.rows import OVERALL, Candidate, Duel, Group, Preference, Score
 
+#: The fields of a duel, as our own export of groups names them.
+_SIDES = ("first_id", "second_id")
+_PROBABILITIES = ("p_first", "p_second", "p_tie")
 #: What UltraFeedback calls the number within a dimension's annotation.
 _RATING = "Rating"
 _PREFERENCES: dict[Preference, tuple[float, float, float]] = {
@@ -60,10 +64,12 @@ class JudgedRowReader(RowReader):
         prompt = self.prompt(cells, read)
         candidates = [candidate_of(one, prompt, read) for one in items]
         scores = [self._score(*one) for one in zip(items, candidates, strict=True)]
-        duels = [*self._preferred(cells, candidates), *self._ranked(items, candidates)]
+        told = [*self._preferred(cells, candidates), *self._ranked(items, candidates)]
+        duels = [both for one in told for both in (one, one.swap())]
+        duels += self._as_judged(cells, items, candidates)
         given = tuple(one for one in scores if one is not None)
         if not given and not duels:
-            names = " and ".join(cells.name(key) for key in ("score", "preference", "rank"))
+            names = " and ".join(map(cells.name, ("score", "preference", "rank", "duels")))
             raise RowFault(names, "are all empty: the row says nothing of its candidates")
         return Group(prompt, tuple(candidates), given, tuple(duels))
 
@@ -136,6 +142,33 @@ class JudgedRowReader(RowReader):
                 duels.append(self._duel(first, second, _PREFERENCES[better]))
         return duels
 
+    def _as_judged(
+        self, cells: Cells, items: Sequence[Cells], candidates: Sequence[Candidate]
+    ) -> list[Duel]:
+        """Duels in the order in which their sides were shown."""
+        told = cells.value("duels") or []
+        if not isinstance(told, list | tuple) or not all(isinstance(one, Mapping) for one in told):
+            raise cells.fault("duels", "is no list of objects")
+        names = [cell.value("id") for cell in items] if told else []
+        duels = []
+        for one in told:
+            sides = [names.index(one.get(key)) if one.get(key) in names else -1 for key in _SIDES]
+            if min(sides) < 0:
+                raise cells.fault(
+                    "duels",
+                    f"is of {[one.get(key) for key in _SIDES]}, which the "
+                    f"`id` of the candidates ({cells.name('id')!r}) are not",
+                )
+            outcome = [number(one.get(key)) for key in _PROBABILITIES]
+            p_first, p_second, p_tie = (math.nan if p is None else p for p in outcome)
+            why = one.get("error")
+            if why is None and not math.isclose(p_first + p_second + p_tie, 1, abs_tol=0.01):
+                why = f"{outcome} are no three probabilities"
+            first, second = (candidates[at] for at in sides)
+            duel = self._duel(first, second, (p_first, p_second, p_tie))
+            duels.append(duel if why is None else replace(duel, error=duel.error or str(why)))
+        return duels
+
     def _duel(
         self, first: Candidate, second: Candidate, outcome: tuple[float, float, float]
     ) -> Duel:
@@ -153,6 +186,8 @@ def _breakdown(cells: Cells) -> dict[str, float]:
     value = cells.value("breakdown")
     if value is None:
         return {}
+    if isinstance(value, list | tuple) and all(isinstance(one, Mapping) for one in value):
+        value = {str(one.get("criterion")): one.get("rating") for one in value}  # of our export
     if not isinstance(value, Mapping):
         raise cells.fault("breakdown", f"is {type(value).__name__}, not numbers by name")
     points = {}
@@ -168,7 +203,7 @@ def _breakdown(cells: Cells) -> dict[str, float]:
 
 def together(rows: Sequence[Group]) -> Group:
     """Rows of one prompt as one group: each candidate once, with one score where any candidate has
-    one, and each two that were compared once in either order.
+    one, and each two that were compared once in each order that was told.
 
     Args:
         rows: at least one; the prompt's tags are those of the first.
@@ -182,10 +217,8 @@ def together(rows: Sequence[Group]) -> Group:
         for score in group.scores:
             scores.setdefault(score.candidate_id, []).append(score)
         for duel in group.duels:
-            told = duel if duel.first_id <= duel.second_id else duel.swap()
-            if told.first_id != told.second_id:  # the same medium on both sides
-                duels.setdefault((told.first_id, told.second_id), []).append(told)
-    found = [_shares(of_two) for of_two in duels.values()]
+            if duel.first_id != duel.second_id:  # the same medium on both sides
+                duels.setdefault((duel.first_id, duel.second_id), []).append(duel)
     every = [score for of_one in scores.values() for score in of_one]
     return replace(
         rows[0],
@@ -193,7 +226,7 @@ def together(rows: Sequence[Group]) -> Group:
         scores=tuple(_mean(one, scores, every[0].judge) for one in candidates.values())
         if every
         else (),
-        duels=tuple(one for duel in found for one in (duel, duel.swap())),
+        duels=tuple(map(_shares, duels.values())),
     )
 
 
@@ -217,7 +250,7 @@ def _mean(candidate: Candidate, scores: Mapping[str, list[Score]], judge: str) -
 
 
 def _shares(duels: Sequence[Duel]) -> Duel:
-    """What was said of two, told from one side, as shares of all that was said."""
+    """What was said of two in one order, as shares of all that was said."""
     readable = [one for one in duels if is_readable(one)]
     if not readable:
         return duels[0]

@@ -100,7 +100,7 @@ def test_a_question_and_an_edit_have_a_medium_of_their_own() -> None:
         ({"media": "none.png"}, "'media' names 'none.png': no such file"),
         ({"media": b"GIF89a"}, "'media' cannot read a picture from 6 bytes"),
         ({"media": "c.mp4"}, "'media' is a clip, and image_generation is about pictures"),
-        ({"media": 3}, "'media' is int, neither bytes nor the name of a file"),
+        ({"media": 3}, "'media' is neither: a medium is bytes, or the name of a file"),
     ],
 )
 def test_a_medium_that_cannot_be_used_fails_its_candidate_alone(

@@ -22,7 +22,8 @@ def group(row: dict[str, Any], scale: Any = (1, 10), values: Any = None, **colum
 
 
 def outcome(row: dict[str, Any], **more: Any) -> tuple[float, float, float]:
-    (duel,) = group({**TWO, **row}, **more).duels
+    duel, swapped = group({**TWO, **row}, **more).duels
+    assert swapped == duel.swap()  # nothing says which side was shown first
     return duel.p_first, duel.p_second, duel.p_tie
 
 
@@ -38,6 +39,13 @@ def test_scores_are_read_with_their_parts() -> None:
     assert first.judge == "ann@0"
     mean = group({**TWO, "breakdown": [parts, {"fit": 1}]})
     assert [one.value for one in mean.scores] == [3.5, 1]
+
+
+def test_what_a_row_says_of_all_is_no_score_of_each() -> None:
+    items = [{"media": "a.png", "score": 7}, {"media": "b.png"}]
+    found = group({"prompt": "p", "of": items, "score": 9, "generator": "x"}, candidates="of")
+    assert [one.value for one in found.scores] == [7]
+    assert [one.generator for one in found.candidates] == ["x@0", "x@0"]
 
 
 @pytest.mark.parametrize("value", ["8/10", 11, 0, True, math.inf, "good", [3]])
@@ -76,7 +84,7 @@ def test_preferences_are_read(row: dict[str, Any], wanted: tuple[float, float, f
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        ({}, "'score and preference and rank' are all empty"),
+        ({}, "'score and preference and rank and duels' are all empty"),
         ({"preference": "better"}, "is 'better'; known: first, second, tie"),
         ({"preference": [0, 0]}, "not two shares"),
         ({"preference": [-1, 2]}, "not two shares"),
@@ -118,6 +126,46 @@ def test_rows_of_one_prompt_are_put_together() -> None:
     assert not of_two.is_flipped
     assert met[frozenset((a.candidate_id, c.candidate_id))].preference == "tie"
     assert not found.is_invalid
+
+
+def test_duels_of_our_own_export_keep_the_order_in_which_sides_were_shown() -> None:
+    said = {"p_first": 0.7, "p_second": 0.2, "p_tie": 0.1, "error": None}
+    row = {
+        "instruction": "p",
+        "completions": [
+            {"completion_id": "x", "image": "a.png", "annotations": [], "overall_score": 3.0},
+            {
+                "completion_id": "y",
+                "image": "b.png",
+                "overall_score": None,
+                "annotations": [{"criterion": "fit", "rating": 2.0}],
+            },
+        ],
+        "duels": [
+            {"first_id": "x", "second_id": "y", **said},
+            {"first_id": "y", "second_id": "x", **said},
+            {"first_id": "y", "second_id": "x", **said, "p_tie": 0.9},
+        ],
+    }
+    columns = {
+        "prompt": "instruction",
+        "candidates": "completions",
+        "id": "completion_id",
+        "media": "image",
+        "score": "overall_score",
+        "breakdown": "annotations",
+    }
+    found = together([group(row, **columns)])
+    assert [one.value for one in found.scores] == [3, 2]
+    (met,) = matchups(found.duels)
+    assert met.is_flipped
+    assert (met.p_first, met.first_slot_rate) == (pytest.approx(met.p_second), 1)
+    third = group(row, **columns).duels[2]
+    assert third.error == "[0.7, 0.2, 0.9] are no three probabilities"
+    with pytest.raises(RowFault, match=r"'duels' is of \['x', 'z'\], which the `id` of the"):
+        group({**row, "duels": [{"first_id": "x", "second_id": "z"}]}, **columns)
+    with pytest.raises(RowFault, match="'duels' is no list of objects"):
+        group({**row, "duels": "x"}, **columns)
 
 
 def test_a_medium_beside_itself_is_no_duel_and_a_broken_side_is_no_verdict() -> None:
