@@ -49,6 +49,7 @@ from schemas.rows import Group, Prompt, Task
 INVALID = "_invalid.jsonl"
 _BROUGHT = "_brought"
 _BYTES_AT_ONCE = 64 * 1024**2  # of media, that a worker holds
+_ROWS_A_FILE = 1024
 _ROWS_LOOKED_AT = 20
 _LEAST_ROWS = 32  # before the share of those set aside is looked at
 _THREADS = 16
@@ -413,7 +414,7 @@ def _bring_piece(
         counts["failed"] += sum(one.error is not None for one in group.candidates)
         few.append(group)
         num_bytes += sum(one.measures.num_bytes for one in group.candidates if one.measures)
-        if num_bytes >= _BYTES_AT_ONCE:
+        if num_bytes >= _BYTES_AT_ONCE or len(few) >= _ROWS_A_FILE:
             write()
             few, num_bytes = [], 0
     if few:
