@@ -87,7 +87,9 @@ def _open(path: str, file: str, commit: str | None) -> IO[bytes] | None:
     directory: Any = storage.place(path)
     if commit is not None and not directory.is_dir():
         directory = cached_snapshot(path, commit)
-        if directory is None or not (directory / file).is_file():
+        # Where there are weights all that is loaded was fetched; what is not there the hub has not.
+        is_fetched = directory is not None and any(directory.glob("*.safetensors"))
+        if directory is None or not (is_fetched or (directory / file).is_file()):
             return _open_at_hub(path, file, commit)
     here = directory / file
     return here.open("rb") if here.is_file() else None

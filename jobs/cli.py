@@ -100,6 +100,27 @@ def add_judge(arguments: argparse.ArgumentParser) -> None:
     )
 
 
+def add_table(arguments: argparse.ArgumentParser) -> None:
+    """How a table of one's own is read: the format `table`."""
+    arguments.add_argument(
+        "--map",
+        action="append",
+        metavar="FIELD=COLUMN,…",
+        help="of a table of your own: which column holds what (format `table`)",
+    )
+    arguments.add_argument(
+        "--values",
+        action="append",
+        metavar="VALUE=first|second|tie|none,…",
+        help="of a table of your own: what its verdicts mean",
+    )
+    arguments.add_argument(
+        "--points",
+        metavar="LOW:HIGH",
+        help="of a table of your own: the scale on which its points lie",
+    )
+
+
 def stage_main(name: str, description: str, argv: Sequence[str] | None = None) -> int:
     """The `main` of a job that runs one stage of one round."""
     arguments = stage_parser(name, description)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 
 from jobs import cli
@@ -23,11 +24,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = cli.parser("demo", "Show first pairs, then run a small loop.", recipe="demo.yaml")
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
-        from jobs.tools.demo import show
+        from jobs.rounds.workspace import Round
+        from jobs.stages.run import run_loop
 
+        began = time.monotonic()
         beside = f"{recipe.root.rstrip('/')}-first-pairs"
         first = load(cli.RECIPES / "published-judge.yaml", [f"root={beside}"])
-        show(first, recipe, dry_run=given.dry_run)
+        run_loop(first, dry_run=given.dry_run)
+        if not given.dry_run:
+            seconds = time.monotonic() - began
+            page = Round(first, 1).report().absolute().as_uri()
+            print(f"\nfirst pairs after {seconds:.0f} s, with pictures: {page}\n", flush=True)
+        run_loop(recipe, dry_run=given.dry_run)
 
     return cli.run(arguments, work, argv)
 

@@ -984,11 +984,22 @@ class Storage(Section):
     """
 
     endpoint: str | None = Field(
-        None, pattern=r"^https?://[^/@\s]+$", description="S3 server; AWS, or AWS_ENDPOINT_URL"
+        None,
+        pattern=r"^https?://[^/@\s]+$",
+        description="S3 server; else as the environment says, else AWS",
     )
-    region: str | None = Field(None, description="else AWS_REGION, else us-east-1")
+    region: str | None = Field(
+        None, description="else AWS_REGION, else the profile's, else us-east-1"
+    )
     profile: str | None = Field(None, description="of ~/.aws; else AWS_PROFILE")
-    cache: str | None = Field(None, description="local copies of models; else in ~/.cache")
+    checksums: Annotated[Literal["when_supported", "when_required"] | None, RESOURCE] = Field(
+        None,
+        description="of what is written to and read from S3: when_required for servers that refuse "
+        "those of newer clients; else AWS_REQUEST_CHECKSUM_CALCULATION, else when_supported",
+    )
+    cache: Annotated[str | None, PLACE] = Field(
+        None, description="local copies of models; else in ~/.cache"
+    )
     max_inline_bytes: Positive = Field(
         16 * 1024, description="bytes; larger media lie outside their rows, many in a pack"
     )
@@ -1001,7 +1012,9 @@ class Recipe(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="names the runs in MLflow")
     seed: int = Field(0, ge=0)
-    root: str = Field(description="directory of all outputs: data, models, reports, tracking")
+    root: Annotated[str, PLACE] = Field(
+        description="directory of all outputs: data, models, reports, tracking"
+    )
     num_rounds: Positive = Field(1, description="rounds of jobs.loop")
     num_cpus: Positive = Field(4, description="logical CPUs of a local Ray")
     address: str = Field("local", description="'local', or the Ray cluster to join ('auto')")

@@ -7,7 +7,8 @@ only says so in a log. Here both are errors, by the names of the tensors.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +66,40 @@ def check_shapes(path: str, config: bytes, shapes: Shapes) -> None:
 
     kind = told["model_type"]
     model_class = getattr(transformers, FAMILIES[kind])
-    _, info = model_class.from_pretrained(
-        None,
-        config=transformers.CONFIG_MAPPING[kind].from_dict(told),
-        state_dict={name: torch.empty(shape, device="meta") for name, shape in shapes.items()},
-        device_map="meta",
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        **_TELLING,
-    )
+    try:
+        with _quietly():
+            _, info = model_class.from_pretrained(
+                None,
+                config=transformers.CONFIG_MAPPING[kind].from_dict(told),
+                state_dict={
+                    name: torch.empty(shape, device="meta") for name, shape in shapes.items()
+                },
+                device_map="meta",
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                **_TELLING,
+            )
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise SpecificationError(f"{path}: its config.json describes no model: {error}") from error
     _check(path, info)
     _FITTING.add(fitting)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what transformers shows of a loading, and warns of: here nothing is loaded."""
+    from transformers.utils import logging
+
+    verbosity, shows = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shows:
+            logging.enable_progress_bar()
 
 
 #: What makes transformers say what did not fit, and fail for none of it: `_check` names all.

@@ -30,10 +30,8 @@ import pyarrow as pa
 from actors.hub_data import HubData, HubDataError
 from actors.storage import is_address, place
 from actors.weights import is_hub_name
-from factory.labels.streams import StreamError
-from jobs.datasets.files import parquet
-from jobs.datasets.foreign import (
-    BrokenRow,
+from factory.labels.streams import BrokenRow, StreamError
+from jobs.datasets.brought_files import (
     MediaFolder,
     Row,
     read_arrow,
@@ -43,6 +41,7 @@ from jobs.datasets.foreign import (
     read_parquet,
     read_tar,
 )
+from jobs.datasets.files import parquet
 from jobs.rounds.workspace import InputError
 from schemas.places import Place
 from schemas.recipe import BroughtTable

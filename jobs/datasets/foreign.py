@@ -1,212 +1,120 @@
-"""Files of somebody else's, row by row: Parquet, Arrow, CSV, JSON, JSON Lines, WebDataset tars.
+"""Rows of somebody else's files: Parquet, JSON, JSON Lines and CSV, as streams.
 
-    read_parquet, read_arrow, read_csv, read_json, read_lines, read_tar    a file -> its rows
-    MediaFolder                                                           media that rows name
-
-Rows are plain dictionaries; what they mean is for others to say (`factory.labels`,
-`factory.brought`). Nothing is unpickled, nothing is fetched, and no name in a row leads out of its
-folder.
+A row that cannot be read stands in its place as a `BrokenRow`, and the rows after it are read. Of
+Parquet only the columns are read that somebody asks for: the others may hold pictures.
 """
 
 from __future__ import annotations
 
 import csv
-import errno
-import json
-import tarfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from io import TextIOWrapper
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
 
 import pyarrow as pa
 
-from actors.storage import StorageError, local_path
-from factory.labels.streams import objects
-from jobs.datasets.files import file_batches, parquet
-from schemas.places import Place
+from factory.labels.streams import BrokenRow, Row, objects
+from factory.texts import LONGEST_MARK, encoding_of
+from jobs.datasets.files import parquet, row_batches
+from jobs.rounds.workspace import InputError
 
-_ROWS_AT_ONCE = 16  # rows hold media
+_ROWS_AT_ONCE = 16  # of a Parquet file; rows hold media
 _CHARACTERS_AT_ONCE = 1 << 20
-#: Members of a tar of more bytes are refused before they are read.
-MAX_MEMBER = 1024**3
-#: What the members of a WebDataset sample are called that hold a picture or a clip.
-_MEDIA = ("png", "jpg", "jpeg", "webp", "mp4")
-_TEXT = ("txt", "text", "caption", "cls")
-
-#: A table with a line of names gives what a line has beyond them under None.
-Row = dict[str, Any]
+_CELL_CHARACTERS = 1 << 27  # of a CSV; its reader refuses more than 2^17 of its own accord
 
 
-class BrokenRow(ValueError):  # noqa: N818, it is not raised: it stands where the row would
-    """In the place of a row that cannot be read; the rows after it can."""
-
-
-def read_parquet(
-    path: Place, columns: Sequence[str] | None = None, row_groups: Sequence[int] | None = None
-) -> Iterator[Row | BrokenRow]:
-    """The rows of a Parquet file, or of some of its row groups.
+def rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Row]]:
+    """The rows of a file with their numbers, from 1.
 
     Args:
-        path: of the file.
-        columns: to read; all of them where None.
-        row_groups: their indices; all of them where None.
+        path: whose suffix is one of `SUFFIXES`.
+        columns: that are looked at; all of them where None.
+
+    Raises:
+        InputError, StreamError: the file, or all that is left of it, cannot be read.
     """
-    with path.open("rb") as source:
-        file = parquet(source, path)
-        for batch in file_batches(file, _ROWS_AT_ONCE, row_groups, columns):
-            yield from _rows_of(batch)
-
-
-def read_arrow(path: Place, columns: Sequence[str] | None = None) -> Iterator[Row | BrokenRow]:
-    """The rows of a file in Arrow's stream format, as Hugging Face's `save_to_disk` writes it."""
-    with path.open("rb") as source, pa.ipc.open_stream(source) as stream:
-        names = [name for name in columns or stream.schema.names if name in stream.schema.names]
-        for batch in stream:
-            for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-                yield from _rows_of(batch.select(names).slice(start, _ROWS_AT_ONCE))
-
-
-def _rows_of(batch: pa.RecordBatch) -> Iterator[Row | BrokenRow]:
     try:
-        yield from batch.to_pylist()
-        return
-    except (ValueError, OverflowError, pa.ArrowException):  # one by one: the others can be read
-        pass
-    for start in range(batch.num_rows):
-        try:
-            yield from batch.slice(start, 1).to_pylist()
-        except (ValueError, OverflowError, pa.ArrowException) as error:  # as invalid UTF-8
-            yield BrokenRow(f"cannot be read: {error}")
+        yield from enumerate(_READERS[path.suffix](path, columns), start=1)
+    except (OSError, UnicodeError, pa.ArrowException, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
 
 
-def read_csv(path: Place) -> Iterator[Row]:
-    """The rows of a table with a line of names; its values are text."""
-    with path.open("rb") as file, TextIOWrapper(file, "utf-8-sig", newline="") as lines:
-        yield from csv.DictReader(lines, strict=True)
+def columns_of(path: Path) -> list[str] | None:
+    """The columns of a table; None where each row has its own keys, as in JSON.
 
-
-def read_json(path: Place) -> Iterator[Row]:
-    """The objects of a JSON array, or of JSON one after another."""
-    with path.open("rb") as file, TextIOWrapper(file, "utf-8-sig") as text:
-        yield from objects(iter(lambda: text.read(_CHARACTERS_AT_ONCE), ""))
-
-
-def read_lines(path: Place) -> Iterator[Row | BrokenRow]:
-    """The objects of JSON Lines; a file that begins with an array is read as one."""
-    with path.open("rb") as file, TextIOWrapper(file, "utf-8-sig", newline="\n") as lines:
-        for line in lines:
-            text = line.strip()
-            if text.startswith("["):
-                break
-            if text:
-                yield _object(text)
-        else:
-            return
-    yield from read_json(path)
-
-
-def _object(text: str) -> Row | BrokenRow:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return BrokenRow(f"is not JSON: {error}")
-    return row if isinstance(row, dict) else BrokenRow(f"is {type(row).__name__}, not an object")
-
-
-def read_tar(path: Place) -> Iterator[Row | BrokenRow]:
-    """The samples of a WebDataset tar: members that follow each other and have one name up to its
-    first dot. What comes after the dot is the column; `media` is the first picture or clip, and
-    `__key__` the name.
+    Raises:
+        InputError: it cannot be read.
     """
-    with path.open("rb") as source, tarfile.open(fileobj=source, mode="r|") as members:
-        sample: Row | BrokenRow = {}
-        key = None
-        for member in members:
-            name = PurePosixPath(member.name)
-            if not member.isfile() or name.name.startswith("."):
+    try:
+        if path.suffix == ".parquet":
+            with path.open("rb") as source:
+                return list(parquet(source, path).schema_arrow.names)
+        if path.suffix == ".csv":
+            with _text(path, newline="") as file:
+                return next(csv.reader(file), [])
+    except (OSError, UnicodeError, pa.ArrowException, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    return None
+
+
+def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
+    for batch in row_batches(path, _ROWS_AT_ONCE, columns):
+        for at in range(batch.num_rows):
+            try:
+                yield {
+                    name: _value(column[at])
+                    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                }
+            except (ValueError, OverflowError) as error:
+                yield BrokenRow(f"holds what has no value here: {error}")
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    """A value as Python has it; a time, which may be finer than Python's, in words."""
+    return str(scalar) if pa.types.is_temporal(scalar.type) and scalar.is_valid else scalar.as_py()
+
+
+def _json(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
+    with _text(path) as file:
+        yield from objects(iter(lambda: file.read(_CHARACTERS_AT_ONCE), ""))
+
+
+def _csv(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
+    csv.field_size_limit(_CELL_CHARACTERS)
+    with _text(path, newline="") as file:
+        table = csv.DictReader(file, strict=True)
+        list(table.fieldnames or ())  # reads the first line
+        while True:
+            began = table.line_num
+            try:
+                row = next(table, None)
+            except csv.Error as error:
+                if "unexpected end" in str(error):
+                    raise InputError(
+                        f"{path}: a quote that is opened after line {began} is never closed"
+                    ) from None
+                yield BrokenRow(f"no comma-separated values: {error}")
                 continue
-            stem, _, ending = name.name.partition(".")
-            its_key = str(name.parent / stem)
-            if its_key != key:
-                if sample:
-                    yield sample
-                sample, key = {"__key__": its_key}, its_key
-            if isinstance(sample, dict):
-                sample = _with_member(sample, ending, members, member)
-        if sample:
-            yield sample
+            if row is None:
+                return
+            yield {name: value for name, value in row.items() if name is not None}
 
 
-def _with_member(
-    sample: Row, ending: str, members: tarfile.TarFile, member: tarfile.TarInfo
-) -> Row | BrokenRow:
-    if ending in sample:
-        return BrokenRow(f"sample {sample['__key__']!r} has two members {ending!r}")
-    if member.size > MAX_MEMBER:
-        return BrokenRow(f"{member.name!r} has {member.size} bytes, more than {MAX_MEMBER}")
-    file = members.extractfile(member)
-    assert file is not None  # it is a regular file
-    data = file.read()
-    kind = ending.rpartition(".")[2].lower()
-    try:
-        if kind == "json":
-            sample[ending] = json.loads(data)
-        elif kind in _TEXT:
-            sample[ending] = data.decode("utf-8-sig")
-        else:
-            sample[ending] = data
-    except (ValueError, RecursionError) as error:
-        return BrokenRow(f"member {member.name!r} cannot be read: {error}")
-    if kind in _MEDIA:
-        sample.setdefault("media", data)
-    return sample
-
-
-@dataclass(frozen=True)
-class MediaFolder:
-    """Reads media below one directory. Names come from data: they may not lead out of it.
-
-    root: of the folder, local or not.
-    key: what a user gives to have them read elsewhere, for messages.
+def _text(path: Path, newline: str | None = None) -> TextIO:
+    """An open text, by the mark at its head. Bytes that are no UTF-8 become halves of characters,
+    which whoever reads a text refuses: they are the fault of their row, and not of all.
     """
+    with path.open("rb") as file:
+        encoding = encoding_of(file.read(LONGEST_MARK))
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
+    return path.open(encoding=encoding, errors=errors, newline=newline)
 
-    root: Place
-    key: str = "--media"
 
-    def __call__(self, name: str) -> bytes:
-        """The bytes of a medium.
-
-        Raises:
-            OSError: there is none, it lies elsewhere, or it is named by a URL.
-        """
-        if "://" in name:
-            raise OSError(
-                errno.EINVAL,
-                f"is a URL, and nothing is fetched: download it below {self.root} and name the "
-                "file in its place",
-            )
-        here = local_path(self.root)
-        try:
-            if here is not None:
-                return self._read(here, name)
-            if name.startswith("/") or ".." in name.split("/"):
-                raise self._outside()
-            return (self.root / name).read_bytes()
-        except FileNotFoundError:
-            raise OSError(
-                errno.ENOENT, f"no such file below {self.root} (see {self.key})"
-            ) from None
-        except (ValueError, StorageError) as error:  # a null byte; a name that S3 has not
-            raise OSError(errno.EINVAL, str(error)) from None
-
-    def _read(self, here: Path, name: str) -> bytes:
-        root = here.resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root):
-            raise self._outside()
-        return path.read_bytes()
-
-    def _outside(self) -> OSError:
-        return OSError(errno.EACCES, f"lies outside of the media directory {self.root}")
+_READERS: dict[str, Callable[[Path, Sequence[str] | None], Iterator[Row]]] = {
+    ".parquet": _parquet,
+    ".json": _json,
+    ".jsonl": _json,
+    ".csv": _csv,
+}
+#: Of the files that can be read.
+SUFFIXES = tuple(_READERS)

@@ -29,12 +29,13 @@ from factory.brought.candidates import RowReader
 from factory.brought.cells import Cells, Columns, RowFault, ScaleError, listed
 from factory.brought.verdicts import JudgedRowReader
 from factory.ids import to_text
+from factory.labels.streams import BrokenRow
 from factory.prompt_parts import Need, needs_of
 from factory.scratch import Scratch
 from jobs.datasets.at_hand import prompt_ids
 from jobs.datasets.brought import Piece, Table, find_table
+from jobs.datasets.brought_files import Row
 from jobs.datasets.files import row_batches, write_table
-from jobs.datasets.foreign import BrokenRow, Row
 from jobs.datasets.measured import each_in_a_task
 from jobs.datasets.writing import patiently
 from jobs.rounds.workspace import InputError
@@ -158,7 +159,7 @@ def look(what: Bringing) -> Look:
     for number, (where, row) in enumerate(head, start=1):
         try:
             if isinstance(row, BrokenRow):
-                raise RowFault("row", str(row))
+                raise RowFault("row", row.reason)
             group = what.reader(row, read)
         except RowFault as fault:
             faults.append(f"{where}: {fault}")
@@ -402,7 +403,7 @@ def _bring_piece(
         counts["rows"] += 1
         try:
             if isinstance(row, BrokenRow):
-                raise RowFault("row", str(row))
+                raise RowFault("row", row.reason)
             group = what.reader(row, read)
         except ScaleError as error:
             raise InputError(f"{what.key}: {where}: row {number}: {error}") from None

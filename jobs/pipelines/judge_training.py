@@ -62,7 +62,8 @@ def fit_calibration(
 
 
 def check_points(files: Sequence[Place], specification: JudgeSpecification) -> None:
-    """Refuse points that the judge cannot say, before it is trained on them.
+    """Refuse points beyond the judge's scale, before it is trained on them. Between two numbers of
+    it they are learned by both (`actors.trainers.judge`).
 
     Raises:
         InputError: names the file, the task and the points.
@@ -70,19 +71,12 @@ def check_points(files: Sequence[Place], specification: JudgeSpecification) -> N
     for path in files:
         table = read_columns(path, ["task", "points"])
         for task, group in _points(table).items():
-            asked = specification.task(task)
-            scale = asked.scale
-            # A judge that writes its score may write any number in between.
-            is_known = (
-                scale.__contains__
-                if asked.reading == "logits"
-                else lambda points, scale=scale: scale[0] <= points <= scale[-1]
-            )
-            outside = [points for points in group if not is_known(points)]
+            scale = specification.task(task).scale
+            outside = [points for points in group if not scale[0] <= points <= scale[-1]]
             if outside:
                 raise InputError(
                     f"{path}: {len(outside)} label(s) of {task} have points off the judge's scale "
-                    f"of {scale[0]:g} to {scale[-1]:g}, such as {outside[0]}; import them with "
+                    f"of {scale[0]:g} to {scale[-1]:g}, such as {outside[0]:g}; import them with "
                     f"`--scale {scale[0]:g}:{scale[-1]:g}`"
                 )
 
@@ -122,8 +116,8 @@ _SIZES = [f"{side}.{size}" for side in ("first", "second") for size in ("width",
 _ROWS_AT_ONCE = 1024
 
 
-def _points(table: pa.Table) -> dict[Task, list[int]]:
-    found: dict[Task, list[int]] = {}
+def _points(table: pa.Table) -> dict[Task, list[float]]:
+    found: dict[Task, list[float]] = {}
     for row in table.filter(pc.field("points").is_valid()).to_pylist():
         found.setdefault(row["task"], []).append(row["points"])
     return found

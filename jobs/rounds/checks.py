@@ -155,13 +155,14 @@ def check_address(directory: Place, key: str) -> None:
 
 
 def check_writable(root: Place) -> None:
-    """Refuse an output root that cannot be written.
+    """Refuse an output root that cannot be written, or that cannot tell drivers apart who race.
 
     Raises:
         InputError: says which directory or server refuses.
     """
     try:
         storage.check_writable(root)
+        storage.check_exclusive(root)
     except storage.StorageError as error:
         raise InputError(f"root: {error}") from None
 

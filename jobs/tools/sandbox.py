@@ -9,15 +9,17 @@ from typing import Any
 
 from schemas.rows import UNDERSTANDING, seed_of
 
+#: What can be made.
+PARTS = ("prompts", "generator", "clips", "base", "questions", "tables", "votes")
 #: The shipped prompts files: name -> number of prompts. No prompt is in two of them.
 PROMPTS = {"heldout": 240, "label": 220, "produce": 610, "sweep": 360}
 #: The same of clips, each of whose captions states a motion.
 CLIP_PROMPTS = {"clips_heldout": 240, "clips_label": 150, "clips_produce": 200}
 #: Files of questions about pictures and clips: name -> number, half of it of either.
 QUESTIONS = {"heldout": 300, "label": 240, "produce": 600}
+#: Votes between two drawn pictures, each of another caption of `label.txt`.
+NUM_VOTES = PROMPTS["label"]
 
-#: What can be made.
-PARTS = ("prompts", "generator", "clips", "base", "questions", "tables")
 #: Prompts of the tables of pictures that exist, and pictures of each.
 TABLES = (12, 4)
 
@@ -76,6 +78,8 @@ def make(given: argparse.Namespace) -> None:
         _write_questions(given.out, given.seed)
     elif given.part == "tables":
         write_tables(given.out, *TABLES, given.seed)
+    elif given.part == "votes":
+        write_votes(given.out, NUM_VOTES, given.seed)
     else:
         _pretrain_base(given)
 
@@ -130,6 +134,44 @@ def write_tables(out: Path, num_prompts: int, num: int, seed: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     print(f"{out}: {num_prompts} prompts x {num} pictures")
+
+
+def write_votes(out: Path, num: int, seed: int) -> None:
+    """A table as people keep their own: votes.csv, and the pictures that it names.
+
+    Of two pictures one shows the caption and the other something else of it; of each tenth pair
+    both show it. The voters are simulated, and one of them errs in each tenth vote.
+    """
+    import csv
+    import random
+
+    from factory.media.pictures import encode_png
+    from factory.sandbox.drawing import CONTENT_DEFECTS, draw, spoil_scene
+    from factory.sandbox.world import parse, sample_captions
+    from schemas.rows import SIMULATED
+
+    known = PROMPTS["heldout"], PROMPTS["label"]
+    captions = sample_captions(sum(PROMPTS.values()), 0)[known[0] : sum(known)][:num]
+    (out / "pictures").mkdir(exist_ok=True)
+    with (out / "votes.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("prompt", "image_a", "image_b", "winner", "voter"))
+        for number, text in enumerate(captions):
+            rng = random.Random(seed_of("vote", text, seed))
+            scene = parse(text)
+            is_even = number % 10 == 9
+            other = scene if is_even else spoil_scene(scene, rng.choice(CONTENT_DEFECTS), rng)
+            names = [f"pictures/{number:03}-{side}.png" for side in "ab"]
+            is_left = rng.random() < 0.5
+            for name, shown in zip(
+                names, (scene, other) if is_left else (other, scene), strict=True
+            ):
+                (out / name).write_bytes(encode_png(draw(shown, rng)))
+            voter = rng.choice(("ann", "ben"))
+            errs = voter == "ben" and rng.random() < 0.1
+            winner = "both" if is_even else "left" if is_left != errs else "right"
+            table.writerow((text, *names, winner, f"{SIMULATED}{voter}"))
+    print(f"{out / 'votes.csv'}: {len(captions)} votes, and their pictures")
 
 
 def _train_generator(out: Path, seed: int, num_steps: int) -> None:

@@ -6,7 +6,6 @@ what will be done, or in an error that names what is missing. Then the shipped r
 
 import itertools
 import json
-import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from safetensors.numpy import load_file, save_file
 
 from factory.bias.profile import BiasProfile
@@ -32,7 +30,7 @@ from jobs.rounds.registry import Registry
 from jobs.rounds.tracking import Tracker
 from jobs.rounds.workspace import InputError, Round, champion, is_judge_given, judge
 from jobs.stages.base import print_plan
-from jobs.stages.run import STAGES, run_loop
+from jobs.stages.run import STAGES, run_loop, run_stages
 from jobs.tools.rollback import roll_back
 from schemas import manifest, results
 from schemas.arrow import pairs_from_table
@@ -178,8 +176,8 @@ def test_what_needs_a_calibration_says_so(
 
 def without(num: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def strip(tensors: dict[str, Any]) -> dict[str, Any]:
-        left = sorted(tensors)[num:]
-        return {key: tensors[key] for key in left}
+        lost = sorted(key for key in tensors if ".layers." in key)[:num]
+        return {key: one for key, one in tensors.items() if key not in lost}
 
     return strip
 
@@ -268,6 +266,12 @@ def test_an_endpoint_is_no_place_of_a_checkpoint(
     assert f"error: judge.path: '{path}': a model behind an endpoint" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"^--judge: 'http://h/v1': a model behind an endpoint"):
         named_judge("http://h/v1", Round(load(SHIPPED), 1))
+
+
+def test_an_endpoint_is_measured_by_its_name() -> None:
+    spec = "{url: 'http://h/v1', model: big, specification: unifiedreward-qwen2.5-vl}"
+    _, model = named_judge("endpoint", Round(load(SHIPPED, [f"evaluate.endpoint={spec}"]), 1))
+    assert model.parent("judge") == manifest.Parent("judge", "endpoint@0", "h/v1")
 
 
 def test_nobody_guesses_how_a_published_judge_is_asked(write: Write, tmp_path: Path) -> None:
@@ -466,21 +470,26 @@ def test_the_shipped_recipe_ends_with_pairs_and_says_what_nobody_knows(
 
 
 def _label_later(small: list[str], tmp_path: Path) -> None:
-    """People's labels come later, in another root: its audit holds the same groups against them."""
-    labelled = yaml.safe_load(Path(SHIPPED).read_text()) | {"labels": {"path": str(LABELS)}}
-    path = tmp_path / "labelled.yaml"
-    path.write_text(yaml.safe_dump(labelled))
-    words = [*small, f"root={tmp_path / 'labelled'}"]
-    words.append(f"produce.reuse=[{tmp_path / 'run' / 'data' / 'groups@1'}]")
-    assert loop.main(["--recipe", str(path), *words]) == 0
-    at = Round(load(str(path), words), 1)
-    assert "labels@1" in [one.address for one in at.need("profile").parents]
-    agreement = results.read(at.directory("profile") / results.AGREEMENT, results.JudgeReport)
+    """People's labels come later: the audit of a root with the same groups holds the judge against
+    them, and no judge is trained.
+    """
+    root = tmp_path / "labelled"
+    shutil.copytree(tmp_path / "run", root)
+    for name in ("profile@1", "pairs@1"):
+        shutil.rmtree(root / "data" / name)
+    words = [*small, f"root={root}", f"labels={{path: {LABELS}}}"]
+    recipe = load(SHIPPED, words)
+    run_stages(recipe, 1, ["label", "audit"])
+    made = Round(recipe, 1).need("profile")
+    assert [one.role for one in made.parents] == ["groups", "judge", "specification", "labels"]
+    assert made.counts["labels"] > 0
+    directory = Round(recipe, 1).directory("profile")
+    agreement = results.read(directory / results.AGREEMENT, results.JudgeReport)
     assert agreement is not None
     assert agreement.judge == "judge@0"
-    assert at.need("profile").counts["labels"] > 0
-    accuracy = next(
-        one for one in agreement.slices[0].estimates if one.name == "accuracy without ties"
-    )
-    assert accuracy.value is not None
-    assert not math.isnan(accuracy.value)
+    estimates = {one.name: one for one in agreement.slices[0].estimates}
+    assert estimates["accuracy without ties"].value is not None
+    profile = results.read(directory / results.PROFILE, results.Profile)
+    assert profile is not None
+    assert profile.unknown == ()
+    assert any("slope of people" in one.name for one in profile.estimates)
