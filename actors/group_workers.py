@@ -21,7 +21,8 @@ import pyarrow as pa
 from actors.memory import halving, is_out_of_memory, reason
 from actors.refs import GeneratorLike, JudgingRef
 from actors.tally import GENERATE, JUDGE, Piece, TallyHandle
-from factory.candidates import candidate_seeds, take
+from factory.candidates import candidate_seeds, is_brought, take
+from factory.ids import Ids, numbers_of, positions
 from factory.judging.recording import Recorder, without_words
 from factory.judging.specification import conditioning
 from factory.protocols import DrawsAhead, Generator, Judge, Sitting
@@ -67,11 +68,11 @@ class _Share:
 class Generate:
     """Adds candidates.
 
-    Reads prompt columns and the candidates that are at hand; leaves in `candidates` the
-    `num_candidates` outputs of each generator and nothing else. Seeds come from the generator's
-    name without its version: two versions draw from equal noise. Where nothing could be drawn,
-    `error` and `failed_stage` say so. In a run that is to stop, rows that were not begun are left
-    out: they are no part of it.
+    Reads prompt columns and the candidates that are at hand; leaves in `candidates` those that were
+    brought along and the `num_candidates` outputs of each generator, and nothing else. Seeds come
+    from the generator's name without its version: two versions draw from equal noise. Where nothing
+    could be drawn, `error` and `failed_stage` say so. In a run that is to stop, rows that were not
+    begun are left out: they are no part of it.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Generate:
         max_lead: int | None = None,
         *,
         is_last: bool = True,
+        drawn_for: Ids | None = None,
     ) -> None:
         """Load nothing yet.
 
@@ -98,6 +100,7 @@ class Generate:
             max_lead: prompts that may be drawn, or begun, and not yet judged; None for any number.
             is_last: whether no step follows, so that a block is also kept where all of it was at
                 hand.
+            drawn_for: ids of the prompts for which the generators draw, ascending; None for all.
         """
         self.refs = generators
         self.num_candidates = num_candidates
@@ -107,6 +110,7 @@ class Generate:
         self.fetching = fetching
         self.max_lead = max_lead
         self.is_last = is_last
+        self.drawn_for = drawn_for
         self._loaded: dict[str, Generator] = {}
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -155,8 +159,15 @@ class Generate:
                     self._loaded[ref.address] = ref.load()
                 one_thread_per_worker()
 
+    def _is_drawn_for(self, prompt: Prompt) -> bool:
+        if self.drawn_for is None:
+            return True
+        return bool((positions(numbers_of([prompt.prompt_id]), self.drawn_for) >= 0).any())
+
     def _shares(self, group: Group) -> list[_Share]:
-        shares = []
+        shares: list[_Share] = []
+        if not self._is_drawn_for(group.prompt):
+            return shares
         for ref in self.refs:
             seeds = candidate_seeds(group.prompt, ref.name, self.seed, self.num_candidates)
             wanted = ref.planned(group.prompt, seeds)
@@ -191,7 +202,8 @@ class Generate:
         return end
 
     def _end(self, group: Group, drawn: Sequence[list[Candidate]], done: Piece) -> Group:
-        candidates = [one for of_generator in drawn for one in of_generator]
+        brought = {one.candidate_id: one for one in group.candidates if is_brought(one)}
+        candidates = [*brought.values(), *(one for of_generator in drawn for one in of_generator)]
         group = replace(group, candidates=tuple(candidates))
         if any(one.error is None for one in candidates):
             return group

@@ -1,4 +1,6 @@
-"""Candidates before they are drawn: their seeds, and which of them are at hand already."""
+"""Candidates before they are drawn: their seeds, and which of them are at hand already; and how one
+is known that nobody draws here.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from schemas.rows import Candidate, Prompt, seed_of
+
+#: What drew a candidate (`Drawn.engine`) that came from elsewhere as it is; and its generator's
+#: name where nobody says whose it is.
+BROUGHT = "brought"
+
+
+def is_brought(candidate: Candidate) -> bool:
+    """Whether it was brought along, and drawn by nothing that the factory knows."""
+    return candidate.drawn is not None and candidate.drawn.engine == BROUGHT
 
 
 def candidate_seeds(prompt: Prompt, generator: str, seed: int, num: int) -> list[int]:

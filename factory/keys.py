@@ -106,6 +106,16 @@ def with_key(drawn: Drawn, prompt: Prompt, seed: int) -> Drawn:
     return replace(drawn, key=key_of("candidate", DRAWING, prompt_digest(prompt), said, seed))
 
 
+def brought_key(prompt: Prompt, digest: str) -> str:
+    """The key of a candidate that nobody drew here: its prompt, and what it is.
+
+    Args:
+        prompt: of the candidate.
+        digest: SHA-256 of its bytes, or of its answer's UTF-8.
+    """
+    return key_of("brought", prompt_digest(prompt), digest)
+
+
 def reply_key(asking: Asking, kind: Kind, prompt: Prompt, sides: Sequence[Candidate]) -> str | None:
     """The key of what a judge says of one side, or of two in the order shown; None where judge or
     side cannot be told apart from another.

@@ -479,6 +479,86 @@ class Criteria(Section):
         return self
 
 
+#: What a column of a brought table can say of a prompt and of its candidates.
+CandidateColumn = Literal[
+    "prompt",
+    "task",
+    "source_media",
+    "tags",
+    "media",
+    "answer",
+    "generator",
+    "seed",
+    "source",
+    "license",
+    "consent",
+]
+#: The same, and what a judge said of them.
+JudgedColumn = Literal[
+    CandidateColumn, "candidates", "id", "score", "breakdown", "preference", "rank", "duels"
+]
+_COLUMNS = (
+    "the table's column for each, where it has another name: {prompt: caption, media: file_name}. "
+    "`meta.caption` is a field within a column; a list names several candidates of a row"
+)
+
+
+class BroughtTable(Section):
+    """A table that exists, and what its columns say; see docs/journeys/own-candidates.md."""
+
+    path: Annotated[str, PLACE] = Field(
+        description="a table (CSV, JSON Lines, JSON, Parquet, WebDataset tar); a folder with one, "
+        "or with those of a Hugging Face data set; or the hub name of a data set"
+    )
+    task: Task = Field("image_generation", description="of rows that have no `task` of their own")
+    media: str | None = Field(
+        None, description="folder below which rows name media; that of the table where not given"
+    )
+    split: str | None = Field(
+        None, description="of a data set in several: the part of its files' paths that names it"
+    )
+    revision: str | None = Field(
+        None,
+        min_length=1,
+        description="of a hub name: branch, tag or commit; the main branch where not given",
+    )
+
+
+class Candidates(BroughtTable):
+    """Candidates that exist: each row has a prompt and a medium or an answer."""
+
+    columns: dict[CandidateColumn, str | list[str]] = Field(
+        default_factory=dict, description=_COLUMNS
+    )
+
+
+class Judged(BroughtTable):
+    """Candidates that exist and what somebody said of them: scores, preferences or both."""
+
+    columns: dict[JudgedColumn, str | list[str]] = Field(default_factory=dict, description=_COLUMNS)
+    judge: str = Field(
+        min_length=1, description="who judged, as name@version; it is named and not loaded"
+    )
+    scale: tuple[float, float] | None = Field(
+        None, description="lowest and highest score there can be; needed where there are scores"
+    )
+    values: dict[str, Literal["first", "second", "tie"]] = Field(
+        default_factory=dict, description="what the words of `preference` mean, as {left: first}"
+    )
+
+    @property
+    def address(self) -> str:
+        """Who judged, as name@version; version 0 where none is told."""
+        return self.judge if "@" in self.judge else f"{self.judge}@0"
+
+    @field_validator("scale")
+    @classmethod
+    def _rises(cls, scale: tuple[float, float] | None) -> tuple[float, float] | None:
+        if scale is not None and not scale[0] < scale[1]:
+            raise ValueError(f"{list(scale)} is not [LOW, HIGH] with LOW below HIGH")
+        return scale
+
+
 class Produce(Section):
     """Prompts to judged groups."""
 
@@ -490,6 +570,14 @@ class Produce(Section):
         default_factory=list,
         description="more generators, each of which draws num_candidates beside the champion's; "
         "one worker holds them all",
+    )
+    candidates: Candidates | None = Field(
+        None,
+        description="candidates that exist; without `prompts` nothing is drawn, and with `prompts` "
+        "the generators draw for those beside what is brought along",
+    )
+    judged: Judged | None = Field(
+        None, description="groups that exist with their judgements; no model is loaded"
     )
     reuse: Annotated[list[str], PLACE] = Field(
         default_factory=list,
@@ -524,6 +612,23 @@ class Produce(Section):
         description="keep what a judge that answers in words wrote; without its words nobody can "
         "read or take over its verdicts later",
     )
+
+    @property
+    def draws(self) -> bool:
+        """Whether generators are to draw: not where only what exists is brought along."""
+        if self.judged is not None:
+            return False
+        return self.candidates is None or self.has("prompts")
+
+    @model_validator(mode="after")
+    def _is_judged_or_to_be_judged(self) -> Produce:
+        if self.judged is not None and (self.candidates is not None or self.has("prompts")):
+            other = "prompts" if self.has("prompts") else "candidates"
+            raise ValueError(
+                f"judged: its groups are judged already, and those of `{other}` are to be; give "
+                "each a recipe of its own, with a `root` of its own"
+            )
+        return self
 
 
 class Rank(Section):

@@ -417,8 +417,14 @@ class Group:
 
     @property
     def is_invalid(self) -> bool:
-        """Whether fewer than two candidates could be scored, or the group failed as a whole."""
-        return self.error is not None or sum(one.error is None for one in self.scores) < 2
+        """Whether fewer than two candidates could be judged, or the group failed as a whole. Where
+        there are no scores, one readable duel judges two.
+        """
+        if self.error is not None:
+            return True
+        if self.scores or not self.duels:
+            return sum(one.error is None for one in self.scores) < 2
+        return all(one.error is not None for one in self.duels)
 
     @property
     def has_failures(self) -> bool:

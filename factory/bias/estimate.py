@@ -53,6 +53,8 @@ def bias_profile(
     false_discovery_rate: float = 0.05,
     num_resamples: int = 1000,
     seed: int = 0,
+    *,
+    is_order_told: bool = True,
 ) -> BiasProfile:
     """Measure a judge on the groups that it judged, beside people, and by its answers to probes.
 
@@ -67,6 +69,8 @@ def bias_profile(
         false_discovery_rate: share of false alarms among the flagged figures.
         num_resamples: of the bootstrap, clustered by prompt.
         seed: of the bootstrap.
+        is_order_told: whether duels say which side was shown first. Where groups came with their
+            judgements they do not, and nothing is said of the position.
     """
     seen, labelled, asked = as_seen(observations), list(labels), list(probes)
     scored = list(points)
@@ -74,7 +78,7 @@ def bias_profile(
     sds = attribute_sds(seen, labelled, names)
     heat = temperatures(labelled)
     figures = [
-        *position_figures(seen, relevance, *often),
+        *(position_figures(seen, relevance, *often) if is_order_told else ()),
         *edit_figures(asked, sds, relevance, *often),
         *unseen_figures(asked, relevance, *often),
         *twin_figures(asked, relevance, *often),
@@ -90,7 +94,7 @@ def bias_profile(
         len(seen),
         len(labelled),
         len(asked),
-        _unknown(seen, labelled, scored, asked),
+        _unknown(seen, labelled, scored, asked, is_order_told),
     )
 
 
@@ -99,9 +103,15 @@ def _unknown(
     labelled: Sequence[LabelObservation],
     scored: Sequence[PointObservation],
     asked: Sequence[Probe],
+    is_order_told: bool,
 ) -> tuple[str, ...]:
     """What no figure can say of this judge, and what comes of it."""
     unknown = []
+    if not is_order_told:
+        unknown.append(
+            "whether the judge leans to the side that it is shown first, or changes its mind with "
+            "the order: its preferences came without the order in which sides were shown"
+        )
     if not labelled:
         unknown += [
             "whether people lean as the judge does: without people's comparisons there is no slope "

@@ -12,7 +12,7 @@ from factory.curation.pairing import Pairing, invalid_pair, why_no_pair
 from factory.filters import Objection, judge_pair
 from factory.filters.objection import Fetch
 from factory.judging.criteria import weigh
-from factory.ranking import Strategy
+from factory.ranking import Order, Strategy, scores_of
 from schemas.recipe import Criteria
 from schemas.rows import Group, Pair
 
@@ -41,18 +41,21 @@ class Curator:
             return [invalid_pair(group, why_no_pair(group))]
         judged = weigh(group, self.criteria)
         group = self.correction(judged)
-        order = self.strategy.order(group.scores, group.duels)
+        order = self._order(group)
         pairs = [
             judge_pair(self._with_margin_before(pair, judged), self.objections, fetch)
             for pair in self.pairing(group, order)
         ]
         return pairs or [invalid_pair(group, why_no_pair(group))]
 
+    def _order(self, group: Group) -> Order:
+        return self.strategy.order(scores_of(group), group.duels)
+
     def _with_margin_before(self, pair: Pair, judged: Group) -> Pair:
         """The pair with the margin that the uncorrected statements give its two sides."""
         if not self.correction.is_needed:
             return pair
-        order = self.strategy.order(judged.scores, judged.duels)
+        order = self._order(judged)
         sides = (pair.chosen.candidate_id, pair.rejected.candidate_id)
         chosen, rejected = (order.candidate_ids.index(one) for one in sides)
         return replace(pair, margin_before=order.margin(chosen, rejected))

@@ -147,6 +147,11 @@ def why_no_pair(group: Group) -> str:
     """Why a group has fewer than two candidates to pair, as "reason: detail"."""
     if group.error is not None:
         return f"no group: {group.error}"
+    if group.duels and not group.scores:
+        return (
+            f"too few candidates: {len(group.candidates)} were judged by duels alone, and the "
+            "strategy places none of them by what could be read of those"
+        )
     num_scored = sum(is_scored(score) for score in group.scores)
     if num_scored > 1:  # published strategies place nobody whose duel has no winner
         return f"no duel with a winner: {num_scored} of {len(group.candidates)} could be judged"
@@ -161,8 +166,9 @@ def _pair_id(group: Group, chosen: Candidate, rejected: Candidate) -> str:
 
 
 def _judge(group: Group) -> str:
-    """Who scored the group. Every candidate has a score, if only one with an error."""
-    return group.scores[0].judge if group.scores else ""
+    """Who judged the group: by scores, of which every candidate has one, or by duels alone."""
+    verdicts = group.scores or group.duels
+    return verdicts[0].judge if verdicts else ""
 
 
 def pairing_of(curate: recipe.Curate) -> Pairing:

@@ -5,7 +5,7 @@ candidates; `fusion` is the statistics behind the order; `order` holds what they
 """
 
 from factory.ranking.fusion import davidson, fuse, least_squares
-from factory.ranking.order import Match, Noise, Order, Strategy, is_scored
+from factory.ranking.order import Match, Noise, Order, Strategy, is_scored, scores_of
 from factory.ranking.published import Pairwise, Paper
 from factory.ranking.strategies import (
     Bracket,
@@ -32,5 +32,6 @@ __all__ = [
     "fuse",
     "is_scored",
     "least_squares",
+    "scores_of",
     "strategy_of",
 ]

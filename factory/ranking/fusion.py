@@ -5,7 +5,8 @@ candidates. They differ in what a matchup is. To `least_squares` its log-odds ar
 the difference, which is right for a judge whose verdicts are probabilities. To `davidson` its
 verdict is a vote with the possibility of a tie, which is right for verdicts read from text: there a
 sure win says who is better and not by how much. A candidate without a readable score is left out of
-everything; it is never a low-scored one. Left out: noise that differs between candidates, and
+everything; it is never a low-scored one. Where nobody was asked for scores at all, those that met
+are ordered by their matchups alone. Left out: noise that differs between candidates, and
 errors of a candidate that its score and its duels share, which no amount of judging reveals.
 """
 
@@ -29,7 +30,8 @@ _MAX_STEPS = 100  # of either fit; five are usual
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What there is to fuse. Rows are those of the V candidates with a readable score.
+    """What there is to fuse. Rows are those of the V candidates with a readable score, or, where
+    there are no scores, with a readable matchup.
 
     valid: index of each row's candidate.
     precision, weighted: prior precision [V, V], and precision times prior mean [V].
@@ -140,18 +142,44 @@ def _solve(matrix: Array, vector: Array) -> Array:
 
 def _evidence(scores: Sequence[Score], duels: Sequence[Duel], noise: Noise) -> _Evidence:
     valid = [index for index, score in enumerate(scores) if is_scored(score)]
+    is_by_scores = bool(valid)
+    if not is_by_scores:
+        valid = _unscored(scores, duels)
     row = {scores[index].candidate_id: at for at, index in enumerate(valid)}
     met = matchups([duel for duel in duels if duel.first_id in row and duel.second_id in row])
-    values = np.array([scores[index].value for index in valid], dtype=np.float64)
-    precision = np.eye(len(valid)) / noise.score_sd**2
-    if valid and math.isfinite(noise.quality_sd):
+    if is_by_scores:
+        values = np.array([scores[index].value for index in valid], dtype=np.float64)
+        precision = np.eye(len(valid)) / noise.score_sd**2
+        weighted = values / noise.score_sd**2
+    else:
+        precision, weighted = np.eye(len(valid)) / _spread(noise) ** 2, np.zeros(len(valid))
+    if valid and is_by_scores and math.isfinite(noise.quality_sd):
         # Around their own unknown mean: adding a constant to all scores changes no margin.
         precision += (np.eye(len(valid)) - 1 / len(valid)) / noise.quality_sd**2
     first = np.array([row[one.first_id] for one in met], dtype=np.intp)
     second = np.array([row[one.second_id] for one in met], dtype=np.intp)
     sides = np.zeros((len(met), len(valid)))
     sides[np.arange(len(met)), first], sides[np.arange(len(met)), second] = 1.0, -1.0
-    return _Evidence(valid, precision, values / noise.score_sd**2, met, first, second, sides)
+    return _Evidence(valid, precision, weighted, met, first, second, sides)
+
+
+def _unscored(scores: Sequence[Score], duels: Sequence[Duel]) -> list[int]:
+    """Indices of the candidates of which no score was asked for, and which met another."""
+    met = {side for one in matchups(duels) for side in (one.first_id, one.second_id)}
+    return [
+        index
+        for index, score in enumerate(scores)
+        if score.error is None and score.candidate_id in met
+    ]
+
+
+def _spread(noise: Noise) -> float:
+    """Of strengths of which there is no score: as the recipe has it, or else as wide as the most
+    that one matchup may say. Matchups alone do not tell how far apart those are that never met.
+    """
+    if math.isfinite(noise.quality_sd):
+        return noise.quality_sd
+    return MAX_LOGIT / noise.logits_per_point
 
 
 def _order(scores: Sequence[Score], given: _Evidence, fitted: Array, precision: Array) -> Order:

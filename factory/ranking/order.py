@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from schemas.rows import Duel, Score
+from schemas.rows import Duel, Group, Score
 
 Match = tuple[int, int]  # index of the candidate shown first, index of the one shown second
 Fusion = Literal["least_squares", "davidson"]
@@ -72,7 +72,19 @@ class Strategy(Protocol):
         """
 
     def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
-        """The order that scores and duels give."""
+        """The order that scores and duels give, with one score for each candidate (`scores_of`)."""
+
+
+def scores_of(group: Group) -> tuple[Score, ...]:
+    """One score for each candidate of a group; where it was judged by duels alone, scores that say
+    nothing, so that candidates have their places.
+    """
+    if group.scores or not group.duels:
+        return group.scores
+    judge = group.duels[0].judge
+    return tuple(
+        Score(one.candidate_id, judge, math.nan, math.nan, one.error) for one in group.candidates
+    )
 
 
 def is_scored(score: Score) -> bool:

@@ -39,6 +39,8 @@ class Bracket:
         return _unplayed(scores, duels, final)
 
     def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
+        if not any(map(is_scored, scores)):  # there are no brackets: all duels count
+            return fuse(scores, duels, self.noise)
         brackets = {_ids(scores, match) for match in self._brackets(scores)}
         within = [duel for duel in duels if frozenset((duel.first_id, duel.second_id)) in brackets]
         ranking = fuse(scores, within, self.noise).ranking

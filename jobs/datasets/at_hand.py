@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from actors.media_pack import whereabouts
 from actors.media_store import MediaStore, media_store
+from factory.candidates import is_brought
 from factory.ids import Ids, numbers_of, positions, to_numbers
 from factory.scratch import Scratch
 from jobs.datasets.files import parquet
@@ -58,12 +59,17 @@ class Source:
         generator and seed where they have no key.
     are_ids_known: rows from before there were keys were drawn by the very weights that are to draw
         now, so that their ids tell their candidates apart.
+    is_brought: its candidates that exist are those that the run is about; of any other source they
+        are somebody else's, and only what was said of them is taken.
+    is_whole: its rows are taken as they are, verdicts and all.
     """
 
     directory: Place
     files: tuple[Place, ...]
     is_own: bool = False
     are_ids_known: bool = False
+    is_brought: bool = False
+    is_whole: bool = False
 
     @classmethod
     def own(cls, directory: Place) -> Source:
@@ -99,16 +105,20 @@ class Source:
 
     def may_take(self, group: Group) -> Group:
         """A row of it without what nobody may take."""
+        if self.is_whole:
+            return group
         left = group.without_attempts()
         if self.is_own:
             return left
         return replace(
             left,
-            candidates=tuple(filter(self._is_known, left.candidates)),
+            candidates=tuple(filter(self._is_taken, left.candidates)),
             replies=tuple(reply for reply in left.replies if reply.key is not None),
         )
 
-    def _is_known(self, candidate: Candidate) -> bool:
+    def _is_taken(self, candidate: Candidate) -> bool:
+        if is_brought(candidate):
+            return self.is_brought
         if candidate.drawn is None:
             return self.are_ids_known
         return candidate.drawn.key is not None
@@ -144,7 +154,7 @@ class AtHand:
         ids, file, row = Scratch(np.uint64), Scratch(np.int64), Scratch(np.int64)
 
         def of_file(number: int) -> tuple[Ids, Rows]:
-            found = _ids(self._files[number][1])
+            found = prompt_ids(self._files[number][1])
             rows = np.flatnonzero(positions(found, self._wanted) >= 0)
             return found[rows], rows
 
@@ -172,13 +182,7 @@ class AtHand:
             SourceError: a source is no longer there.
             MediaReferenceError: media of another root, to which its rows refer, are missing.
         """
-        ids = [group.prompt.prompt_id for group in groups]
-        try:
-            found = self._rows(ids)
-        except FileNotFoundError:
-            # Another run has completed a source meanwhile: its rows lie in other files now.
-            self._look([source.again() for source in self._sources])
-            found = self._rows(ids)
+        found = self.rows([group.prompt.prompt_id for group in groups])
         filled = []
         for group in groups:
             rows = found.get(group.prompt.prompt_id, [])
@@ -190,6 +194,15 @@ class AtHand:
                 )
             )
         return filled
+
+    def rows(self, ids: Sequence[str]) -> dict[str, list[Group]]:
+        """All rows of some prompts, by id, in the order of the sources. Raises as `groups`."""
+        try:
+            return self._rows(ids)
+        except FileNotFoundError:
+            # Another run has completed a source meanwhile: its rows lie in other files now.
+            self._look([source.again() for source in self._sources])
+            return self._rows(ids)
 
     def _rows(self, ids: Sequence[str]) -> dict[str, list[Group]]:
         numbers = numbers_of(ids)
@@ -269,8 +282,8 @@ def _drawn(directory: Place) -> tuple[Place, ...]:
     return tuple(sorted(directory.glob(f"{DRAWN}-*.parquet")))
 
 
-def _ids(path: Place) -> Ids:
-    """The ids of a file's rows; none of a file that a killed writer left torn.
+def prompt_ids(path: Place) -> Ids:
+    """The ids of the prompts of a file's rows; none of a file that a killed writer left torn.
 
     Raises:
         SchemaError: it holds no groups, or their ids are none.

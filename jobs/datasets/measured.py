@@ -145,15 +145,15 @@ def _let_go(candidate: Candidate) -> Candidate:
 
 
 def each_in_a_task(
-    work: Callable[..., Made], pieces: Iterable[Stretch], *arguments: object
+    work: Callable[..., Made], pieces: Iterable[object], *arguments: object
 ) -> Iterator[Made]:
-    """What `work` makes of each stretch and the arguments, in Ray tasks, as they come."""
+    """What `work` makes of each piece and the arguments, in Ray tasks, as they come."""
     import ray
 
     task = ray.remote(num_cpus=1)(work)
     running: list[object] = []
-    for stretch in pieces:
-        running.append(task.remote(stretch, *arguments))
+    for piece in pieces:
+        running.append(task.remote(piece, *arguments))
         while len(running) >= _TASKS_AHEAD:
             done, running = ray.wait(running)
             yield from ray.get(done)

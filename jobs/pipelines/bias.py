@@ -76,7 +76,7 @@ def profile_of(
     probes: Sequence[Probe],
 ) -> BiasProfile:
     """The profile, each figure with what the recipe's correction leaves of it."""
-    audit, correct = at.recipe.audit, at.recipe.curate.correct
+    audit, correct, judged = at.recipe.audit, at.recipe.curate.correct, at.recipe.produce.judged
     relevance = Relevance(audit.min_points, audit.min_logits, audit.min_share)
     profile = bias_profile(
         seen,
@@ -88,6 +88,7 @@ def profile_of(
         audit.false_discovery_rate,
         audit.num_resamples,
         at.recipe.seed,
+        is_order_told=judged is None or "duels" in judged.columns,
     )
     correction = Correction.of(profile, attributes=correct.attributes, slices=correct.slices)
     return with_corrected(

@@ -24,7 +24,7 @@ from typing import Any
 
 from actors.media_store import media_store
 from actors.refs import GeneratorLike, JudgingRef
-from factory.ids import numbers_of, positions
+from factory.ids import Ids, numbers_of, positions
 from factory.prompts import Prompts
 from factory.ranking import Strategy
 from jobs.datasets import parts
@@ -124,6 +124,7 @@ def run_pipeline(
     count: parts.Count | None = None,
     seed: int | None = None,
     sources: Sequence[Source] = (),
+    drawn_for: Ids | None = None,
 ) -> tuple[Throughput, Settled]:
     """Draw candidates for every prompt, judge them, and write groups to `directory`.
 
@@ -137,7 +138,9 @@ def run_pipeline(
         strategy: which duels to play; needed with judges.
         count: what to count in a table of groups.
         seed: of the candidates; the recipe's where not given.
-        sources: that may hold candidates and replies which are then not paid for again.
+        sources: that may hold candidates and replies which are then not paid for again, and those
+            that hold candidates which were brought along.
+        drawn_for: ids of the prompts for which generators draw, ascending; None for all.
 
     Raises:
         TooManyFailuresError: more rows failed than the recipe allows, or a model does not load.
@@ -162,6 +165,7 @@ def run_pipeline(
             strategy,
             seed=seed,
             at_hand=at_hand,
+            drawn_for=drawn_for,
         )
     settled = parts.settle(
         parts.read_parts(directory, "prompt_id"),
@@ -186,6 +190,7 @@ def make_groups(
     prefix: str = "part",
     seed: int | None = None,
     at_hand: AtHand | None = None,
+    drawn_for: Ids | None = None,
 ) -> Throughput:
     """Stream groups through the models, and write them as parts.
 
@@ -201,6 +206,7 @@ def make_groups(
         prefix: of the parts' names.
         seed: of the candidates; the recipe's where not given.
         at_hand: more that is not to be made again.
+        drawn_for: ids of the prompts for which generators draw, ascending; None for all.
 
     Raises:
         TooManyFailuresError: more rows failed than the recipe allows, or a model does not load.
@@ -239,7 +245,7 @@ def make_groups(
                 store.fetching,
                 _max_lead(recipe) if judges else None,
             ),
-            fn_constructor_kwargs={"is_last": not judges},
+            fn_constructor_kwargs={"is_last": not judges, "drawn_for": drawn_for},
             **step_wiring(settings.generators, settings.groups_per_block),
         )
         if judges:

@@ -8,6 +8,7 @@ plain prompts costs nothing here.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Protocol
 
 from actors.storage import place
 from factory.evaluation.reference import REFERENCE_KEY
@@ -20,6 +21,18 @@ from jobs.pipelines.judge_training import specification_of
 from jobs.rounds.workspace import InputError
 from schemas.plugins import is_plugin
 from schemas.recipe import Answering, Evaluate, GeneratorSpec, JudgeSpec
+
+
+class Asking(Protocol):
+    """What is known of prompts before anything runs: of a file, or of the first rows of a table."""
+
+    @property
+    def path(self) -> object:
+        """Where they stand."""
+
+    @property
+    def needs(self) -> Mapping[Need, int]:
+        """What they ask for beside a text and a medium before it, with the first row that does."""
 
 
 def check_drawn(prompts: PromptsFile, generators: Mapping[str, GeneratorSpec]) -> None:
@@ -39,7 +52,7 @@ def check_drawn(prompts: PromptsFile, generators: Mapping[str, GeneratorSpec]) -
             _check(prompts, takes, f"{key}: {who}")
 
 
-def check_judged(prompts: PromptsFile, judge: JudgeSpec, key: str = "judge") -> None:
+def check_judged(prompts: Asking, judge: JudgeSpec, key: str = "judge") -> None:
     """Refuse prompts that a judge would not be shown in full. Raises as `check_drawn`."""
     if not prompts.needs:
         return
@@ -87,13 +100,13 @@ def _of_generator(spec: GeneratorSpec, key: str) -> tuple[str, Collection[Need]]
     return None if pipeline is None else (pipeline.__name__, takes(pipeline))
 
 
-def _check_shown(prompts: PromptsFile, specification: JudgeSpecification, key: str) -> None:
+def _check_shown(prompts: Asking, specification: JudgeSpecification, key: str) -> None:
     of_pictures = specification.tasks.get("image_generation")
     takes = QUESTIONS if of_pictures is None else of_pictures.takes
     _check(prompts, takes, f"{key}: a specification without words for it (`source`)")
 
 
-def _check(prompts: PromptsFile, takes: Collection[Need], who: str) -> None:
+def _check(prompts: Asking, takes: Collection[Need], who: str) -> None:
     for need, row in prompts.needs.items():
         try:
             check_needs([need], takes, who)

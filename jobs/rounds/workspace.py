@@ -112,7 +112,11 @@ def judge(at: Round) -> Model:
 
 
 def judge_address(at: Round) -> str:
-    """What the judge of a round is called: version 0 where it is used as it was published."""
+    """What the judge of a round is called: version 0 where it is used as it was published, and as
+    the recipe says where groups came with their judgements.
+    """
+    if at.recipe.produce.judged is not None:
+        return at.recipe.produce.judged.address
     return f"{at.name('judge')}@0" if is_judge_given(at) else at.address("judge")
 
 

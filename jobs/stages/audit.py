@@ -8,7 +8,8 @@ again about edited media, and where people labelled the same pairs, what exceeds
 is the judge's. What the correction would leave of each figure stands beside it.
 
 A judge that the round trained was asked about the held-out labels then; one that is used as it is
-is asked here. Without labels the profile says what it cannot know.
+is asked here. Without labels the profile says what it cannot know; and of groups that came with
+their judgements (`produce.judged`) the judge is not at hand, so it is asked nothing at all.
 """
 
 from __future__ import annotations
@@ -38,8 +39,13 @@ from jobs.pipelines.opinions import (
     write_opinions,
 )
 from jobs.rounds.tracking import StageRun
-from jobs.rounds.workspace import InputError, Round, is_judge_given, is_labelled
-from jobs.rounds.workspace import judge as judge_of
+from jobs.rounds.workspace import (
+    InputError,
+    Round,
+    is_judge_given,
+    is_labelled,
+    judge_address,
+)
 from jobs.stages.base import Outcome, Plan
 from schemas import recipe as sections
 from schemas import results
@@ -75,9 +81,11 @@ class Audit:
     resumes = False
 
     def needs(self, recipe: Recipe) -> Sequence[str]:
-        return ("judge",)
+        return () if recipe.produce.judged else ("judge",)
 
     def plan(self, at: Round) -> Plan:
+        if at.recipe.produce.judged is not None:
+            return Plan("every group; whoever judged is not at hand, and not probed", "no judge", 1)
         audit, pool = at.recipe.audit, at.recipe.produce.judges
         check_judge(at)
         seen = "and held-out label" if is_labelled(at) else "and no label: there is no `labels`"
@@ -97,19 +105,21 @@ class Audit:
         )
 
     def parents(self, at: Round) -> list[Parent]:
+        if at.recipe.produce.judged is not None:
+            return [at.parent("groups")]
         labels = [at.parent("labels")] if is_labelled(at) else []
         judges = judge_parents(at)
         _check_judged_by(at, judges[0])
         return [at.parent("groups"), *judges, *labels]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
-        seen = observe_groups(at)
-        opinions = _opinions(at, directory)
+        seen, is_there = observe_groups(at), at.recipe.produce.judged is None
+        opinions = _opinions(at, directory) if is_there else []
         labels, points = observe_labels(at, opinions)
-        probes = probe_judge(at)
+        probes = probe_judge(at) if is_there else []
         profile = profile_of(at, seen, labels, points, probes)
         _write(profile, probes, directory)
-        judge = judge_of(at).address
+        judge = judge_address(at)
         shown = Profile(judge, estimates(profile, judge), profile.unknown)
         results.write(directory / results.PROFILE, shown)
         run.log_artifact(directory / results.PROFILE)
@@ -153,7 +163,7 @@ def _opinions(at: Round, directory: Place) -> list[Opinion]:
     check_points(files, asked)
     check_shown(files, asked)
     opinions = judge_labels(judge_ref(at), files, at.recipe.produce, "heldout")
-    num, judge = num_labels(files), judge_of(at).address
+    num, judge = num_labels(files), judge_address(at)
     print(
         f"{judge}: held against {len(opinions)} held-out labels of {num}; the others are kept for "
         "training",

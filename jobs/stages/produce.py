@@ -1,6 +1,8 @@
 """Prompts to judged groups: the expensive table, from which everything later is derived.
 
     prompts -> candidates (generator pool) -> scores and duels (judge pool) -> groups in Parquet
+    candidates that exist (`produce.candidates`) ---------^
+    groups that exist (`produce.judged`) --------------------------------------------^
 
 A killed run is continued by the same command: groups that were written are not made again, and of
 the others no candidate that was drawn. What other data sets hold of them is not paid for again
@@ -13,30 +15,38 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
 from actors.media_store import media_store
 from actors.storage import place
 from factory.curation.survey import count_table
-from factory.ids import numbers_of, to_text
+from factory.ids import Ids, numbers_of, to_text
 from factory.prompts import PromptsFile
 from factory.ranking import strategy_of
 from jobs.datasets.at_hand import AtHand, Source
 from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
+from jobs.pipelines.bringing import clear_notes
 from jobs.pipelines.drawing import (
     check_drawing,
+    drawing_of,
     drawn_before,
     drawn_from,
     generators_of,
+    idle,
     num_attempts,
     rows_to_draw,
     sources_of,
+    told_aside,
     told_at_hand,
+    told_generators,
+    work_of,
 )
 from jobs.pipelines.given_judge import check_judge, judge_parents
 from jobs.pipelines.given_judge import told as told_judge
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
+from jobs.pipelines.judged_groups import parent_of_judged, take_judged, told_judged
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.prompt_checks import check_judged
 from jobs.pipelines.reuse import as_parents
@@ -51,12 +61,11 @@ from schemas.columns import GROUPS
 from schemas.identity import LATER_KNOWN, NotIdentity
 from schemas.manifest import Parent
 from schemas.places import Place
-from schemas.recipe import Criteria, Criterion, GeneratorSpec, Pool, Rank, Recipe
+from schemas.recipe import Candidates, Criteria, Criterion, GeneratorSpec, Judged, Rank, Recipe
 from schemas.rows import OVERALL, Group
 from schemas.section import Section
 
 _ROWS_AT_ONCE = 64
-_IDLE_CPUS = 0.1  # of a generator's worker that only hands on what was drawn
 
 
 class Played(Section):
@@ -89,8 +98,9 @@ class Settings(Section):
 
     seed: int
     num_candidates: int
-    generator: GeneratorSpec
+    generator: GeneratorSpec | None = None
     also: list[GeneratorSpec]
+    candidates: Candidates | None = None
     judge_precision: str
     judge_trust_remote_code: bool = False
     is_calibrated: bool
@@ -100,6 +110,12 @@ class Settings(Section):
     criteria: list[Asked]
 
 
+class Taken(Section):
+    """What groups depend on that came with their judgements."""
+
+    judged: Judged
+
+
 class Produce:
     """Makes `groups@N`."""
 
@@ -107,28 +123,33 @@ class Produce:
     resumes = True
 
     def needs(self, recipe: Recipe) -> Sequence[str]:
-        return ("generator", "judge", "produce.prompts")
+        if recipe.produce.judged is not None:
+            return ()
+        return ("generator", "judge", "produce.prompts") if recipe.produce.draws else ("judge",)
 
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
+        if recipe.produce.judged is not None:
+            return Plan(told_judged(recipe.produce.judged, recipe.curate.rank), "no model", 1.0)
         prompts = check_drawing(at)
         check_judge(at, prompts.tasks)
-        check_judged(prompts, recipe.judge)
+        for some in prompts.each():
+            check_judged(some, recipe.judge)
+        pools = recipe if recipe.produce.draws else idle(recipe)
         return Plan(
             f"{rows_to_draw(at, prompts)}, judged by {told_judge(at)}",
-            f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
-            pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
-            pool_gpus(recipe),
+            f"{told_generators(recipe)}, {recipe.produce.judges.span} judge(s)",
+            pool_cpus(pools) + PIPELINE_OVERHEAD_CPUS,
+            pool_gpus(pools),
             lambda: told_at_hand(at, prompts, is_judged=True),
         )
 
-    def settings(self, at: Round) -> Settings:
+    def settings(self, at: Round) -> Settings | Taken:
         recipe = at.recipe
+        if recipe.produce.judged is not None:
+            return Taken(judged=recipe.produce.judged)
         return Settings(
-            seed=recipe.seed,
-            num_candidates=recipe.produce.num_candidates,
-            generator=recipe.generator,
-            also=recipe.produce.also,
+            **dict(drawing_of(at)),
             judge_precision=recipe.judge.precision,
             judge_trust_remote_code=recipe.judge.trust_remote_code,
             is_calibrated=recipe.produce.is_calibrated,
@@ -139,27 +160,35 @@ class Produce:
         )
 
     def parents(self, at: Round) -> list[Parent]:
+        if at.recipe.produce.judged is not None:
+            return [parent_of_judged(at.recipe.produce.judged)]
         return [*drawn_from(at), *judge_parents(at)]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         recipe = at.recipe
-        sources = [*drawn_before(at), *sources_of(at)]
+        if recipe.produce.judged is not None:
+            settled, counts = take_judged(recipe.produce.judged, directory, recipe)
+            counted = {**settled.counts, **told_aside(counts)}
+            return Outcome(counted, digest=settled.digest, files=settled.files)
+        work, sources = work_of(at, directory), [*drawn_before(at), *sources_of(at)]
         speed, settled = run_pipeline(
-            PromptsFile(place(recipe.produce.prompts)),
+            work.prompts,
             directory,
-            recipe,
+            recipe if recipe.produce.draws else idle(recipe),
             generators=generators_of(at),
             num_candidates=recipe.produce.num_candidates,
             judges=[_judge(at)],
             strategy=strategy_of(recipe.curate.rank),
             count=count_table,
             seed=at.seed,
-            sources=sources,
+            sources=[*work.brought, *sources],
+            drawn_for=work.drawn_for,
         )
+        clear_notes(directory)
         invalid = settled.counts.get("invalid", 0)
         print(f"{at.address('groups')}: {speed}; {invalid} invalid", flush=True)
         return Outcome(
-            settled.counts,
+            {**settled.counts, **told_aside(work.counts)},
             speed.figures(),
             digest=settled.digest,
             files=settled.files,
@@ -168,12 +197,14 @@ class Produce:
 
 
 def judging_alone(recipe: Recipe, number: int) -> Recipe:
-    """The recipe with a pool of generators that takes nothing: they have nothing to draw.
+    """The recipe for judging what is drawn: its generators have nothing to do.
 
     Raises:
-        InputError: `candidates@N` is not complete, was drawn with another recipe, or lacks some
-            that are to be tried again.
+        InputError: there is nothing to judge, or `candidates@N` is not complete, was drawn with
+            another recipe, or lacks some that are to be tried again.
     """
+    if recipe.produce.judged is not None:
+        raise InputError("--only judge: produce.judged is judged already: leave --only out")
     at = Round(recipe, number)
     made = at.need("candidates")
     num = sum(map(num_attempts, drawn_before(at)))
@@ -183,9 +214,17 @@ def judging_alone(recipe: Recipe, number: int) -> Recipe:
             "failed by a time-out, a crash or a lost connection, and a generator is to try them "
             "again: run `python -m jobs.produce` without --only, which draws those and judges"
         )
-    idle = Pool(num_cpus=_IDLE_CPUS)
-    produce = recipe.produce.model_copy(update={"generators": idle})
-    return recipe.model_copy(update={"produce": produce})
+    return idle(recipe)
+
+
+def _drawn_for(at: Round) -> Ids | None:
+    """The prompts for which generators draw, of a round with others as well."""
+    produce = at.recipe.produce
+    if produce.candidates is None:
+        return None
+    if not produce.draws:
+        return numbers_of(())
+    return np.sort(numbers_of(PromptsFile(place(produce.prompts)).ids()))
 
 
 def _judge(at: Round) -> Any:
@@ -227,6 +266,8 @@ def retry_invalid(at: Round) -> None:
         InputError: the data set is not complete yet, or was made with another recipe.
         LostRaceError: another driver has retried at the same time.
     """
+    if at.recipe.produce.judged is not None:
+        raise InputError("--retry-invalid: nothing of produce.judged was made here")
     directory, made = at.directory("groups"), at.need("groups")
     find_complete(STAGE, at)  # refuses another recipe
     prefix = f"retry-{made.digest}"
@@ -250,7 +291,7 @@ def retry_invalid(at: Round) -> None:
             left,
             len(left),
             directory,
-            at.recipe,
+            at.recipe if at.recipe.produce.draws else idle(at.recipe),
             generators,
             num,
             [_judge(at)],
@@ -258,6 +299,7 @@ def retry_invalid(at: Round) -> None:
             prefix=prefix,
             seed=at.seed,
             at_hand=AtHand([Source.own(directory)], ids, store),  # of a retry that was killed
+            drawn_for=_drawn_for(at),
         )
     retried = read_parts(directory, "prompt_id", prefix)
     files = [path.name for path in data_files(directory)]

@@ -9,7 +9,8 @@ from typing import Any
 
 from schemas.rows import UNDERSTANDING, seed_of
 
-PARTS = ("prompts", "generator", "clips", "base", "questions", "votes")
+#: What can be made.
+PARTS = ("prompts", "generator", "clips", "base", "questions", "tables", "votes")
 #: The shipped prompts files: name -> number of prompts. No prompt is in two of them.
 PROMPTS = {"heldout": 240, "label": 220, "produce": 610, "sweep": 360}
 #: The same of clips, each of whose captions states a motion.
@@ -18,6 +19,9 @@ CLIP_PROMPTS = {"clips_heldout": 240, "clips_label": 150, "clips_produce": 200}
 QUESTIONS = {"heldout": 300, "label": 240, "produce": 600}
 #: Votes between two drawn pictures, each of another caption of `label.txt`.
 NUM_VOTES = PROMPTS["label"]
+
+#: Prompts of the tables of pictures that exist, and pictures of each.
+TABLES = (12, 4)
 
 #: Captions of which the base sees drawn pictures, as many of which it sees generated ones, and
 #: half as many of which it sees clips.
@@ -72,6 +76,8 @@ def make(given: argparse.Namespace) -> None:
         _train_clip_generator(given.out, given.seed, given.steps or CLIP_STEPS, given.start_from)
     elif given.part == "questions":
         _write_questions(given.out, given.seed)
+    elif given.part == "tables":
+        write_tables(given.out, *TABLES, given.seed)
     elif given.part == "votes":
         write_votes(given.out, NUM_VOTES, given.seed)
     else:
@@ -114,6 +120,20 @@ def write_questions(path: Path, num: int, seed: int) -> None:
             tags = {SCENE: prompt.tags[SCENE], "about": task.partition("_")[0]}
             rows.append({"prompt": prompt.text, "task": task, "media": media, **tags})
     write_table(path, pa.Table.from_pylist(rows))
+
+
+def write_tables(out: Path, num_prompts: int, num: int, seed: int) -> None:
+    """Pictures that exist, and tables of them (`factory.sandbox.tables`)."""
+    from factory.sandbox.tables import tables
+    from factory.sandbox.world import sample_captions
+
+    shipped = frozenset(sample_captions(sum(PROMPTS.values()), seed=0))
+    captions = sample_captions(num_prompts, seed_of("tables", seed), exclude=shipped)
+    for name, data in tables(captions, num, seed):
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    print(f"{out}: {num_prompts} prompts x {num} pictures")
 
 
 def write_votes(out: Path, num: int, seed: int) -> None:
