@@ -63,8 +63,9 @@ def picture_grid(
 
 
 def thumbnail(data: bytes, size: int) -> bytes:
-    """A picture no larger than `size` on either side. One that is small enough stays as it is where
-    any viewer sees it as it was judged: upright, opaque and of 8 bits.
+    """A picture no larger than `size` on either side, as a JPEG where it was larger. One that is
+    small enough stays as it is where any viewer sees it as it was judged: upright, opaque and of
+    8 bits; else it is a PNG.
 
     Raises:
         MediaError: the bytes are no picture that can be read.
@@ -72,8 +73,12 @@ def thumbnail(data: bytes, size: int) -> bytes:
     smaller = Image.fromarray(decode_still(data))
     if max(smaller.size) <= size and not is_clip(data) and is_plain(data):
         return data
+    if max(smaller.size) <= size:
+        return _png(smaller)
     smaller.thumbnail((size, size), Image.Resampling.LANCZOS)
-    return _png(smaller)
+    file = io.BytesIO()
+    smaller.save(file, "JPEG", quality=90)  # as a PNG ten times as large, and a page has hundreds
+    return file.getvalue()
 
 
 def _tile(data: bytes | None, cell: int) -> Image.Image:
