@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.prompt_lengths import text_readers, told_too_long
 from actors.storage import place
+from factory.generator_kinds import generator_kind
 from factory.prompts import PromptsFile
 from jobs.datasets.at_hand import Source
 from jobs.datasets.files import parquet
@@ -19,11 +21,12 @@ from jobs.pipelines.models import beside, generator_ref, given, judge_asking, re
 from jobs.pipelines.prompt_checks import check_drawn
 from jobs.pipelines.reuse import reused
 from jobs.rounds import lifecycle
-from jobs.rounds.checks import check_generator, prompts_file
+from jobs.rounds.checks import check_generator, prompts_file, told_of_calls
 from jobs.rounds.lifecycle import Blueprint
 from jobs.rounds.workspace import Round, champion
 from schemas import manifest
 from schemas.manifest import Parent, digest_file
+from schemas.plugins import is_plugin
 from schemas.recipe import GeneratorSpec
 from schemas.section import Section
 
@@ -89,6 +92,20 @@ def check_drawing(at: Round) -> PromptsFile:
     check_drawn(prompts, {"generator.path": recipe.generator, **beside(at)})
     reused(recipe)
     return prompts
+
+
+def notes_of_drawing(at: Round, prompts: PromptsFile) -> list[str]:
+    """What a plan tells of generators that read less than they are given: guidance, and the ends of
+    long prompts.
+    """
+    specs = {"generator": at.recipe.generator}
+    specs |= {key.removesuffix(".path"): spec for key, spec in beside(at).items()}
+    notes = told_of_calls(at.recipe, specs)
+    for key, spec in specs.items():
+        if not is_plugin(spec.path) and generator_kind(place(spec.path), spec) == "pipeline":
+            texts = (prompt.text for prompt in prompts)
+            notes += told_too_long(texts, text_readers(spec), key)
+    return notes
 
 
 def rows_to_draw(at: Round, prompts: PromptsFile) -> str:

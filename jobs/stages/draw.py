@@ -19,6 +19,7 @@ from jobs.pipelines.drawing import (
     drawing_of,
     drawn_from,
     generators_of,
+    notes_of_drawing,
     rows_to_draw,
     sources_of,
     told_at_hand,
@@ -52,6 +53,7 @@ class Draw:
             pool.most * pool.num_cpus + PIPELINE_OVERHEAD_CPUS,
             pool.most * pool.num_gpus,
             lambda: told_at_hand(at, prompts),
+            lambda: notes_of_drawing(at, prompts),
         )
 
     def settings(self, at: Round) -> Drawing:

@@ -29,6 +29,7 @@ from jobs.pipelines.drawing import (
     drawn_before,
     drawn_from,
     generators_of,
+    notes_of_drawing,
     num_attempts,
     rows_to_draw,
     sources_of,
@@ -117,6 +118,7 @@ class Produce:
             pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(recipe),
             lambda: told_at_hand(at, prompts, is_judged=True),
+            lambda: notes_of_drawing(at, prompts),
         )
 
     def settings(self, at: Round) -> Settings:

@@ -91,7 +91,7 @@ def test_what_the_safety_checker_flags_is_an_error_and_no_black_picture(
     monkeypatch.setattr(generator, "pipeline", Pipeline(output))
     flagged, fine = generator.generate(PROMPT, [1, 2])
     assert flagged.media is None
-    assert flagged.error == "the safety checker flagged it"
+    assert flagged.error == "nsfw_content_detected: the pipeline's safety checker flagged it"
     assert not flagged.is_attempt
     assert flagged.measures is not None
     assert (flagged.measures.is_unsafe, flagged.measures.num_bytes) == (True, 0)
