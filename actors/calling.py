@@ -11,7 +11,6 @@ without a word. Left out: what the values of arguments do.
 from __future__ import annotations
 
 import inspect
-import math
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -149,8 +148,6 @@ def _argument_faults(
         yield f"has no argument `{name}`{_near(name, arguments)}: change {where}"
     elif _UNSAYABLE.search(name):
         yield f"takes tensors or functions as `{name}`, which no recipe can say: leave {where} out"
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield f"is called with `{name}`: {value}: give a finite number in {where}"
     elif not _fits(value, arguments[name].annotation):
         wanted = _told(arguments[name].annotation)
         yield f"takes {wanted} as `{name}`, not {value!r:.80}: change {where}"

@@ -30,6 +30,7 @@ from jobs.pages.report import (
     StageRow,
     render,
 )
+from jobs.pipelines.failures import failures_in
 from jobs.rounds import lineage
 from jobs.rounds.history import rounds_so_far
 from jobs.rounds.tracking import public_settings
@@ -120,6 +121,9 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
                 f"{sum(simulated.values()):,} of {sum(annotators.values()):,} labels are "
                 f"simulated ({', '.join(sorted(simulated))}): they are not human judgements."
             )
+    groups = made["groups"]
+    if groups is not None and groups.counts.get("invalid_candidates"):
+        notes += [f"Groups: {one}." for one in failures_in(at.directory("groups")).sentences()]
     settings = at.recipe.evaluate
     if settings.oracle != "none":
         notes.append(

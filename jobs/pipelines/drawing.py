@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from actors.prompt_lengths import text_readers, told_too_long
 from actors.storage import place
+from factory.failures import failed_by_generator
 from factory.generator_kinds import generator_kind
 from factory.prompts import PromptsFile
 from jobs.datasets.at_hand import Source
@@ -154,9 +155,13 @@ def sources_of(at: Round) -> list[Source]:
 
 def count_candidates(table: pa.Table) -> dict[str, int]:
     """What a manifest says of a table of candidates."""
-    errors = pc.struct_field(table.column("candidates").combine_chunks().flatten(), "error")
+    candidates = table.column("candidates").combine_chunks().flatten()
+    generators, errors = (
+        pc.struct_field(candidates, name).to_pylist() for name in ("generator", "error")
+    )
     return {
         "prompts": table.num_rows,
         "candidates": len(errors),
-        "invalid": len(errors) - errors.null_count,
+        "invalid": sum(one is not None for one in errors),
+        **failed_by_generator(generators, errors),
     }

@@ -24,6 +24,7 @@ from jobs.pipelines.drawing import (
     sources_of,
     told_at_hand,
 )
+from jobs.pipelines.failures import say_failures
 from jobs.pipelines.groups import run_pipeline
 from jobs.pipelines.reuse import as_parents
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS
@@ -74,7 +75,9 @@ class Draw:
             seed=at.seed,
             sources=sources,
         )
-        print(f"{at.address('candidates')}: {speed}", flush=True)
+        invalid = settled.counts.get("invalid", 0)
+        print(f"{at.address('candidates')}: {speed}; {invalid} invalid", flush=True)
+        say_failures(directory, settled.counts)
         return Outcome(
             settled.counts,
             speed.figures(),

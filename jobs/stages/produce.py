@@ -35,6 +35,7 @@ from jobs.pipelines.drawing import (
     sources_of,
     told_at_hand,
 )
+from jobs.pipelines.failures import say_failures
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.prompt_checks import check_judged
@@ -157,6 +158,7 @@ class Produce:
         )
         invalid = settled.counts.get("invalid", 0)
         print(f"{at.address('groups')}: {speed}; {invalid} invalid", flush=True)
+        say_failures(directory, settled.counts)
         return Outcome(
             settled.counts,
             speed.figures(),
