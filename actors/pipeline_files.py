@@ -105,3 +105,23 @@ def pipeline_class(files: PipelineFiles | None) -> type | None:
 
     found = getattr(diffusers, files.class_name, None)
     return found if isinstance(found, type) else None
+
+
+def small_parts_fault(files: PipelineFiles) -> str | None:
+    """Why a pipeline's processors cannot be loaded here, as where a package is missing that they
+    need: loading the pipeline would fail on every worker. Processors hold no weights.
+    """
+    for part, kind in files.components.items():
+        if not kind.endswith(("Processor", "Extractor")) or f"{part}/config.json" in files.names:
+            continue
+        import transformers
+
+        load = getattr(getattr(transformers, kind, None), "from_pretrained", None)
+        if load is None:  # diffusers' own, or of a library that only the worker knows
+            continue
+        try:
+            load(files.local(part))
+        except Exception as error:  # of whichever library reads its files
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            return f"its {part} ({kind}) cannot be loaded here: {' '.join(lines)[:300]}"
+    return None

@@ -12,7 +12,7 @@ from typing import Literal
 
 from actors import storage
 from actors.calling import CallError, check_call, guidance_notes
-from actors.pipeline_files import pipeline_class, pipeline_files
+from actors.pipeline_files import pipeline_class, pipeline_files, small_parts_fault
 from actors.storage import place
 from actors.weights import WeightsError, commit_of, is_hub_name
 from factory.evaluation.reference import reference_of
@@ -143,15 +143,17 @@ def _check_called(spec: GeneratorSpec, key: str) -> None:
         InputError: names what does not fit.
     """
     files = pipeline_files(spec.path, spec.revision)
-    if files is None or _is_plain(files.class_name, spec):
+    if files is None:
         return
-    kind = pipeline_class(files)
-    if kind is None:
-        return
-    try:
-        check_call(kind, spec, key.removesuffix(".path"))
-    except CallError as error:
-        raise InputError(str(error)) from None
+    fault = small_parts_fault(files)
+    if fault is not None:
+        raise InputError(f"{key}: {spec.path}: {fault}")
+    kind = None if _is_plain(files.class_name, spec) else pipeline_class(files)
+    if kind is not None:
+        try:
+            check_call(kind, spec, key.removesuffix(".path"))
+        except CallError as error:
+            raise InputError(str(error)) from None
 
 
 def _is_plain(name: str | None, spec: GeneratorSpec) -> bool:
