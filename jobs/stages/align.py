@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
+from actors.pipeline_files import pipeline_files
 from actors.storage import place, remove
 from actors.weights import hub_commit
 from factory.alignment.pipelines import FOLLOWED
@@ -67,7 +68,9 @@ class Align:
         spec = at.recipe.generator
         check_generator(spec, at.recipe)
         try:
-            check_alignable(place(spec.path), spec, at.recipe.align)
+            files = pipeline_files(spec.path, spec.revision)  # a hub's too
+            where = place(spec.path) if files is None else files.directory
+            check_alignable(where, spec, at.recipe.align)
         except ValueError as error:
             raise InputError(str(error)) from error
         if generator_kind(place(spec.path), spec) == "pipeline":

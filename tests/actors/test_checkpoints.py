@@ -520,3 +520,40 @@ def test_a_published_judge_is_trained_on_and_loads_again(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask, **batch.media
         ).logits[0, len(text.ids) - 1]
     np.testing.assert_allclose(sitting.decoder.logits([text])[0, 0], row, atol=2e-3)
+
+
+def test_a_picture_that_a_model_does_not_take_is_a_fault_of_its_candidate_alone(
+    judges: dict[str, TransformersJudge],
+) -> None:
+    """Qwen's processor refuses sides of more than 200 to 1."""
+    judge = judges["unifiedreward-qwen2.5-vl"]
+    prompt, candidates = group("image_generation")
+    extreme = Candidate("extreme", "g@0", 0, picture(3, 8, 2008))
+    sitting = judge.sit(prompt, [candidates[0], extreme, *candidates[1:]])
+    first, odd, *others = sitting.scores()
+    assert odd.error is not None
+    assert odd.error.startswith("not taken by the judge: ValueError: ")
+    alone = judge.sit(prompt, candidates).scores()
+    values = [one.value for one in (first, *others)]
+    assert values == pytest.approx([one.value for one in alone], abs=1e-5)
+    matches = [(0, 1), (1, 0), (0, 2)]
+    errors = [one.error for one in sitting.duels(matches)]
+    assert errors == [odd.error, odd.error, None]
+    (none,) = judge.sit(prompt, [extreme]).scores()
+    assert none.error == odd.error
+
+
+def test_a_source_that_a_model_does_not_take_is_a_fault_of_all(
+    judges: dict[str, TransformersJudge],
+) -> None:
+    judge = judges["unifiedreward-qwen2.5-vl"]
+    _, candidates = group("image_generation")
+    parts = [Part("source", media=picture(3, 8, 2008)), Part("user", "make it red")]
+    prompt = Prompt.of_parts(parts, "image_generation")
+    task = judge.format.specification.task("image_generation")
+    if not task.source:
+        with pytest.raises(SpecificationError):
+            judge.sit(prompt, candidates)
+        return
+    errors = [one.error for one in judge.sit(prompt, candidates).scores()]
+    assert all("not taken by the judge" in str(error) for error in errors)

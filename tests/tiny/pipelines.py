@@ -792,3 +792,9 @@ PIPELINES = (
     ),
     TinyPipeline("Mochi", "MochiPipeline", mochi, _CLIP, is_video=True, unaligned=_NO_CLASS),
 )
+
+
+def named(name: str) -> TinyPipeline:
+    """The one built after a release."""
+    (found,) = (one for one in PIPELINES if one.name == name)
+    return found
