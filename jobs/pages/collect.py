@@ -16,6 +16,7 @@ import yaml
 
 from actors.storage import write_whole
 from factory.curation.survey import reasons_of
+from jobs.datasets.failures import failures_in
 from jobs.datasets.reading import find_rows, stream
 from jobs.pages.pictures import ReportError, _size, _uri, show, show_parts
 from jobs.pages.report import (
@@ -30,7 +31,6 @@ from jobs.pages.report import (
     StageRow,
     render,
 )
-from jobs.pipelines.failures import failures_in
 from jobs.rounds import lineage
 from jobs.rounds.history import rounds_so_far
 from jobs.rounds.tracking import public_settings

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from actors.storage import place
 from factory.prompts import PromptsFile
+from jobs.datasets.failures import say_failures
 from jobs.pipelines.drawing import (
     Drawing,
     check_drawing,
@@ -24,7 +25,6 @@ from jobs.pipelines.drawing import (
     sources_of,
     told_at_hand,
 )
-from jobs.pipelines.failures import say_failures
 from jobs.pipelines.groups import run_pipeline
 from jobs.pipelines.reuse import as_parents
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS

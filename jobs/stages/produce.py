@@ -22,6 +22,7 @@ from factory.ids import numbers_of, to_text
 from factory.prompts import PromptsFile
 from factory.ranking import strategy_of
 from jobs.datasets.at_hand import AtHand, Source
+from jobs.datasets.failures import say_failures
 from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
 from jobs.pipelines.drawing import (
@@ -35,7 +36,6 @@ from jobs.pipelines.drawing import (
     sources_of,
     told_at_hand,
 )
-from jobs.pipelines.failures import say_failures
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.prompt_checks import check_judged

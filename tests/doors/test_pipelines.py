@@ -1,4 +1,4 @@
-"""Some of the tiny pipelines, one of each way to come out; `tests.doors.pipelines` prints them all."""
+"""Some tiny pipelines, one of each way to come out; `tests.doors.pipelines` prints them all."""
 
 from dataclasses import replace
 from importlib.util import find_spec
