@@ -148,6 +148,8 @@ def _argument_faults(
         yield f"has no argument `{name}`{_near(name, arguments)}: change {where}"
     elif _UNSAYABLE.search(name):
         yield f"takes tensors or functions as `{name}`, which no recipe can say: leave {where} out"
+    elif _TEXTS.fullmatch(name) and not isinstance(value, str | None):
+        yield f"is given one text for all candidates as `{name}`, not {value!r:.80}: change {where}"
     elif not _fits(value, arguments[name].annotation):
         wanted = _told(arguments[name].annotation)
         yield f"takes {wanted} as `{name}`, not {value!r:.80}: change {where}"
@@ -220,7 +222,7 @@ def guidance_notes(
         return notes
     scale = spec.call.get("true_cfg_scale", arguments["true_cfg_scale"].default)
     is_on = isinstance(scale, int | float) and scale > 1
-    has_negative = "negative_prompt" in spec.call
+    has_negative = spec.call.get("negative_prompt") is not None
     if is_distilled is False and not (is_on and has_negative):
         notes.append(
             f"{key}.guidance_scale: does nothing in {name}, whose model is not told of it: it "

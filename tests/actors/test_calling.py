@@ -117,7 +117,7 @@ def spec(**given: Any) -> GeneratorSpec:
 def test_what_fits_passes() -> None:
     call = {"negative_prompt": "blurry", "guidance_rescale": 1, "clip_skip": None}
     check_call(Plain, spec(width=64, guidance_scale=3.0, call=call))
-    check_call(Plain, spec(call={"negative_prompt": ["a", "b"], "use_binning": False}))
+    check_call(Plain, spec(call={"negative_prompt": None, "use_binning": False}))
     check_call(Clips, spec(num_frames=5))
     for kind in (ImageToVideo, Free, Img2Img, MayHaveVideo, Distilled, ImageEdit):
         check_call(kind, spec())  # guidance and steps are those of nobody's choice
@@ -160,6 +160,7 @@ def test_a_pipeline_that_cannot_draw_here_is_refused(kind: type, fault: str) -> 
             {"call": {"guidance_rescale": True}},
             "takes float as `guidance_rescale`",
         ),
+        (Plain, {"call": {"negative_prompt": ["a"]}}, "one text for all candidates as `negative_"),
         (Plain, {"call": {"use_binning": 1}}, "takes bool as `use_binning`, not 1"),
         (Plain, {"call": {"clip_skip": 1.5}}, r"takes int \| None as `clip_skip`, not 1.5"),
         (Plain, {"num_frames": 8}, "takes no num_frames: leave also.0.num_frames out"),
