@@ -54,7 +54,7 @@ _NEVER_GIVEN = (
 #: And such as some can do without; their signatures say which.
 _SOMETIMES_NEEDED = ("cond_image", "images", "mask", "reference_image", "video")
 #: Pipelines that start from a picture, by their names, also where a signature says None for it.
-_STARTS_FROM_A_PICTURE = re.compile(r"Edit|Refiner|Img2Img|I2I|I2V|ImageToVideo|Image2Video")
+_STARTS_FROM_A_PICTURE = re.compile(r"Edit|Refiner")
 #: Pipelines that draw no picture or clip, by their names.
 _DRAWS_NONE = re.compile(r"Prior|Upsampl|Layered|DecoderPipeline")
 _KNOBS = ("num_inference_steps", "guidance_scale", "width", "height", "num_frames")
@@ -123,7 +123,7 @@ def _faults(kind: type, spec: GeneratorSpec, key: str) -> Iterator[str]:
             yield f"needs `{name}`, which nothing here can give it"
     for name in _KNOBS:
         argument = name if name != "num_frames" else frames_argument(kind)
-        is_said = name in spec.model_fields_set and getattr(spec, name) is not None
+        is_said = getattr(spec, name) != GeneratorSpec.model_fields[name].default
         if is_said and argument not in arguments:
             yield f"takes no {name}{_near(name, arguments)}: leave {key}.{name} out"
     for name, value in spec.call.items():

@@ -167,7 +167,7 @@ def test_a_pipeline_that_cannot_draw_here_is_refused(kind: type, fault: str) -> 
         (Img2Img, {"width": 64}, "takes no width: leave also.0.width out"),
         (
             Distilled,
-            {"guidance_scale": 5.0},
+            {"guidance_scale": 3.0},
             r"takes no guidance_scale \(it has distilled_guidance_scale\): leave",
         ),
     ],

@@ -690,6 +690,8 @@ def kandinsky3() -> Parts:
 
 _PICTURE = {"width": 32, "height": 32, "num_inference_steps": 2}
 _CLIP = {**_PICTURE, "num_frames": 5, "fps": 8.0}
+#: Of pipelines that would draw at the nearest of their own sizes.
+_UNBINNED = {**_PICTURE, "call": {"use_resolution_binning": False}}
 _NO_CLASS = "cannot be aligned"
 
 #: In the order in which they are told.
@@ -746,13 +748,13 @@ PIPELINES = (
         finish=into_edit,
     ),
     TinyPipeline("Z-Image", "ZImagePipeline", z_image, _PICTURE, unaligned=_NO_CLASS),
-    TinyPipeline("Sana", "SanaPipeline", sana, _PICTURE, unaligned=_NO_CLASS),
+    TinyPipeline("Sana", "SanaPipeline", sana, _UNBINNED, unaligned=_NO_CLASS),
     TinyPipeline("Lumina 2", "Lumina2Pipeline", lumina2, _PICTURE, unaligned=_NO_CLASS),
     TinyPipeline("CogView4", "CogView4Pipeline", cogview4, _PICTURE, unaligned=_NO_CLASS),
     TinyPipeline("AuraFlow", "AuraFlowPipeline", auraflow, _PICTURE, unaligned=_NO_CLASS),
     TinyPipeline("Chroma", "ChromaPipeline", chroma, _PICTURE, unaligned=_NO_CLASS),
     TinyPipeline(
-        "PixArt Sigma", "PixArtSigmaPipeline", pixart_sigma, _PICTURE, unaligned=_NO_CLASS
+        "PixArt Sigma", "PixArtSigmaPipeline", pixart_sigma, _UNBINNED, unaligned=_NO_CLASS
     ),
     TinyPipeline("Kandinsky 3", "Kandinsky3Pipeline", kandinsky3, _PICTURE, unaligned=_NO_CLASS),
     TinyPipeline("AnimateDiff", "AnimateDiffPipeline", animatediff, _CLIP, is_video=True),
@@ -790,7 +792,14 @@ PIPELINES = (
     TinyPipeline(
         "CogVideoX", "CogVideoXPipeline", cogvideox, _CLIP, is_video=True, unaligned=_NO_CLASS
     ),
-    TinyPipeline("Mochi", "MochiPipeline", mochi, _CLIP, is_video=True, unaligned=_NO_CLASS),
+    TinyPipeline(
+        "Mochi",
+        "MochiPipeline",
+        mochi,
+        {**_CLIP, "num_frames": 7},
+        is_video=True,
+        unaligned=_NO_CLASS,
+    ),
 )
 
 
