@@ -52,11 +52,11 @@ _NEVER_GIVEN = (
     "pose_video",
 )
 #: And such as some can do without; their signatures say which.
-_SOMETIMES_NEEDED = ("cond_image", "images", "mask", "reference_image", "video")
+_SOMETIMES_NEEDED = ("cond_image", "mask", "reference_image", "video")
 #: Pipelines that start from a picture, by their names, also where a signature says None for it.
-_STARTS_FROM_A_PICTURE = re.compile(r"Edit|Refiner")
+_STARTS_FROM_A_PICTURE = re.compile(r"Edit(?!ing)|Refiner")
 #: Pipelines that draw no picture or clip, by their names.
-_DRAWS_NONE = re.compile(r"Prior|Upsampl|Layered|DecoderPipeline")
+_DRAWS_NONE = re.compile(r"Prior|Upsampl|Layered|DecoderPipeline|ShapE|DiffusionGemma|Onnx")
 _KNOBS = ("num_inference_steps", "guidance_scale", "width", "height", "num_frames")
 
 
@@ -78,8 +78,9 @@ def frames_argument(kind: type) -> str | None:
 
 def needs_picture(kind: type) -> bool:
     """Whether a pipeline draws nothing without a picture to start from."""
-    image = arguments_of(kind).get("image")
-    if image is None:
+    arguments = arguments_of(kind)
+    image = arguments.get("image")
+    if image is None or "conditions" in arguments:
         return False
     is_optional = image.default is None and _takes_none(image.annotation)
     return not is_optional or bool(_STARTS_FROM_A_PICTURE.search(kind.__name__))
@@ -112,15 +113,21 @@ def check_call(kind: type, spec: GeneratorSpec, key: str = "generator") -> None:
 
 
 def _faults(kind: type, spec: GeneratorSpec, key: str) -> Iterator[str]:
+    missing = getattr(kind, "_backends", None)  # diffusers' own mark of a class without these
+    if missing:
+        yield f"needs packages that are not all installed here: {', '.join(missing)}"
     arguments = arguments_of(kind)
     if "prompt" not in arguments:
         yield "takes no `prompt`: it draws from something else than a text"
-    is_sized = "width" in arguments or "image" in arguments or frames_argument(kind) is not None
-    if not is_sized or _DRAWS_NONE.search(kind.__name__):
-        yield "draws no picture or clip: it is a part of other pipelines, or of another medium"
+    is_pictures = any(one in arguments for one in ("width", "image", "num_images_per_prompt"))
+    is_drawing = is_pictures or frames_argument(kind) is not None
+    if not is_drawing or _DRAWS_NONE.search(kind.__name__):
+        yield "draws no picture or clip from safetensors: it is a part of others, or of other media"
     for name, one in arguments.items():
-        if _is_lacking(name, one):
+        if _is_lacking(name, one, arguments):
             yield f"needs `{name}`, which nothing here can give it"
+    if _STARTS_FROM_A_PICTURE.search(kind.__name__) and "image" not in arguments:
+        yield "starts from pictures that nothing here can give it"
     for name in _KNOBS:
         argument = name if name != "num_frames" else frames_argument(kind)
         is_said = getattr(spec, name) != GeneratorSpec.model_fields[name].default
@@ -130,11 +137,15 @@ def _faults(kind: type, spec: GeneratorSpec, key: str) -> Iterator[str]:
         yield from _argument_faults(name, value, arguments, key)
 
 
-def _is_lacking(name: str, one: inspect.Parameter) -> bool:
+def _is_lacking(
+    name: str, one: inspect.Parameter, arguments: Mapping[str, inspect.Parameter]
+) -> bool:
     if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) or name in ("prompt", "image"):
         return False
     if name in _NEVER_GIVEN or one.default is one.empty:
         return True
+    if name == "video" and "image" in arguments:
+        return False  # one of the two will do
     return name in _SOMETIMES_NEEDED and not _takes_none(one.annotation)
 
 

@@ -94,6 +94,33 @@ class MayHaveVideo:
     def __call__(self, prompt: str = None, video: Picture | None = None, num_frames: int = 8): ...
 
 
+class Conditioned:
+    """As LTX-Video from 0.9.5: any of the three will do, or none."""
+
+    def __call__(
+        self,
+        conditions: Any = None,
+        image: Picture = None,
+        video: Picture = None,
+        prompt: str = None,
+        num_frames: int = 8,
+    ): ...
+
+
+class PicturesEdit:
+    def __call__(self, images: Picture = None, prompt: str = None, width: int = 8): ...
+
+
+class Absent:
+    """As diffusers' classes of which a package is missing."""
+
+    _backends = ("torch", "sentencepiece")
+
+    def __init__(self, *args: Any, **kwargs: Any): ...
+
+    def __call__(self, *args: Any, **kwargs: Any): ...
+
+
 class Decoder:
     def __call__(self, image_embeddings: Any, prompt: str = None, width: int = 8): ...
 
@@ -119,7 +146,7 @@ def test_what_fits_passes() -> None:
     check_call(Plain, spec(width=64, guidance_scale=3.0, call=call))
     check_call(Plain, spec(call={"negative_prompt": None, "use_binning": False}))
     check_call(Clips, spec(num_frames=5))
-    for kind in (ImageToVideo, Free, Img2Img, MayHaveVideo, Distilled, ImageEdit):
+    for kind in (ImageToVideo, Free, Img2Img, MayHaveVideo, Distilled, ImageEdit, Conditioned):
         check_call(kind, spec())  # guidance and steps are those of nobody's choice
 
 
@@ -132,6 +159,8 @@ def test_what_fits_passes() -> None:
         (Sound, "draws no picture or clip"),
         (SomePriorPipeline, "draws no picture or clip"),
         (OfPictures, "takes no `prompt`"),
+        (PicturesEdit, "starts from pictures that nothing here can give it"),
+        (Absent, "needs packages that are not all installed here: torch, sentencepiece"),
     ],
 )
 def test_a_pipeline_that_cannot_draw_here_is_refused(kind: type, fault: str) -> None:
@@ -180,7 +209,7 @@ def test_a_call_that_a_pipeline_does_not_take_is_refused(
 
 
 def test_signatures_say_what_a_pipeline_starts_from_and_makes() -> None:
-    kinds = (Plain, ImageToVideo, Free, Img2Img, ImageEdit)
+    kinds = (Plain, ImageToVideo, Free, Img2Img, ImageEdit, Conditioned)
     starting = [kind for kind in kinds if needs_picture(kind)]
     assert starting == [ImageToVideo, Img2Img, ImageEdit]
     lengths = [frames_argument(kind) for kind in (Plain, Clips, ImageToVideo)]
