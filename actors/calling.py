@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from types import NoneType, UnionType
@@ -116,6 +117,8 @@ def _faults(kind: type, spec: GeneratorSpec, key: str) -> Iterator[str]:
     missing = getattr(kind, "_backends", None)  # diffusers' own mark of a class without these
     if missing:
         yield f"needs packages that are not all installed here: {', '.join(missing)}"
+    if _calls_what_is_missing(kind):
+        yield "cleans prompts by the package ftfy, which is not installed here: pip install ftfy"
     arguments = arguments_of(kind)
     if "prompt" not in arguments:
         yield "takes no `prompt`: it draws from something else than a text"
@@ -135,6 +138,17 @@ def _faults(kind: type, spec: GeneratorSpec, key: str) -> Iterator[str]:
             yield f"takes no {name}{_near(name, arguments)}: leave {key}.{name} out"
     for name, value in spec.call.items():
         yield from _argument_faults(name, value, arguments, key)
+
+
+def _calls_what_is_missing(kind: type) -> bool:
+    """Whether a pipeline's module calls ftfy without having imported it, and without asking whether
+    it could: then each of its calls raises a NameError.
+    """
+    module = vars(sys.modules[kind.__module__])
+    cleaning = getattr(module.get("basic_clean"), "__code__", None)
+    if cleaning is None or "ftfy" in module:
+        return False
+    return "ftfy" in cleaning.co_names and "is_ftfy_available" not in cleaning.co_names
 
 
 def _is_lacking(

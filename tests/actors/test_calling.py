@@ -3,6 +3,7 @@
 # ruff: noqa: RUF013 -- signatures as diffusers writes them
 
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -206,6 +207,20 @@ def test_a_call_that_a_pipeline_does_not_take_is_refused(
 ) -> None:
     with pytest.raises(CallError, match=fault):
         check_call(kind, spec(**given), "also.0")
+
+
+def test_a_pipeline_whose_module_calls_what_it_could_not_import_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def basic_clean(text: str) -> str:
+        return ftfy.fix_text(text)  # type: ignore[name-defined]  # noqa: F821
+
+    module = sys.modules[__name__]
+    monkeypatch.setattr(module, "basic_clean", basic_clean, raising=False)
+    with pytest.raises(CallError, match="Plain cleans prompts by the package ftfy, which is not"):
+        check_call(Plain, spec())
+    monkeypatch.setattr(module, "ftfy", object(), raising=False)
+    check_call(Plain, spec())
 
 
 def test_signatures_say_what_a_pipeline_starts_from_and_makes() -> None:

@@ -1,7 +1,7 @@
 """What becomes of each tiny pipeline: drawn, or refused at the plan with the reason; and whether it
 can be aligned.
 
-    .venv/bin/python -m tests.doors.pipelines
+    .venv/bin/python -m tests.doors.pipelines ["FLUX.1 dev" …]
 
 Weights are random, so what is drawn is noise; a row that a worker cannot draw is counted.
 """
@@ -9,6 +9,7 @@ Weights are random, so what is drawn is noise; a row that a worker cannot draw i
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -96,10 +97,16 @@ def prompts_file(tiny: TinyPipeline, directory: Path) -> Path:
 
 def figures(pipelines: Sequence[TinyPipeline] = PIPELINES) -> dict[str, object]:
     """The table, and its sums."""
-    outcomes = []
+    return _summed(list(_outcomes(pipelines)))
+
+
+def _outcomes(pipelines: Sequence[TinyPipeline]) -> Iterator[Outcome]:
     for tiny in pipelines:
         with tempfile.TemporaryDirectory() as directory:
-            outcomes.append(outcome(tiny, Path(directory)))
+            yield outcome(tiny, Path(directory))
+
+
+def _summed(outcomes: Sequence[Outcome]) -> dict[str, object]:
     drawn = [one for one in outcomes if one.drawing == "drawn"]
     return {
         "classes": len({one.kind for one in outcomes}),
@@ -111,11 +118,14 @@ def figures(pipelines: Sequence[TinyPipeline] = PIPELINES) -> dict[str, object]:
 
 
 def main() -> None:
-    found = figures()
-    for one in found.pop("pipelines"):  # type: ignore[attr-defined]
-        failed = f"; {one['num_failed']} of 2 failed: {one['error']}" if one["num_failed"] else ""
-        print(f"{one['name']} ({one['kind']}): {one['drawing']}{failed} | {one['alignment']}")
-    print(found)
+    wanted = [tiny for tiny in PIPELINES if not sys.argv[1:] or tiny.name in sys.argv[1:]]
+    outcomes = []
+    for one in _outcomes(wanted):
+        outcomes.append(one)
+        failed = f"; {one.num_failed} of 2 failed: {one.error}" if one.num_failed else ""
+        print(f"{one.name} ({one.kind}): {one.drawing}{failed} | {one.alignment}", flush=True)
+    sums = {name: num for name, num in _summed(outcomes).items() if name != "pipelines"}
+    print(sums)
 
 
 if __name__ == "__main__":

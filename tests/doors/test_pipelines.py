@@ -17,7 +17,7 @@ from tests.tiny.pipelines import PIPELINES, named, sd1_with_checker
         "FLUX.2 klein",
         "Qwen-Image",
         "FLUX.1 Fill",
-        "Wan 2.2, image to video",
+        "LTX-Video, image to video",
     ],
 )
 def test_it_is_drawn_or_refused_at_the_plan_and_fails_in_no_row(name: str, tmp_path: Path) -> None:
@@ -29,17 +29,28 @@ def test_it_is_drawn_or_refused_at_the_plan_and_fails_in_no_row(name: str, tmp_p
     assert (tiny.unaligned or "can be aligned") in found.alignment
 
 
-@pytest.mark.skipif(find_spec("torchvision") is not None, reason="its processor loads")
-def test_a_processor_that_cannot_be_loaded_here_is_refused_at_the_plan(tmp_path: Path) -> None:
-    found = outcome(named("Qwen-Image-Edit"), tmp_path)
-    assert "its processor (Qwen2VLProcessor) cannot be loaded here: " in found.drawing
-    assert "torchvision" in found.drawing.lower()
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Qwen-Image-Edit", "its processor (Qwen2VLProcessor) cannot be loaded here: "),
+        ("Wan 2.2, image to video", "cleans prompts by the package ftfy, which is not installed"),
+    ],
+)
+def test_without_a_package_that_it_needs_it_is_refused_at_the_plan(
+    name: str, said: str, tmp_path: Path
+) -> None:
+    tiny = named(name)
+    if find_spec(str(tiny.needs)) is not None:
+        pytest.skip(f"{tiny.needs} is installed")
+    found = outcome(tiny, tmp_path)
+    assert said in found.drawing
+    assert str(tiny.needs) in found.drawing.lower()
 
 
 def test_without_a_picture_in_any_prompt_a_pipeline_of_edits_is_refused(tmp_path: Path) -> None:
-    tiny = named("Wan 2.2, image to video")
+    tiny = named("LTX-Video, image to video")
     found = outcome(replace(tiny, has_source=False), tmp_path)
-    assert "WanImageToVideoPipeline starts from a picture, and no prompt of" in found.drawing
+    assert "LTXImageToVideoPipeline starts from a picture, and no prompt of" in found.drawing
 
 
 def test_what_a_stock_safety_checker_flags_is_an_error_of_its_candidate(tmp_path: Path) -> None:

@@ -517,7 +517,7 @@ def cogview4() -> Parts:
         "transformer": transformer,
         "vae": kl(),
         "scheduler": scheduler,
-        **texts(decoder("GlmForCausalLM")),
+        **texts(decoder("GlmForCausalLM", begins=True)),
     }
 
 
@@ -668,7 +668,7 @@ def kandinsky3() -> Parts:
         time_embedding_dim=4,
         groups=2,
         attention_head_dim=4,
-        layers_per_block=1,
+        layers_per_block=3,
         block_out_channels=(32, 64),
         cross_attention_dim=4,
         encoder_hid_dim=WIDTH,
@@ -717,7 +717,7 @@ PIPELINES = (
         "FLUX.1 Kontext",
         "FluxKontextPipeline",
         flux,
-        _PICTURE,
+        {**_PICTURE, "call": {"max_area": 32 * 32, "_auto_resize": False}},
         has_source=True,
         unaligned=_NO_CLASS,
     ),
@@ -770,6 +770,7 @@ PIPELINES = (
         is_video=True,
         has_source=True,
         unaligned="two transformers",
+        needs="ftfy",
     ),
     TinyPipeline("LTX-Video", "LTXPipeline", ltx, _CLIP, is_video=True, unaligned=_NO_CLASS),
     TinyPipeline(

@@ -9,7 +9,7 @@ import string
 from typing import Any
 
 import transformers
-from tokenizers import pre_tokenizers
+from tokenizers import pre_tokenizers, processors
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -90,9 +90,20 @@ def byte_tokenizer() -> Any:
     return tokenizer
 
 
-def decoder(kind: str, **more: Any) -> tuple[Any, Any]:
-    """A language model that stands as a text encoder, of transformers' class of this name."""
+def decoder(kind: str, *, begins: bool = False, **more: Any) -> tuple[Any, Any]:
+    """A language model that stands as a text encoder, of transformers' class of this name.
+
+    Args:
+        kind: the class.
+        begins: whether its tokenizer begins each text with a token, as GLM's does.
+        more: of the model's configuration.
+    """
     tokenizer = byte_tokenizer()
+    if begins:
+        start = (_TURNS[0], tokenizer.convert_tokens_to_ids(_TURNS[0]))
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{start[0]} $A", special_tokens=[start]
+        )
     model = getattr(transformers, kind)
     config = model.config_class(
         vocab_size=len(tokenizer),
