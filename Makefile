@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-BENCHMARKS = $(filter-out chaos mutants record,$(patsubst %.py,%,$(notdir $(wildcard tests/benchmarks/[a-z]*.py))))
+BENCHMARKS = $(filter-out chaos doors mutants record,$(patsubst %.py,%,$(notdir $(wildcard tests/benchmarks/[a-z]*.py))))
 
 # One thread per process: Ray runs several processes, and torch threads that compete for the same
 # cores are many times slower than one.
@@ -16,7 +16,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench chaos format clean
+.PHONY: help venv demo loop test check bench chaos compat format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +31,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -e '.[dev]' -c constraints.txt
 	@touch $@
 
-demo: $(STAMP) ## the whole loop on the embedded sandbox, on a laptop
+demo: $(STAMP) ## first pairs, then a small loop, on the embedded sandbox: minutes on a laptop
 	$(BIN)/python -m jobs.demo
+
+loop: $(STAMP) ## the loop on the embedded sandbox at the size that can promote
+	$(BIN)/python -m jobs.loop
 
 # Two processes, to each a file at a time: what is slow mostly waits for processes that start. Files
 # are given out in the order of tests/conftest.py, and what ARGS says of the same options counts.
@@ -54,6 +57,9 @@ bench: $(STAMP) ## run every module in tests/benchmarks
 
 chaos: $(STAMP) ## 200 faults against produce and curate (ARGS="--faults 20 --minutes 5" for fewer)
 	$(BIN)/python -m tests.benchmarks.chaos $(ARGS)
+
+compat: $(STAMP) ## exports, loaded by the trainers that they are for (ARGS="--install" makes environments)
+	$(BIN)/python -m tests.compat $(ARGS)
 
 format: $(STAMP) ## apply ruff's fixes and formatting
 	$(BIN)/ruff check --fix .

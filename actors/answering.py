@@ -20,8 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from factory.generator_kinds import takes_of_questions
-from factory.media.clips import decode_clip
-from factory.media.pictures import decode
+from factory.media.clips import decode_clip, decode_still
 from factory.prompt_parts import check_needs, needs_of, turns
 from schemas.recipe import Answering
 from schemas.rows import Media, Part, Prompt
@@ -122,7 +121,7 @@ class QuestionFormat:
 
     def _pictures(self, media: Media) -> list[Image.Image]:
         if media.num_frames == 1:
-            return [Image.fromarray(decode(media.data))]
+            return [Image.fromarray(decode_still(media.data))]
         return [Image.fromarray(frame) for frame in decode_clip(media.data, self.spec.num_frames)]
 
     def _harmless(self, text: str) -> str:

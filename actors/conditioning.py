@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from actors.calling import arguments_of, frames_argument, needs_picture
-from factory.media.pictures import decode
+from factory.media.clips import decode_still
 from factory.prompt_parts import Need, PartsError, check_needs, needs_of
 from schemas.rows import Prompt
 
@@ -31,7 +31,7 @@ def call_inputs(pipeline: Any, prompt: Prompt, num: int) -> dict[str, Any]:
     given: dict[str, Any] = {"prompt": [prompt.text] * num}
     for media in prompt.media_of("source"):
         # One picture for all: of a list, some pipelines would take each as one more reference.
-        given["image"] = Image.fromarray(decode(media.data))
+        given["image"] = Image.fromarray(decode_still(media.data))
     if "image" not in given and needs_picture(kind):
         raise PartsError(
             f"{kind.__name__} starts from a picture, and this prompt has no part of role 'source'"

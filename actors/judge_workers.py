@@ -95,6 +95,7 @@ def opinion_of(
         scores=scores,
         duels=duels,
         error=reason,
+        weight=label.weight,
     )
 
 

@@ -91,7 +91,7 @@ def _pack(media: Mapping[str, memoryview]) -> Pack:
     members: dict[str, str] = {}
     end = 0
     for digest, data in media.items():
-        name = f"{digest}.{_ending(data)}"
+        name = f"{digest}.{ending(data)}"
         members[digest] = f"{name}@{end + _BLOCK}+{len(data)}"
         padding = bytes(-len(data) % _BLOCK)
         pieces += (_header(name, len(data)), data, padding)
@@ -112,7 +112,7 @@ def _header(name: str, num_bytes: int) -> bytes:
     return member.tobuf(tarfile.GNU_FORMAT)
 
 
-def _ending(data: memoryview) -> str:
+def ending(data: memoryview) -> str:
     """The ending of a file's name, for tools that go by it."""
     start = bytes(data[:12])
     if start.startswith(b"\x89PNG"):

@@ -20,6 +20,7 @@ from factory.guarded import GuardedGenerator, GuardedJudge
 from factory.judging.criteria import CriteriaJudge
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.signed import SignedJudge
+from factory.judging.specification import JudgeSpecification
 from factory.keys import Asking, with_key
 from factory.plugins import PluginError, load, make
 from factory.prompt_parts import declared
@@ -131,7 +132,7 @@ class JudgeRef:
     address: str
     precision: str = "fp32"
     max_batch: int = 64
-    specification: str | None = None
+    specification: JudgeSpecification | str | None = None
     is_calibrated: bool = False  # map what it says by the `calibration.json` beside its weights
     criteria: Criteria = field(default_factory=Criteria)
     trust_remote_code: bool = False

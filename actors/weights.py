@@ -167,6 +167,12 @@ def cached_commit(name: str, revision: str | None = None) -> str | None:
     return commit if (repository / "snapshots" / commit).is_dir() else None
 
 
+def cached_snapshot(name: str, commit: str) -> Path | None:
+    """What this machine has of a commit of a hub's repository; None where it has nothing."""
+    snapshot = _cached(name) / "snapshots" / commit
+    return snapshot if snapshot.is_dir() else None
+
+
 def _cached(name: str) -> Path:
     from huggingface_hub import constants
 

@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from factory.media.clips import is_plain
+from factory.media.pictures import MediaError
 from schemas.rows import Candidate, Drawn, Media, Prompt
 
 #: Versions of our own code between a request and a model: how noise is made of a seed, how a
@@ -57,12 +59,30 @@ def key_of(*parts: object) -> str:
 
 def prompt_digest(prompt: Prompt) -> str:
     """Of all that a prompt shows to a model: text, media, parts in order; tags are not shown."""
-    parts = [(part.role, part.text, _media_digest(part.media)) for part in prompt.parts]
-    return key_of("prompt", prompt.task, prompt.text, _media_digest(prompt.media), parts)
+    parts = [(part.role, part.text, _shown_digest(part.media)) for part in prompt.parts]
+    return key_of("prompt", prompt.task, prompt.text, _shown_digest(prompt.media), parts)
 
 
 def _media_digest(media: Media | None) -> str | None:
     return None if media is None else hashlib.sha256(media.data).hexdigest()
+
+
+def _shown_digest(media: Media | None) -> str | None:
+    """Of a prompt's medium as it is shown. What was shown lying, or without regard to what is
+    transparent, until we looked at more than its pixels, has another digest from then on, and what
+    was said of it is not taken over.
+    """
+    digest = _media_digest(media)
+    if media is None or _was_shown_so(media.data):
+        return digest
+    return f"{digest} as it is meant to be seen"
+
+
+def _was_shown_so(data: bytes) -> bool:
+    try:
+        return is_plain(data)
+    except MediaError:  # nothing is shown of it, as ever
+        return True
 
 
 def output_digest(candidate: Candidate) -> str | None:

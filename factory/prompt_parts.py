@@ -168,7 +168,7 @@ def _fault(part: Part, task: Task) -> str | None:
     wanted = _medium_of(task)
     if part.role != wanted:
         return f"role {part.role!r} has no place in {task}, whose media are of role {wanted!r}"
-    if task.startswith("image") and _is_clip(part.media):
+    if task.startswith("image") and part.media.num_frames > 1:
         return f"is a clip, and {task} is about pictures"
     if task == "video_understanding" and not _is_clip(part.media):
         return f"is a picture, and {task} is about clips"

@@ -19,7 +19,9 @@ from typing import Any, get_args
 
 from factory.media.clips import describe
 from factory.media.pictures import MediaError
+from factory.media.shape import shape_fault
 from factory.prompt_parts import PartsError, check_parts, role_fault
+from factory.texts import unseen_only
 from schemas.places import Place
 from schemas.rows import UNDERSTANDING, Media, Origin, Part, Prompt, Task
 
@@ -96,9 +98,7 @@ def _text(given: Any, where: str) -> str:
     if not isinstance(given, str):
         found = "is missing" if given is None else f"is {type(given).__name__}, not text"
         raise PromptsError(f"{where} {found}")
-    if not given.strip():
-        raise PromptsError(f"{where} is empty")
-    check_text(given, where)
+    check_words(given, where)
     return given.strip()
 
 
@@ -180,9 +180,23 @@ def _medium(given: Any, where: str, folder: Place) -> Media:
     if not isinstance(data, bytes):
         raise PromptsError(f"{where}: 'media' holds {type(data).__name__}, not bytes")
     try:
-        return replace(describe(data), origin=origin)
+        medium = describe(data)
     except MediaError as error:
         raise PromptsError(f"{where}: 'media': {error}") from None
+    if fault := shape_fault(medium.width, medium.height):
+        raise PromptsError(f"{where}: 'media': {fault}")
+    return replace(medium, origin=origin)
+
+
+def check_words(text: str, where: str) -> None:
+    """Refuse a text that says nothing, and as `check_text`."""
+    if not text.strip():
+        raise PromptsError(f"{where} is empty")
+    check_text(text, where)
+    if unseen := unseen_only(text):
+        raise PromptsError(
+            f"{where} holds nothing that can be seen: only characters such as U+{ord(unseen):04X}"
+        )
 
 
 def check_text(text: str, where: str) -> None:
@@ -191,5 +205,6 @@ def check_text(text: str, where: str) -> None:
         raise PromptsError(f"{where} has {len(text)} characters, more than {MAX_CHARACTERS}")
     forbidden = _FORBIDDEN.search(text)
     if forbidden is not None:
-        name = f"U+{ord(forbidden.group()):04X}"
-        raise PromptsError(f"{where} holds the control character {name} at {forbidden.start()}")
+        code = ord(forbidden.group())
+        what = "half of a surrogate pair," if code >= 0xD800 else "the control character"
+        raise PromptsError(f"{where} holds {what} U+{code:04X} at {forbidden.start()}")

@@ -6,21 +6,25 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.json_lines import read_objects
 from factory.prompt_parts import Need, needs_of
 from factory.prompt_rows import PromptsError, prompt_of
+from factory.texts import LONGEST_MARK, MARK, as_seen, encoding_of
 from schemas.places import Place
 from schemas.rows import Prompt, Task
 
 _ROWS_AT_ONCE = 256
+Ids = npt.NDArray[np.uint64]
 
 
 class Prompts(Protocol):
@@ -44,12 +48,19 @@ class PromptsFile:
     `consent` are the row's origin, and of a part that of its medium; any other column of strings
     becomes a tag.
 
+    A text file may be of UTF-8, or have a mark at its head that says of what it is; a mark at the
+    head of file or line is no part of a prompt. Texts are kept to the letter, in whatever normal
+    form they are.
+
     needs: what prompts ask for beside a text and a medium before it, with the first row that does.
+    alike: which rows look the same as an earlier one and are not: they differ by Unicode's normal
+        form, or by characters that nobody sees. Each is a prompt of its own.
 
     Raises:
         PromptsError: missing or unreadable file, unknown kind of file, no prompts, an empty or
-            huge text, control characters, a value of the wrong type, an unknown task, a duplicate
-            prompt, a medium that is missing, broken or out of place, parts that make no prompt.
+            huge text, one of characters that nobody sees, control characters, a value of the wrong
+            type, an unknown task, a duplicate prompt, a medium that is missing, broken or out of
+            place, parts that make no prompt.
     """
 
     def __init__(self, path: str | Place) -> None:
@@ -62,9 +73,13 @@ class PromptsFile:
             )
         self.needs: dict[Need, int] = {}
         ids = array("Q")
+        disguised = array("Q"), array("Q")  # rows, and their ids as they are seen
         tasks: set[Task] = set()
         for row, prompt in self._rows():
             ids.append(int(prompt.prompt_id, 16))
+            if (seen := _id_as_seen(prompt)) is not None:
+                disguised[0].append(row)
+                disguised[1].append(int(seen, 16))
             tasks.add(prompt.task)
             for need in needs_of(prompt):
                 self.needs.setdefault(need, row)
@@ -74,6 +89,7 @@ class PromptsFile:
         self._ids = np.frombuffer(ids, np.uint64)
         self._order = np.argsort(self._ids, kind="stable")
         self._refuse_duplicates()
+        self.alike = _alike(self._ids, *(np.frombuffer(one, np.uint64) for one in disguised))
 
     def _refuse_duplicates(self) -> None:
         found = self._ids[self._order]
@@ -111,6 +127,32 @@ class PromptsFile:
         return (f"{one:016x}" for one in self._ids.tolist())
 
 
+def _id_as_seen(prompt: Prompt) -> str | None:
+    """The id that a prompt would have if its texts were as they are seen; None where they are."""
+    parts = [replace(one, text=one.text and as_seen(one.text)) for one in prompt.in_full]
+    if parts == list(prompt.in_full):
+        return None
+    return Prompt.of_parts(parts, prompt.task).prompt_id
+
+
+def _alike(ids: Ids, rows: Ids, seen: Ids) -> list[tuple[int, int]]:
+    """Pairs of rows that look the same, the earlier first.
+
+    Args:
+        ids: of all rows, the first of which is row 1.
+        rows: those whose texts are not what is seen of them.
+        seen: the ids of these as they are seen.
+    """
+    if not len(rows):
+        return []
+    every = np.concatenate([ids, seen])
+    numbers = np.concatenate([np.arange(1, len(ids) + 1, dtype=np.uint64), rows])
+    order = np.argsort(every, kind="stable")
+    again = np.flatnonzero(every[order][1:] == every[order][:-1])
+    pairs = np.sort(np.stack([numbers[order[again]], numbers[order[again + 1]]], axis=1), axis=1)
+    return sorted((int(first), int(second)) for first, second in pairs)
+
+
 def read_prompts(path: str | Place) -> list[Prompt]:
     """All prompts of a file that fits in memory.
 
@@ -130,13 +172,18 @@ def _json_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _lines(path: Place) -> Iterator[str]:
+    encoding = "utf-8"
     try:
-        # Only line feeds end a line: other separators may stand inside a JSON string.
-        with path.open("rb") as file, TextIOWrapper(file, "utf-8", newline="\n") as lines:
-            for line in lines:
-                yield line.removesuffix("\n").removesuffix("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PromptsError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+        with path.open("rb") as file:
+            encoding = encoding_of(file.read(LONGEST_MARK))
+            file.seek(0)
+            # Only line feeds end a line: other separators may stand inside a JSON string.
+            for line in TextIOWrapper(file, encoding, newline="\n"):
+                # Files that were put together have marks at the heads of lines.
+                yield line.removesuffix("\n").removesuffix("\r").removeprefix(MARK)
+    except (OSError, UnicodeError) as error:  # UnicodeError: of UTF-16 cut in its mark
+        name = encoding.removesuffix("-sig").upper()
+        raise PromptsError(f"{path}: cannot be read as {name} text: {error}") from None
 
 
 def _parquet_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -148,7 +195,11 @@ def _parquet_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
                 (row,) = batch.slice(start, 1).to_pylist()
             except (ValueError, OverflowError, pa.ArrowException) as error:  # as invalid UTF-8
                 raise PromptsError(f"{path}: row {number}: cannot be read: {error}") from None
-            yield number, {key: value for key, value in row.items() if value is not None}
+            # A table that was made of a text file with a mark has it in its first column's name.
+            yield (
+                number,
+                {key.lstrip(MARK): value for key, value in row.items() if value is not None},
+            )
 
 
 def _parquet_batches(path: Place) -> Iterator[pa.RecordBatch]:

@@ -13,18 +13,22 @@ from schemas.recipe import Recipe
 from schemas.recipe_file import load
 from schemas.section import RecipeError
 
-LAPTOP = Path(__file__).parent / "recipes" / "laptop.yaml"
+RECIPES = Path(__file__).parent / "recipes"
+LAPTOP = RECIPES / "laptop.yaml"
 
 
-def parser(name: str, description: str) -> argparse.ArgumentParser:
-    """The arguments that every job takes."""
+def parser(name: str, description: str, recipe: str = "laptop.yaml") -> argparse.ArgumentParser:
+    """The arguments that every job takes; `recipe` is that of none given."""
     arguments = argparse.ArgumentParser(
         prog=f"python -m jobs.{name}",
         description=description,
         epilog="Every key of the recipe can be overridden: produce.num_candidates=4 seed=1 …",
     )
     arguments.add_argument(
-        "--recipe", default=str(LAPTOP), metavar="FILE", help="YAML recipe (default: laptop.yaml)"
+        "--recipe",
+        default=str(RECIPES / recipe),
+        metavar="FILE",
+        help=f"YAML recipe (default: {recipe})",
     )
     arguments.add_argument(
         "--dry-run",
@@ -41,7 +45,8 @@ def run(
     argv: Sequence[str] | None = None,
 ) -> int:
     """Read the recipe and do the work; a fault in recipe or inputs ends in one clear message."""
-    given = arguments.parse_args(argv)
+    # Positional arguments may stand between options: `export trl --out there root=here`.
+    given = arguments.parse_intermixed_args(argv)
 
     def configured() -> None:
         recipe = load(given.recipe, given.overrides)
@@ -93,6 +98,27 @@ def add_judge(arguments: argparse.ArgumentParser) -> None:
     )
     arguments.add_argument(
         "--round", type=int, default=1, metavar="N", help="whose judge it is (default: 1)"
+    )
+
+
+def add_table(arguments: argparse.ArgumentParser) -> None:
+    """How a table of one's own is read: the format `table`."""
+    arguments.add_argument(
+        "--map",
+        action="append",
+        metavar="FIELD=COLUMN,…",
+        help="of a table of your own: which column holds what (format `table`)",
+    )
+    arguments.add_argument(
+        "--values",
+        action="append",
+        metavar="VALUE=first|second|tie|none,…",
+        help="of a table of your own: what its verdicts mean",
+    )
+    arguments.add_argument(
+        "--points",
+        metavar="LOW:HIGH",
+        help="of a table of your own: the scale on which its points lie",
     )
 
 

@@ -1,7 +1,10 @@
-"""The whole loop on the embedded default: what `make demo` runs.
+"""What `make demo` runs: first pairs from a judge as it is, then the whole loop, on the sandbox.
 
-The same as `python -m jobs.loop --recipe jobs/recipes/laptop.yaml`, followed by a list of
-everything that was made and how to look at it.
+    published-judge.yaml   prompts -> candidates -> verdicts -> audit -> pairs, without a label
+    demo.yaml              label -> train_judge -> … -> evaluate -> promote or keep
+
+The loop is that of `jobs.loop --recipe jobs/recipes/demo.yaml`, small enough for minutes; what so
+few prompts cannot show is not promoted. `make loop` runs it at its real size.
 """
 
 from __future__ import annotations
@@ -13,21 +16,26 @@ from collections.abc import Sequence
 
 from jobs import cli
 from schemas.recipe import Recipe
+from schemas.recipe_file import load
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo."""
-    arguments = cli.parser("demo", "Run the whole loop on the embedded sandbox.")
+    arguments = cli.parser("demo", "Show first pairs, then run a small loop.", recipe="demo.yaml")
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
-
+        from jobs.rounds.workspace import Round
         from jobs.stages.run import run_loop
-        from jobs.tools.demo import summarise
 
         began = time.monotonic()
-        run_loop(recipe, dry_run=given.dry_run)
+        beside = f"{recipe.root.rstrip('/')}-first-pairs"
+        first = load(cli.RECIPES / "published-judge.yaml", [f"root={beside}"])
+        run_loop(first, dry_run=given.dry_run)
         if not given.dry_run:
-            summarise(recipe, time.monotonic() - began)
+            seconds = time.monotonic() - began
+            page = Round(first, 1).report().absolute().as_uri()
+            print(f"\nfirst pairs after {seconds:.0f} s, with pictures: {page}\n", flush=True)
+        run_loop(recipe, dry_run=given.dry_run)
 
     return cli.run(arguments, work, argv)
 

@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add("--file", action="append", required=True, metavar="PATH", help="of it; one or several")
     add("--media", type=Path, metavar="DIRECTORY", help="where the media lie that rows name")
+    cli.add_table(arguments)
     add("--slice", action="append", default=[], metavar="TAG", help="report on each of its values")
     add("--out", type=Path, metavar="DIRECTORY", help="other than the default; NAME@VERSION")
 

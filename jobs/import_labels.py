@@ -1,6 +1,8 @@
-"""Human labels from the formats in which they are published, as label rows in Parquet.
+r"""Human labels from the formats in which they are published, as label rows in Parquet.
 
     python -m jobs.import_labels pick-a-pic train-*.parquet --out data/pick-a-pic@1
+    python -m jobs.import_labels table votes.csv --out data/votes@1 \
+        --map first=image_a,second=image_b,preference=winner --values left=first,right=second
     python -m jobs.label labels.path=data/pick-a-pic@1
 
 The data set is split into train and held-out rows by prompt. A finished import is left alone, one
@@ -26,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
+    cli.add_table(parser)
     given = parser.parse_args(argv)
     return cli.guarded(lambda: run(given))
 

@@ -5,11 +5,13 @@
     python -m jobs.sandbox clips     --out factory/sandbox/weights/clips       (about an hour)
     python -m jobs.sandbox base      --out factory/sandbox/weights/base4       (about 3 hours)
     python -m jobs.sandbox questions --out runs/questions
+    python -m jobs.sandbox votes     --out runs/votes
 
 The generator of clips is made from that of pictures, and the base looks at pictures of it, so that
 one comes first. The base knows four tasks; what lies in `weights/base` is an earlier one that knows
 pictures only (docs/decisions/0003 and 0011). `prompts` writes captions of pictures, and of clips;
-`questions` draws pictures and clips to ask about: those files hold media and are not shipped.
+`questions` draws pictures and clips to ask about, and `votes` a table of votes between pictures:
+those files hold media, or name them, and are not shipped.
 Times are of one CPU core. Training saves as it goes, so a stopped run leaves a model that loads.
 The base can be trained by several processes, each with documents of its own; or on a GPU, for which
 other processes write:

@@ -63,6 +63,7 @@ KINDS = (
     ArtifactKind("human_audit", "human_audit", DATA, is_in_loop=False),
     ArtifactKind("local_judge", "localise", MODELS, is_in_loop=False, section="localise"),
     ArtifactKind("light_judge", "distil", MODELS, is_in_loop=False, section="distil"),
+    ArtifactKind("export", "export", DATA, is_in_loop=False),  # in a place that the user chooses
     ArtifactKind("agreement", "evaluate_judge", DATA, is_in_loop=False),  # benchmark-FORMAT@N
 )
 

@@ -238,6 +238,7 @@ OPINIONS = pa.schema(
         ("scores", pa.list_(SCORE)),
         ("duels", pa.list_(DUEL)),
         ("error", pa.string()),
+        ("weight", pa.float64()),
     ]
 )
 #: Columns that older rows lack, or that only questions about media need; a table without them is

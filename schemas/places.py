@@ -14,6 +14,9 @@ lies within the directory of an artifact, which is the matter of what makes it.
 
 from __future__ import annotations
 
+import os
+import re
+import unicodedata
 from collections.abc import Iterator
 from typing import IO, Literal, Protocol, Self
 
@@ -21,6 +24,35 @@ from typing import IO, Literal, Protocol, Self
 DATA, MODELS, PACKS, OBJECTS = "data", "models", "media", "objects"
 REPORTS, LOGS, ROLLBACKS = "reports", "logs", "rollbacks"
 TRAINING = "_training"
+
+#: What begins like an address and is none: Python takes `s3:/bucket/key` for a local path.
+_HALF_AN_ADDRESS = re.compile(r"(s3a?|gs|gcs|az|abfss?|hdfs|hf|https?):(?!//)", re.IGNORECASE)
+
+
+def why_no_place(path: str) -> str:
+    """Why a path cannot be read as one place by all who read it: us, Arrow, Ray, MLflow and people;
+    "" where it can. Spaces, `?`, `#`, `%`, leading dashes and other scripts are no reason.
+    """
+    scheme, mark, rest = path.partition("://")
+    if not path.strip():
+        return "it names nothing"
+    if any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in path):
+        return "it has a line break, a tab or another character that nobody sees"
+    if path.lower().startswith("file:"):
+        return "local paths have no scheme; write /path/to/it, with its characters as they are"
+    if _HALF_AN_ADDRESS.match(path):
+        return "an address is written SCHEME://bucket/key"
+    if mark and "//" in rest:
+        return f"a part of the key is empty; write {scheme}://{re.sub('/+', '/', rest)} if it is"
+    if path.startswith("//"):
+        return "it begins with two slashes, which some read as the name of a machine; write one"
+    return ""
+
+
+def why_no_home(path: str) -> str:
+    """Why a path is not what a shell would make of its `~`; "" where it has none."""
+    meant = os.path.expanduser(path)
+    return "" if meant == path else f"~ stands for no directory here; write {meant}"
 
 
 class Place(Protocol):

@@ -239,7 +239,7 @@ class GeneratorSpec(Section):
 
 
 class JudgeSpec(Section):
-    """The vision-language model from which the judge is fine-tuned."""
+    """The vision-language model that judges: fine-tuned as `train_judge` says, as it is without."""
 
     path: Annotated[str, PLACE] = Field(
         description="local directory or hub name in transformers' format"
@@ -844,8 +844,11 @@ class Gates(Section):
     max_attribute_slope: float = Field(
         0.3, ge=0, description="bias: points for one sd of an attribute, after correction"
     )
-    max_attribute_excess: float = Field(
-        0.2, ge=0, description="bias: preference (-1 to 1) beyond people's per sd, corrected"
+    max_attribute_excess: float | None = Field(
+        0.2,
+        ge=0,
+        description="bias: preference (-1 to 1) beyond people's per sd, corrected. null: no gate, "
+        "for judges that are held against no labels, where it would not be passed",
     )
     max_damage_gain: float = Field(
         0.1, ge=0, description="bias: points that compression or text across a picture may gain"
@@ -887,11 +890,22 @@ class Storage(Section):
     """
 
     endpoint: str | None = Field(
-        None, pattern=r"^https?://[^/@\s]+$", description="S3 server; AWS, or AWS_ENDPOINT_URL"
+        None,
+        pattern=r"^https?://[^/@\s]+$",
+        description="S3 server; else as the environment says, else AWS",
     )
-    region: str | None = Field(None, description="else AWS_REGION, else us-east-1")
+    region: str | None = Field(
+        None, description="else AWS_REGION, else the profile's, else us-east-1"
+    )
     profile: str | None = Field(None, description="of ~/.aws; else AWS_PROFILE")
-    cache: str | None = Field(None, description="local copies of models; else in ~/.cache")
+    checksums: Annotated[Literal["when_supported", "when_required"] | None, RESOURCE] = Field(
+        None,
+        description="of what is written to and read from S3: when_required for servers that refuse "
+        "those of newer clients; else AWS_REQUEST_CHECKSUM_CALCULATION, else when_supported",
+    )
+    cache: Annotated[str | None, PLACE] = Field(
+        None, description="local copies of models; else in ~/.cache"
+    )
     max_inline_bytes: Positive = Field(
         16 * 1024, description="bytes; larger media lie outside their rows, many in a pack"
     )
@@ -904,7 +918,9 @@ class Recipe(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="names the runs in MLflow")
     seed: int = Field(0, ge=0)
-    root: str = Field(description="directory of all outputs: data, models, reports, tracking")
+    root: Annotated[str, PLACE] = Field(
+        description="directory of all outputs: data, models, reports, tracking"
+    )
     num_rounds: Positive = Field(1, description="rounds of jobs.loop")
     num_cpus: Positive = Field(4, description="logical CPUs of a local Ray")
     address: str = Field("local", description="'local', or the Ray cluster to join ('auto')")
@@ -948,6 +964,11 @@ class Recipe(Section):
     )
     evaluate: Evaluate = Evaluate()
     gates: Gates = Gates()
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether a round compares what it has aligned with the champion: else none is promoted."""
+        return self.has("align") and self.evaluate.has("prompts")
 
     @property
     def calibration(self) -> Calibrate:

@@ -5,7 +5,7 @@
     evaluation.json  evaluate             Evaluation
     slices.json      curate               Slice, ... (pairs by verdict and objection)
     human_audit.json human_audit          HumanAudit
-    agreement.json   train_judge, evaluate_judge   JudgeReport
+    agreement.json   train_judge, evaluate_judge, audit (of a judge that is given)   JudgeReport
     rollbacks/N-K.json rollback           Rollback (in the root)
     findings.json    train_judge          Finding, ... (of the judge's gates, passed or not)
                      evaluate, localise, distil   Decision
@@ -125,10 +125,16 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Profile:
-    """What `audit` found out about a judge."""
+    """What `audit` found out about a judge.
+
+    judge: its address.
+    estimates: what was measured.
+    unknown: sentences on what could not be, and what comes of it.
+    """
 
     judge: str
     estimates: tuple[Estimate, ...]
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -364,6 +370,8 @@ ROUND_RESULTS = (
     ResultFile("judge_findings", "judge", FINDINGS, tuple[Finding, ...]),
     ResultFile("agreement", "judge", AGREEMENT, JudgeReport),
     ResultFile("profile", "profile", PROFILE, Profile),
+    # Of a judge that is used as it is, which the audit holds against the labels.
+    ResultFile("agreement_as_given", "profile", AGREEMENT, JudgeReport),
     ResultFile("slices", "pairs", SLICES, tuple[Slice, ...]),
     ResultFile("evaluation", "evaluation", EVALUATION, Evaluation),
     ResultFile("decision", "evaluation", FINDINGS, Decision),

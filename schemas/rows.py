@@ -493,8 +493,8 @@ class Pair:
 #: How the name of an annotator begins that is not a person.
 SIMULATED = "simulated:"
 
-
-_SWAPPED: dict[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
+#: A preference told from the other side.
+SWAPPED: dict[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
 
 
 @dataclass(frozen=True)
@@ -513,7 +513,7 @@ class Dimension:
 
     def swap(self) -> Dimension:
         """The same of the sides in the other order."""
-        preference = None if self.preference is None else _SWAPPED[self.preference]
+        preference = None if self.preference is None else SWAPPED[self.preference]
         return Dimension(self.name, preference, self.second, self.first)
 
 
@@ -549,7 +549,7 @@ class Label:
             self,
             first=self.second,
             second=self.first,
-            preference=_SWAPPED[self.preference],
+            preference=SWAPPED[self.preference],
             first_answer=self.second_answer,
             second_answer=self.first_answer,
             dimensions=tuple(dimension.swap() for dimension in self.dimensions),
@@ -581,3 +581,4 @@ class Opinion:
     scores: tuple[Score, ...] = ()
     duels: tuple[Duel, ...] = ()
     error: str | None = None
+    weight: float | None = None  # of the label

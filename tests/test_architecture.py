@@ -152,6 +152,36 @@ def test_parquet_is_opened_in_one_file():
     assert found == OPEN_PARQUET
 
 
+# The bytes of a medium are opened in one place for pictures and in one for clips: whoever looks at
+# one sees it upright, opaque and in 8 bits because of that.
+OPENS_MEDIA = {"factory/media/pictures.py": "Image.open", "factory/media/clips.py": "av.open"}
+#: What opens or decodes media, as libraries call it, and libraries that do nothing else.
+_OPENERS = {"Image.open", "av.open", "PIL.open", "imread", "imdecode", "decode_image", "load_image"}
+_OPENING = {"imageio", "cv2", "decord", "skimage", "torchcodec", "torchvision.io", "moviepy"}
+
+
+def test_media_are_opened_in_one_place_each():
+    opened = {}
+    for path in ALL_FILES:
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Attribute):
+                name = ast.unparse(node)
+                if name in _OPENERS or node.attr in _OPENERS:
+                    opened[file_id(path)] = name
+    assert opened == OPENS_MEDIA
+
+
+def test_no_other_library_opens_media():
+    taken = ("PIL.Image.open", "av.open", *_OPENING)  # the first two by a name that hides them
+    found = [
+        (file_id(path), line, name)
+        for path in ALL_FILES
+        for line, name in imported_names(path)
+        if is_in(name, taken)
+    ]
+    assert not found
+
+
 def is_in(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == name or module.startswith(name + ".") for name in packages)
 

@@ -72,7 +72,7 @@ def shrink(directory: Path) -> list[str]:
 
 
 def start(overrides: list[str], root: Path, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "jobs.demo", "--recipe", LAPTOP, *overrides, f"root={root}"]
+    command = [sys.executable, "-m", "jobs.loop", "--recipe", LAPTOP, *overrides, f"root={root}"]
     with log.open("ab") as output:
         return subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

@@ -10,7 +10,6 @@ and its duels see the same tokens.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -300,30 +299,13 @@ class QwenEyes:
         return {"mm_token_type_ids": (ids == self.image) + 2 * (ids == self.video)}
 
 
+#: The families of `factory.judge_kinds`.
 _FAMILIES: dict[str, Any] = {
     "llava": LlavaEyes,
     "llava_onevision": LlavaOnevisionEyes,
     "qwen2_vl": QwenEyes,
     "qwen2_5_vl": QwenEyes,
 }
-
-
-def check_family(path: str) -> None:
-    """Refuse a model of a family that no class here knows, before its weights are loaded.
-
-    Raises:
-        SpecificationError: says what to do instead.
-    """
-    try:
-        kind = json.loads((Path(path) / "config.json").read_text())["model_type"]
-    except (OSError, ValueError, KeyError) as error:
-        raise SpecificationError(f"{path}: no transformers model: {error!r}") from None
-    if kind not in _FAMILIES:
-        raise SpecificationError(
-            f"{path}: a judge of model type {kind!r} cannot be read; known: "
-            f"{', '.join(_FAMILIES)}. Convert it to one of these formats, or serve it behind an "
-            "OpenAI-compatible endpoint"
-        )
 
 
 def eyes_of(model: Any, processor: Any) -> Eyes:

@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
+from actors.judges.checkpoint import check_directory, load_weights
 from actors.judges.decoder import Decoder
-from actors.judges.eyes import Seen, check_family, eyes_of, load_processor
+from actors.judges.eyes import Seen, eyes_of, load_processor
 from actors.judges.looks import Look
 from actors.judges.prompts import Medium, PromptFormat, Text
 from actors.judges.sitting import Match, ReadSitting, Response, Sides
@@ -67,22 +68,19 @@ class TransformersJudge:
             revision: commit of a hub's repository; its main branch where not given.
 
         Raises:
-            SpecificationError: no specification, or a model that cannot be read by it.
+            SpecificationError: no specification, a model that cannot be read by it, or weights that
+                are not all those of the model.
         """
-        from transformers import AutoModelForImageTextToText
-
         trust = trusted(path, trust_remote_code)
         path = local_directory(path, revision, with_code=trust)
-        check_family(path)
+        check_directory(path, trust_remote_code=trust)
         if not isinstance(specification, JudgeSpecification):
             specification = find(path, specification)
         self.name = name
         self.max_batch = max_batch
         self.num_forwards = self.num_batches = 0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = AutoModelForImageTextToText.from_pretrained(
-            path, dtype=_DTYPES[precision], use_safetensors=True, trust_remote_code=trust
-        )
+        self.model = load_weights(path, _DTYPES[precision], trust_remote_code=trust)
         self.model.eval().requires_grad_(False).to(self.device)
         processor = load_processor(path, self.model.config, trust_remote_code=trust)
         self.format = PromptFormat(specification, processor)

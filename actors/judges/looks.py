@@ -1,6 +1,7 @@
 """What a judge gets to see of a prompt's candidates, or why it sees nothing.
 
-An unreadable medium is an error of its candidate. Where the medium belongs to the prompt, it is an
+A medium that is unreadable, or too long and narrow for judges to be shown, is an error of its
+candidate: it must not take those beside it along. Where the medium belongs to the prompt, it is an
 error of all of them. Media are shown in the order in which the prompt lists them.
 """
 
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from factory.media.clips import Frames, decode_clip, describe
-from factory.media.pictures import MediaError, decode
+from factory.media.clips import Frames, decode_clip, decode_still, describe
+from factory.media.pictures import MediaError
+from factory.media.shape import shape_fault
 from schemas.rows import UNDERSTANDING, Candidate, Media, Prompt
 
 
@@ -53,9 +55,14 @@ def look_at(
             return (), f"{whose} has no media"
         before = len(looks)
         try:
-            looks.extend([_clip(one, num_frames) if is_video else _picture(one) for one in media])
+            seen = [_clip(one, num_frames) if is_video else _picture(one) for one in media]
         except MediaError as error:
             return (), f"broken media: {error}"
+        for look in seen:
+            height, width = look.frames.shape[1:3]
+            if fault := shape_fault(width, height):
+                return (), f"not shown: {fault}"
+        looks.extend(seen)
         return tuple(range(before, len(looks))), None
 
     sides = []
@@ -80,7 +87,7 @@ def look_at(
 
 
 def _picture(media: Media) -> Look:
-    return Look(decode(media.data)[np.newaxis])
+    return Look(decode_still(media.data)[np.newaxis])
 
 
 def _clip(media: Media, num_frames: int) -> Look:

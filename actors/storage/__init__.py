@@ -20,8 +20,9 @@ from actors.storage.backend import Backend, StorageError
 from actors.storage.local import Local
 from actors.storage.objects import ObjectPath, ObjectStore
 from actors.storage.s3 import S3
-from schemas.places import Place
+from schemas.places import Place, why_no_place
 from schemas.recipe import Storage
+from schemas.recipe_file import without_credentials
 
 #: The kinds of storage, by the scheme of their addresses.
 BACKENDS: dict[str, Backend] = {backend.scheme: backend for backend in (Local(), S3())}
@@ -41,8 +42,10 @@ def configure(settings: Storage) -> None:
 
 def shared_environment() -> dict[str, str]:
     """What workers on other machines need to know; no credentials."""
-    names = [CACHE, *(name for backend in BACKENDS.values() for name in backend.environment)]
-    return {name: os.environ[name] for name in names if name in os.environ}
+    shared = {CACHE: os.environ[CACHE]} if CACHE in os.environ else {}
+    for backend in BACKENDS.values():
+        shared |= backend.shared_environment()
+    return shared
 
 
 # -------------------------------------------------------------------------------------- places
@@ -57,9 +60,12 @@ def place(path: str | Path) -> Place:
     """The place that a path of the recipe names.
 
     Raises:
-        StorageError: an address of no known kind, or that names no bucket; the message never
-            repeats credentials that it may carry.
+        StorageError: an address of no known kind, or that names no bucket, or what is no place to
+            some who read it; the message never repeats credentials that it may carry.
     """
+    why = why_no_place(str(path))
+    if why:
+        raise StorageError(f"{without_credentials(str(path))!r}: {why}")
     backend, rest = _resolved(path)
     return backend.place(rest)
 
@@ -165,6 +171,17 @@ def check_writable(root: Place) -> None:
     backend.check_writable(path)
 
 
+def check_exclusive(root: Place) -> None:
+    """Refuse a place in which several drivers could all be told that they alone have written a
+    file: before anything is made.
+
+    Raises:
+        StorageError: says which server ignores what.
+    """
+    backend, path = _resolved(root)
+    backend.check_exclusive(path)
+
+
 # ---------------------------------------------------------------- copies on this machine's disk
 
 
@@ -255,6 +272,7 @@ __all__ = [
     "ObjectStore",
     "StorageError",
     "arrow_path",
+    "check_exclusive",
     "check_writable",
     "configure",
     "explained",

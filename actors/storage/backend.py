@@ -19,6 +19,7 @@ the address without `SCHEME://`.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +102,18 @@ class Backend(ABC):
         Raises:
             StorageError: says which directory or server refuses.
         """
+
+    def check_exclusive(self, path: str) -> None:  # noqa: B027 — most keep what they promise
+        """Refuse a directory where `write_new` or `replace` do not keep what they promise; may
+        write there and clears it.
+
+        Raises:
+            StorageError: says which server it is, and what it does instead.
+        """
+
+    def shared_environment(self) -> dict[str, str]:
+        """What workers on other machines need to know; no credentials."""
+        return {name: os.environ[name] for name in self.environment if os.environ.get(name)}
 
     def configure(self, settings: Storage) -> None:  # noqa: B027 — most have nothing to put there
         """Put what the recipe says of this kind of storage into the environment."""

@@ -5,13 +5,17 @@ A file becomes visible by a rename or a hard link, so it is there as a whole or 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from actors.storage.backend import Backend, StorageError
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class Local(Backend):
@@ -85,10 +89,34 @@ class Local(Backend):
         shutil.rmtree(path, ignore_errors=True)
 
     def check_writable(self, path: str) -> None:
-        parent = Path(path).absolute()
-        while not parent.exists():
-            parent = parent.parent
+        parent = _nearest(path)
         if not parent.is_dir():
             raise StorageError(f"{path}: {parent} is a file, not a directory")
         if not os.access(parent, os.W_OK | os.X_OK):
             raise StorageError(f"{path}: {parent} is not writable")
+
+    def check_exclusive(self, path: str) -> None:
+        parent = _nearest(path)
+        probe = parent / f".probe-{uuid.uuid4().hex}"
+        try:
+            self.write_new(str(probe), b"")
+            with suppress(FileExistsError):
+                self.write_new(str(probe), b"")
+                raise StorageError(f"{path}: in {parent} a file can be made twice")
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise StorageError(f"{path}: {parent}: {error.strerror}") from None
+            raise StorageError(
+                f"{path}: {parent} has no hard links ({error.strerror}), by which one alone of "
+                "several drivers completes an artifact; use another file system"
+            ) from None
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def _nearest(path: str) -> Path:
+    """What is there already of a path that is yet to be made."""
+    parent = Path(path).absolute()
+    while not parent.exists():
+        parent = parent.parent
+    return parent

@@ -1,121 +1,183 @@
 """S3 and what speaks its protocol, under `s3://bucket/key`.
 
-Arrow's file system reads and writes; botocore does the one thing that it cannot: a conditional
-put. Which server, region and profile: from the environment (`AWS_ENDPOINT_URL`, `AWS_REGION`,
-`AWS_PROFILE`), into which `configure` puts what the recipe says, so that Arrow, botocore, Ray's
-workers and MLflow all hear the same. Credentials come from the usual chain of the SDKs on each
-machine; they are in no recipe and travel nowhere.
+Arrow's file system reads and writes; botocore does what it cannot: conditional puts. Both reach the
+server in the same way (`s3_connection.py`), which the environment names (`AWS_ENDPOINT_URL_S3`,
+`AWS_REGION`, `AWS_PROFILE` and what that profile says), and into which `configure` puts what the
+recipe says, so that Ray's workers and MLflow hear the same. Credentials come from botocore's usual
+chain on each machine; they are in no recipe and travel nowhere.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from actors.storage.backend import StorageError
-from actors.storage.objects import ObjectStore
+from actors.storage.objects import ObjectPath, ObjectStore
+from actors.storage.s3_connection import NAMES, connection
 from schemas.recipe import Storage
 
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-_MAX_ATTEMPTS = 8  # of a request: with the SDK's back-off this outlasts a restart of the server
-_TIMEOUT_S = 30.0
+_DENIED = ("ACCESS_DENIED", "AccessDenied", "INVALID_ACCESS_KEY", "InvalidAccessKeyId")
+_SIGNED = ("SIGNATURE", "SignatureDoesNotMatch", "ExpiredToken", "HTTP status 403", "(403)")
+_UNKNOWN = ("HTTP status 400", "(400)", "HTTP status 501", "(501)", "checksum", "STREAMING-")
+#: Servers and buckets whose conditional puts this process has tried.
+_EXCLUSIVE: set[tuple[str, str]] = set()
 
 
 class S3(ObjectStore):
     """Buckets of the server that the environment names; AWS where it names none."""
 
     scheme = "s3"
-    environment = (*_ENDPOINTS, "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE")
+    environment = (*NAMES, "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 
     def filesystem(self) -> Any:
         return filesystem()
 
     def write_new(self, path: str, data: bytes) -> None:
-        self._put(path, data, {"IfNoneMatch": "*"})
+        self._put(self.place(path), data, IfNoneMatch="*")
 
     def replace(self, path: str, old: bytes, new: bytes) -> None:
-        # The ETag of an object put in one piece is the MD5 of its bytes.
-        tag = hashlib.md5(old, usedforsecurity=False).hexdigest()
-        self._put(path, new, {"IfMatch": f'"{tag}"'})
+        target = self.place(path)
+        with self._told(target):
+            # As the server gives it: what an ETag is made of is its own matter.
+            found = connection().client.get_object(Bucket=target.bucket, Key=target.key)
+            read = found["Body"].read()
+        if read not in (old, new):  # new: a put whose answer was lost
+            raise FileExistsError(f"{target}: has changed")
+        self._put(target, new, IfMatch=found["ETag"])
+
+    def check_exclusive(self, path: str) -> None:
+        place = self.place(path)
+        bucket = (connection().server, place.bucket)
+        if bucket in _EXCLUSIVE:
+            return
+        probe = place / f".probe-{uuid.uuid4().hex}"
+        try:
+            self._probe(probe)
+        finally:
+            probe.unlink(missing_ok=True)
+        _EXCLUSIVE.add(bucket)
+
+    def _probe(self, probe: ObjectPath) -> None:
+        asks = (
+            "two drivers could both complete one artifact; use a server that has conditional puts"
+        )
+        self.write_new(probe.path, b"first")
+        if not self._is_refused(probe, IfNoneMatch="*"):
+            raise StorageError(f"{connection().server} ignores If-None-Match: {asks}")
+        try:
+            self.replace(probe.path, b"first", b"second")
+        except FileExistsError:
+            raise StorageError(
+                f"{connection().server} does not know its own ETag in If-Match: no file could ever "
+                "be replaced there; use a server that has conditional puts"
+            ) from None
+        if not self._is_refused(probe, IfMatch=f'"{uuid.uuid4().hex}"'):
+            raise StorageError(f"{connection().server} ignores If-Match: {asks}")
+
+    def _is_refused(self, probe: ObjectPath, **condition: str) -> bool:
+        try:
+            self._put(probe, uuid.uuid4().bytes, **condition)
+        except FileExistsError:
+            return True
+        return False
+
+    def shared_environment(self) -> dict[str, str]:
+        given = super().shared_environment()
+        try:
+            return given | connection().settings
+        except StorageError:  # told to whoever reads or writes
+            return given
 
     def configure(self, settings: Storage) -> None:
         given = {
-            "AWS_ENDPOINT_URL": settings.endpoint,
             "AWS_ENDPOINT_URL_S3": settings.endpoint,
             "AWS_REGION": settings.region,
             "AWS_DEFAULT_REGION": settings.region,
             "AWS_PROFILE": settings.profile,
+            "AWS_REQUEST_CHECKSUM_CALCULATION": settings.checksums,
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": settings.checksums,
         }
         os.environ.update({key: value for key, value in given.items() if value is not None})
-        filesystem.cache_clear()
+        if os.environ.get("AWS_REGION"):  # botocore, so s3fs, reads the other name alone
+            os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"]
+        for key, beats in (
+            ("AWS_ENDPOINT_URL_S3", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"),
+            ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+        ):
+            if given[key] is not None:
+                os.environ.pop(beats, None)
 
     def advice(self, text: str) -> str:
-        server = _endpoint() or "AWS"
-        if any(
-            word in text for word in ("ACCESS_DENIED", "INVALID_ACCESS_KEY", "SIGNATURE", "403")
-        ):
+        server = connection().server
+        if any(word in text for word in (*_DENIED, *_SIGNED)):
             return (
                 f"{server} refuses the credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, in the environment"
             )
-        if "NO_SUCH_BUCKET" in text or "bucket does not exist" in text:
+        if "NO_SUCH_BUCKET" in text or "NoSuchBucket" in text or "bucket does not exist" in text:
             return f"{server} has no such bucket; make it first"
         if "NETWORK_CONNECTION" in text or "curlCode" in text:
-            return f"no answer from {server}; is storage.endpoint (or AWS_ENDPOINT_URL) right?"
+            return f"no answer from {server}; is storage.endpoint (or AWS_ENDPOINT_URL_S3) right?"
+        if any(word in text for word in _UNKNOWN):
+            return (
+                f"{text}; if {server} is older than the checksums of newer clients, set "
+                "storage.checksums: when_required"
+            )
         return text
 
-    def _put(self, path: str, data: bytes, condition: dict[str, str]) -> None:
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.session import get_session
+    def _put(self, target: ObjectPath, data: bytes, **condition: str) -> None:
+        """Put where the condition holds.
 
-        settings = Config(
-            retries={"max_attempts": _MAX_ATTEMPTS, "mode": "standard"}, connect_timeout=_TIMEOUT_S
-        )
-        client = get_session().create_client(
-            "s3", config=settings, region_name=_region(), endpoint_url=_endpoint()
-        )
-        target = self.place(path)
+        Raises:
+            FileExistsError: it does not, and there are other bytes.
+        """
+        from botocore.exceptions import ClientError
+
+        with self._told(target):
+            try:
+                connection().client.put_object(
+                    Bucket=target.bucket, Key=target.key, Body=data, **condition
+                )
+            except ClientError as error:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                is_gone = status == 404 and "IfMatch" in condition
+                if status not in (409, 412) and not is_gone:
+                    raise
+                # A put whose answer was lost is sent again and then finds itself.
+                if is_gone or target.read_bytes() != data:
+                    raise FileExistsError(f"{target}: is there already") from None
+
+    @contextmanager
+    def _told(self, target: ObjectPath) -> Iterator[None]:
+        """Turn what botocore says about a place into one sentence with advice."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
         try:
-            client.put_object(Bucket=target.bucket, Key=target.key, Body=data, **condition)
+            yield
         except ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            if status not in (409, 412):
-                raise StorageError(f"{target}: {self.advice(f'{status} {error}')}") from None
-            # A put whose answer was lost is sent again and then finds itself.
-            if target.read_bytes() != data:
-                raise FileExistsError(f"{target}: is there already") from None
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                raise FileNotFoundError(str(target)) from None
+            if status == 501:
+                raise StorageError(
+                    f"{target}: {connection().server} has no conditional puts ({error}), without "
+                    "which two drivers could both complete one artifact; use a server that has them"
+                ) from None
+            raise StorageError(f"{target}: {self.advice(f'{error} ({status})')}") from None
         except BotoCoreError as error:
             raise StorageError(f"{target}: {self.advice(f'NETWORK_CONNECTION {error}')}") from None
-        finally:
-            client.close()
 
 
 @lru_cache(maxsize=1)
 def filesystem() -> Any:
     """Arrow's S3 file system as the environment describes it. It pickles without credentials."""
-    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+    from pyarrow.fs import PyFileSystem
 
-    endpoint = _endpoint()
-    where: dict[str, str] = {}
-    if endpoint is not None:
-        url = urlsplit(endpoint)
-        where = {"scheme": url.scheme, "endpoint_override": url.netloc}
-    return S3FileSystem(
-        region=_region(),
-        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=_MAX_ATTEMPTS),
-        connect_timeout=_TIMEOUT_S,
-        request_timeout=_TIMEOUT_S,
-        **where,
-    )
+    from actors.storage.s3_files import Files
 
-
-def _endpoint() -> str | None:
-    return next((os.environ[key] for key in _ENDPOINTS if os.environ.get(key)), None)
-
-
-def _region() -> str:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return PyFileSystem(Files())

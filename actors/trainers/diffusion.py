@@ -44,8 +44,8 @@ from actors.trust import trusted
 from factory.alignment.losses import Objective, diffusion_dpo, squared_error
 from factory.alignment.pipelines import FOLLOWED
 from factory.alignment.weighting import ALIKE, Weighting
-from factory.media.clips import decode_clip
-from factory.media.pictures import decode, encode_png
+from factory.media.clips import decode_clip, decode_still
+from factory.media.pictures import encode_png
 from factory.prompt_parts import PartsError, check_needs, needs_of
 from schemas.arrow import prompt_from_row
 from schemas.recipe import Lora
@@ -345,6 +345,6 @@ def _frames(media: Mapping[str, Any] | None, key: str) -> Tensor:
     try:
         if media["num_frames"] > 1:
             return torch.from_numpy(decode_clip(media["image"]["bytes"], media["num_frames"]))
-        return torch.from_numpy(decode(media["image"]["bytes"]))[None]
+        return torch.from_numpy(decode_still(media["image"]["bytes"]))[None]
     except ValueError as error:
         raise ValueError(f"pair {key}: {error}") from error

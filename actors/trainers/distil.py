@@ -41,6 +41,7 @@ class DistilTask:
     score_weight: of the squared error of scores, as a share of the scale.
     verdict_weight: of the divergence from the teacher's verdicts, in nats.
     trust_remote_code: run the code that comes with the teacher.
+    revision: commit of a teacher in a hub's repository.
     """
 
     teacher: str
@@ -51,6 +52,7 @@ class DistilTask:
     score_weight: float = 1.0
     verdict_weight: float = 1.0
     trust_remote_code: bool = False
+    revision: str | None = None
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -94,6 +96,7 @@ class DistilLearner:
                 task.specification,
                 pair_share=0.0,
                 trust_remote_code=task.trust_remote_code,
+                revision=task.revision,
             ),
             device,
             dtype,

@@ -24,7 +24,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from actors.judges.eyes import Shown, check_family, eyes_of, load_processor, save_processor
+from actors.judges.checkpoint import load_weights
+from actors.judges.eyes import Shown, eyes_of, load_processor, save_processor
 from actors.judges.local import local_directory
 from actors.judges.looks import Look, look_at
 from actors.judges.prompts import Medium, PromptFormat
@@ -38,13 +39,14 @@ from factory.alignment.losses import (
     bradley_terry_with_ties,
     order_consistency,
     score_regression,
+    weighted_answer_cross_entropy,
 )
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
 from factory.judging.verdicts import PREFERENCES, AnswerTree
 from factory.prompt_parts import in_words
 from schemas.arrow import labels_from_table
 from schemas.recipe import Lora
-from schemas.rows import Label, Task
+from schemas.rows import Label, Task, draw_of
 
 _IGNORED = -100
 #: The layers that get adapters where the recipe names none: the attention of eyes and decoder.
@@ -120,6 +122,8 @@ class Example:
     options: tokens that make each possible answer, from the position `last` on; verdicts in the
         order of `PREFERENCES`, scores as in the scale. None where they are not on one chain.
     last: position of the prompt's last token.
+    above, share_above: of points between two numbers of the scale the targets of the upper one, and
+        its share; `targets` are those of the lower one.
     """
 
     ids: list[int]
@@ -127,6 +131,8 @@ class Example:
     reasons: list[int]
     options: list[tuple[int, ...]] | None
     last: int
+    above: list[int] | None = None
+    share_above: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -165,6 +171,8 @@ class Batch:
     scores: the numbers of each scale of the Q points.
     scale: [Q, S], the numbers, NaN where padded.
     points: [Q].
+    weights: of the labels, [B]; None where all count the same.
+    above, share_above: [B, T] and [B], see `Example`; None where all points are on their scale.
     """
 
     num_pairs: int
@@ -178,22 +186,42 @@ class Batch:
     scores: Options
     scale: Tensor
     points: Tensor
+    weights: Tensor | None = None
+    above: Tensor | None = None
+    share_above: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """An answer in tokens.
+
+    tree: of all answers that could be given.
+    decides: the tokens that tell it from the others.
+    sentence: it in full.
+    above, share_above: see `Example`.
+    """
+
+    tree: AnswerTree[Any]
+    decides: list[int]
+    sentence: list[int]
+    above: list[int] | None = None
+    share_above: float = 0.0
+
+
+def _is_on_one_chain(tree: AnswerTree[Any]) -> bool:
+    """Whether the probability of each answer can be read from one text."""
+    return len(tree.chains) == 1 and not tree.ends
 
 
 class JudgeLearner:
     """The judge's weights on one worker."""
 
     def __init__(self, task: JudgeTask, device: torch.device, dtype: torch.dtype) -> None:
-        from transformers import AutoModelForImageTextToText
-
         self.task = task
         self.device = device
         trust = trusted(task.base, task.trust_remote_code)
         self._base = local_directory(local_model(task.base), task.revision, with_code=trust)
-        check_family(self._base)
-        self._model = AutoModelForImageTextToText.from_pretrained(
-            self._base, dtype=torch.float32, use_safetensors=True, trust_remote_code=trust
-        ).to(device)
+        self._model = load_weights(self._base, torch.float32, trust_remote_code=trust).to(device)
         processor = load_processor(self._base, self._model.config, trust_remote_code=trust)
         self.format = PromptFormat(task.specification, processor)
         self.eyes = eyes_of(self._model, processor)
@@ -243,20 +271,11 @@ class JudgeLearner:
     def example(self, label: Label, looks: Sequence[Look], *, with_reason: bool = True) -> Example:
         """A label as token ids and targets; the justification only where it is to be learned."""
         task, form = self._asked(label), self.format
-        key: Any
-        tree: AnswerTree[Any]
-        if label.preference is not None:
-            key = label.preference
-            tree = form.verdict_tree(task)
-            sentence = form.answer_ids(task.answers[label.preference])
-        else:
-            key = _on_scale(label, task)
-            tree = form.score_tree(task)
-            sentence = form.answer_ids(task.score.replace("{score}", f"{key:g}"))
+        wanted = self._wanted(label, task)
+        tree, decides, sentence = wanted.tree, wanted.decides, wanted.sentence
         prompt = self._prompt(label, looks)
-        decides = list(tree.tokens[key])
         chain = list(tree.chains[0])
-        has_options = len(tree.chains) == 1 and not tree.ends
+        has_options = _is_on_one_chain(tree)
         told = self._justification(label, task) if with_reason else []
         if told and (not has_options or sentence[: len(chain)] == chain):
             answer = [*sentence, *form.answer_ids(task.reason)]
@@ -275,7 +294,35 @@ class JudgeLearner:
         if has_options:
             keys: Sequence[Any] = PREFERENCES if label.preference is not None else task.scale
             options = [tree.tokens[one] for one in keys]
-        return Example(ids, targets, reasons, options, last)
+        if wanted.above is None:
+            return Example(ids, targets, reasons, options, last)
+        above = [_IGNORED] * len(ids)
+        above[last : last + len(wanted.above)] = wanted.above
+        return Example(ids, targets, reasons, options, last, above, wanted.share_above)
+
+    def _wanted(self, label: Label, task: TaskSpecification) -> _Wanted:
+        """The answer that a label asks for."""
+        form = self.format
+        if label.preference is not None:
+            verdicts = form.verdict_tree(task)
+            sentence = form.answer_ids(task.answers[label.preference])
+            return _Wanted(verdicts, list(verdicts.tokens[label.preference]), sentence)
+        scores = form.score_tree(task)
+        number, above, share = _on_scale(label, task)
+        if above is not None and task.reading == "text":
+            written = task.score.partition("{score}")[0] + f"{label.points:g}"
+            sentence = form.answer_ids(task.score.replace("{score}", f"{label.points:g}"))
+            return _Wanted(scores, form.answer_ids(written), sentence)
+        if above is not None and not _is_on_one_chain(scores):
+            # No one text goes on to both: of many such labels each is taken for one of the two, for
+            # either as often as the mixture has it.
+            number = above if draw_of("points", label.label_id) < share else number
+            above = None
+        sentence = form.answer_ids(task.score.replace("{score}", f"{number:g}"))
+        decides = list(scores.tokens[number])
+        if above is None:
+            return _Wanted(scores, decides, sentence)
+        return _Wanted(scores, decides, sentence, list(scores.tokens[above]), share)
 
     def _prompt(self, label: Label, looks: Sequence[Look]) -> list[int]:
         """The prompt that the judge would be shown."""
@@ -334,7 +381,26 @@ class JudgeLearner:
             torch.tensor([float(one.points or 0) for one in labels if one.preference is None]).to(
                 self.device
             ),
+            self._weights(labels),
+            *self._above(examples, length),
         )
+
+    def _weights(self, labels: Sequence[Label]) -> Tensor | None:
+        """[B]; None where no label has one."""
+        if all(label.weight is None for label in labels):
+            return None
+        weights = [1.0 if label.weight is None else label.weight for label in labels]
+        return torch.tensor(weights).to(self.device)
+
+    def _above(
+        self, examples: Sequence[Example], length: int
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Targets of the upper numbers and their shares; None where no points need them."""
+        if all(one.above is None for one in examples):
+            return None, None
+        rows = [one.above or [_IGNORED] for one in examples]
+        shares = torch.tensor([one.share_above for one in examples])
+        return _padded(rows, length, _IGNORED).to(self.device), shares.to(self.device)
 
     def _options(self, examples: Sequence[Example], num: int) -> Options:
         """The possible answers of each example, `num` of them at most.
@@ -372,15 +438,16 @@ class JudgeLearner:
         smoothing = self.task.label_smoothing
         asked = batch.targets != _IGNORED
         right = (logits.argmax(-1) == batch.targets)[asked].float().mean()
-        parts = {"answer": answer_cross_entropy(logits, batch.targets, label_smoothing=smoothing)}
+        parts = {"answer": _answer_loss(logits, batch, smoothing)}
         num = 2 * batch.num_pairs
         if batch.num_pairs:
             parts |= self._pair_losses(logits[:num], batch)
         if weights.score and len(batch.points):
             log_p = batch.scores.log_probability(logits[num:])
-            parts["score"] = score_regression(log_p, batch.scale, batch.points)
+            of_points = None if batch.weights is None else batch.weights[num:]
+            parts["score"] = score_regression(log_p, batch.scale, batch.points, of_points)
         if weights.justification:
-            parts["justification"] = answer_cross_entropy(logits, batch.reasons)
+            parts["justification"] = _reason_loss(logits, batch)
         loss = sum(
             (getattr(weights, name) * part for name, part in parts.items()), logits.new_zeros(())
         )
@@ -398,7 +465,10 @@ class JudgeLearner:
         if self.task.weights.verdict:
             log_p = batch.verdicts.log_probability(logits)
             margin = log_p[:, 0] - log_p[:, 1]
-            parts["verdict"] = bradley_terry_with_ties(margin, batch.outcomes, self.task.tie_odds)
+            weights = None if batch.weights is None else batch.weights[: len(margin)]
+            parts["verdict"] = bradley_terry_with_ties(
+                margin, batch.outcomes, self.task.tie_odds, weights
+            )
         return parts
 
     def save(self, directory: Path) -> None:
@@ -427,19 +497,40 @@ def _as_shown(label: Label, looks: Sequence[Look]) -> list[Shown]:
     return [(look, label.prompt.task.startswith("video")) for look in looks]
 
 
-def _on_scale(label: Label, task: TaskSpecification) -> float:
-    """The number of the scale that a label's points are.
+def _answer_loss(logits: Tensor, batch: Batch, smoothing: float) -> Tensor:
+    if batch.weights is None and batch.above is None:
+        return answer_cross_entropy(logits, batch.targets, label_smoothing=smoothing)
+    weights = logits.new_ones(len(logits)) if batch.weights is None else batch.weights
+    return weighted_answer_cross_entropy(
+        *(logits, batch.targets, weights, batch.above, batch.share_above),
+        label_smoothing=smoothing,
+    )
+
+
+def _reason_loss(logits: Tensor, batch: Batch) -> Tensor:
+    if batch.weights is None:
+        return answer_cross_entropy(logits, batch.reasons)
+    return weighted_answer_cross_entropy(logits, batch.reasons, batch.weights)
+
+
+def _on_scale(label: Label, task: TaskSpecification) -> tuple[float, float | None, float]:
+    """What a label's points are on the judge's scale: a number; or of two that they lie between the
+    lower, the upper, and the upper one's share. A judge that writes may write any number between.
 
     Raises:
         ValueError: they are on another scale than the judge's.
     """
-    found = next((value for value in task.scale if value == label.points), None)
-    if found is None:
+    points, scale = label.points, task.scale
+    if points is None or not scale[0] <= points <= scale[-1]:
         raise ValueError(
-            f"label {label.label_id}: {label.points} points are not on the judge's scale "
-            f"{list(task.scale)} of {label.prompt.task}"
+            f"label {label.label_id}: {points} points are not on the judge's scale "
+            f"{list(scale)} of {label.prompt.task}"
         )
-    return found
+    lower = max(value for value in scale if value <= points)
+    if lower == points:
+        return lower, None, 0.0
+    upper = min(value for value in scale if value > points)
+    return lower, upper, (points - lower) / (upper - lower)
 
 
 def _padded(rows: Sequence[list[int]], length: int, value: int) -> Tensor:

@@ -122,6 +122,45 @@ def answer_cross_entropy(
     return total / (targets != ignore_index).sum().clamp(min=1)
 
 
+def weighted_answer_cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    other: Tensor | None = None,
+    share: Tensor | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """`answer_cross_entropy` of rows that count more or less, and of answers between two; a scalar.
+
+    A row's loss is multiplied by its weight and divided by nothing for it, so that a row counts the
+    same whatever it shares a batch with. An answer between two, as 4.33 is between 4 and 5, is the
+    mixture of both whose mean it is: its cross-entropy is the mean of theirs.
+
+    Args:
+        logits: [B, T, V].
+        targets: [B, T] token ids, `ignore_index` outside of answers.
+        weights: [B].
+        other: the same as `targets`, of the other answer; None where no row has one.
+        share: of the other answer, 0 to 1, [B].
+        ignore_index: marks the targets that are left out.
+        label_smoothing: as there.
+    """
+    total = logits.new_zeros((), dtype=torch.float32)
+    count = logits.new_zeros((), dtype=torch.float32)
+    parts = [(targets, torch.ones_like(weights) if share is None else 1 - share)]
+    if other is not None and share is not None:
+        parts.append((other, share))
+    for wanted, part in parts:
+        asked = (wanted != ignore_index) & (part > 0)[:, None]
+        losses = F.cross_entropy(
+            logits[asked].float(), wanted[asked], reduction="none", label_smoothing=label_smoothing
+        )
+        total = total + (losses * (weights * part)[:, None].expand(asked.shape)[asked]).sum()
+        count = count + part[:, None].expand(asked.shape)[asked].sum()
+    return total / count.clamp(min=1)
+
+
 def answer_token_log_probabilities(
     logits: Tensor, targets: Tensor, ignore_index: int = -100
 ) -> Tensor:
@@ -158,7 +197,9 @@ def order_consistency(logp_shown: Tensor, logp_swapped: Tensor) -> Tensor:
     return (logp_shown - logp_swapped).pow(2).mean()
 
 
-def bradley_terry_with_ties(margin: Tensor, outcomes: Tensor, tie_odds: float) -> Tensor:
+def bradley_terry_with_ties(
+    margin: Tensor, outcomes: Tensor, tie_odds: float, weights: Tensor | None = None
+) -> Tensor:
     """Mean negative log-likelihood of preferences under Rao & Kupper 1967, equation 2.1; a scalar.
 
     With m the margin and k >= 1 the tie parameter
@@ -172,10 +213,12 @@ def bradley_terry_with_ties(margin: Tensor, outcomes: Tensor, tie_odds: float) -
         margin: log-odds of first over second, [B].
         outcomes: 0 where first is preferred, 1 second, 2 for a tie, [B].
         tie_odds: k, above 1.
+        weights: by which the rows' losses are multiplied, [B]; 1 where None.
     """
     if not tie_odds > 1:
         raise ValueError(f"the tie parameter is above 1, not {tie_odds}")
-    return -_rao_kupper(margin, tie_odds).gather(-1, outcomes[:, None]).mean()
+    losses = -_rao_kupper(margin, tie_odds).gather(-1, outcomes[:, None]).squeeze(-1)
+    return losses.mean() if weights is None else (losses * weights).mean()
 
 
 def soft_bradley_terry_with_ties(margin: Tensor, p: Tensor, tie_odds: float) -> Tensor:
@@ -205,19 +248,23 @@ def _rao_kupper(margin: Tensor, tie_odds: float) -> Tensor:
     return torch.stack([first, second, tie], dim=-1)
 
 
-def score_regression(log_p: Tensor, scale: Tensor, points: Tensor) -> Tensor:
+def score_regression(
+    log_p: Tensor, scale: Tensor, points: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Mean squared error of the expected score, as a share of the scale's length; a scalar.
 
     Args:
         log_p: log-probabilities of the scale's numbers, [B, S]; -inf where a row has fewer.
         scale: the numbers, [B, S]; NaN there.
-        points: what people gave, [B].
+        points: what people gave, fractions too, [B].
+        weights: by which the rows' errors are multiplied, [B]; 1 where None.
     """
     known = ~scale.isnan()
     expected = expected_points(log_p, scale)
     highest = scale.float().masked_fill(~known, -math.inf).amax(dim=-1)
     lowest = scale.float().masked_fill(~known, math.inf).amin(dim=-1)
-    return ((expected - points.float()) / (highest - lowest)).pow(2).mean()
+    errors = ((expected - points.float()) / (highest - lowest)).pow(2)
+    return errors.mean() if weights is None else (errors * weights).mean()
 
 
 def expected_points(log_p: Tensor, scale: Tensor) -> Tensor:

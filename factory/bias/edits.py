@@ -23,7 +23,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from factory.media.clips import Frames, read_clip, write_clip
+from factory.media.clips import Frames, is_clip, read_clip, write_clip
 from factory.media.pictures import Pixels, decode, encode_png, luma
 from schemas.rows import Candidate, Media
 
@@ -96,12 +96,12 @@ def edit_candidate(candidate: Candidate, edit: Edit, dose: float) -> Candidate |
     media = candidate.media
     if media is None or edit.needs == "answer":
         return None
-    if media.num_frames > 1:
+    if edit.needs == "clip" and media.num_frames == 1:
+        return None
+    if is_clip(media.data):
         frames = edit_frames(read_clip(media, MAX_FRAMES), edit.name, dose)
         clip = write_clip(frames, media)
         return replace(candidate, candidate_id=name, media=clip, measures=None)
-    if edit.needs == "clip":
-        return None
     pixels = edit_pixels(decode(media.data), edit.name, dose)
     height, width, _ = pixels.shape
     picture = Media(encode_png(pixels), width, height)
@@ -117,7 +117,7 @@ def unedited(candidate: Candidate) -> Candidate:
     media = candidate.media
     if candidate.error is not None or candidate.answer is not None or media is None:
         return candidate
-    if media.num_frames == 1:
+    if not is_clip(media.data):
         return candidate
     clip = write_clip(read_clip(media, MAX_FRAMES), media)
     return replace(candidate, media=clip, measures=None)
@@ -163,7 +163,7 @@ def blank(media: Media) -> Media:
     The probe of a judge that does not look: whatever it says of this, it did not see.
     """
     grey = np.full((media.height, media.width, 3), 128, dtype=np.uint8)
-    if media.num_frames > 1:
+    if media.num_frames > 1 or media.fps > 0:
         return write_clip(np.stack([grey] * min(media.num_frames, MAX_FRAMES)), media)
     return Media(encode_png(grey), media.width, media.height)
 

@@ -20,7 +20,12 @@ from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.bias.response import edit_figures
 from factory.bias.seen import Block, PromptSums, Seen, as_seen
-from factory.bias.slices import calibration_figures, self_preference_figures, slice_figures
+from factory.bias.slices import (
+    calibration_figures,
+    self_preference_figures,
+    slice_figures,
+    slices_of_seen,
+)
 from factory.bias.substitution import twin_figures, unseen_figures
 from factory.media.pictures import ATTRIBUTES
 from factory.statistics.intervals import (
@@ -64,6 +69,7 @@ def bias_profile(
         seed: of the bootstrap.
     """
     seen, labelled, asked = as_seen(observations), list(labels), list(probes)
+    scored = list(points)
     often = (num_resamples, seed)
     sds = attribute_sds(seen, labelled, names)
     heat = temperatures(labelled)
@@ -73,7 +79,7 @@ def bias_profile(
         *unseen_figures(asked, relevance, *often),
         *twin_figures(asked, relevance, *often),
         *association_figures(seen, labelled, sds, heat.get(ALL, 1.0), relevance, *often),
-        *slice_figures(seen, list(points), relevance, *often),
+        *slice_figures(seen, scored, relevance, *often),
         *self_preference_figures(seen, *often),
         *calibration_figures(labelled, *often),
     ]
@@ -84,7 +90,36 @@ def bias_profile(
         len(seen),
         len(labelled),
         len(asked),
+        _unknown(seen, labelled, scored, asked),
     )
+
+
+def _unknown(
+    seen: Seen,
+    labelled: Sequence[LabelObservation],
+    scored: Sequence[PointObservation],
+    asked: Sequence[Probe],
+) -> tuple[str, ...]:
+    """What no figure can say of this judge, and what comes of it."""
+    unknown = []
+    if not labelled:
+        unknown += [
+            "whether people lean as the judge does: without people's comparisons there is no slope "
+            "of theirs and no excess over it, so what goes along with preferences accuses nobody",
+            "whether the judge is as sure as it should be: without people's comparisons there is "
+            "no calibration error, and no slice's confidence is corrected",
+        ]
+    if not scored and slices_of_seen(seen):
+        unknown.append(
+            "whether a slice deserves what it gets: without people's points a gap between slices "
+            "may be the slice's own"
+        )
+    if not asked:
+        unknown.append(
+            "what the judge gives for edits, for damage, for media that are not there and for twin "
+            "words: it was not probed, and no attribute is corrected"
+        )
+    return tuple(unknown)
 
 
 def position_figures(

@@ -27,6 +27,8 @@ class BiasProfile:
     num_prompts: groups that were observed.
     num_labels: pairwise labels that were observed.
     num_probes: questions that were put to the judge.
+    unknown: sentences on what no figure says, for want of labels or probes; there is then neither a
+        bias nor none.
     """
 
     figures: tuple[Figure, ...]
@@ -35,6 +37,7 @@ class BiasProfile:
     num_prompts: int
     num_labels: int
     num_probes: int
+    unknown: tuple[str, ...] = ()
 
     def find(self, kind: BiasKind, name: str, measure: str) -> Figure | None:
         """One figure, or None where it was not measured."""
@@ -80,6 +83,7 @@ class BiasProfile:
             plain["num_prompts"],
             plain["num_labels"],
             plain["num_probes"],
+            tuple(plain.get("unknown", ())),  # of before it was told, without
         )
 
 

@@ -47,6 +47,11 @@ def slices_of(tags: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
     return _large(counts)
 
 
+def slices_of_seen(seen: Seen) -> list[tuple[str, str]]:
+    """The same of groups that were reduced to numbers."""
+    return _large(seen.num_tagged())
+
+
 def _large(counts: Mapping[tuple[str, str], int]) -> list[tuple[str, str]]:
     large = sorted(item for item, num in counts.items() if num >= MIN_PROMPTS)
     keys = [key for key, _ in large]
@@ -64,7 +69,7 @@ def slice_figures(
     seen = as_seen(observations)
     often = (num_resamples, seed)
     found = []
-    slices = _large(seen.num_tagged())
+    slices = slices_of_seen(seen)
     scores = _Scores.of(seen, slices)
     for key, value in slices:
         inside = scores.is_in[key, value]

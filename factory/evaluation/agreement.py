@@ -3,6 +3,9 @@
 Opinions are numbers, so a slice is measured again in no time: by task, by a tag, as claimed or as
 calibrated. An opinion that could not be read is in no figure but the rate of invalid ones beside
 them. Intervals are clustered by prompt.
+
+Each label counts once, as in the figures that people publish, and calibration is fitted on them so.
+Where labels have weights one figure more counts them by those.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from factory.statistics.intervals import (
     Interval,
     bootstrap_of_sums,
     clustered_bootstrap,
+    mean_of_sums,
     ratio,
 )
 from factory.statistics.metrics import Accuracy, accuracy, flip_rate
@@ -35,6 +39,8 @@ class Agreement:
 
     accuracy: of the verdicts, with ties (a tie must be said) and without (the likelier side).
     ties: with ties by the threshold that serves best, over the log-odds of the verdicts.
+    weighted_accuracy: of the verdicts without ties, each label by its weight; NaN where none has
+        one, and 1 for those that have none.
     score_accuracy: the likelier side by the scores alone, over labels that are no ties.
     score_ties: as `ties`, over the differences of the scores.
     flips: share of pairs whose verdict changes with the order shown.
@@ -48,6 +54,7 @@ class Agreement:
     """
 
     accuracy: Accuracy
+    weighted_accuracy: Interval
     ties: TieAccuracy
     score_accuracy: Interval
     score_ties: TieAccuracy
@@ -114,6 +121,7 @@ def measure(
     boot = {"num_resamples": num_resamples, "seed": seed}
     return Agreement(
         accuracy=accuracy(p, labels, prompts, **boot),
+        weighted_accuracy=_weighted_accuracy(pairs, met, **boot),
         ties=accuracy_with_ties([_logit(one) for one in met], labels, prompts, **boot),
         score_accuracy=clustered_bootstrap(by_score, prompts, **boot),
         score_ties=accuracy_with_ties(gaps, labels, prompts, **boot),
@@ -198,6 +206,26 @@ def reliability(
             )
             bins.append(Bin(float(confidence[rows].mean()), share, len(rows)))
     return bins
+
+
+def _weighted_accuracy(
+    pairs: Sequence[Opinion], met: Sequence[Matchup | None], num_resamples: int, seed: int
+) -> Interval:
+    """Share of the decided labels' weight that is on the side that the judge prefers."""
+    if all(one.weight is None for one in pairs):
+        return Interval(math.nan)
+    terms, prompts = [], []
+    for one, found in zip(pairs, met, strict=True):
+        if one.preference is None or found is None:
+            continue
+        hit = _side_right(found.p_first - found.p_second, one.preference)
+        if math.isfinite(hit):
+            weight = 1.0 if one.weight is None else one.weight
+            terms.append((weight * hit, weight))
+            prompts.append(one.prompt_id)
+    if not terms:
+        return Interval(math.nan)
+    return bootstrap_of_sums(np.array(terms), prompts, mean_of_sums, num_resamples, seed)
 
 
 def _claims(
@@ -314,6 +342,7 @@ def _gap(opinion: Opinion) -> float:
 Pick = Callable[[Agreement], Interval]
 FIGURES: Mapping[str, Pick] = {
     "accuracy without ties": lambda one: one.accuracy.without_ties,
+    "accuracy without ties, by the labels' weights": lambda one: one.weighted_accuracy,
     "accuracy with ties": lambda one: one.accuracy.with_ties,
     "accuracy with ties by threshold": lambda one: one.ties.accuracy,
     "accuracy with ties by threshold, cross-fitted": lambda one: one.ties.cross_fitted,

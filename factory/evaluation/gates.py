@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from factory.bias.figure import Figure
+from factory.bias.profile import BiasProfile
 from factory.bias.response import SCORES
 from factory.evaluation.alarms import ALL, Claim
 from factory.evaluation.judge_change import Change
@@ -188,7 +189,7 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding,
         figures: of the bias profile.
         gates: the thresholds.
     """
-    asked: list[tuple[str, float, Callable[[Figure], bool]]] = [
+    asked: list[tuple[str, float | None, Callable[[Figure], bool]]] = [
         (
             "max_position_lean",
             gates.max_position_lean,
@@ -215,7 +216,7 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding,
         _is_within(name, one, limit)
         for name, limit, is_meant in asked
         for one in figures
-        if is_meant(one)
+        if limit is not None and is_meant(one)
     ]
     for one in figures:
         if (
@@ -235,6 +236,36 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding,
     return tuple(found)
 
 
+def profile_gates(profile: BiasProfile, gates: recipe.Gates) -> tuple[Finding, ...]:
+    """All gates of the judge that a profile is of: what it measured, and what it could not."""
+    return (
+        *unprobed_gates(profile.num_probes, gates),
+        *unlabelled_gates(profile, gates),
+        *bias_gates(profile.figures, gates),
+    )
+
+
+def unlabelled_gates(profile: BiasProfile, gates: recipe.Gates) -> tuple[Finding, ...]:
+    """What cannot be said of a judge that was held against nobody's labels.
+
+    A recipe that is to promote without them says so: a gate that is null is not asked.
+    """
+    if profile.num_labels:
+        return ()
+    asked = (
+        (
+            "max_attribute_excess",
+            gates.max_attribute_excess,
+            "the excess over people's own leaning",
+        ),
+        ("max_calibration_error", gates.max_calibration_error, "the calibration error"),
+    )
+    why = "no held-out comparison by people (see labels); null asks for none"
+    return tuple(
+        _unmeasured(gate, limit, what, why) for gate, limit, what in asked if limit is not None
+    )
+
+
 def unprobed_gates(num_probes: int, gates: recipe.Gates) -> tuple[Finding, ...]:
     """What cannot be said of a judge that was asked nothing about edited, blank or swapped media.
 
@@ -246,21 +277,20 @@ def unprobed_gates(num_probes: int, gates: recipe.Gates) -> tuple[Finding, ...]:
     """
     if num_probes:
         return ()
+    why = "the judge was not probed (see audit.num_groups)"
     return tuple(
-        Finding.of(
-            name,
-            Interval(math.nan),
-            limit,
-            is_passed=False,
-            message=f"{what} could not be measured: the judge was not probed "
-            "(see audit.num_groups)",
-        )
-        for name, limit, what in (
+        _unmeasured(gate, limit, what, why)
+        for gate, limit, what in (
             ("max_attribute_slope", gates.max_attribute_slope, "the response to edits"),
             ("max_damage_gain", gates.max_damage_gain, "the gain from damage"),
             ("min_media_drop", gates.min_media_drop, "the drop without the right media"),
         )
     )
+
+
+def _unmeasured(gate: str, limit: float, what: str, why: str) -> Finding:
+    text = f"{what} could not be measured: {why}"
+    return Finding.of(gate, Interval(math.nan), limit, is_passed=False, message=text)
 
 
 def _is_within(gate: str, figure: Figure, limit: float) -> Finding:

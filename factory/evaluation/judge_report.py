@@ -121,6 +121,7 @@ def _estimates(found: Agreement, judge: str) -> tuple[Estimate, ...]:
     num_unscored = found.accuracy.num_labels - num_scored
     rests = {
         "accuracy without ties": (found.num_decided, num_invalid),
+        "accuracy without ties, by the labels' weights": (found.num_decided, num_invalid),
         "score accuracy without ties": (found.num_score_decided, num_unscored),
         "score accuracy with ties by threshold": (num_scored, num_unscored),
         "score accuracy with ties by threshold, cross-fitted": (num_scored, num_unscored),

@@ -153,5 +153,5 @@ def _csv_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _json_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
-    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    lines = enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1)
     return read_objects(path, ((at, line) for at, line in lines if line.strip()), SheetError)

@@ -162,20 +162,33 @@ class JudgeSpecification:
         if path.suffix != ".json":
             path = path / FILE
         try:
-            raw = json.loads(path.read_text())
-            tasks: dict[Task, TaskSpecification] = {
-                task: _task(fields) for task, fields in raw["tasks"].items()
-            }
-            return cls(tasks, bool(raw.get("is_chat", False)))
+            text = path.read_text()
         except FileNotFoundError:
             raise SpecificationError(
                 f"{path}: missing; a judge is a model directory with a {FILE} in it, "
                 f"or names its specification (shipped: {', '.join(published())})"
             ) from None
-        except SpecificationError as error:
-            raise SpecificationError(f"{path}: {error}") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             raise SpecificationError(f"{path}: not a judge specification: {error}") from None
+        return cls.read(text, str(path))
+
+    @classmethod
+    def read(cls, text: str, source: str) -> JudgeSpecification:
+        """A specification from the text of its file; `source` names it in messages.
+
+        Raises:
+            SpecificationError: it is none.
+        """
+        try:
+            raw = json.loads(text)
+            tasks: dict[Task, TaskSpecification] = {
+                task: _task(fields) for task, fields in raw["tasks"].items()
+            }
+            return cls(tasks, bool(raw.get("is_chat", False)))
+        except SpecificationError as error:
+            raise SpecificationError(f"{source}: {error}") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SpecificationError(f"{source}: not a judge specification: {error}") from None
 
 
 def asking_of(
@@ -239,11 +252,17 @@ def find(model: str, specification: str | None = None) -> JudgeSpecification:
     Raises:
         SpecificationError: missing or unreadable.
     """
-    if specification is None:
-        return JudgeSpecification.load(Path(model) / FILE)
+    return JudgeSpecification.load(
+        Path(model) / FILE if specification is None else file_of(specification)
+    )
+
+
+def file_of(specification: str) -> Path:
+    """The file of a specification that is named as in `find`."""
     if specification in published():
-        return JudgeSpecification.load(PUBLISHED / f"{specification}.json")
-    return JudgeSpecification.load(Path(specification))
+        return PUBLISHED / f"{specification}.json"
+    named = Path(specification)
+    return named if named.suffix == ".json" else named / FILE
 
 
 def _task(fields: dict[str, Any]) -> TaskSpecification:

@@ -1,9 +1,9 @@
 """LLaVA-style conversations that put a question to a judge: what was asked, and what it answered.
 
-The human turn holds an instruction and, in square brackets, the parts ("Text Caption: […]",
-"Question: […]", "Answer 1: […]", "The first response: […]"); the other turn holds the verdict or
-the score, often with a reason. Instructions differ between sets and releases; the names of the
-parts are few. What matches none of them is an error and never a guess.
+The human turn holds an instruction and its parts (`factory.labels.instruction`); the other turn
+holds a verdict, a score, or points for each dimension, often with a reason. They are read by the
+grammar that reads our own judges (`factory.judging.grammar`). A scale that the instruction states
+counts before that of the set. What cannot be read is an error and never a guess.
 """
 
 from __future__ import annotations
@@ -13,48 +13,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from factory.labels import judgement
 from factory.labels.draft import Draft, Scale
+from factory.labels.instruction import Instruction
+from factory.labels.judgement import Judgement
 from factory.labels.record import Record
-from schemas.rows import Media, Preference, Prompt, Task
+from schemas.rows import Media, Prompt, Task
 
-_NAMES = {
-    "caption": r"Text Caption|Caption|Text Prompt",
-    "question": r"Question|Query",
-    "first": r"Answer 1|Response 1|The first response|The first answer",
-    "second": r"Answer 2|Response 2|The second response|The second answer",
-    "only": r"The LMM response|The response|Answer|Response",
-}
-#: "Name: [", at the start of a line; formatting marks around the name are allowed.
-_PART = re.compile(
-    r"(?:^|\n)[ \t*#>\-]*(?:"
-    + "|".join(f"(?P<{part}>{names})" for part, names in _NAMES.items())
-    + r")[ \t*]*:[ \t*]*",
-    re.IGNORECASE,
-)
+#: What a row may hold; the formats that are conversations read these columns.
+COLUMNS = ("conversations", "images", "image", "video", "videos")
+#: The question of an answer that is a caption, of which the sets give none.
+DESCRIBE = "Describe the image."
+
 #: Only an instruction to compare names a second medium.
 _ASKS_FOR_PAIR = re.compile(r"\b(?:image|video)\s*2\b|\btwo\b[^.\n]*\b(?:images|videos)\b", re.I)
-_SIDE = r"(?:the\s+)?(?:image|video|answer|response)\s*"
-_VERDICTS: dict[Preference, re.Pattern[str]] = {
-    "first": re.compile(
-        rf"\b(?:{_SIDE}(?:1|A)|(?:the\s+)?first\s+(?:image|video|answer|response))"
-        r"\s+is\s+(?:slightly\s+|much\s+)?better\b(?:\s+than[^.\n]*)?\.?",
-        re.IGNORECASE,
-    ),
-    "second": re.compile(
-        rf"\b(?:{_SIDE}(?:2|B)|(?:the\s+)?second\s+(?:image|video|answer|response))"
-        r"\s+is\s+(?:slightly\s+|much\s+)?better\b(?:\s+than[^.\n]*)?\.?",
-        re.IGNORECASE,
-    ),
-    "tie": re.compile(
-        r"\b(?:both|the two|two)\s+(?:images|videos|answers|responses)\s+are\s+"
-        r"(?:equally\s+(?:good|bad)|equal|of equal quality)\b\.?",
-        re.IGNORECASE,
-    ),
-}
-_SCORE = re.compile(
-    r"(?:final|overall)?\s*score\W{1,6}(?P<number>\d+(?:\.\d+)?)(?:\s*/\s*\d+)?", re.IGNORECASE
-)
-_BARE = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?:\n|$)")
+_ROLES = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
+_CLIPS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
 
 
 @dataclass(frozen=True)
@@ -63,136 +37,170 @@ class Form:
 
     name: of the set.
     annotator: who judged.
-    scales: of the scores, by task.
+    scales: of the scores, by task, where the instruction states none.
+    rates_captions: whether a caption is the answer that is judged, and no prompt for a generator.
     """
 
     name: str
     annotator: str
     scales: Mapping[Task, Scale]
+    rates_captions: bool = False
 
 
 def parse(record: Record, form: Form) -> Iterator[Draft]:
     """The one label of a conversation."""
     asked, answered = _turns(record)
-    parts = _parts(asked)
-    media = record.row.get("images")
-    if media is None:
-        media = [record.value("image", "video", "images", "videos")[1]]
-    if isinstance(media, str | bytes | Mapping):
-        media = [media]
-    is_question = "question" in parts
-    if not is_question and "caption" not in parts:
+    try:
+        told = Instruction.of(asked)
+    except ValueError as error:
+        raise record.fault("conversations", str(error)) from None
+    talk = _Talk(record, form, told, answered)
+    if "question" in told.parts:
+        yield _of_answers(talk)
+    elif "caption" not in told.parts:
         raise record.fault("conversations", "ask about neither a 'Text Caption' nor a 'Question'")
-    is_pair = "first" in parts if is_question else _ASKS_FOR_PAIR.search(asked) is not None
-    wanted = 2 if is_pair and not is_question else 1
-    is_video = _is_clip(media[0]) or (len(media) > wanted and "video" in asked.lower())
-    task: Task
-    if is_question:
-        task = "video_understanding" if is_video else "image_understanding"
     else:
-        task = "video_generation" if is_video else "image_generation"
-    shown = _shown(record, media, wanted, is_video=is_video)
-    preference, rating, why = _opinion(record, answered, is_pair=is_pair)
-    prompt = Prompt.of(
-        parts["question"] if is_question else parts["caption"],
-        task,
-        tags={"source": form.name},
-        media=shown[0] if is_question else None,
-    )
-    scale = form.scales.get(task)
-    if rating is not None and scale is not None:
-        rating = record.as_number("conversations", rating, *scale)
-    first, second = _answers(record, parts, is_pair=is_pair) if is_question else (None, None)
-    yield Draft(
+        yield _of_caption(talk) if form.rates_captions else _of_media(talk)
+
+
+@dataclass(frozen=True)
+class _Talk:
+    """A conversation, taken apart."""
+
+    record: Record
+    form: Form
+    told: Instruction
+    answered: str
+
+    def judged(self, task: Task, *, is_pair: bool) -> Judgement:
+        """What was made of its sides."""
+        if is_pair:
+            return judgement.of_pair(self.record, self.told, self.answered)
+        # Where a set has several layouts, the scale of the one is not that of another.
+        is_usual = self.told.layout == "named" and not (
+            self.form.rates_captions and "question" not in self.told.parts
+        )
+        usual = self.form.scales.get(task) if is_usual else None
+        return judgement.of_one(self.record, self.told, self.answered, usual)
+
+
+def _of_answers(talk: _Talk) -> Draft:
+    """A label of answers to a question about a medium."""
+    record, form, parts = talk.record, talk.form, talk.told.parts
+    shown = _Shown.of(record)
+    (medium,) = shown.sides(record, talk.told, 1)
+    task: Task = "video_understanding" if shown.moves(talk.told, 1) else "image_understanding"
+    is_pair = "first" in parts
+    names = ("first", "second") if is_pair else ("only",)
+    for name in names:
+        if name not in parts:
+            raise record.fault("conversations", f"quote no answer that could be the {name} one")
+    prompt = Prompt.of(parts["question"], task, {"source": form.name}, medium)
+    return talk.judged(task, is_pair=is_pair).draft(
         prompt,
         form.annotator,
-        first=None if is_question else shown[0],
-        second=shown[1] if not is_question and is_pair else None,
-        first_answer=first,
-        second_answer=second,
-        preference=preference,
-        rating=rating,
-        scale=scale,
-        justification=why,
+        first_answer=parts[names[0]],
+        second_answer=parts["second"] if is_pair else None,
     )
 
 
-def _shown(record: Record, media: list[Any], num: int, *, is_video: bool) -> list[Media]:
-    """One medium a side; a clip may come as its frames, as many of each side."""
-    if len(media) == num:
-        return [record.as_medium("images", one, is_video=is_video) for one in media]
-    if not is_video or len(media) % num:
-        raise record.fault("images", f"has {len(media)} media, and this needs {num}")
-    size = len(media) // num
-    return [record.as_clip("images", media[at * size : (at + 1) * size]) for at in range(num)]
+def _of_caption(talk: _Talk) -> Draft:
+    """A label of a caption, which is an answer about its picture."""
+    shown = _Shown.of(talk.record)
+    if shown.moves(talk.told, 1):
+        raise talk.record.fault(shown.key, "is a clip, and only captions of pictures are read")
+    (medium,) = shown.sides(talk.record, talk.told, 1)
+    prompt = Prompt.of(DESCRIBE, "image_understanding", {"source": talk.form.name}, medium)
+    judged = talk.judged("image_understanding", is_pair=False)
+    return judged.draft(prompt, talk.form.annotator, first_answer=talk.told.parts["caption"])
 
 
-def _is_clip(value: object) -> bool:
-    name = value.get("path") if isinstance(value, Mapping) else value
-    return isinstance(name, str) and name.lower().endswith((".mp4", ".m4v", ".mov"))
+def _of_media(talk: _Talk) -> Draft:
+    """A label of pictures or clips that were made of a caption."""
+    shown, told = _Shown.of(talk.record), talk.told
+    is_pair = _ASKS_FOR_PAIR.search(told.rest) is not None or (
+        len(shown.items) == 2 and (shown.are_clips or "video" not in told.rest.lower())
+    )
+    num = 2 if is_pair else 1
+    sides = shown.sides(talk.record, told, num)
+    task: Task = "video_generation" if shown.moves(told, num) else "image_generation"
+    prompt = Prompt.of(told.parts["caption"], task, {"source": talk.form.name})
+    judged = talk.judged(task, is_pair=is_pair)
+    second = sides[1] if is_pair else None
+    return judged.draft(prompt, talk.form.annotator, first=sides[0], second=second)
+
+
+# ---------------------------------------------------------------------------------------- media
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The media of a row.
+
+    key: under which they stand.
+    items: as the row holds them: pictures, clips, frames of clips, or lists of frames.
+    are_clips: whether each is a clip, by its key, its name, or because it is a list of frames.
+    """
+
+    key: str
+    items: list[Any]
+    are_clips: bool
+
+    @classmethod
+    def of(cls, record: Record) -> _Shown:
+        """Of a row, under whichever key."""
+        held = [key for key in ("images", "image", "videos", "video") if record.row.get(key)]
+        if len({key.removesuffix("s") for key in held}) > 1:
+            raise record.fault(held[0], f"stands beside {held[-1]!r}; which is it about?")
+        key, media = (held[0], record.row[held[0]]) if held else record.value("image", *COLUMNS[1:])
+        items = list(media) if isinstance(media, list | tuple) else [media]
+        if not items:
+            raise record.fault(key, "is empty")
+        return cls(key, items, key.startswith("video") or _is_clip(items[0]))
+
+    def moves(self, told: Instruction, num: int) -> bool:
+        """Whether sides that are `num` are clips; many pictures are the frames of some."""
+        return self.are_clips or (len(self.items) > num and "video" in told.rest.lower())
+
+    def sides(self, record: Record, told: Instruction, num: int) -> list[Media]:
+        """One medium a side; a clip may come as its frames, as many of each side."""
+        is_video = self.moves(told, num)
+        if len(self.items) == num:
+            return [
+                record.as_clip(self.key, item)
+                if isinstance(item, list)
+                else record.as_medium(self.key, item, is_video=is_video)
+                for item in self.items
+            ]
+        size, odd = divmod(len(self.items), num)
+        if not is_video or odd or any(_is_clip(item) for item in self.items):
+            raise record.fault(self.key, f"has {len(self.items)} media, and this needs {num}")
+        frames = [self.items[at * size : (at + 1) * size] for at in range(num)]
+        return [record.as_clip(self.key, some) for some in frames]
+
+
+def _is_clip(item: object) -> bool:
+    """Whether a medium is a clip by its name, or as a list of its frames."""
+    name = item.get("path") if isinstance(item, Mapping) else item
+    return isinstance(item, list) or (isinstance(name, str) and name.lower().endswith(_CLIPS))
 
 
 def _turns(record: Record) -> tuple[str, str]:
     """What the human said, and what the model answered."""
     said: dict[str, str] = {}
     for turn in record.items("conversations"):
-        if not isinstance(turn, Mapping) or not isinstance(turn.get("value"), str):
+        if not isinstance(turn, Mapping):
+            raise record.fault("conversations", f"holds a {type(turn).__name__}, and not a turn")
+        text = turn.get("value", turn.get("content"))
+        if not isinstance(text, str):
             raise record.fault("conversations", "holds a turn without a text 'value'")
-        role = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}.get(
-            str(turn.get("from"))
-        )
-        if role is not None:
-            said.setdefault(role, turn["value"].replace("<image>", "").strip())
+        role = _ROLES.get(str(turn.get("from", turn.get("role"))))
+        if role is None or not text.strip():
+            continue
+        if role in said:
+            raise record.fault("conversations", f"has several turns from {role!r}, and a label one")
+        said[role] = re.sub("<(?:image|video)>", "", record.as_text("conversations", text)).strip()
     for role in ("human", "gpt"):
         if not said.get(role):
             raise record.fault("conversations", f"has no turn from {role!r}")
     return said["human"], said["gpt"]
-
-
-def _parts(text: str) -> dict[str, str]:
-    """The named parts of an instruction; where a name comes twice (an example first), the last."""
-    found: dict[str, str] = {}
-    marks = list(_PART.finditer(text))
-    for mark, after in zip(marks, [*marks[1:], None], strict=True):
-        body = text[mark.end() : after.start() if after else len(text)]
-        value = re.sub(r"\s*ASSISTANT:\s*$", "", body).strip()
-        if value.startswith("["):
-            value = value[1 : value.rfind("]")] if "]" in value else value[1:]
-        if mark.lastgroup and value.strip():
-            found[mark.lastgroup] = value.strip()
-    return found
-
-
-def _answers(record: Record, parts: Mapping[str, str], *, is_pair: bool) -> tuple[str, str | None]:
-    names = ("first", "second") if is_pair else ("only",)
-    for name in names:
-        if name not in parts:
-            raise record.fault("conversations", f"quote no answer under {_NAMES[name]!r}")
-    return parts[names[0]], parts["second"] if is_pair else None
-
-
-def _opinion(
-    record: Record, answered: str, *, is_pair: bool
-) -> tuple[Preference | None, float | None, str]:
-    """Verdict or score of an answer, and what else it says."""
-    if is_pair:
-        found = {
-            preference: matches
-            for preference, pattern in _VERDICTS.items()
-            if (matches := list(pattern.finditer(answered)))
-        }
-        if len(found) != 1:
-            what = "gives no verdict" if not found else "contradicts itself"
-            raise record.fault("conversations", f"{what}: {answered!r:.120}")
-        (preference, matches), *_ = found.items()
-        return preference, None, _without(answered, matches[-1])
-    scores = list(_SCORE.finditer(answered)) or list(filter(None, [_BARE.match(answered)]))
-    if not scores:
-        raise record.fault("conversations", f"give no score: {answered!r:.120}")
-    return None, float(scores[-1]["number"]), _without(answered, scores[-1])
-
-
-def _without(text: str, match: re.Match[str]) -> str:
-    """The reason: what is left when the verdict and its heading are taken away."""
-    rest = f"{text[: match.start()].rstrip()}\n{text[match.end() :].strip()}".strip()
-    return re.sub(r"(?:^|\n)\W*overall judge?ment\W*$", "", rest, flags=re.IGNORECASE).strip()

@@ -1,7 +1,11 @@
 """LLaVA-Critic-113k (Xiong et al. 2024): conversations about answers to questions on pictures.
 
-Two answers are compared, or one is scored from 0 to 100. Most of the labels were given by GPT-4o
-and not by people, which the annotator's name says.
+Two answers are compared, or one is scored. Published as Parquet in two configurations, `pairwise`
+(40,154 rows) and `pointwise` (72,782), with the picture in the row. Instructions come in several
+layouts, of which those are read that say where the parts begin and end: named parts in square
+brackets, the headings of LLaVA-Bench ("8 6") and of arenas ("[[A>B]]"), and captions of pictures,
+which are answers here. Most of the labels were given by GPT-4o and not by people, which the
+annotator's name says.
 """
 
 from __future__ import annotations
@@ -13,10 +17,12 @@ from factory.labels.draft import Draft
 from factory.labels.record import Record
 
 NAME = "llava-critic"
+COLUMNS = conversation.COLUMNS
 _FORM = conversation.Form(
     NAME,
     f"model:{NAME}",
     {"image_understanding": (0, 100), "video_understanding": (1, 5)},
+    rates_captions=True,
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from factory.labels import (
     evalmuse,
@@ -17,6 +18,7 @@ from factory.labels import (
     image_reward,
     llava_critic,
     pick_a_pic,
+    table,
     trl,
     unified_reward,
     video_feedback,
@@ -25,7 +27,7 @@ from factory.labels import (
 )
 from factory.labels.draft import Draft
 from factory.labels.plugged_in import PluggedIn
-from factory.labels.record import Record
+from factory.labels.record import LabelError, Record
 from factory.plugins import PluginError, find
 from schemas.plugins import is_plugin
 
@@ -43,53 +45,52 @@ class Format:
 
     name: on the command line, in ids and in addresses: lower-case letters, digits and hyphens.
     about: the first line of its module.
-    parse: from the records that belong together, usually one, to drafts.
+    parse: from the records that belong together, usually one, to drafts. A `LabelError` among the
+        drafts is a fault that costs no other draft; one that is raised costs all of them.
     group_by: the key that tells which following rows belong together; None where each row is alone.
     macro_tag: the tag over whose values the benchmark's macro accuracy is the mean.
+    columns: that `parse` reads, so that of Parquet no other is; None where that is not known.
     plugin: `package.module:NAME`, by which `format_named` found one of somebody's own.
     """
 
     name: str
     about: str
-    parse: Callable[[Sequence[Record]], Iterable[Draft]]
+    parse: Callable[[Sequence[Record]], Iterable[Draft | LabelError]]
     group_by: str | None = None
     macro_tag: str | None = None
     plugin: str | None = None
+    columns: tuple[str, ...] | None = None
 
 
 def row_by_row(
-    parse: Callable[[Record], Iterable[Draft]],
-) -> Callable[[Sequence[Record]], list[Draft]]:
+    parse: Callable[[Record], Iterable[Draft | LabelError]],
+) -> Callable[[Sequence[Record]], list[Draft | LabelError]]:
     """The `parse` of a format of which each row is alone, from one that takes a single record."""
     return lambda records: [draft for record in records for draft in parse(record)]
 
 
-def _about(module: object) -> str:
-    return (module.__doc__ or "").partition("\n")[0]
+def _format(module: Any, **more: Any) -> Format:
+    """Of a module: its name, its first line, the columns that it reads, and how."""
+    about = (module.__doc__ or "").partition("\n")[0]
+    parse = more.pop("parse", None) or row_by_row(module.parse)
+    return Format(module.NAME, about, parse, columns=getattr(module, "COLUMNS", None), **more)
 
 
-_SINGLE = (
-    pick_a_pic,
-    hpd,
-    llava_critic,
-    video_feedback,
-    evalmuse,
-    unified_reward,
-    trl,
-    genai_bench,
-    videogen_rewardbench,
-)
 FORMATS: dict[str, Format] = {
-    one.name: one
-    for one in (
-        *(Format(module.NAME, _about(module), row_by_row(module.parse)) for module in _SINGLE),
-        Format(image_reward.NAME, _about(image_reward), image_reward.parse, image_reward.GROUP),
-        Format(
-            vl_rewardbench.NAME,
-            _about(vl_rewardbench),
-            row_by_row(vl_rewardbench.parse),
-            macro_tag="category",
-        ),
+    form.name: form
+    for form in (
+        _format(pick_a_pic),
+        _format(hpd),
+        _format(llava_critic),
+        _format(video_feedback),
+        _format(evalmuse),
+        _format(unified_reward),
+        _format(trl),
+        _format(genai_bench),
+        _format(videogen_rewardbench),
+        _format(image_reward, parse=image_reward.parse, group_by=image_reward.GROUP),
+        _format(vl_rewardbench, macro_tag="category"),
+        _format(table, parse=row_by_row(table.Table())),
     )
 }
 

@@ -1,13 +1,16 @@
 """Rows out of text, a few at a time: JSON Lines, and one large JSON array.
 
 Published label files are often a single array of a million objects. It is cut into its elements as
-the text comes in, so that a file larger than the memory can be read.
+the text comes in, so that a file larger than the memory can be read. A row that cannot be read is
+given as the error that it is, and the rows after it are read; only where nothing tells where the
+next one begins does the file end.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 #: Characters of one element beyond which the text is taken for broken.
@@ -18,11 +21,27 @@ class StreamError(ValueError):
     """Text that is not a JSON array of objects, nor JSON objects one after another."""
 
 
-def objects(chunks: Iterable[str]) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class BrokenRow:
+    """A row that cannot be read, in the place of the row.
+
+    reason: in words.
+    """
+
+    reason: str
+
+
+#: A row as it is read.
+Row = Mapping[str, Any] | BrokenRow
+
+
+def objects(chunks: Iterable[str]) -> Iterator[Row]:
     """The objects of a JSON array, or of JSON Lines, whichever the text begins with.
 
+    Of JSON Lines a row that is no JSON ends with its line.
+
     Raises:
-        StreamError: broken JSON, or an element that is no object; says which element.
+        StreamError: an array that is broken, which says where.
     """
     buffer = _Buffer(chunks)
     is_array = buffer.peek() == "["
@@ -37,12 +56,17 @@ def objects(chunks: Iterable[str]) -> Iterator[dict[str, Any]]:
             buffer.at += 1
             buffer.peek()
         try:
-            found = buffer.element()
+            value = buffer.element()
         except ValueError as error:
-            raise StreamError(f"row {number}: not JSON: {error}") from None
-        if not isinstance(found, dict):
-            raise StreamError(f"row {number}: is {type(found).__name__}, not an object")
-        yield found
+            if is_array:
+                raise StreamError(f"row {number}: not JSON: {error}") from None
+            buffer.skip_line()
+            yield BrokenRow(f"not JSON: {error}")
+            continue
+        if isinstance(value, dict):
+            yield value
+        else:
+            yield BrokenRow(f"is {type(value).__name__}, not an object")
 
 
 class _Buffer:
@@ -68,14 +92,24 @@ class _Buffer:
         """Take the JSON value that begins here. Raises ValueError."""
         while True:
             try:
-                found, self.at = self._decoder.raw_decode(self.text, self.at)
+                value, self.at = self._decoder.raw_decode(self.text, self.at)
+            except RecursionError:
+                raise ValueError("it is nested too deeply") from None
             except ValueError:
                 # Cut off, or broken? More text tells; twice as much each time costs O(n) in all.
                 size = len(self.text) - self.at
                 if size > MAX_ELEMENT or not self._grow(size):
                     raise
             else:
-                return found
+                return value
+
+    def skip_line(self) -> None:
+        """Go to the end of this line."""
+        while (end := self.text.find("\n", self.at)) < 0:
+            self.at = len(self.text)
+            if not self._grow(1):
+                return
+        self.at = end + 1
 
     def _grow(self, num: int) -> bool:
         """Let in at least `num` more characters, where there are any."""
@@ -87,25 +121,32 @@ class _Buffer:
         return size > 0
 
 
-def together(rows: Iterable[tuple[int, Any]], key: str | None) -> Iterator[list[tuple[int, Any]]]:
-    """Rows that follow one another and have the same value under `key`; each alone without a key.
+def together(rows: Iterable[tuple[int, Row]], key: str | None) -> Iterator[list[tuple[int, Row]]]:
+    """Rows that follow one another and have the same value under `key`.
 
-    Raises:
-        StreamError: a value comes back after others; the rows must be sorted first.
+    A row stands alone where it has no such value, or cannot be read, and so do all rows without a
+    key. A row whose value comes back after others is broken: its group is gone.
     """
-    group: list[tuple[int, Any]] = []
-    seen: set[Any] = set()
+    group: list[tuple[int, Row]] = []
+    seen: set[str] = set()
     for number, row in rows:
-        if group and (key is None or row.get(key) != group[0][1].get(key)):
+        name = _name(row, key)
+        if group and (name is None or name != _name(group[0][1], key)):
             yield group
             group = []
-        if not group and key is not None:
-            if row.get(key) in seen:
-                raise StreamError(
-                    f"row {number}: {key!r} {row.get(key)!r:.80} comes back after other rows; "
-                    f"sort the file by {key}"
-                )
-            seen.add(row.get(key))
+        if not group and name is not None:
+            if name in seen:
+                reason = f"{key!r} {name:.80} comes back after other rows; sort the file by {key}"
+                yield [(number, BrokenRow(reason))]
+                continue
+            seen.add(name)
         group.append((number, row))
     if group:
         yield group
+
+
+def _name(row: Row, key: str | None) -> str | None:
+    """Of the group that a row belongs to: its value in words, since a list is in no set."""
+    if key is None or isinstance(row, BrokenRow) or row.get(key) is None:
+        return None
+    return repr(row[key])

@@ -1,29 +1,36 @@
 """Preference data in TRL's form: a question with its pictures, a chosen and a rejected answer.
 
-`prompt`, `chosen` and `rejected` are message lists or plain texts; without a `prompt`, the messages
-before the last are the prompt, and both sides must share them. `images` holds the pictures in the
-order in which messages show them, by `{"type": "image"}` or `<image>`; where none does, they come
-before all words. The form has one list for both sides, so it carries understanding alone. Turns of
-user and assistant become the parts of a dialogue; a message of another role is kept as words, where
-there is one picture. Sides are shuffled.
+`prompt`, `chosen` and `rejected` are message lists, messages or plain texts; without a `prompt`,
+the messages before the last are the prompt, and both sides must share them. The prompt may also be
+named `question` (RLAIF-V), `instruction` with its `input`, or `conversations` (ShareGPT), and
+messages may say `from` and `value` for `role` and `content`. RLHF-V's `text` holds all three as
+JSON. `images` holds the pictures in the order in which messages show them, by `{"type": "image"}`
+or `<image>`; where none does, they come before all words. The form has one list for both sides, so
+it carries understanding alone. Turns of user and assistant become the parts of a dialogue; a
+message of another role is kept as words, where there is one picture. Sides are shuffled; two that
+are the same are refused.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from factory.labels.draft import Draft, shuffled
 from factory.labels.record import Record
-from factory.prompt_parts import PartsError, check_parts
+from factory.prompt_parts import check_parts
 from schemas.rows import Media, Part, Prompt, Role, Task
 
 NAME = "trl"
-_TASK: Task = "image_understanding"
+_PROMPTS = ("prompt", "question", "instruction", "conversations")
+_MEDIA = ("images", "image", "videos", "video")
+COLUMNS = (*_PROMPTS, "input", "system", "chosen", "rejected", "text", *_MEDIA)
 _MARK = "<image>"
 _ROLES: dict[str, Role] = {"": "user", "user": "user", "assistant": "assistant"}
+_SHAREGPT = {"human": "user", "gpt": "assistant"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class _Message:
 
 def parse(record: Record) -> Iterator[Draft]:
     """One pair of answers."""
+    record = _unpacked(record)
     answers, before = {}, {}
     for key in ("chosen", "rejected"):
         _, value = record.value(key)
@@ -48,12 +56,11 @@ def parse(record: Record) -> Iterator[Draft]:
         before[key] = messages[:-1]
         if not answers[key]:
             raise record.fault(key, "ends in an empty answer")
-    if record.has("prompt"):
-        asked = _messages(record, "prompt", record.row["prompt"])
-    elif before["chosen"] != before["rejected"]:
-        raise record.fault("prompt", "is missing, and chosen and rejected do not share theirs")
-    else:
-        asked = before["chosen"]
+        if messages[-1].role not in ("", "assistant"):
+            raise record.fault(key, f"ends in a message of role {messages[-1].role!r:.40}")
+    if answers["chosen"] == answers["rejected"]:
+        raise record.fault("chosen", "is the same as 'rejected', so that neither is preferred")
+    asked = _asked(record, before)
     if not any(one.words for one in asked):
         raise record.fault("prompt", "has no text")
     prompt = _prompt(record, asked)
@@ -67,47 +74,100 @@ def parse(record: Record) -> Iterator[Draft]:
     yield shuffled(draft, prompt.prompt_id, answers["chosen"], answers["rejected"])
 
 
+def _unpacked(record: Record) -> Record:
+    """The record with what its `text` holds as JSON, where it has no sides of its own."""
+    if record.has("chosen") or not record.has("text"):
+        return record
+    held = record.row["text"]
+    if isinstance(held, str):
+        try:
+            held = json.loads(held)
+        except (ValueError, RecursionError):
+            raise record.fault("text", "is no JSON of a question and two answers") from None
+    if not isinstance(held, Mapping):
+        raise record.fault("text", f"is {type(held).__name__}, not a question and two answers")
+    return replace(record, row={**record.row, **held})
+
+
+def _asked(record: Record, before: Mapping[str, list[_Message]]) -> list[_Message]:
+    """The messages of the prompt, of which the sides may repeat all or none."""
+    key = next((key for key in _PROMPTS if record.has(key)), None)
+    if key is None:
+        if before["chosen"] != before["rejected"]:
+            raise record.fault("prompt", "is missing, and chosen and rejected do not share theirs")
+        return before["chosen"]
+    asked = _messages(record, key, record.row[key])
+    if key == "instruction" and record.has("input") and record.row["input"] != "":
+        asked = [*asked, *_messages(record, "input", record.row["input"])]
+        asked = [_Message("", "\n".join(one.text for one in asked))]
+    for side, repeated in before.items():
+        if repeated and [one.words for one in repeated] != [one.words for one in asked]:
+            raise record.fault(side, f"begins with other messages than {key!r}")
+    if record.has("system") and record.row["system"] != "":
+        asked = [_Message("system", record.text("system")), *asked]
+    return asked
+
+
 def _messages(record: Record, key: str, value: Any) -> list[_Message]:
-    """A plain text is one message."""
+    """A plain text is one message, and so is a message outside of a list."""
     if isinstance(value, str):
-        return [_Message("", value.strip())]
+        return [_Message("", _text(record, key, value))]
+    if isinstance(value, Mapping) and ("content" in value or "value" in value):
+        value = [value]
     if not isinstance(value, list) or not value:
         raise record.fault(key, f"is {type(value).__name__}, neither text nor a list of messages")
-    messages = []
-    for message in value:
-        if not isinstance(message, Mapping) or message.get("content") is None:
-            raise record.fault(key, "holds a message without 'content'")
-        content = message["content"]
-        if not isinstance(content, str):
-            # Parts: [{"type": "image"}, {"type": "text", "text": "…"}]
-            content = "\n".join(_said(part) for part in content)
-        messages.append(_Message(str(message.get("role", "")), content.strip()))
-    return messages
+    return [_message(record, key, message) for message in value]
+
+
+def _message(record: Record, key: str, message: Any) -> _Message:
+    content = message.get("content") if isinstance(message, Mapping) else None
+    if content is None and isinstance(message, Mapping):
+        content = message.get("value")
+    if content is None:
+        raise record.fault(key, "holds a message without 'content'")
+    if not isinstance(content, str):
+        # Parts: [{"type": "image"}, {"type": "text", "text": "…"}]
+        if not isinstance(content, list) or not all(isinstance(one, Mapping) for one in content):
+            raise record.fault(key, "holds a message whose 'content' is neither text nor parts")
+        content = "\n".join(_said(part) for part in content)
+    role = _text(record, key, str(message.get("role") or message.get("from") or ""))
+    return _Message(_SHAREGPT.get(role, role), _text(record, key, content))
+
+
+def _text(record: Record, key: str, text: str) -> str:
+    """A text that may be blank, and shows clips as it shows pictures."""
+    text = text.replace("<video>", _MARK)
+    return record.as_text(key, text) if text.strip() else ""
 
 
 def _said(part: Mapping[str, Any]) -> str:
-    return _MARK if part.get("type") == "image" else str(part.get("text") or "")
+    return _MARK if part.get("type") in ("image", "video") else str(part.get("text") or "")
 
 
 def _prompt(record: Record, asked: list[_Message]) -> Prompt:
     """What is asked; of one turn about one picture, or with roles of other kinds, as one text."""
-    key = "images" if record.has("images") else "image"
-    several = record.items(key) if key == "images" else [record.value(key)[1]]
-    pictures = [record.as_medium(key, one) for one in several]
-    if not pictures:
+    held = [key for key in _MEDIA if record.has(key)]
+    key = next((key for key in held if record.row[key] not in ("", [], ())), (*held, "image")[0])
+    is_video = key.startswith("video")
+    task: Task = "video_understanding" if is_video else "image_understanding"
+    several = record.items(key) if key.endswith("s") else [record.value(key)[1]]
+    media = [record.as_medium(key, one, is_video=is_video) for one in several]
+    if not media:
         raise record.fault(key, "is empty")
     said = [one for one in asked if one.words]
     others = sorted({one.role for one in said} - set(_ROLES))
-    if len(pictures) == 1 and (len(said) == 1 or others):
-        return Prompt.of(_as_text(said), _TASK, tags={"source": NAME}, media=pictures[0])
+    if len(media) == 1 and (len(said) == 1 or others):
+        return Prompt.of(_as_text(said), task, tags={"source": NAME}, media=media[0])
     if others:
-        raise record.fault("prompt", f"has a message of role {others[0]!r} beside several pictures")
-    parts = _parts(record, asked, pictures)
+        raise record.fault(
+            "prompt", f"has a message of role {others[0]!r:.40} beside several pictures"
+        )
+    parts = _parts(record, asked, media)
     try:
-        check_parts(parts, _TASK)
-    except PartsError as error:
+        check_parts(parts, task)
+        return Prompt.of_parts(parts, task, tags={"source": NAME})
+    except ValueError as error:
         raise record.fault("prompt", f"is no dialogue: {error}") from None
-    return Prompt.of_parts(parts, _TASK, tags={"source": NAME})
 
 
 def _as_text(said: list[_Message]) -> str:

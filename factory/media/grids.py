@@ -1,4 +1,4 @@
-"""Pictures for people: a captioned grid, and smaller copies. Bytes in, bytes out, PIL only.
+"""Pictures for people: a captioned grid, and smaller copies. Bytes in, bytes out.
 
 Small pictures are enlarged by whole pixels, so that a viewer sees what the model drew and not what
 a filter made of it. The same input gives the same bytes under one version of Pillow.
@@ -10,6 +10,9 @@ import io
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
+
+from factory.media.clips import decode_still, is_clip
+from factory.media.pictures import MediaError, is_plain
 
 _GAP = 8
 _INK = (38, 42, 48)
@@ -28,8 +31,8 @@ def picture_grid(
     """A PNG with a captioned row for each prompt and a titled column for each label.
 
     Args:
-        rows: encoded pictures, one sequence for each caption, one picture for each column; None
-            is drawn as an empty cell.
+        rows: encoded pictures, one sequence for each caption, one picture for each column; None,
+            and what cannot be read, is drawn as an empty cell.
         columns: titles.
         captions: drawn at the left of the rows, wrapped, cut off where they are too long.
         cell: width and height of a cell in pixels.
@@ -60,33 +63,27 @@ def picture_grid(
 
 
 def thumbnail(data: bytes, size: int) -> bytes:
-    """A picture no larger than `size` on either side; one that is small enough stays as it is.
+    """A picture no larger than `size` on either side. One that is small enough stays as it is where
+    any viewer sees it as it was judged: upright, opaque and of 8 bits.
 
     Raises:
-        OSError: the bytes are no picture that PIL can open.
+        MediaError: the bytes are no picture that can be read.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-            if max(picture.size) <= size:
-                return data
-            smaller = picture.convert("RGB")
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # What PIL raises for a broken chunk, a bad header, and a size that nobody draws.
-        raise OSError(f"not a picture: {error}") from None
+    smaller = Image.fromarray(decode_still(data))
+    if max(smaller.size) <= size and not is_clip(data) and is_plain(data):
+        return data
     smaller.thumbnail((size, size), Image.Resampling.LANCZOS)
     return _png(smaller)
 
 
 def _tile(data: bytes | None, cell: int) -> Image.Image:
     tile = Image.new("RGB", (cell, cell), _EMPTY)
-    if data is None:
+    picture = _picture(data)
+    if picture is None:
         draw = ImageDraw.Draw(tile)
         draw.line((0, 0, cell, cell), _CROSS)
         draw.line((0, cell, cell, 0), _CROSS)
         return tile
-    with Image.open(io.BytesIO(data)) as opened:
-        picture = opened.convert("RGB")
     factor = cell / max(picture.size)
     if factor >= 1:
         scale = int(factor)
@@ -97,6 +94,13 @@ def _tile(data: bytes | None, cell: int) -> Image.Image:
         picture.thumbnail((cell, cell), Image.Resampling.LANCZOS)
     tile.paste(picture, ((cell - picture.width) // 2, (cell - picture.height) // 2))
     return tile
+
+
+def _picture(data: bytes | None) -> Image.Image | None:
+    try:
+        return None if data is None else Image.fromarray(decode_still(data))
+    except MediaError:
+        return None
 
 
 def _wrap(

@@ -1,8 +1,10 @@
 """Pictures as bytes and as pixels, and the plain attributes that audits and filters look at.
 
-Everything here is a function of pixels alone. `attributes` are the quantities that judges and
-people are known to be swayed by; `perceptual_hash` finds near-duplicates. Left out: clips
-(`factory.media.clips`), whose frames go through the same functions one by one.
+`decode` is the one place where the bytes of a picture are opened: whoever looks at one, a judge, a
+trainer, a measure or a page, sees it upright, opaque and in 8 bits. All else is a function of
+pixels alone. `attributes` are the quantities that judges and people are known to be swayed by;
+`perceptual_hash` finds near-duplicates. Left out: clips (`factory.media.clips`), whose frames go
+through the same functions one by one.
 """
 
 from __future__ import annotations
@@ -11,12 +13,17 @@ import hashlib
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from scipy import ndimage
+
+from factory.media.kinds import kind_of, refusal
+from factory.media.orientation import UPRIGHT, turned
 
 Pixels = npt.NDArray[np.uint8]  # H W 3
 Luma = npt.NDArray[np.float64]  # H W, 0 to 1
@@ -25,6 +32,8 @@ Luma = npt.NDArray[np.float64]  # H W, 0 to 1
 ATTRIBUTES = ("brightness", "saturation", "contrast", "sharpness")
 #: Formats that are decoded; others are refused, since each decoder is a way in.
 FORMATS = ("PNG", "JPEG", "WEBP")
+#: What is seen through a picture where it is transparent.
+BACKGROUND = (255, 255, 255)
 #: Pictures of more pixels are refused before they are unpacked.
 MAX_PIXELS = 50_000_000
 
@@ -37,37 +46,127 @@ _BLANK_SHARE = 0.005
 _BLANK_STEP = 12
 
 
+#: What Pillow raises for bytes that are broken.
+_BROKEN = (
+    OSError,
+    SyntaxError,  # of a chunk of PNG
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+#: Where the head of a PNG says of how many bits its levels are.
+_DEPTH = 24
+
+
 class MediaError(ValueError):
     """Bytes that are no picture or clip that can be read."""
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """Decode a PNG, JPEG or WebP picture to uint8 RGB pixels [H, W, 3]; transparency is dropped.
+    """Decode a PNG, JPEG or WebP picture to uint8 RGB pixels [H, W, 3], as it is meant to be seen.
+
+    It is turned as its EXIF says; EXIF that is broken says nothing. Where it is transparent, the
+    white `BACKGROUND` is seen, and never the colour that is stored beneath. Of 16 bits the upper 8
+    are kept. Colour profiles are not applied.
 
     Raises:
-        MediaError: the bytes are broken, of another format, or hold more than `max_pixels`.
+        MediaError: the bytes are broken, of another format, of an animation of several frames, or
+            hold more than `max_pixels`.
     """
+    with _opened(data, max_pixels) as image:
+        image.load()
+        return turned(np.array(_opaque(image, data), dtype=np.uint8), _orientation(image))
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether a reader who looks at the pixels alone sees what `decode` gives: a picture upright,
+    opaque and of 8 bits. In doubt it is not. Only its head is read.
+
+    Raises:
+        MediaError: as of `decode`, where the head tells.
+    """
+    with _opened(data, MAX_PIXELS) as image:
+        if image.has_transparency_data or image.mode.startswith("I"):
+            return False
+        if image.format == "PNG":  # EXIF may stand behind the pixels, or in a text
+            texts = (key for key in image.info if isinstance(key, str))
+            return b"eXIf" not in data and not any(key.endswith(("exif", "xmp")) for key in texts)
+        return _orientation(image) == UPRIGHT
+
+
+def on_background(image: Image.Image) -> Image.Image:
+    """An RGBA picture as it is seen on the white `BACKGROUND`."""
+    seen = Image.new("RGB", image.size, BACKGROUND)
+    seen.paste(image, mask=image.getchannel("A"))
+    return seen
+
+
+@contextmanager
+def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """A picture whose head alone has been read; what Pillow raises meanwhile is a MediaError."""
+    what = f"cannot read a picture from {len(data)} bytes"
+    kind = kind_of(data)
+    if kind not in FORMATS:
+        why = "it is an MP4 clip" if kind == "MP4" else refusal(data)
+        raise MediaError(f"{what}: {why}")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise MediaError(f"{width} × {height} pixels are more than {max_pixels}")
-            return np.array(image.convert("RGB"), dtype=np.uint8)
+            # Of JPEG, what follows is a second picture for other screens, and no second frame.
+            num_frames = 1 if kind == "JPEG" else getattr(image, "n_frames", 1)
+            if num_frames > 1:
+                raise MediaError(
+                    f"an animated {kind} of {num_frames} frames is no picture: give one of its "
+                    "frames as a picture, or all of them as an MP4 clip"
+                )
+            yield image
     except MediaError:
         raise
-    except UnidentifiedImageError:  # its own words hold an address in memory
-        what = f"cannot read a picture from {len(data)} bytes"
-        raise MediaError(f"{what}: they are none of {', '.join(FORMATS)}") from None
-    except (
-        OSError,
-        SyntaxError,  # what Pillow raises for a broken PNG chunk
-        ValueError,
-        EOFError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as error:
-        raise MediaError(f"cannot read a picture from {len(data)} bytes: {error}") from error
+    except _BROKEN as error:
+        said = str(error)
+        if isinstance(error, UnidentifiedImageError):  # its own words hold an address in memory
+            said = f"it begins as {kind} and is broken"
+        raise MediaError(f"{what}: {said}") from error
+
+
+def _opaque(image: Image.Image, data: bytes) -> Image.Image:
+    """A loaded picture of any mode as RGB, on the white background where it is transparent."""
+    key = image.info.get("transparency")
+    depth = max(1, data[_DEPTH]) if image.format == "PNG" else 8
+    if image.mode.startswith("I"):  # grey of 16 bits; Pillow would cut off all above 255
+        levels = np.asarray(image).astype(np.int64)
+        grey = Image.fromarray((levels >> 8).astype(np.uint8))
+        if key is None:
+            return grey.convert("RGB")
+        alpha = Image.fromarray(np.where(levels == key, 0, 255).astype(np.uint8))
+        return on_background(Image.merge("RGBA", (grey, grey, grey, alpha)))
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    # Pillow brings grey and colours to 8 bits, but not the one level or colour that is transparent.
+    if image.mode == "L" and key is not None:
+        most = 2**depth - 1
+        image.info["transparency"] = (key & most) * 255 // most
+    if image.mode == "RGB" and key is not None:
+        if depth == 16:
+            raise MediaError(
+                "a PNG of 16 bits a colour, one of which is transparent, is not read: store how "
+                "transparent each pixel is (RGBA), or 8 bits a colour"
+            )
+        image.info["transparency"] = tuple(level & 255 for level in key)
+    return on_background(image.convert("RGBA"))
+
+
+def _orientation(image: Image.Image) -> int:
+    """Of 1 to 8, as EXIF says; upright where it says nothing that can be understood."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+    except (*_BROKEN, ArithmeticError, AttributeError, LookupError, TypeError):
+        return UPRIGHT
+    return value if isinstance(value, int) and value in range(1, 9) else UPRIGHT
 
 
 def encode_png(pixels: Pixels) -> bytes:

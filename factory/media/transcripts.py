@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from factory.media.clips import decode_clip
+from factory.media.clips import decode_clip, decode_still
 from factory.media.grids import thumbnail
-from factory.media.pictures import decode, encode_png
+from factory.media.pictures import encode_png
 from factory.prompt_parts import in_words
 from schemas.rows import Media, Prompt
 
@@ -79,5 +79,5 @@ def _picture(media: Media) -> bytes:
     if media.num_frames > 1:
         pixels = decode_clip(media.data, 3)[1]
     else:
-        pixels = decode(media.data)
+        pixels = decode_still(media.data)
     return thumbnail(encode_png(pixels), _PICTURE_SIZE)

@@ -1,6 +1,7 @@
 """Parquet files: the only place where one is opened, read or written.
 
     one file      parquet, num_rows, read_columns, row_batches        write_table, write_file
+                  streamed_batches                                writer_to
     several       scan, with a filter
 
 What a *data set* is, and which of its files count, is said elsewhere: `parts`, `reading`. Rows come
@@ -30,6 +31,8 @@ Indices = Sequence[int] | npt.NDArray[np.int64]
 _THREADS = 16
 #: How the names of the Parquet columns end that hold the bytes of media.
 _BYTES = ".image.bytes"
+#: Of a column, where a file is streamed: each is a request where storage is remote.
+_STREAMED_BYTES = 4 * 1024**2
 #: Bytes of a table that is written as it is; smaller ones are first joined.
 _LARGE_CHUNK = 1024**2
 
@@ -37,8 +40,13 @@ _LARGE_CHUNK = 1024**2
 # ------------------------------------------------------------------------------------- reading
 
 
-def parquet(source: IO[bytes], path: Place) -> pq.ParquetFile:
+def parquet(source: IO[bytes], path: Place, buffer_bytes: int = 0) -> pq.ParquetFile:
     """An open Parquet file, for its schema, its number of rows, and its rows a few at a time.
+
+    Args:
+        source: the file.
+        path: of it, for messages.
+        buffer_bytes: of a column that are read at once; its whole part of a row group where 0.
 
     Raises:
         pyarrow.ArrowInvalid: it is none, or is torn; names `path`.
@@ -46,7 +54,7 @@ def parquet(source: IO[bytes], path: Place) -> pq.ParquetFile:
     """
     try:
         # By default pyarrow keeps all that it has read of a file until the last row of it.
-        file = pq.ParquetFile(source, pre_buffer=False)
+        file = pq.ParquetFile(source, pre_buffer=False, buffer_size=buffer_bytes)
     except pa.ArrowInvalid as error:
         raise pa.ArrowInvalid(f"{path}: {error}") from None
     check_version(file.schema_arrow, str(path))
@@ -108,6 +116,19 @@ def row_batches(
         file = parquet(source, path)
         read = file_batches(file, batch_size, columns=columns, has_bytes=has_bytes)
         yield from without(read, left_out) if len(left_out) else read
+
+
+def streamed_batches(
+    path: Place, batch_size: int, columns: Sequence[str], left_out: Indices = ()
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file as by `row_batches`, with as little of it in memory as can be, and
+    as much of a small file as of a large one: a few MiB of each column, one after the other.
+    """
+    filesystem, name = arrow_path(path)
+    with filesystem.open_input_file(name) as source:
+        file = parquet(source, path, _STREAMED_BYTES)
+        batches = file.iter_batches(batch_size, columns=list(columns), use_threads=False)
+        yield from without(batches, left_out) if len(left_out) else batches
 
 
 def file_batches(
@@ -228,6 +249,11 @@ def write_table(path: Place, table: pa.Table, row_group_size: int | None = None)
     filesystem, name = arrow_path(path)
     options = writer_options(table.schema)
     pq.write_table(table, name, row_group_size, filesystem=filesystem, **options)
+
+
+def writer_to(sink: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+    """A Parquet file that is written to an open file, a table at a time; to be closed."""
+    return pq.ParquetWriter(sink, schema, **writer_options(schema))
 
 
 def write_file(

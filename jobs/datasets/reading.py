@@ -91,6 +91,10 @@ def read_files(files: Sequence[Place], schema: pa.Schema, num_blocks: int | None
         [path for _, path in sources],
         filesystem=sources[0][0] if sources else None,
         schema=schema,
+        # Folders that happen to be named KEY=VALUE are no columns, and what ends in .parquet is not
+        # left out without a word where a folder above it has a question mark in its name.
+        partitioning=None,
+        file_extensions=None,
         override_num_blocks=num_blocks,
     )
 

@@ -1,6 +1,7 @@
 """The audit sample of a data set of pairs, drawn and written beside it, and the table of answers.
 
-    pairs@N/_audit/sample.parquet   the drawn pairs, with their probabilities and sides as shown
+    pairs@N/_audit/sample.parquet   the drawn pairs, with their probabilities and sides as shown;
+                                    large media are referred to, as in the pairs themselves
     pairs@N/_audit/review.html      one page to look at them and answer, without outside resources
     pairs@N/_audit/sheet.csv        the same questions as an empty sheet
     human_audit@N/answers-DIGEST.parquet   every answer that counts, whichever sheet it came in
@@ -20,14 +21,16 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from actors.media_store import media_store
 from actors.storage import remove, write_whole
 from factory.human_audit.findings import Sampled
 from factory.human_audit.sampling import doubts, draw, inclusion
@@ -77,7 +80,8 @@ def write_sample(
         remove(folder)  # a killed run of another recipe may have left one
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    table = find_rows(directory, "pair_id", list(found), PAIRS, files).sort_by("pair_id")
+    rows = find_rows(directory, "pair_id", list(found), PAIRS, files, media="inline")
+    table = rows.sort_by("pair_id")
     ids = table.column("pair_id").to_pylist()
     is_first = [seed_of("audit sides", seed, one) % 2 == 0 for one in ids]
     columns = ([found[one][0] for one in ids], [found[one][1] for one in ids], is_first)
@@ -86,16 +90,25 @@ def write_sample(
     write_table(folder / SAMPLE, table)
     # Not by prompt: two pairs of one prompt should not be looked at in a row.
     shown = sorted(ids, key=lambda one: seed_of("audit order", seed, one))
-    pairs = {pair.pair_id: pair for pair in pairs_from_table(table)}
     sides = dict(zip(ids, is_first, strict=True))
-    page = render([(pairs[one], sides[one]) for one in shown], directory.name)
-    write_whole(folder / PAGE, page.encode())
+    row_of = {one: row for row, one in enumerate(ids)}
+    pairs = _seen(directory, table.take([row_of[one] for one in shown]))
+    page = render(pairs, [(one, sides[one]) for one in shown], directory.name)
+    write_whole(folder / PAGE, page)
     sheet = io.StringIO(newline="")
     rows = csv.writer(sheet)
     rows.writerow(COLUMNS)
     rows.writerows((one, "", "", "") for one in shown)
     write_whole(folder / SHEET, sheet.getvalue().encode())
     return len(ids)
+
+
+def _seen(directory: Place, table: pa.Table) -> Iterator[Pair]:
+    """The pairs of a table with their media, of which a few are held at a time: those of a whole
+    sample are hundreds of clips or large pictures, and the page shows each of them small.
+    """
+    for few in media_store(directory).stream_in(table):
+        yield from pairs_from_table(few)
 
 
 def _draw(
@@ -167,38 +180,38 @@ def read_answers(path: Place) -> list[Answer]:
     ]
 
 
-def render(pairs: list[tuple[Pair, bool]], address: str) -> str:
-    """The page on which people look at pairs.
+def render(pairs: Iterable[Pair], sides: Sequence[tuple[str, bool]], address: str) -> bytes:
+    """The page on which people look at pairs, as UTF-8.
 
     Args:
-        pairs: in the order of the page, each with whether the chosen side is on the left.
+        pairs: in the order of the page, with their media; each is looked at once.
+        sides: the id of each, and whether its chosen side is on the left.
         address: of their data set. With a digest of pairs and sides it tells this page from others
             in the browser's store.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATE.parent), autoescape=True, undefined=StrictUndefined
     )
-    rows = [
-        {
-            "pair_id": pair.pair_id,
-            "prompt": pair.prompt.text,
-            "parts": show_parts(pair.prompt),
-            "sides": [
-                {"picture": show(one.media), "answer": one.answer}
-                for one in (
-                    (pair.chosen, pair.rejected) if is_first else (pair.rejected, pair.chosen)
-                )
-            ],
-        }
-        for pair, is_first in pairs
-    ]
     script = _SCRIPT.search(_TEMPLATE.read_text(encoding="utf-8"))
     assert script is not None  # the template is ours
     digest = base64.b64encode(hashlib.sha256(script.group(1).encode()).digest()).decode()
-    return environment.get_template(_TEMPLATE.name).render(
-        rows=rows,
+    page = environment.get_template(_TEMPLATE.name).generate(
+        rows=(_shown(pair, is_first) for pair, (_, is_first) in zip(pairs, sides, strict=True)),
+        num=len(sides),
         words=list(WORDS),
         address=address,
-        digest=content_id("audit page", [(pair.pair_id, is_first) for pair, is_first in pairs]),
+        digest=content_id("audit page", list(sides)),
         script_hash=digest,
     )
+    return b"".join(piece.encode() for piece in page)
+
+
+def _shown(pair: Pair, is_first: bool) -> dict[str, Any]:
+    """What the page shows of a pair."""
+    sides = (pair.chosen, pair.rejected) if is_first else (pair.rejected, pair.chosen)
+    return {
+        "pair_id": pair.pair_id,
+        "prompt": pair.prompt.text,
+        "parts": show_parts(pair.prompt),
+        "sides": [{"picture": show(one.media), "answer": one.answer} for one in sides],
+    }

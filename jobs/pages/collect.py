@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from actors.storage import write_whole
 from factory.curation.survey import reasons_of
@@ -32,10 +31,11 @@ from jobs.pages.report import (
     render,
 )
 from jobs.rounds import lineage
+from jobs.rounds.course import course, left_out
 from jobs.rounds.history import rounds_so_far
 from jobs.rounds.tracking import public_settings
 from jobs.rounds.workspace import Round
-from schemas import arrow, manifest, results
+from schemas import arrow, manifest, plain_yaml, results
 from schemas.artifacts import ArtifactKind, loop_kinds
 from schemas.columns import GROUPS, PAIRS
 from schemas.manifest import Manifest
@@ -69,6 +69,7 @@ def collect(at: Round) -> ReportData:
     done = [one for one in made.values() if one is not None]
     verdicts, reasons, groups = _pairs(at, made)
     found = results.read_round(at.directory)
+    found["agreement"] = found["agreement"] or found["agreement_as_given"]
     return ReportData(
         recipe=at.recipe.name,
         round=at.number,
@@ -85,8 +86,9 @@ def collect(at: Round) -> ReportData:
         rounds=tuple(one for one in rounds_so_far(at.recipe) if one.number <= at.number),
         grid=_grid(at, found["evaluation"]),
         curves=tuple(_curves(at)),
+        left_out=left_out(at.recipe),
         lineage=lineage.as_text(lineage.trace(at.root, done[-1].address)) if done else "",
-        recipe_yaml=yaml.safe_dump(public_settings(at.recipe), sort_keys=False, allow_unicode=True),
+        recipe_yaml=plain_yaml.dump(public_settings(at.recipe)),
     )
 
 
@@ -135,7 +137,17 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
         notes.append(
             "Nobody but the judge of the pairs compared the models: reward hacking cannot be seen."
         )
-    missing = [kind.job for kind in loop_kinds() if made[kind.name] is None]
+    for one in made["groups"].parents if made["groups"] is not None else ():
+        if one.role == "judge" and one.address.endswith("@0"):
+            is_held = (at.directory("profile") / results.AGREEMENT).is_file()
+            against = "the audit held it against labels" if is_held else "nobody measured it"
+            notes.append(
+                f"{one.address} ({one.digest}) judged as it was published: it was not trained "
+                f"here, and {against}."
+            )
+    if made["generator"] is not None and not at.recipe.is_evaluated:
+        notes.append(f"Nothing was promoted: {left_out(at.recipe)['evaluate']}.")
+    missing = [kind.job for kind in course(at.recipe) if made[kind.name] is None]
     if missing:
         notes.append(f"Not complete: {', '.join(missing)}.")
     return notes

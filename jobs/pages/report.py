@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +217,7 @@ class ReportData:
     lineage: the tree, as text; empty where nothing was made yet.
     recipe_yaml: the resolved recipe.
     rounds: all rounds up to this one.
+    left_out: stages that the recipe has no section for, and what comes of it.
     """
 
     recipe: str
@@ -236,6 +237,7 @@ class ReportData:
     lineage: str
     recipe_yaml: str
     rounds: tuple[RoundSummary, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def render(data: ReportData) -> str:

@@ -44,11 +44,11 @@ from jobs.datasets.measured import (
 )
 from jobs.datasets.reading import data_files, find_rows, sources_of, stream
 from jobs.pipelines.models import judge_ref
-from jobs.pipelines.opinions import heldout_opinions
 from jobs.rounds.workspace import InputError, Round
 from schemas.arrow import groups_from_table, labels_from_table
 from schemas.columns import GROUPS, LABELS
 from schemas.places import Place
+from schemas.rows import Opinion
 
 if TYPE_CHECKING:
     from actors.tally import TallyHandle
@@ -153,11 +153,14 @@ def _observe_stretch(stretch: Stretch, tally: TallyHandle) -> tuple[Packed, int]
     return Packed.of(seen), rows.num_measured
 
 
-def observe_labels(at: Round) -> tuple[list[LabelObservation], list[PointObservation]]:
+def observe_labels(
+    at: Round, opinions: Sequence[Opinion]
+) -> tuple[list[LabelObservation], list[PointObservation]]:
     """Numbers of every held-out label beside what the judge makes of it: pairs, then points."""
     import ray
 
-    opinions = heldout_opinions(at)
+    if not opinions:
+        return [], []
     met = ray.put({one.label_id: meeting(one) for one in opinions})
     pieces = stretches((path, ()) for path in label_files_so_far(at))
     seen = sorted(

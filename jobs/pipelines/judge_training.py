@@ -22,6 +22,7 @@ from factory.judging.specification import (
     JudgeSpecification,
     find,
 )
+from factory.media.shape import shape_fault
 from factory.prompt_parts import role_fault
 from jobs.datasets.files import read_columns, row_batches
 from jobs.rounds.workspace import InputError
@@ -61,7 +62,8 @@ def fit_calibration(
 
 
 def check_points(files: Sequence[Place], specification: JudgeSpecification) -> None:
-    """Refuse points that the judge cannot say, before it is trained on them.
+    """Refuse points beyond the judge's scale, before it is trained on them. Between two numbers of
+    it they are learned by both (`actors.trainers.judge`).
 
     Raises:
         InputError: names the file, the task and the points.
@@ -69,34 +71,32 @@ def check_points(files: Sequence[Place], specification: JudgeSpecification) -> N
     for path in files:
         table = read_columns(path, ["task", "points"])
         for task, group in _points(table).items():
-            asked = specification.task(task)
-            scale = asked.scale
-            # A judge that writes its score may write any number in between.
-            is_known = (
-                scale.__contains__
-                if asked.reading == "logits"
-                else lambda points, scale=scale: scale[0] <= points <= scale[-1]
-            )
-            outside = [points for points in group if not is_known(points)]
+            scale = specification.task(task).scale
+            outside = [points for points in group if not scale[0] <= points <= scale[-1]]
             if outside:
                 raise InputError(
                     f"{path}: {len(outside)} label(s) of {task} have points off the judge's scale "
-                    f"of {scale[0]:g} to {scale[-1]:g}, such as {outside[0]}; import them with "
+                    f"of {scale[0]:g} to {scale[-1]:g}, such as {outside[0]:g}; import them with "
                     f"`--scale {scale[0]:g}:{scale[-1]:g}`"
                 )
 
 
 def check_shown(files: Sequence[Place], specification: JudgeSpecification) -> None:
-    """Refuse labels whose prompts have parts that the judge is not shown, before it is trained on
-    them: edits, where it has no words for what they start from, and roles that nothing here knows.
+    """Refuse labels of which the judge would not be shown all, before it is trained on them: edits,
+    where it has no words for what they start from, roles that nothing here knows, and media that
+    are too long and narrow.
 
     Raises:
         InputError: names the file and what it holds.
     """
     for path in files:
         num: Counter[Task] = Counter()
-        for batch in row_batches(path, _ROWS_AT_ONCE, ["task", _ROLES]):
+        for batch in row_batches(path, _ROWS_AT_ONCE, ["task", _ROLES, *_SIZES]):
             for row in batch.to_pylist():  # of before there were parts, without them
+                sides = [one for one in (row["first"], row["second"]) if one and one["width"]]
+                faults = (shape_fault(one["width"], one["height"]) for one in sides)
+                if fault := next(filter(None, faults), None):
+                    raise InputError(f"{path}: a label is of a medium of {fault}; leave it out")
                 roles = [part["role"] for part in row.get("prompt_parts") or ()]
                 if fault := next(filter(None, map(role_fault, roles)), None):
                     raise InputError(f"{path}: a part of a label's prompt: {fault}")
@@ -112,11 +112,12 @@ def check_shown(files: Sequence[Place], specification: JudgeSpecification) -> No
 
 #: The leaf of the prompts' parts that is read, and none of their media.
 _ROLES = "prompt_parts.list.element.role"
+_SIZES = [f"{side}.{size}" for side in ("first", "second") for size in ("width", "height")]
 _ROWS_AT_ONCE = 1024
 
 
-def _points(table: pa.Table) -> dict[Task, list[int]]:
-    found: dict[Task, list[int]] = {}
+def _points(table: pa.Table) -> dict[Task, list[float]]:
+    found: dict[Task, list[float]] = {}
     for row in table.filter(pc.field("points").is_valid()).to_pylist():
         found.setdefault(row["task"], []).append(row["points"])
     return found

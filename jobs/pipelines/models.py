@@ -10,19 +10,21 @@ from actors.refs import EndpointRef, GeneratorPluginRef, GeneratorRef, JudgeRef,
 from actors.storage import local_model
 from actors.weights import model_weights, onnx_weights, revised
 from factory.judging.recording import Recorder
-from factory.judging.specification import find
+from factory.judging.specification import JudgeSpecification, find
 from factory.keys import Asking
 from factory.plugins import load
+from jobs.pipelines.given_judge import (
+    ENDPOINT,
+    check_checkpoint,
+    check_judge,
+    specification_given,
+)
 from jobs.rounds.checks import check_model
-from jobs.rounds.workspace import InputError, Model, Round
+from jobs.rounds.workspace import InputError, Model, Round, is_judge_given, judge
 from schemas import manifest
 from schemas.plugins import is_plugin
 from schemas.recipe import EndpointSpec, GeneratorSpec, JudgeSpec, Recipe
 from schemas.rows import Prompt
-
-#: Names the recipe's `evaluate.endpoint` where a judge is asked for.
-ENDPOINT = "endpoint"
-
 
 #: Ends the name of a judge in an ONNX file.
 ONNX = ".onnx"
@@ -30,17 +32,22 @@ ONNX = ".onnx"
 
 def judge_ref(at: Round, *, is_calibrated: bool = False) -> Any:
     """The round's judge, to be loaded by a worker."""
-    spec = at.recipe.judge.model_copy(update={"specification": None})  # its weights bring their own
-    judge = checkpoint_ref(spec, str(at.directory("judge")), at.address("judge"))
-    return replace(judge, is_calibrated=is_calibrated)
+    model, spec = judge(at), at.recipe.judge
+    if is_judge_given(at):
+        # Read here: a file that the recipe names need not lie where the workers are.
+        asked: JudgeSpecification | None = specification_given(spec)
+    else:
+        spec, asked = spec.model_copy(update={"specification": None}), None  # its weights bring it
+    ref = checkpoint_ref(spec, model.path, model.address)
+    return replace(ref, specification=asked, is_calibrated=is_calibrated)
 
 
 def judge_asking(at: Round) -> Callable[[Prompt], Asking | None] | None:
     """How the round's judge is asked about a prompt; None where there is none yet."""
-    if manifest.read(at.directory("judge")) is None:
+    if not is_judge_given(at) and manifest.read(at.directory("judge")) is None:
         return None
     ref = judge_ref(at)
-    specification = find(local_model(ref.path), ref.specification)
+    specification = ref.specification or find(local_model(ref.path))
     return Recorder.of(ref.weights, ref.precision, specification).asking
 
 
@@ -90,14 +97,17 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
         PluginError: the code that was named cannot be loaded.
     """
     if name is None:
-        ref = judge_ref(at)
-        at.need("judge")
-        return ref, Model(str(at.directory("judge")), at.address("judge"))
+        if is_judge_given(at):
+            check_judge(at)
+        else:
+            at.need("judge")
+        return judge_ref(at), judge(at)
     if name == ENDPOINT:
         if at.recipe.evaluate.endpoint is None:
             raise InputError(f"--judge {ENDPOINT}: the recipe has no evaluate.endpoint")
         asked = endpoint_ref(at.recipe.evaluate.endpoint)
-        return asked, Model(asked.spec.url, asked.address)
+        # No place: what it is like is in the settings of whoever measures it.
+        return asked, Model(asked.spec.url.partition("://")[2], asked.address)
     if is_plugin(name):
         load(name, "--judge")  # here, where the user still sees the error
         return PluginRef(name, "--judge", name), Model(name, name)
@@ -105,8 +115,10 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
         directory, _, file = name.rpartition("/")
         check_model(directory or ".", "config.json", "--judge")
         return onnx_ref(directory or ".", name, file), Model(directory or ".", name)
-    check_model(name, "config.json", "--judge")
-    return checkpoint_ref(asked_as(name, at.recipe), name, name), Model(name, name)
+    spec = asked_as(name, at.recipe)
+    check_checkpoint(spec, "--judge")
+    specification_given(spec)
+    return checkpoint_ref(spec, name, name), Model(name, name)
 
 
 def asked_as(path: str, recipe: Recipe) -> JudgeSpec:
@@ -115,7 +127,8 @@ def asked_as(path: str, recipe: Recipe) -> JudgeSpec:
     if path == spec.path:
         return spec
     # Trust in one checkpoint is none in another, and so is a revision.
-    return spec.model_copy(update={"trust_remote_code": False, "revision": None})
+    others = {"path": path, "trust_remote_code": False, "revision": None}
+    return spec.model_copy(update=others)
 
 
 def generator_ref(model: Model, at: Round) -> Any:

@@ -10,15 +10,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.media_store import media_store
+from factory.evaluation import gates
+from factory.evaluation.agreement import measure
 from jobs.datasets.files import num_rows, read_columns, write_table
 from jobs.datasets.labels import _LABELS_AT_ONCE, Split, num_labels
 from jobs.datasets.reading import read_files
 from jobs.pipelines.groups import step_wiring
-from jobs.rounds.workspace import InputError, Round
+from jobs.rounds.workspace import InputError, Round, is_judge_given, is_labelled, judge_address
 from schemas.arrow import opinions_from_table, opinions_to_table
 from schemas.columns import LABELS, OPINIONS, check_schema
 from schemas.places import Place
 from schemas.recipe import Produce
+from schemas.results import Finding
 from schemas.rows import Opinion
 
 #: Beside the judge's weights: what it makes of the labels held out.
@@ -28,8 +31,20 @@ _LABELS_PER_BLOCK = 256
 
 
 def heldout_opinions(at: Round) -> list[Opinion]:
-    """What the round's judge makes of the held-out labels so far, as `train_judge` asked it."""
-    return read_opinions(at.directory("judge") / OPINIONS_FILE)
+    """What the round's judge makes of the held-out labels so far: as `train_judge` asked it, or, of
+    one that is used as it is, the audit; none where there are no labels.
+    """
+    if is_judge_given(at) and not is_labelled(at):
+        return []
+    kind = "profile" if is_judge_given(at) else "judge"
+    return read_opinions(at.directory(kind) / OPINIONS_FILE)
+
+
+def hold_against_gates(opinions: Sequence[Opinion], at: Round) -> tuple[Finding, ...]:
+    """The gates look at all held-out labels: nothing that they ask for was fitted on any."""
+    found = measure(opinions, seed=at.recipe.seed)
+    gate = gates.judge_gates(found.accuracy.without_ties, found.flips, at.recipe.gates)
+    return tuple(finding.about(judge_address(at)) for finding in gate)
 
 
 def judge_labels(
@@ -100,7 +115,10 @@ def read_opinions(path: Place) -> list[Opinion]:
         SchemaError: it holds something else.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file; `python -m jobs.train_judge` writes it")
+        raise InputError(
+            f"{path}: no such file; `python -m jobs.train_judge` writes it, or, where the judge is "
+            "not trained here, `python -m jobs.audit`"
+        )
     table = read_columns(path)
     check_schema(table.schema, OPINIONS, str(path))
     return opinions_from_table(table)

@@ -7,6 +7,7 @@ round makes of it by training carries the same code and is trusted with it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from typing import Literal
 
@@ -27,6 +28,8 @@ from schemas.places import Place
 from schemas.plugins import is_plugin
 from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
 from schemas.rows import Task
+
+_LOGGER = logging.getLogger("preference_factory.prompts")
 
 
 def check_model(path: str, marker: str, key: str, revision: str | None = None) -> None:
@@ -187,7 +190,7 @@ def told_of_calls(recipe: Recipe, keys: Collection[str]) -> list[str]:
 
 
 def prompts_file(path: str, key: str, recipe: Recipe) -> PromptsFile:
-    """The prompts at a key of the recipe.
+    """The prompts at a key of the recipe. Rows that look the same and are not are told of.
 
     Raises:
         InputError: there is no such file; says how to make it where the recipe's reference knows.
@@ -199,7 +202,15 @@ def prompts_file(path: str, key: str, recipe: Recipe) -> PromptsFile:
         if recipe.has("generator"):
             hint = _hint("prompts", str(file.parent), recipe.generator, recipe)
         raise InputError(f"{key}: {path}: no such prompts file{hint}")
-    return PromptsFile(file)
+    prompts = PromptsFile(file)
+    if prompts.alike:
+        first, second = prompts.alike[0]
+        _LOGGER.warning(
+            "%s: %s: %d row(s) look the same as an earlier one, as rows %d and %d do: they differ "
+            "by Unicode's normal form or by characters that nobody sees, and stay two prompts",
+            *(key, path, len(prompts.alike), first, second),
+        )
+    return prompts
 
 
 def _hint(
@@ -224,13 +235,14 @@ def check_address(directory: Place, key: str) -> None:
 
 
 def check_writable(root: Place) -> None:
-    """Refuse an output root that cannot be written.
+    """Refuse an output root that cannot be written, or that cannot tell drivers apart who race.
 
     Raises:
         InputError: says which directory or server refuses.
     """
     try:
         storage.check_writable(root)
+        storage.check_exclusive(root)
     except storage.StorageError as error:
         raise InputError(f"root: {error}") from None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors.storage import write_whole
+from jobs.rounds.course import course, left_out
 from jobs.rounds.limits import spent, spent_in
 from jobs.rounds.workspace import Round, rollbacks
 from schemas import manifest, results
@@ -29,8 +30,10 @@ class RoundSummary:
     reasons: what kept the champion, a sentence for each gate that was not passed.
     num_labels, num_inbox: label rows that were new in this round, and those that people brought.
     num_kept: pairs that were trained on.
-    missing: stages that are not complete.
+    missing: stages of the recipe that are not complete.
     back: who went back to which champion after this round.
+    is_begun: whether anything is complete.
+    undecided: why there will be no decision; empty where the recipe evaluates.
     """
 
     number: int
@@ -49,6 +52,8 @@ class RoundSummary:
     hours: float
     missing: tuple[str, ...]
     back: tuple[Rollback, ...]
+    is_begun: bool = True
+    undecided: str = ""
 
     @property
     def next_champion(self) -> str | None:
@@ -62,7 +67,7 @@ def rounds_so_far(recipe: Recipe) -> list[RoundSummary]:
     """The rounds that were begun, in order."""
     rounds = (Round(recipe, number) for number in range(1, recipe.num_rounds + 1))
     each = [summarise(at) for at in rounds]
-    while each and len(each[-1].missing) == len(loop_kinds()):
+    while each and not each[-1].is_begun:
         each.pop()
     return each
 
@@ -93,8 +98,10 @@ def summarise(at: Round) -> RoundSummary:
         judge_accuracy=judge.figures.get("accuracy_without_ties") if judge else None,
         num_kept=pairs.counts.get("kept") if pairs else None,
         hours=spent_in(at).hours,
-        missing=tuple(kind.job for kind in loop_kinds() if made[kind.name] is None),
+        missing=tuple(kind.job for kind in course(at.recipe) if made[kind.name] is None),
         back=tuple(rollbacks(at)),
+        is_begun=any(made.values()),
+        undecided=left_out(at.recipe).get("evaluate", ""),
     )
 
 
@@ -126,14 +133,19 @@ def as_text(recipe: Recipe) -> str:
 
 
 def _lines(one: RoundSummary) -> list[str]:
-    if one.decision is None:
+    if one.decision is None and (one.missing or not one.undecided):
         return [f"round {one.number}: not complete ({', '.join(one.missing)})"]
+    if one.decision is None:
+        return [
+            f"round {one.number}: complete; {one.num_kept} pairs kept; {one.hours:.2f} hours",
+            f"  nothing promoted: {one.undecided}",
+        ]
     people = f", {one.num_inbox} of them from the inbox" if one.num_inbox else ""
     accuracy = "" if one.judge_accuracy is None else f"; judge accuracy {one.judge_accuracy:.3f}"
     lines = [
         f"round {one.number}: {one.decision} {one.challenger} against {one.champion}; "
         f"champion from here on: {one.next_champion}",
-        f"  {one.num_labels} new labels{people}{accuracy}; {one.num_kept} pairs kept; "
+        f"  {one.num_labels or 'no'} new labels{people}{accuracy}; {one.num_kept} pairs kept; "
         f"{one.hours:.2f} hours",
     ]
     for won in (one.won, one.won_by_own):

@@ -1,6 +1,7 @@
 """The model registry: what is registered when, and where the aliases point.
 
-A judge that passed its gate is champion at once; a local judge is champion of its own line, where
+A judge that passed its gate is champion at once, and so is one that is used as it was published;
+a local judge is champion of its own line, where
 it passed its gates, and else challenger. A trained generator is `challenger` until the
 round's evaluation decides; the champion before the first promotion is the recipe's own pipeline,
 and `jobs.rollback` makes an earlier one champion again.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from jobs.rounds.registry import Registry
 from jobs.rounds.tracking import StageRun, Tracker
-from jobs.rounds.workspace import Round, champion
+from jobs.rounds.workspace import Round, champion, is_judge_given, judge
 from schemas import results
 from schemas.artifacts import kind_named
 from schemas.manifest import Manifest
@@ -19,6 +20,8 @@ from schemas.manifest import Manifest
 def publish(made: Manifest, at: Round, tracker: Tracker, run: StageRun) -> None:
     """Register a finished model, or move the champion's alias after a finished evaluation."""
     kind, directory = kind_named(made.kind), at.directory(made.kind)
+    if kind.name == "groups" and is_judge_given(at):
+        _register_judge(made, at, Registry.of(tracker), run)
     if not kind.is_model and kind.name != "evaluation":
         return
     registry = Registry.of(tracker)
@@ -51,6 +54,15 @@ def _move_champion(at: Round, registry: Registry, run: StageRun) -> None:
     if decision.decision == "promote":
         registry.set_alias(name, "champion", decision.challenger)
     run.set_tags({"factory.decision": f"{decision.decision} {decision.challenger}"})
+
+
+def _register_judge(made: Manifest, at: Round, registry: Registry, run: StageRun) -> None:
+    """Register the judge that is used as it is, by what the groups say it was."""
+    for one in made.parents:
+        if one.role == "judge":
+            registry.register_given("judge", one.address, one.digest, judge(at).path)
+            registry.set_alias(registry.model_name("judge"), "champion", one.address)
+            run.set_tags({"factory.judge": f"{one.address} {one.digest}"})
 
 
 def _register_base(at: Round, registry: Registry) -> None:

@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from actors.storage import StorageError, local_copy, local_path, place
 from jobs.rounds.lineage import directory_of
@@ -47,7 +48,24 @@ def tracking_uri(recipe: Recipe) -> str:
     the root is no local directory, since a database needs one.
     """
     local = local_path(recipe.root) or Path("runs", recipe.name)
-    return recipe.tracking_uri or f"sqlite:///{local.absolute() / 'mlflow.db'}"
+    return recipe.tracking_uri or database_uri(local / DATABASE)
+
+
+#: The database of MLflow in a root.
+DATABASE = "mlflow.db"
+_SQLITE = "sqlite:///"
+
+
+def database_uri(file: Path) -> str:
+    """A SQLite file as MLflow is told of it: `?` begins a query in a URI, and `%` a character."""
+    return _SQLITE + str(file.absolute()).replace("%", "%25").replace("?", "%3F")
+
+
+def database_file(uri: str) -> Path | None:
+    """The file of such a URI; None of another kind of store."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return Path(unquote(uri.removeprefix(_SQLITE).partition("?")[0]))
 
 
 def public_settings(recipe: Recipe) -> dict[str, Any]:
@@ -182,11 +200,13 @@ class Tracker:
 
         self.name = name
         self.root = root.absolute()
-        self.uri = uri or f"sqlite:///{self.root / 'mlflow.db'}"
-        if self.uri.startswith("sqlite:///"):
-            Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        self.uri = uri or database_uri(Path(str(self.root / DATABASE)))
+        self._database = database_file(self.uri)
+        if self._database is not None:
+            self._database.parent.mkdir(parents=True, exist_ok=True)
         self.client = MlflowClient(self.uri, self.uri)
         self.experiment_id = self._open_experiment()
+        self._clear_misread()
         self._rounds: dict[int, StageRun] = {}  # those that are open in this process
 
     @classmethod
@@ -198,15 +218,27 @@ class Tracker:
         if found is None:
             # A server decides itself where artifacts go; with a bare database nobody else does.
             is_served = self.uri.startswith(("http://", "https://", "databricks"))
-            store = Path(self.uri.removeprefix("sqlite:///")).parent
-            near = store if self.uri.startswith("sqlite:///") else Path(str(self.root)).absolute()
-            location = None if is_served else (near / "mlartifacts").as_uri()
+            near = Path(str(self.root)) if self._database is None else self._database.parent
+            location = None if is_served else (near.absolute() / "mlartifacts").as_uri()
             created: str = self.client.create_experiment(self.name, artifact_location=location)
             return created
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         opened: str = found.experiment_id
         return opened
+
+    def _clear_misread(self) -> None:
+        """Remove the empty folders that MLflow makes where it takes a URI for a path."""
+        misread = Path(self.uri.removeprefix(_SQLITE)).parent
+        if self._database is not None and misread != self._database.parent:
+            self.client.search_registered_models(
+                max_results=1
+            )  # opens its store, as runs do theirs
+            for folder in (misread, *misread.parents):
+                try:
+                    folder.rmdir()
+                except OSError:  # not empty, or not there
+                    break
 
     @contextmanager
     def round(self, number: int) -> Iterator[StageRun]:

@@ -4,8 +4,8 @@
 
 Kinds are in `schemas.artifacts`, the folders of a root in `schemas.places`. The root may be a local
 directory or `s3://bucket/prefix`; the MLflow store is always local or a server. The version of an
-artifact is the round that made it; `generator@0` is the pipeline that the recipe starts from, which
-stays where it is.
+artifact is the round that made it; `generator@0` is the pipeline that the recipe starts from, and
+`judge@0` a judge that is used as it was published. Both stay where they are.
 """
 
 from __future__ import annotations
@@ -105,12 +105,47 @@ class Model:
         return Parent(role, self.address, digest)
 
 
+def judge(at: Round) -> Model:
+    """The judge of a round: the one that it trains, or the recipe's own checkpoint, as it is."""
+    path = at.recipe.judge.path if is_judge_given(at) else str(at.directory("judge"))
+    return Model(path, judge_address(at))
+
+
+def judge_address(at: Round) -> str:
+    """What the judge of a round is called: version 0 where it is used as it was published."""
+    return f"{at.name('judge')}@0" if is_judge_given(at) else at.address("judge")
+
+
+def is_judge_given(at: Round) -> bool:
+    """Whether the judge is used as the recipe names it: where no `train_judge` says how one is
+    trained, and none was by this round, by a recipe that did say so.
+    """
+    return not at.recipe.has("train_judge") and not _was_made("judge", at)
+
+
+def is_labelled(at: Round) -> bool:
+    """Whether people, or who stands in for them, label in this round or have done so before it."""
+    recipe = at.recipe
+    return recipe.has("labels") or recipe.has("train_judge") or was_labelled(at)
+
+
+def was_labelled(at: Round) -> bool:
+    """Whether there are labels already, of this round or one before it."""
+    return _was_made("labels", at)
+
+
+def _was_made(kind: str, by: Round) -> bool:
+    rounds = (*by.earlier(), by)
+    return any(manifest.read(one.directory(kind)) is not None for one in rounds)
+
+
 def champion(at: Round) -> Model:
     """The generator that a round starts from: the last one that was promoted before it, or to which
-    someone went back since.
+    someone went back since. A round that nobody evaluates promotes none.
     """
     for earlier in reversed(at.earlier()):
-        earlier.need("evaluation")
+        if at.recipe.is_evaluated:
+            earlier.need("evaluation")
         back = rollbacks(earlier)
         if back:
             return generator(at.recipe, back[-1].champion)

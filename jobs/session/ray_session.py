@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from actors.storage import shared_environment
+from jobs.session.machines import check_root_is_shared, told_to_workers
 from jobs.session.ray_start import join, patiently
 from schemas.recipe import Recipe
 
@@ -17,7 +17,8 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
     """Ray for the time of a job; a session that is already there is used and left running.
 
     Raises:
-        RayStartError: the machine is too slow for Ray, or no cluster is where the recipe says.
+        RayStartError: the machine is too slow for Ray, no cluster is where the recipe says, or its
+            machines do not see the recipe's root.
     """
     # One thread a process, and no network, also in the workers that inherit this environment.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,7 +30,13 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
     if owned and recipe.address == "local":
         patiently(lambda: _start(recipe.num_cpus))
     elif owned:
-        join(recipe.address, lambda: _join(recipe.address))
+        told = told_to_workers()
+        join(recipe.address, lambda: _join(recipe.address, told))
+        try:
+            check_root_is_shared(recipe)
+        except BaseException:
+            ray.shutdown()
+            raise
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = os.isatty(2)
@@ -55,7 +62,7 @@ def _start(num_cpus: int) -> None:
     )
 
 
-def _join(address: str) -> None:
+def _join(address: str, told: dict[str, str]) -> None:
     import ray
 
     ray.init(
@@ -63,5 +70,5 @@ def _join(address: str) -> None:
         logging_level=logging.WARNING,
         log_to_driver=False,
         # A local Ray inherits the environment; workers elsewhere are told, without credentials.
-        runtime_env={"env_vars": shared_environment()},
+        runtime_env={"env_vars": told} if told else None,
     )

@@ -6,6 +6,9 @@
 What only goes along with brightness is told apart from what is caused by it: the judge is asked
 again about edited media, and where people labelled the same pairs, what exceeds their own leaning
 is the judge's. What the correction would leave of each figure stands beside it.
+
+A judge that the round trained was asked about the held-out labels then; one that is used as it is
+is asked here. Without labels the profile says what it cannot know.
 """
 
 from __future__ import annotations
@@ -20,10 +23,23 @@ from factory.bias.figure import Figure
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.evaluation import gates
+from factory.evaluation.judge_report import as_text, report
 from jobs.datasets.files import write_table
+from jobs.datasets.labels import label_files_so_far, num_labels
 from jobs.pipelines.bias import PROFILE, observe_groups, observe_labels, probe_judge, profile_of
+from jobs.pipelines.given_judge import check_judge, judge_parents, specification_given, told
+from jobs.pipelines.judge_training import check_points, check_shown
+from jobs.pipelines.models import judge_ref
+from jobs.pipelines.opinions import (
+    OPINIONS_FILE,
+    heldout_opinions,
+    hold_against_gates,
+    judge_labels,
+    write_opinions,
+)
 from jobs.rounds.tracking import StageRun
-from jobs.rounds.workspace import Round
+from jobs.rounds.workspace import InputError, Round, is_judge_given, is_labelled
+from jobs.rounds.workspace import judge as judge_of
 from jobs.stages.base import Outcome, Plan
 from schemas import recipe as sections
 from schemas import results
@@ -32,6 +48,7 @@ from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Recipe
 from schemas.results import Estimate, Profile
+from schemas.rows import Opinion
 from schemas.section import Section
 
 _TABLE, _PROBES = "bias.parquet", "_probes.parquet"
@@ -62,9 +79,11 @@ class Audit:
 
     def plan(self, at: Round) -> Plan:
         audit, pool = at.recipe.audit, at.recipe.produce.judges
+        check_judge(at)
+        seen = "and held-out label" if is_labelled(at) else "and no label: there is no `labels`"
         return Plan(
-            f"every group and held-out label, {audit.num_groups} groups probed",
-            f"{pool.size} judge(s)",
+            f"every group {seen}, {audit.num_groups} groups probed",
+            f"{pool.size} judge(s), {told(at)}",
             pool.size * pool.num_cpus,
             pool.size * pool.num_gpus,
         )
@@ -78,27 +97,77 @@ class Audit:
         )
 
     def parents(self, at: Round) -> list[Parent]:
-        return [at.parent("groups"), at.parent("judge"), at.parent("labels")]
+        labels = [at.parent("labels")] if is_labelled(at) else []
+        judges = judge_parents(at)
+        _check_judged_by(at, judges[0])
+        return [at.parent("groups"), *judges, *labels]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         seen = observe_groups(at)
-        labels, points = observe_labels(at)
+        opinions = _opinions(at, directory)
+        labels, points = observe_labels(at, opinions)
         probes = probe_judge(at)
         profile = profile_of(at, seen, labels, points, probes)
         _write(profile, probes, directory)
-        judge = at.address("judge")
-        results.write(directory / results.PROFILE, Profile(judge, estimates(profile, judge)))
+        judge = judge_of(at).address
+        shown = Profile(judge, estimates(profile, judge), profile.unknown)
+        results.write(directory / results.PROFILE, shown)
         run.log_artifact(directory / results.PROFILE)
         run.log_artifact(directory / _TABLE)
         for one in profile.flagged():
             print(f"{judge}: bias: {_say(one)}", flush=True)
-        for finding in (
-            *gates.unprobed_gates(len(probes), at.recipe.gates),
-            *gates.bias_gates(profile.figures, at.recipe.gates),
-        ):
+        for sentence in profile.unknown:
+            print(f"{judge}: not known: {sentence}", flush=True)
+        for finding in gates.profile_gates(profile, at.recipe.gates):
             if not finding.is_passed:
                 print(f"{judge}: gate {finding.gate}: {finding.message}", flush=True)
         return Outcome(_counts(profile, probes), _figures(profile))
+
+
+def _check_judged_by(at: Round, judge: Parent) -> None:
+    """Refuse groups that another judge has judged than the one that is to be audited.
+
+    Raises:
+        InputError: names both.
+    """
+    made = at.need("groups")
+    others = [one for one in made.parents if one.role == "judge" and one != judge]
+    if others:
+        raise InputError(
+            f"{at.directory('groups')}: {made.address} was judged by {others[0].address} "
+            f"({others[0].digest}), and this recipe's judge is {judge.address} ({judge.digest}); "
+            "use the recipe that it was made with, or another `root`"
+        )
+
+
+def _opinions(at: Round, directory: Place) -> list[Opinion]:
+    """What the judge makes of the held-out labels: one that is given is asked now, and its
+    agreement with people is written beside the profile. None without labels.
+    """
+    if not is_labelled(at):
+        return []
+    if not is_judge_given(at):
+        return heldout_opinions(at)
+    files, boot = label_files_so_far(at), at.recipe.audit.num_resamples
+    asked = specification_given(at.recipe.judge)
+    check_points(files, asked)
+    check_shown(files, asked)
+    opinions = judge_labels(judge_ref(at), files, at.recipe.produce, "heldout")
+    num, judge = num_labels(files), judge_of(at).address
+    print(
+        f"{judge}: held against {len(opinions)} held-out labels of {num}; the others are kept for "
+        "training",
+        flush=True,
+    )
+    if opinions:
+        made = report(opinions, judge, "held-out labels", num_resamples=boot, seed=at.recipe.seed)
+        print(as_text(made), flush=True)
+        results.write(directory / results.AGREEMENT, made)
+        for finding in hold_against_gates(opinions, at):
+            if not finding.is_passed:
+                print(f"{judge}: gate {finding.gate}: {finding.message}", flush=True)
+    write_opinions(directory / OPINIONS_FILE, opinions)
+    return opinions
 
 
 def estimates(profile: BiasProfile, judge: str) -> tuple[Estimate, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
+from actors.storage import local_path
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import (
     check_cpus,
@@ -20,7 +21,7 @@ from jobs.rounds.checks import (
 )
 from jobs.rounds.lifecycle import Blueprint, Outcome
 from jobs.rounds.promotion import publish
-from jobs.rounds.tracking import StageRun, Tracker
+from jobs.rounds.tracking import StageRun, Tracker, tracking_uri
 from jobs.rounds.workspace import Round
 from jobs.session.run_log import note
 from schemas import manifest, results
@@ -196,6 +197,12 @@ def print_plan(recipe: Recipe, names: Sequence[str]) -> None:
     check_writable(at.root)
     check_revisions(recipe)
     print(f"recipe {recipe.name}: {recipe.num_rounds} round(s) in {recipe.root}")
+    if local_path(at.root) is None and recipe.tracking_uri is None:
+        print(
+            f"warning: MLflow's database is a file of this machine, {tracking_uri(recipe)}: "
+            "started elsewhere, this loop is tracked anew. tracking_uri names a server for all",
+            flush=True,
+        )
     for key, path in trusted_checkpoints(recipe):
         print(f"warning: {key} is on: code that comes with {path} is run", flush=True)
     for name, stage in stages.items():

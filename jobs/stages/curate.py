@@ -24,8 +24,9 @@ from factory.ranking import strategy_of
 from jobs.pages.audit_sample import write_sample
 from jobs.pipelines.bias import correction_of, read_profile
 from jobs.pipelines.curation import Balance, run_curation, survey_pairs
+from jobs.pipelines.given_judge import check_judge, judge_parents
 from jobs.rounds.tracking import StageRun
-from jobs.rounds.workspace import InputError, Round
+from jobs.rounds.workspace import InputError, Round, judge
 from jobs.stages.base import Outcome, Plan
 from schemas import recipe as sections
 from schemas import results
@@ -56,6 +57,8 @@ class Curate:
 
     def plan(self, at: Round) -> Plan:
         objections_of(at.recipe.curate.objections, _evaluation_prompts(at))
+        if at.recipe.curate.objections.abstain:
+            check_judge(at)
         return Plan("every group", "1 curator", 1.0)
 
     def settings(self, at: Round) -> Settings:
@@ -67,8 +70,8 @@ class Curate:
             Parent("evaluation prompts", path, digest_file(place(path)))
             for path in _evaluation_files(at)
         ]
-        judge = [at.parent("judge")] if at.recipe.curate.objections.abstain else []
-        return [at.parent("groups"), at.parent("profile"), *judge, *evaluation]
+        asked = judge_parents(at) if at.recipe.curate.objections.abstain else []
+        return [at.parent("groups"), at.parent("profile"), *asked, *evaluation]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         curate = at.recipe.curate
@@ -115,25 +118,26 @@ def _least_confidence(at: Round) -> dict[Task, float]:
     """
     if not at.recipe.curate.objections.abstain:
         return {}
-    directory = at.directory("judge")
+    model = judge(at)
+    directory = place(model.path)
     try:
         calibration = Calibration.load(local_copy(directory))
     except CalibrationError as error:
         raise InputError(str(error)) from None
     if calibration is None:
         raise InputError(
-            f"curate.objections.abstain: {at.address('judge')} has no calibration ({directory}); "
+            f"curate.objections.abstain: {model.address} has no calibration ({directory}); "
             "train it with train_judge.calibration.fit_share above 0"
         )
     found = calibration.least_confidence(is_calibrated=at.recipe.produce.is_calibrated)
     if not found:
         raise InputError(
-            f"curate.objections.abstain: {at.address('judge')} has no abstention ({directory}); "
+            f"curate.objections.abstain: {model.address} has no abstention ({directory}); "
             "it had too few held-out pairs to fit one"
         )
     for task, least in found.items():
         told = "never heard" if math.isinf(least) else f"heard from a confidence of {least:.3f}"
-        print(f"{at.address('judge')}: {task}: {told}", flush=True)
+        print(f"{model.address}: {task}: {told}", flush=True)
     return found
 
 

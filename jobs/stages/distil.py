@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.storage import local_model, working_directory
+from actors.weights import hub_commit
 from factory.evaluation import gates
 from factory.evaluation.judge_change import accuracy_change, accuracy_kept
 from factory.judging import by_scores
@@ -24,12 +25,18 @@ from factory.judging.specification import JudgeSpecification
 from factory.statistics.intervals import Interval
 from jobs.datasets.labels import label_batches, label_files_so_far
 from jobs.datasets.reading import JUDGED, brought_in, read_dataset, stream
+from jobs.pipelines.given_judge import (
+    ask_for_labels,
+    check_judge,
+    judge_parents,
+    specification_given,
+)
 from jobs.pipelines.models import checkpoint_ref, judge_ref, onnx_ref
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.pipelines.training import run_fit
 from jobs.rounds.history import told
 from jobs.rounds.tracking import StageRun
-from jobs.rounds.workspace import InputError, Round
+from jobs.rounds.workspace import InputError, Round, is_judge_given, judge
 from jobs.stages.base import Outcome, Plan, fit_plan
 from schemas import results
 from schemas.arrow import duel_from_row, score_from_row
@@ -63,6 +70,8 @@ class DistilJudge:
 
     def plan(self, at: Round) -> Plan:
         settings = at.recipe.distil
+        check_judge(at)
+        ask_for_labels(at, "jobs.distil")
         if settings.is_exported:
             from actors.judges.onnx import check_packages
 
@@ -78,7 +87,7 @@ class DistilJudge:
 
     def parents(self, at: Round) -> list[Parent]:
         labels = [one.parent("labels") for one in (*at.earlier(), at)]
-        return [at.parent("judge"), at.parent("groups"), *labels]
+        return [*judge_parents(at), at.parent("groups"), *labels]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         settings, groups = at.recipe.distil, at.directory("groups")
@@ -107,7 +116,7 @@ class DistilJudge:
         write_opinions(directory / OPINIONS_FILE, opinions)
         results.write(directory / results.DISTILLATION, found)
         run.log_artifact(directory / results.DISTILLATION)
-        teacher, light = at.address("judge"), at.address(self.kind)
+        teacher, light = judge(at).address, at.address(self.kind)
         gated = {by: gates.light_judge_gate(one, settings) for by, one in kept.items()}
         findings = tuple(finding.about(by) for by, finding in gated.items())
         decision = Decision(
@@ -171,16 +180,18 @@ def judged(groups: Place, tasks: tuple[Task, ...]) -> Any:
 def _task(at: Round, rules: Mapping[Task, RaoKupper]) -> Any:
     from actors.trainers.distil import DistilTask
 
-    settings, teacher = at.recipe.distil, at.directory("judge")
+    settings, teacher = at.recipe.distil, judge(at).path
+    asked = specification_given(at.recipe.judge) if is_judge_given(at) else None
     return DistilTask(
-        str(teacher),
-        JudgeSpecification.load(Path(local_model(str(teacher)))),
+        teacher,
+        asked or JudgeSpecification.load(Path(local_model(teacher))),
         rules,
         settings.text_layers,
         settings.vision_layers,
         settings.score_weight,
         settings.verdict_weight,
         at.recipe.judge.trust_remote_code,
+        hub_commit(teacher, at.recipe.judge.revision),
     )
 
 
@@ -188,7 +199,7 @@ def _refs(at: Round, directory: Place, settings: Distil) -> dict[str, Any]:
     """The teacher and every form of the light judge, by what they are called."""
     light = at.address("light_judge")
     refs: dict[str, Any] = {
-        at.address("judge"): judge_ref(at),
+        judge(at).address: judge_ref(at),
         light: checkpoint_ref(
             at.recipe.judge.model_copy(update={"specification": None}), str(directory), light
         ),

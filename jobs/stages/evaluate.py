@@ -30,6 +30,12 @@ from jobs.datasets.at_hand import Source
 from jobs.datasets.measured import read_measured
 from jobs.datasets.reading import find_rows
 from jobs.pipelines.bias import read_profile
+from jobs.pipelines.given_judge import (
+    check_checkpoint,
+    check_judge,
+    judge_parents,
+    specification_given,
+)
 from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import (
     checkpoint_ref,
@@ -38,11 +44,20 @@ from jobs.pipelines.models import (
     judge_ref,
     weights_of,
 )
+from jobs.pipelines.opinions import heldout_opinions, hold_against_gates
 from jobs.pipelines.prompt_checks import check_drawn, check_judged, check_witnesses
 from jobs.pipelines.reuse import as_parents, reused
-from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, check_model, prompts_file
+from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, prompts_file
 from jobs.rounds.tracking import StageRun
-from jobs.rounds.workspace import InputError, Model, Round, champion
+from jobs.rounds.workspace import (
+    InputError,
+    Model,
+    Round,
+    champion,
+    is_judge_given,
+    is_labelled,
+    judge,
+)
 from jobs.stages.base import Outcome, Plan
 from schemas import manifest, results
 from schemas import recipe as sections
@@ -87,6 +102,7 @@ class Evaluate:
         heldout = list(prompts)
         check_generator(recipe.generator, recipe, tasks=prompts.tasks)
         check_drawn(prompts, {"generator.path": recipe.generator})
+        check_judge(at, prompts.tasks)
         check_judged(prompts, recipe.judge)
         if recipe.produce.has("prompts"):
             _check_new(heldout, recipe)
@@ -123,7 +139,7 @@ class Evaluate:
             Parent("prompts", prompts, digest_file(place(prompts))),
             champion(at).parent("champion"),
             at.parent("generator"),
-            at.parent("judge"),
+            *judge_parents(at),
             at.parent("profile"),
             *_heldout_judge(at),
             *([Round(at.recipe, 1).parent("evaluation")] if at.number > 1 else []),
@@ -233,17 +249,23 @@ def _heldout_judge(at: Round) -> list[Parent]:
     if spec is None:
         return []
     found = Model(spec.path, f"{spec.name}@0").parent("heldout judge")
-    own = at.need("judge")
-    made = manifest.read(place(spec.path)) if place(spec.path).is_dir() else None
-    labels = {one.digest for one in own.parents if one.role == "labels"}
-    shared = [one.address for one in (made.parents if made else ()) if one.digest in labels]
-    if found.digest == own.digest or shared:
+    own = judge(at)
+    labels = {one.digest for one in _parents_of(own.path) if one.role == "labels"}
+    shared = [one.address for one in _parents_of(spec.path) if one.digest in labels]
+    is_same = found.digest == own.parent("judge").digest
+    if is_same or shared:
         why = f"was trained on {', '.join(shared)}" if shared else f"is {own.address}"
         raise InputError(
             f"evaluate.heldout_judge: {spec.path} {why}, as the judge of the pairs was: it "
             "makes the same mistakes; name another model"
         )
     return [found]
+
+
+def _parents_of(path: str) -> tuple[Parent, ...]:
+    """What a model was made from; nothing where the factory did not make it."""
+    made = manifest.read(place(path)) if place(path).is_dir() else None
+    return () if made is None else tuple(made.parents)
 
 
 def _start(at: Round, old: Model) -> tuple[str, Outputs] | None:
@@ -274,13 +296,9 @@ def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: 
             *gates.hacking_gates(found.claims, limits),
         )
     ]
-    findings += [
-        (at.address("judge"), one)
-        for one in (
-            *gates.unprobed_gates(profile.num_probes, limits),
-            *gates.bias_gates(profile.figures, limits),
-        )
-    ]
+    findings += [(judge(at).address, one) for one in gates.profile_gates(profile, limits)]
+    if is_judge_given(at) and is_labelled(at):  # one that is trained passed these before it judged
+        findings += [(one.subject, one) for one in hold_against_gates(heldout_opinions(at), at)]
     return Decision(
         gates.decide([one for _, one in findings]),
         challenger=new.address,
@@ -329,7 +347,8 @@ def _say(decision: Decision, evaluation: Evaluation) -> None:
 def _check_heldout_judge(spec: HeldOutJudge) -> None:
     """It is a checkpoint, or code of the user's own. Raises InputError, PluginError."""
     if not is_plugin(spec.path):
-        check_model(spec.path, "config.json", _HELDOUT_JUDGE, spec.revision)
+        check_checkpoint(spec, _HELDOUT_JUDGE)
+        specification_given(spec, _HELDOUT_JUDGE.removesuffix(".path"))
         return
     load(spec.path, _HELDOUT_JUDGE)  # here, where the user still sees the error
     if spec.specification is not None:

@@ -24,7 +24,7 @@ from factory.statistics.intervals import Interval
 from jobs.pages.audit_sample import read_answers, read_sample, write_answers
 from jobs.rounds.lifecycle import lost_race, remake
 from jobs.rounds.tracking import StageRun
-from jobs.rounds.workspace import InputError, Round
+from jobs.rounds.workspace import InputError, Round, judge_address
 from jobs.session.run_log import note
 from jobs.stages.base import Outcome, Plan
 from schemas import manifest, results
@@ -224,7 +224,7 @@ def _summary(at: Round, found: Findings, outcome: Outcome, answers: list[Answer]
         num_sampled=outcome.counts["sampled"],
         num_answered=found.num_answered,
         num_unclear=found.num_unclear,
-        estimates=tuple(_estimates(found, at.address("judge"), num_clear)),
+        estimates=tuple(_estimates(found, judge_address(at), num_clear)),
         num_corrected=outcome.counts["corrected"],
     )
 

@@ -20,6 +20,7 @@ from factory.judging.specification import SpecificationError
 from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files, label_files_so_far
 from jobs.datasets.reading import read_rows
+from jobs.pipelines.given_judge import ask_for_labels
 from jobs.pipelines.judge_training import (
     check_points,
     check_shown,
@@ -68,6 +69,7 @@ class LocaliseJudge:
     def plan(self, at: Round) -> Plan:
         settings = at.recipe.localise
         label_files(settings.labels)
+        ask_for_labels(at, "jobs.localise")
         if settings.parent is not None:
             check_model(settings.parent, "config.json", "localise.parent")
         try:

@@ -36,6 +36,8 @@ from jobs.pipelines.drawing import (
     sources_of,
     told_at_hand,
 )
+from jobs.pipelines.given_judge import check_judge, judge_parents
+from jobs.pipelines.given_judge import told as told_judge
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.prompt_checks import check_judged
@@ -112,9 +114,10 @@ class Produce:
     def plan(self, at: Round) -> Plan:
         recipe = at.recipe
         prompts = check_drawing(at)
+        check_judge(at, prompts.tasks)
         check_judged(prompts, recipe.judge)
         return Plan(
-            rows_to_draw(at, prompts),
+            f"{rows_to_draw(at, prompts)}, judged by {told_judge(at)}",
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
             pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(recipe),
@@ -139,7 +142,7 @@ class Produce:
         )
 
     def parents(self, at: Round) -> list[Parent]:
-        return [*drawn_from(at), at.parent("judge")]
+        return [*drawn_from(at), *judge_parents(at)]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         recipe = at.recipe

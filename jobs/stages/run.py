@@ -6,14 +6,16 @@ happened. `jobs/stages/base.py` runs a single stage.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from jobs.pages.collect import write_report
 from jobs.rounds.checks import trusted_checkpoints
+from jobs.rounds.course import course, left_out
 from jobs.rounds.history import as_text, kept_in_a_row, write_summary
 from jobs.rounds.limits import reached
-from jobs.rounds.tracking import Tracker, public_settings
+from jobs.rounds.tracking import Tracker, public_settings, tracking_uri
 from jobs.rounds.workspace import InputError, Round
 from jobs.session.ray_session import ray_session
 from jobs.session.run_log import new_log, note, run_log
@@ -23,15 +25,28 @@ from schemas.artifacts import loop_kinds
 from schemas.places import LOGS
 from schemas.recipe import Recipe
 
-#: The stages of a round, in order; each is a module of this package with a `STAGE`.
+#: All stages of a round, in order; each is a module of this package with a `STAGE`.
 STAGES = tuple(kind.job for kind in loop_kinds())
 
 
 def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
-    """Run all rounds, stopping where a judge fails its gate or a limit of the recipe is reached."""
-    print_plan(recipe, STAGES)
+    """Run all rounds, stopping where a judge fails its gate or a limit of the recipe is reached,
+    and name everything that was made. A round has the stages whose sections the recipe holds.
+    """
+    stages = [kind.job for kind in course(recipe)]
+    _check_limits(recipe)
+    print_plan(recipe, stages)
+    for job, why in left_out(recipe).items():
+        print(f"  {job:<12} left out: {why}", flush=True)
     if dry_run:
         return
+    began = time.monotonic()
+    _run_rounds(recipe, stages)
+    minutes = (time.monotonic() - began) / 60
+    print(f"\n{recipe.name}: done in {minutes:.1f} minutes. {_what_was_made(recipe)}", flush=True)
+
+
+def _run_rounds(recipe: Recipe, stages: Sequence[str]) -> None:
     for number in range(1, recipe.num_rounds + 1):
         most = recipe.limits.max_kept_rounds
         if most is not None and kept_in_a_row(recipe, number) >= most:
@@ -42,12 +57,37 @@ def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
             )
             return
         ended = run_stages(
-            recipe, number, STAGES, is_planned=True, may_go_on=lambda: reached(recipe)
+            recipe, number, stages, is_planned=True, may_go_on=lambda: reached(recipe)
         )
         print(as_text(recipe), flush=True)
         if ended is not None:
             print(ended, flush=True)
             return
+
+
+def _what_was_made(recipe: Recipe) -> str:
+    lines = ["What was made:"]
+    last = 1
+    for number in range(1, recipe.num_rounds + 1):
+        at = Round(recipe, number)
+        for kind in loop_kinds():
+            made = manifest.read(at.directory(kind.name))
+            if made is not None:
+                lines.append(f"  {made.address:<14} {at.directory(kind.name)}")
+                last = number
+    lines += [
+        f"  MLflow         python -m jobs.review   ({tracking_uri(recipe)})",
+        f"  report         {Round(recipe, last).report().absolute().as_uri()}",
+    ]
+    return "\n".join(lines)
+
+
+def _check_limits(recipe: Recipe) -> None:
+    if recipe.limits.max_kept_rounds is not None and not recipe.is_evaluated:
+        raise InputError(
+            "limits.max_kept_rounds: counts rounds whose evaluation promoted nothing, and this "
+            "recipe evaluates none: add `align` and `evaluate: {prompts: FILE}`, or leave it out"
+        )
 
 
 def run_stages(

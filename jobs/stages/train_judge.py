@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from actors.storage import working_directory
-from factory.evaluation import gates
-from factory.evaluation.agreement import measure
 from factory.evaluation.judge_report import AFTER, as_text, estimate_of, report
 from factory.judging.specification import (
     SpecificationError,
@@ -22,6 +20,7 @@ from factory.judging.specification import (
 from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files_so_far
 from jobs.datasets.reading import read_dataset
+from jobs.pipelines.given_judge import check_checkpoint
 from jobs.pipelines.judge_training import (
     check_points,
     check_shown,
@@ -31,9 +30,13 @@ from jobs.pipelines.judge_training import (
     specification_of,
 )
 from jobs.pipelines.models import judge_ref
-from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
+from jobs.pipelines.opinions import (
+    OPINIONS_FILE,
+    hold_against_gates,
+    judge_labels,
+    write_opinions,
+)
 from jobs.pipelines.training import run_fit, stopping
-from jobs.rounds.checks import check_model
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
@@ -44,7 +47,6 @@ from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Recipe
 from schemas.results import Finding, JudgeReport
-from schemas.rows import Opinion
 from schemas.section import Section
 
 if TYPE_CHECKING:
@@ -83,8 +85,7 @@ class TrainJudge:
         return ("judge", "train_judge")
 
     def plan(self, at: Round) -> Plan:
-        judge = at.recipe.judge
-        check_model(judge.path, "config.json", "judge.path", judge.revision)
+        check_checkpoint(at.recipe.judge)
         try:
             specification_of(at.recipe.judge)
         except SpecificationError as error:
@@ -140,7 +141,7 @@ class TrainJudge:
         results.write(directory / results.AGREEMENT, made)
         print(as_text(made), flush=True)
         run.log_artifact(directory / results.AGREEMENT)
-        findings = _hold_against_gates(opinions, at)
+        findings = hold_against_gates(opinions, at)
         results.write(directory / results.FINDINGS, findings)
         failed = [finding.message for finding in findings if not finding.is_passed]
         if failed:
@@ -149,13 +150,6 @@ class TrainJudge:
                 "Give it more or cleaner labels, or train it longer."
             )
         return Outcome(_count(files), {**_figures(made, findings), **stopping(curves)}, curves)
-
-
-def _hold_against_gates(opinions: Sequence[Opinion], at: Round) -> tuple[Finding, ...]:
-    """The gates look at all held-out labels: nothing that they ask for was fitted on any."""
-    found = measure(opinions, seed=at.recipe.seed)
-    gate = gates.judge_gates(found.accuracy.without_ties, found.flips, at.recipe.gates)
-    return tuple(finding.about(at.address("judge")) for finding in gate)
 
 
 def _count(files: Sequence[Place]) -> dict[str, int]:

@@ -16,9 +16,11 @@ from typing import Any
 from actors.storage import local_copy, local_path, place
 from factory.evaluation.judge_report import as_text, report
 from factory.judging.calibration import Calibration
-from factory.labels.registry import OWN, Format, format_named
+from factory.labels.registry import OWN, Format
+from factory.labels.table import Table
 from jobs.datasets.labels import label_files
-from jobs.pipelines.models import ENDPOINT, asked_as, named_judge
+from jobs.pipelines.given_judge import ENDPOINT, judge_parents
+from jobs.pipelines.models import asked_as, named_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_address, check_cpus, check_writable
@@ -48,6 +50,7 @@ class Benchmark:
     media: directory below which rows may name media.
     judge: as `jobs.pipelines.models.named_judge` takes it; the round's judge where None.
     tags: slices beside the tasks.
+    table: how a table of one's own is read, where that is the format.
     """
 
     format: Format | None
@@ -55,6 +58,7 @@ class Benchmark:
     media: Path | None = None
     judge: str | None = None
     tags: tuple[str, ...] = ()
+    table: Table | None = None
 
     @property
     def name(self) -> str:
@@ -78,6 +82,9 @@ class Settings(Section):
     tags: list[str]
     judge: EndpointSpec | Asked | None
     plugin: str | None = None  # package.module:NAME of the format, where it is no shipped one
+    map: dict[str, str] | None = None  # of a table of one's own, as in `import_labels`
+    values: dict[str, str] | None = None
+    points: tuple[float, float] | None = None
 
 
 def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
@@ -190,8 +197,10 @@ def _blueprint(benchmark: Benchmark, judge: Model, at: Round, out: Path) -> Blue
         num_resamples=at.recipe.evaluate.num_resamples,
         tags=list(benchmark.tags),
         judge=_asked(benchmark, at),
+        **importing.table_settings(benchmark.table),
     )
-    parents = [judge.parent("judge"), *sources]
+    own = judge_parents(at) if benchmark.judge is None else [judge.parent("judge")]
+    parents = [*own, *sources]
     return Blueprint(out, "agreement", settings, parents, "recipe or command line", "--out")
 
 
@@ -220,7 +229,9 @@ def _asked(benchmark: Benchmark, at: Round) -> EndpointSpec | Asked | None:
 def _import(benchmark: Benchmark) -> Import:
     assert benchmark.format is not None
     files = tuple(Path(path) for path in benchmark.files)
-    return Import(benchmark.format, files, benchmark.media, 1.0, keep_going=True)
+    return Import(
+        *(benchmark.format, files, benchmark.media, 1.0), keep_going=True, table=benchmark.table
+    )
 
 
 def _tags(benchmark: Benchmark) -> Sequence[str]:
@@ -256,13 +267,13 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
         InputError: as `evaluate_judge`.
     """
     at = Round(recipe, given.round)
-    benchmark = Benchmark(
-        None if given.format == OWN else format_named(given.format, "--format"),
-        tuple(given.file),
-        given.media,
-        given.judge,
-        tuple(given.slice),
-    )
+    form, own = None, None
+    if given.format != OWN:
+        form, own = importing.named_format(given, "--format")
+    elif given.map or given.values or given.points:
+        raise InputError("--map, --values, --points: are for --format table, not for label rows")
+    files, tags = tuple(given.file), tuple(given.slice)
+    benchmark = Benchmark(form, files, given.media, given.judge, tags, own)
     if given.out is None and local_path(recipe.root) is None:
         raise InputError(
             f"--out: give a local directory; the root of the recipe is none: {recipe.root}"

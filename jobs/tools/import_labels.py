@@ -1,33 +1,32 @@
 """Foreign label files to label rows in Parquet, as a stream: what is in memory is a few rows.
 
-    files -> records -> drafts (factory.labels) -> labels -> part-00000.parquet, …, manifest.json
+    files -> labels (jobs.datasets.foreign_labels) -> part-00000.parquet, …, manifest.json
 
 A row that cannot be used stops the import, or is written to `_invalid.jsonl` with its reason and
-counted; it is never dropped in silence. Media are read from below one directory and from nowhere
-else: a row may not name a path outside of it, and nothing is fetched.
+counted; it is never dropped in silence. What repeats or contradicts itself is counted and told.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import errno
-import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from factory.labels.draft import Scale, finish
-from factory.labels.record import LabelError, Record
-from factory.labels.registry import FORMATS, Format, format_named
-from factory.labels.streams import StreamError, objects, together
-from factory.prompt_parts import PartsError
+from factory.labels import table
+from factory.labels.draft import Scale, is_of_one
+from factory.labels.record import LabelError
+from factory.labels.registry import FORMATS, Format, format_named, row_by_row
+from factory.labels.repeats import Repeats
+from factory.labels.table import Table, TableError
 from jobs.datasets.files import row_batches, write_table
+from jobs.datasets.foreign import SUFFIXES, columns_of
+from jobs.datasets.foreign_labels import LabelReader
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_address, check_writable
 from jobs.rounds.lifecycle import Blueprint, Outcome
@@ -40,8 +39,7 @@ from schemas.rows import Label, Media, Origin
 from schemas.section import Section
 
 INVALID = "_invalid.jsonl"
-_ROWS_AT_ONCE = 16  # of a Parquet file; rows hold media
-_CHARACTERS_AT_ONCE = 1 << 20
+_ROWS_AT_ONCE = 16  # hold media
 _PART_ROWS, _PART_BYTES = 4096, 64 * 1024**2
 _DRY_ROWS = 20
 
@@ -58,6 +56,9 @@ class Settings(Section):
     license: str | None = None
     consent: str | None = None
     plugin: str | None = None  # package.module:NAME of the format, where it is no shipped one
+    map: dict[str, str] | None = None  # of a table of one's own: its columns, by field
+    values: dict[str, str] | None = None  # what its verdicts mean
+    points: tuple[float, float] | None = None  # the scale on which its points lie
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Import:
     scale: of the points that come out; the source's own where None.
     keep_going: mark rows that cannot be used, and go on.
     origin: of all rows, but for what a row says itself.
+    table: how a table of one's own is read, where that is the format.
     """
 
     format: Format
@@ -80,6 +82,12 @@ class Import:
     scale: Scale | None = None
     keep_going: bool = False
     origin: Origin = field(default_factory=Origin)
+    table: Table | None = None
+
+    @property
+    def reader(self) -> LabelReader:
+        """What reads the files."""
+        return LabelReader(self.format, self.media, self.heldout_share, self.scale, self.origin)
 
     def settings(self) -> Settings:
         """What the result depends on, the files apart."""
@@ -93,7 +101,16 @@ class Import:
             source=self.origin.source,
             license=self.origin.license,
             consent=self.origin.consent,
+            **table_settings(self.table),
         )
+
+
+def table_settings(own: Table | None) -> dict[str, Any]:
+    """What labels of a table of one's own depend on, beside its file; nothing without one."""
+    if own is None:
+        return {}
+    said = {"map": dict(own.columns), "values": dict(own.values), "points": own.scale}
+    return {name: value for name, value in said.items() if value}
 
 
 def import_labels(request: Import, directory: Path) -> Manifest:
@@ -129,131 +146,82 @@ def blueprint_of(request: Import, directory: Path) -> Blueprint:
 def _import(request: Import, directory: Path) -> Outcome:
     (directory / INVALID).unlink(missing_ok=True)  # of an import that was killed
     counts = Counter[str]()
-    files = _write_parts(_labels(request, directory, counts), directory, counts)
+    repeats = Repeats()
+    files = _write_parts(_labels(request, directory, counts, repeats), directory, counts)
     if not counts["labels"]:
-        raise InputError(f"{', '.join(map(str, request.files))}: no row gives a label")
+        raise InputError(
+            f"{', '.join(map(str, request.files))}: no row gives a label{_first_fault(directory)}"
+        )
     digest = digest_rows(
         pa.Table.from_batches([batch])
         for name in files
         for batch in row_batches(directory / name, _ROWS_AT_ONCE)
     )
+    counts.update(repeats.counts())
+    for name, what in _TOLD.items():
+        if counts[name]:
+            print(f"{directory.name}: {counts[name]} {what}", flush=True)
     return Outcome({name: counts[name] for name in _COUNTED}, digest=digest, files=files)
 
 
-_COUNTED = ("rows", "labels", "pairs", "points", "train", "heldout", "invalid")
+#: What a person is told at the end, where there is any.
+_TOLD = {
+    "invalid": f"row(s) that could not be used, or not in full: see {INVALID}",
+    "identical": "tie(s) between sides that are the same, which say nothing",
+    "duplicate": "label(s) that say again what their annotator has said of the same sides",
+    "contradictory": "label(s) that contradict their annotator's own of the same sides",
+}
+_COUNTED = ("rows", "labels", "pairs", "points", "train", "heldout", *_TOLD)
+
+
+def _first_fault(directory: Path) -> str:
+    """Why rows could not be used, where none could."""
+    if not (directory / INVALID).is_file():
+        return ""
+    with (directory / INVALID).open(encoding="utf-8") as file:
+        return f"; the first of their faults: {json.loads(file.readline())['reason']}"
 
 
 def check(request: Import, directory: Path) -> None:
     """Read a few rows of each file and say what becomes of them. Writes nothing."""
     _check_files(request, directory)
     for path in request.files:
-        num_labels = 0
-        groups = together(itertools.islice(_rows(path), _DRY_ROWS), request.format.group_by)
-        for group in groups:
-            num_labels += len(_group_labels(request, path, group))
-        print(f"{path}: {num_labels} label(s) of the first rows -> {directory}", flush=True)
+        groups = list(request.reader.groups(path, _DRY_ROWS))
+        faults = [fault for group in groups for fault in group.faults.values()]
+        if faults and not request.keep_going:
+            raise _to_be_told(faults[0])
+        marked = f"; {len(faults)} row(s) marked, such as {faults[0]}" if faults else ""
+        num = sum(len(group.labels) for group in groups)
+        print(f"{path}: {num} label(s) of the first rows -> {directory}{marked}", flush=True)
 
 
-def _labels(request: Import, directory: Path, counts: Counter[str]) -> Iterator[Label]:
+def _labels(
+    request: Import, directory: Path, counts: Counter[str], repeats: Repeats
+) -> Iterator[Label]:
     for path in request.files:
-        try:
-            for group in together(_rows(path), request.format.group_by):
-                counts["rows"] += len(group)
-                try:
-                    yield from _group_labels(request, path, group)
-                except LabelError as error:
-                    if not request.keep_going:
-                        raise LabelError(
-                            f"{error}; --keep-going marks such rows and goes on"
-                        ) from None
-                    counts["invalid"] += len(group)
-                    _mark(directory, path, group, error)
-        except StreamError as error:
-            raise StreamError(f"{path}: {error}") from None
+        for group in request.reader.groups(path):
+            if group.faults and not request.keep_going:
+                raise _to_be_told(next(iter(group.faults.values())))
+            counts["rows"] += group.num_rows
+            counts["invalid"] += len(group.faults)
+            _mark(directory, path, group.faults)
+            for label in group.labels:
+                repeats.add(label)
+                yield label
 
 
-def _group_labels(request: Import, path: Path, group: list[tuple[int, Any]]) -> list[Label]:
-    """The labels of rows that belong together: all of them, or an error."""
-    read = _MediaFolder(request.media or path.parent)
-    records = [Record(row, f"{path}: row {number}", read) for number, row in group]
-    place = f"{request.format.name}:{path.name}:{group[0][0]}"
-    origin = _origin(request, records)
-    try:
-        return [
-            finish(draft, f"{place}:{index}", request.heldout_share, request.scale, origin)
-            for index, draft in enumerate(request.format.parse(records))
-        ]
-    except PartsError as error:
-        raise LabelError(f"{records[0].where}: {error}") from None
+def _to_be_told(fault: LabelError) -> LabelError:
+    return LabelError(f"{fault}; --keep-going marks such rows and goes on")
 
 
-def _origin(request: Import, records: Sequence[Record]) -> Origin | None:
-    """Of rows that belong together: what the first of them says, else the command line."""
-    said = records[0].origin() or Origin()
-    found = Origin(
-        said.source or request.origin.source,
-        said.license or request.origin.license,
-        said.consent or request.origin.consent,
-    )
-    return None if found == Origin() else found
-
-
-def _mark(directory: Path, path: Path, group: list[tuple[int, Any]], error: LabelError) -> None:
-    with (directory / INVALID).open("a", encoding="utf-8") as file:
-        for number, _ in group:
+def _mark(directory: Path, path: Path, faults: dict[int, LabelError]) -> None:
+    if not faults:
+        return
+    # A name of a file may hold what is no text.
+    with (directory / INVALID).open("a", encoding="utf-8", errors="backslashreplace") as file:
+        for number, error in faults.items():
             line = {"file": str(path), "row": number, "reason": str(error)}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-@dataclass(frozen=True)
-class _MediaFolder:
-    """Reads media below one directory. Paths come from data: they may not lead out of it."""
-
-    root: Path
-
-    def __call__(self, name: str) -> bytes:
-        root = self.root.resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root):
-            raise OSError(errno.EACCES, f"lies outside of the media directory {self.root}")
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise OSError(errno.ENOENT, f"no such file below {self.root} (see --media)") from None
-
-
-# ------------------------------------------------------------------------------------- reading
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """The rows of a file with their numbers, from 1."""
-    reader = _READERS[path.suffix]
-    try:
-        yield from enumerate(reader(path), start=1)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    except csv.Error as error:
-        raise InputError(f"{path}: not a table of comma-separated values: {error}") from None
-
-
-def _parquet(path: Path) -> Iterator[Any]:
-    for batch in row_batches(path, _ROWS_AT_ONCE):
-        yield from batch.to_pylist()
-
-
-def _json(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8-sig") as file:
-        yield from objects(iter(lambda: file.read(_CHARACTERS_AT_ONCE), ""))
-
-
-def _csv(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from csv.DictReader(file, strict=True)
-
-
-_READERS = {".parquet": _parquet, ".json": _json, ".jsonl": _json, ".csv": _csv}
 
 
 # ------------------------------------------------------------------------------------- writing
@@ -283,6 +251,7 @@ def _write_part(part: list[Label], directory: Path, number: int, counts: Counter
     for label in part:
         counts["points" if label.preference is None else "pairs"] += 1
         counts[label.split] += 1
+        counts["identical"] += is_of_one(label)
     return name
 
 
@@ -297,10 +266,21 @@ def _check_files(request: Import, directory: Path) -> None:
     for path in request.files:
         if not path.is_file():
             raise InputError(f"{path}: no such file")
-        if path.suffix not in _READERS:
-            raise InputError(f"{path}: is not one of {', '.join(_READERS)}")
+        if path.suffix not in SUFFIXES:
+            raise InputError(f"{path}: is not one of {', '.join(SUFFIXES)}")
+        _check_columns(request, path)
     if request.media is not None and not request.media.is_dir():
         raise InputError(f"--media: {request.media}: no such directory")
+
+
+def _check_columns(request: Import, path: Path) -> None:
+    """Refuse a map to columns that a table does not have, before each of its rows is."""
+    names = columns_of(path) if request.table is not None else None
+    for name, column in (request.table or Table()).columns.items():
+        if names is not None and column not in names:
+            raise InputError(
+                f"--map: {name}={column}: {path} has no such column; it has: {', '.join(names)}"
+            )
 
 
 FORMATS_IN_WORDS = "formats:\n" + "\n".join(
@@ -361,19 +341,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Import what the command line names, or say what would be."""
+    form, own = named_format(given, "FORMAT")
+    if given.scale is not None and own is not None and own.is_of_unknown_points:
+        raise TableError("--scale: say by --points on which scale the table's points lie")
     request = Import(
-        format_named(given.format, "FORMAT"),
+        form,
         tuple(given.files),
         given.media,
         given.heldout_share,
         given.scale,
         given.keep_going,
         Origin(given.source, given.license, given.consent),
+        own,
     )
     if given.dry_run:
         check(request, given.out)
     else:
         import_labels(request, given.out)
+
+
+def named_format(given: argparse.Namespace, key: str) -> tuple[Format, Table | None]:
+    """The format that a command line names, and for a table of one's own how it is read.
+
+    Args:
+        given: with what `cli.add_table` adds.
+        key: of the argument that names the format.
+
+    Raises:
+        FormatError, PluginError, TableError: it names none, or says of it what cannot be.
+    """
+    form = format_named(given.format, key)
+    columns = table.assignments("--map", given.map or ())
+    values = table.assignments("--values", given.values or ())
+    if form.name == table.NAME:
+        scale = None if given.points is None else table.scale_of("--points", given.points)
+        own = Table(columns, values, scale)
+        return replace(form, parse=row_by_row(own), columns=own.read), own
+    if columns or values or given.points:
+        raise TableError(f"--map, --values, --points: are for the format `table`, not {form.name}")
+    return form, None
 
 
 def _share(text: str) -> float:
@@ -384,8 +390,7 @@ def _share(text: str) -> float:
 
 
 def _scale(text: str) -> Scale:
-    low, _, high = text.partition(":")
-    scale = float(low), float(high)
-    if not scale[0] < scale[1]:
-        raise argparse.ArgumentTypeError(f"{text} is not LOW:HIGH with LOW below HIGH")
-    return scale
+    try:
+        return table.scale_of("--scale", text)
+    except TableError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

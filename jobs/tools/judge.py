@@ -10,10 +10,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from factory.media.clips import describe
+from factory.media.clips import describe, is_clip
 from factory.media.pictures import MediaError
 from factory.prompt_parts import in_words
-from factory.prompt_rows import PromptsError, check_text
+from factory.prompt_rows import PromptsError, check_words
 from factory.protocols import Explains, Judge
 from factory.ranking.matchups import Matchup, matchup
 from jobs.pipelines.models import named_judge
@@ -63,7 +63,7 @@ def read_case(files: Sequence[Path], text: str, answers: Sequence[str], *, is_vi
         if not words.strip():
             raise InputError("the caption, the question or an answer is empty")
         try:
-            check_text(words, repr(f"{words:.40}"))
+            check_words(words, repr(f"{words:.40}"))
         except PromptsError as error:
             raise InputError(str(error)) from None
     media = [_read(path, is_video) for path in files]
@@ -91,9 +91,11 @@ def _read(path: Path, is_video: bool) -> Media:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except MediaError as error:
         raise InputError(f"{path}: {error}") from None
-    if (found.num_frames > 1) != is_video:
-        kind, option = ("a picture", "--image") if is_video else ("a clip", "--video")
-        raise InputError(f"{path}: is {kind}; give it by {option}")
+    # A clip of one frame is both: what is asked about it is told by the option.
+    if is_video and not is_clip(found.data):
+        raise InputError(f"{path}: is a picture; give it by --image")
+    if not is_video and found.num_frames > 1:
+        raise InputError(f"{path}: is a clip of {found.num_frames} frames; give it by --video")
     return found
 
 

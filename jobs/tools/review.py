@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from actors.storage import place
-from jobs.rounds.tracking import tracking_uri
+from jobs.rounds.tracking import database_file, tracking_uri
 from schemas.places import REPORTS
 from schemas.recipe import Recipe
 from schemas.recipe_file import without_credentials
@@ -40,9 +39,15 @@ def serve(recipe: Recipe, port: int) -> None:
     if uri.startswith(("http://", "https://")):
         print(f"MLflow: {without_credentials(uri)}")
         return
-    store = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not store.is_file():
-        raise ReviewError(f"{store}: nothing was tracked there yet; run a stage of the loop first")
+    store = database_file(uri)
+    if store is not None:
+        if not store.is_file():
+            raise ReviewError(
+                f"{store}: nothing was tracked there yet; run a stage of the loop first"
+            )
+        if "%" in uri:  # MLflow's server would make a folder of that name
+            os.chdir(store.parent)
+            uri = f"sqlite:///{store.name}"
     print(f"MLflow: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     environment = {
         **os.environ,

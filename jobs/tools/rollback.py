@@ -22,9 +22,12 @@ def roll_back(recipe: Recipe, to: str, reason: str, *, dry_run: bool = False) ->
         InputError: it never was champion, is it already, or a round is under way.
     """
     generator(recipe, to)  # refuses another name
-    done = [one for one in rounds_so_far(recipe) if not one.missing]
+    done = [one for one in rounds_so_far(recipe) if not one.missing and one.decision is not None]
     if not done:
-        raise InputError(f"{recipe.root}: no round is finished: there is nothing to go back from")
+        raise InputError(
+            f"{recipe.root}: no round is finished with a decision, so {recipe.generator.name}@0 is "
+            "champion: there is nothing to go back from"
+        )
     last = Round(recipe, done[-1].number)
     champions = [str(done[0].champion), *(str(one.next_champion) for one in done)]
     if to not in champions:

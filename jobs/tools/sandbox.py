@@ -9,12 +9,15 @@ from typing import Any
 
 from schemas.rows import UNDERSTANDING, seed_of
 
+PARTS = ("prompts", "generator", "clips", "base", "questions", "votes")
 #: The shipped prompts files: name -> number of prompts. No prompt is in two of them.
 PROMPTS = {"heldout": 240, "label": 220, "produce": 610, "sweep": 360}
 #: The same of clips, each of whose captions states a motion.
 CLIP_PROMPTS = {"clips_heldout": 240, "clips_label": 150, "clips_produce": 200}
 #: Files of questions about pictures and clips: name -> number, half of it of either.
 QUESTIONS = {"heldout": 300, "label": 240, "produce": 600}
+#: Votes between two drawn pictures, each of another caption of `label.txt`.
+NUM_VOTES = PROMPTS["label"]
 
 #: Captions of which the base sees drawn pictures, as many of which it sees generated ones, and
 #: half as many of which it sees clips.
@@ -28,7 +31,7 @@ GENERATOR = "factory/sandbox/weights/generator"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("part", choices=("prompts", "generator", "clips", "base", "questions"))
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("--out", type=Path, required=True, metavar="DIRECTORY")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="training steps (default: as shipped)")
@@ -69,6 +72,8 @@ def make(given: argparse.Namespace) -> None:
         _train_clip_generator(given.out, given.seed, given.steps or CLIP_STEPS, given.start_from)
     elif given.part == "questions":
         _write_questions(given.out, given.seed)
+    elif given.part == "votes":
+        write_votes(given.out, NUM_VOTES, given.seed)
     else:
         _pretrain_base(given)
 
@@ -109,6 +114,44 @@ def write_questions(path: Path, num: int, seed: int) -> None:
             tags = {SCENE: prompt.tags[SCENE], "about": task.partition("_")[0]}
             rows.append({"prompt": prompt.text, "task": task, "media": media, **tags})
     write_table(path, pa.Table.from_pylist(rows))
+
+
+def write_votes(out: Path, num: int, seed: int) -> None:
+    """A table as people keep their own: votes.csv, and the pictures that it names.
+
+    Of two pictures one shows the caption and the other something else of it; of each tenth pair
+    both show it. The voters are simulated, and one of them errs in each tenth vote.
+    """
+    import csv
+    import random
+
+    from factory.media.pictures import encode_png
+    from factory.sandbox.drawing import CONTENT_DEFECTS, draw, spoil_scene
+    from factory.sandbox.world import parse, sample_captions
+    from schemas.rows import SIMULATED
+
+    known = PROMPTS["heldout"], PROMPTS["label"]
+    captions = sample_captions(sum(PROMPTS.values()), 0)[known[0] : sum(known)][:num]
+    (out / "pictures").mkdir(exist_ok=True)
+    with (out / "votes.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("prompt", "image_a", "image_b", "winner", "voter"))
+        for number, text in enumerate(captions):
+            rng = random.Random(seed_of("vote", text, seed))
+            scene = parse(text)
+            is_even = number % 10 == 9
+            other = scene if is_even else spoil_scene(scene, rng.choice(CONTENT_DEFECTS), rng)
+            names = [f"pictures/{number:03}-{side}.png" for side in "ab"]
+            is_left = rng.random() < 0.5
+            for name, shown in zip(
+                names, (scene, other) if is_left else (other, scene), strict=True
+            ):
+                (out / name).write_bytes(encode_png(draw(shown, rng)))
+            voter = rng.choice(("ann", "ben"))
+            errs = voter == "ben" and rng.random() < 0.1
+            winner = "both" if is_even else "left" if is_left != errs else "right"
+            table.writerow((text, *names, winner, f"{SIMULATED}{voter}"))
+    print(f"{out / 'votes.csv'}: {len(captions)} votes, and their pictures")
 
 
 def _train_generator(out: Path, seed: int, num_steps: int) -> None:

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from actors.headers import read_shapes
 from actors.judges import TransformersJudge
+from actors.judges.checkpoint import check_shapes
 from actors.judges.looks import Look
 from actors.trainers.judge import JudgeTask
 from factory.judging.specification import (
@@ -50,6 +52,20 @@ def judges(directories: dict[str, str]) -> dict[str, TransformersJudge]:
         name: TransformersJudge(path, f"{name}@0", specification=name)
         for name, path in directories.items()
     }
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_plan_finds_all_tensors_of_a_family_and_misses_those_that_lack(
+    name: str, directories: dict[str, str]
+) -> None:
+    path = directories[name]
+    config, shapes = (Path(path) / "config.json").read_bytes(), read_shapes(path)
+    check_shapes(path, config, shapes)
+    lost = sorted(shapes)[0]
+    with pytest.raises(SpecificationError, match=r"1 tensor\(s\) are missing"):
+        check_shapes(path, config, {key: one for key, one in shapes.items() if key != lost})
+    with pytest.raises(SpecificationError, match=r"dropped \(rm_head\.weight\)"):
+        check_shapes(path, config, {**shapes, "rm_head.weight": (1, 64)})
 
 
 def picture(seed: int, height: int = 40, width: int = 40) -> Media:
@@ -386,6 +402,32 @@ def test_broken_media_is_an_error_of_its_candidate_or_of_all(
     assert all("broken media" in str(one.error) for one in judge.sit(broken, answers).scores())
     without = judge.sit(question, [answers[0], Candidate("x", "g@0", 0, answer=" ")])
     assert [one.error for one in without.scores()] == [None, "no answer"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_long_and_narrow_candidate_leaves_those_beside_it_as_they_are(
+    judges: dict[str, TransformersJudge], family: str
+) -> None:
+    prompt, candidates = group("image_generation")
+    shapes = [
+        (8, 2010),
+        (5000, 1),
+        (8, 1600),
+        (1600, 8),
+        (1, 1),
+    ]  # two beyond the limit, and within
+    odd = [
+        Candidate(f"{height} {width}", "g@0", 0, Media(encode_png(pixels), width, height))
+        for height, width in shapes
+        for pixels in [np.full((height, width, 3), 90, np.uint8)]
+    ]
+    alone = judges[family].sit(prompt, candidates).scores()
+    beside = judges[family].sit(prompt, [*odd, *candidates]).scores()
+    assert [one.value for one in beside[len(odd) :]] == pytest.approx(
+        [one.value for one in alone], abs=1e-4
+    )
+    assert all("at most 200 times is shown" in str(one.error) for one in beside[:2])
+    assert [one.error for one in beside[2 : len(odd)]] == [None] * 3
 
 
 def test_a_model_without_a_specification_or_of_another_family_is_refused(

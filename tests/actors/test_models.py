@@ -251,6 +251,71 @@ def test_a_label_becomes_prompt_and_the_tokens_that_decide(candidates: list[Cand
         learner.example(Label("p", PROMPT, "ann", first, points=7), looks(label))
 
 
+def test_points_between_two_numbers_are_learned_as_both(candidates: list[Candidate]) -> None:
+    first = candidates[0].media
+    rows = {
+        "points": labels_to_table(
+            [
+                Label("whole", PROMPT, "ann", first, points=4),
+                Label("between", PROMPT, "ann", first, points=4.33, weight=0.5),
+            ]
+        )
+    }
+    learner = learner_of(weights=LossWeights(score=1.0))
+    batch = learner.collate(rows)
+    (four,), (five,) = (learner.format.answer_ids(one) for one in ("4", "5"))
+    targets = [[one for one in row.tolist() if one != -100] for row in batch.targets]
+    assert targets == [[four], [four]]
+    assert batch.above is not None
+    assert [[one for one in row.tolist() if one != -100] for row in batch.above] == [[], [five]]
+    assert batch.share_above is not None
+    assert batch.share_above.tolist() == pytest.approx([0, 0.33])
+    assert batch.weights is not None
+    assert batch.weights.tolist() == [1.0, 0.5]
+    assert batch.points.tolist() == pytest.approx([4, 4.33])
+    with torch.no_grad():
+        logits = learner.module(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, **batch.media
+        ).logits
+        _, parts = learner.loss(learner.module, batch)
+    said = [int((row != -100).nonzero()[0]) for row in batch.targets]
+    log_p = torch.stack([logits[row, at].log_softmax(-1) for row, at in enumerate(said)])
+    wanted = -(log_p[0, four] + 0.5 * (0.67 * log_p[1, four] + 0.33 * log_p[1, five])) / 2
+    assert parts["loss_answer"].item() == pytest.approx(wanted.item(), rel=1e-4)
+
+
+def test_a_judge_that_writes_its_score_learns_the_decimals(candidates: list[Candidate]) -> None:
+    task = replace(DEFAULT.task("image_generation"), reading="text")
+    specification = replace(DEFAULT, tasks={**DEFAULT.tasks, "image_generation": task})
+    learner = JudgeTask(RECIPE.judge.path, specification, 0.5).build(
+        torch.device("cpu"), torch.float32
+    )
+    label = Label("l", PROMPT, "ann", candidates[0].media, points=4.33)
+    example = learner.example(label, looks(label))
+    written = learner.format.answer_ids("4.33")
+    assert [one for one in example.targets if one != -100] == written
+    assert example.ids[-len(written) :] == written
+    assert example.above is None
+
+
+def test_where_no_text_holds_both_numbers_each_label_is_one_of_them(
+    candidates: list[Candidate],
+) -> None:
+    """On a scale that is spelt in digits; over many labels the mean is that of the points."""
+    task = replace(DEFAULT.task("image_generation"), scale=tuple(range(0, 101)))
+    specification = replace(DEFAULT, tasks={**DEFAULT.tasks, "image_generation": task})
+    learner = JudgeTask(RECIPE.judge.path, specification, 0.5).build(
+        torch.device("cpu"), torch.float32
+    )
+    label = Label("l", PROMPT, "ann", candidates[0].media, points=83.25)
+    wanted = [learner._wanted(replace(label, label_id=str(n)), task) for n in range(400)]
+    known = {number: list(ids) for number, ids in wanted[0].tree.tokens.items()}
+    told = [next(one for one, ids in known.items() if ids == each.decides) for each in wanted]
+    assert set(told) == {83, 84}
+    assert sum(told) / 400 == pytest.approx(83.25, abs=0.09)  # four standard deviations
+    assert all(each.above is None for each in wanted)
+
+
 def test_a_justification_is_learned_in_the_order_it_was_written_in(
     candidates: list[Candidate],
 ) -> None:

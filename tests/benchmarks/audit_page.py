@@ -54,8 +54,9 @@ def page_of(num_pairs: int) -> str:
         sides = [Candidate(f"{number}{one}", "generator@1", 0, answer=one) for one in "ab"]
         pair_id = content_id("pair", number)
         pair = replace(GOOD, pair_id=pair_id, prompt=Prompt.of(f"prompt {number}"))
-        pairs.append((replace(pair, chosen=sides[0], rejected=sides[1]), number % 2 == 0))
-    return render(pairs, "pairs@1")
+        pairs.append(replace(pair, chosen=sides[0], rejected=sides[1]))
+    sides_of = [(pair.pair_id, number % 2 == 0) for number, pair in enumerate(pairs)]
+    return render(pairs, sides_of, "pairs@1").decode()
 
 
 def answer(browser: Browser, numbers: range) -> None:

@@ -1,9 +1,8 @@
 """Our losses of answers beside those of TRL's `DPOTrainer`, on the same log-probabilities.
 
-    pip install trl datasets
     python -m tests.benchmarks.dpo_against_trl [--num 64]
 
-TRL is no dependency of ours, so this is no test; without it the figure is null. Its trainer's own
+TRL comes with the tests (`.[test]`); without it the figure is null. Its trainer's own
 loss function is called, with a model that answers with made-up log-probabilities. Compared are DPO,
 its length-normalised form (`sigmoid_norm`), and IPO, which TRL normalises by length; ours is beta^2
 times it. TRL has no loss of labels smoothed as conservative DPO does it.
@@ -36,7 +35,7 @@ def main() -> None:
     try:
         from trl import DPOTrainer
     except ImportError as error:
-        print(f"not compared: {error}; pip install trl datasets")
+        print(f"not compared: {error}; pip install '.[test]'")
         print(json.dumps({"figure": None}))
         return
     torch.manual_seed(0)

@@ -1,10 +1,15 @@
 """Keys: they hold what could change the outcome, and nothing else."""
 
+import hashlib
+import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from factory import keys
+from factory.media.pictures import encode_png
 from schemas.rows import Candidate, Drawn, Measures, Media, Origin, Part, Prompt
 
 PROMPT = Prompt.of("a red circle", tags={"style": "plain"})
@@ -117,3 +122,16 @@ def test_the_order_of_parts_is_in_the_digest_of_a_prompt() -> None:
     parts = (Part("question", media=Media(b"one", 8, 8)), Part("user", "what is it?"))
     one, other = (replace(PROMPT, parts=found) for found in (parts, parts[::-1]))
     assert len({keys.prompt_digest(found) for found in (PROMPT, one, other)}) == 3
+
+
+def test_what_was_shown_otherwise_before_has_another_key() -> None:
+    """A reply about a picture that lay on its side is not taken over; one about a plain one is."""
+    pixels = np.full((8, 16, 3), 90, np.uint8)
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(buffer, "PNG", exif=exif)
+    for data, is_same in ((encode_png(pixels), True), (buffer.getvalue(), False), (b"x", True)):
+        digest = hashlib.sha256(data).hexdigest()
+        prompt = Prompt.of("?", "image_understanding", media=Media(data, 16, 8))
+        as_before = keys.key_of("prompt", prompt.task, "?", digest, [])
+        assert (keys.prompt_digest(prompt) == as_before) == is_same

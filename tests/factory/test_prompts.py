@@ -67,7 +67,8 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
         read_prompts(tmp_path / "absent.txt")
     for name, data, message in (
         ("p.csv", b"a", "not '.csv'"),
-        ("p.txt", b"\xff\xfe\x00", "cannot be read as UTF-8"),
+        ("p.txt", b"\xff\x00", "cannot be read as UTF-8"),
+        ("u.txt", b"\xff\xfe\x00", "cannot be read as UTF-16"),
         ("p.parquet", b"no", "cannot be read as Parquet"),
         ("p.jsonl", b"{", "row 1: not JSON"),
         ("q.txt", b"a\n\nb\n", "row 2: 'prompt' is empty"),
@@ -75,6 +76,113 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(PromptsError, match=message):
             read_prompts(tmp_path / name)
+
+
+# --------------------------------------------------------------------- text as it comes in files
+
+MARKED = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+_MARK = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
+
+
+@pytest.mark.parametrize("encoding", MARKED)
+@pytest.mark.parametrize("kind", ["txt", "jsonl"])
+def test_a_mark_at_the_head_is_no_part_of_the_first_prompt(
+    tmp_path: Path, encoding: str, kind: str
+) -> None:
+    texts = ["a red kite", "ein blaues Boot, größer"]
+    lines = [json.dumps({"prompt": one}, ensure_ascii=False) for one in texts]
+    body = "\r\n".join(lines if kind == "jsonl" else [f"{one}  " for one in texts]) + "\r\n"
+    path = tmp_path / f"p.{kind}"
+    path.write_bytes(_MARK.get(encoding, b"") + body.encode(encoding))
+    assert read_prompts(path) == [Prompt.of(one) for one in texts]
+
+
+def test_files_that_were_put_together_have_marks_within(tmp_path: Path) -> None:
+    path = tmp_path / "p.txt"
+    path.write_bytes("a red kite\n".encode("utf-8-sig") + "a small boat\n".encode("utf-8-sig"))
+    assert read_prompts(path) == [Prompt.of("a red kite"), Prompt.of("a small boat")]
+
+
+def test_the_prompts_of_a_marked_file_that_had_other_ids() -> None:
+    path = Path(__file__).parents[1] / "fixtures" / "cases" / "bom.txt"
+    found = [one.prompt_id for one in read_prompts(path)]
+    assert found == [Prompt.of(one).prompt_id for one in ("a red kite", "a small boat")]
+
+
+def test_a_mark_in_the_name_of_a_first_column_is_no_part_of_it(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"\ufeffprompt": ["a red kite"]}), tmp_path / "p.parquet")
+    assert read_prompts(tmp_path / "p.parquet") == [Prompt.of("a red kite")]
+
+
+def write(folder: Path, kind: str, texts: list[str]) -> Path:
+    path = folder / f"p.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.table({"prompt": texts}), path)
+    elif kind == "jsonl":
+        path.write_text("".join(json.dumps({"prompt": one}) + "\n" for one in texts))
+    else:
+        path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\u200b\u200d", r"nothing that can be seen: only characters such as U\+200B"),
+        (" \u00a0\ufe0f ", r"such as U\+FE0F"),
+        ("\u3164", r"such as U\+3164"),
+        ("\U000e0041", r"such as U\+E0041"),
+        ("a\x00b", r"the control character U\+0000 at 1"),
+        ("a\x1b[0m", r"the control character U\+001B at 1"),
+        ("a\x85b", r"the control character U\+0085"),
+        (" ", "is empty"),
+    ],
+)
+def test_what_says_nothing_is_refused_with_its_row(
+    tmp_path: Path, kind: str, text: str, message: str
+) -> None:
+    with pytest.raises(PromptsError, match=rf"p\.{kind}: row 2: 'prompt'.*{message}"):
+        read_prompts(write(tmp_path, kind, ["a red kite", text]))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        r'{"prompt": "a \ud800 kite"}',
+        r'{"prompt": "x", "style": "\udfff"}',
+        r'{"parts": [{"role": "user", "text": "\ud800"}]}',
+    ],
+)
+def test_half_of_a_surrogate_pair_is_no_text(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(row)
+    with pytest.raises(PromptsError, match=r"row 1: .*half of a surrogate pair, U\+D[8F]"):
+        read_prompts(path)
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl", "parquet"])
+def test_rows_that_look_the_same_stay_what_they_are_and_are_told(tmp_path: Path, kind: str) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    texts = [
+        decomposed,
+        "a kite",
+        composed,
+        "a\u200b kite",
+        "a boat",
+        "a \ufeffkite",
+        "flag \u200d",
+    ]
+    prompts = PromptsFile(write(tmp_path, kind, texts))
+    assert [one.prompt_id for one in prompts] == [Prompt.of(one).prompt_id for one in texts]
+    assert prompts.alike == [(1, 3), (2, 4), (4, 6)]
+    alone = PromptsFile(write(tmp_path, kind, [decomposed, "a kite\u200d"]))
+    assert alone.alike == []
+
+
+def test_a_persian_joiner_and_an_emoji_sequence_are_kept(tmp_path: Path) -> None:
+    texts = ["\u0645\u06cc\u200c\u0631\u0648\u0645", "\U0001f469\u200d\U0001f680 at work"]
+    assert [one.text for one in read_prompts(write(tmp_path, "txt", texts))] == texts
 
 
 def test_a_question_names_its_picture_or_clip(tmp_path: Path) -> None:

@@ -170,8 +170,12 @@ def sections(page: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def continued(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A copy in which round 2 went on, and what was printed."""
-    copy = copy_of(tmp_path_factory.mktemp("continued") / "root")
+    """A copy in which round 2 went on, and what was printed. Its folders' names have what URIs, Ray
+    and MLflow read in ways of their own.
+    """
+    above = tmp_path_factory.mktemp("continued") / "seed=3"
+    above.mkdir()
+    copy = copy_of(above / "a?b%20c#d é;x=1 [y]")
     yield copy, go_on(copy)
     shutil.rmtree(copy)
 

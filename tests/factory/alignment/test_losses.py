@@ -20,6 +20,7 @@ from factory.alignment.losses import (
     score_regression,
     soft_bradley_terry_with_ties,
     squared_error,
+    weighted_answer_cross_entropy,
 )
 
 
@@ -58,6 +59,31 @@ def test_cross_entropy_is_the_mean_over_answer_tokens(smoothing):
         label_smoothing=smoothing,
     )
     assert found.item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_row_counts_by_its_weight_and_an_answer_between_two_as_both():
+    rng = np.random.default_rng(3)
+    logits = torch.tensor(rng.normal(size=(3, 4, 6)), requires_grad=True)
+    targets = torch.tensor([[-100, 2, -100, -100], [-100, 1, 3, -100], [-100, 4, -100, -100]])
+    other = torch.full_like(targets, -100)
+    other[2, 1] = 5
+    share = torch.tensor([0.0, 0.0, 0.33])
+    ones = torch.ones(3)
+    plain = answer_cross_entropy(logits, targets)
+    assert weighted_answer_cross_entropy(logits, targets, ones).item() == pytest.approx(
+        plain.item()
+    )
+    log_p = logits.detach().log_softmax(-1)
+    rows = [-log_p[0, 1, 2], -log_p[1, 1, 1] - log_p[1, 2, 3]]
+    rows.append(-0.67 * log_p[2, 1, 4] - 0.33 * log_p[2, 1, 5])
+    weights = torch.tensor([1.0, 0.5, 0.1])
+    wanted = sum(w * row for w, row in zip(weights, rows, strict=True)) / 4
+    found = weighted_answer_cross_entropy(logits, targets, weights, other, share)
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
+    found.backward()
+    assert logits.grad[0, 0].abs().sum() == 0
+    nothing = torch.full_like(targets, -100)
+    assert weighted_answer_cross_entropy(logits, nothing, ones).item() == 0
 
 
 def test_an_answers_log_probability_is_the_sum_over_its_tokens():
@@ -115,6 +141,16 @@ def test_score_regression_is_the_squared_error_of_the_mean_on_each_rows_own_scal
     assert found.item() == pytest.approx(wanted, rel=1e-5)
     found.backward()
     assert torch.isfinite(log_p.grad).all()
+    weights = torch.tensor([0.5, 1.0])
+    found = score_regression(log_p, torch.tensor(scale), torch.tensor([1.25, 80.0]), weights)
+    wanted = (0.5 * ((2.6 - 1.25) / 2) ** 2 + ((50 - 80) / 100) ** 2) / 2
+    assert found.item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_doubtful_preference_pulls_less():
+    margin, first = torch.zeros(2, requires_grad=True), torch.zeros(2, dtype=torch.long)
+    bradley_terry_with_ties(margin, first, 5.0, torch.tensor([1.0, 0.25])).backward()
+    assert margin.grad[1].item() == pytest.approx(margin.grad[0].item() / 4)
 
 
 def test_cross_entropy_teaches_answer_tokens_alone():

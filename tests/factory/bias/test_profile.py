@@ -11,6 +11,7 @@ import pytest
 
 from factory.bias.estimate import bias_profile
 from factory.bias.observation import LabelObservation, Observation
+from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.ranking.matchups import matchup, matchups
 from schemas.columns import FIGURES
@@ -297,6 +298,31 @@ def test_a_profile_travels_as_json():
     assert again.to_dict() == profile.to_dict()
     assert again.flagged() == profile.flagged()
     assert again.figures[0].estimate == profile.figures[0].estimate
+
+
+def test_what_no_figure_can_say_is_said_in_words():
+    rng = np.random.default_rng(9)
+    labels = label_observations(rng, 1.0, 1.0, num_prompts=10)
+    judged = observations(SimulatedJudge(rng, score_sd=0.3, duel_sd=0.3))
+    tagged = [
+        replace(one, tags={"region": "north" if at % 2 else "south"})
+        for at, one in enumerate(judged)
+    ]
+    probe = Probe(judged[0].prompt_id, "c", "edit", "brightness", 1.0, 0.0, 0.0)
+
+    def told(*given):
+        profile = bias_profile(*given, names=NAMES, num_resamples=2)
+        return [sentence.partition(":")[0] for sentence in profile.unknown]
+
+    people = [
+        "whether people lean as the judge does",
+        "whether the judge is as sure as it should be",
+    ]
+    (probing,) = told(judged, labels)
+    assert probing.startswith("what the judge gives for edits, for damage, ")
+    assert told(judged) == [*people, probing]
+    assert told(tagged, labels, (), [probe]) == ["whether a slice deserves what it gets"]
+    assert told(judged, labels, (), [probe]) == []
 
 
 def test_a_profile_of_nothing_travels_too():

@@ -1,6 +1,7 @@
 """The figures of a judge, counted by hand from opinions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,21 @@ def test_pairs_are_counted_and_the_unreadable_stand_beside():
     assert found.flips.value == 0.0
     # (0.1² + 0.8² + 0²) / 3: where the tie counts half, the third claims one half exactly
     assert found.brier.value == pytest.approx((0.01 + 0.64 + 0.0) / 3, abs=1e-6)
+
+
+def test_labels_count_by_their_weights_in_one_figure_alone():
+    """Two right of three, one of them in doubt; one of no weight counts as 1, and never as 0."""
+    rows = [
+        replace(opinion(1, 0.9, "first"), weight=0.2),
+        replace(opinion(2, 0.9, "second"), weight=0.5),
+        opinion(3, 0.1, "second"),
+        replace(opinion(4, 0.6, "tie"), weight=0.9),
+        replace(opinion(5, None, "first"), weight=1.0),
+    ]
+    found = measure(rows)
+    assert found.weighted_accuracy.value == pytest.approx(1.2 / 1.7)
+    assert found.accuracy.without_ties.value == pytest.approx(2 / 3)
+    assert math.isnan(measure([opinion(1, 0.9, "first")]).weighted_accuracy.value)
 
 
 def test_the_calibration_error_is_told_from_the_side_preferred():

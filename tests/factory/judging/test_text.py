@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from factory.judging.grammar.verdict import lead_of
 from factory.judging.specification import DEFAULT, Dimension, find
 from factory.judging.text import (
     UnreadableError,
-    _lead,
     parse_dimensions,
     parse_score,
     parse_verdict,
@@ -195,8 +195,8 @@ def test_dimensions_are_read_apart_from_the_score() -> None:
 
 
 def test_what_sentences_share_is_what_all_of_them_begin_with() -> None:
-    assert _lead(["overall judgment: image 1 wins", "overall judgment: image 2 wins"]) == (
+    assert lead_of(["overall judgment: image 1 wins", "overall judgment: image 2 wins"]) == (
         "overall judgment:"
     )
-    assert _lead(["first: image 1", "second: image 2"]) == ""
-    assert _lead(["image 1 is better", "image 2 is better"]) == ""
+    assert lead_of(["first: image 1", "second: image 2"]) == ""
+    assert lead_of(["image 1 is better", "image 2 is better"]) == ""

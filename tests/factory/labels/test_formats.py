@@ -29,8 +29,13 @@ def read(path: str) -> bytes:
 
 
 def drafts(name: str, *rows: dict[str, object]) -> list[Draft]:
+    """What rows that belong together give; the first of their faults is raised."""
     records = [Record(row, f"file: row {n}", read) for n, row in enumerate(rows, start=1)]
-    return list(FORMATS[name].parse(records))
+    made = list(FORMATS[name].parse(records))
+    for one in made:
+        if isinstance(one, LabelError):
+            raise one
+    return made
 
 
 def talk(asked: str, answered: str, **row: object) -> dict[str, object]:
@@ -325,7 +330,7 @@ def test_the_benchmarks():
             "hpd",
             HPD_TRAIN,
             {"file_path": ["a.png", "e.png"]},
-            "'image_path' names 'e.png': no such",
+            "'file_path' names 'e.png': no such",
         ),
         ("hpd", HPD_TRAIN, {"file_path": "a.png"}, "'file_path' is str, not a list"),
         ("image-reward", REWARD, {"rank": "best"}, "'rank' is 'best', not a number from 1"),
@@ -356,9 +361,9 @@ def test_the_benchmarks():
             {"human_ranking": [0, 0]},
             r"'human_ranking' is \[0.0, 0.0\], not",
         ),
-        ("vl-rewardbench", VLRB, {"response": ["x", ""]}, "'response' holds an answer that is no"),
+        ("vl-rewardbench", VLRB, {"response": ["x", ""]}, "'response' is empty"),
         ("genai-bench", GENAI, {"vote_type": "left"}, "'vote_type' is 'left'; known: leftvote"),
-        ("videogen-rewardbench", VIDEOGEN, {"Overall": "C"}, "'Overall' is 'C', not A, B or same"),
+        ("videogen-rewardbench", VIDEOGEN, {"Overall": "C"}, "'Overall' is 'C', not A, B, same or"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_row(name, row, change, fault):
@@ -405,7 +410,7 @@ def test_questions_about_one_picture_share_a_split():
 
 @pytest.mark.parametrize(
     ("rating", "wanted", "points"),
-    [(1, (1, 5), 1), (4, (1, 5), 5), (2.5, (1, 5), 3), (2.5, None, 3), (2.5, (1, 10), 6)],
+    [(1, (1, 5), 1), (4, (1, 5), 5), (2.5, (1, 5), 3), (2.6, None, 2.6), (2.5, (1, 10), 5.5)],
 )
 def test_ratings_are_mapped_to_the_judges_scale(rating, wanted, points):
     draft = Draft(Prompt.of("p"), "x", rating=rating, scale=(1, 4))

@@ -32,12 +32,14 @@ from jobs.rounds.lifecycle import LostRaceError, clear, complete
 from jobs.rounds.tracking import tracking_uri
 from jobs.rounds.workspace import InputError
 from jobs.session.run_log import note, run_log
+from jobs.stages.base import print_plan
 from schemas import manifest
 from schemas.arrow import groups_to_table, labels_to_table
 from schemas.columns import GROUPS
 from schemas.manifest import Manifest
 from schemas.places import Place
 from schemas.recipe import Recipe, Storage
+from schemas.recipe_file import load
 from schemas.rows import Candidate, Group, Label, Media, Prompt
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -161,6 +163,19 @@ def test_models_are_fetched_and_a_database_lies_elsewhere(root: Place) -> None:
         check_model(str(root / "models" / "none"), "config.json", "judge.path")
     recipe = Recipe.model_construct(name="laptop", root=str(root), tracking_uri=None)
     assert tracking_uri(recipe) == f"sqlite:///{Path('runs/laptop/mlflow.db').absolute()}"
+
+
+def test_the_plan_says_where_the_database_lies_that_the_root_cannot_hold(
+    root: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_plan(load("jobs/recipes/laptop.yaml", [f"root={root}"]), [])
+    told = capsys.readouterr().out
+    assert (
+        f"warning: MLflow's database is a file of this machine, sqlite:///{Path().absolute()}"
+        in told
+    )
+    print_plan(load("jobs/recipes/laptop.yaml", [f"root={root}", "tracking_uri=https://here"]), [])
+    assert "warning" not in capsys.readouterr().out
 
 
 def test_the_log_of_a_run_comes_to_its_place(root: Place) -> None:

@@ -34,7 +34,8 @@ PAIRS = [pair(number) for number in range(NUM)]
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("audit") / "review.html"
-    path.write_text(render([(one, n % 3 == 0) for n, one in enumerate(PAIRS)], "pairs@1"))
+    sides = [(pair.pair_id, number % 3 == 0) for number, pair in enumerate(PAIRS)]
+    path.write_bytes(render(PAIRS, sides, "pairs@1"))
     return path
 
 

@@ -27,7 +27,8 @@ def test_a_plain_prompt_has_its_text_and_the_medium_that_it_is_about() -> None:
 
 
 def test_the_audit_page_shows_all_parts_in_order() -> None:
-    page = audit_sample.render([(replace(GOOD, prompt=DIALOGUE), True)], "pairs@1")
+    pair = replace(GOOD, prompt=DIALOGUE)
+    page = audit_sample.render([pair], [(pair.pair_id, True)], "pairs@1").decode()
     shown = page[page.index("<legend>") : page.index('<div class="sides">')]
     told = re.findall(r"<small>|<img|what &lt;b&gt; \?|a cube|cannot be shown|and this \?", shown)
     assert told[0] == "and this ?"  # what is answered

@@ -61,30 +61,25 @@ def test_a_calibration_is_reported_on_what_it_did_not_see():
 
 
 def labels(path, points):
-    rows = {"task": [TASK] * len(points), "points": pa.array(points, pa.int32())}
+    rows = {"task": [TASK] * len(points), "points": pa.array(points, pa.float64())}
     pq.write_table(pa.table(rows), path)
     return path
 
 
+@pytest.mark.parametrize("reading", ["logits", "text"])
 @pytest.mark.parametrize(
-    ("reading", "points", "fault"),
+    ("points", "fault"),
     [
-        ("logits", [1, 3, None, 5], None),
+        ([1, 2, 3.75, None, 5], None),
         (
-            "logits",
-            [1, 2, 3],
-            "1 label(s) of image_generation have points off the judge's scale of 1 to 5, such as 2",
-        ),
-        ("text", [1, 2, 5], None),
-        (
-            "text",
-            [0, 6, 5],
-            "2 label(s) of image_generation have points off the judge's scale of 1 to 5, such as 0",
+            [0.5, 6, 5],
+            "2 label(s) of image_generation have points off the judge's scale of 1 to 5, such as "
+            "0.5",
         ),
     ],
 )
 def test_points_that_a_judge_cannot_say_are_refused(tmp_path, reading, points, fault):
-    """One that writes its score may write any number in between."""
+    """Between two numbers of its scale they can be learned."""
     asked = replace(DEFAULT.task(TASK), scale=(1, 3, 5), reading=reading)
     files = [labels(tmp_path / "fit.parquet", [1, 5]), labels(tmp_path / "rows.parquet", points)]
     if fault is None:

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from jobs.pipelines.given_judge import ENDPOINT
 from jobs.pipelines.judge_training import judge_task
 from jobs.pipelines.models import (
-    ENDPOINT,
     asked_as,
     generator_ref,
     given,
     judge_ref,
     named_judge,
 )
-from jobs.rounds.checks import check_model, trusted_checkpoints
+from jobs.rounds.checks import check_model, prompts_file, trusted_checkpoints
 from jobs.rounds.tracking import flatten, public_settings
 from jobs.rounds.workspace import InputError, Round
 from jobs.stages.align import STAGE as ALIGN
@@ -172,6 +172,16 @@ def test_a_hubs_name_is_resolved_by_the_plan(
     check_model("org/fetched", "config.json", "judge.path")
     with pytest.raises(InputError, match=r"^judge\.path: org/fetched .* no commit of v9 "):
         check_model("org/fetched", "config.json", "judge.path", "v9")
+
+
+def test_prompts_that_look_the_same_are_told_and_stay(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "p.txt"
+    path.write_text("a caf\u00e9\na boat\na cafe\u0301\n", encoding="utf-8")
+    assert len(prompts_file(str(path), "produce.prompts", recipe(tmp_path))) == 3
+    assert f"produce.prompts: {path}: 1 row(s) look the same" in caplog.text
+    assert "as rows 1 and 3 do" in caplog.text
 
 
 def small_files(directory: Path, name: str, **files: object) -> Path:

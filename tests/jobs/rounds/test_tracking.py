@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from jobs.rounds.registry import Registry, RegistryError
-from jobs.rounds.tracking import Tracker, flatten, public_settings, tracking_uri
+from jobs.rounds.tracking import (
+    Tracker,
+    database_file,
+    flatten,
+    public_settings,
+    tracking_uri,
+)
 from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import Recipe
@@ -356,3 +362,26 @@ def test_credentials_are_never_shown():
 
 def test_telemetry_is_off(tracker):
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+# --------------------------------------------------------------------------------- odd places
+
+
+def test_a_root_of_odd_characters_holds_all_that_is_tracked(tmp_path, empty_store):
+    root = tmp_path / "a?b%20c#d é;x=1 %"
+    root.mkdir()
+    (root / "mlflow.db").write_bytes(empty_store.read_bytes())
+    recipe = Recipe.model_construct(name="laptop", root=str(root), tracking_uri=None)
+    assert database_file(tracking_uri(recipe)) == root / "mlflow.db"
+    tracker = Tracker.of(recipe)
+    made = artifact(root, "judge@1", "models")
+    with tracker.round(1), tracker.stage(1, "judge") as run:
+        run.log_dataset(made, root / "models" / "judge@1")
+        run.log_text("text", "note.txt")
+        Registry.of(tracker).register_model(made, root / "models" / "judge@1", run=run)
+    assert len(list((root / "mlartifacts").rglob("note.txt"))) == 1
+    local = tracker.client.download_artifacts(run.run_id, "model/rows.bin", str(tmp_path))
+    assert Path(local).read_bytes() == b"x" * 1000
+    assert run_of(tracker, "judge").inputs.dataset_inputs[0].dataset.name == "judge@1"
+    # Nothing beside it: MLflow takes the URI for a path here and there.
+    assert sorted(path.name for path in tmp_path.iterdir()) == [root.name, "rows.bin"]

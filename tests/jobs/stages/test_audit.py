@@ -42,7 +42,7 @@ BIASED = Figure(
     p_adjusted=1e-8,
     is_flagged=True,
 )
-PROFILE = BiasProfile((BIASED,), {"brightness": 0.1}, {"": 1.0}, 40, 0, 1)
+PROFILE = BiasProfile((BIASED,), {"brightness": 0.1}, {"": 1.0}, 40, 30, 1)
 PROBE = Probe("p", "c", "edit", "brightness", 1.0, 0.4, math.nan, None, {"brightness": 0.1})
 
 
@@ -112,12 +112,12 @@ def test_a_breached_bias_gate_stops_a_promotion(at):
     (breach,) = (one for one in decided.findings if not one.is_passed)
     assert (breach.gate, breach.subject) == ("max_attribute_slope:brightness", "judge@1")
     assert "is beyond 0.3 by at least 0.4" in breach.message
-    clean = BiasProfile((), {}, {}, 40, 0, 1)
+    clean = BiasProfile((), {}, {}, 40, 30, 1)
     assert better(at, clean).decision == "promote"
 
 
 def test_a_judge_that_was_not_probed_promotes_nothing(at):
-    decided = better(at, BiasProfile((), {}, {}, 40, 0, 0))
+    decided = better(at, BiasProfile((), {}, {}, 40, 30, 0))
     assert decided.decision == "keep"
     missing = [one for one in decided.findings if not one.is_passed]
     assert [one.gate for one in missing] == [

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from actors.media_store import MediaStore
+from actors.media_store import MediaStore, media_store
 from actors.tally import TooManyFailuresError
 from factory.curation.curator import Curator
 from factory.filters import objections_of
@@ -285,8 +285,10 @@ def sampled(finished: Round) -> Round:
         path.unlink()
     pairs = [kept_pair(number) for number in range(40)]
     pairs.append(replace(kept_pair(41), verdict="rejected", objections=("unsafe: chosen",)))
+    store = media_store(directory)
     for at in (0, 21):
-        pq.write_table(pairs_to_table(pairs[at : at + 21]), directory / f"{at}.parquet")
+        table = store.put_out(pairs_to_table(pairs[at : at + 21]))
+        pq.write_table(table, directory / f"{at}.parquet")
     assert write_sample(directory, AuditSample(size=12, slice_by="region"), seed=1) == 12
     return finished
 
@@ -310,6 +312,8 @@ def test_the_sample_lies_beside_the_pairs_and_gives_nothing_away(sampled):
     rows = pq.read_table(folder / SAMPLE).to_pylist()
     assert {row["verdict"] for row in rows} == {"kept"}
     assert {row["slice"] for row in rows} == {"north", "south"}
+    # Large media lie in the packs already, and the page shows them.
+    assert {row["chosen"]["media"]["image"]["bytes"] for row in rows} == {None}
     page = (folder / PAGE).read_text()
     assert "<script>alert" not in page
     assert "an &lt;b&gt;answer" in page
@@ -317,6 +321,7 @@ def test_the_sample_lies_beside_the_pairs_and_gives_nothing_away(sampled):
     assert "rejected" not in page
     assert "http" not in page.replace("http-equiv", "")
     assert page.count("<fieldset") == 12
+    assert page.count("<img") == 12
     for word in WORDS:
         assert page.count(f'value="{word}"') == 12
     sheet = list(csv.DictReader((folder / SHEET).open()))

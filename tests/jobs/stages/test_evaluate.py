@@ -70,7 +70,7 @@ def compared(at, gains, **more):
 
 
 def gates_of(found, at):
-    decision = decide(found, BiasProfile((), {}, {}, 0, 0, 1), OLD, NEW, at)
+    decision = decide(found, BiasProfile((), {}, {}, 0, 30, 1), OLD, NEW, at)
     return decision, [one for one in decision.findings if not one.is_passed]
 
 

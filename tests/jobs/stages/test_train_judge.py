@@ -11,9 +11,14 @@ from factory.judging.fitting import part
 from factory.judging.specification import DEFAULT, JudgeSpecification
 from jobs.datasets.files import write_table
 from jobs.pipelines.judge_training import check_points, check_shown, fit_calibration
-from jobs.pipelines.opinions import OPINIONS_FILE, heldout_opinions, write_opinions
+from jobs.pipelines.opinions import (
+    OPINIONS_FILE,
+    heldout_opinions,
+    hold_against_gates,
+    write_opinions,
+)
 from jobs.rounds.workspace import InputError, Round
-from jobs.stages.train_judge import _count, _hold_against_gates
+from jobs.stages.train_judge import _count
 from schemas import results
 from schemas.arrow import labels_to_table
 from schemas.recipe import Calibrate, Recipe
@@ -77,6 +82,14 @@ def test_edits_are_refused_before_a_judge_is_trained_that_has_no_words_for_them(
     check_shown([path], JudgeSpecification(wordless))
 
 
+def test_media_too_narrow_to_be_shown_are_refused_before_training(tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    narrow = Media(b"", 2010, 8)
+    write_table(path, labels_to_table([Label("l", Prompt.of("p"), "ann", narrow, points=3)]))
+    with pytest.raises(InputError, match="a label is of a medium of 2010 × 8 pixels"):
+        check_shown([path], DEFAULT)
+
+
 def test_what_is_reported_on_was_not_fitted_on() -> None:
     found = opinions(400)
     calibration, rest = fit_calibration(found, Calibrate())
@@ -101,14 +114,14 @@ def test_without_a_share_there_is_no_calibration() -> None:
 
 def test_gates_look_at_all_heldout_labels(recipe: Recipe) -> None:
     at = Round(recipe, 1)
-    accuracy, flips = _hold_against_gates(opinions(300), at)
+    accuracy, flips = hold_against_gates(opinions(300), at)
     assert (accuracy.gate, accuracy.is_passed, accuracy.subject) == (
         "min_judge_accuracy",
         True,
         "judge@1",
     )
     assert (flips.value, flips.is_passed) == (0.0, True)
-    none, _ = _hold_against_gates([], at)
+    none, _ = hold_against_gates([], at)
     assert not none.is_passed
     assert none.message == "accuracy could not be measured"
 

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,8 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from factory.labels.repeats import Repeats
 from factory.prompt_parts import in_words
 from jobs import import_labels
+from jobs.datasets import foreign
+from jobs.datasets.files import row_batches
 from jobs.datasets.labels import label_batches, label_files
 from jobs.datasets.reading import data_files
 from jobs.rounds import lifecycle
@@ -21,7 +27,8 @@ from jobs.tools import import_labels as importing
 from schemas import manifest
 from schemas.arrow import labels_from_table
 from schemas.recipe_file import load
-from schemas.rows import Label, Origin
+from schemas.rows import Dimension, Label, Media, Origin, Prompt
+from tests.factory.labels.media import mp4
 
 
 def png(level: int) -> bytes:
@@ -128,8 +135,9 @@ def test_a_failed_import_leaves_no_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importing, "_PART_ROWS", 1)
-    (tmp_path / "one.png").write_bytes(png(1))
-    good = {"prompt": "p", "image_path": ["one.png", "one.png"], "human_preference": [1, 0]}
+    for name, level in (("one.png", 1), ("three.png", 3)):
+        (tmp_path / name).write_bytes(png(level))
+    good = {"prompt": "p", "image_path": ["one.png", "three.png"], "human_preference": [1, 0]}
     source, out = tmp_path / "train.json", tmp_path / "hpd@1"
     source.write_text(json.dumps([good, good, {**good, "image_path": ["one.png", "two.png"]}]))
     assert run("hpd", source, out=out) == 2
@@ -144,8 +152,8 @@ def test_json_names_media_below_a_directory_and_nowhere_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "pictures").mkdir()
-    for name in ("one.png", "two.png"):
-        (tmp_path / "pictures" / name).write_bytes(png(len(name)))
+    for name, level in (("one.png", 1), ("two.png", 2)):
+        (tmp_path / "pictures" / name).write_bytes(png(level))
     (tmp_path / "secret.png").write_bytes(png(0))
     source = tmp_path / "train.json"
     good = {"prompt": "p", "image_path": ["one.png", "two.png"], "human_preference": [1, 0]}
@@ -272,3 +280,190 @@ def test_a_dialogue_about_two_pictures_is_imported_and_read_back(tmp_path: Path)
     made = manifest.read(out)
     assert made is not None
     assert made.settings["source"] == "a shop"
+
+
+def hpd_rows(*names: str) -> list[dict[str, object]]:
+    return [
+        {"prompt": "p", "image_path": [name, "b.png"], "human_preference": [1, 0]} for name in names
+    ]
+
+
+def test_a_fault_is_a_fault_of_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether its line is no JSON, its bytes are no text, or its format has not thought of it."""
+    (tmp_path / "a.png").write_bytes(png(1))
+    (tmp_path / "b.png").write_bytes(png(2))
+    good, absent, odd = hpd_rows("a.png", "absent.png", "a\0.png")
+    lines = [json.dumps(one).encode() for one in (good, absent, odd)]
+    lines[1:1] = [b"{torn", b"[1]", lines[0].replace(b'"p"', b'"p\xff"'), lines[0]]
+    source, out = tmp_path / "train.jsonl", tmp_path / "hpd@1"
+    source.write_bytes(b"\n".join(lines))
+    assert run("hpd", source, out=out) == 2
+    assert f"error: {source}: row 2: not JSON: Expecting property" in capsys.readouterr().err
+    assert not out.exists()
+    assert import_labels.main(["hpd", str(source), f"--out={out}", "--keep-going"]) == 0
+    told = capsys.readouterr().out
+    assert "hpd@1: 5 row(s) that could not be used, or not in full: see _invalid.jsonl" in told
+    assert "hpd@1: 1 label(s) that say again what their annotator has said" in told
+    marked = [json.loads(line) for line in (out / importing.INVALID).read_text().splitlines()]
+    assert [one["row"] for one in marked] == [2, 3, 4, 6, 7]
+    reasons = [one["reason"].removeprefix(f"{source}: row {one['row']}: ") for one in marked]
+    assert reasons[0].startswith("not JSON")
+    assert reasons[1] == "is list, not an object"
+    assert reasons[2].endswith("or bytes that are no UTF-8: 'p\\udcff'")
+    assert reasons[3].startswith("'image_path' names 'absent.png': no such file below")
+    assert reasons[4] == "'image_path' names 'a\\x00.png': embedded null byte"
+    made = manifest.read(out)
+    assert made is not None
+    assert {key: made.counts[key] for key in ("rows", "labels", "invalid", "duplicate")} == {
+        "rows": 7,
+        "labels": 2,
+        "invalid": 5,
+        "duplicate": 1,
+    }
+
+
+def test_what_a_format_raises_is_a_fault_of_its_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parse(records: object) -> list[object]:
+        raise KeyError("what nobody thought of")
+
+    monkeypatch.setitem(importing.FORMATS, "hpd", replace(importing.FORMATS["hpd"], parse=parse))
+    source = tmp_path / "train.jsonl"
+    source.write_text("{}\n{}\n")
+    out = tmp_path / "hpd@1"
+    assert import_labels.main(["hpd", str(source), f"--out={out}", "--keep-going"]) == 2
+    told = capsys.readouterr().err
+    assert (
+        f"error: {source}: no row gives a label; the first of their faults: {source}: row" in told
+    )
+    assert "cannot be read: KeyError: 'what nobody thought of'" in told
+    assert not out.exists()
+
+
+def test_equal_sides_and_labels_that_contradict_each_other_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same, other = png(1), png(2)
+    row = {"caption": "c", "jpg_0": same, "jpg_1": other, "label_0": 1.0, "user_id": 1}
+    rows = [
+        row,
+        {**row, "jpg_0": other, "jpg_1": same, "label_0": 0.0},  # again, told the other way round
+        {**row, "label_0": 0.0},  # otherwise
+        {**row, "label_0": 0.0, "user_id": 7},  # somebody else's
+        {**row, "jpg_1": same, "label_0": 0.5},
+        {**row, "jpg_1": same},
+    ]
+    source, out = tmp_path / "train.parquet", tmp_path / "pick@1"
+    pq.write_table(pa.Table.from_pylist(rows), source)
+    assert run("pick-a-pic", source, out=out) == 2
+    fault = "row 6: prefers the first of two sides that are the same; --keep-going"
+    assert fault in capsys.readouterr().err
+    assert import_labels.main(["pick-a-pic", str(source), f"--out={out}", "--keep-going"]) == 0
+    made = manifest.read(out)
+    assert made is not None
+    told = {name: made.counts[name] for name in ("identical", "duplicate", "contradictory")}
+    assert told == {"identical": 1, "duplicate": 1, "contradictory": 1}
+    assert "pick@1: 1 label(s) that contradict their annotator's own" in capsys.readouterr().out
+
+
+def test_only_the_columns_that_are_needed_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among those of Pick-a-Pic are times finer than Python's, and whatever a copy has added."""
+    source = pick_a_pic(tmp_path / "train.parquet", 2)
+    table = pq.read_table(source)
+    times = pa.array([1, 1_700_000_000_000_000_001], pa.timestamp("ns"))
+    for name, column in (("created_at", times), ("latents", pa.array([b"x" * 999] * 2))):
+        table = table.append_column(name, column)
+    pq.write_table(table.drop_columns("label_0"), source)
+    read: list[str] = []
+
+    def watched(path: Path, size: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        for batch in row_batches(path, size, columns):
+            read.extend(batch.schema.names)
+            yield batch
+
+    monkeypatch.setattr(foreign, "row_batches", watched)
+    assert run("pick-a-pic", source, out=tmp_path / "pick@1") == 2
+    # The message names the columns of the file all the same.
+    assert (
+        "'label_0' is missing; the row has: caption, created_at, jpg_0" in capsys.readouterr().err
+    )
+    assert sorted(read) == ["caption", "jpg_0", "jpg_1"]
+
+
+def test_a_table_is_read_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.mp4").write_bytes(
+        Path("tests/fixtures/cases/importers/one-frame.mp4").read_bytes()
+    )
+    (tmp_path / "b.mp4").write_bytes(mp4())
+    source = tmp_path / "train.csv"
+    long = "a boat " * 30_000
+    source.write_text(f'prompt,path_A,path_B,VQ\n"{long}",a.mp4,b.mp4,A\na boat,a.mp4,b.mp4\n')
+    command = ["videogen-rewardbench", str(source), "--keep-going"]
+    assert import_labels.main([*command, f"--out={tmp_path / 'bench@1'}"]) == 0
+    (label,) = read(tmp_path / "bench@1")
+    assert (label.prompt.text, label.dimensions) == (long.strip(), (Dimension("vq", "first"),))
+    source.write_text('prompt,path_A,path_B,VQ\na boat,"a.mp4,b.mp4,A\na boat,a.mp4,b.mp4,A\n')
+    assert import_labels.main([*command, f"--out={tmp_path / 'bench@2'}"]) == 2
+    assert "a quote that is opened after line 1 is never closed" in capsys.readouterr().err
+    assert not (tmp_path / "bench@2").exists()
+    source.write_bytes("prompt,path_A,path_B,VQ\nein Böot,a.mp4,b.mp4,A\n".encode("utf-16"))
+    assert import_labels.main([*command, f"--out={tmp_path / 'bench@2'}"]) == 0
+    assert read(tmp_path / "bench@2")[0].prompt.text == "ein Böot"
+    source.write_bytes("prompt,path_A\n".encode("utf-16")[:-1])
+    assert import_labels.main([*command, f"--out={tmp_path / 'bench@3'}"]) == 2
+    assert "train.csv: cannot be read: 'utf-16" in capsys.readouterr().err
+
+
+def test_what_repeats_is_told_by_sides_and_annotator() -> None:
+    def said(*pairs: tuple[str, float | str]) -> dict[str, int]:
+        seen = Repeats()
+        for annotator, what in pairs:
+            points = what if isinstance(what, float) else None
+            preference = None if points is not None else what
+            seen.add(
+                Label(
+                    *("x", Prompt.of("p"), annotator, Media(b"a", 1, 1)),
+                    second=None if points is not None else Media(b"b", 1, 1),
+                    preference=preference,  # type: ignore[arg-type]
+                    points=points,
+                )
+            )
+        return seen.counts()
+
+    assert said() == {"duplicate": 0, "contradictory": 0}
+    assert said(("ann", 4.0), ("ben", 2.0)) == {"duplicate": 0, "contradictory": 0}
+    assert said(("ann", 4.0), ("ann", 2.5)) == {"duplicate": 0, "contradictory": 1}
+    assert said(*[("ann", "first")] * 3, ("ann", "tie")) == {"duplicate": 2, "contradictory": 1}
+
+
+def test_a_table_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its map is part of what an import is made with; what it cannot mean is said at once."""
+    for name, level in (("a.png", 1), ("b.png", 2)):
+        (tmp_path / name).write_bytes(png(level))
+    source, out = tmp_path / "votes.csv", tmp_path / "votes@1"
+    source.write_text("prompt,image_a,image_b,winner,stars\np,a.png,b.png,right,4.25\n")
+    columns = "first=image_a,second=image_b,preference=winner"
+    command = ["table", str(source), f"--out={out}"]
+    whole = [*command, "--map", columns, "--values", "left=first,right=second,both=tie"]
+    assert import_labels.main(whole) == 0
+    (label,) = read(out)
+    assert (label.preference, label.annotator) == ("second", "table")
+    assert import_labels.main(whole) == 0
+    assert "complete already" in capsys.readouterr().out
+    assert import_labels.main([*whole, "--map", "weight=stars"]) == 2
+    assert "map.weight: None -> 'stars'" in capsys.readouterr().err
+    points = ["table", str(source), f"--out={tmp_path / 'stars@1'}", "--map"]
+    points += ["first=image_a,points=stars", "--scale=0:100"]
+    for given, fault in (
+        ([*command, "--map", "first=image_c"], "--map: first=image_c: .* has no such column; it "),
+        (["hpd", *command[1:], "--map", columns], "are for the format `table`, not hpd"),
+        (points, "--scale: say by --points on which scale the table's points lie"),
+    ):
+        assert import_labels.main(given) == 2
+        assert re.search(fault, capsys.readouterr().err)
+    assert import_labels.main([*points, "--points=0:5"]) == 0
+    (rated,) = read(tmp_path / "stars@1")
+    assert (rated.points, rated.preference) == (85.0, None)

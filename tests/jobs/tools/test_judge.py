@@ -5,6 +5,7 @@ import math
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from factory.judging.reading import score_of
@@ -17,6 +18,7 @@ from jobs.judge import main
 from jobs.tools.judge import Case, Judgement, as_json, as_text, read_case
 from schemas.rows import Duel, Prompt, Reply, Score
 
+CASES = Path(__file__).parents[2] / "fixtures" / "cases" / "media"
 BASE = "factory/sandbox/weights/base4"
 RIGHT = "a large red circle in the center on a white background"
 WRONG = "a large blue cross in the center on a white background"
@@ -31,6 +33,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     scene = sample_scene(rng, moving=True)
     (directory / "clip.mp4").write_bytes(encode_clip(draw_clip(scene, rng, 32, 8), 8.0))
     (directory / "broken.png").write_bytes(b"\x89PNG and no more")
+    (directory / "empty.png").write_bytes(b"")
+    (directory / "single.mp4").write_bytes((CASES / "one-frame.mp4").read_bytes())
+    (directory / "animated.webp").write_bytes((CASES / "animated-3-frames.webp").read_bytes())
+    (directory / "long.png").write_bytes(encode_png(np.full((8, 2010, 3), 90, np.uint8)))
     (directory / "clip.txt").write_text(caption(scene))
     return {
         path.stem if path.suffix != ".txt" else "said": str(path) for path in directory.glob("*")
@@ -95,6 +101,27 @@ def test_one_clip_is_scored_alone(files, capsys):
     assert 1 <= found["scores"][0]["score"] <= 5
 
 
+@pytest.mark.parametrize(("option", "task"), [("--image", "image"), ("--video", "video")])
+def test_a_clip_of_one_frame_is_scored_by_either_option(files, option, task, capsys):
+    asked = ["--judge", BASE, option, files["single"], "--caption", RIGHT, "--json"]
+    assert main(asked) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["task"] == f"{task}_generation"
+    assert 1 <= found["scores"][0]["score"] <= 5
+
+
+def test_a_candidate_that_cannot_be_shown_leaves_the_others_judged(files, capsys):
+    images = [word for name in ("right", "long", "wrong") for word in ("--image", files[name])]
+    assert main(["--judge", BASE, *images, "--caption", RIGHT, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    right, long, wrong = found["scores"]
+    assert right["score"] > wrong["score"]
+    assert long["score"] is None
+    assert long["error"].startswith("not shown: 2010 × 8 pixels")
+    assert "at most 200 times" in long["error"]
+    assert [pair.get("error") for pair in found["pairs"]] == ["not compared", None, "not compared"]
+
+
 def test_what_could_not_be_read_is_told_in_the_judges_words():
     reply = Reply(None, "judge@1", "a.png", error="unreadable: no number", text="I'd say: fine.")
     case = Case(Prompt.of(RIGHT), ())
@@ -150,10 +177,15 @@ def test_what_could_not_be_judged_has_an_error_and_no_number():
     [
         (["--image", "none.png", "--caption", "a"], "none.png: cannot be read: No such file"),
         (["--image", "{broken}", "--caption", "a"], "broken.png: "),
-        (["--image", "{clip}", "--caption", "a"], "is a clip; give it by --video"),
+        (["--image", "{clip}", "--caption", "a"], "is a clip of 8 frames; give it by --video"),
+        (["--image", "{animated}", "--caption", "a"], "an animated WEBP of 3 frames is no picture"),
+        (["--video", "{animated}", "--caption", "a"], "or all of them as an MP4 clip"),
+        (["--image", "{empty}", "--caption", "a"], "the file is empty"),
         (["--video", "{right}", "--caption", "a"], "is a picture; give it by --image"),
         (["--image", "{right}", "--caption", " "], "is empty"),
         (["--image", "{right}", "--caption", "a\x00b"], "control character"),
+        (["--image", "{right}", "--caption", "\u200b"], "nothing that can be seen"),
+        (["--image", "{right}", "--caption", "a\udc80"], "half of a surrogate pair"),
         (["--image", "{right}", "--image", "{right}", "--caption", "a"], "given twice"),
         (["--image", "{right}", "--question", "what ?"], "--answer"),
         (["--image", "{right}", "--caption", "a", "--answer", "b"], "--answer"),

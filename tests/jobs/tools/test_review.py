@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from jobs import review
@@ -62,3 +64,16 @@ def test_the_server_listens_here_only_and_its_store_is_not_on_the_command_line(
     assert command[command.index("--port") + 1] == "5123"
     assert not any("secret" in word for word in command)
     assert environment["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:secret@host/db"
+
+
+def test_a_store_in_an_odd_folder_is_served_by_its_plain_name(recipe_file, tmp_path, monkeypatch):
+    root = tmp_path / "a?b%20c"
+    root.mkdir()
+    (root / "mlflow.db").touch()
+    called = []
+    monkeypatch.setattr("os.execve", lambda *arguments: called.append((*arguments, os.getcwd())))
+    monkeypatch.chdir(tmp_path)
+    assert review.main(["--recipe", str(recipe_file), f"root={root}"]) == 0
+    ((_, _, environment, directory),) = called
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == "sqlite:///mlflow.db"
+    assert directory == str(root)
