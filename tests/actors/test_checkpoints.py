@@ -564,38 +564,35 @@ def test_a_published_judge_is_trained_on_and_loads_again(
     np.testing.assert_allclose(sitting.decoder.logits([text])[0, 0], row, atol=2e-3)
 
 
-def test_a_picture_that_a_model_does_not_take_is_a_fault_of_its_candidate_alone(
-    judges: dict[str, TransformersJudge],
-) -> None:
-    """Qwen's processor refuses sides of more than 200 to 1."""
+@pytest.fixture
+def picky(
+    judges: dict[str, TransformersJudge], monkeypatch: pytest.MonkeyPatch
+) -> TransformersJudge:
+    """A judge whose processor refuses pictures of 8 rows, alone and in any batch."""
     judge = judges["unifiedreward-qwen2.5-vl"]
+    encode = judge.encode
+
+    def refuse(looks: list[Look], is_video: bool = False) -> list[Any]:
+        if any(look.frames.shape[1] == 8 for look in looks):
+            raise ValueError("no pictures of 8 rows")
+        return encode(looks, is_video)
+
+    monkeypatch.setattr(judge, "encode", refuse)
+    return judge
+
+
+def test_a_picture_that_a_model_does_not_take_is_a_fault_of_its_candidate_alone(
+    picky: TransformersJudge,
+) -> None:
     prompt, candidates = group("image_generation")
-    extreme = Candidate("extreme", "g@0", 0, picture(3, 8, 2008))
-    sitting = judge.sit(prompt, [candidates[0], extreme, *candidates[1:]])
+    odd_one = Candidate("odd", "g@0", 0, picture(3, 8, 40))
+    sitting = picky.sit(prompt, [candidates[0], odd_one, *candidates[1:]])
     first, odd, *others = sitting.scores()
-    assert odd.error is not None
-    assert odd.error.startswith("not taken by the judge: ValueError: ")
-    alone = judge.sit(prompt, candidates).scores()
+    assert odd.error == "not taken by the judge: ValueError: no pictures of 8 rows"
+    alone = picky.sit(prompt, candidates).scores()
     values = [one.value for one in (first, *others)]
     assert values == pytest.approx([one.value for one in alone], abs=1e-5)
-    matches = [(0, 1), (1, 0), (0, 2)]
-    errors = [one.error for one in sitting.duels(matches)]
+    errors = [one.error for one in sitting.duels([(0, 1), (1, 0), (0, 2)])]
     assert errors == [odd.error, odd.error, None]
-    (none,) = judge.sit(prompt, [extreme]).scores()
+    (none,) = picky.sit(prompt, [odd_one]).scores()
     assert none.error == odd.error
-
-
-def test_a_source_that_a_model_does_not_take_is_a_fault_of_all(
-    judges: dict[str, TransformersJudge],
-) -> None:
-    judge = judges["unifiedreward-qwen2.5-vl"]
-    _, candidates = group("image_generation")
-    parts = [Part("source", media=picture(3, 8, 2008)), Part("user", "make it red")]
-    prompt = Prompt.of_parts(parts, "image_generation")
-    task = judge.format.specification.task("image_generation")
-    if not task.source:
-        with pytest.raises(SpecificationError):
-            judge.sit(prompt, candidates)
-        return
-    errors = [one.error for one in judge.sit(prompt, candidates).scores()]
-    assert all("not taken by the judge" in str(error) for error in errors)
