@@ -8,13 +8,13 @@ loaded: only the small files of the model are looked at, which say of what class
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from actors.calling import arguments_of, frames_argument
 from actors.trust import trusted
 from actors.weights import pinned_commit
 from factory.generator_kinds import generator_kind
@@ -25,6 +25,12 @@ from schemas.rows import Candidate, Drawn, Prompt, content_id
 
 #: How answers are stored.
 TEXT = "text"
+#: In what a candidate says of the call, what is no argument of it: how it is stored, and which of
+#: the model's weights were loaded.
+BESIDE_THE_CALL = ("fps", "variant")
+
+#: The argument of a call that candidates say in a field of its own.
+_NEGATIVE = "negative_prompt"
 
 #: Knobs that ids have spelled out from the first, as they then were where a recipe does not say.
 _SPELLED = {
@@ -105,13 +111,18 @@ class Drawing:
         return str(named if isinstance(named, str) else named[-1])
 
     @cached_property
-    def _makes_clips(self) -> bool:
+    def _kind(self) -> type | None:
+        """The class that draws; None of code that comes with the checkpoint."""
         import diffusers
 
-        kind = getattr(diffusers, self._class, None)
-        if kind is None:  # of code that comes with the checkpoint
+        kind: type | None = getattr(diffusers, self._class, None)
+        return kind
+
+    @property
+    def _makes_clips(self) -> bool:
+        if self._kind is None:
             return self.spec.num_frames is not None
-        return "num_frames" in inspect.signature(kind.__call__).parameters
+        return frames_argument(self._kind) is not None
 
     @property
     def engine(self) -> str:
@@ -146,8 +157,15 @@ class Drawing:
             "num_inference_steps": spec.num_inference_steps,
             "guidance_scale": spec.guidance_scale,
         }
+        if self._kind is not None:
+            known = arguments_of(self._kind)
+            arguments = {name: one for name, one in arguments.items() if name in known}
+        arguments |= {name: one for name, one in spec.call.items() if name != _NEGATIVE}
         if self._makes_clips:
             arguments["fps"] = spec.fps
+        if spec.variant is not None:
+            arguments["variant"] = spec.variant
+        negative = spec.call.get(_NEGATIVE)
         usual = f"h264 crf {CLIP_FORMATS['h264']}" if self._makes_clips else "png"
         return Drawn(
             key=None,
@@ -157,6 +175,7 @@ class Drawing:
             precision=spec.precision,
             encoding=usual if spec.encoding.format is None else spec.encoding.told(),
             arguments=json.dumps(arguments, sort_keys=True),
+            negative_prompt=None if negative is None else str(negative),
             width=spec.width,
             height=spec.height,
             num_frames=spec.num_frames,

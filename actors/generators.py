@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from actors.answering import QuestionFormat, sampled_answers
+from actors.calling import call_arguments, frames_argument
 from actors.conditioning import call_inputs
-from actors.drawing import Drawing
+from actors.drawing import BESIDE_THE_CALL, Drawing
 from actors.memory import in_batches, is_attempt, reason
 from actors.trust import trusted
 from actors.weights import pinned_commit
@@ -32,6 +33,10 @@ from schemas.recipe import Answering, Encoding, GeneratorSpec
 from schemas.rows import Candidate, Drawn, Media, Prompt
 
 _FPS = 16.0  # of a clip of which a row does not say it: code of a checkpoint's own drew it
+#: How the error of a candidate begins that a safety checker flagged, by the name in its output.
+FLAGGED = "nsfw_content_detected"
+#: What they call it in their outputs.
+_FLAGS = (FLAGGED, "nsfw_detected")
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -123,6 +128,7 @@ class DiffusersGenerator(_Ours):
             path,
             revision=pinned_commit(weights),
             torch_dtype=_DTYPES[spec.precision],
+            variant=spec.variant,
             use_safetensors=True,
             trust_remote_code=trusted(path, spec.trust_remote_code),
         ).to(self.device)
@@ -132,47 +138,76 @@ class DiffusersGenerator(_Ours):
         self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]
     ) -> Callable[[], list[Candidate]]:
         candidates = self.drawing.candidates(prompt, seeds, drawn)
-        try:
-            made = in_batches(
-                lambda few: self._draw(drawn, prompt, few), seeds, _together(drawn, seeds)
-            )
-        except Exception as error:
-            none = [failed(one, error) for one in candidates]
-            return lambda: none
+        outcomes = self._outcomes(drawn, prompt, seeds)
         return lambda: [
-            _with_pixels(_drawn_with(one, num), raw, drawn)
-            for one, (raw, num) in zip(candidates, made, strict=True)
+            _ended(one, outcome, num, drawn)
+            for one, (outcome, num) in zip(candidates, outcomes, strict=True)
         ]
+
+    def _outcomes(
+        self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]
+    ) -> list[tuple[Raw | Exception, int]]:
+        """What came of each seed, with how many were computed together.
+
+        Some pipelines draw one at a time, and one candidate's fault is no other's: where a batch
+        fails, each of it is drawn alone.
+        """
+
+        def draw(few: Sequence[int]) -> list[Raw]:
+            return self._draw(drawn, prompt, few)
+
+        try:
+            return [*in_batches(draw, seeds, _together(drawn, seeds))]
+        except Exception as error:
+            if len(seeds) == 1 or is_attempt(error):
+                return [(error, 0)] * len(seeds)
+        return [_alone(draw, seed) for seed in seeds]
 
     def _draw(self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]) -> list[Raw]:
         """What the pipeline draws, called with what `drawn` says, and the prompt's picture."""
         # Noise is always drawn on the CPU: the same seed then means the same picture on any device.
         noise = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        asked = {
-            **json.loads(drawn.arguments),
-            "width": drawn.width,
-            "height": drawn.height,
-            "num_frames": drawn.num_frames,
-        }
-        asked.pop("fps", None)  # of how it is stored
+        said = json.loads(drawn.arguments)
+        call = {name: value for name, value in said.items() if name not in BESIDE_THE_CALL}
+        if drawn.negative_prompt is not None:
+            call["negative_prompt"] = drawn.negative_prompt
+        frames = frames_argument(type(self.pipeline)) or "num_frames"
+        sizes = {"width": drawn.width, "height": drawn.height, frames: drawn.num_frames}
         output = self.pipeline(
             **call_inputs(self.pipeline, prompt.saying(drawn.prompt), len(seeds)),
             generator=noise,
             output_type="np",
-            **{key: value for key, value in asked.items() if value is not None},
+            **call_arguments(call, len(seeds)),
+            **{key: value for key, value in sizes.items() if value is not None},
         )
         pixels = np.asarray(output.frames if "frames" in output else output.images)
-        flags = output.get("nsfw_content_detected")
+        flags = next((output[name] for name in _FLAGS if output.get(name) is not None), None)
         if flags is None:
             return list(map(Raw, pixels))
         return [Raw(one, bool(flag)) for one, flag in zip(pixels, flags, strict=True)]
+
+
+def _alone(draw: Callable[[Sequence[int]], list[Raw]], seed: int) -> tuple[Raw | Exception, int]:
+    try:
+        (raw,) = draw([seed])
+    except Exception as error:
+        return error, 0
+    return raw, 1
+
+
+def _ended(candidate: Candidate, outcome: Raw | Exception, num: int, drawn: Drawn) -> Candidate:
+    """A candidate of which a pipeline drew something, or failed to."""
+    if isinstance(outcome, Exception):
+        return failed(candidate, outcome)
+    return _with_pixels(_drawn_with(candidate, num), outcome, drawn)
 
 
 def _with_pixels(candidate: Candidate, raw: Raw, drawn: Drawn) -> Candidate:
     """A candidate with its medium, encoded and measured; with an error where there is none."""
     if raw.is_unsafe:
         nothing = replace(measure_answer(""), num_words=None, is_unsafe=True)
-        return replace(candidate, error="the safety checker flagged it", measures=nothing)
+        why = f"{FLAGGED}: the pipeline's safety checker flagged it"
+        return replace(candidate, error=why, measures=nothing)
     if not np.isfinite(raw.pixels).all():
         return replace(candidate, error="the pipeline drew pixels that are not finite numbers")
     try:

@@ -140,8 +140,8 @@ class Generate:
                 for group, of_group in zip(groups, shares, strict=True)
             ]
             return [
-                self._end(group, [end() for end in ends], done)
-                for group, ends in zip(groups, begun, strict=True)
+                self._end(group, of_group, [end() for end in ends], done)
+                for group, of_group, ends in zip(groups, shares, begun, strict=True)
             ]
 
     def _is_to_stop(self) -> bool:
@@ -201,11 +201,21 @@ class Generate:
 
         return end
 
-    def _end(self, group: Group, drawn: Sequence[list[Candidate]], done: Piece) -> Group:
+    def _end(
+        self,
+        group: Group,
+        shares: Sequence[_Share],
+        drawn: Sequence[list[Candidate]],
+        done: Piece,
+    ) -> Group:
         brought = {one.candidate_id: one for one in group.candidates if is_brought(one)}
         candidates = [*brought.values(), *(one for of_generator in drawn for one in of_generator)]
         group = replace(group, candidates=tuple(candidates))
         if any(one.error is None for one in candidates):
+            for share, of_generator in zip(shares, drawn, strict=True):
+                lost = [one.error for one in of_generator if one.error is not None]
+                if share.missing and len(lost) == len(of_generator):
+                    done.lose(group.prompt.prompt_id, share.ref.name, lost[0])
             return group
         why = next((one.error for one in candidates if one.error), "no candidates")
         done.fail(group.prompt.prompt_id, why)

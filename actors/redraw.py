@@ -8,6 +8,7 @@ device and number of threads are; the manifest says the first two (`made_with`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -37,7 +38,9 @@ def generator_of(path: str, drawn: Drawn) -> DiffusersGenerator | AnswerGenerato
     if weights is None or weights != drawn.weights:
         raise RedrawError(f"{path}: is {weights}, and the candidate was drawn by {drawn.weights}")
     answering = Answering() if drawn.encoding == TEXT else None
-    spec = GeneratorSpec(path=path, precision=drawn.precision, answering=answering)
+    spec = GeneratorSpec(
+        path=path, precision=drawn.precision, answering=answering, variant=_variant(drawn)
+    )
     generator = load_generator(local_model(path), f"{spec.name}@0", spec, weights)
     engine = generator.drawing.engine
     if engine != drawn.engine:
@@ -74,8 +77,15 @@ def _is_of(generator: DiffusersGenerator | AnswerGenerator, candidate: Candidate
     drawn = candidate.drawn
     if drawn is None or candidate.is_attempt:
         return False
-    ours = (generator.drawing.weights, generator.drawing.engine, generator.drawing.spec.precision)
-    return (drawn.weights, drawn.engine, drawn.precision) == ours
+    drawing = generator.drawing
+    ours = (drawing.weights, drawing.engine, drawing.spec.precision, drawing.spec.variant)
+    return (drawn.weights, drawn.engine, drawn.precision, _variant(drawn)) == ours
+
+
+def _variant(drawn: Drawn) -> str | None:
+    """Of the weights that drew it."""
+    variant: str | None = json.loads(drawn.arguments).get("variant")
+    return variant
 
 
 def is_the_same(candidate: Candidate, again: Candidate) -> bool:

@@ -61,6 +61,7 @@ class StepTally:
     began, ended: of the first and last piece of work, in seconds of the clock.
     num_made, num_taken: candidates drawn and taken from earlier runs, or replies asked and taken.
     examples: (row id, error) of the first failures.
+    lost: by model, how many rows it alone made nothing of, and why for the first of them.
     workers: (began, ended) of each worker process, by its name.
     """
 
@@ -73,6 +74,7 @@ class StepTally:
     began: float = 0.0
     ended: float = 0.0
     examples: list[tuple[str, str]] = field(default_factory=list)
+    lost: dict[str, tuple[int, str]] = field(default_factory=dict)
     workers: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -210,6 +212,9 @@ class _Tally:
         for row, error in piece.examples:
             self._note("row_invalid", step, row, error=error)
         at.examples = (at.examples + piece.examples)[:_NUM_EXAMPLES]
+        for model, (num, why) in piece.lost.items():
+            before, first = at.lost.get(model, (0, why))
+            at.lost[model] = before + num, first
         for name, (began, ended) in piece.workers.items():
             at.workers[name] = (min(at.workers.get(name, (began, 0))[0], began), ended)
         if at.num_rows >= MIN_ROWS and at.num_failed > self.max_failed_share * at.num_rows:
@@ -218,6 +223,16 @@ class _Tally:
                 f"{at.num_failed} of {at.num_rows} rows failed in step {step!r}, more than "
                 f"produce.max_failed_share: {self.max_failed_share:g} allows. {causes}"
             )
+        self._stop_where_a_model_is_lost(step, at)
+
+    def _stop_where_a_model_is_lost(self, step: str, at: StepTally) -> None:
+        """Of several generators one may fail for ever while no row does."""
+        for model, (num, why) in at.lost.items():
+            if at.num_rows >= MIN_ROWS and num > self.max_failed_share * at.num_rows:
+                self.stopped = self.stopped or (
+                    f"{model} made nothing of {num} of {at.num_rows} rows in step {step!r}, more "
+                    f"than produce.max_failed_share: {self.max_failed_share:g} allows. {why}"
+                )
 
     def begin_training(self) -> None:
         """A first worker has come up; where there was one before, that one is lost."""
@@ -295,6 +310,11 @@ class Piece:
         """Count a row that came to nothing."""
         self.numbers.num_failed += 1
         self.numbers.examples.append((row, error))
+
+    def lose(self, row: str, model: str, error: str) -> None:
+        """Count a row of which one of several models made nothing."""
+        num, why = self.numbers.lost.get(model, (0, f"Row {row}: {error}"))
+        self.numbers.lost[model] = num + 1, why
 
     def _enter(self, row: str | None, name: str) -> None:
         assert self._handle is not None

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from factory.alignment.pipelines import PipelineParts, check_followed, check_parts
 from factory.prompt_parts import QUESTIONS, Need
 from schemas.places import Place
 from schemas.plugins import is_plugin
@@ -19,20 +20,21 @@ GeneratorKind = Literal["pipeline", "answering"]
 
 #: The file by which each is known.
 MARKERS: dict[GeneratorKind, str] = {"pipeline": "model_index.json", "answering": "config.json"}
+#: Pipelines that draw from a text alone and take all knobs that a recipe has for what they draw,
+#: with whether that is clips.
+PLAIN = {
+    "AnimateDiffPipeline": True,
+    "LatentConsistencyModelPipeline": False,
+    "StableDiffusion3Pipeline": False,
+    "StableDiffusionPipeline": False,
+    "StableDiffusionXLPipeline": False,
+    "WanPipeline": True,
+}
 #: The tasks whose candidates each makes.
 TASKS: dict[GeneratorKind, tuple[Task, ...]] = {
     "pipeline": ("image_generation", "video_generation"),
     "answering": UNDERSTANDING,
 }
-#: The models in a pipeline that can be aligned, by diffusers' names of their classes.
-ALIGNABLE = (
-    "FluxTransformer2DModel",
-    "SD3Transformer2DModel",
-    "UNet2DConditionModel",
-    "UNet3DConditionModel",
-    "UNetMotionModel",
-    "WanTransformer3DModel",
-)
 
 
 def generator_kind(path: str | Place, spec: GeneratorSpec) -> GeneratorKind:
@@ -82,8 +84,12 @@ def check_alignable(path: str | Place, spec: GeneratorSpec, align: Align) -> Non
     if kind == "pipeline":
         if align.is_length_normalised:
             raise ValueError("align.is_length_normalised is for answers: a picture has no length")
+        check_followed(spec.call)
         if directory.is_dir():
-            _check_parts(path, _read(directory / MARKERS["pipeline"]))
+            try:
+                check_parts(_parts(directory))
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
         return
     if align.timesteps == "sampler":
         raise ValueError("align.timesteps is for diffusion: a model that answers has none")
@@ -95,19 +101,26 @@ def check_alignable(path: str | Place, spec: GeneratorSpec, align: Align) -> Non
         )
 
 
-def _check_parts(path: str | Place, index: dict[str, Any]) -> None:
-    parts = {
+def _parts(directory: Place) -> PipelineParts:
+    """What the small files of a pipeline say. Code that comes with a checkpoint is named by a file
+    and a class, of which nothing is known before it is loaded.
+    """
+    index = _read(directory / MARKERS["pipeline"])
+    named = index.get("_class_name")
+    kinds = {
         name: entry[1]
         for name, entry in index.items()
-        if name in ("unet", "transformer", "transformer_2") and isinstance(entry, list)
+        if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], str)
     }
-    if parts.get("transformer_2") is not None:
-        raise ValueError(f"{path}: a pipeline of two transformers cannot be aligned")
-    if not set(parts.values()) & set(ALIGNABLE):
-        found = ", ".join(f"{name}: {kind}" for name, kind in parts.items()) or "no model"
-        raise ValueError(
-            f"{path}: this pipeline ({found}) cannot be aligned; these can: {', '.join(ALIGNABLE)}"
-        )
+    return PipelineParts(
+        (named,) if isinstance(named, str) else (),
+        {one: kinds[one] for one in ("unet", "transformer", "transformer_2") if one in kinds},
+        kinds.get("vae"),
+        kinds.get("scheduler"),
+        index,
+        _read(directory / "vae" / "config.json"),
+        _read(directory / "scheduler" / "scheduler_config.json"),
+    )
 
 
 def _has_chat_template(directory: Place) -> bool:

@@ -18,13 +18,14 @@ from typing import Literal, get_args
 from schemas.rows import UNDERSTANDING, Media, Part, Prompt, Role, Task
 
 #: What a prompt may ask for beside a text, and a medium before it.
-Need = Literal["turns", "order", "media", "source", "sources", "others"]
+Need = Literal["turns", "order", "media", "source", "start", "sources", "others"]
 _IN_WORDS: dict[Need, str] = {
     "turns": "a dialogue of several turns",
     "order": "words before or between the media of a question",
     "media": "several pictures or clips in a question",
     "source": "a source picture",
-    "sources": "several sources, or the source of a clip",
+    "start": "a source picture that a clip starts from",
+    "sources": "several sources, or a clip as the source",
     "others": "parts of a role that has no place in the task, or that nothing here knows yet",
 }
 #: All that a question can ask for.
@@ -96,8 +97,9 @@ def needs_of(prompt: Prompt) -> frozenset[Need]:
         needs.add("media")
     sources = prompt.media_of("source")
     if sources:
-        is_one = len(sources) == 1 and prompt.task == "image_generation"
-        needs.add("source" if is_one else "sources")
+        is_picture = len(sources) == 1 and not _is_clip(sources[0])
+        of_picture: Need = "source" if prompt.task == "image_generation" else "start"
+        needs.add(of_picture if is_picture else "sources")
     if any(part.role not in (*_TURNS, _medium_of(prompt.task)) for part in prompt.parts):
         needs.add("others")
     return frozenset(needs)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from schemas.identity import PLACE, RESOURCE
 from schemas.plugins import PLUGIN, checked
@@ -225,6 +225,17 @@ class GeneratorSpec(Section):
         None, description="for a vision-language model that answers; its defaults where not given"
     )
     revision: str | None = _revision("draws")
+    call: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="more arguments of a pipeline's call, by their names in diffusers, as "
+        "{true_cfg_scale: 4, negative_prompt: blurry}; the plan holds them against its signature",
+    )
+    variant: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_]+$",
+        description="of a pipeline's weights, as fp16 of model.fp16.safetensors, where those "
+        "without a variant are not wanted or not there",
+    )
 
 
 class JudgeSpec(Section):

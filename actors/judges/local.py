@@ -23,6 +23,7 @@ from actors.judges.eyes import Seen, eyes_of, load_processor
 from actors.judges.looks import Look
 from actors.judges.prompts import Medium, PromptFormat, Text
 from actors.judges.sitting import Match, ReadSitting, Response, Sides
+from actors.memory import is_attempt, reason
 from actors.trust import trusted
 from factory.judging.reading import answer_name
 from factory.judging.specification import JudgeSpecification, TaskSpecification, find
@@ -111,10 +112,37 @@ class TransformersSitting(ReadSitting):
         task = judge.format.specification.task(prompt.task)
         super().__init__(judge.name, task, prompt, candidates)
         self.judge = judge
-        is_video = prompt.task.startswith("video")
-        seen = judge.encode(self.looks, is_video) if self.looks else []
-        self._media = [Medium(index, one.ids) for index, one in enumerate(seen)]
-        self.decoder = Decoder(judge.model, judge.eyes, seen, judge.max_batch)
+        seen = self._encoded(prompt.task.startswith("video"))
+        self._media = {
+            look: Medium(index, one.ids) for index, (look, one) in enumerate(seen.items())
+        }
+        self.decoder = Decoder(judge.model, judge.eyes, [*seen.values()], judge.max_batch)
+
+    def _encoded(self, is_video: bool) -> dict[int, Seen]:
+        """What is seen of each look, by its index. A medium that the model does not take, such as
+        one of 2008 x 8 pixels, is a fault of the sides that show it, and of no other.
+        """
+        every = range(len(self.looks))
+        try:
+            return self._encode(every, is_video)
+        except Exception as error:
+            if is_attempt(error):
+                raise
+        faults: dict[int, str] = {}
+        for index in every:
+            try:
+                self._encode([index], is_video)
+            except Exception as error:
+                if is_attempt(error):
+                    raise
+                faults[index] = f"not taken by the judge: {reason(error)}"
+        self.mark(faults)
+        return self._encode([index for index in every if index not in faults], is_video)
+
+    def _encode(self, indices: Sequence[int], is_video: bool) -> dict[int, Seen]:
+        looks = [self.looks[index] for index in indices]
+        seen = self.judge.encode(looks, is_video) if looks else []
+        return dict(zip(indices, seen, strict=True))
 
     def point(self, index: int) -> Text:
         """The pointwise prompt of a candidate."""

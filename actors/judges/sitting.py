@@ -11,12 +11,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self, TypeVar
 
 import numpy as np
 
-from actors.judges.looks import look_at
+from actors.judges.looks import SeenSide, look_at
 from factory.judging.reading import duel_of, read, score_of
 from factory.judging.specification import TaskSpecification
 from factory.keys import output_digest
@@ -61,6 +61,22 @@ class ReadSitting(ABC):
         self.looks, self.sides = look_at(prompt, candidates, task.num_frames)
         self._digests = [str(output_digest(candidate)) for candidate in candidates]
         self._prompt_digests = _media_digests(prompt)
+
+    def mark(self, faults: Mapping[int, str]) -> None:
+        """Let nobody be asked about a side that shows one of these looks.
+
+        Args:
+            faults: why not, by the index of the look.
+        """
+
+        def fault(side: SeenSide) -> str | None:
+            shown = (faults.get(look) for look in (*side.looks, *side.sources))
+            return next(filter(None, shown), None)
+
+        self.sides = [
+            side if side.error is not None else replace(side, error=fault(side))
+            for side in self.sides
+        ]
 
     @abstractmethod
     def ask_scores(self, indices: Sequence[int]) -> Sequence[Response]:

@@ -16,10 +16,10 @@ Training of text encoders is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from actors.calling import call_arguments
 from actors.storage import local_model
 from actors.trainers.adapters import (
     adapter_weights,
@@ -38,15 +39,19 @@ from actors.trainers.adapters import (
 from actors.trainers.cache import Cache
 from actors.trainers.families import TARGETS, Family, family_of
 from actors.trainers.learning import Forward
-from actors.trainers.noising import Noising, check_prediction, noising
+from actors.trainers.noising import Noising, noising
 from actors.trust import trusted
 from factory.alignment.losses import Objective, diffusion_dpo, squared_error
+from factory.alignment.pipelines import FOLLOWED
 from factory.alignment.weighting import ALIKE, Weighting
 from factory.media.clips import decode_clip, decode_still
 from factory.media.pictures import encode_png
 from factory.prompt_parts import PartsError, check_needs, needs_of
 from schemas.arrow import prompt_from_row
 from schemas.recipe import Lora
+
+#: The largest mean margin, in nats, that rounding may leave between a policy and itself.
+_MAX_FIRST_MARGIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class DiffusionDPO:
     cache_gb: memory for latents and text embeddings.
     trust_remote_code: run the code that comes with the policy.
     revision: commit of a policy that is a hub's; its main branch where not given.
+    call: more arguments of the call with which it draws.
+    variant: of the policy's weights, where those without one are not loaded.
     """
 
     policy: str
@@ -78,6 +85,8 @@ class DiffusionDPO:
     cache_gb: float = 4.0
     trust_remote_code: bool = False
     revision: str | None = None
+    call: Mapping[str, Any] = field(default_factory=dict)
+    variant: str | None = None
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -102,12 +111,13 @@ class DiffusionDPOLearner:
         self.pipeline = DiffusionPipeline.from_pretrained(
             policy,
             revision=task.revision,
+            variant=task.variant,
             use_safetensors=True,
             trust_remote_code=trusted(task.policy, task.trust_remote_code),
         )
+        told = {key: value for key, value in task.call.items() if key in FOLLOWED}
         try:
-            self.family: Family = family_of(self.pipeline, device, task.guidance_scale)
-            check_prediction(self.pipeline.scheduler)
+            self.family: Family = family_of(self.pipeline, device, task.guidance_scale, told)
         except ValueError as error:
             raise ValueError(f"{task.policy}: {error}") from error
         self.module: nn.Module = self.family.module.train().requires_grad_(True)
@@ -126,13 +136,20 @@ class DiffusionDPOLearner:
         self._cache = Cache(int(task.cache_gb * 1e9))
 
     def _load_reference(self) -> nn.Module:
+        is_policy = self.task.reference is None
         reference: nn.Module = type(self.module).from_pretrained(
             local_model(self.task.reference or self.task.policy),
-            revision=self.task.revision if self.task.reference is None else None,
+            revision=self.task.revision if is_policy else None,
+            variant=self.task.variant if is_policy else None,
             subfolder=self.family.part,
             dtype=self.dtype,
             use_safetensors=True,
         )
+        # All of it in the dtype of the steps, as DeepSpeed casts the policy: some models load with
+        # norms in float32 all the same, and the two would not agree before the first step.
+        for one in (*reference.parameters(), *reference.buffers()):
+            if one.is_floating_point():
+                one.data = one.data.to(self.dtype)
         return reference.to(self.device).eval().requires_grad_(False)
 
     def _frozen_parts(self) -> list[nn.Module]:
@@ -202,6 +219,32 @@ class DiffusionDPOLearner:
             **{name: value.to(self.dtype) for name, value in condition.items()},
         }
 
+    # -------------------------------------------------------------------------------- before all
+
+    def prepare(self, model: Forward, rows: Iterable[Mapping[str, pa.Table]]) -> None:
+        """See that policy and reference are one model before the first step, on the first rows.
+
+        Raises:
+            ValueError: they prefer different sides, so that training would begin with a margin that
+                nobody gave it.
+        """
+        if self.task.reference is not None:
+            return
+        first = next((tables for tables in rows if tables["pairs"].num_rows), None)
+        if first is None:
+            return
+        self.module.eval()  # dropout would be a difference, and is none of the two models
+        with torch.no_grad():
+            _, scalars = self.loss(model, self.collate(first))
+        self.module.train()
+        margin = float(scalars["margin"])
+        if not abs(margin) <= _MAX_FIRST_MARGIN:
+            raise ValueError(
+                f"{self.task.policy}: before the first step its margin to itself is {margin:.3g} "
+                "nats, and must be 0: policy and reference are not computed alike, as where one of "
+                "them keeps a dtype of its own; train with align.precision: fp32"
+            )
+
     # ------------------------------------------------------------------------------------- loss
 
     def loss(self, model: Forward, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -259,11 +302,12 @@ class DiffusionDPOLearner:
                 self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32
             ):
                 made = self.pipeline(
-                    list(prompts),
+                    prompt=list(prompts),
                     num_inference_steps=num_steps,
                     guidance_scale=guidance_scale,
                     generator=[torch.Generator().manual_seed(at) for at in range(len(prompts))],
                     output_type="np",
+                    **call_arguments(self.task.call, len(prompts)),
                 )
         finally:
             self.module.train()

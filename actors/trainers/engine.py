@@ -231,7 +231,7 @@ def _train(
         if training.early_stopping is not None:
             looks = Batches(kept_out.result(), task.shares, size, plan.seed).one_epoch()
     if isinstance(learner, Prepares):
-        teller.doing("asking the untouched model about every row")
+        teller.doing("asking the untouched model about its rows")
         rows = (in_order(one.result(), size) for one in (shards, kept_out))
         learner.prepare(engine.model, chain.from_iterable(rows))
     viewer = None

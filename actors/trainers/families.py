@@ -6,14 +6,15 @@
     Wan          clips: a causal video autoencoder, 5-D latents
 
 The one place that knows them: a further family is a class here and a line in `family_of`. What is
-trained is one model, the UNet or the transformer. Left out: pipelines of two (Wan 2.2), conditions
-on pictures, and training of text encoders.
+trained is one model, the UNet or the transformer. Which pipelines these are, and what each undoes
+before it decodes, `factory.alignment.pipelines` says. Left out: pipelines of two (Wan 2.2),
+conditions on pictures, and training of text encoders.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from actors.trainers.learning import Forward
-from factory.generator_kinds import ALIGNABLE
+from factory.alignment.pipelines import PIPELINES, PipelineParts, check_parts
 
 #: The attention's projections, as diffusers calls them in all of these models.
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -32,14 +33,22 @@ class Family:
 
     part: the pipeline's name for the model that is trained.
     guidance_scale: with which the pipeline draws, for models that are told of it.
+    told: more arguments of the call with which it draws, of those in `FOLLOWED`.
     is_video: whether a side is a clip.
     """
 
     part = "transformer"
     is_video = False
 
-    def __init__(self, pipeline: Any, device: torch.device, guidance_scale: float) -> None:
+    def __init__(
+        self,
+        pipeline: Any,
+        device: torch.device,
+        guidance_scale: float,
+        told: Mapping[str, Any],
+    ) -> None:
         self.pipeline, self.device, self.guidance_scale = pipeline, device, guidance_scale
+        self.told = dict(told)
 
     @property
     def module(self) -> nn.Module:
@@ -70,12 +79,20 @@ class Family:
         return {}
 
     def _encode(self, pictures: Tensor) -> Tensor:
-        """uint8 [B, H, W, 3] -> [B, C, H', W']."""
+        """uint8 [B, H, W, 3] -> [B, C, H', W'], so that what the pipeline does before it decodes
+        undoes it.
+        """
         vae = self.pipeline.vae
-        latents = vae.encode(_scaled(pictures.to(self.device)).permute(0, 3, 1, 2)).latent_dist
-        shift = vae.config.shift_factor or 0.0
-        encoded: Tensor = (latents.mode() - shift) * vae.config.scaling_factor
-        return encoded
+        scaled = _scaled(pictures.to(self.device)).permute(0, 3, 1, 2)
+        latents: Tensor = vae.encode(scaled).latent_dist.mode()
+        config, undone = vae.config, PIPELINES[_known(self.pipeline)]
+        if "shift_factor" in undone:
+            latents = latents - (config.shift_factor or 0.0)
+        if "latents_mean" in undone and config.latents_mean and config.latents_std:
+            latents = (latents - _channels(config.latents_mean, latents)) / _channels(
+                config.latents_std, latents
+            )
+        return latents * config.scaling_factor
 
 
 class UNet(Family):
@@ -95,8 +112,13 @@ class UNet(Family):
 
     def condition(self, caption: str, frames: Tensor) -> dict[str, Tensor]:
         pipeline, config = self.pipeline, self.module.config
+        skipped = {key: value for key, value in self.told.items() if key == "clip_skip"}
         embeddings = pipeline.encode_prompt(
-            caption, device=self.device, num_images_per_prompt=1, do_classifier_free_guidance=False
+            prompt=caption,
+            device=self.device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=False,
+            **skipped,
         )
         condition = {"encoder_hidden_states": embeddings[0]}
         if config.addition_embed_type == "text_time":  # XL
@@ -137,7 +159,12 @@ class SD3(Family):
 
     def condition(self, caption: str, frames: Tensor) -> dict[str, Tensor]:
         embeddings, _, pooled, _ = self.pipeline.encode_prompt(
-            caption, None, None, device=self.device, do_classifier_free_guidance=False
+            prompt=caption,
+            prompt_2=None,
+            prompt_3=None,
+            device=self.device,
+            do_classifier_free_guidance=False,
+            **self.told,
         )
         return {"encoder_hidden_states": embeddings, "pooled_projections": pooled}
 
@@ -158,7 +185,9 @@ class Flux(Family):
         return packed
 
     def condition(self, caption: str, frames: Tensor) -> dict[str, Tensor]:
-        embeddings, pooled, text_ids = self.pipeline.encode_prompt(caption, device=self.device)
+        embeddings, pooled, text_ids = self.pipeline.encode_prompt(
+            prompt=caption, prompt_2=None, device=self.device, **self.told
+        )
         height, width = (side // self.pipeline.vae_scale_factor // 2 for side in frames.shape[2:4])
         image_ids = self.pipeline._prepare_latent_image_ids(
             1, height, width, self.device, embeddings.dtype
@@ -205,7 +234,7 @@ class Wan(Family):
         clips = _scaled(frames.to(self.device)).permute(0, 4, 1, 2, 3)
         encoded: Tensor = vae.encode(clips).latent_dist.mode()
         mean, sd = (
-            torch.tensor(values, device=self.device).view(1, -1, 1, 1, 1)
+            _channels(values, encoded)
             for values in (vae.config.latents_mean, vae.config.latents_std)
         )
         return (encoded - mean) / sd
@@ -214,32 +243,68 @@ class Wan(Family):
         # Padded with zeros that no mask hides: the length is part of what the model sees.
         length = inspect.signature(self.pipeline.__call__).parameters["max_sequence_length"].default
         embeddings, _ = self.pipeline.encode_prompt(
-            caption,
+            prompt=caption,
             do_classifier_free_guidance=False,
-            max_sequence_length=length,
+            max_sequence_length=self.told.get("max_sequence_length", length),
             device=self.device,
         )
         return {"encoder_hidden_states": embeddings}
 
 
-def family_of(pipeline: Any, device: torch.device, guidance_scale: float = 1.0) -> Family:
+def family_of(
+    pipeline: Any,
+    device: torch.device,
+    guidance_scale: float = 1.0,
+    told: Mapping[str, Any] | None = None,
+) -> Family:
     """The family of a loaded pipeline.
 
+    Args:
+        pipeline: as diffusers loads it.
+        device: of its frozen parts.
+        guidance_scale: with which it draws.
+        told: of the call with which it draws, what is in `FOLLOWED`.
+
     Raises:
-        ValueError: none that is known here.
+        ValueError: none that is known here; says which part is not.
     """
-    kind = type(pipeline).__name__
-    if getattr(pipeline, "transformer_2", None) is not None:
-        raise ValueError(f"{kind}: a pipeline of two transformers cannot be aligned")
-    for part in ("unet", "transformer"):
-        model = type(getattr(pipeline, part, None)).__name__
-        if model in FAMILIES:
-            return FAMILIES[model](pipeline, device, guidance_scale)
-    raise ValueError(f"{kind} cannot be aligned: its model is none of {', '.join(ALIGNABLE)}")
+    parts = _parts(pipeline)
+    check_parts(parts)
+    (model,) = {kind for kind in parts.models.values() if kind in FAMILIES}
+    return FAMILIES[model](pipeline, device, guidance_scale, told or {})
 
 
-#: By the class of the model that is trained; `factory.generator_kinds` names the same, for those
-#: who ask before anything is loaded.
+def _parts(pipeline: Any) -> PipelineParts:
+    """What `factory.alignment.pipelines` has to know, of the pipeline itself."""
+
+    def kind(part: str) -> str | None:
+        found = getattr(pipeline, part, None)
+        return None if found is None else type(found).__name__
+
+    def config(part: str) -> Mapping[str, Any]:
+        return getattr(getattr(pipeline, part, None), "config", {})
+
+    models = {part: kind(part) for part in ("unet", "transformer", "transformer_2")}
+    return PipelineParts(
+        tuple(one.__name__ for one in type(pipeline).__mro__),
+        {part: model for part, model in models.items() if model is not None},
+        kind("vae"),
+        kind("scheduler"),
+        pipeline.config,
+        config("vae"),
+        config("scheduler"),
+    )
+
+
+def _known(pipeline: Any) -> str:
+    """The class of `PIPELINES` that it is; of another, `family_of` makes no family."""
+    known = _parts(pipeline).known
+    assert known is not None
+    return known
+
+
+#: By the class of the model that is trained; `factory.alignment.pipelines` names the same, for
+#: those who ask before anything is loaded.
 FAMILIES: dict[str, type[Family]] = {
     "FluxTransformer2DModel": Flux,
     "SD3Transformer2DModel": SD3,
@@ -252,6 +317,11 @@ FAMILIES: dict[str, type[Family]] = {
 
 def _scaled(pixels: Tensor) -> Tensor:
     return pixels.float() / 127.5 - 1.0
+
+
+def _channels(values: Sequence[float], latents: Tensor) -> Tensor:
+    """A number for each channel, to be taken with latents [B, C, ...]."""
+    return torch.tensor(values).to(latents).view(1, -1, *[1] * (latents.ndim - 2))
 
 
 def _even_sigmas(num_steps: int) -> Any:

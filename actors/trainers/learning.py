@@ -54,7 +54,7 @@ class Learner(Protocol):
 
 @runtime_checkable
 class Prepares(Protocol):
-    """A learner that wants to ask the untouched model something of every row."""
+    """A learner that wants to ask the untouched model something about its rows."""
 
     def prepare(self, model: Forward, rows: Iterable[Mapping[str, pa.Table]]) -> None:
         """Called once, with all rows of this worker in micro-batches of one data set each, before

@@ -1,7 +1,9 @@
 """How noise gets into latents and what the model should then predict, read from the scheduler.
 
-Two kinds: diffusion, whose model predicts noise or v, and flow matching, whose model predicts the
-velocity from data to noise. Either has levels of noise, of which a step draws one for each pair.
+Three kinds: diffusion, whose model predicts noise or v; EDM, whose model is told the logarithm of
+the noise and predicts a mixture of data and noise; and flow matching, whose model predicts the
+velocity from data to noise. Each has levels of noise, of which a step draws one for each pair.
+Which of them a scheduler is, `factory.alignment.pipelines` says.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from factory.alignment.pipelines import noise_kind
 
 
 class Noising(Protocol):
@@ -73,46 +77,66 @@ class Flow:
         return sigma.view(-1, *[1] * (latents.ndim - 1))
 
 
-def is_flow(scheduler: Any) -> bool:
-    """Whether a diffusers scheduler samples a flow."""
-    config = scheduler.config
-    return (
-        type(scheduler).__name__.startswith("FlowMatch")
-        or config.get("prediction_type") == "flow_prediction"
-        or bool(config.get("use_flow_sigmas"))
-    )
+@dataclass(frozen=True)
+class Edm:
+    """EDM (Karras et al. 2022, arXiv 2206.00364): noise of any size sigma is added to the data, and
+    the model F is preconditioned so that what it sees and what it predicts have unit variance.
 
+        D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4)    (equation 7 and table 1)
 
-def check_prediction(scheduler: Any) -> None:
-    """Refuse a model that predicts neither noise, nor v, nor a velocity.
+    is to be the data y for x = y + sigma n, so that the target of F is
+    (sigma y / sigma_data - sigma_data n) / sqrt(sigma^2 + sigma_data^2). Where a scheduler says
+    v_prediction, F has the other sign.
 
-    Raises:
-        ValueError: says what it predicts.
+    sigmas: [L], the sizes of noise.
+    timesteps: [L], ln(sigma) / 4.
     """
-    predicted = scheduler.config.get("prediction_type", "epsilon")
-    if not is_flow(scheduler) and predicted not in ("epsilon", "v_prediction"):
-        raise ValueError(f"the model predicts {predicted!r}: not noise, not v and not a velocity")
+
+    sigmas: Tensor
+    timesteps: Tensor
+    sigma_data: float
+    is_negated: bool = False
+
+    def noisy(self, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+        sigma = self._sigma(level, clean)
+        return (clean + sigma * noise) * (sigma**2 + self.sigma_data**2).rsqrt()
+
+    def target(self, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+        sigma, sd = self._sigma(level, clean), self.sigma_data
+        target = (sigma * clean / sd - sd * noise) * (sigma**2 + sd**2).rsqrt()
+        return -target if self.is_negated else target
+
+    def _sigma(self, level: Tensor, latents: Tensor) -> Tensor:
+        sigma = self.sigmas[level.cpu()].to(latents)
+        return sigma.view(-1, *[1] * (latents.ndim - 1))
 
 
 def noising(scheduler: Any, num_steps: int | None, **shift: Any) -> Noising:
     """The levels of noise of a scheduler.
 
-    Diffusion without `num_steps` has all levels that it was trained on. A flow has no others than
-    those of its sampler, which shifts them toward noise, so it has as many of these as a training
-    schedule counts.
+    Diffusion without `num_steps` has all levels that it was trained on. A flow and EDM have no
+    others than those of their samplers, so they have as many of these as a training schedule
+    counts.
 
     Args:
         scheduler: the pipeline's, whose own steps are set.
         num_steps: for few-step models, the steps that they draw with; all levels where not given.
         shift: how this pipeline calls `set_timesteps` beside the number of steps.
+
+    Raises:
+        ValueError: as `noise_kind`.
     """
     from diffusers import DDPMScheduler
 
-    num_all = scheduler.config.num_train_timesteps
-    if is_flow(scheduler):
+    config = scheduler.config
+    kind, num_all = noise_kind(type(scheduler).__name__, config), config.num_train_timesteps
+    if kind != "diffusion":
         scheduler.set_timesteps(num_steps or num_all, **shift)
         timesteps = scheduler.timesteps.cpu().float()
-        return Flow(scheduler.sigmas[: len(timesteps)].cpu().float(), timesteps)
+        sigmas = scheduler.sigmas[: len(timesteps)].cpu().float()
+        if kind == "flow":
+            return Flow(sigmas, timesteps)
+        return Edm(sigmas, timesteps, config.sigma_data, config.prediction_type == "v_prediction")
     schedule = DDPMScheduler.from_config(scheduler.config)
     if num_steps is None:
         return Diffusion(schedule, torch.arange(num_all))

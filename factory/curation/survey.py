@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from factory.failures import failed_by_generator
 from schemas.arrow import groups_from_table
 from schemas.columns import IMAGE
 from schemas.media_columns import map_media
@@ -103,10 +104,13 @@ def _without_bytes(images: pa.StructArray) -> pa.StructArray:
 
 
 def count_groups(groups: Iterable[Group]) -> dict[str, int]:
-    """Rows and what is in them; a group is invalid where fewer than two candidates have a score."""
+    """Rows and what is in them; a group is invalid where fewer than two candidates have a score.
+    A generator of which candidates failed has a count of its own.
+    """
     counts = dict.fromkeys(
         ("groups", "candidates", "duels", "invalid", "invalid_candidates", "invalid_duels"), 0
     )
+    by_generator: Counter[str] = Counter()
     for group in groups:
         counts["groups"] += 1
         counts["candidates"] += len(group.candidates)
@@ -114,4 +118,10 @@ def count_groups(groups: Iterable[Group]) -> dict[str, int]:
         counts["invalid"] += group.is_invalid
         counts["invalid_candidates"] += sum(one.error is not None for one in group.candidates)
         counts["invalid_duels"] += sum(one.error is not None for one in group.duels)
-    return counts
+        candidates = group.candidates
+        by_generator.update(
+            failed_by_generator(
+                [one.generator for one in candidates], [one.error for one in candidates]
+            )
+        )
+    return {**counts, **by_generator}

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from actors.storage import write_whole
 from factory.curation.survey import reasons_of
+from jobs.datasets.failures import failures_in
 from jobs.datasets.reading import find_rows, stream
 from jobs.pages.pictures import ReportError, _size, _uri, show, show_parts
 from jobs.pages.report import (
@@ -122,6 +123,9 @@ def _notes(at: Round, made: Mapping[str, Manifest | None]) -> list[str]:
                 f"{sum(simulated.values()):,} of {sum(annotators.values()):,} labels are "
                 f"simulated ({', '.join(sorted(simulated))}): they are not human judgements."
             )
+    groups = made["groups"]
+    if groups is not None and groups.counts.get("invalid_candidates"):
+        notes += [f"Groups: {one}." for one in failures_in(at.directory("groups")).sentences()]
     settings = at.recipe.evaluate
     if settings.oracle != "none":
         notes.append(

@@ -14,7 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.prompt_lengths import text_readers, told_too_long
 from actors.storage import place
+from factory.failures import failed_by_generator
+from factory.generator_kinds import generator_kind
 from factory.ids import Ids, numbers_of
 from factory.prompts import Prompts, PromptsFile
 from jobs.datasets.at_hand import Source
@@ -25,12 +28,13 @@ from jobs.pipelines.models import beside, generator_ref, given, judge_asking, re
 from jobs.pipelines.prompt_checks import check_drawn
 from jobs.pipelines.reuse import reused
 from jobs.rounds import lifecycle
-from jobs.rounds.checks import check_generator, prompts_file
+from jobs.rounds.checks import check_generator, prompts_file, told_of_calls
 from jobs.rounds.lifecycle import Blueprint
 from jobs.rounds.workspace import Round, champion
 from schemas import manifest
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
+from schemas.plugins import is_plugin
 from schemas.recipe import Candidates, GeneratorSpec, Pool, Recipe
 from schemas.rows import Prompt, Task
 from schemas.section import Section
@@ -195,6 +199,22 @@ def check_drawing(at: Round) -> Checked:
     return Checked(prompts, seen)
 
 
+def notes_of_drawing(at: Round, prompts: Checked) -> list[str]:
+    """What a plan tells of generators that read less than they are given: guidance, and the ends of
+    long prompts.
+    """
+    if prompts.drawn is None:
+        return []
+    specs = {"generator": at.recipe.generator}
+    specs |= {key.removesuffix(".path"): spec for key, spec in beside(at).items()}
+    notes = told_of_calls(at.recipe, specs)
+    for key, spec in specs.items():
+        if not is_plugin(spec.path) and generator_kind(place(spec.path), spec) == "pipeline":
+            texts = (prompt.text for prompt in prompts.drawn)
+            notes += told_too_long(texts, text_readers(spec), key)
+    return notes
+
+
 def rows_to_draw(at: Round, prompts: Checked) -> str:
     """What a plan says of the drawing."""
     produce = at.recipe.produce
@@ -274,9 +294,13 @@ def told_aside(counts: Mapping[str, int]) -> dict[str, int]:
 
 def count_candidates(table: pa.Table) -> dict[str, int]:
     """What a manifest says of a table of candidates."""
-    errors = pc.struct_field(table.column("candidates").combine_chunks().flatten(), "error")
+    candidates = table.column("candidates").combine_chunks().flatten()
+    generators, errors = (
+        pc.struct_field(candidates, name).to_pylist() for name in ("generator", "error")
+    )
     return {
         "prompts": table.num_rows,
         "candidates": len(errors),
-        "invalid": len(errors) - errors.null_count,
+        "invalid": sum(one is not None for one in errors),
+        **failed_by_generator(generators, errors),
     }

@@ -153,6 +153,8 @@ def refs_beside(at: Round) -> list[Any]:
 
 def _generator_ref(model: Model, spec: GeneratorSpec, key: str) -> Any:
     weights = weights_of(model.path, spec)
+    if model.path != spec.path:  # what was made of it by training has weights of one form
+        spec = spec.model_copy(update={"variant": None})
     if is_plugin(model.path):
         return GeneratorPluginRef(model.path, key, model.address, spec, weights)
     return GeneratorRef(model.path, model.address, spec, weights)

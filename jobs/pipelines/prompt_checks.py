@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from actors.pipeline_files import pipeline_class, pipeline_files
 from actors.storage import place
 from factory.evaluation.reference import REFERENCE_KEY
-from factory.generator_kinds import generator_kind, takes_of_questions
+from factory.generator_kinds import PLAIN, generator_kind, takes_of_questions
 from factory.judging.specification import JudgeSpecification, SpecificationError, find
 from factory.plugins import load
 from factory.prompt_parts import QUESTIONS, Need, PartsError, check_needs, declared
@@ -45,11 +46,14 @@ def check_drawn(prompts: PromptsFile, generators: Mapping[str, GeneratorSpec]) -
     Raises:
         InputError: names file, row, key and what is not taken.
     """
-    for key, spec in generators.items() if prompts.needs else ():
-        found = _of_generator(spec, key)
-        if found is not None:
-            who, takes = found
-            _check(prompts, takes, f"{key}: {who}")
+    for key, spec in generators.items():
+        if prompts.needs:
+            found = _of_generator(spec, key)
+            if found is not None:
+                who, takes = found
+                _check(prompts, takes, f"{key}: {who}")
+        else:
+            _check_start(prompts, spec, key)
 
 
 def check_judged(prompts: Asking, judge: JudgeSpec, key: str = "judge") -> None:
@@ -87,6 +91,26 @@ def check_witnesses(prompts: PromptsFile, settings: Evaluate) -> None:
         _check(prompts, takes, f"{REFERENCE_KEY}: {settings.oracle!r}")
 
 
+def _check_start(prompts: PromptsFile, spec: GeneratorSpec, key: str) -> None:
+    """Refuse plain prompts for a pipeline that starts from a picture. Where some prompts have one
+    and others have not, the others fail each by itself.
+    """
+    if is_plugin(spec.path) or generator_kind(place(spec.path), spec) == "answering":
+        return
+    files = pipeline_files(spec.path, spec.revision)
+    if files is None or files.class_name in PLAIN:
+        return
+    from actors.calling import needs_picture
+
+    pipeline = pipeline_class(files)
+    if pipeline is not None and needs_picture(pipeline):
+        raise InputError(
+            f"{key}: {pipeline.__name__} starts from a picture, and no prompt of {prompts.path} "
+            "has one: give each a part of role 'source' (README, Prompts), or draw with a pipeline "
+            "of texts"
+        )
+
+
 def _of_generator(spec: GeneratorSpec, key: str) -> tuple[str, Collection[Need]] | None:
     """What it is called, and what it takes; None where only the worker will know."""
     if is_plugin(spec.path):
@@ -94,9 +118,9 @@ def _of_generator(spec: GeneratorSpec, key: str) -> tuple[str, Collection[Need]]
     if generator_kind(place(spec.path), spec) == "answering":
         asking = spec.answering or Answering()
         return "answering.question", takes_of_questions(asking)
-    from actors.conditioning import pipeline_class, takes
+    from actors.conditioning import takes
 
-    pipeline = pipeline_class(place(spec.path))
+    pipeline = pipeline_class(pipeline_files(spec.path, spec.revision))
     return None if pipeline is None else (pipeline.__name__, takes(pipeline))
 
 

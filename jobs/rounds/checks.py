@@ -12,13 +12,16 @@ from collections.abc import Collection
 from typing import Literal
 
 from actors import storage
+from actors.calling import CallError, check_call, guidance_notes
+from actors.pipeline_files import pipeline_class, pipeline_files, small_parts_fault
 from actors.storage import place
 from actors.weights import WeightsError, commit_of, is_hub_name
 from factory.evaluation.reference import reference_of
-from factory.generator_kinds import MARKERS, generator_kind
+from factory.generator_kinds import MARKERS, PLAIN, generator_kind
 from factory.media.encoding import check_encoding
 from factory.plugins import load
 from factory.prompts import PromptsFile
+from factory.weight_files import CONVERT, weights_fault
 from jobs.rounds.workspace import InputError
 from schemas.artifacts import ADDRESS
 from schemas.places import Place
@@ -86,8 +89,9 @@ def check_generator(
     *,
     tasks: Collection[Task] = (),
 ) -> None:
-    """Refuse a generator path at which no generator of the recipe's kind can be, and an encoding
-    that does not fit the tasks of what it is to draw.
+    """Refuse a generator path at which no generator of the recipe's kind can be, weights that are
+    not loaded, a pipeline that cannot be called as the recipe says, and an encoding that does not
+    fit the tasks of what it is to draw.
 
     Raises:
         InputError: says what is there instead, and how to make it where the recipe's reference
@@ -107,6 +111,82 @@ def check_generator(
         check_model(spec.path, marker, key, spec.revision)
     except InputError as error:
         raise InputError(f"{error}{_hint('generator', spec.path, spec, recipe)}") from None
+    _check_loadable(spec, key)
+    if marker == MARKERS["pipeline"]:
+        _check_called(spec, key)
+    elif spec.call or spec.variant:
+        knob = "call" if spec.call else "variant"
+        raise InputError(
+            f"{key.removesuffix('.path')}.{knob}: is of diffusers pipelines, and {spec.path} is a "
+            "model that answers; say in `answering` how it is asked"
+        )
+
+
+def _check_loadable(spec: GeneratorSpec, key: str) -> None:
+    """Refuse weights that lie there in another form than is loaded.
+
+    Raises:
+        InputError: says which form, and what to do.
+    """
+    files = pipeline_files(spec.path, spec.revision)
+    fault = None if files is None else weights_fault(files.names, spec.variant)
+    if fault is None:
+        return
+    how = ""
+    if ".bin" in fault and files is not None and files.class_name is not None:
+        target = f"{spec.path.rstrip('/').rpartition('/')[2]}-safetensors"
+        how = f": {CONVERT.format(path=spec.path, target=target)}, and then {key}: {target}"
+    raise InputError(f"{key}: {spec.path}: {fault}{how}")
+
+
+def _check_called(spec: GeneratorSpec, key: str) -> None:
+    """Refuse a pipeline that cannot draw here, and a call that it does not take.
+
+    Raises:
+        InputError: names what does not fit.
+    """
+    files = pipeline_files(spec.path, spec.revision)
+    if files is None:
+        return
+    fault = small_parts_fault(files)
+    if fault is not None:
+        raise InputError(f"{key}: {spec.path}: {fault}")
+    kind = None if _is_plain(files.class_name, spec) else pipeline_class(files)
+    if kind is not None:
+        try:
+            check_call(kind, spec, key.removesuffix(".path"))
+        except CallError as error:
+            raise InputError(str(error)) from None
+
+
+def _is_plain(name: str | None, spec: GeneratorSpec) -> bool:
+    """Whether a pipeline is one of those that take all knobs of a recipe, and is called with
+    nothing else. Then its class need not be looked at, which takes the driver some seconds.
+    """
+    if name not in PLAIN or spec.call:
+        return False
+    return spec.num_frames is None or PLAIN[name]
+
+
+def told_of_calls(recipe: Recipe, keys: Collection[str]) -> list[str]:
+    """What of the guidance of some generators their pipelines do not read, in sentences.
+
+    Args:
+        recipe: of the generators.
+        keys: of their sections.
+    """
+    notes: list[str] = []
+    for key, spec in _checkpoints(recipe).items():
+        if key not in keys or not isinstance(spec, GeneratorSpec) or is_plugin(spec.path):
+            continue
+        files = pipeline_files(spec.path, spec.revision)
+        if files is None or _is_plain(files.class_name, spec):
+            continue
+        kind = pipeline_class(files)
+        if kind is not None:
+            is_distilled = files.read("transformer/config.json").get("guidance_embeds")
+            notes += guidance_notes(kind, spec, is_distilled, key)
+    return notes
 
 
 def prompts_file(path: str, key: str, recipe: Recipe) -> PromptsFile:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from actors.tally import Event, StepTally, TallyHandle, TrainingTally
@@ -32,12 +32,14 @@ class State:
     num_rows: written or about to be, of `total`.
     num_invalid: rows that came to nothing, in any step.
     seconds: since the first piece of work.
+    lost: by generator, rows of which it alone made nothing.
     """
 
     total: int
     num_rows: int = 0
     num_invalid: int = 0
     seconds: float = 0.0
+    lost: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, total: int, steps: Mapping[str, StepTally], now: float) -> State:
@@ -49,6 +51,7 @@ class State:
             min(last, total),
             sum(one.num_failed for one in steps.values()),
             max(now - min(one.began for one in steps.values()), 0.0),
+            {name: num for one in steps.values() for name, (num, _) in one.lost.items()},
         )
 
     @property
@@ -77,7 +80,7 @@ class State:
         return (
             f"{self.num_rows} of {self.total} rows, {self.rate:.2f} rows/s, {left} left, "
             f"{share:.1%} invalid"
-        )
+        ) + "".join(f"; {name} made nothing of {num}" for name, num in sorted(self.lost.items()))
 
     def figures(self) -> dict[str, Any]:
         return {
@@ -86,6 +89,7 @@ class State:
             "rows_per_s": round(self.rate, 3),
             "left_s": None if self.left_s is None else round(self.left_s),
             "invalid": self.num_invalid,
+            **({"lost": dict(self.lost)} if self.lost else {}),
         }
 
 

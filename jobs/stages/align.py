@@ -12,8 +12,12 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from pydantic import Field, JsonValue
+
+from actors.pipeline_files import pipeline_files
 from actors.storage import place, remove
 from actors.weights import hub_commit
+from factory.alignment.pipelines import FOLLOWED
 from factory.alignment.weighting import Weighting
 from factory.generator_kinds import TASKS, check_alignable, generator_kind
 from factory.prompts import PromptsFile, read_prompts
@@ -37,13 +41,17 @@ _ANSWERS_BETA = 0.1
 
 
 class Settings(Section):
-    """What a generator depends on, beside its parents."""
+    """What a generator depends on, beside its parents.
+
+    told: of the call with which it draws, what training follows.
+    """
 
     seed: int
     align: sections.Align
     sampler_steps: int | None
     trust_remote_code: bool = False
     revision: str | None = None
+    told: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Align:
@@ -60,7 +68,9 @@ class Align:
         spec = at.recipe.generator
         check_generator(spec, at.recipe)
         try:
-            check_alignable(place(spec.path), spec, at.recipe.align)
+            files = pipeline_files(spec.path, spec.revision)  # a hub's too
+            where = place(spec.path) if files is None else files.directory
+            check_alignable(where, spec, at.recipe.align)
         except ValueError as error:
             raise InputError(str(error)) from error
         if generator_kind(place(spec.path), spec) == "pipeline":
@@ -74,6 +84,7 @@ class Align:
             sampler_steps=_sampler_steps(at.recipe),
             trust_remote_code=at.recipe.generator.trust_remote_code,
             revision=at.recipe.generator.revision,
+            told={key: one for key, one in at.recipe.generator.call.items() if key in FOLLOWED},
         )
 
     def parents(self, at: Round) -> list[Parent]:
@@ -172,7 +183,11 @@ def trainer(policy: str, recipe: Recipe) -> Any:
     from actors.trainers.diffusion import DiffusionDPO
 
     return DiffusionDPO(
-        sampler_steps=_sampler_steps(recipe), guidance_scale=spec.guidance_scale, **common
+        sampler_steps=_sampler_steps(recipe),
+        guidance_scale=spec.guidance_scale,
+        call=spec.call,
+        variant=spec.variant if policy == spec.path else None,
+        **common,
     )
 
 

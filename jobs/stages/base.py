@@ -41,6 +41,7 @@ class Plan:
 
     at_hand: says what of it need not be done; looked up only where a plan is told, since it takes
         reading what others have made.
+    notes: what a user should know of it before it starts, a sentence each; likewise.
     """
 
     rows: str
@@ -48,6 +49,7 @@ class Plan:
     cpus: float
     gpus: float = 0.0
     at_hand: Callable[[], str] = str
+    notes: Callable[[], Sequence[str]] = tuple
 
 
 class Stage(Protocol):
@@ -210,6 +212,8 @@ def print_plan(recipe: Recipe, names: Sequence[str]) -> None:
         output = f"{at.name(stage.kind)}@N"
         rows = "; ".join(filter(None, (plan.rows, plan.at_hand())))
         print(f"  {name:<12} {rows}; {plan.actors} ({resources}) -> {output}", flush=True)
+        for one in plan.notes():
+            print(f"    note: {one}", flush=True)
 
 
 def ask_for_sections(recipe: Recipe, stages: Mapping[str, Stage]) -> None:

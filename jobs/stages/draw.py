@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jobs.datasets.failures import say_failures
 from jobs.pipelines.bringing import clear_notes
 from jobs.pipelines.drawing import (
     Drawing,
@@ -20,6 +21,7 @@ from jobs.pipelines.drawing import (
     drawn_from,
     generators_of,
     idle,
+    notes_of_drawing,
     rows_to_draw,
     sources_of,
     told_aside,
@@ -57,6 +59,7 @@ class Draw:
             pool.most * pool.num_cpus + PIPELINE_OVERHEAD_CPUS,
             pool.most * pool.num_gpus,
             lambda: told_at_hand(at, prompts),
+            lambda: notes_of_drawing(at, prompts),
         )
 
     def settings(self, at: Round) -> Drawing:
@@ -79,7 +82,9 @@ class Draw:
             drawn_for=work.drawn_for,
         )
         clear_notes(directory)
-        print(f"{at.address('candidates')}: {speed}", flush=True)
+        invalid = settled.counts.get("invalid", 0)
+        print(f"{at.address('candidates')}: {speed}; {invalid} invalid", flush=True)
+        say_failures(directory, settled.counts)
         return Outcome(
             {**settled.counts, **told_aside(work.counts)},
             speed.figures(),

@@ -25,6 +25,7 @@ from factory.ids import Ids, numbers_of, to_text
 from factory.prompts import PromptsFile
 from factory.ranking import strategy_of
 from jobs.datasets.at_hand import AtHand, Source
+from jobs.datasets.failures import say_failures
 from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
 from jobs.pipelines.bringing import clear_notes
@@ -35,6 +36,7 @@ from jobs.pipelines.drawing import (
     drawn_from,
     generators_of,
     idle,
+    notes_of_drawing,
     num_attempts,
     rows_to_draw,
     sources_of,
@@ -142,6 +144,7 @@ class Produce:
             pool_cpus(pools) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(pools),
             lambda: told_at_hand(at, prompts, is_judged=True),
+            lambda: notes_of_drawing(at, prompts),
         )
 
     def settings(self, at: Round) -> Settings | Taken:
@@ -187,6 +190,7 @@ class Produce:
         clear_notes(directory)
         invalid = settled.counts.get("invalid", 0)
         print(f"{at.address('groups')}: {speed}; {invalid} invalid", flush=True)
+        say_failures(directory, settled.counts)
         return Outcome(
             {**settled.counts, **told_aside(work.counts)},
             speed.figures(),

@@ -562,3 +562,37 @@ def test_a_published_judge_is_trained_on_and_loads_again(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask, **batch.media
         ).logits[0, len(text.ids) - 1]
     np.testing.assert_allclose(sitting.decoder.logits([text])[0, 0], row, atol=2e-3)
+
+
+@pytest.fixture
+def picky(
+    judges: dict[str, TransformersJudge], monkeypatch: pytest.MonkeyPatch
+) -> TransformersJudge:
+    """A judge whose processor refuses pictures of 8 rows, alone and in any batch."""
+    judge = judges["unifiedreward-qwen2.5-vl"]
+    encode = judge.encode
+
+    def refuse(looks: list[Look], is_video: bool = False) -> list[Any]:
+        if any(look.frames.shape[1] == 8 for look in looks):
+            raise ValueError("no pictures of 8 rows")
+        return encode(looks, is_video)
+
+    monkeypatch.setattr(judge, "encode", refuse)
+    return judge
+
+
+def test_a_picture_that_a_model_does_not_take_is_a_fault_of_its_candidate_alone(
+    picky: TransformersJudge,
+) -> None:
+    prompt, candidates = group("image_generation")
+    odd_one = Candidate("odd", "g@0", 0, picture(3, 8, 40))
+    sitting = picky.sit(prompt, [candidates[0], odd_one, *candidates[1:]])
+    first, odd, *others = sitting.scores()
+    assert odd.error == "not taken by the judge: ValueError: no pictures of 8 rows"
+    alone = picky.sit(prompt, candidates).scores()
+    values = [one.value for one in (first, *others)]
+    assert values == pytest.approx([one.value for one in alone], abs=1e-5)
+    errors = [one.error for one in sitting.duels([(0, 1), (1, 0), (0, 2)])]
+    assert errors == [odd.error, odd.error, None]
+    (none,) = picky.sit(prompt, [odd_one]).scores()
+    assert none.error == odd.error

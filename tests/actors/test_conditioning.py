@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.conditioning import pipeline_class
 from actors.generators import DiffusersGenerator
+from actors.pipeline_files import pipeline_class, pipeline_files
 from factory.media.clips import describe
 from factory.media.pictures import decode, encode_png
 from schemas.recipe import GeneratorSpec
@@ -29,7 +29,7 @@ def editing(sandbox_pipeline: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_an_edit_starts_from_its_source(editing: Path) -> None:
-    found = pipeline_class(editing)
+    found = pipeline_class(pipeline_files(str(editing)))
     assert found is not None
     assert found.__name__ == "StableDiffusionImg2ImgPipeline"
     generator = DiffusersGenerator(str(editing), "g@0", GeneratorSpec(path="x", guidance_scale=1.0))

@@ -98,6 +98,33 @@ def test_before_the_first_step_nothing_is_preferred(policy):
     assert all(one.grad is None for one in learner.reference.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_policy_and_reference_agree_before_the_first_step_in_any_dtype(any_policy, dtype):
+    """Wan keeps its norms in float32 where it is loaded in another dtype; the steps do not."""
+    learner = DiffusionDPO(any_policy, Objective(2000.0)).build(CPU, dtype)
+    policy = learner.module.to(dtype)
+    rows = [{"pairs": rows_for(any_policy, 2)}]
+    assert {one.dtype for one in learner.reference.parameters()} == {dtype}
+    learner.prepare(policy, iter(rows))
+    assert learner.module.training
+
+
+def test_a_policy_that_is_not_its_reference_is_refused_before_the_first_step(sandbox_pipeline):
+    learner = DiffusionDPO(sandbox_pipeline, Objective(2000.0)).build(CPU, torch.float32)
+    perturb(learner.module)
+    with pytest.raises(ValueError, match="before the first step its margin to itself is"):
+        learner.prepare(learner.module, iter([{"pairs": pairs(2)}]))
+
+
+def test_training_follows_what_the_call_tells_the_model(sd3_pipeline):
+    def length(**call: object) -> int:
+        task = DiffusionDPO(sd3_pipeline, Objective(1.0), call=call)
+        batch = task.build(CPU, torch.float32).collate({"pairs": pairs(1)})
+        return batch["encoder_hidden_states"].shape[1]
+
+    assert length() - length(max_sequence_length=16) == 256 - 16
+
+
 def test_the_loss_matches_an_independent_one(policy):
     task = DiffusionDPO(policy, Objective(50.0))
     learner = task.build(CPU, torch.float32)

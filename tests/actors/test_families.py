@@ -6,8 +6,8 @@ import torch
 
 from actors.generators import load_generator
 from actors.trainers.families import FAMILIES, family_of
-from actors.trainers.noising import Diffusion, Flow, noising
-from factory.generator_kinds import ALIGNABLE
+from actors.trainers.noising import Diffusion, Edm, Flow, noising
+from factory.alignment.pipelines import ALIGNABLE
 from factory.media.clips import decode_clip
 from schemas.recipe import GeneratorSpec
 from schemas.rows import Prompt
@@ -123,6 +123,74 @@ def test_few_step_diffusion_has_its_samplers_levels(lcm_pipeline):
     assert levels.timesteps.tolist() == [999, 759, 499, 259]
 
 
+@pytest.fixture(scope="session")
+def playground_pipeline(tmp_path_factory):
+    """SDXL's parts under EDM, with an autoencoder that is normalised channel by channel."""
+    from tests.tiny.pipelines import named
+
+    return str(named("Playground v2.5").save(tmp_path_factory.mktemp("pipeline") / "edm"))
+
+
+@pytest.mark.parametrize("kind", ["EDMDPMSolverMultistepScheduler", "EDMEulerScheduler"])
+@pytest.mark.parametrize("predicted", ["epsilon", "v_prediction"])
+def test_an_edm_models_target_denoises_to_the_data(kind, predicted):
+    """By the scheduler's own preconditioning: what the model sees, is told, and is made into."""
+    import diffusers
+
+    scheduler = getattr(diffusers, kind)(prediction_type=predicted, sigma_data=0.5)
+    levels = noising(scheduler, None)
+    assert isinstance(levels, Edm)
+    assert len(levels.timesteps) == 1000
+    clean, noise = torch.randn(6, 4, 3, 3), torch.randn(6, 4, 3, 3)
+    level = torch.tensor([0, 1, 300, 700, 990, 999])
+    for at, (one, other) in enumerate(zip(clean, noise, strict=True)):
+        sigma = scheduler.sigmas[level[at]]
+        noisy = one + sigma * other
+        seen = levels.noisy(clean, noise, level)[at]
+        torch.testing.assert_close(seen, scheduler.precondition_inputs(noisy, sigma))
+        told = levels.timesteps[level[at]]
+        torch.testing.assert_close(told, scheduler.precondition_noise(sigma))
+        target = levels.target(clean, noise, level)[at]
+        made = scheduler.precondition_outputs(noisy, target, sigma)
+        torch.testing.assert_close(made, one, rtol=1e-3, atol=1e-4)
+    target = levels.target(clean, noise, level)
+    assert 0.5 < target.std() < 2.0  # of one scale at all levels
+
+
+def test_an_edm_pipeline_is_told_what_its_sampler_tells_it(playground_pipeline):
+    pipeline = load(playground_pipeline)
+    args, kwargs, _ = watch(
+        pipeline,
+        "unet",
+        prompt="a red circle",
+        height=32,
+        width=32,
+        num_inference_steps=4,
+        output_type="latent",
+        guidance_scale=1.0,
+    )
+    timesteps = noising(pipeline.scheduler, 4).timesteps
+    told = kwargs["timestep"] if "timestep" in kwargs else args[1]
+    torch.testing.assert_close(told.float(), timesteps[0])
+
+
+def test_latents_normalised_channel_by_channel_decode_to_what_was_encoded(playground_pipeline):
+    """As the pipeline does it: times the deviation, over the factor, plus the mean."""
+    pipeline = load(playground_pipeline)
+    family, vae = family_of(pipeline, CPU), pipeline.vae
+    frames = sides("playground_pipeline")
+    with torch.no_grad():
+        latents = family.latents(frames)
+        scaled = frames.float() / 127.5 - 1.0
+        plain = vae.encode(scaled[:, 0].permute(0, 3, 1, 2)).latent_dist.mode()
+    mean, sd = (
+        torch.tensor(values).view(1, 4, 1, 1)
+        for values in (vae.config.latents_mean, vae.config.latents_std)
+    )
+    undone = latents * sd / vae.config.scaling_factor + mean
+    torch.testing.assert_close(undone, plain, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["sandbox_pipeline", "sd3_pipeline", "wan_pipeline"])
 def test_latents_decode_to_what_was_encoded(name, request):
     """Scaling and shifting are undone exactly by what the pipeline does before it decodes."""
@@ -156,7 +224,7 @@ def test_what_is_refused_before_anything_is_loaded_is_what_no_family_takes():
 def test_unknown_families_are_refused(wan_pipeline):
     pipeline = load(wan_pipeline)
     pipeline.transformer = torch.nn.Linear(1, 1)
-    with pytest.raises(ValueError, match="WanPipeline cannot be aligned"):
+    with pytest.raises(ValueError, match=r"\(transformer: Linear\) cannot be aligned"):
         family_of(pipeline, CPU)
 
 

@@ -10,6 +10,7 @@ import pytest
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 
 from actors import generators
+from actors.drawing import candidate_ids
 from actors.generators import AnswerGenerator, DiffusersGenerator
 from actors.recorded import RecordedGenerator
 from actors.redraw import RedrawError, drawn_again, generator_of, is_the_same
@@ -18,7 +19,7 @@ from factory.media.pictures import encode_png
 from factory.protocols import DrawsAhead
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.recipe import Answering, Encoding, GeneratorSpec
-from schemas.rows import Candidate, Group, Media, Part, Prompt
+from schemas.rows import Candidate, Drawn, Group, Media, Part, Prompt
 from tests.stubs import StubGenerator
 
 PATH = "factory/sandbox/weights/generator"
@@ -91,7 +92,7 @@ def test_what_the_safety_checker_flags_is_an_error_and_no_black_picture(
     monkeypatch.setattr(generator, "pipeline", Pipeline(output))
     flagged, fine = generator.generate(PROMPT, [1, 2])
     assert flagged.media is None
-    assert flagged.error == "the safety checker flagged it"
+    assert flagged.error == "nsfw_content_detected: the pipeline's safety checker flagged it"
     assert not flagged.is_attempt
     assert flagged.measures is not None
     assert (flagged.measures.is_unsafe, flagged.measures.num_bytes) == (True, 0)
@@ -100,6 +101,74 @@ def test_what_the_safety_checker_flags_is_an_error_and_no_black_picture(
     assert fine.measures.is_unsafe is False
     assert flagged.drawn is not None
     assert flagged.drawn.key is not None
+
+
+CALL = {"negative_prompt": "blurry", "guidance_rescale": 0.5, "clip_skip": None}
+
+
+def test_a_recipes_arguments_of_the_call_are_said_and_given_to_each_candidate(
+    generator: DiffusersGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = SPEC.model_copy(update={"call": CALL})
+    called = replace(generator.drawing, spec=spec)
+    drawn, before = called.from_what(PROMPT), generator.drawing.from_what(PROMPT)
+    assert drawn.negative_prompt == "blurry"
+    assert json.loads(drawn.arguments) == {
+        **json.loads(before.arguments),
+        "guidance_rescale": 0.5,
+        "clip_skip": None,
+    }
+    assert with_key(drawn, PROMPT, 1).key != with_key(before, PROMPT, 1).key
+    variant = replace(called, spec=SPEC.model_copy(update={"variant": "fp16"})).from_what(PROMPT)
+    assert with_key(variant, PROMPT, 1).key != with_key(before, PROMPT, 1).key
+    seen: list[dict[str, object]] = []
+    ended = StableDiffusionPipelineOutput(np.zeros((2, 8, 8, 3)), None)
+
+    class Noting(Pipeline):
+        def __call__(self, prompt: Sequence[str], **given: object) -> object:
+            seen.append({"prompt": prompt, **given})
+            return self.output
+
+    monkeypatch.setattr(generator, "drawing", called)
+    monkeypatch.setattr(generator, "pipeline", Noting(ended))
+    assert [one.error for one in generator.generate(PROMPT, [1, 2])] == [None, None]
+    (given,) = seen
+    assert given["prompt"] == [PROMPT.text] * 2
+    assert given["negative_prompt"] == ["blurry"] * 2
+    assert (given["guidance_rescale"], given["clip_skip"], given["width"]) == (0.5, None, 32)
+    assert "height" not in given
+
+
+def test_defaults_of_the_new_knobs_change_no_id(generator: DiffusersGenerator) -> None:
+    ids = [candidate_ids("g@0", spec, PROMPT, [1]) for spec in (SPEC, GeneratorSpec(**said(SPEC)))]
+    assert ids[0] == ids[1]
+    changed = SPEC.model_copy(update={"call": CALL})
+    assert candidate_ids("g@0", changed, PROMPT, [1]) != ids[0]
+
+
+def said(spec: GeneratorSpec) -> dict[str, object]:
+    """A section as a recipe from before these knobs had it."""
+    return spec.model_dump(exclude={"call", "variant"})
+
+
+def test_where_a_batch_fails_each_is_drawn_alone_and_one_fault_is_one_candidates(
+    generator: DiffusersGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = generator._draw
+
+    def fail(drawn: Drawn, prompt: Prompt, seeds: Sequence[int]) -> list[generators.Raw]:
+        if len(seeds) > 1 or seeds == [2]:
+            raise ValueError("one at a time, and never 2")
+        return draw(drawn, prompt, seeds)
+
+    monkeypatch.setattr(generator, "_draw", fail)
+    first, second, third = generator.generate(PROMPT, [1, 2, 3])
+    assert [one.error is None for one in (first, second, third)] == [True, False, True]
+    assert "never 2" in str(second.error)
+    assert first.drawn is not None
+    assert first.drawn.num_together == 1
+    monkeypatch.undo()
+    assert generator.generate(PROMPT, [1])[0].media == first.media
 
 
 def test_pixels_are_encoded_after_they_are_drawn_and_a_fault_stays_with_its_candidate(

@@ -1,16 +1,18 @@
 """What the judging step puts to a judge."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
 
-from actors.group_workers import Judging
+from actors.group_workers import Generate, Judging
 from actors.tally import Piece
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.specification import DEFAULT, JudgeSpecification, ShownPrompt
 from factory.ranking import Pointwise
 from schemas.rows import Candidate, Drawn, Group, Prompt
+from tests.stubs import Ref as StubRef
 from tests.stubs import StubGenerator, StubJudge, Untallied
 
 PROMPT = Prompt.of("a cup")
@@ -72,6 +74,27 @@ def test_candidates_of_different_prompts_are_no_group_for_such_a_judge() -> None
     judged = stage.judge(group("a cup, in oil", "a cup, in ink"), Piece("judge"))
     assert judged.failed_stage == "judge"
     assert "were drawn from 2 different ones" in str(judged.error)
+
+
+@dataclass(frozen=True)
+class Raising:
+    name: str
+
+    def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        raise OSError("no weights")
+
+
+def test_a_generator_that_fails_beside_another_is_counted_by_its_name() -> None:
+    drawers = (StubRef(StubGenerator("sketch@0")), StubRef(cast("Any", Raising("ink@0"))))
+    stage = Generate(drawers, 2, 0, cast("Any", Untallied()), lambda table: table)
+    done = Piece("generate")
+    drawn = stage.generate(Group(PROMPT, ()), done)
+    assert drawn.error is None
+    assert [one.error is None for one in drawn.candidates] == [True, True, False, False]
+    assert done.numbers.lost == {"ink": (1, f"Row {PROMPT.prompt_id}: OSError: no weights")}
+    assert done.numbers.num_failed == 0
+    again = Piece("generate")
+    assert stage.generate(drawn.without_attempts(), again).candidates[:2] == drawn.candidates[:2]
 
 
 def test_what_failed_before_is_handed_on_as_it_is() -> None:

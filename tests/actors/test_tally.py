@@ -65,6 +65,19 @@ def test_a_model_that_hangs_while_it_loads_is_tried_once_more() -> None:
     assert events(tally) == ["load_hung"] * 3
 
 
+def test_a_generator_that_always_fails_beside_another_ends_the_run_like_failed_rows() -> None:
+    tally = _Tally(0.5)
+    tally.add("generate", "a", StepTally(num_rows=20, lost={"ink": (16, "Row a: no weights")}))
+    assert tally.read()[1] is None  # too few rows to say
+    tally.add("generate", "b", StepTally(num_rows=20, lost={"ink": (4, "Row b: another")}))
+    assert tally.read()[1] is None  # half of them is allowed
+    tally.add("generate", "c", StepTally(num_rows=1, lost={"ink": (1, "Row c: another")}))
+    why = tally.read()[1]
+    assert why is not None
+    assert why.startswith("ink made nothing of 21 of 41 rows in step 'generate', more than")
+    assert why.endswith("allows. Row a: no weights")
+
+
 def test_workers_that_replaced_others_are_not_counted_beside_them() -> None:
     one = StepTally(workers={"n:1": (0.0, 10.0), "n:2": (11.0, 20.0), "n:3": (5.0, 20.0)})
     assert one.num_workers == 2

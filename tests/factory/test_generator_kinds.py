@@ -22,7 +22,8 @@ def check(path: Path, generator: dict | None = None, **align: object) -> None:
 
 
 def pipeline(directory: Path, **parts: list) -> Path:
-    index = {"_class_name": "SomePipeline", "vae": ["diffusers", "AutoencoderKL"], **parts}
+    named = "WanPipeline" if "transformer" in parts else "StableDiffusionPipeline"
+    index = {"_class_name": named, **parts}
     (directory / "model_index.json").write_text(json.dumps(index))
     return directory
 
@@ -74,6 +75,25 @@ def test_a_pipeline_that_no_trainer_takes_is_refused(tmp_path, parts, fault):
     else:
         with pytest.raises(ValueError, match=fault):
             check(directory)
+
+
+def test_small_files_say_what_training_would_do_wrong(tmp_path):
+    unet = ["diffusers", "UNet2DConditionModel"]
+    parts = {"vae": ["diffusers", "AutoencoderKL"], "scheduler": ["diffusers", "DDIMScheduler"]}
+    directory = pipeline(tmp_path, unet=unet, **parts)
+    check(directory)
+    for name, config, fault in (
+        ("scheduler/scheduler_config.json", {"prediction_type": "sample"}, "predicts 'sample'"),
+        ("vae/config.json", {"shift_factor": 0.1}, "has shift_factor, which StableDiffusion"),
+    ):
+        file = directory / name
+        file.parent.mkdir()
+        file.write_text(json.dumps(config))
+        with pytest.raises(ValueError, match=f"^{directory}: .*{fault}"):
+            check(directory)
+        file.write_text("{}")
+    with pytest.raises(ValueError, match=r"generator\.call: prompt_2: "):
+        check(directory, {"call": {"prompt_2": "a cup"}})
 
 
 def test_knobs_of_the_other_kind_are_refused(tmp_path):

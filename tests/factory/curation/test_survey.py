@@ -73,5 +73,6 @@ def test_groups_are_counted_with_what_is_invalid_in_them():
         "invalid": 2,
         "invalid_candidates": 1,
         "invalid_duels": 1,
+        "invalid_candidates/g": 1,
     }
     assert count_groups(groups) == count_table(groups_to_table(groups)) == counts

@@ -34,7 +34,7 @@ def test_a_small_picture_is_shown_as_it_is(form):
 def test_a_large_picture_is_shown_smaller():
     found = show(Media(encoded("JPEG", (800, 400)), 800, 400))
     head, _, body = found.uri.partition(",")
-    assert head == "data:image/png;base64"  # of what is shown
+    assert head == "data:image/jpeg;base64"  # of what is shown
     assert Image.open(io.BytesIO(base64.b64decode(body))).size == (384, 192)
     assert (found.width, found.height) == (800, 400)
 

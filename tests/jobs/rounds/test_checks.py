@@ -2,6 +2,7 @@
 one checkpoint alone.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,62 @@ def test_prompts_that_look_the_same_are_told_and_stay(
     assert len(prompts_file(str(path), "produce.prompts", recipe(tmp_path))) == 3
     assert f"produce.prompts: {path}: 1 row(s) look the same" in caplog.text
     assert "as rows 1 and 3 do" in caplog.text
+
+
+def small_files(directory: Path, name: str, **files: object) -> Path:
+    """Of a pipeline of this class, without weights."""
+    for file, content in {"model_index": {"_class_name": name}, **files}.items():
+        path = directory / f"{file}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    return directory
+
+
+def test_a_plan_holds_the_call_against_the_pipelines_signature(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"transformer/config": {"guidance_embeds": False}}
+    path = small_files(tmp_path / "qwen", "QwenImagePipeline", **told)
+    at = f"generator.path={path}"
+    print_plan(recipe(tmp_path, at), ["draw"])
+    note = "note: generator.guidance_scale: does nothing in QwenImagePipeline"
+    assert note in capsys.readouterr().out
+    print_plan(recipe(tmp_path, at, "generator.call={negative_prompt: ' '}"), ["draw"])
+    assert "note" not in capsys.readouterr().out
+    for call, fault in (
+        ("{true_cfg: 4}", r"no argument `true_cfg` \(it has true_cfg_scale\)"),
+        ("{width: 64}", r"`width` by generator\.width: leave generator\.call\.width out"),
+        ("{true_cfg_scale: high}", "takes float as `true_cfg_scale`"),
+    ):
+        with pytest.raises(InputError, match=rf"^generator: QwenImagePipeline .*{fault}"):
+            print_plan(recipe(tmp_path, at, f"generator.call={call}"), ["draw"])
+    also = f"produce.also=[{{path: {path}, name: qwen, call: {{true_cfg: 4}}}}]"
+    with pytest.raises(InputError, match=r"^produce\.also\.0: QwenImagePipeline has no argument"):
+        print_plan(recipe(tmp_path, also), ["draw"])
+
+
+def test_a_plan_says_what_to_do_about_weights_of_another_form(tmp_path: Path) -> None:
+    path = small_files(tmp_path / "sd", "StableDiffusionPipeline", **{"unet/config": {}})
+    at = f"generator.path={path}"
+    weights = path / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+    weights.touch()
+    with pytest.raises(InputError, match="variant fp16 alone: say `variant: fp16`"):
+        print_plan(recipe(tmp_path, at), ["draw"])
+    print_plan(recipe(tmp_path, at, "generator.variant=fp16"), ["draw"])
+    weights.rename(path / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(
+        InputError, match=r"as \.bin alone.*use_safetensors=False\)\.save_pretrained"
+    ):
+        print_plan(recipe(tmp_path, at), ["draw"])
+
+
+def test_a_plan_refuses_to_align_what_it_would_train_wrongly(tmp_path: Path) -> None:
+    parts = {"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", _UNET]}
+    files = {"model_index": parts, "vae/config": {"shift_factor": 0.1}}
+    parts["vae"] = ["diffusers", "AutoencoderKL"]
+    path = small_files(tmp_path / "xl", "", **files)
+    with pytest.raises(InputError, match="has shift_factor, which StableDiffusionXLPipeline does"):
+        print_plan(recipe(tmp_path, f"generator.path={path}"), ["align"])
+
+
+_UNET = "UNet2DConditionModel"

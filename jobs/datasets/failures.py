@@ -1,0 +1,42 @@
+"""Why candidates and scores of a data set did not come about, from its columns of errors alone."""
+
+from __future__ import annotations
+
+from factory.failures import Failures
+from jobs.datasets.files import parquet
+from jobs.datasets.reading import data_files
+from schemas.places import Place
+
+_COLUMNS = (
+    "candidates.list.element.generator",
+    "candidates.list.element.error",
+    "scores.list.element.judge",
+    "scores.list.element.error",
+    "error",
+    "failed_stage",
+)
+_ROWS_AT_ONCE = 4096
+
+
+def failures_in(directory: Place) -> Failures:
+    """What failed in a data set of groups or candidates, by who was to make it."""
+    failures = Failures()
+    for path in data_files(directory):
+        with path.open("rb") as opened:
+            file = parquet(opened, path)
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(_COLUMNS)):
+                for row in batch.to_pylist():
+                    failures.add(row)
+    return failures
+
+
+def say_failures(directory: Place, counts: dict[str, int]) -> None:
+    """Print who failed at what, where a data set has anything that came to nothing.
+
+    Args:
+        directory: of the data set.
+        counts: of its manifest.
+    """
+    if any(num for name, num in counts.items() if name.startswith("invalid")):
+        for sentence in failures_in(directory).sentences():
+            print(f"  {sentence}", flush=True)
