@@ -49,11 +49,11 @@ def text_readers(spec: GeneratorSpec) -> list[TextReader]:
     if files is None:
         return []
     readers = []
-    for part, kind in files.components.items():
+    for part in files.components:
         if part.startswith("tokenizer"):
             limit = _limit(files, part, spec)
             if limit is not None:
-                readers.append(TextReader(part, limit, _loading(files, part, kind)))
+                readers.append(TextReader(part, limit, _loading(files, part)))
     return readers
 
 
@@ -119,7 +119,7 @@ def _limit(files: PipelineFiles, part: str, spec: GeneratorSpec) -> int | None:
     return own if argument is None or argument.default is None else int(argument.default)
 
 
-def _loading(files: PipelineFiles, part: str, kind: str) -> Callable[[], Count]:
+def _loading(files: PipelineFiles, part: str) -> Callable[[], Count]:
     def load() -> Count:
         directory = files.local(part)
         whole = directory / "tokenizer.json"
@@ -130,9 +130,9 @@ def _loading(files: PipelineFiles, part: str, kind: str) -> Callable[[], Count]:
             fast.no_truncation()
             fast.no_padding()
             return lambda texts: [len(one.ids) for one in fast.encode_batch(list(texts))]
-        import transformers
+        from transformers import AutoTokenizer
 
-        slow: Any = getattr(transformers, kind).from_pretrained(directory)
+        slow: Any = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
         return lambda texts: [len(ids) for ids in slow(list(texts), truncation=False)["input_ids"]]
 
     return load

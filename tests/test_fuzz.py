@@ -187,7 +187,7 @@ def check_prompts(path: Path) -> None:
         ({"prompt": "x" * (MAX_CHARACTERS + 1)}, "row 2: 'prompt' has 20001 characters"),
         ({"prompt": "a\x00b"}, r"row 2: 'prompt' holds the control character U\+0000 at 1"),
         ({"prompt": "a\x1b[31mb"}, r"row 2: 'prompt' holds the control character U\+001B"),
-        ({"prompt": "a\ud800"}, r"row 2: 'prompt' holds the control character U\+D800"),
+        ({"prompt": "a\ud800"}, r"row 2: 'prompt' holds half of a surrogate pair, U\+D800"),
         ({"prompt": "b", "tags": {"k": "\x07"}}, "row 2: tag 'k' holds the control character"),
         ({"prompt": "b", "tags": [{"k": "v"}]}, "row 2: tag None is NoneType, not text"),
     ],

@@ -144,6 +144,7 @@ def test_drawn_apart_they_are_judged_later_and_nothing_is_asked_twice(
         "prompts": NUM_PROMPTS,
         "candidates": 4 * NUM_PROMPTS + 1,
         "invalid": 1,
+        "invalid_candidates/other": 1,
         "set_aside": 1,
     }
     assert [one.candidates for one in groups_in(tmp_path, "candidates")] == [
