@@ -9,12 +9,11 @@ which is never run.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+from actors.hub import UnknownCommitError, cache_of, resolve_commit, told
 
 
 class HubDataError(ValueError):
@@ -56,28 +55,16 @@ class HubData:
         try:
             path = hf_hub_download(self.name, file, repo_type="dataset", revision=self.commit)
         except Exception as error:  # of whichever library carries the request
-            raise HubDataError(f"{self.name}: {file} cannot be fetched: {_why(error)}") from None
+            raise HubDataError(f"{self.name}: {file} cannot be fetched: {told(error)}") from None
         return Path(path)
 
 
 @cache
 def _commit_of(name: str, revision: str | None) -> str:
-    if revision is not None and _COMMIT.fullmatch(revision):
-        return revision
-    from huggingface_hub import constants, dataset_info
-
-    why = "HF_HUB_OFFLINE=1 forbids the hub"
-    if not constants.HF_HUB_OFFLINE:
-        try:
-            sha = dataset_info(name, revision=revision, timeout=30).sha
-            if sha is not None:
-                return str(sha)
-            why = "the hub names none"
-        except Exception as error:  # of whichever library carries the request
-            why = _why(error)
-    reference = _cached(name) / "refs" / (revision or "main")
-    if reference.is_file():
-        return reference.read_text().strip()
+    try:
+        return resolve_commit("dataset", name, revision)
+    except UnknownCommitError as error:
+        why = str(error)
     raise HubDataError(
         f"{name} is no local file or directory, and of a hub's data set of this name no commit of "
         f"{revision or 'its main branch'} is known: {why}, and none was fetched to this machine. "
@@ -95,19 +82,9 @@ def _names(name: str, commit: str) -> tuple[str, ...]:
             listed = HfApi().list_repo_files(name, repo_type="dataset", revision=commit)
             return tuple(sorted(listed))
         except Exception as error:  # of whichever library carries the request
-            why = _why(error)
-    here = _cached(name) / "snapshots" / commit
+            why = told(error)
+    here = cache_of("dataset", name) / "snapshots" / commit
     found = [one.relative_to(here).as_posix() for one in here.rglob("*") if one.is_file()]
     if not found:
         raise HubDataError(f"{name}: its files cannot be listed: {why}; none is on this machine")
     return tuple(sorted(found))
-
-
-def _cached(name: str) -> Path:
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE) / f"datasets--{name.replace('/', '--')}"
-
-
-def _why(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from actors import storage
+from actors.hub import UnknownCommitError, cache_of, resolve_commit
 from factory.judging import by_scores, calibration, specification
 from schemas import manifest, results
 
@@ -51,7 +51,6 @@ _BESIDE = (
 _CONFIGURATIONS = ("*config.json", "model_index.json")
 _PLACES = ("_name_or_path", "name_or_path", "base_model_name_or_path")
 _PIECE = 64 * 2**20  # bytes that one thread hashes
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB = "hub:"
 
 
@@ -132,51 +131,20 @@ def commit_of(name: str, revision: str | None = None) -> str:
     Raises:
         WeightsError: neither knows it; says what to do.
     """
-    if revision is not None and _COMMIT.fullmatch(revision):
-        return revision
-    from huggingface_hub import constants, model_info
-
-    why = "HF_HUB_OFFLINE=1 forbids the hub"
-    if not constants.HF_HUB_OFFLINE:
-        try:
-            found = model_info(name, revision=revision, timeout=30).sha
-            if found is not None:
-                return str(found)
-            why = "the hub names none"
-        except Exception as error:  # of whichever library carries the request
-            why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-    cached = cached_commit(name, revision)
-    if cached is None:
+    try:
+        return resolve_commit("model", name, revision)
+    except UnknownCommitError as error:
         raise WeightsError(
             f"{name} is no local directory, and of a hub's repository of this name no commit of "
-            f"{revision or 'its main branch'} is known: {why}, and none was fetched to this "
+            f"{revision or 'its main branch'} is known: {error}, and none was fetched to this "
             "machine. Check the name, or give the full commit as `revision`"
-        )
-    return cached
-
-
-def cached_commit(name: str, revision: str | None = None) -> str | None:
-    """The commit of a hub's repository in the cache of this machine; None where there is none."""
-    repository = _cached(name)
-    if revision is not None and (repository / "snapshots" / revision).is_dir():
-        return revision
-    reference = repository / "refs" / (revision or "main")
-    if not reference.is_file():
-        return None
-    commit = reference.read_text().strip()
-    return commit if (repository / "snapshots" / commit).is_dir() else None
+        ) from None
 
 
 def cached_snapshot(name: str, commit: str) -> Path | None:
     """What this machine has of a commit of a hub's repository; None where it has nothing."""
-    snapshot = _cached(name) / "snapshots" / commit
+    snapshot = cache_of("model", name) / "snapshots" / commit
     return snapshot if snapshot.is_dir() else None
-
-
-def _cached(name: str) -> Path:
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
 
 
 # ------------------------------------------------------------------------------------- directories
