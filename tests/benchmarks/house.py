@@ -43,7 +43,8 @@ _ARGUMENTS = {
                  "learning_rate: 0.001}"],
     "distil": ["distil={num_steps: 1, batch_size: 4, learning_rate: 0.001}"],
 }  # fmt: skip
-_NO_PLAN = ("human_audit", "import_labels", "rollback", "sandbox")  # need what others made
+#: They need what others made.
+_NO_PLAN = ("clean", "export", "human_audit", "import_labels", "rollback", "sandbox")
 
 
 def main() -> None:
@@ -250,7 +251,8 @@ def old_root() -> dict[str, float | str]:
         try:
             at = Round(load("recipe.yaml"), 1)
             found = same = 0
-            kinds = [kind for kind in KINDS if kind.name not in ("agreement", "export")]  # of tools
+            others = ("agreement", "export", "candidates")  # of tools, and drawn apart: not there
+            kinds = [kind for kind in KINDS if kind.name not in others]
             for kind in kinds:
                 stage: Stage = import_module(f"jobs.stages.{kind.job}").STAGE
                 old, new = at.need(kind.name).fingerprint, blueprint_of(stage, at).fingerprint
