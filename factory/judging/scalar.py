@@ -7,8 +7,8 @@ this lies beside the weights (`scalar.json`), where a converter writes it, or is
 are shipped (`scalars/*.json`, each read from the publisher's code at the commit named).
 
 A score is the number that the publisher's own code prints, in its own unit: nothing is mapped to a
-scale that the model never had. Knobs in points (`rank.score_sd`, `objections.min_margin` …) are then
-in that unit too, and `knobs` says what the recipe's defaults amount to there.
+scale that the model never had. Knobs in points (`rank.score_sd`, `objections.min_margin` …) are
+then in that unit too, and `knobs` says what would fit there.
 """
 
 from __future__ import annotations
@@ -217,9 +217,9 @@ def find(path: str, beside: bytes | None, specification: str | None) -> ScalarSp
     if beside is not None:
         return read(beside.decode("utf-8", "replace"), f"{path}/{FILE}")
     raise SpecificationError(
-        f"{path}: nothing says which reward model this is: it has no {FILE}. The same classes serve "
-        "to search pictures or to answer questions, and would give a number for anything. Convert "
-        "the published checkpoint (python -m jobs.convert), or where it is published in "
+        f"{path}: nothing says which reward model this is: it has no {FILE}. The same classes "
+        "serve to search pictures or to answer questions, and would give a number for anything. "
+        "Convert the published checkpoint (python -m jobs.convert), or where it is published in "
         f"transformers' format name its specification ({', '.join(shipped())})"
     )
 
