@@ -30,7 +30,7 @@ PICTURES = ["pickscore", "hpsv2", "imagereward", "hpsv3"]
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
-    return scalars.build(tmp_path_factory.mktemp("published"))
+    return scalars.build(tmp_path_factory.mktemp("published"), is_short=True)
 
 
 @pytest.fixture(scope="module")

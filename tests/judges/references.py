@@ -216,7 +216,7 @@ def hpsv3(
 ) -> list[float]:
     """`reward` of MizzenAI/HPSv3 at 72b7ebaf, hpsv3/inference.py: mu and the logarithm of sigma."""
     width, height = image.size
-    size = _smart_resize(height, width, 28, 256 * 28 * 28, 256 * 28 * 28)
+    size = _smart_resize(height, width, 28, specification.min_pixels, specification.max_pixels)
     shown = image.resize(size[::-1], Image.Resampling.BICUBIC)
     processor = Qwen2VLImageProcessorPil.from_pretrained(base)
     inputs = processor(images=[shown], return_tensors="pt")
@@ -257,7 +257,8 @@ def videoalign(
     nframes = min(round(nframes / 2) * 2, total)
     places = torch.linspace(0, total - 1, nframes).round().long()
     video = torch.from_numpy(frames)[places].permute(0, 3, 1, 2)
-    size = _smart_resize(*video.shape[2:], 28, 128 * 28 * 28, 200704)
+    limits = (specification.min_pixels, specification.max_pixels)
+    size = _smart_resize(*video.shape[2:], 28, *limits)
     video = F.interpolate(video.float(), size, mode="bicubic", align_corners=False, antialias=True)
     whole = video.clamp(0, 255).round()
     processor = Qwen2VLImageProcessorPil.from_pretrained(base)

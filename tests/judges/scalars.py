@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from PIL import Image
 
 from actors.converters import convert
 from actors.judges.scalar import ScalarJudge
-from factory.judging.scalar import named
+from factory.judging.scalar import FILE, ScalarSpecification, named, read, shipped
 from factory.media.clips import decode_chosen, encode_clip
 from factory.media.pictures import encode_png
 from schemas.rows import Candidate, Media, Prompt, Score
@@ -31,17 +31,26 @@ CAPTION = "a red circle left of 2 blue squares &amp; a cat's hat"
 SIZES = ((40, 40), (33, 64), (75, 30), (9, 26))
 
 
+#: Fewer words around the tokens that are read, for tests.
+SHORT = {
+    "hpsv3": "Rate {prompt}: <|Reward|> END",
+    "videoalign": "Looks <|VQ_reward|>, moves <|MQ_reward|>, shows {prompt} <|TA_reward|>",
+}
+
+
 @dataclass(frozen=True)
 class Case:
     """A tiny model in its published layout.
 
     source, base: what is converted.
     reference: scores of pictures or clips by the publisher's code, from the layout.
+    specification: how it is asked: as published, or in fewer words and pixels where time counts.
     """
 
     source: Path
     base: Path
     reference: Callable[[Sequence[Media]], list[dict[str, float]]]
+    specification: ScalarSpecification
 
 
 def picture(seed: int, height: int, width: int) -> Media:
@@ -77,7 +86,15 @@ def prompt(kind: str, caption: str = CAPTION) -> Prompt:
     return Prompt.of(caption, named(kind).tasks[0])
 
 
-def build(directory: Path) -> dict[str, Case]:
+def asked(kind: str, is_short: bool) -> ScalarSpecification:
+    """How a kind is asked: as published, or with less to compute."""
+    published = named(kind)
+    if not is_short or kind not in SHORT:
+        return published
+    return replace(published, template=SHORT[kind], min_pixels=6 * 784, max_pixels=8 * 784)
+
+
+def build(directory: Path, *, is_short: bool = False) -> dict[str, Case]:
     """A tiny model of each kind in its published layout."""
     clip_base = tiny.save_clip_base(directory / "clip")
     words = _num_words(clip_base)
@@ -91,9 +108,11 @@ def build(directory: Path) -> dict[str, Case]:
     def whole(scores: Sequence[float]) -> list[dict[str, float]]:
         return [{"value": one} for one in scores]
 
+    of = {kind: asked(kind, is_short) for kind in shipped()}
+
     def of_hpsv3(media: Sequence[Media]) -> list[dict[str, float]]:
         found = [
-            references.hpsv3(weights, qwen, named("hpsv3"), CAPTION, Image.fromarray(_pixels(one)))
+            references.hpsv3(weights, qwen, of["hpsv3"], CAPTION, Image.fromarray(_pixels(one)))
             for one in media
         ]
         return [{"value": mu, "spread": float(np.exp(log_sigma))} for mu, log_sigma in found]
@@ -101,7 +120,7 @@ def build(directory: Path) -> dict[str, Case]:
     def of_videoalign(media: Sequence[Media]) -> list[dict[str, float]]:
         found = [
             references.videoalign(
-                video, qwen, named("videoalign"), CAPTION, _every_frame(one), one.fps
+                video, qwen, of["videoalign"], CAPTION, _every_frame(one), one.fps
             )
             for one in media
         ]
@@ -112,6 +131,7 @@ def build(directory: Path) -> dict[str, Case]:
             clip_base,
             clip_base,
             lambda media: whole(references.pickscore(clip_base, CAPTION, _images(media))),
+            of["pickscore"],
         ),
         "hpsv2": Case(
             open_clip,
@@ -121,14 +141,16 @@ def build(directory: Path) -> dict[str, Case]:
                     open_clip, clip_base, CAPTION.replace("&amp;", "&"), _images(media)
                 )
             ),
+            of["hpsv2"],
         ),
         "imagereward": Case(
             reward,
             bert,
             lambda media: whole(references.imagereward(reward, bert, CAPTION, _images(media))),
+            of["imagereward"],
         ),
-        "hpsv3": Case(weights, qwen, of_hpsv3),
-        "videoalign": Case(video, qwen, of_videoalign),
+        "hpsv3": Case(weights, qwen, of_hpsv3, of["hpsv3"]),
+        "videoalign": Case(video, qwen, of_videoalign, of["videoalign"]),
     }
 
 
@@ -137,6 +159,10 @@ def converted(kind: str, case: Case, directory: Path) -> ScalarJudge:
     out = directory / f"judge-{kind}"
     out.mkdir()
     convert(kind, case.source, case.base, out)
+    if kind in SHORT:
+        made = read((out / FILE).read_text(), str(out))
+        limits = {name: getattr(case.specification, name) for name in ("min_pixels", "max_pixels")}
+        replace(made, template=case.specification.template, **limits).save(out)
     return ScalarJudge(str(out), f"{kind}@0")
 
 

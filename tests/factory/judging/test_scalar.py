@@ -63,6 +63,12 @@ def test_numbers_are_read_with_their_normalisation_and_spread() -> None:
     )
 
 
+def test_limits_of_pixels_and_frames_are_the_published_ones() -> None:
+    one, video = named("hpsv3"), named("videoalign")
+    assert (one.min_pixels, one.max_pixels) == (256 * 28 * 28, 256 * 28 * 28)
+    assert (video.min_pixels, video.max_pixels, video.fps) == (128 * 28 * 28, 448 * 448, 2.0)
+
+
 def test_what_only_tells_of_a_model_is_no_part_of_the_asking() -> None:
     one = named("pickscore")
     assert replace(one, source="elsewhere", slope=2.0).asking() == one.asking()
