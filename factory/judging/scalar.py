@@ -175,7 +175,9 @@ def read(text: str, source: str) -> ScalarSpecification:
         unknown = set(raw) - {one.name for one in fields(ScalarSpecification)}
         if unknown:
             raise SpecificationError(f"unknown key {min(unknown)!r}")
-        listed = {key: tuple(one) if isinstance(one, list) else one for key, one in raw.items()}
+        listed: dict[str, Any] = {
+            key: tuple(one) if isinstance(one, list) else one for key, one in raw.items()
+        }
         return ScalarSpecification(**listed)
     except SpecificationError as error:
         raise SpecificationError(f"{source}: {error}") from None
