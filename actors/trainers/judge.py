@@ -246,7 +246,7 @@ class JudgeLearner:
         # A justification speaks of "image 1" and "image 2": it is true in the order written alone.
         swapped = [label.swap() for label in pairs]
         shown = [*pairs, *swapped, *points]
-        looks = [_looks(label, self._asked(label).num_frames) for label in shown]
+        looks = [_looks(label, self._asked(label)) for label in shown]
         examples = [
             self._kept(label, seen, is_swapped=len(pairs) <= at < 2 * len(pairs))
             for at, (label, seen) in enumerate(zip(shown, looks, strict=True))
@@ -480,13 +480,13 @@ class JudgeLearner:
         self.task.specification.save(directory)
 
 
-def _looks(label: Label, num_frames: int) -> list[Look]:
+def _looks(label: Label, task: TaskSpecification) -> list[Look]:
     """The media of a label, decoded.
 
     Raises:
         ValueError: one cannot be read.
     """
-    looks, sides = look_at(label.prompt, label.sides(), num_frames)
+    looks, sides = look_at(label.prompt, label.sides(), task)
     error = next((side.error for side in sides if side.error), None)
     if error is not None:
         raise ValueError(f"label {label.label_id}: {error}")
