@@ -46,6 +46,7 @@ __all__ = [
     "FILE",
     "NUM_FRAMES",
     "PUBLISHED",
+    "USER",
     "Dimension",
     "JudgeSpecification",
     "Kind",
