@@ -457,8 +457,11 @@ class Criterion(Section):
     """One dimension of quality, or its variant for the prompts with some tags."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9 _-]*$", description="of the dimension")
-    text: str = Field(
-        min_length=1, description="sentence put to the judge after the prompt, for this score"
+    text: str | None = Field(
+        None,
+        min_length=1,
+        description="sentence put to the judge after the prompt, for this score; left out for a "
+        "dimension of this name that the judge rates by itself (`dimensions` of its specification)",
     )
     weight: float = Field(1.0, ge=0, description="in the weighted mean of all scores")
     where: dict[str, str] = Field(
@@ -646,7 +649,7 @@ class Rank(Section):
     """From scores and duels to an order."""
 
     strategy: Literal[
-        "bracket", "paper", "pointwise", "pairwise", "ring", "round_robin", "random"
+        "bracket", "paper", "pointwise", "pairwise", "ring", "round_robin", "duels", "random"
     ] = "bracket"
     bracket_size: Positive = Field(2, description="candidates in the top and bottom brackets (k)")
     ring_degree: int = Field(
