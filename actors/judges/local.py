@@ -54,6 +54,7 @@ class TransformersJudge:
         *,
         trust_remote_code: bool = False,
         revision: str | None = None,
+        allow_missing: Sequence[str] = (),
     ) -> None:
         """Load a judge.
 
@@ -66,6 +67,7 @@ class TransformersJudge:
                 `judge.json` where not given.
             trust_remote_code: run the code that comes with the checkpoint.
             revision: commit of a hub's repository; its main branch where not given.
+            allow_missing: patterns of names of tensors that may be missing.
 
         Raises:
             SpecificationError: no specification, a model that cannot be read by it, or weights that
@@ -80,8 +82,14 @@ class TransformersJudge:
         self.max_batch = max_batch
         self.num_forwards = self.num_batches = 0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = load_weights(path, _DTYPES[precision], trust_remote_code=trust)
-        self.model.eval().requires_grad_(False).to(self.device)
+        self.model = load_weights(
+            path,
+            _DTYPES[precision],
+            self.device,
+            trust_remote_code=trust,
+            allow_missing=allow_missing,
+        )
+        self.model.eval().requires_grad_(False)
         processor = load_processor(path, self.model.config, trust_remote_code=trust)
         self.format = PromptFormat(specification, processor)
         self.eyes = eyes_of(self.model, self.format.processor)

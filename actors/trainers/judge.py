@@ -90,6 +90,7 @@ class JudgeTask:
     lora: Lora | None = None
     trust_remote_code: bool = False  # run the code that comes with `base`
     revision: str | None = None  # commit of a base that is a hub's
+    allow_missing: tuple[str, ...] = ()  # patterns of names of tensors that `base` may lack
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -221,7 +222,13 @@ class JudgeLearner:
         self.device = device
         trust = trusted(task.base, task.trust_remote_code)
         self._base = local_directory(local_model(task.base), task.revision, with_code=trust)
-        self._model = load_weights(self._base, torch.float32, trust_remote_code=trust).to(device)
+        self._model = load_weights(
+            self._base,
+            torch.float32,
+            device,
+            trust_remote_code=trust,
+            allow_missing=task.allow_missing,
+        )
         processor = load_processor(self._base, self._model.config, trust_remote_code=trust)
         self.format = PromptFormat(task.specification, processor)
         self.eyes = eyes_of(self._model, processor)
