@@ -6,10 +6,10 @@ code where that needs more than we install.
 
 `datasets`, TRL and Diffusion-DPO's way of reading share our environment. ms-swift and
 LLaMA-Factory pin other versions, so each is looked for in an environment of its own,
-`.compat/NAME`, which `--install` makes: with their dependencies, several gigabytes each. So is what
-the judges need whose stock processors ask for torchvision or num2words: a CUDA build of torch, which
-runs on a CPU as well. verl-omni is read from a checkout whose path is given. What is not there is
-said to be not there, and is no success.
+`.compat/NAME`, which `--install` makes: with their dependencies, several gigabytes each. So is
+what judges need whose stock processors ask for torchvision or num2words: a CUDA build of torch,
+which runs on a CPU as well. verl-omni is read from a checkout whose path is given. What is not
+there is said to be not there, and is no success.
 """
 
 from __future__ import annotations

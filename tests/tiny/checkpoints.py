@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ class TinyJudge:
     takes_clips: bool = False
     has_template: bool = True
     shows_first: bool = False
+
+    def lacking(self) -> list[str]:
+        """The packages that this environment lacks of those that it needs."""
+        return [package for package in self.needs if find_spec(package) is None]
 
 
 def decoder(tokenizer: Tokenizer, **more: Any) -> dict[str, Any]:

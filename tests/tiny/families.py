@@ -7,16 +7,9 @@ no class of it, and its repositories bring their own code (model type `llavaonev
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from tests.tiny import gemma, idefics, llava, qwen
 from tests.tiny.checkpoints import TinyJudge
 
 JUDGES: dict[str, TinyJudge] = {
     judge.family: judge for judge in (*qwen.JUDGES, *llava.JUDGES, *gemma.JUDGES, *idefics.JUDGES)
 }
-
-
-def lacks(judge: TinyJudge) -> list[str]:
-    """The packages that this environment lacks of those that its stock processor needs."""
-    return [package for package in judge.needs if find_spec(package) is None]
