@@ -109,12 +109,14 @@ def _without_video(path: str, where: dict[str, Any]) -> Any:
 
 def _part(name: str, processor: Any, path: str, given: dict[str, Any]) -> Any:
     """One part of a processor; None for videos."""
-    from transformers import AutoImageProcessor
+    from transformers import AutoFeatureExtractor, AutoImageProcessor
 
     if name == "video_processor":
         return None
     if name == "image_processor":
         return AutoImageProcessor.from_pretrained(path, **given)
+    if name == "feature_extractor":  # of sounds
+        return AutoFeatureExtractor.from_pretrained(path, **given)
     if name == "tokenizer":
         return processor._load_tokenizer_from_pretrained(name, path, **given)
     raise ValueError(f"{path}: its processor has a {name}, which is not built here")
