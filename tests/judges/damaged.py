@@ -203,7 +203,7 @@ DAMAGES: dict[str, Damage] = {
         _index_of_more, r"names what no file holds: 1 tensor\(s\) are missing \(\S+layers\.2"
     ),
     "a tensor in two files": Damage(_one_tensor_twice, r"1 tensor\(s\) are in model-00002"),
-    "a truncated file": Damage(_truncated, r"bytes long and its header says \d+: 1 tensor\(s\)"),
+    "a truncated file": Damage(_truncated, r"bytes long and its header says \d+: \d+ tensor\(s\)"),
     "pickles alone (.bin)": Damage(
         _pickles("pytorch_model.bin"),
         r"pytorch_model\.bin: pickles|as \.bin alone, which are",
