@@ -137,6 +137,7 @@ class JudgeRef:
     criteria: Criteria = field(default_factory=Criteria)
     trust_remote_code: bool = False
     weights: str | None = None
+    allow_missing: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: JudgeSpec, path: str, address: str, weights: str | None = None) -> JudgeRef:
@@ -149,6 +150,7 @@ class JudgeRef:
             spec.specification,
             trust_remote_code=spec.trust_remote_code,
             weights=weights,
+            allow_missing=tuple(spec.allow_missing),
         )
 
     @property
@@ -174,6 +176,7 @@ class JudgeRef:
             self.specification,
             trust_remote_code=self.trust_remote_code,
             revision=pinned_commit(self.weights),
+            allow_missing=self.allow_missing,
         )
 
     def _around(self, judge: Judge) -> Judge:

@@ -106,6 +106,16 @@ class Training(Section):
         return self
 
 
+def _allow_missing() -> Any:
+    """What a checkpoint may lack."""
+    return Field(
+        default_factory=list,
+        description="patterns of names of tensors that the checkpoint may lack, as vision_tower.*."
+        "head.*: they are filled at random, alike in each process, and the plan says which; any "
+        "other tensor that is missing is an error",
+    )
+
+
 class Answering(Section):
     """How a vision-language model that answers questions is asked."""
 
@@ -124,6 +134,7 @@ class Answering(Section):
     max_new_tokens: Positive = Field(128, description="longest answer; a longer one is invalid")
     temperature: float = Field(1.0, gt=0, description="of sampling; lower is less varied")
     top_p: float = Field(1.0, gt=0, le=1, description="share of the likeliest tokens sampled from")
+    allow_missing: list[str] = _allow_missing()
 
 
 #: Formats of what is drawn, each with its usual `quality`, or `crf`; None where nothing is lost.
@@ -258,6 +269,7 @@ class JudgeSpec(Section):
         64, description="most scores or duels in one forward pass; less memory where smaller"
     )
     revision: str | None = _revision("judges")
+    allow_missing: list[str] = _allow_missing()
 
 
 class HeldOutJudge(JudgeSpec):

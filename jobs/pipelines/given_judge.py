@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 
-from actors.headers import HeaderError, read_shapes, read_small
+from actors.headers import read_small
 from actors.storage import place
 from actors.weights import hub_commit, model_weights
 from factory.judging import calibration
@@ -22,7 +22,7 @@ from factory.judging.specification import (
     file_of,
     published,
 )
-from jobs.rounds.checks import check_model
+from jobs.rounds.checks import check_model, check_no_adapter, check_weights
 from jobs.rounds.workspace import InputError, Round, is_judge_given, judge, was_labelled
 from schemas import manifest
 from schemas.manifest import Parent, digest_file
@@ -136,12 +136,13 @@ def _uses_calibration(at: Round) -> bool:
     return at.recipe.produce.is_calibrated or at.recipe.curate.objections.abstain
 
 
-def check_checkpoint(spec: JudgeSpec, key: str = "judge.path") -> None:
+def check_checkpoint(spec: JudgeSpec, key: str = "judge.path", *, is_trained: bool = False) -> None:
     """Refuse a checkpoint that is no judge, as far as small files and the headers of its weights
     tell: that is all but the values.
 
     Raises:
-        InputError: no model, a family that cannot judge, tensors that are not those of its model.
+        InputError: no model, an adapter, a family that cannot judge, tensors that are not those of
+            its model, or weights that are quantised and to be trained, or whose library is away.
     """
     if spec.path == ENDPOINT or spec.path.startswith(("http://", "https://")):
         raise InputError(
@@ -149,21 +150,18 @@ def check_checkpoint(spec: JudgeSpec, key: str = "judge.path") -> None:
             "(`evaluate.endpoint`), and on the command line (--judge endpoint); this is the place "
             "of a checkpoint: a directory, an s3:// address or a hub's name"
         )
+    check_no_adapter(spec, key)
     check_model(spec.path, _CONFIG, key, spec.revision)
-    commit = hub_commit(spec.path, spec.revision)
-    config = read_small(spec.path, _CONFIG, commit)
+    config = read_small(spec.path, _CONFIG, hub_commit(spec.path, spec.revision))
     if config is None:
         raise InputError(f"{key}: {spec.path}: has no {_CONFIG}: it is no transformers model")
     from actors.judges.kinds import check_config
 
     try:
         check_config(spec.path, config, brings_code=spec.trust_remote_code)
-        if not spec.trust_remote_code:  # its own code says what it holds
-            from actors.judges.checkpoint import check_shapes
-
-            check_shapes(spec.path, config, read_shapes(spec.path, commit))
-    except (SpecificationError, HeaderError) as error:
+    except SpecificationError as error:
         raise InputError(f"{key}: {error}") from None
+    check_weights(spec, key, spec.allow_missing, is_trained=is_trained)
 
 
 def ask_for_labels(at: Round, reader: str) -> None:
