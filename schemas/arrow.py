@@ -321,6 +321,7 @@ def opinions_to_table(opinions: Iterable[Opinion]) -> pa.Table:
             "tags": _tags_to_row(opinion.tags),
             "scores": [_score_to_row(score) for score in opinion.scores],
             "duels": [_without_reply(duel) for duel in opinion.duels],
+            "dimensions": [vars(dimension) for dimension in opinion.dimensions],
         }
         for opinion in opinions
     ]
@@ -336,6 +337,7 @@ def opinions_from_table(table: pa.Table) -> list[Opinion]:
                 "tags": tags_from_rows(row["tags"]),
                 "scores": tuple(score_from_row(one) for one in row["scores"] or ()),
                 "duels": tuple(duel_from_row(one) for one in row["duels"] or ()),
+                "dimensions": tuple(Dimension(**one) for one in row.get("dimensions") or ()),
             }
         )
         for row in table.to_pylist()

@@ -239,6 +239,7 @@ OPINIONS = pa.schema(
         ("duels", pa.list_(DUEL)),
         ("error", pa.string()),
         ("weight", pa.float64()),
+        ("dimensions", pa.list_(DIMENSION)),
     ]
 )
 #: Columns that older rows lack, or that only questions about media need; a table without them is

@@ -588,3 +588,4 @@ class Opinion:
     duels: tuple[Duel, ...] = ()
     error: str | None = None
     weight: float | None = None  # of the label
+    dimensions: tuple[Dimension, ...] = ()  # of the label

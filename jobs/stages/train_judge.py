@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from actors.storage import working_directory
-from factory.evaluation.judge_report import AFTER, as_text, estimate_of, report
+from factory.evaluation.judge_report import AFTER, estimate_of, report
+from factory.evaluation.report_text import as_text
 from factory.judging.specification import (
     SpecificationError,
 )
