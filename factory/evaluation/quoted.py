@@ -8,6 +8,7 @@ the paper's abstract says.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from factory.evaluation.headlines import Definition
@@ -28,11 +29,11 @@ class Quoted:
     remark: str = ""
 
 
-def _figures(source: str, figure: str, **values: float) -> tuple[PublishedFigure, ...]:
-    """Figures in per cent by judge, whose name is written with `_` for a space."""
+def _figures(source: str, figure: str, percent: Mapping[str, float]) -> tuple[PublishedFigure, ...]:
+    """Figures by judge."""
     return tuple(
-        PublishedFigure(judge.replace("_", " "), figure, round(value / 100, 4), source)
-        for judge, value in values.items()
+        PublishedFigure(judge, figure, round(value / 100, 4), source)
+        for judge, value in percent.items()
     )
 
 
@@ -41,21 +42,7 @@ _UNIFIED_SCRIPTS = "github.com/CodeGoat24/UnifiedReward, commit ff6f520, benchma
 _MMRB2 = "github.com/facebookresearch/MMRB2, commit 7ff0552"
 
 
-def _mmrb2(part: str, **values: float) -> tuple[PublishedFigure, ...]:
-    named = {_MMRB2_JUDGES[key]: value for key, value in values.items()}
-    return _figures(f"{_MMRB2}, README.md", f"accuracy, {part}", **named)
-
-
-_MMRB2_JUDGES = {
-    "pickscore": "PickScore",
-    "hpsv3": "HPSv3",
-    "unified": "UnifiedReward (Qwen2.5-VL-7B)",
-    "editreward": "EditReward (Qwen2.5-VL-7B)",
-    "qwen_8b": "Qwen3-VL-8B",
-    "qwen_32b": "Qwen3-VL-32B",
-    "gemini": "Gemini 3 Pro",
-}
-
+_MMRB2_TABLE = f"{_MMRB2}, README.md"
 
 #: By the name of the format (`factory.labels.registry`).
 QUOTED: dict[str, Quoted] = {
@@ -73,15 +60,25 @@ QUOTED: dict[str, Quoted] = {
             ),
         ),
         (
-            *_figures(_UNIFIED_CARD, "overall accuracy", **{"GPT-4o": 65.8, "LLaVA-Critic": 46.9}),
             *_figures(
-                *(_UNIFIED_CARD, "overall accuracy"),
-                **{"UnifiedReward-7b": 66.1, "UnifiedReward-7b-v1.5": 70.1},
+                _UNIFIED_CARD,
+                "overall accuracy",
+                {
+                    "GPT-4o": 65.8,
+                    "LLaVA-Critic": 46.9,
+                    "UnifiedReward-7b": 66.1,
+                    "UnifiedReward-7b-v1.5": 70.1,
+                },
             ),
-            *_figures(_UNIFIED_CARD, "macro accuracy", **{"GPT-4o": 62.4, "LLaVA-Critic": 46.6}),
             *_figures(
-                *(_UNIFIED_CARD, "macro accuracy"),
-                **{"UnifiedReward-7b": 66.5, "UnifiedReward-7b-v1.5": 70.7},
+                _UNIFIED_CARD,
+                "macro accuracy",
+                {
+                    "GPT-4o": 62.4,
+                    "LLaVA-Critic": 46.6,
+                    "UnifiedReward-7b": 66.5,
+                    "UnifiedReward-7b-v1.5": 70.7,
+                },
             ),
         ),
         "The card's overall figures are no mean of its categories by one set of counts: GPT-4o's "
@@ -106,17 +103,26 @@ QUOTED: dict[str, Quoted] = {
         ),
         (
             *_figures(
-                *(_UNIFIED_CARD, "pictures, without ties (diff)"),
-                **{"PickScore": 67.2, "HPSv2": 68.4, "ImageReward": 65.0, "VisionReward": 66.4},
-                **{"UnifiedReward-7b": 70.9, "UnifiedReward-7b-v1.5": 72.4},
+                _UNIFIED_CARD,
+                "pictures, without ties (diff)",
+                {
+                    "PickScore": 67.2,
+                    "HPSv2": 68.4,
+                    "ImageReward": 65.0,
+                    "VisionReward": 66.4,
+                    "UnifiedReward-7b": 70.9,
+                    "UnifiedReward-7b-v1.5": 72.4,
+                },
             ),
             *_figures(
-                *(_UNIFIED_CARD, "pictures, with ties (tau)"),
-                **{"PickScore": 53.2, "VisionReward": 46.8, "UnifiedReward-7b": 54.8},
+                _UNIFIED_CARD,
+                "pictures, with ties (tau)",
+                {"PickScore": 53.2, "VisionReward": 46.8, "UnifiedReward-7b": 54.8},
             ),
             *_figures(
-                *(_UNIFIED_CARD, "clips, without ties (diff)"),
-                **{"VideoScore": 70.6, "VisionReward": 73.1, "VideoReward": 73.3},
+                _UNIFIED_CARD,
+                "clips, without ties (diff)",
+                {"VideoScore": 70.6, "VisionReward": 73.1, "VideoReward": 73.3},
             ),
         ),
     ),
@@ -137,12 +143,14 @@ QUOTED: dict[str, Quoted] = {
         ),
         (
             *_figures(
-                *(_UNIFIED_CARD, "overall, without ties (diff)"),
-                **{"VideoScore": 49.9, "LiFT": 58.3, "VisionReward": 68.2},
+                _UNIFIED_CARD,
+                "overall, without ties (diff)",
+                {"VideoScore": 49.9, "LiFT": 58.3, "VisionReward": 68.2},
             ),
             *_figures(
-                *(_UNIFIED_CARD, "overall, with ties (tau)"),
-                **{"VideoScore": 42.1, "LiFT": 40.6, "VisionReward": 57.4},
+                _UNIFIED_CARD,
+                "overall, with ties (tau)",
+                {"VideoScore": 42.1, "LiFT": 40.6, "VisionReward": 57.4},
             ),
         ),
         "With ties, the authors' script takes scores of one size for ties one by one, in the order "
@@ -165,15 +173,32 @@ QUOTED: dict[str, Quoted] = {
             ),
         ),
         (
-            *_mmrb2(
-                "t2i", **{"PickScore": 58.6, "HPSv3": 60.2, "UnifiedReward_(Qwen2.5-VL-7B)": 59.8}
+            *_figures(
+                _MMRB2_TABLE,
+                "t2i",
+                {
+                    "PickScore": 58.6,
+                    "HPSv3": 60.2,
+                    "UnifiedReward (Qwen2.5-VL-7B)": 59.8,
+                    "Qwen3-VL-8B": 59.4,
+                    "Qwen3-VL-32B": 64.1,
+                    "Gemini 3 Pro": 74.4,
+                },
             ),
-            *_mmrb2("t2i", pickscore=58.6, hpsv3=60.2, unified=59.8),
-            *_mmrb2("t2i", qwen_8b=59.4, qwen_32b=64.1, gemini=74.4),
-            *_mmrb2("edit", qwen_8b=61.7, qwen_32b=67.3, gemini=74.9),
-            *_mmrb2("edit, one source alone", editreward=67.2),
-            *_mmrb2("reasoning", qwen_8b=54.6, qwen_32b=56.6, gemini=79.5),
-            *_mmrb2("mean of four parts", qwen_32b=64.6, gemini=76.3),
+            *_figures(
+                _MMRB2_TABLE,
+                "edit",
+                {"Qwen3-VL-8B": 61.7, "Qwen3-VL-32B": 67.3, "Gemini 3 Pro": 74.9},
+            ),
+            *_figures(_MMRB2_TABLE, "edit, one source alone", {"EditReward (Qwen2.5-VL-7B)": 67.2}),
+            *_figures(
+                _MMRB2_TABLE,
+                "reasoning",
+                {"Qwen3-VL-8B": 54.6, "Qwen3-VL-32B": 56.6, "Gemini 3 Pro": 79.5},
+            ),
+            *_figures(
+                _MMRB2_TABLE, "mean of four parts", {"Qwen3-VL-32B": 64.6, "Gemini 3 Pro": 76.3}
+            ),
         ),
         "Of edit and reasoning a part of the pairs is imported (822 and 350 of 1,000): their "
         "figures are of other pairs than the published ones. People reach more than 90 % "
@@ -194,8 +219,9 @@ QUOTED: dict[str, Quoted] = {
             ),
         ),
         _figures(
-            *("abstract of arXiv 2509.00484", "overall accuracy"),
-            **{"GPT-4o": 57.0, "Qwen2.5-VL-72B": 53.3},
+            "abstract of arXiv 2509.00484",
+            "overall accuracy",
+            {"GPT-4o": 57.0, "Qwen2.5-VL-72B": 53.3},
         ),
     ),
     "hpd": Quoted(
@@ -212,8 +238,8 @@ QUOTED: dict[str, Quoted] = {
         _figures(
             "github.com/opendilab/LightRFT, commit 49e62cb, "
             "docs/source/best_practice/reward_model.md, which quotes the HPSv3 paper",
-            *("HPDv3's test set",),
-            **{"HPSv3": 76.9},
+            "HPDv3's test set",
+            {"HPSv3": 76.9},
         ),
         "HPDv3's published figure is of its test.json; other files of this format have none here.",
     ),

@@ -77,13 +77,10 @@ def by_mmrb2s_script() -> float:
 def by_unified_rewards_script(order: int) -> float:
     """Share right of pairs that are no ties, shown once; an answer without a verdict is wrong."""
     shown = [row.duels[order] if order == 0 else row.duels[1].swap() for row in DECIDED]
-    return (
-        sum(
-            one.error is None and one.preference == row.preference
-            for one, row in zip(shown, DECIDED, strict=True)
-        )
-        / 4
-    )
+    return sum(
+        one.error is None and one.preference == row.preference
+        for one, row in zip(shown, DECIDED, strict=True)
+    ) / len(DECIDED)
 
 
 def by_videoaligns_script() -> float:
