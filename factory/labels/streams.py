@@ -121,6 +121,19 @@ class _Buffer:
         return size > 0
 
 
+def within(rows: Iterable[tuple[int, Row]], key: str | None) -> Iterator[tuple[int, Row]]:
+    """The rows that a file has in a list under `key` of its one object, numbered as they come; rows
+    without such a list stand as they are, and so do all without a key.
+    """
+    number = 0
+    for _, row in rows:
+        inner = row.get(key) if key is not None and isinstance(row, Mapping) else None
+        for one in inner if isinstance(inner, list) else [row]:
+            number += 1
+            is_row = isinstance(one, Mapping | BrokenRow)
+            yield number, one if is_row else BrokenRow(f"is {type(one).__name__}, not an object")
+
+
 def together(rows: Iterable[tuple[int, Row]], key: str | None) -> Iterator[list[tuple[int, Row]]]:
     """Rows that follow one another and have the same value under `key`.
 

@@ -24,7 +24,8 @@ from factory.bias.figure import Figure
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.evaluation import gates
-from factory.evaluation.judge_report import as_text, report
+from factory.evaluation.judge_report import report
+from factory.evaluation.report_text import as_text
 from jobs.datasets.files import write_table
 from jobs.datasets.labels import label_files_so_far, num_labels
 from jobs.pipelines.bias import PROFILE, observe_groups, observe_labels, probe_judge, profile_of

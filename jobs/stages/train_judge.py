@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from actors.storage import working_directory
-from factory.evaluation.judge_report import AFTER, as_text, estimate_of, report
+from factory.evaluation.judge_report import AFTER, estimate_of, report
+from factory.evaluation.report_text import as_text
 from factory.judging.specification import (
     SpecificationError,
 )
