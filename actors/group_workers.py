@@ -10,6 +10,7 @@ libraries are loaded with a model, and a model only where something is left for 
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ from factory.ids import Ids, numbers_of, positions
 from factory.judging.recording import Recorder, without_words
 from factory.judging.specification import conditioning
 from factory.protocols import DrawsAhead, Generator, Judge, Sitting
-from factory.ranking import Strategy
+from factory.ranking import Duels, Strategy
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id
 
@@ -352,14 +353,16 @@ class Judging:
         """One judge's scores and duels; in smaller sittings where memory is too small for one."""
         prompt, candidates = group.prompt, group.candidates
         sitting: Sitting | None = None
+        scores: list[Score] = []
+        is_unscored = isinstance(self.strategy, Duels)
         try:
             sitting = judge.sit(prompt, candidates)
-            scores = sitting.scores()
+            scores = scores if is_unscored else sitting.scores()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             sitting = None
-        if sitting is None:
+        if sitting is None and not is_unscored:
             scores = halving(lambda few: judge.sit(prompt, few).scores(), candidates)
 
         def play(matches: Sequence[tuple[int, int]]) -> list[Duel]:
@@ -368,7 +371,11 @@ class Judging:
             sides = [[candidates[first], candidates[second]] for first, second in matches]
             return [duel for both in sides for duel in judge.sit(prompt, both).duels([(0, 1)])]
 
+        nan = math.nan
+        places = scores or [
+            Score(one.candidate_id, judge.name, nan, nan, one.error) for one in candidates
+        ]
         duels: list[Duel] = []
-        while matches := self.strategy.plan(scores, duels):
+        while matches := self.strategy.plan(places, duels):
             duels += halving(play, matches)
         return scores, duels

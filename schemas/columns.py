@@ -89,6 +89,14 @@ SCORE = pa.struct(
         ("breakdown", _BREAKDOWN),
     ]
 )
+DIMENSION = pa.struct(
+    [
+        ("name", pa.string()),
+        ("preference", pa.string()),
+        ("first", pa.float64()),
+        ("second", pa.float64()),
+    ]
+)
 DUEL = pa.struct(
     [
         ("first_id", pa.string()),
@@ -98,6 +106,7 @@ DUEL = pa.struct(
         ("p_second", pa.float64()),
         ("p_tie", pa.float64()),
         ("error", pa.string()),
+        ("dimensions", pa.list_(DIMENSION)),
     ]
 )
 REPLY = pa.struct(
@@ -121,6 +130,8 @@ REPLY = pa.struct(
         ("num_written", pa.int32()),
         ("seconds", pa.float64()),
         ("breakdown", _BREAKDOWN),
+        ("dimensions", pa.list_(DIMENSION)),
+        ("samples", pa.list_(pa.struct([("text", pa.string()), ("is_cut", pa.bool_())]))),
     ]
 )
 PROMPTS = pa.schema(
@@ -162,14 +173,6 @@ PAIRS = pa.schema(
         ("objections", pa.list_(pa.string())),
         ("margin_before", pa.float64()),
         ("weight", pa.float64()),
-    ]
-)
-DIMENSION = pa.struct(
-    [
-        ("name", pa.string()),
-        ("preference", pa.string()),
-        ("first", pa.float64()),
-        ("second", pa.float64()),
     ]
 )
 LABELS = pa.schema(
@@ -239,6 +242,7 @@ OPINIONS = pa.schema(
         ("duels", pa.list_(DUEL)),
         ("error", pa.string()),
         ("weight", pa.float64()),
+        ("dimensions", pa.list_(DIMENSION)),
     ]
 )
 #: Columns that older rows lack, or that only questions about media need; a table without them is

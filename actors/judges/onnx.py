@@ -230,7 +230,7 @@ class OnnxSitting(ReadSitting):
         for row, text in enumerate(texts):
             ids[row, : len(text.ids)] = text.ids
             mask[row, : len(text.ids)] = 1
-        pixels = eyes.inputs(shown)["pixel_values"].numpy()
+        pixels = eyes.inputs([shown])["pixel_values"].numpy()
         (logits,) = self.judge.session.run(
             ["logits"], {"input_ids": ids, "attention_mask": mask, "pixel_values": pixels}
         )

@@ -82,8 +82,8 @@ class Recorder:
 
         def asking(prompt: Prompt) -> Asking:
             told = specification.task(prompt.task).for_prompt(prompt)
-            is_chat = specification.is_chat
-            score, duel = (asking_of(told, is_chat, kind) for kind in ("score", "duel"))
+            is_chat, turn = specification.is_chat, specification.turn
+            score, duel = (asking_of(told, is_chat, kind, turn) for kind in ("score", "duel"))
             return Asking(weights, precision, score, duel)
 
         return cls(asking, specification)
