@@ -315,13 +315,11 @@ def _generated(
     is_shared: bool,
 ) -> list[str | None]:
     """An answer for each seed, in one batch."""
-    # Not `num_return_sequences`: it repeats pictures of several one by one, aabb where rows of a
-    # batch want abab.
-    rows = {name: torch.cat([value] * len(seeds)) for name, value in question.items()}
     answers = model.generate(
-        **rows,
+        **question,
         logits_processor=[SeededSampling(seeds, asked.spec.temperature, asked.spec.top_p)],
-        do_sample=False,  # what is left by then is one token
+        do_sample=True,  # among the one token that is left by then; it lets a question repeat
+        num_return_sequences=len(seeds),
         num_beams=1,
         temperature=1.0,
         top_p=1.0,
