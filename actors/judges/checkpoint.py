@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from actors.headers import Shapes
-from factory.judge_kinds import FAMILIES, check_family, check_tensors
+from actors.judges.kinds import check_config, judging_classes
+from factory.judge_kinds import check_tensors
 from factory.judging.specification import SpecificationError
 
 #: Configurations and tensors that were held against each other already.
@@ -43,7 +44,7 @@ def check_directory(path: str, *, trust_remote_code: bool = False) -> None:
         config = (Path(path) / "config.json").read_bytes()
     except OSError as error:
         raise SpecificationError(f"{path}: no transformers model: {error!r}") from None
-    check_family(path, config, brings_code=trust_remote_code)
+    check_config(path, config, brings_code=trust_remote_code)
 
 
 def check_shapes(path: str, config: bytes, shapes: Shapes) -> None:
@@ -65,7 +66,7 @@ def check_shapes(path: str, config: bytes, shapes: Shapes) -> None:
     import transformers
 
     kind = told["model_type"]
-    model_class = getattr(transformers, FAMILIES[kind])
+    model_class = getattr(transformers, judging_classes()[kind])
     try:
         with _quietly():
             _, info = model_class.from_pretrained(

@@ -14,7 +14,6 @@ from collections.abc import Collection
 from actors.headers import HeaderError, read_shapes, read_small
 from actors.storage import place
 from actors.weights import hub_commit, model_weights
-from factory.judge_kinds import check_family
 from factory.judging import calibration
 from factory.judging.specification import (
     FILE,
@@ -155,8 +154,10 @@ def check_checkpoint(spec: JudgeSpec, key: str = "judge.path") -> None:
     config = read_small(spec.path, _CONFIG, commit)
     if config is None:
         raise InputError(f"{key}: {spec.path}: has no {_CONFIG}: it is no transformers model")
+    from actors.judges.kinds import check_config
+
     try:
-        check_family(spec.path, config, brings_code=spec.trust_remote_code)
+        check_config(spec.path, config, brings_code=spec.trust_remote_code)
         if not spec.trust_remote_code:  # its own code says what it holds
             from actors.judges.checkpoint import check_shapes
 
