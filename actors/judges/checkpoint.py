@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from actors import checkpoints
-from factory.judge_kinds import check_family
+from actors.judges.kinds import check_config
 from factory.judging.specification import SpecificationError
 from factory.tensors import CheckpointError, Tensors
 
@@ -56,7 +56,7 @@ def check_directory(path: str, *, trust_remote_code: bool = False) -> None:
         raise SpecificationError(str(error)) from None
     except OSError as error:
         raise SpecificationError(f"{path}: no transformers model: {error!r}") from None
-    check_family(path, config, brings_code=trust_remote_code)
+    check_config(path, config, brings_code=trust_remote_code)
 
 
 def check_shapes(

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from actors.judges.eyes import Eyes, Seen
+from actors.judges.heads import Head
 from actors.judges.prompts import Text
 
 Logits = npt.NDArray[np.floating]
@@ -77,6 +78,7 @@ class Decoder:
         self.num_passes = 0
         self._device = model.device
         self._embed = model.get_input_embeddings()
+        self._head = Head(model)
         self._kept: dict[Key, Beginning] = {}
         layers = getattr(model.config.get_text_config(), "layer_types", None) or ()
         self.shares = all(layer == "full_attention" for layer in layers)
@@ -223,14 +225,15 @@ class Decoder:
         self, embeddings: Tensor, mask: Tensor, positions: Tensor, cache: Any, num_last: int
     ) -> tuple[Tensor, Any]:
         self.num_passes += 1
-        output = self.model(
-            inputs_embeds=embeddings,
-            attention_mask=mask,
-            position_ids=positions[0] if len(positions) == 1 else positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=num_last,
-        )
+        with self._head.asked():
+            output = self.model(
+                inputs_embeds=embeddings,
+                attention_mask=mask,
+                position_ids=positions[0] if len(positions) == 1 else positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=num_last,
+            )
         return output.logits, output.past_key_values
 
 

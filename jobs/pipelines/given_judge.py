@@ -14,7 +14,6 @@ from collections.abc import Collection
 from actors.headers import read_small
 from actors.storage import place
 from actors.weights import hub_commit, model_weights
-from factory.judge_kinds import check_family
 from factory.judging import calibration
 from factory.judging.specification import (
     FILE,
@@ -156,8 +155,10 @@ def check_checkpoint(spec: JudgeSpec, key: str = "judge.path", *, is_trained: bo
     config = read_small(spec.path, _CONFIG, hub_commit(spec.path, spec.revision))
     if config is None:
         raise InputError(f"{key}: {spec.path}: has no {_CONFIG}: it is no transformers model")
+    from actors.judges.kinds import check_config
+
     try:
-        check_family(spec.path, config, brings_code=spec.trust_remote_code)
+        check_config(spec.path, config, brings_code=spec.trust_remote_code)
     except SpecificationError as error:
         raise InputError(f"{key}: {error}") from None
     check_weights(spec, key, spec.allow_missing, is_trained=is_trained)

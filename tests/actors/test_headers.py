@@ -32,9 +32,7 @@ def test_tensors_are_those_of_all_files(tmp_path: Path) -> None:
     (tmp_path / "model-2.safetensors").unlink()
     assert read_shapes(str(tmp_path)) == whole  # as transformers: one file comes before an index
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(
-        HeaderError, match=r"names model-2\.safetensors, which is not there: 1 "
-    ):
+    with pytest.raises(HeaderError, match=r"names model-2\.safetensors, which is not there: 1 "):
         read_shapes(str(tmp_path))
     write_shards(tmp_path)
     assert read_shapes(str(tmp_path)) == whole
