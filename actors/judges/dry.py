@@ -210,7 +210,8 @@ def posted(
 
 
 def _questions(num: int) -> list[tuple[Kind, Sides]]:
-    return [("score", (0,)), *([("duel", (0, 1))] if num > 1 else [])]
+    asked: list[tuple[Kind, Sides]] = [("score", (0,)), ("duel", (0, 1))]
+    return asked[:num]
 
 
 def _elided(value: Any) -> Any:
