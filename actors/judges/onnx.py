@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actors.judges.eyes import LlavaEyes, Shown, load_processor
+from actors.judges.eyes import LlavaEyes, Shown
 from actors.judges.local import TransformersJudge, logprobs_of
-from actors.judges.prompts import Medium, PromptFormat, Text
+from actors.judges.processors import load_processor
+from actors.judges.prompts import Answers, Medium, PromptFormat, Text
 from actors.judges.sitting import Match, ReadSitting, Response
 from factory.judging.by_scores import RulesError
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
@@ -141,7 +142,7 @@ def check_packages() -> None:
     del onnx, onnxruntime
 
 
-def check_scale(form: PromptFormat, task: TaskSpecification) -> None:
+def check_scale(form: Answers, task: TaskSpecification) -> None:
     """Raises SpecificationError where a score cannot be read from the prompt's own logits."""
     tree = form.score_tree(task)
     if task.reading != "logits" or tree.chains != ((),) or tree.ends:

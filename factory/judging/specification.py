@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,11 @@ class JudgeSpecification:
         for kind in kinds:
             if kind not in told.kinds:
                 raise SpecificationError(f"{not_trained(task, kind)}, which {asker} asks")
+
+    def in_text(self) -> JudgeSpecification:
+        """The same with every answer read from text, for judges of which no logits are seen."""
+        tasks = {name: replace(one, reading="text") for name, one in self.tasks.items()}
+        return replace(self, tasks=tasks)
 
     def save(self, directory: Path) -> None:
         """Write `judge.json` beside the weights."""
