@@ -215,7 +215,7 @@ class OnnxSitting(ReadSitting):
             looks, answers, source = self.shown([index])
             seen = {at: (self.looks[at], is_video) for at in (*source, *looks)}
             shown += seen.values()
-            media = {at: Medium(at, eyes.tokens(one)) for at, one in seen.items()}
+            media = {at: Medium(at, eyes.tokens(one), *eyes.told(one)) for at, one in seen.items()}
             texts.append(
                 form.point(
                     self.task,
