@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from actors.judges import TransformersJudge
 from actors.judges.dry import DryJudge
 from actors.judges.looks import look_at, num_shown
+from actors.trainers.judge import JudgeTask
 from factory.judging.reading import read, reason_in
 from factory.judging.specification import (
     DEFAULT,
@@ -18,9 +20,11 @@ from factory.judging.specification import (
     TaskSpecification,
     find,
 )
+from factory.judging.targets import answer_in_words
+from factory.judging.text import parse_duel
 from factory.media.clips import describe, encode_clip
 from factory.media.pictures import encode_png
-from schemas.rows import Candidate, Media, Prompt, Reply, Sample, Task
+from schemas.rows import Candidate, Dimension, Label, Media, Prompt, Reply, Sample, Task
 from tests.actors.tiny_checkpoints import SAVERS
 
 QWEN = "unifiedreward-qwen2.5-vl"
@@ -181,3 +185,33 @@ def test_dimensions_go_into_breakdowns_of_scores_and_duels() -> None:
         ("style", "first", 0.75),
     ]
     assert json.loads(json.dumps(duel.breakdown)) == {}
+
+
+def test_a_judge_that_writes_dimensions_learns_to_write_them(checkpoint: str) -> None:
+    told = JudgeSpecification({PICTURES: find("", "unifiedreward-2.0").task(PICTURES)}, True)
+    learner = JudgeTask(checkpoint, told, 0.5).build(torch.device("cpu"), torch.float32)
+    rated = tuple(
+        Dimension(name, None, points)
+        for name, points in (("alignment", 2.5), ("coherence", 4.0), ("style", 1.0))
+    )
+    prompt = Prompt.of("a red car")
+    label = Label("l", prompt, "ann", picture(1), points=2.5, dimensions=rated)
+    batch = learner.batch([label])
+    words = learner.format.tokenizer
+    learned = [token for token in batch.targets[0].tolist() if token >= 0]
+    assert words.decode(learned) == (
+        "Alignment Score (1-5): 2.5\nCoherence Score (1-5): 4\nStyle Score (1-5): 1<|im_end|>"
+    )
+    loss, _ = learner.loss(learner.module, batch)
+    assert torch.isfinite(loss)
+    pair = replace(
+        label,
+        second=picture(2),
+        points=None,
+        preference="first",
+        dimensions=tuple(Dimension(one.name, "first", 0.75, 0.25) for one in rated),
+    )
+    written = answer_in_words(pair, told.task(PICTURES))
+    assert written is not None
+    assert parse_duel(written, told.task(PICTURES)).preference == "first"
+    assert answer_in_words(replace(label, dimensions=rated[:2]), told.task(PICTURES)) is None
