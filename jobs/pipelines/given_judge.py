@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from actors.storage import place
-from factory.judging import calibration
+from factory.judging import by_scores, calibration
 from factory.judging.specification import SpecificationError
+from factory.ranking import ASKS
 from jobs.pipelines.judge_backends import (
     backend_of,
     check_section,
@@ -47,13 +48,14 @@ def judge_parents(at: Round) -> list[Parent]:
     return parents
 
 
-def check_judge(at: Round, tasks: Collection[Task] = ()) -> None:
+def check_judge(at: Round, tasks: Collection[Task] = (), strategy: str | None = None) -> None:
     """Refuse, before anything starts, a judge that could not judge: the one that is given, or the
     base of the one that is to be trained.
 
     Args:
         at: the round; a judge that it has trained already was looked at then.
         tasks: of what is to be judged.
+        strategy: `curate.rank.strategy`, where the judge will be asked what that wants to know.
 
     Raises:
         InputError: names the key and says what to do.
@@ -67,6 +69,8 @@ def check_judge(at: Round, tasks: Collection[Task] = ()) -> None:
         return
     check_section(spec, "judge")
     check_tasks(spec, "judge", tasks)
+    if strategy is not None:
+        check_strategy(spec, "judge", tasks, strategy)
     if _uses_calibration(at):
         _check_calibrated(at)
 
@@ -81,6 +85,35 @@ def check_tasks(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
             specification.task(task)
         except SpecificationError as error:
             raise InputError(f"{key}.specification: {error}") from None
+
+
+def check_strategy(spec: JudgeSpec, key: str, tasks: Collection[Task], strategy: str) -> None:
+    """Refuse a strategy of ranking that asks what a checkpoint was not trained for.
+
+    Raises:
+        InputError: names the strategy, and those that do not.
+    """
+    if not backend_of(spec).is_specified:
+        return
+    specification = specification_given(spec, key)
+    for task in tasks:
+        kinds = set(specification.task(task).kinds)
+        if "score" in kinds and _has_rules(spec):
+            kinds.add("duel")  # which are made of its scores
+        try:
+            specification.check_kinds(
+                task, [one for one in ASKS[strategy] if one not in kinds], "it"
+            )
+        except SpecificationError as error:
+            others = [name for name, asks in ASKS.items() if kinds.issuperset(asks)]
+            raise InputError(
+                f"curate.rank.strategy: {strategy}: {error}: choose {' or '.join(others)}"
+            ) from None
+
+
+def _has_rules(spec: JudgeSpec) -> bool:
+    """Whether rules lie beside the weights by which two scores make a duel."""
+    return backend_of(spec).has_weights and (place(spec.path) / by_scores.FILE).is_file()
 
 
 def _check_calibrated(at: Round) -> None:
