@@ -6,11 +6,12 @@ None where that is not known, and nobody takes over what such a model made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from actors.drawing import Drawing
 from actors.recorded import RecordedGenerator, drawn_by
@@ -20,19 +21,18 @@ from factory.guarded import GuardedGenerator, GuardedJudge
 from factory.judging.criteria import CriteriaJudge
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.signed import SignedJudge
-from factory.judging.specification import JudgeSpecification
+from factory.judging.specification import JudgeSpecification, find
 from factory.keys import Asking, with_key
 from factory.plugins import PluginError, load, make
 from factory.prompt_parts import declared
 from factory.protocols import Generator, Judge
-from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
-from schemas.rows import Candidate, Prompt, Task
+from schemas.recipe import Criteria, GeneratorSpec, JudgeSpec
+from schemas.rows import Candidate, Prompt
 
 if TYPE_CHECKING:
     from actors.judges import TransformersJudge
     from actors.judges.endpoint import EndpointJudge
     from actors.judges.onnx import OnnxJudge
-    from factory.judging.by_scores import RaoKupper
 
 Loaded = TypeVar("Loaded", covariant=True)
 
@@ -124,9 +124,64 @@ class GeneratorPluginRef:
         return RecordedGenerator(guarded, self.plugin, self.spec, self.weights)
 
 
+class _JudgingRef(ABC):
+    """What all references of judges do alike: load the raw judge, keep what it says where that is
+    asked for, and put around it what is made of it.
+
+    is_served: whether what judges runs elsewhere, and no device is needed here.
+    directory: where rules and a calibration lie beside the weights; None where nothing does.
+    """
+
+    is_served: ClassVar[bool] = False
+    address: str
+    criteria: Criteria
+    is_calibrated: bool
+
+    @property
+    def name(self) -> str:
+        return self.address.partition("@")[0]
+
+    @property
+    def directory(self) -> Path | None:
+        return None
+
+    def load(self) -> Judge:
+        return self._around(self.raw())
+
+    def recorded(self) -> tuple[Judge, Recorder]:
+        raw = self.raw()
+        recorder = self.recorder(raw)
+        return self._around(RecordingJudge(raw, recorder, self.criteria)), recorder
+
+    @abstractmethod
+    def raw(self) -> Judge:
+        """The judge itself, loaded."""
+
+    @abstractmethod
+    def recorder(self, raw: Any = None) -> Recorder:
+        """What keeps what it says: of the judge that was loaded, or told without loading it."""
+
+    def _around(self, judge: Judge) -> Judge:
+        """The judge with all that is made of what it says."""
+        from factory.judging import by_scores
+        from factory.judging.calibrated import CalibratedJudge
+        from factory.judging.calibration import Calibration, CalibrationError
+
+        directory = self.directory
+        rules = None if directory is None else by_scores.load(directory)
+        if rules is not None:
+            judge = by_scores.JudgeByScores(judge, rules)
+        if self.is_calibrated:
+            calibration = None if directory is None else Calibration.load(directory)
+            if calibration is None:
+                raise CalibrationError(f"{self.address}: this judge was not calibrated")
+            judge = CalibratedJudge(judge, calibration)
+        return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
+
+
 @dataclass(frozen=True)
-class JudgeRef:
-    """What travels to a worker that is to load a judge."""
+class JudgeRef(_JudgingRef):
+    """What travels to a worker that is to load a judge: a transformers model that answers."""
 
     path: str
     address: str
@@ -152,18 +207,10 @@ class JudgeRef:
         )
 
     @property
-    def name(self) -> str:
-        return self.address.partition("@")[0]
+    def directory(self) -> Path:
+        return Path(local_model(self.path))
 
-    def load(self) -> Judge:
-        return self._around(self._raw())
-
-    def recorded(self) -> tuple[Judge, Recorder]:
-        raw = self._raw()
-        recorder = Recorder.of(self.weights, self.precision, raw.format.specification)
-        return self._around(RecordingJudge(raw, recorder, self.criteria)), recorder
-
-    def _raw(self) -> TransformersJudge:
+    def raw(self) -> TransformersJudge:
         from actors.judges import TransformersJudge
 
         return TransformersJudge(
@@ -176,93 +223,68 @@ class JudgeRef:
             revision=pinned_commit(self.weights),
         )
 
-    def _around(self, judge: Judge) -> Judge:
-        """The judge with all that is made of what it says."""
-        from factory.judging import by_scores
-        from factory.judging.calibrated import CalibratedJudge
-        from factory.judging.calibration import Calibration, CalibrationError
-
-        directory = Path(local_model(self.path))
-        rules = by_scores.load(directory)
-        if rules is not None:
-            judge = by_scores.JudgeByScores(judge, rules)
-        if self.is_calibrated:
-            calibration = Calibration.load(directory)
-            if calibration is None:
-                raise CalibrationError(f"{self.path}: this judge was not calibrated")
-            judge = CalibratedJudge(judge, calibration)
-        return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
+    def recorder(self, raw: Any = None) -> Recorder:
+        specification = self.specification if raw is None else raw.format.specification
+        if not isinstance(specification, JudgeSpecification):
+            specification = find(local_model(self.path), specification)
+        return Recorder.of(self.weights, self.precision, specification)
 
 
 @dataclass(frozen=True)
-class OnnxRef:
+class OnnxRef(_JudgingRef):
     """What travels to a worker that is to load a light judge from an ONNX file of its directory."""
 
     path: str  # the model's directory
     address: str
     file: str
     weights: str | None = None
+    criteria: Criteria = field(default_factory=Criteria)
+    is_calibrated: bool = False
 
     @property
-    def name(self) -> str:
-        return self.address.partition("@")[0]
+    def directory(self) -> Path:
+        return Path(local_model(self.path))
 
-    def load(self) -> Judge:
-        from factory.judging.by_scores import JudgeByScores
-
-        rules = self._rules()
-        return JudgeByScores(self._raw(), rules)
-
-    def recorded(self) -> tuple[Judge, Recorder]:
-        from factory.judging.by_scores import JudgeByScores
-
-        rules, raw = self._rules(), self._raw()
-        recorder = Recorder.of(self.weights, self.file, raw.format.specification)
-        return JudgeByScores(RecordingJudge(raw, recorder), rules), recorder
-
-    def _raw(self) -> OnnxJudge:
+    def raw(self) -> OnnxJudge:
         from actors.judges.onnx import OnnxJudge
-
-        return OnnxJudge(Path(local_model(self.path)) / self.file, self.address)
-
-    def _rules(self) -> Mapping[Task, RaoKupper]:
         from factory.judging import by_scores
 
-        directory = Path(local_model(self.path))
-        rules = by_scores.load(directory)
-        if rules is None:
-            raise by_scores.RulesError(f"{directory}: no light judge: it has no {by_scores.FILE}")
-        return rules
+        if by_scores.load(self.directory) is None:
+            raise by_scores.RulesError(
+                f"{self.directory}: no light judge: it has no {by_scores.FILE}"
+            )
+        return OnnxJudge(self.directory / self.file, self.address)
+
+    def recorder(self, raw: Any = None) -> Recorder:
+        told = find(str(self.directory)) if raw is None else raw.format.specification
+        return Recorder.of(self.weights, self.file, told)
 
 
 @dataclass(frozen=True)
-class EndpointRef:
+class EndpointRef(_JudgingRef):
     """What travels to a worker that is to ask an endpoint. The key does not travel."""
 
-    spec: EndpointSpec
+    is_served: ClassVar[bool] = True
+
+    spec: JudgeSpec
+    address: str
     weights: str | None = None
+    specification: JudgeSpecification | None = None  # the one that `spec` names where None
+    criteria: Criteria = field(default_factory=Criteria)
+    is_calibrated: bool = False
 
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def address(self) -> str:
-        return f"{self.spec.name}@0"
-
-    def load(self) -> EndpointJudge:
+    def raw(self) -> EndpointJudge:
         from actors.judges.endpoint import EndpointJudge
 
-        return EndpointJudge(self.spec)
+        return EndpointJudge(self.spec, self.address, self.specification)
 
-    def recorded(self) -> tuple[Judge, Recorder]:
-        raw = self.load()
-        recorder = Recorder.of(self.weights, "as served", raw.specification)
-        return RecordingJudge(raw, recorder), recorder
+    def recorder(self, raw: Any = None) -> Recorder:
+        told = self.specification or find("", self.spec.specification)
+        return Recorder.of(self.weights, "as served", told.in_text())
 
 
 @dataclass(frozen=True)
-class PluginRef:
+class PluginRef(_JudgingRef):
     """What travels to a worker that is to load a judge of somebody's own: where its code is."""
 
     plugin: str  # package.module:name of what makes the judge, without arguments
@@ -270,18 +292,15 @@ class PluginRef:
     address: str
     is_renamed: bool = False  # signs by the address, whatever it calls itself
     weights: str | None = None
+    criteria: Criteria = field(default_factory=Criteria)
+    is_calibrated: bool = False
 
-    @property
-    def name(self) -> str:
-        return self.address.partition("@")[0]
-
-    def load(self) -> Judge:
+    def raw(self) -> Judge:
         made: Judge = make(self.plugin, self.key, Judge)
         judge = GuardedJudge(made, declared(load(self.plugin, self.key)))
         return SignedJudge(judge, self.address) if self.is_renamed else judge
 
-    def recorded(self) -> tuple[Judge, Recorder]:
+    def recorder(self, raw: Any = None) -> Recorder:
         """How such a judge asks is its own matter, and known by its weights or revision alone."""
         how = {"plugin": self.plugin}
-        recorder = Recorder(lambda _: Asking(self.weights, "its own", how, how))
-        return RecordingJudge(self.load(), recorder), recorder
+        return Recorder(lambda _: Asking(self.weights, "its own", how, how))

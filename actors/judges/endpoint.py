@@ -29,7 +29,7 @@ from actors.judges.sitting import Match, ReadSitting, Response
 from factory.judging.specification import JudgeSpecification, SpecificationError, find
 from factory.media.pictures import encode_png
 from factory.prompt_parts import in_words
-from schemas.recipe import EndpointSpec
+from schemas.recipe import JudgeSpec
 from schemas.rows import Candidate, Prompt
 
 _SLOT = re.compile(r"\{(media|prompt|answer|source)\}")
@@ -66,30 +66,34 @@ class EndpointJudge:
 
     def __init__(
         self,
-        spec: EndpointSpec,
+        spec: JudgeSpec,
+        name: str | None = None,
         specification: JudgeSpecification | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """Nothing is requested before the first sitting.
 
         Args:
-            spec: where it is and how patiently it is asked.
+            spec: where it is, which model is asked there, and how patiently.
+            name: `name@version`; version 0 of the name in `spec` where not given.
             specification: how it is asked; the one that `spec` names where not given.
             pause: waits some seconds.
 
         Raises:
             SpecificationError: no specification, or no key in the environment.
         """
+        assert spec.endpoint is not None  # as the section's validation asks for
         self.spec = spec
-        self.name = f"{spec.name}@0"
-        self.specification = _in_words(specification or find("", spec.specification))
+        self.asked = spec.endpoint
+        self.name = name or f"{spec.name}@0"
+        self.specification = (specification or find("", spec.specification)).in_text()
         self._pause = pause
         self._headers = {"Content-Type": "application/json"}
-        if spec.key_variable is not None:
-            key = os.environ.get(spec.key_variable)
+        if self.asked.key_variable is not None:
+            key = os.environ.get(self.asked.key_variable)
             if not key:
                 raise SpecificationError(
-                    f"endpoint {spec.name!r}: the environment has no {spec.key_variable}"
+                    f"endpoint {spec.name!r}: the environment has no {self.asked.key_variable}"
                 )
             self._headers["Authorization"] = f"Bearer {key}"
         self._opener = urllib.request.build_opener(_NoRedirects)
@@ -110,7 +114,7 @@ class EndpointJudge:
     def body(self, content: list[dict[str, Any]], max_tokens: int) -> dict[str, Any]:
         """The JSON that is sent for one user's turn."""
         return {
-            "model": self.spec.model,
+            "model": self.asked.model,
             "messages": [{"role": "user", "content": content}],
             "temperature": 0,
             "max_tokens": max_tokens,
@@ -122,13 +126,13 @@ class EndpointJudge:
         Raises:
             EndpointError: no answer after all tries.
         """
-        url = self.spec.url.rstrip("/") + "/chat/completions"
+        url = self.spec.path.rstrip("/") + "/chat/completions"
         is_refused = False
-        for attempt in range(self.spec.num_retries + 1):
+        for attempt in range(self.asked.num_retries + 1):
             request = urllib.request.Request(url, body, self._headers, method="POST")
             wait = 0.0
             try:
-                with self._opener.open(request, timeout=self.spec.timeout_s) as response:
+                with self._opener.open(request, timeout=self.asked.timeout_s) as response:
                     data: bytes = response.read(_LARGEST_REPLY + 1)
                 if len(data) > _LARGEST_REPLY:
                     raise EndpointError(
@@ -145,7 +149,7 @@ class EndpointJudge:
                 wait = _seconds(error.headers.get("Retry-After"))
             except (OSError, http.client.HTTPException) as error:
                 failure = f"{type(error).__name__}: {error}"
-            if attempt < self.spec.num_retries:
+            if attempt < self.asked.num_retries:
                 backoff = _FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.0)
                 self._pause(min(max(wait, backoff), _LONGEST_PAUSE_S))
         raise EndpointError(failure[:300], is_attempt=not is_refused)
@@ -189,14 +193,8 @@ class EndpointSitting(ReadSitting):
         def ask(content: list[dict[str, Any]]) -> Response:
             return self.judge.ask(content, self.task.max_tokens)
 
-        with ThreadPoolExecutor(self.judge.spec.concurrency) as pool:
+        with ThreadPoolExecutor(self.judge.asked.concurrency) as pool:
             return list(pool.map(ask, contents))
-
-
-def _in_words(specification: JudgeSpecification) -> JudgeSpecification:
-    """The specification with every answer read from text: no logits come through an endpoint."""
-    tasks = {name: replace(one, reading="text") for name, one in specification.tasks.items()}
-    return replace(specification, tasks=tasks)
 
 
 def _response(reply: bytes) -> Response:

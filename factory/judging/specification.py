@@ -148,6 +148,11 @@ class JudgeSpecification:
             )
         return self.tasks[task]
 
+    def in_text(self) -> JudgeSpecification:
+        """The same with every answer read from text, for judges of which no logits are seen."""
+        tasks = {name: replace(one, reading="text") for name, one in self.tasks.items()}
+        return replace(self, tasks=tasks)
+
     def save(self, directory: Path) -> None:
         """Write `judge.json` beside the weights."""
         (directory / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")

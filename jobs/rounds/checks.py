@@ -26,7 +26,7 @@ from jobs.rounds.workspace import InputError
 from schemas.artifacts import ADDRESS
 from schemas.places import Place
 from schemas.plugins import is_plugin
-from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
+from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe, told_by
 from schemas.rows import Task
 
 _LOGGER = logging.getLogger("preference_factory.prompts")
@@ -49,8 +49,7 @@ def check_model(path: str, marker: str, key: str, revision: str | None = None) -
     if is_plugin(path):
         raise InputError(
             f"{key}: {path!r} is code of your own, and weights are needed here. Code of your own "
-            "can judge as evaluate.heldout_judge.path or by --judge, and draw as generator.path or "
-            "produce.also"
+            "can judge where a judge is named, and draw as generator.path or produce.also"
         )
     directory = place(path)
     if directory.is_dir():
@@ -74,11 +73,12 @@ def check_revisions(recipe: Recipe) -> None:
         InputError: names the key.
     """
     for key, spec in _checkpoints(recipe).items():
-        is_known = not (is_plugin(spec.path) or is_hub_name(spec.path))
-        if spec.revision is not None and (is_known or place(spec.path).is_dir()):
+        if spec.revision is None or told_by(spec.path) is not None:
+            continue
+        if not is_hub_name(spec.path) or place(spec.path).is_dir():
             raise InputError(
                 f"{key}.revision: {spec.path} is a directory, and known by what lies in it; a "
-                "revision is of a hub's name, or of code of your own: leave it out"
+                "revision is of a hub's name, an endpoint, or code of your own: leave it out"
             )
 
 

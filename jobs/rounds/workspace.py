@@ -18,7 +18,7 @@ from schemas import manifest, results
 from schemas.artifacts import kind_named
 from schemas.manifest import Manifest, Parent
 from schemas.places import REPORTS, ROLLBACKS, Place
-from schemas.recipe import Recipe
+from schemas.recipe import Recipe, is_url
 from schemas.rows import seed_of
 
 
@@ -107,8 +107,11 @@ class Model:
 
 def judge(at: Round) -> Model:
     """The judge of a round: the one that it trains, or the recipe's own checkpoint, as it is."""
-    path = at.recipe.judge.path if is_judge_given(at) else str(at.directory("judge"))
-    return Model(path, judge_address(at))
+    if not is_judge_given(at):
+        return Model(str(at.directory("judge")), judge_address(at))
+    path = at.recipe.judge.path
+    # An endpoint lies at no place: what is measured of it is kept under its address.
+    return Model(path.partition("://")[2] if is_url(path) else path, judge_address(at))
 
 
 def judge_address(at: Round) -> str:

@@ -29,7 +29,8 @@ from factory.evaluation.report_text import as_text
 from jobs.datasets.files import write_table
 from jobs.datasets.labels import label_files_so_far, num_labels
 from jobs.pipelines.bias import PROFILE, observe_groups, observe_labels, probe_judge, profile_of
-from jobs.pipelines.given_judge import check_judge, judge_parents, specification_given, told
+from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool, told
+from jobs.pipelines.judge_backends import backend_of, specification_given
 from jobs.pipelines.judge_training import check_points, check_shown
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import (
@@ -87,8 +88,9 @@ class Audit:
     def plan(self, at: Round) -> Plan:
         if at.recipe.produce.judged is not None:
             return Plan("every group; whoever judged is not at hand, and not probed", "no judge", 1)
-        audit, pool = at.recipe.audit, at.recipe.produce.judges
+        audit = at.recipe.audit
         check_judge(at)
+        pool = judging_pool(at)
         seen = "and held-out label" if is_labelled(at) else "and no label: there is no `labels`"
         return Plan(
             f"every group {seen}, {audit.num_groups} groups probed",
@@ -160,9 +162,10 @@ def _opinions(at: Round, directory: Place) -> list[Opinion]:
     if not is_judge_given(at):
         return heldout_opinions(at)
     files, boot = label_files_so_far(at), at.recipe.audit.num_resamples
-    asked = specification_given(at.recipe.judge)
-    check_points(files, asked)
-    check_shown(files, asked)
+    if backend_of(at.recipe.judge).is_specified:
+        asked = specification_given(at.recipe.judge)
+        check_points(files, asked)
+        check_shown(files, asked)
     opinions = judge_labels(judge_ref(at), files, at.recipe.produce, "heldout")
     num, judge = num_labels(files), judge_address(at)
     print(

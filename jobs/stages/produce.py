@@ -45,7 +45,7 @@ from jobs.pipelines.drawing import (
     told_generators,
     work_of,
 )
-from jobs.pipelines.given_judge import check_judge, judge_parents
+from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool
 from jobs.pipelines.given_judge import told as told_judge
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.judged_groups import parent_of_judged, take_judged, told_judged
@@ -142,7 +142,7 @@ class Produce:
             f"{rows_to_draw(at, prompts)}, judged by {told_judge(at)}",
             f"{told_generators(recipe)}, {recipe.produce.judges.span} judge(s)",
             pool_cpus(pools) + PIPELINE_OVERHEAD_CPUS,
-            pool_gpus(pools),
+            pool_gpus(pools, judging_pool(at)),
             lambda: told_at_hand(at, prompts, is_judged=True),
             lambda: notes_of_drawing(at, prompts),
         )

@@ -21,7 +21,7 @@ from factory.judging.specification import (
 from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files_so_far
 from jobs.datasets.reading import read_dataset
-from jobs.pipelines.given_judge import check_checkpoint
+from jobs.pipelines.judge_backends import check_checkpoint, check_trainable
 from jobs.pipelines.judge_training import (
     check_points,
     check_shown,
@@ -86,6 +86,7 @@ class TrainJudge:
         return ("judge", "train_judge")
 
     def plan(self, at: Round) -> Plan:
+        check_trainable(at.recipe.judge, "judge.path", "trained")
         check_checkpoint(at.recipe.judge)
         try:
             specification_of(at.recipe.judge)

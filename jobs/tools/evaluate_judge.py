@@ -23,8 +23,8 @@ from factory.judging.calibration import Calibration
 from factory.labels.registry import OWN, Format
 from factory.labels.table import Table
 from jobs.datasets.labels import label_files, labels_seen
-from jobs.pipelines.given_judge import ENDPOINT, judge_parents
-from jobs.pipelines.models import asked_as, named_judge
+from jobs.pipelines.given_judge import judge_parents
+from jobs.pipelines.models import ONNX, asked_as, named_judge, resolve
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_address, check_cpus, check_writable
@@ -248,10 +248,12 @@ def _seen(files: Sequence[Place], imported: Manifest | None) -> LabelsSeen:
 def _asked(benchmark: Benchmark, at: Round) -> EndpointSpec | Asked | None:
     if benchmark.judge is None:
         return None
-    endpoint = at.recipe.evaluate.endpoint
-    if benchmark.judge == ENDPOINT and endpoint is not None:
-        return endpoint
-    spec = asked_as(benchmark.judge, at.recipe)
+    if benchmark.judge.endswith(ONNX):
+        spec = asked_as(benchmark.judge, at.recipe)
+    else:
+        spec = resolve(benchmark.judge, at).spec
+    if spec.told == "endpoint":
+        return EndpointSpec.of(spec)
     return Asked(
         model=benchmark.judge,
         specification=spec.specification,

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from factory.bias.profile import BiasProfile
 from factory.evaluation.gates import unlabelled_gates
 from factory.judge_kinds import FAMILIES
-from jobs import loop, produce
+from jobs import loop
 from jobs.datasets.reading import read_groups, read_table
 from jobs.pipelines.given_judge import judge_parents
 from jobs.pipelines.models import judge_asking, judge_ref, named_judge
@@ -255,17 +255,6 @@ def test_every_family_has_its_eyes() -> None:
     from actors.judges.eyes import _FAMILIES
 
     assert [*_FAMILIES] == [*FAMILIES]
-
-
-@pytest.mark.parametrize("path", ["endpoint", "http://localhost:8000/v1"])
-def test_an_endpoint_is_no_place_of_a_checkpoint(
-    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["--recipe", SHIPPED, "--dry-run", f"root={tmp_path}", f"judge.path={path}"]
-    assert produce.main(words) == 2
-    assert f"error: judge.path: '{path}': a model behind an endpoint" in capsys.readouterr().err
-    with pytest.raises(InputError, match=r"^--judge: 'http://h/v1': a model behind an endpoint"):
-        named_judge("http://h/v1", Round(load(SHIPPED), 1))
 
 
 def test_an_endpoint_is_measured_by_its_name() -> None:
