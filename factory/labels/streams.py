@@ -61,7 +61,7 @@ def objects(chunks: Iterable[str]) -> Iterator[Row]:
             if is_array:
                 raise StreamError(f"row {number}: not JSON: {error}") from None
             buffer.skip_line()
-            yield BrokenRow(f"not JSON: {error}")
+            yield BrokenRow(f"is not JSON: {error}")
             continue
         if isinstance(value, dict):
             yield value

@@ -9,7 +9,6 @@ is fetched.
 
 from __future__ import annotations
 
-import errno
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,10 +18,11 @@ from pathlib import Path
 from factory.labels.draft import Draft, Scale, content_of, fault_of, finish
 from factory.labels.record import LabelError, Record
 from factory.labels.registry import Format
-from factory.labels.streams import BrokenRow, Row, StreamError, together, within
+from factory.labels.streams import BrokenRow, Row, together, within
 from factory.plugins import one_line
 from factory.prompt_parts import PartsError
-from jobs.datasets.foreign import columns_of, rows
+from jobs.datasets.foreign import columns_of, numbered
+from jobs.datasets.foreign_media import MediaFolder
 from schemas.rows import Label, Origin
 
 _ORIGIN = ("source", "license", "consent")  # as `Record.origin` reads them
@@ -64,33 +64,30 @@ class LabelReader:
         """The rows of a file, `most` of them at most, as labels and faults.
 
         Raises:
-            InputError, StreamError: the file, or all that is left of it, cannot be read.
+            InputError: the file, or all that is left of it, cannot be read.
         """
         columns = self.format.columns
-        read = rows(path, None if columns is None else (*columns, *_ORIGIN))
+        read = numbered(path, None if columns is None else (*columns, *_ORIGIN))
         read = within(read, self.format.inside)
         known = columns_of(path) if columns is not None else None
-        folder = _MediaFolder(self.media or path.parent)
+        folder = MediaFolder(self.media or path.parent, "--media")
         urls: dict[str, str] = {}
-        try:
-            for group in together(itertools.islice(read, most), self.format.group_by):
-                made = RowGroup(len(group), [], {})
-                records = []
-                for number, row in group:
-                    where = f"{path}: row {number}"
-                    if isinstance(row, BrokenRow):
-                        made.faults[number] = LabelError(f"{where}: {row.reason}", where)
+        for group in together(itertools.islice(read, most), self.format.group_by):
+            made = RowGroup(len(group), [], {})
+            records = []
+            for number, row in group:
+                where = f"{path}: row {number}"
+                if isinstance(row, BrokenRow):
+                    made.faults[number] = LabelError(f"{where}: {row.reason}", where)
+                else:
+                    records.append(Record(row, where, folder, known or (), urls))
+            if records:
+                for item in self._guarded(records):
+                    if isinstance(item, Label):
+                        made.labels.append(item)
                     else:
-                        records.append(Record(row, where, folder, known or (), urls))
-                if records:
-                    for item in self._guarded(records):
-                        if isinstance(item, Label):
-                            made.labels.append(item)
-                        else:
-                            _blame(made, item, path, group)
-                yield made
-        except StreamError as error:
-            raise StreamError(f"{path}: {error}") from None
+                        _blame(made, item, path, group)
+            yield made
 
     def labels(self, records: Sequence[Record]) -> Iterator[Label | LabelError]:
         """The labels of records that belong together, and the faults of those that give none.
@@ -150,24 +147,3 @@ def _blame(made: RowGroup, fault: LabelError, path: Path, group: Sequence[tuple[
     named = [number for number in numbers if fault.where == f"{path}: row {number}"]
     for number in named or numbers:
         made.faults.setdefault(number, fault)
-
-
-@dataclass(frozen=True)
-class _MediaFolder:
-    """Reads media below one directory. Paths come from data: they may not lead out of it."""
-
-    root: Path
-
-    def __call__(self, name: str) -> bytes:
-        root = self.root.resolve()
-        try:
-            path = (root / name).resolve()
-        except RuntimeError:
-            raise OSError(errno.ELOOP, "links lead in a circle") from None
-        if not path.is_relative_to(root):
-            raise OSError(errno.EACCES, f"lies outside of the media directory {self.root}")
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            what = f"no such file below {self.root} (see --media)"
-            raise FileNotFoundError(errno.ENOENT, what) from None

@@ -73,7 +73,7 @@ class Import:
     """What to import, and how.
 
     format: of all files.
-    files: Parquet, JSON, JSON Lines or CSV.
+    files: of a kind that `jobs.datasets.foreign` reads.
     media: directory below which rows may name media; beside each file where None.
     heldout_share: of prompts.
     scale: of the points that come out; the source's own where None.

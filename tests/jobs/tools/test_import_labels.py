@@ -17,7 +17,7 @@ from factory.labels.repeats import Repeats
 from factory.prompt_parts import in_words
 from jobs import import_labels
 from jobs.datasets import foreign
-from jobs.datasets.files import row_batches
+from jobs.datasets.files import file_batches
 from jobs.datasets.labels import label_batches, label_files, labels_seen
 from jobs.datasets.reading import data_files
 from jobs.rounds import lifecycle
@@ -192,7 +192,7 @@ def test_a_table_of_comma_separated_values(
     ("name", "text", "fault"),
     [
         ("absent.json", None, "absent.json: no such file"),
-        ("x.txt", "", "x.txt: is not one of .parquet, .json, .jsonl, .csv"),
+        ("x.txt", "", "x.txt: is not one of .parquet, .tar, .arrow, .jsonl, .csv, .json"),
         ("x.json", "[{", "x.json: row 1: not JSON"),
         ("x.json", "[]", "no row gives a label"),
         ("x.parquet", "PAR1", "x.parquet: cannot be read"),
@@ -298,7 +298,7 @@ def test_a_fault_is_a_fault_of_a_row(tmp_path: Path, capsys: pytest.CaptureFixtu
     source, out = tmp_path / "train.jsonl", tmp_path / "hpd@1"
     source.write_bytes(b"\n".join(lines))
     assert run("hpd", source, out=out) == 2
-    assert f"error: {source}: row 2: not JSON: Expecting property" in capsys.readouterr().err
+    assert f"error: {source}: row 2: is not JSON: Expecting property" in capsys.readouterr().err
     assert not out.exists()
     assert import_labels.main(["hpd", str(source), f"--out={out}", "--keep-going"]) == 0
     told = capsys.readouterr().out
@@ -307,7 +307,7 @@ def test_a_fault_is_a_fault_of_a_row(tmp_path: Path, capsys: pytest.CaptureFixtu
     marked = [json.loads(line) for line in (out / importing.INVALID).read_text().splitlines()]
     assert [one["row"] for one in marked] == [2, 3, 4, 6, 7]
     reasons = [one["reason"].removeprefix(f"{source}: row {one['row']}: ") for one in marked]
-    assert reasons[0].startswith("not JSON")
+    assert reasons[0].startswith("is not JSON")
     assert reasons[1] == "is list, not an object"
     assert reasons[2].endswith("or bytes that are no UTF-8: 'p\\udcff'")
     assert reasons[3].startswith("'image_path' names 'absent.png': no such file below")
@@ -379,12 +379,12 @@ def test_only_the_columns_that_are_needed_are_read(
     pq.write_table(table.drop_columns("label_0"), source)
     read: list[str] = []
 
-    def watched(path: Path, size: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        for batch in row_batches(path, size, columns):
+    def watched(*given: object) -> Iterator[pa.RecordBatch]:
+        for batch in file_batches(*given):
             read.extend(batch.schema.names)
             yield batch
 
-    monkeypatch.setattr(foreign, "row_batches", watched)
+    monkeypatch.setattr(foreign, "file_batches", watched)
     assert run("pick-a-pic", source, out=tmp_path / "pick@1") == 2
     # The message names the columns of the file all the same.
     assert (
