@@ -118,7 +118,7 @@ def _as_trained(
         ConversionError: it was trained to be asked in another way than the published one.
     """
     data, model = told.get("data_config") or {}, told.get("model_config") or {}
-    wanted = {
+    wanted: dict[str, Any] = {
         "eval_dim": list(specification.dimensions),
         "prompt_template_type": "detailed_special",
         "sample_type": "uniform",
@@ -175,7 +175,7 @@ def _converted(
             raise ConversionError(f"{target}: an adapter without its matrix, or half an adapter")
         names = (plain[target], pair["A"], pair["B"])
         made[target] = Made(held.shapes[names[0]], names, _merged(held, names, scale or 1.0), 4)
-    told = ()
+    told: tuple[str, ...] = ()
     if factors:
         told = (f"{len(factors)} matrices have their adapters merged, and are in float32",)
     embedding = "model.language_model.embed_tokens.weight"

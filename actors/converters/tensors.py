@@ -66,7 +66,7 @@ class Files:
         self.shapes: dict[str, tuple[int, ...]] = {}
         for path in paths:
             try:
-                opened = safe_open(path, framework="pt")
+                opened: Any = safe_open(path, framework="pt")
                 names = list(opened.keys())
             except (SafetensorError, OSError) as error:
                 raise ConversionError(f"{path}: is no safetensors file: {error}") from None

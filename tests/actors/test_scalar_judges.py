@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from actors.converters import KINDS, ConversionError, convert
-from actors.judges.scalar import ScalarJudge, check
+from actors.judges.scalar import ScalarJudge, check, is_scalar
 from actors.judges.scalar.scorers import UnreadableCaptionError, cleaned
 from factory.judging.by_scores import JudgeByScores, RaoKupper, RulesError, save
 from factory.judging.recording import RecordingJudge
@@ -215,6 +215,7 @@ def test_a_clip_model_that_nobody_calls_a_reward_is_refused(cases: dict[str, Cas
         ScalarJudge(path, "clip@0")
     with pytest.raises(SpecificationError, match="nothing says which reward model this is"):
         check(path)
+    assert not is_scalar(path)
     assert check(path, "pickscore").name == "PickScore"
     judge = ScalarJudge(path, "clip@0", specification="pickscore")
     assert judge.sit(prompt("pickscore"), candidates([picture(0, 9, 9)])).scores()[0].error is None
@@ -229,6 +230,7 @@ def test_weights_that_are_not_all_those_of_the_model_are_refused(
     kind: str, judges: dict[str, ScalarJudge], tmp_path: Path
 ) -> None:
     damaged = shutil.copytree(judges[kind].path, tmp_path / "damaged")
+    assert is_scalar(str(damaged))
     check(str(damaged))
     tensors = load_file(damaged / "model.safetensors")
     lost = sorted(tensors)[-1]

@@ -4,6 +4,6 @@ own.
 """
 
 from actors.judges.scalar.judge import ScalarJudge
-from actors.judges.scalar.loading import check
+from actors.judges.scalar.loading import check, is_scalar, rules_of, specification_of
 
-__all__ = ["ScalarJudge", "check"]
+__all__ = ["ScalarJudge", "check", "is_scalar", "rules_of", "specification_of"]

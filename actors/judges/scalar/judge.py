@@ -16,7 +16,6 @@ import time
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,9 +27,9 @@ from actors.memory import halving, is_attempt, reason
 from factory.judging.by_scores import Rule, SittingByScores
 from factory.judging.reading import score_of
 from factory.judging.recording import Recorder
-from factory.judging.scalar import FILE, ScalarSpecification, find
+from factory.judging.scalar import FILE, recorder
 from factory.judging.specification import JudgeSpecification, SpecificationError
-from factory.keys import Asking, output_digest
+from factory.keys import output_digest
 from factory.media.clips import Frames, decode_chosen, decode_still
 from factory.media.pictures import MediaError
 from factory.media.shape import shape_fault
@@ -90,7 +89,7 @@ class ScalarJudge:
         self.path = path
         self.precision = precision
         self.max_batch = max_batch
-        self.specification = _found(directory, specification)
+        self.specification = loading.specification_of(directory, specification)
         self.rules: Mapping[Task, Rule] = loading.rules_of(directory, self.specification)
         model = loading.load(directory, self.specification, _DTYPES[precision])
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -109,20 +108,12 @@ class ScalarJudge:
         return ScalarSitting(self, prompt, candidates)
 
     def recorder(self, weights: str | None) -> Recorder:
-        """Keeps what this judge says and knows it again: its replies are numbers alone, which stand
-        as they are.
+        """Keeps what this judge says and knows it again (`factory.judging.scalar.recorder`).
 
         Args:
             weights: what tells this model apart from every other (`actors.weights`).
         """
-        score = {"scalar": self.specification.asking()}
-
-        def asking(prompt: Prompt) -> Asking:
-            self.specification.check_prompt(prompt)
-            duel = {**score, "rule": repr(self.rules.get(prompt.task))}
-            return Asking(weights, self.precision, score, duel)
-
-        return Recorder(asking)
+        return recorder(weights, self.precision, self.specification, self.rules)
 
     def tell_cut(self, num: int) -> None:
         """Say once that a caption was longer than what the model reads."""
@@ -278,8 +269,3 @@ def _see(candidate: Candidate, task: Task, fps: float) -> tuple[Frames | None, s
     height, width = frames.shape[1:3]
     fault = shape_fault(width, height)
     return (None, f"not shown: {fault}") if fault else (frames, None)
-
-
-def _found(directory: str, specification: str | None) -> ScalarSpecification:
-    beside = Path(directory) / FILE
-    return find(directory, beside.read_bytes() if beside.is_file() else None, specification)

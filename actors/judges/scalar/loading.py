@@ -38,7 +38,7 @@ def check(
     Raises:
         SpecificationError: nothing says which reward model it is, or it is not that one.
     """
-    found = find(path, read_small(path, FILE, commit), specification)
+    found = specification_of(path, specification, commit)
     config = read_small(path, "config.json", commit)
     if config is None:
         raise SpecificationError(f"{path}: has no config.json: it is no transformers model")
@@ -48,6 +48,20 @@ def check(
     except HeaderError as error:
         raise SpecificationError(str(error)) from None
     return found
+
+
+def is_scalar(path: str, commit: str | None = None) -> bool:
+    """Whether what lies at a path says of itself that it is a scalar judge: it has a `scalar.json`.
+    Arguments as of `check`.
+    """
+    return read_small(path, FILE, commit) is not None
+
+
+def specification_of(
+    path: str, specification: str | None = None, commit: str | None = None
+) -> ScalarSpecification:
+    """How a model is asked. Arguments and errors as of `check`, and nothing else is looked at."""
+    return find(path, read_small(path, FILE, commit), specification)
 
 
 def check_shapes(

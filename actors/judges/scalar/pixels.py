@@ -72,7 +72,7 @@ def scaled_picture(picture: Pixels, factor: int, limits: tuple[int, int]) -> Ima
 
     After `fetch_image` of MizzenAI/HPSv3's hpsv3/dataset/utils.py, which is qwen-vl-utils'.
     """
-    height, width = smart_size(*picture.shape[:2], factor, *limits)
+    height, width = smart_size(picture.shape[0], picture.shape[1], factor, limits)
     return Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
 
 
@@ -82,20 +82,21 @@ def scaled_frames(frames: Frames, factor: int, limits: tuple[int, int]) -> list[
     After KwaiVGI/VideoAlign at 219ab9db, vision_process.py (`fetch_video`), with torchvision's
     resize of tensors.
     """
-    size = smart_size(*frames.shape[1:3], factor, *limits)
+    size = smart_size(frames.shape[1], frames.shape[2], factor, limits)
     pixels = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).float()
     resized = pixels if list(size) == list(pixels.shape[2:]) else _bicubic(pixels, size)
     whole = resized.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return [Image.fromarray(frame) for frame in whole]
 
 
-def smart_size(height: int, width: int, factor: int, least: int, most: int) -> tuple[int, int]:
+def smart_size(height: int, width: int, factor: int, limits: tuple[int, int]) -> tuple[int, int]:
     """Height and width as multiples of a factor, near to the given ones and of the same ratio, with
-    `least` to `most` pixels in all. Rounding takes from that where both are the same number.
+    pixels within the limits. Rounding takes from them where both are the same number.
 
     After `smart_resize` of qwen-vl-utils, as both publishers copied it; that of transformers
     differs from it for sides shorter than half the factor.
     """
+    least, most = limits
     high, wide = (max(factor, round(length / factor) * factor) for length in (height, width))
     if high * wide > most:
         shrink = math.sqrt(height * width / most)
