@@ -144,6 +144,8 @@ GROUPS = pa.schema(
         ("failed_stage", pa.string()),
         ("attempts", pa.int32()),
         ("replies", pa.list_(REPLY)),
+        ("member_scores", pa.list_(SCORE)),
+        ("member_duels", pa.list_(DUEL)),
     ]
 )
 PAIRS = pa.schema(
@@ -162,6 +164,7 @@ PAIRS = pa.schema(
         ("objections", pa.list_(pa.string())),
         ("margin_before", pa.float64()),
         ("weight", pa.float64()),
+        ("dissent", pa.float64()),
     ]
 )
 DIMENSION = pa.struct(
@@ -244,6 +247,9 @@ OPINIONS = pa.schema(
 #: Columns that older rows lack, or that only questions about media need; a table without them is
 #: read as if they were null.
 OPTIONAL = (
+    "member_scores",
+    "member_duels",
+    "dissent",
     "prompt_media",
     "first_answer",
     "second_answer",
