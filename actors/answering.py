@@ -16,7 +16,6 @@ weights alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from actors.harmless import Harmless
 from factory.generator_kinds import takes_of_questions
 from factory.media.clips import decode_clip, decode_still
 from factory.prompt_parts import check_needs, needs_of, turns
@@ -51,7 +51,7 @@ class QuestionFormat:
                 "asked, as 'image : {media} question : {prompt} answer :'"
             )
         self.end_id = self._end()
-        self._reserved = _reserved(processor)
+        self._harmless = Harmless(processor, processor.chat_template if self.is_chat else None)
         #: What an answer's tokens are in the tensors that tell kinds of tokens apart; 0 elsewhere.
         self.kinds = _KINDS_OF_ANSWERS.get(type(processor).__name__, {})
 
@@ -140,13 +140,6 @@ class QuestionFormat:
             return [Image.fromarray(decode_still(media.data))]
         return [Image.fromarray(frame) for frame in decode_clip(media.data, self.spec.num_frames)]
 
-    def _harmless(self, text: str) -> str:
-        left = text
-        while found := [token for token in self._reserved if token in left]:
-            for token in found:
-                left = left.replace(token, "")
-        return left
-
 
 #: PaliGemma sees all of a question at once and an answer word by word, by the kind 1 (its processor
 #: and `create_masks` of transformers' modeling_paligemma.py).
@@ -169,23 +162,6 @@ JOINED: dict[str, tuple[str, ...]] = {
     "qwen3_vl": (),
     "smolvlm": ("pixel_values", "pixel_attention_mask"),
 }
-
-
-def _reserved(processor: Any) -> set[str]:
-    """Tokens that no text may hold: those that are special, and those that stand for media. What a
-    tokenizer has added of plain text, as Gemma's line breaks and tags, stays text.
-    """
-    tokenizer = processor.tokenizer
-    added = tokenizer.added_tokens_decoder.values()
-    special = {one.content for one in added if one.special}
-    known = [value for name, value in vars(processor).items() if name.endswith("_token")]
-    media = {one for one in known if isinstance(one, str) and one}
-    marks = {one.content for one in added if _MARK.fullmatch(one.content)}
-    return {*tokenizer.all_special_tokens, *special, *media, *marks}
-
-
-#: Added tokens that are marks of a model's own, also where they are not called special.
-_MARK = re.compile(r"<\|.*\|>|<(?:image|video|audio|img|row_\d+_col_\d+|loc\d+|seg\d+)>")
 
 
 def _check_followed(question: Mapping[str, Tensor]) -> None:
@@ -315,13 +291,11 @@ def _generated(
     is_shared: bool,
 ) -> list[str | None]:
     """An answer for each seed, in one batch."""
-    # Not `num_return_sequences`: it repeats pictures of several one by one, aabb where rows of a
-    # batch want abab.
-    rows = {name: torch.cat([value] * len(seeds)) for name, value in question.items()}
     answers = model.generate(
-        **rows,
+        **question,
         logits_processor=[SeededSampling(seeds, asked.spec.temperature, asked.spec.top_p)],
-        do_sample=False,  # what is left by then is one token
+        do_sample=True,  # among the one token that is left by then; it lets a question repeat
+        num_return_sequences=len(seeds),
         num_beams=1,
         temperature=1.0,
         top_p=1.0,

@@ -433,6 +433,7 @@ Result = (
     | Localisation
     | Distillation
     | JudgeReport
+    | Stability
     | tuple[Finding, ...]
     | tuple[Slice, ...]
 )

@@ -41,6 +41,7 @@ class Asked:
     """One question as it would be put.
 
     kind: points of one side, or which of two is better.
+    text: the prompt, with the number of tokens where a medium stands.
     tokens: ids and what each stands for, in their order.
     places: of each run of tokens that stand for media, its first token and how many there are.
     answer: how the answer is read, a line each.
@@ -48,21 +49,11 @@ class Asked:
     """
 
     kind: Kind
+    text: str = ""
     tokens: tuple[tuple[int, str], ...] = ()
     places: tuple[tuple[int, int], ...] = ()
     answer: tuple[str, ...] = ()
     error: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The prompt, with the number of tokens where a medium stands."""
-        runs = dict(self.places)
-        parts, at = [], 0
-        while at < len(self.tokens):
-            num = runs.get(at, 1)
-            parts.append(self.tokens[at][1] + (f" × {num} " if at in runs else ""))
-            at += num
-        return "".join(parts)
 
 
 class DryJudge(TransformersJudge):
@@ -133,7 +124,13 @@ class DryJudge(TransformersJudge):
     def _told(self, kind: Kind, task: TaskSpecification, ids: Sequence[int]) -> Asked:
         words = self.format.tokenizer
         tokens = tuple((one, str(words.decode([one]))) for one in ids)
-        return Asked(kind, tokens, tuple(self._places(ids)), tuple(self._answer(kind, task)))
+        places = tuple(self._places(ids))
+        text, done = "", 0
+        for start, num in places:  # whole texts: a letter may be of several tokens
+            text += words.decode(list(ids[done:start])) + f"{tokens[start][1]} × {num} "
+            done = start + num
+        text += words.decode(list(ids[done:]))
+        return Asked(kind, text, tokens, places, tuple(self._answer(kind, task)))
 
     def _places(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
         marks = self._placeholders()
@@ -210,7 +207,8 @@ def posted(
 
 
 def _questions(num: int) -> list[tuple[Kind, Sides]]:
-    return [("score", (0,)), *([("duel", (0, 1))] if num > 1 else [])]
+    asked: list[tuple[Kind, Sides]] = [("score", (0,)), ("duel", (0, 1))]
+    return asked[:num]
 
 
 def _elided(value: Any) -> Any:

@@ -89,6 +89,12 @@ class EndpointJudge:
         self.asked = spec.endpoint
         self.name = name or f"{spec.name}@0"
         self.specification = (specification or find("", spec.specification)).in_text()
+        if self.specification.turn:
+            raise SpecificationError(
+                f"endpoint {spec.name!r}: its specification writes `turn` itself, and a server "
+                "writes turns by its own chat template: serve the model with one that writes the "
+                "same, and ask by a copy of the specification without `turn`"
+            )
         self._pause = pause
         self._headers = {"Content-Type": "application/json"}
         if self.asked.key_variable is not None:

@@ -66,8 +66,8 @@ class TransformersJudge:
         *,
         trust_remote_code: bool = False,
         revision: str | None = None,
-        run: Run = "auto",
         allow_missing: Sequence[str] = (),
+        run: Run = "auto",
     ) -> None:
         """Load a judge.
 
@@ -80,8 +80,8 @@ class TransformersJudge:
                 `judge.json` where not given.
             trust_remote_code: run the code that comes with the checkpoint.
             revision: commit of a hub's repository; its main branch where not given.
-            run: the path that is taken; for tests of one against the other.
             allow_missing: patterns of names of tensors that may be missing.
+            run: the path that is taken; for tests of one against the other.
 
         Raises:
             SpecificationError: no specification, a model that cannot be read by it, a processor

@@ -145,7 +145,8 @@ class Answers:
             elif part == "source":
                 made += _spaced(source, task.between)
             elif part == "media":
-                made += _spaced(flat(media if answers else [next(shown)]), task.between)
+                places: Sequence[M | list[M]] = media if answers else [next(shown)]
+                made += _spaced(flat(places), task.between)
             else:
                 made.append(self.harmless(prompt if part == "prompt" else next(texts)))
         return merged(made)

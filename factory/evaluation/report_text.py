@@ -24,9 +24,9 @@ def _lines(made: JudgeReport) -> Iterator[str]:
         for one in made.headlines:
             yield _figure(one)
             yield from _wrapped(one.note, "      ")
-    if made.published:
-        yield "  as others have published"
-        yield from map(_published, made.published)
+    for source in dict.fromkeys(one.source for one in made.published):
+        yield from _wrapped(f"as published ({source})", "  ")
+        yield from (_published(one) for one in made.published if one.source == source)
     for part in made.slices:
         yield f"  {part.name}"
         yield from (_figure(one, one.note) for one in part.estimates if one.value is not None)
@@ -62,7 +62,7 @@ def _figure(one: Estimate, note: str = "") -> str:
 
 
 def _published(one: PublishedFigure) -> str:
-    return f"    {one.judge}: {one.figure} {one.value:.3f} ({one.source})"
+    return f"    {f'{one.judge}: {one.figure}':<50} {one.value:.3f}"
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

@@ -113,9 +113,9 @@ def _in_words(reply: Reply, task: TaskSpecification) -> Reply:
         )
     told = [one.numbers for one in readable]
     if is_duel:
-        numbers = verdicts_together(told)
+        shares = verdicts_together(told)
         dimensions = readable[0].dimensions if len(readable) == 1 else _together(readable)
-        return replace(_with_numbers(reply, numbers, None), dimensions=dimensions)
+        return replace(_with_numbers(reply, shares, None), dimensions=dimensions)
     numbers = scores_together([one[0] for one in told], task.vote)
     points = {
         name: scores_together([one.points[name] for one in readable if name in one.points])[0]

@@ -173,7 +173,7 @@ class RecordingSitting:
         other = RecordingSitting(self.judge, prompt, self.candidates)
         other._sit = lambda: self._sitting().about(prompt)
         for one in criteria_for(self.prompt, self.judge.criteria):
-            if asked(self.prompt, one).text == prompt.text:
+            if one.text and asked(self.prompt, one).text == prompt.text:
                 other._criterion = one.name
         return other
 

@@ -149,7 +149,7 @@ class JudgeSpecification:
 
     def in_text(self) -> JudgeSpecification:
         """The same with every answer read from text, for judges of which no logits are seen."""
-        tasks = {name: replace(one, reading="text") for name, one in self.tasks.items()}
+        tasks = {name: replace(one, reading="text", decimals=0) for name, one in self.tasks.items()}
         return replace(self, tasks=tasks)
 
     def save(self, directory: Path) -> None:

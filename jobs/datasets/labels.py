@@ -82,4 +82,5 @@ def labels_seen(files: Sequence[Place], split: Split | None = None) -> LabelsSee
         for label in labels_from_table(table):
             repeats.add(label)
             num += 1
-    return LabelsSeen(digest_text([total]), num, **repeats.counts())
+    counts = repeats.counts()
+    return LabelsSeen(digest_text([total]), num, counts["duplicate"], counts["contradictory"])

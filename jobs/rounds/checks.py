@@ -377,10 +377,12 @@ def _checkpoints(recipe: Recipe) -> dict[str, GeneratorSpec | JudgeSpec]:
     specs: dict[str, GeneratorSpec | JudgeSpec] = {}
     if recipe.has("generator"):
         specs["generator"] = recipe.generator
-    if recipe.has("judge"):
-        specs["judge"] = recipe.judge
+    judges = {"judge": recipe.judge} if recipe.has("judge") else {}
     if recipe.evaluate.heldout_judge is not None:
-        specs["evaluate.heldout_judge"] = recipe.evaluate.heldout_judge
+        judges["evaluate.heldout_judge"] = recipe.evaluate.heldout_judge
+    for key, spec in judges.items():
+        members = {f"{key}.panel.{at}": one for at, one in enumerate(spec.panel)}
+        specs |= members or {key: spec}
     return specs | {f"produce.also.{at}": one for at, one in enumerate(recipe.produce.also)}
 
 

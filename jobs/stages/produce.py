@@ -135,7 +135,7 @@ class Produce:
         if recipe.produce.judged is not None:
             return Plan(told_judged(recipe.produce.judged, recipe.curate.rank), "no model", 1.0)
         prompts = check_drawing(at)
-        check_judge(at, prompts.tasks)
+        check_judge(at, prompts.tasks, recipe.curate.rank.strategy)
         for some in prompts.each():
             check_judged(some, recipe.judge)
         pools = recipe if recipe.produce.draws else idle(recipe)

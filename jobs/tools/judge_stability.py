@@ -20,7 +20,7 @@ from actors.storage import place
 from factory.evaluation.stability import as_text, sample
 from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_batches
-from jobs.pipelines.models import ONNX, endpoint_ref, onnx_ref
+from jobs.pipelines.models import ONNX, judge_sections, onnx_ref, ref_of
 from jobs.rounds import lifecycle
 from jobs.rounds.lifecycle import Outcome
 from jobs.rounds.workspace import InputError, Round
@@ -124,14 +124,20 @@ def _onnx(ref: Any) -> dict[str, Any]:
 
 
 def _endpoint(ref: Any, at: Round) -> Any:
-    """The recipe's endpoint, where it serves this model: another model's answers say nothing."""
-    spec = at.recipe.evaluate.endpoint
-    if spec is None:
-        return "the recipe has no evaluate.endpoint"
+    """What serves this model, of the recipe's judges: another model's answers say nothing of it."""
+    served = [
+        (key, spec, spec.endpoint.model)
+        for key, spec in judge_sections(at.recipe).items()
+        if spec.told == "endpoint" and spec.endpoint is not None
+    ]
+    if not served:
+        return "no judge of the recipe is behind an endpoint"
     path = getattr(ref, "path", None)
-    if path is None or spec.model != path:
-        return f"evaluate.endpoint serves {spec.model}, and the judge is {path or ref.name}"
-    return endpoint_ref(spec)
+    for key, spec, model in served:
+        if model == path:
+            return ref_of(spec, key, ref.address)
+    models = ", ".join(f"{key} serves {model}" for key, _, model in served)
+    return f"{models}, and the judge is {path or ref.name}"
 
 
 def run(recipe: Recipe, given: argparse.Namespace) -> None:

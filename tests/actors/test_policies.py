@@ -108,12 +108,14 @@ def test_what_is_aligned_is_what_the_stock_model_says(family: str, tmp_path: Pat
         torch.testing.assert_close(given, wanted, rtol=1e-5, atol=2e-5, msg=f"row {row}")
     loss, scalars = learner.loss(learner.module, batch)
     assert abs(scalars["margin"]) < 1e-5  # nothing is preferred before the first step
-    optimizer = torch.optim.SGD(learner.module.parameters(), lr=0.05)
     loss.backward()
-    optimizer.step()
+    moved = [one for one in learner.module.parameters() if one.grad is not None]
+    slope = sum(float((one.grad**2).sum()) for one in moved)
+    # A step by which the loss would fall by 0.005 if it were straight: some models are steep.
+    torch.optim.SGD(moved, lr=0.005 / slope).step()
     with torch.no_grad():
         after, _ = learner.loss(learner.module, batch)
-    assert after < loss
+    assert 0 < loss - after < 0.01
     learner.save(tmp_path)
     again = AnswerDPO(str(tmp_path), Objective(0.1), task.asking).build(CPU, torch.float32)
     trained = Stock(str(tmp_path))

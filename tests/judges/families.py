@@ -92,7 +92,9 @@ def take_through(judge: TinyJudge, folder: Path) -> Row:
     passage = Passage(judge, base)
     loads = _outcome(folder, passage.load)
     if loads != "yes":
-        return Row(dict.fromkeys(CELLS, loads))
+        wanted = [package for package in judge.lacking() if package in loads.lower()]
+        # One missing package is named at a time; the reader wants to know them all.
+        return Row(dict.fromkeys(CELLS, _needs(judge) if wanted else loads))
     whole, adapted = folder / "whole", folder / "adapted"
     checks: dict[str, Callable[[], str]] = {
         "judge pictures": passage.judge_pictures,
@@ -140,8 +142,14 @@ class Passage:
         media = [clip(seed) for seed in range(3)]
         frames = [decode_clip(one.data, _FRAMES) for one in media]
         seconds = media[0].num_frames / media[0].fps / _FRAMES
-        stock = self._stock(self.base)
         prompt = Prompt.of(CAPTION, "video_generation")
+        if self.judge.takes_clips and self.judge.lacking():
+            (ours,) = self._judges()
+            duels = ours.sit(prompt, candidates(media)).duels([(0, 1), (1, 2)])
+            if faults := [duel.error for duel in duels if duel.error is not None]:
+                raise ValueError(faults[0])
+            return f"yes, but a stock forward to hold it against {_needs(self.judge)}"
+        stock = self._stock(self.base)
         for ours in self._judges():
             if self.judge.takes_clips:
                 self.holding.hold(
@@ -213,6 +221,10 @@ class Passage:
     def _answers(self, stock: Stock) -> list[float]:
         sides = [[still(one)] for one in PICTURES[:2]]
         return stock.log_p(content(QUESTION.pairwise, sides), ANSWERS)
+
+
+def _needs(judge: TinyJudge) -> str:
+    return f"needs {' and '.join(judge.lacking())}"
 
 
 def _outcome(folder: Path, check: Callable[[], str]) -> str:

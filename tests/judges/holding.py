@@ -19,10 +19,10 @@ from tests.judges.stock import Content, Stock
 #: How far a log-probability may be from that of a stock forward pass in float32.
 CLOSE = 1e-5
 CAPTION = "a red circle"
-ANSWERS = ("Picture 1 is better", "Picture 2 is better", "Both are equally good")
+ANSWERS = ("Image 1 is better", "Image 2 is better", "Both are equally good")
 QUESTION = TaskSpecification(
-    pointwise="Picture 1: {media} caption: {prompt}. final score:",
-    pairwise="Picture 1: {media} Picture 2: {media} caption: {prompt}. better:",
+    pointwise="Image 1: {media} caption: {prompt}. final score:",
+    pairwise="Image 1: {media} Image 2: {media} caption: {prompt}. better:",
     scale=(1, 2, 3, 4, 5),
     answers=dict(zip(("first", "second", "tie"), ANSWERS, strict=True)),  # type: ignore[arg-type]
 )

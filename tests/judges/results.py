@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +28,7 @@ from factory.labels.registry import FORMATS
 from factory.media.pictures import encode_png
 from factory.sandbox.drawing import draw
 from factory.sandbox.world import parse, sample_captions
+from jobs.pipelines import opinions as opinions_of
 from jobs.pipelines.opinions import OPINIONS_FILE
 from jobs.rounds.workspace import Round
 from jobs.session.ray_session import ray_session
@@ -97,7 +99,9 @@ def figures(num: int = 24) -> dict[str, object]:
                 at = Round(load(_RECIPE, [*given, f"produce.judges.size={num_judges}"]), 1)
                 out = folder / f"bench@{number}"
                 benchmark = Benchmark(FORMATS["genai-bench"], files, judge=JUDGE)
-                seen = evaluate_judge(benchmark, at, out).seen
+                # Blocks so small that there is work for all of several judges.
+                with patch.object(opinions_of, "_LABELS_PER_BLOCK", 4 if num_judges > 1 else 256):
+                    seen = evaluate_judge(benchmark, at, out).seen
                 reports[way] = _digest(out / results.AGREEMENT)
                 opinions[way] = _digest(out / OPINIONS_FILE)
             benchmark = Benchmark(FORMATS["genai-bench"], files, judge=JUDGE)

@@ -71,7 +71,6 @@ def our_ids(message: dict[str, Any], values: dict[str, str], told: JudgeSpecific
     processor = SimpleNamespace(tokenizer=words, image_token_id=ids("<|image_pad|>"))
     form = PromptFormat(told, processor)
     task: TaskSpecification = told.task(message["task"])
-    picture = (ids("<image>"),) if told.turn else tuple(map(ids, _SPECIAL[:3:2]))
     start, end, image, video = map(ids, _SPECIAL[:4])
     picture = (ids("<image>"),) if told.turn else (start, image, end)
     clip = (start, video, end)
@@ -82,9 +81,9 @@ def our_ids(message: dict[str, Any], values: dict[str, str], told: JudgeSpecific
         media = [Medium(at, picture) for at in range(num)]
     elif task.is_pictures:
         frames = [Medium(at, picture) for at in range(task.num_frames)]
-        media = [Medium.joined(frames, form.answer_ids(task.between)) for _ in range(num)]
+        media = [frames for _ in range(num)]
     else:
-        media = [Medium(at, clip, is_video=True) for at in range(num)]
+        media = [Medium(at, clip, "video") for at in range(num)]
     is_edit = task.is_about_edits
     said = values["Query"] if is_answer else values["instruction" if is_edit else "prompt"]
     answers = [values["R1"], values["R2"]] if num == 1 and message["kind"] == "duel" else []

@@ -141,7 +141,8 @@ def test_a_benchmark_stands_beside_what_others_have_published() -> None:
         "accuracy with ties (tau)",
     ]
     text = as_text(told)
-    assert "UnifiedReward-7b: pictures, without ties (diff) 0.709 (model card of" in text
+    assert "as published (model card of CodeGoat24/UnifiedReward-7b-v1.5)" in text
+    assert f"    {'UnifiedReward-7b: pictures, without ties (diff)':<50} 0.709" in text
     assert "a tie said, and a verdict that cannot" in text
     other = report(ROWS, "j@1", "votes of our own", num_resamples=20)
     assert quoted(other, ROWS) == other
