@@ -277,7 +277,7 @@ def videoalign(
     ids, tokenizer = _qwen_ids(base, specification, caption, "video", grid)
     tokens = tokenizer.convert_tokens_to_ids(list(specification.tokens))
     pooled = forward(base, state, ids, tokenizer, tokens, woven, grid).tolist()
-    norms = {"VQ": (0.5, 2.0), "MQ": (-0.25, 1.5), "TA": (0.1, 0.75)}
+    norms = {"vq": (0.5, 2.0), "mq": (-0.25, 1.5), "ta": (0.1, 0.75)}
     reward = {
         name: (one - mean) / std
         for one, (name, (mean, std)) in zip(pooled, norms.items(), strict=True)

@@ -31,12 +31,15 @@ from factory.judging.scalar import FILE, recorder
 from factory.judging.specification import JudgeSpecification, SpecificationError
 from factory.keys import output_digest
 from factory.media.clips import Frames, decode_chosen, decode_still
-from factory.media.pictures import MediaError
+from factory.media.pictures import MAX_PIXELS, MediaError
 from factory.media.shape import shape_fault
 from factory.prompt_parts import in_words
 from schemas.rows import Candidate, Duel, Prompt, Reply, Score, Task
 
 _LOGGER = logging.getLogger("preference_factory.models")
+#: Frames of the largest picture that a clip's chosen frames may amount to: 0.6 GB decoded. A minute
+#: at two frames a second has 110 megapixels at 720p.
+_MOST_FRAMES = 4
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -146,8 +149,19 @@ class ScalarSitting:
         return [score_of(self._replies[index]) for index in wanted]
 
     def about(self, prompt: Prompt) -> ScalarSitting:
-        other = copy(self)  # with the same media, decoded once
-        other.prompt, other._replies = prompt, {}
+        """The same candidates under a prompt of the same words.
+
+        Raises:
+            SpecificationError: of other words, as with a criterion added: a reward model was
+                trained on captions, and would give a number for anything.
+        """
+        if in_words(prompt) != in_words(self.prompt):
+            raise SpecificationError(
+                f"{self.judge.specification.name} reads the caption alone, and there is no place "
+                "in it for a criterion's sentence; its own dimensions are weighed by their names"
+            )
+        other = copy(self)  # what was said stays said
+        other.prompt = prompt
         return other
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
@@ -258,7 +272,9 @@ def _see(candidate: Candidate, task: Task, fps: float) -> tuple[Frames | None, s
     try:
         if task == "video_generation":
             frames = decode_chosen(
-                candidate.media.data, lambda num, own: pixels.chosen_frames(num, own, fps)
+                candidate.media.data,
+                lambda num, own: pixels.chosen_frames(num, own, fps),
+                _MOST_FRAMES * MAX_PIXELS,
             )
         else:
             frames = decode_still(candidate.media.data)[None]
