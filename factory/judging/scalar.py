@@ -21,9 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from factory.judging.by_scores import RaoKupper, Rule, UncertainBradleyTerry
-from factory.judging.recording import Recorder
 from factory.judging.specification import SpecificationError
-from factory.keys import Asking
 from factory.prompt_parts import PartsError, check_needs, needs_of
 from schemas.recipe import Criteria
 from schemas.rows import OVERALL, UNDERSTANDING, Prompt, Task
@@ -260,31 +258,6 @@ def check_config(path: str, config: bytes, specification: ScalarSpecification) -
             f"{path}: is of model type {kind!r}, and {specification.name} is a "
             f"{specification.kind!r} model"
         )
-
-
-def recorder(
-    weights: str | None,
-    precision: str,
-    specification: ScalarSpecification,
-    rules: Mapping[Task, Rule],
-) -> Recorder:
-    """Keeps what such a judge says, and knows it again. Its replies are numbers alone, which stand
-    as they are: the whole specification is in their key.
-
-    Args:
-        weights: what tells the model apart from every other (`actors.weights`).
-        precision: of its arithmetic.
-        specification: how it is asked.
-        rules: how its scores become verdicts.
-    """
-    score = {"scalar": specification.asking()}
-
-    def asking(prompt: Prompt) -> Asking:
-        specification.check_prompt(prompt)
-        duel = {**score, "rule": repr(rules.get(prompt.task))}
-        return Asking(weights, precision, score, duel)
-
-    return Recorder(asking)
 
 
 def knobs(rule: Rule) -> dict[str, float]:

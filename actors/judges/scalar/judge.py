@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,9 +28,9 @@ from actors.memory import halving, is_attempt, reason
 from factory.judging.by_scores import Rule, SittingByScores
 from factory.judging.reading import score_of
 from factory.judging.recording import Recorder
-from factory.judging.scalar import FILE, recorder
+from factory.judging.scalar import FILE, ScalarSpecification, find
 from factory.judging.specification import JudgeSpecification, SpecificationError
-from factory.keys import output_digest
+from factory.keys import Asking, output_digest
 from factory.media.clips import Frames, decode_chosen, decode_still
 from factory.media.pictures import MAX_PIXELS, MediaError
 from factory.media.shape import shape_fault
@@ -92,7 +93,7 @@ class ScalarJudge:
         self.path = path
         self.precision = precision
         self.max_batch = max_batch
-        self.specification = loading.specification_of(directory, specification)
+        self.specification = found_in(directory, specification)
         self.rules: Mapping[Task, Rule] = loading.rules_of(directory, self.specification)
         model = loading.load(directory, self.specification, _DTYPES[precision])
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -111,12 +112,13 @@ class ScalarJudge:
         return ScalarSitting(self, prompt, candidates)
 
     def recorder(self, weights: str | None) -> Recorder:
-        """Keeps what this judge says and knows it again (`factory.judging.scalar.recorder`).
+        """Keeps what this judge says and knows it again: its replies are numbers alone, which stand
+        as they are.
 
         Args:
             weights: what tells this model apart from every other (`actors.weights`).
         """
-        return recorder(weights, self.precision, self.specification, self.rules)
+        return recorder_of(self.specification, self.rules, self.precision, weights)
 
     def tell_cut(self, num: int) -> None:
         """Say once that a caption was longer than what the model reads."""
@@ -129,6 +131,23 @@ class ScalarJudge:
                 self.specification.max_tokens,
                 num,
             )
+
+
+def recorder_of(
+    specification: ScalarSpecification,
+    rules: Mapping[Task, Rule],
+    precision: str,
+    weights: str | None,
+) -> Recorder:
+    """The recorder of a judge that need not be loaded; see `ScalarJudge.recorder`."""
+    score = {"scalar": specification.asking()}
+
+    def asking(prompt: Prompt) -> Asking:
+        specification.check_prompt(prompt)
+        duel = {**score, "rule": repr(rules.get(prompt.task))}
+        return Asking(weights, precision, score, duel)
+
+    return Recorder(asking)
 
 
 class ScalarSitting:
@@ -285,3 +304,9 @@ def _see(candidate: Candidate, task: Task, fps: float) -> tuple[Frames | None, s
     height, width = frames.shape[1:3]
     fault = shape_fault(width, height)
     return (None, f"not shown: {fault}") if fault else (frames, None)
+
+
+def found_in(directory: str, specification: str | None) -> ScalarSpecification:
+    """How the reward model in a directory is asked. Raises SpecificationError."""
+    beside = Path(directory) / FILE
+    return find(directory, beside.read_bytes() if beside.is_file() else None, specification)
