@@ -146,7 +146,8 @@ class Answers:
                 made += _spaced(source, task.between)
             elif part == "media":
                 places: Sequence[M | list[M]] = media if answers else [next(shown)]
-                made += _spaced(flat(places), task.between)
+                here: list[M] = flat(places)
+                made += _spaced(here, task.between)
             else:
                 made.append(self.harmless(prompt if part == "prompt" else next(texts)))
         return merged(made)
