@@ -24,6 +24,7 @@ from actors.refs import GeneratorLike, JudgingRef
 from actors.tally import GENERATE, JUDGE, Piece, TallyHandle
 from factory.candidates import candidate_seeds, is_brought, take
 from factory.ids import Ids, numbers_of, positions
+from factory.judging.panel_judge import PanelRecorder
 from factory.judging.recording import Recorder, without_words
 from factory.judging.specification import conditioning
 from factory.protocols import DrawsAhead, Generator, Judge, Sitting
@@ -263,7 +264,7 @@ def _one_a_seed(drawn: Sequence[Candidate], seeds: Sequence[int]) -> Sequence[Ca
 # ------------------------------------------------------------------------------------- judging
 
 
-def _as_put_to(recorder: Recorder, group: Group) -> Group:
+def _as_put_to(recorder: Recorder | PanelRecorder, group: Group) -> Group:
     """A group as one judge is to see it: with the prompt that its specification asks for.
 
     Raises:
@@ -306,7 +307,7 @@ class Judging:
                 references: what is not asked about is never read.
             keep_words: keep what judges wrote.
         """
-        self.judges: list[tuple[Judge, Recorder]] = []
+        self.judges: list[tuple[Judge, Recorder | PanelRecorder]] = []
         for ref in judges:
             with tally.loading(JUDGE, ref.name):
                 self.judges.append(ref.recorded())
@@ -344,6 +345,11 @@ class Judging:
                 done.fail(group.prompt.prompt_id, why)
                 return replace(group, error=why, failed_stage=JUDGE)
             group = replace(group, scores=(*group.scores, *scores), duels=(*group.duels, *duels))
+            group = replace(
+                group,
+                member_scores=(*group.member_scores, *(m for one in scores for m in one.members)),
+                member_duels=(*group.member_duels, *(m for one in duels for m in one.members)),
+            )
         if group.is_invalid:
             errors = (score.error for score in group.scores if score.error)
             done.fail(group.prompt.prompt_id, next(errors, "fewer than two scores"))

@@ -185,7 +185,8 @@ def _breakdown_from_rows(rows: Iterable[Row] | None) -> dict[str, float]:
 
 
 def _without_reply(verdict: Score | Duel) -> dict[str, Any]:
-    return {name: value for name, value in vars(verdict).items() if name != "reply"}
+    apart = ("reply", "members")
+    return {name: value for name, value in vars(verdict).items() if name not in apart}
 
 
 def _duel_to_row(duel: Duel) -> Row:
@@ -226,6 +227,8 @@ def groups_to_table(groups: Iterable[Group]) -> pa.Table:
             "failed_stage": group.failed_stage,
             "attempts": group.attempts,
             "replies": [_reply_to_row(reply) for reply in group.replies],
+            "member_scores": [_score_to_row(score) for score in group.member_scores],
+            "member_duels": [_without_reply(duel) for duel in group.member_duels],
         }
         for group in groups
     ]
@@ -244,6 +247,8 @@ def groups_from_table(table: pa.Table) -> list[Group]:
             row["failed_stage"],
             row["attempts"],
             tuple(reply_from_row(one) for one in row.get("replies") or ()),
+            tuple(score_from_row(one) for one in row.get("member_scores") or ()),
+            tuple(duel_from_row(one) for one in row.get("member_duels") or ()),
         )
         for row in table.to_pylist()
     ]
@@ -282,6 +287,7 @@ def pairs_from_table(table: pa.Table) -> list[Pair]:
             objections=tuple(row["objections"] or ()),
             margin_before=row["margin_before"],
             weight=row["weight"],
+            dissent=row.get("dissent"),
         )
         for row in table.to_pylist()
     ]

@@ -155,6 +155,8 @@ GROUPS = pa.schema(
         ("failed_stage", pa.string()),
         ("attempts", pa.int32()),
         ("replies", pa.list_(REPLY)),
+        ("member_scores", pa.list_(SCORE)),
+        ("member_duels", pa.list_(DUEL)),
     ]
 )
 PAIRS = pa.schema(
@@ -173,6 +175,7 @@ PAIRS = pa.schema(
         ("objections", pa.list_(pa.string())),
         ("margin_before", pa.float64()),
         ("weight", pa.float64()),
+        ("dissent", pa.float64()),
     ]
 )
 LABELS = pa.schema(
@@ -248,6 +251,9 @@ OPINIONS = pa.schema(
 #: Columns that older rows lack, or that only questions about media need; a table without them is
 #: read as if they were null.
 OPTIONAL = (
+    "member_scores",
+    "member_duels",
+    "dissent",
     "prompt_media",
     "first_answer",
     "second_answer",

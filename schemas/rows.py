@@ -387,6 +387,8 @@ class Score:
 
     reply: what it was read from, where the judge is one that says so. It is no part of the score
         and of no row: the replies of a group have a column of their own.
+    members: of a panel, what each judge said of which this was made; in a row they stand apart
+        (`Group.member_scores`).
     """
 
     candidate_id: str
@@ -396,13 +398,14 @@ class Score:
     error: str | None = None
     breakdown: dict[str, float] = field(default_factory=dict)
     reply: Reply | None = field(default=None, compare=False, repr=False)
+    members: tuple[Score, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Duel:
     """A pairwise judgement of two candidates *in the order shown*.
 
-    reply: what it was read from, as of a `Score`.
+    reply, members: as of a `Score`.
     dimensions: what the judge says of single aspects, where it does.
     """
 
@@ -415,6 +418,7 @@ class Duel:
     error: str | None = None
     reply: Reply | None = field(default=None, compare=False, repr=False)
     dimensions: tuple[Dimension, ...] = ()
+    members: tuple[Duel, ...] = field(default=(), compare=False, repr=False)
 
     def swap(self) -> Duel:
         """The same judgement told from the other side.
@@ -448,6 +452,7 @@ class Group:
     error: why it could not be judged, where it could not; `failed_stage` says in which stage.
     attempts: how often it was made; more than once where invalid rows were tried again.
     replies: what judges said, before anything was made of it.
+    member_scores, member_duels: where a panel judged, what each of its judges said, by its name.
     """
 
     prompt: Prompt
@@ -458,6 +463,8 @@ class Group:
     failed_stage: str | None = None  # generate, judge
     attempts: int = 1
     replies: tuple[Reply, ...] = ()
+    member_scores: tuple[Score, ...] = ()
+    member_duels: tuple[Duel, ...] = ()
 
     @property
     def is_invalid(self) -> bool:
@@ -504,6 +511,8 @@ class Group:
             replies=tuple(one for one in self.replies if not one.is_attempt),
             scores=(),
             duels=(),
+            member_scores=(),
+            member_duels=(),
             error=None,
             failed_stage=None,
         )
@@ -522,6 +531,7 @@ class Pair:
     objections: why the pair is not kept, as "reason: detail"; empty for a kept one.
     margin_before: the margin before the judge's biases were taken out; None where none were.
     weight: how much it counts in training for the balance of the whole set, 0 to 1.
+    dissent: share of a panel's members who prefer the rejected side; None where no panel judged.
     """
 
     pair_id: str
@@ -538,6 +548,7 @@ class Pair:
     objections: tuple[str, ...] = ()
     margin_before: float | None = None
     weight: float = 1.0
+    dissent: float | None = None
 
 
 #: How the name of an annotator begins that is not a person.

@@ -66,6 +66,7 @@ class TransformersJudge:
         *,
         trust_remote_code: bool = False,
         revision: str | None = None,
+        allow_missing: Sequence[str] = (),
         run: Run = "auto",
     ) -> None:
         """Load a judge.
@@ -79,6 +80,7 @@ class TransformersJudge:
                 `judge.json` where not given.
             trust_remote_code: run the code that comes with the checkpoint.
             revision: commit of a hub's repository; its main branch where not given.
+            allow_missing: patterns of names of tensors that may be missing.
             run: the path that is taken; for tests of one against the other.
 
         Raises:
@@ -97,8 +99,14 @@ class TransformersJudge:
         is_plain = run == "plain" or (run == "auto" and not has_eyes(path))
         # Before the weights, which may be large.
         stock = load_stock_processor(path, trust_remote_code=trust) if is_plain else None
-        self.model = load_weights(path, _DTYPES[precision], trust_remote_code=trust)
-        self.model.eval().requires_grad_(False).to(self.device)
+        self.model = load_weights(
+            path,
+            _DTYPES[precision],
+            self.device,
+            trust_remote_code=trust,
+            allow_missing=allow_missing,
+        )
+        self.model.eval().requires_grad_(False)
         self.format: PromptFormat | PlainFormat
         self.eyes, self.plain = None, None
         if stock is not None:

@@ -93,6 +93,7 @@ class JudgeTask:
     lora: Lora | None = None
     trust_remote_code: bool = False  # run the code that comes with `base`
     revision: str | None = None  # commit of a base that is a hub's
+    allow_missing: tuple[str, ...] = ()  # patterns of names of tensors that `base` may lack
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -260,7 +261,13 @@ class JudgeLearner:
         self._base = local_directory(local_model(task.base), task.revision, with_code=trust)
         is_plain = not has_eyes(self._base)
         stock = load_stock_processor(self._base, trust_remote_code=trust) if is_plain else None
-        self._model = load_weights(self._base, torch.float32, trust_remote_code=trust).to(device)
+        self._model = load_weights(
+            self._base,
+            torch.float32,
+            device,
+            trust_remote_code=trust,
+            allow_missing=task.allow_missing,
+        )
         self.format: PromptFormat | PlainFormat
         if stock is not None:
             self.format = PlainFormat(task.specification, stock, self._model.config)

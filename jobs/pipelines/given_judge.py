@@ -17,8 +17,11 @@ from factory.judging.specification import SpecificationError
 from factory.ranking import ASKS
 from jobs.pipelines.judge_backends import (
     backend_of,
+    check_scales,
     check_section,
     check_trainable,
+    is_served,
+    member_sections,
     parents_of,
     specification_given,
 )
@@ -77,6 +80,10 @@ def check_judge(at: Round, tasks: Collection[Task] = (), strategy: str | None = 
 
 def check_tasks(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
     """Refuse tasks that a judge has no words for. Raises InputError."""
+    for below, one in member_sections(spec, key).items():
+        check_tasks(one, below, tasks)
+    if spec.panel:
+        check_scales(spec, key, tasks)
     if not backend_of(spec).is_specified:
         return
     specification = specification_given(spec, key)
@@ -122,8 +129,9 @@ def _check_calibrated(at: Round) -> None:
     key = "produce.is_calibrated" if at.recipe.produce.is_calibrated else _ABSTAIN
     if not backend.has_weights:
         raise InputError(
-            f"{key}: needs a judge that is calibrated, and {spec.path} is {backend.what}: there is "
-            f"no directory in which a {calibration.FILE} could lie; leave the key out"
+            f"{key}: needs a judge that is calibrated, and {spec.path or spec.name} is "
+            f"{backend.what}: there is no directory in which a {calibration.FILE} could lie; "
+            "leave the key out"
         )
     if not (place(spec.path) / calibration.FILE).is_file():
         raise InputError(
@@ -143,10 +151,10 @@ def _uses_calibration(at: Round) -> bool:
 def judging_pool(at: Round, others: Collection[JudgeSpec] = ()) -> Pool:
     """The pool of workers for the round's judge and others: without a GPU where none runs here."""
     pool = at.recipe.produce.judges
-    is_served = is_judge_given(at) and all(
-        backend_of(one).is_served for one in (at.recipe.judge, *others)
+    runs_elsewhere = is_judge_given(at) and all(
+        is_served(one) for one in (at.recipe.judge, *others)
     )
-    return pool.model_copy(update={"num_gpus": 0.0}) if is_served else pool
+    return pool.model_copy(update={"num_gpus": 0.0}) if runs_elsewhere else pool
 
 
 def ask_for_labels(at: Round, reader: str) -> None:
@@ -165,5 +173,13 @@ def told(at: Round) -> str:
     if not is_judge_given(at):
         return at.address("judge")
     spec = at.recipe.judge
+    if spec.panel:
+        names = ", ".join(f"{one.name} ({one.path})" for one in spec.panel)
+        how = (
+            "alike: no judge.fusion says how much each counts"
+            if spec.fusion is None
+            else (f"as {spec.fusion} says")
+        )
+        return f"{judge(at).address}, a panel of {names}, weighed {how}"
     calibrated = "calibrated" if at.recipe.produce.is_calibrated else "raw verdicts"
     return f"{judge(at).address} as it is ({spec.path}, {calibrated})"
