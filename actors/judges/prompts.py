@@ -137,6 +137,10 @@ class Answers:
         """A template with its slots filled: texts and media in the order in which they are said. Of
         a list of media each stands at the same place, as the frames of a clip do.
         """
+        if not task.template(kind):
+            raise SpecificationError(
+                f"this judge has no words for questions of {'points' if kind == 'score' else 'two'}"
+            )
         made: list[str | M] = []
         shown, texts = iter(media), iter(answers)
         for index, part in enumerate(_SLOT.split(task.template(kind))):
