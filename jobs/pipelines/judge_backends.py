@@ -315,11 +315,17 @@ def _scalar(spec: JudgeSpec, key: str, address: str) -> ScalarRef:
 
 
 def _check_endpoint(spec: JudgeSpec, key: str) -> None:
-    """Its key must be there before anything runs."""
+    """Its key must be there before anything runs, and the server writes its own turns."""
     assert spec.endpoint is not None  # as its section's validation asks for
     variable = spec.endpoint.key_variable
     if variable is not None and not os.environ.get(variable):
         raise InputError(f"{key}: the environment has no {variable}")
+    if spec.specification is not None and specification_given(spec, key).turn:
+        raise InputError(
+            f"{key}.specification: {spec.specification} writes `turn` itself, and a server writes "
+            "turns by its own chat template: serve the model with one that writes the same, and "
+            "name a copy of the specification without `turn`"
+        )
 
 
 def _endpoint(spec: JudgeSpec, key: str, address: str) -> EndpointRef:
