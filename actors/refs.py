@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from actors.drawing import Drawing
 from actors.recorded import RecordedGenerator, drawn_by
@@ -19,6 +19,8 @@ from actors.storage import local_model
 from actors.weights import pinned_commit
 from factory.guarded import GuardedGenerator, GuardedJudge
 from factory.judging.criteria import CriteriaJudge
+from factory.judging.panel import PanelWeights
+from factory.judging.panel_judge import Member, PanelJudge, PanelRecorder
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.signed import SignedJudge
 from factory.judging.specification import JudgeSpecification, find
@@ -47,9 +49,14 @@ class ModelRef(Protocol[Loaded]):
 
 
 class JudgingRef(ModelRef[Judge], Protocol):
-    """What travels to a worker that keeps what a judge says, word for word."""
+    """What travels to a worker that keeps what a judge says, word for word. `address` is
+    name@version, by which it signs.
+    """
 
-    def recorded(self) -> tuple[Judge, Recorder]:
+    @property
+    def address(self) -> str: ...
+
+    def recorded(self) -> tuple[Judge, Recorder | PanelRecorder]:
         """The judge as `load` gives it, and the recorder of what the raw judge beneath it says. It
         may be asked while a ledger of the recorder is open.
         """
@@ -128,11 +135,10 @@ class _JudgingRef(ABC):
     """What all references of judges do alike: load the raw judge, keep what it says where that is
     asked for, and put around it what is made of it.
 
-    is_served: whether what judges runs elsewhere, and no device is needed here.
+    is_served: whether what judges runs elsewhere, and no GPU is asked for here.
     directory: where rules and a calibration lie beside the weights; None where nothing does.
     """
 
-    is_served: ClassVar[bool] = False
     address: str
     criteria: Criteria
     is_calibrated: bool
@@ -142,16 +148,27 @@ class _JudgingRef(ABC):
         return self.address.partition("@")[0]
 
     @property
+    def is_served(self) -> bool:
+        return False
+
+    @property
     def directory(self) -> Path | None:
         return None
 
     def load(self) -> Judge:
-        return self._around(self.raw())
+        return self._with_criteria(self._around(self.raw()))
 
     def recorded(self) -> tuple[Judge, Recorder]:
+        judge, recorder = self.as_member(self.criteria)
+        return self._with_criteria(judge), recorder
+
+    def as_member(self, criteria: Criteria) -> tuple[Judge, Recorder]:
+        """The judge that a panel asks, and the recorder of what the raw judge says; to ask about
+        the criteria is the panel's.
+        """
         raw = self.raw()
         recorder = self.recorder(raw)
-        return self._around(RecordingJudge(raw, recorder, self.criteria)), recorder
+        return self._around(RecordingJudge(raw, recorder, criteria)), recorder
 
     @abstractmethod
     def raw(self) -> Judge:
@@ -162,7 +179,7 @@ class _JudgingRef(ABC):
         """What keeps what it says: of the judge that was loaded, or told without loading it."""
 
     def _around(self, judge: Judge) -> Judge:
-        """The judge with all that is made of what it says."""
+        """The judge with what lies beside its weights: rules, and a calibration."""
         from factory.judging import by_scores
         from factory.judging.calibrated import CalibratedJudge
         from factory.judging.calibration import Calibration, CalibrationError
@@ -176,6 +193,9 @@ class _JudgingRef(ABC):
             if calibration is None:
                 raise CalibrationError(f"{self.address}: this judge was not calibrated")
             judge = CalibratedJudge(judge, calibration)
+        return judge
+
+    def _with_criteria(self, judge: Judge) -> Judge:
         return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
 
 
@@ -192,6 +212,7 @@ class JudgeRef(_JudgingRef):
     criteria: Criteria = field(default_factory=Criteria)
     trust_remote_code: bool = False
     weights: str | None = None
+    allow_missing: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: JudgeSpec, path: str, address: str, weights: str | None = None) -> JudgeRef:
@@ -204,6 +225,7 @@ class JudgeRef(_JudgingRef):
             spec.specification,
             trust_remote_code=spec.trust_remote_code,
             weights=weights,
+            allow_missing=tuple(spec.allow_missing),
         )
 
     @property
@@ -221,6 +243,7 @@ class JudgeRef(_JudgingRef):
             self.specification,
             trust_remote_code=self.trust_remote_code,
             revision=pinned_commit(self.weights),
+            allow_missing=self.allow_missing,
         )
 
     def recorder(self, raw: Any = None) -> Recorder:
@@ -264,14 +287,16 @@ class OnnxRef(_JudgingRef):
 class EndpointRef(_JudgingRef):
     """What travels to a worker that is to ask an endpoint. The key does not travel."""
 
-    is_served: ClassVar[bool] = True
-
     spec: JudgeSpec
     address: str
     weights: str | None = None
     specification: JudgeSpecification | None = None  # the one that `spec` names where None
     criteria: Criteria = field(default_factory=Criteria)
     is_calibrated: bool = False
+
+    @property
+    def is_served(self) -> bool:
+        return True
 
     def raw(self) -> EndpointJudge:
         from actors.judges.endpoint import EndpointJudge
@@ -304,3 +329,35 @@ class PluginRef(_JudgingRef):
         """How such a judge asks is its own matter, and known by its weights or revision alone."""
         how = {"plugin": self.plugin}
         return Recorder(lambda _: Asking(self.weights, "its own", how, how))
+
+
+@dataclass(frozen=True)
+class PanelRef:
+    """What travels to a worker that is to load a panel: all of its members, into one worker."""
+
+    address: str
+    members: tuple[JudgeRef | OnnxRef | EndpointRef | PluginRef, ...]
+    fusion: PanelWeights
+    criteria: Criteria = field(default_factory=Criteria)
+    is_calibrated: bool = False  # nobody calibrates a panel: its weights do
+
+    @property
+    def name(self) -> str:
+        return self.address.partition("@")[0]
+
+    @property
+    def is_served(self) -> bool:
+        return all(one.is_served for one in self.members)
+
+    def load(self) -> Judge:
+        return self._of([(one.load(), one.recorder().specification) for one in self.members])
+
+    def recorded(self) -> tuple[Judge, PanelRecorder]:
+        asked = [one.as_member(self.criteria) for one in self.members]
+        judges = [(judge, recorder.specification) for judge, recorder in asked]
+        return self._of(judges), PanelRecorder([recorder for _, recorder in asked])
+
+    def _of(self, judges: Sequence[tuple[Judge, JudgeSpecification | None]]) -> Judge:
+        members = tuple(Member(judge, specification) for judge, specification in judges)
+        panel = PanelJudge(self.address, members, self.fusion)
+        return CriteriaJudge(panel, self.criteria) if self.criteria.named else panel

@@ -107,6 +107,16 @@ class Training(Section):
         return self
 
 
+def _allow_missing() -> Any:
+    """What a checkpoint may lack."""
+    return Field(
+        default_factory=list,
+        description="patterns of names of tensors that the checkpoint may lack, as vision_tower.*."
+        "head.*: they are filled at random, alike in each process, and the plan says which; any "
+        "other tensor that is missing is an error",
+    )
+
+
 class Answering(Section):
     """How a vision-language model that answers questions is asked."""
 
@@ -125,6 +135,7 @@ class Answering(Section):
     max_new_tokens: Positive = Field(128, description="longest answer; a longer one is invalid")
     temperature: float = Field(1.0, gt=0, description="of sampling; lower is less varied")
     top_p: float = Field(1.0, gt=0, le=1, description="share of the likeliest tokens sampled from")
+    allow_missing: list[str] = _allow_missing()
 
 
 #: Formats of what is drawn, each with its usual `quality`, or `crf`; None where nothing is lost.
@@ -266,8 +277,11 @@ _KEYS_OF: dict[str, tuple[str, ...]] = {
     "precision": ("transformers", "scalar"),
     "max_batch": ("transformers", "scalar"),
     "trust_remote_code": ("transformers",),
+    "allow_missing": ("transformers",),
     "specification": ("transformers", "scalar", "endpoint"),
     "endpoint": ("endpoint",),
+    "revision": ("transformers", "scalar", "endpoint", "module"),
+    "fusion": ("panel",),
 }
 
 
@@ -302,13 +316,26 @@ class JudgeSpec(Section):
         64, description="most scores or duels in one forward pass; less memory where smaller"
     )
     revision: str | None = _revision("judges", "an endpoint, or of package.module:name")
+    allow_missing: list[str] = _allow_missing()
     endpoint: Endpoint | None = Field(None, description="of an endpoint: which model, and how")
+    panel: list[JudgeSpec] = Field(
+        default_factory=list,
+        description="several judges as one, in the place of `path`: each a section like this "
+        "one, of any backend, with a `name` of its own",
+    )
+    fusion: Annotated[str | None, PLACE] = Field(
+        None,
+        description="of a panel: how its members are weighed, a file of `python -m jobs.panel`; "
+        "all alike where not given",
+    )
 
     @property
     def told(self) -> str | None:
         """The backend as far as the section tells it, `module` for code of one's own; None where
         what lies at `path` has to be looked at.
         """
+        if self.panel:
+            return "panel"
         by_path = told_by(self.path)
         return by_path if by_path or self.backend == "auto" else self.backend
 
@@ -341,6 +368,9 @@ class JudgeSpec(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.panel:
+            self._is_a_panel()
+            return self
         if not self.path:
             raise ValueError("path: missing; it says where the judge is")
         told = self.told
@@ -367,6 +397,23 @@ class JudgeSpec(Section):
             )
         return self
 
+    def _is_a_panel(self) -> None:
+        if self.path or self.backend != "auto":
+            key = "path" if self.path else "backend"
+            raise ValueError(f"{key}: is of one judge, and a panel is its members: leave it out")
+        check_keys(self, "panel")
+        names = [one.name for one in self.panel]
+        if len(names) < 2:
+            raise ValueError("panel: one judge is no panel: name it in `path`")
+        twice = next((one for one in names if names.count(one) > 1), None)
+        if twice is not None or self.name in names:
+            raise ValueError(
+                f"panel: {twice or self.name!r} names two judges; give each member a `name` "
+                "of its own, and not that of the panel"
+            )
+        if any(one.panel for one in self.panel):
+            raise ValueError("panel: a member is itself a panel; name its members here")
+
 
 def told_by(path: str) -> str | None:
     """The backend of a judge as far as its path alone tells it."""
@@ -387,12 +434,13 @@ def check_keys(spec: JudgeSpec, backend: str) -> None:
         ValueError: names the key, and whose it is.
     """
     for key, whose in _KEYS_OF.items():
-        is_given = getattr(spec, key) != type(spec).model_fields[key].default
+        is_given = getattr(spec, key) != type(spec).model_fields[key].get_default()
         if is_given and backend not in whose:
-            runs = "code of your own" if backend == "module" else f"run by backend {backend}"
+            words = {"module": "code of your own", "panel": "a panel"}
+            runs = words.get(backend, f"run by backend {backend}")
             raise ValueError(
-                f"{key}: is of backend {' or '.join(whose)}, and {spec.path!r} is {runs}: "
-                "leave it out"
+                f"{key}: is of backend {' or '.join(whose)}, and {spec.path or spec.name!r} is "
+                f"{runs}: leave it out"
             )
 
 
@@ -603,8 +651,11 @@ class Criterion(Section):
     """One dimension of quality, or its variant for the prompts with some tags."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9 _-]*$", description="of the dimension")
-    text: str = Field(
-        min_length=1, description="sentence put to the judge after the prompt, for this score"
+    text: str | None = Field(
+        None,
+        min_length=1,
+        description="sentence put to the judge after the prompt, for this score; left out for a "
+        "dimension of this name that the judge rates by itself (`dimensions` of its specification)",
     )
     weight: float = Field(1.0, ge=0, description="in the weighted mean of all scores")
     where: dict[str, str] = Field(
@@ -792,7 +843,7 @@ class Rank(Section):
     """From scores and duels to an order."""
 
     strategy: Literal[
-        "bracket", "paper", "pointwise", "pairwise", "ring", "round_robin", "random"
+        "bracket", "paper", "pointwise", "pairwise", "ring", "round_robin", "duels", "random"
     ] = "bracket"
     bracket_size: Positive = Field(2, description="candidates in the top and bottom brackets (k)")
     ring_degree: int = Field(
@@ -826,6 +877,11 @@ class Objections(Section):
     )
     min_confidence: Share = Field(
         0.6, description="least probability that the chosen side is better, by margin and by duel"
+    )
+    max_panel_dissent: Share = Field(
+        0.4,
+        description="greatest share of a panel's members who prefer the rejected side, a tie "
+        "counting half; of no effect where one judge alone has judged",
     )
     abstain: bool = Field(
         False,

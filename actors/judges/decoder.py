@@ -19,8 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from actors.answering import SeededSampling
 from actors.judges.eyes import Eyes, Seen
+from actors.judges.heads import Head
 from actors.judges.prompts import Text
+from actors.judges.sampling import Chance, next_tokens
 
 Logits = npt.NDArray[np.floating]
 #: What identifies a beginning: its token ids, and which media they show.
@@ -77,6 +80,7 @@ class Decoder:
         self.num_passes = 0
         self._device = model.device
         self._embed = model.get_input_embeddings()
+        self._head = Head(model)
         self._kept: dict[Key, Beginning] = {}
         layers = getattr(model.config.get_text_config(), "layer_types", None) or ()
         self.shares = all(layer == "full_attention" for layer in layers)
@@ -110,13 +114,20 @@ class Decoder:
 
     @torch.inference_mode()
     def generate(
-        self, texts: Sequence[Text], max_tokens: int, stops: Sequence[int]
+        self,
+        texts: Sequence[Text],
+        max_tokens: int,
+        stops: Sequence[int],
+        chance: Chance | None = None,
     ) -> list[Written]:
-        """What the model writes after each prompt, greedily."""
+        """What the model writes after each prompt: the most probable token each time, or as
+        `chance` draws.
+        """
         rows = [self._row(text, self._beginning(text, texts, leave=1), ()) for text in texts]
         written: dict[int, Written] = {}
         for batch in self._batches(rows):
-            tokens = self._write([rows[at] for at in batch], max_tokens, set(stops))
+            drawing = chance.of(batch) if chance else None
+            tokens = self._write([rows[at] for at in batch], max_tokens, set(stops), drawing)
             for at, (ids, p) in zip(batch, tokens, strict=True):
                 stop = next((i for i, one in enumerate(ids) if one in set(stops)), None)
                 least = min(p if stop is None else p[: stop + 1], default=1.0)
@@ -124,7 +135,11 @@ class Decoder:
         return [written[at] for at in range(len(texts))]
 
     def _write(
-        self, rows: Sequence[Row], max_tokens: int, stops: set[int]
+        self,
+        rows: Sequence[Row],
+        max_tokens: int,
+        stops: set[int],
+        drawing: SeededSampling | None,
     ) -> list[tuple[list[int], list[float]]]:
         """Tokens and their probabilities for each row, some of them after a stop."""
         output, cache, mask = self._forward(rows, 1)
@@ -133,7 +148,7 @@ class Decoder:
         positions = positions.amax(dim=0, keepdim=True).expand_as(positions).clone()
         made: list[tuple[list[int], list[float]]] = [([], []) for _ in rows]
         for step in range(max_tokens):
-            log_p, tokens = output[:, -1].float().log_softmax(-1).max(-1)
+            log_p, tokens = next_tokens(output[:, -1], drawing)
             for (ids, p), token, chance in zip(
                 made, tokens.tolist(), log_p.exp().tolist(), strict=True
             ):
@@ -223,14 +238,15 @@ class Decoder:
         self, embeddings: Tensor, mask: Tensor, positions: Tensor, cache: Any, num_last: int
     ) -> tuple[Tensor, Any]:
         self.num_passes += 1
-        output = self.model(
-            inputs_embeds=embeddings,
-            attention_mask=mask,
-            position_ids=positions[0] if len(positions) == 1 else positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=num_last,
-        )
+        with self._head.asked():
+            output = self.model(
+                inputs_embeds=embeddings,
+                attention_mask=mask,
+                position_ids=positions[0] if len(positions) == 1 else positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=num_last,
+            )
         return output.logits, output.past_key_values
 
 

@@ -2,19 +2,18 @@
 
 Pictures and frames go through the image processor alone. The stock video processors need
 torchvision, and all that they add is to sample frames and to resize them; sampling is done by time
-in `factory.media.clips`. A picture is shown whole, as these families show several pictures in one
-prompt: the tiles that LLaVA-OneVision adds for a picture on its own are left out, so that its score
-and its duels see the same tokens.
+in `factory.media.clips`. LLaVA-OneVision shows a picture that is alone in its prompt with tiles,
+and several pictures whole: so it was trained, and so its stock processor does it.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 import torch
@@ -22,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from actors.judges.looks import Look
+from actors.judges.turns import Kind
 from factory.judging.specification import SpecificationError
 
 #: A medium and whether it is shown as a clip.
@@ -55,18 +55,25 @@ class Eyes(Protocol):
     def placeholders(self) -> tuple[int, ...]:
         """Tokens whose embeddings the visual tokens replace."""
 
-    def encode(self, looks: Sequence[Look], is_video: bool) -> list[Seen]:
-        """Visual tokens of each medium."""
+    @property
+    def tiles_alone(self) -> bool:
+        """Whether a picture that is alone in its prompt is shown otherwise than one of several."""
+
+    def told(self, shown: Shown) -> tuple[Kind, int]:
+        """What the chat template is told of a medium: what it is, and of how many pictures."""
+
+    def encode(self, looks: Sequence[Look], is_video: bool, is_alone: bool = False) -> list[Seen]:
+        """Visual tokens of each medium, as a prompt shows it alone or among others."""
 
     def positions(self, ids: Sequence[int], media: Sequence[Seen]) -> Tensor:
         """Position ids of a prompt: [axes, T]; one axis for text, three where space counts."""
 
-    def tokens(self, shown: Shown) -> tuple[int, ...]:
+    def tokens(self, shown: Shown, is_alone: bool = False) -> tuple[int, ...]:
         """The tokens that stand for a medium in a prompt: those of `encode`, without its work."""
 
-    def inputs(self, shown: Sequence[Shown]) -> dict[str, Tensor]:
-        """What the model's own forward pass takes of media, in the order of their placeholders;
-        for training, where gradients go through the vision tower.
+    def inputs(self, rows: Sequence[Sequence[Shown]]) -> dict[str, Tensor]:
+        """What the model's own forward pass takes of the media of each prompt, in the order of
+        their placeholders; for training, where gradients go through the vision tower.
         """
 
     def marks(self, ids: Tensor) -> dict[str, Tensor]:
@@ -85,7 +92,14 @@ class LlavaEyes:
     def placeholders(self) -> tuple[int, ...]:
         return (self.image,)
 
-    def encode(self, looks: Sequence[Look], is_video: bool) -> list[Seen]:
+    @property
+    def tiles_alone(self) -> bool:
+        return False
+
+    def told(self, shown: Shown) -> tuple[Kind, int]:
+        return "image", len(shown[0].frames)
+
+    def encode(self, looks: Sequence[Look], is_video: bool, is_alone: bool = False) -> list[Seen]:
         frames = pictures(looks)
         features: list[Tensor] = []
         for start in range(0, len(frames), _FRAMES_AT_ONCE):
@@ -101,7 +115,7 @@ class LlavaEyes:
     def positions(self, ids: Sequence[int], media: Sequence[Seen]) -> Tensor:
         return torch.arange(len(ids))[None]
 
-    def tokens(self, shown: Shown) -> tuple[int, ...]:
+    def tokens(self, shown: Shown, is_alone: bool = False) -> tuple[int, ...]:
         look, _ = shown
         return (self.image,) * (self.tokens_each * len(look.frames))
 
@@ -115,8 +129,9 @@ class LlavaEyes:
         is_whole = self.model.config.vision_feature_select_strategy == "full"
         return patches + int(is_whole and vision.model_type not in _WITHOUT_CLASS_TOKEN)
 
-    def inputs(self, shown: Sequence[Shown]) -> dict[str, Tensor]:
-        return {"pixel_values": self._pixel_values(pictures([look for look, _ in shown]))}
+    def inputs(self, rows: Sequence[Sequence[Shown]]) -> dict[str, Tensor]:
+        looks = [look for row in rows for look, _ in row]
+        return {"pixel_values": self._pixel_values(pictures(looks))}
 
     def _pixel_values(self, frames: list[Image.Image]) -> Tensor:
         """Pixels as the vision tower takes them, [M, 3, H, W]."""
@@ -144,9 +159,18 @@ class LlavaOnevisionEyes(LlavaEyes):
     def placeholders(self) -> tuple[int, ...]:
         return (self.image, self.video)
 
-    def encode(self, looks: Sequence[Look], is_video: bool) -> list[Seen]:
+    @property
+    def tiles_alone(self) -> bool:
+        return True
+
+    def told(self, shown: Shown) -> tuple[Kind, int]:
+        return ("video" if shown[1] else "image"), 1
+
+    def encode(self, looks: Sequence[Look], is_video: bool, is_alone: bool = False) -> list[Seen]:
         if is_video:
             return [self._clip(look) for look in looks]
+        if is_alone:
+            return [self._tiled(look) for look in looks]
         pixels, sizes = self._pixels(pictures(looks))
         features = self.model.get_image_features(
             pixel_values=pixels,
@@ -156,6 +180,11 @@ class LlavaOnevisionEyes(LlavaEyes):
         ).pooler_output
         return [Seen((self.image,) * len(one), one) for one in features]
 
+    def _tiled(self, look: Look) -> Seen:
+        made = self._processed([pictures([look])])
+        features = self.model.get_image_features(**made).pooler_output[0]
+        return Seen((self.image,) * len(features), features)
+
     def _clip(self, look: Look) -> Seen:
         pixels, _ = self._pixels(pictures([look]))
         features = self.model.get_video_features(
@@ -163,22 +192,40 @@ class LlavaOnevisionEyes(LlavaEyes):
         ).pooler_output[0]
         return Seen((self.video,) * len(features), features)
 
-    def tokens(self, shown: Shown) -> tuple[int, ...]:
+    def tokens(self, shown: Shown, is_alone: bool = False) -> tuple[int, ...]:
         look, is_video = shown
         vision = self.model.config.vision_config
         side = int(vision.image_size) // int(vision.patch_size)
         if is_video:
             return (self.video,) * (len(look.frames) * math.ceil(side / 2) ** 2 + 1)
-        return (self.image,) * (side**2 + 1)
+        return (self.image,) * (self._num_tiled(look) if is_alone else side**2 + 1)
 
-    def inputs(self, shown: Sequence[Shown]) -> dict[str, Tensor]:
-        stills = [look for look, is_video in shown if not is_video]
-        clips = [look for look, is_video in shown if is_video]
+    def _num_tiled(self, look: Look) -> int:
+        """Visual tokens of a picture with tiles, as the model packs them, without pixels."""
+        from transformers.models.llava_onevision.modeling_llava_onevision import (
+            image_size_to_num_patches,
+        )
+
+        config = self.model.config
+        side = int(config.vision_config.image_size) // int(config.vision_config.patch_size)
+        size = look.frames.shape[1:3]
+        num = image_size_to_num_patches(
+            list(size), config.image_grid_pinpoints, config.vision_config.image_size
+        )
+        packed, _ = self.model.model.pack_image_features(
+            [torch.empty(num, side**2, 1, device="meta")],
+            torch.tensor([size]),
+            image_newline=torch.empty(1, device="meta"),
+            vision_aspect_ratio=config.vision_aspect_ratio,
+        )
+        return len(packed[0])
+
+    def inputs(self, rows: Sequence[Sequence[Shown]]) -> dict[str, Tensor]:
+        stills = [[look for look, is_video in row if not is_video] for row in rows]
+        clips = [look for row in rows for look, is_video in row if is_video]
         made: dict[str, Tensor] = {}
-        if stills:
-            pixels, sizes = self._pixels(pictures(stills))
-            num = torch.tensor([max(2, len(stills))])  # whole, without tiles, as in `encode`
-            made |= {"pixel_values": pixels, "image_sizes": sizes, "batch_num_images": num}
+        if any(stills):
+            made |= self._processed([pictures(row) for row in stills if row])
         if clips:
             lengths = sorted({len(look.frames) for look in clips})
             if len(lengths) > 1:
@@ -189,6 +236,15 @@ class LlavaOnevisionEyes(LlavaEyes):
             shots = [self._pixels(pictures([look]))[0].transpose(0, 1) for look in clips]
             made["pixel_values_videos"] = torch.cat(shots)  # [N, T, C, H, W]
         return made
+
+    def _processed(self, rows: Sequence[list[Image.Image]]) -> dict[str, Tensor]:
+        """Pixels [M, tiles, C, H, W] of the pictures of each prompt, their sizes [M, 2], and how
+        many each prompt has: one alone gets tiles.
+        """
+        made = self.processor.image_processor([*rows], return_tensors="pt")
+        sizes, counts = made["image_sizes"], torch.tensor([len(row) for row in rows])
+        pixels = made["pixel_values"].to(self.model.device, self.model.dtype)
+        return {"pixel_values": pixels, "image_sizes": sizes, "batch_num_images": counts}
 
     def _pixels(self, frames: list[Image.Image]) -> tuple[Tensor, Tensor]:
         """Pixels of whole pictures [M, 1, C, H, W] and their sizes [M, 2]."""
@@ -216,7 +272,14 @@ class QwenEyes:
     def placeholders(self) -> tuple[int, ...]:
         return (self.image, self.video)
 
-    def encode(self, looks: Sequence[Look], is_video: bool) -> list[Seen]:
+    @property
+    def tiles_alone(self) -> bool:
+        return False
+
+    def told(self, shown: Shown) -> tuple[Kind, int]:
+        return ("video" if shown[1] else "image"), 1
+
+    def encode(self, looks: Sequence[Look], is_video: bool, is_alone: bool = False) -> list[Seen]:
         made = [self._patches(look, is_video) for look in looks]
         features: list[Tensor] = []
         for start in range(0, len(made), _FRAMES_AT_ONCE):
@@ -274,12 +337,13 @@ class QwenEyes:
         )
         return torch.as_tensor(positions[:, 0])
 
-    def tokens(self, shown: Shown) -> tuple[int, ...]:
+    def tokens(self, shown: Shown, is_alone: bool = False) -> tuple[int, ...]:
         _, grid = self._patches(*shown)
         token = self.video if shown[1] else self.image
         return (self.start, *(token,) * (int(grid.prod()) // self.merged), self.end)
 
-    def inputs(self, shown: Sequence[Shown]) -> dict[str, Tensor]:
+    def inputs(self, rows: Sequence[Sequence[Shown]]) -> dict[str, Tensor]:
+        shown = [one for row in rows for one in row]
         made: dict[str, Tensor] = {}
         for is_video, pixels, grids in (
             (False, "pixel_values", "image_grid_thw"),
@@ -299,13 +363,19 @@ class QwenEyes:
         return {"mm_token_type_ids": (ids == self.image) + 2 * (ids == self.video)}
 
 
-#: The families of `factory.judge_kinds`.
+#: Families by their `model_type`; every other takes the plain path.
 _FAMILIES: dict[str, Any] = {
     "llava": LlavaEyes,
     "llava_onevision": LlavaOnevisionEyes,
     "qwen2_vl": QwenEyes,
     "qwen2_5_vl": QwenEyes,
 }
+
+
+def has_eyes(path: str) -> bool:
+    """Whether the model in a directory is of a family that is seen with eyes of ours."""
+    told = json.loads((Path(path) / "config.json").read_bytes())
+    return told["model_type"] in _FAMILIES
 
 
 def eyes_of(model: Any, processor: Any) -> Eyes:
@@ -317,55 +387,3 @@ def eyes_of(model: Any, processor: Any) -> Eyes:
 def pictures(looks: Sequence[Look]) -> list[Image.Image]:
     """All frames of all media, one after the other."""
     return [Image.fromarray(frame) for look in looks for frame in look.frames]
-
-
-def save_processor(
-    processor: Any, base: str, directory: Path, *, trust_remote_code: bool = False
-) -> None:
-    """Write what `load_processor` reads beside trained weights; the stock processor where it can
-    be built.
-
-    Args:
-        processor: as loaded from `base`.
-        base: directory of the model that was trained.
-        directory: of the trained model.
-        trust_remote_code: run the code that comes with `base`.
-    """
-    from transformers import AutoProcessor
-
-    try:
-        stock = AutoProcessor.from_pretrained(base, trust_remote_code=trust_remote_code)
-        stock.save_pretrained(directory)
-    except (ImportError, ValueError, OSError):  # see `load_processor`
-        processor.tokenizer.save_pretrained(directory)
-        processor.image_processor.save_pretrained(directory)
-
-
-def load_processor(path: str, config: Any, *, trust_remote_code: bool = False) -> Any:
-    """Tokenizer and image processor of a model: what judging needs of its stock processor.
-
-    The stock processors of LLaVA-OneVision and Qwen2.5-VL cannot be built without torchvision, for
-    the sake of their video half. The image half falls back to Pillow.
-
-    Raises:
-        SpecificationError: a part cannot be loaded; says what to install where that is why.
-    """
-    from transformers import AutoImageProcessor, AutoTokenizer
-
-    try:
-        image_processor = AutoImageProcessor.from_pretrained(
-            path, trust_remote_code=trust_remote_code
-        )
-    except (ImportError, ValueError, OSError) as error:
-        needs = "torchvision" in str(error).lower()
-        hint = "; pip install torchvision, built for the torch that is installed" if needs else ""
-        raise SpecificationError(f"{path}: no image processor: {error}{hint}") from error
-    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-    template = Path(path) / "chat_template.jinja"
-    if tokenizer.chat_template is None and template.is_file():
-        tokenizer.chat_template = template.read_text(encoding="utf-8")
-    # LLaVA calls it `image_token_index` in older files.
-    image = getattr(config, "image_token_id", None) or config.image_token_index
-    return SimpleNamespace(
-        tokenizer=tokenizer, image_processor=image_processor, image_token_id=image
-    )

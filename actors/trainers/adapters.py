@@ -92,3 +92,24 @@ def _layers(module: nn.Module) -> list[tuple[str, Any]]:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return [(name, one) for name, one in module.named_modules() if isinstance(one, BaseTunerLayer)]
+
+
+def attention_layers(model: nn.Module) -> list[str]:
+    """The layers that get adapters where nobody names any: all linear layers of all attention, of
+    eyes and decoder, however a family calls them (`q_proj`, `qkv`, `wqkv`, `query` …).
+
+    Raises:
+        ValueError: none is found.
+    """
+    named = [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and _is_in_attention(name)
+    ]
+    if not named:
+        raise ValueError("lora.targets: no attention is found in this model: name its layers")
+    return named
+
+
+def _is_in_attention(name: str) -> bool:
+    return any("attn" in part or "attention" in part for part in name.lower().split(".")[:-1])

@@ -155,13 +155,8 @@ class DistilLearner:
         gives too, ties left out.
         """
         texts = batch.texts
-        logits = model(
-            input_ids=texts.input_ids,
-            attention_mask=texts.attention_mask,
-            use_cache=False,
-            **texts.media,
-        ).logits
-        log_p = texts.scores.log_probability(logits)
+        logits = self._judge.logits(model, texts)
+        log_p = texts.at_answers().scores.log_probability(logits)
         score = score_regression(log_p, texts.scale, batch.scores)
         expected = expected_points(log_p, texts.scale)
         difference = expected[batch.sides[:, 0]] - expected[batch.sides[:, 1]]

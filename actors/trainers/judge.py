@@ -9,14 +9,15 @@ on the verdict's margin, regression on the expected score and the tokens of the 
 added, each with its weight (`factory.alignment.losses`).
 
 Labels of several tasks are mixed in every batch, in given shares. What is trained is what judges:
-any family of `actors.judges.eyes`, by the model's own forward pass, on the prompts that a
-`TransformersJudge` would be shown.
+any family, by the model's own forward pass, on the prompts that a `TransformersJudge` would be
+shown. Its head is asked at the positions of answers alone: logits of all positions over the whole
+vocabulary would be the largest tensor of a step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,15 @@ import torch
 from torch import Tensor, nn
 
 from actors.judges.checkpoint import load_weights
-from actors.judges.eyes import Shown, eyes_of, load_processor, save_processor
+from actors.judges.eyes import Shown, eyes_of, has_eyes
+from actors.judges.heads import Head
 from actors.judges.local import local_directory
-from actors.judges.looks import Look, look_at
-from actors.judges.prompts import Medium, PromptFormat
+from actors.judges.looks import Look, look_at, num_shown
+from actors.judges.plain import PlainFormat, PlainText, placed
+from actors.judges.processors import load_processor, load_stock_processor, save_processor
+from actors.judges.prompts import Medium, PromptFormat, Text
 from actors.storage import local_model
-from actors.trainers.adapters import add_adapters, merge_adapters
+from actors.trainers.adapters import add_adapters, attention_layers, merge_adapters
 from actors.trainers.learning import Forward
 from actors.trust import trusted
 from factory.alignment.losses import (
@@ -42,15 +46,14 @@ from factory.alignment.losses import (
     weighted_answer_cross_entropy,
 )
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
+from factory.judging.targets import answer_in_words
 from factory.judging.verdicts import PREFERENCES, AnswerTree
 from factory.prompt_parts import in_words
 from schemas.arrow import labels_from_table
 from schemas.recipe import Lora
-from schemas.rows import Label, Task, draw_of
+from schemas.rows import UNDERSTANDING, Label, Task, draw_of
 
 _IGNORED = -100
-#: The layers that get adapters where the recipe names none: the attention of eyes and decoder.
-_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "out_proj")
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class JudgeTask:
     lora: Lora | None = None
     trust_remote_code: bool = False  # run the code that comes with `base`
     revision: str | None = None  # commit of a base that is a hub's
+    allow_missing: tuple[str, ...] = ()  # patterns of names of tensors that `base` may lack
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -190,6 +194,37 @@ class Batch:
     above: Tensor | None = None
     share_above: Tensor | None = None
 
+    @property
+    def at(self) -> Tensor:
+        """The positions of each row from which answers are predicted, as many for each: [B, n]."""
+        last = torch.cat([self.verdicts.last, self.scores.last])
+        said = (self.targets != _IGNORED) | (self.reasons != _IGNORED)
+        places = torch.arange(self.targets.shape[1], device=last.device)
+        ends = (places * said).amax(dim=1)
+        deepest = max(self.verdicts.tokens.shape[-1], self.scores.tokens.shape[-1])
+        num = max(int((ends - last).max()) + 1, deepest)
+        return (last[:, None] + places[:num]).clamp(max=len(places) - 1)
+
+    def at_answers(self) -> Batch:
+        """The batch as logits at `at` see it: targets there, and options from the first of them.
+
+        Positions beyond a row's end are its last one once more, and predict nothing.
+        """
+        at = self.at
+        is_new = torch.diff(at, dim=1, prepend=at[:, :1] - 1) > 0
+
+        def there(targets: Tensor) -> Tensor:
+            return targets.gather(1, at).where(is_new, _IGNORED)
+
+        return replace(
+            self,
+            targets=there(self.targets),
+            reasons=there(self.reasons),
+            above=None if self.above is None else there(self.above),
+            verdicts=replace(self.verdicts, last=torch.zeros_like(self.verdicts.last)),
+            scores=replace(self.scores, last=torch.zeros_like(self.scores.last)),
+        )
+
 
 @dataclass(frozen=True)
 class _Wanted:
@@ -199,6 +234,8 @@ class _Wanted:
     decides: the tokens that tell it from the others.
     sentence: it in full.
     above, share_above: see `Example`.
+    is_in_words: whether it is all that the judge is to write (`factory.judging.targets`): no one
+        place of it decides.
     """
 
     tree: AnswerTree[Any]
@@ -206,6 +243,7 @@ class _Wanted:
     sentence: list[int]
     above: list[int] | None = None
     share_above: float = 0.0
+    is_in_words: bool = False
 
 
 def _is_on_one_chain(tree: AnswerTree[Any]) -> bool:
@@ -221,14 +259,27 @@ class JudgeLearner:
         self.device = device
         trust = trusted(task.base, task.trust_remote_code)
         self._base = local_directory(local_model(task.base), task.revision, with_code=trust)
-        self._model = load_weights(self._base, torch.float32, trust_remote_code=trust).to(device)
-        processor = load_processor(self._base, self._model.config, trust_remote_code=trust)
-        self.format = PromptFormat(task.specification, processor)
-        self.eyes = eyes_of(self._model, processor)
+        is_plain = not has_eyes(self._base)
+        stock = load_stock_processor(self._base, trust_remote_code=trust) if is_plain else None
+        self._model = load_weights(
+            self._base,
+            torch.float32,
+            device,
+            trust_remote_code=trust,
+            allow_missing=task.allow_missing,
+        )
+        self.format: PromptFormat | PlainFormat
+        if stock is not None:
+            self.format = PlainFormat(task.specification, stock, self._model.config)
+        else:
+            processor = load_processor(self._base, self._model.config, trust_remote_code=trust)
+            self.format = PromptFormat(task.specification, processor)
+            self.eyes = eyes_of(self._model, processor)
         self._dtype = dtype
         self._examples: dict[tuple[str, bool], Example] = {}
         if task.lora is not None:
-            add_adapters(self._model, task.lora, _TARGETS)
+            add_adapters(self._model, task.lora, attention_layers(self._model))
+        self._head = Head(self._model)
 
     @property
     def module(self) -> nn.Module:
@@ -246,23 +297,32 @@ class JudgeLearner:
         # A justification speaks of "image 1" and "image 2": it is true in the order written alone.
         swapped = [label.swap() for label in pairs]
         shown = [*pairs, *swapped, *points]
-        looks = [_looks(label, self._asked(label).num_frames) for label in shown]
+        looks = [_looks(label, self._asked(label)) for label in shown]
+        prompts = [self._prompt(*one) for one in zip(shown, looks, strict=True)]
+        given = self._made(
+            prompts,
+            [
+                _as_shown(self._asked(label), label, seen)
+                for label, seen in zip(shown, looks, strict=True)
+            ],
+        )
         examples = [
-            self._kept(label, seen, is_swapped=len(pairs) <= at < 2 * len(pairs))
-            for at, (label, seen) in enumerate(zip(shown, looks, strict=True))
+            self._kept(label, prompt, is_swapped=len(pairs) <= at < 2 * len(pairs))
+            for at, (label, prompt) in enumerate(zip(shown, prompts, strict=True))
         ]
-        media = [
-            medium
-            for label, seen in zip(shown, looks, strict=True)
-            for medium in _as_shown(label, seen)
-        ]
-        return self._tensors(shown, len(pairs), examples, media)
+        return self._tensors(shown, len(pairs), examples, given)
 
-    def _kept(self, label: Label, looks: Sequence[Look], *, is_swapped: bool) -> Example:
+    def _made(self, prompts: Sequence[Any], media: Sequence[Sequence[Shown]]) -> Mapping[str, Any]:
+        """What the model takes of the prompts: on the plain path all of it, else that of media."""
+        if isinstance(self.format, PlainFormat):
+            return self.format.tensors(prompts)
+        return self.eyes.inputs(media)
+
+    def _kept(self, label: Label, prompt: Text | PlainText, *, is_swapped: bool) -> Example:
         """The label's tokens, which are made once: they are small, and the same in every epoch."""
         key = label.label_id, is_swapped
         if key not in self._examples:
-            self._examples[key] = self.example(label, looks, with_reason=not is_swapped)
+            self._examples[key] = self._example(label, prompt, with_reason=not is_swapped)
         return self._examples[key]
 
     def _asked(self, label: Label) -> TaskSpecification:
@@ -270,12 +330,15 @@ class JudgeLearner:
 
     def example(self, label: Label, looks: Sequence[Look], *, with_reason: bool = True) -> Example:
         """A label as token ids and targets; the justification only where it is to be learned."""
+        return self._example(label, self._prompt(label, looks), with_reason=with_reason)
+
+    def _example(self, label: Label, asked: Text | PlainText, *, with_reason: bool) -> Example:
         task, form = self._asked(label), self.format
         wanted = self._wanted(label, task)
         tree, decides, sentence = wanted.tree, wanted.decides, wanted.sentence
-        prompt = self._prompt(label, looks)
+        prompt = list(asked.ids)
         chain = list(tree.chains[0])
-        has_options = _is_on_one_chain(tree)
+        has_options = _is_on_one_chain(tree) and not wanted.is_in_words
         told = self._justification(label, task) if with_reason else []
         if told and (not has_options or sentence[: len(chain)] == chain):
             answer = [*sentence, *form.answer_ids(task.reason)]
@@ -303,6 +366,10 @@ class JudgeLearner:
     def _wanted(self, label: Label, task: TaskSpecification) -> _Wanted:
         """The answer that a label asks for."""
         form = self.format
+        if (told := answer_in_words(label, task)) is not None:
+            tree = form.score_tree(task) if label.preference is None else form.verdict_tree(task)
+            ids = [*form.answer_ids(told), form.tokenizer.eos_token_id]
+            return _Wanted(tree, ids, ids, is_in_words=True)
         if label.preference is not None:
             verdicts = form.verdict_tree(task)
             sentence = form.answer_ids(task.answers[label.preference])
@@ -324,18 +391,22 @@ class JudgeLearner:
             return _Wanted(scores, decides, sentence)
         return _Wanted(scores, decides, sentence, list(scores.tokens[above]), share)
 
-    def _prompt(self, label: Label, looks: Sequence[Look]) -> list[int]:
+    def _prompt(self, label: Label, looks: Sequence[Look]) -> Text | PlainText:
         """The prompt that the judge would be shown."""
         task, text = self._asked(label), in_words(label.prompt)
-        shown = [
-            Medium(at, self.eyes.tokens(one)) for at, one in enumerate(_as_shown(label, looks))
-        ]
+        shown: list[Any] = _as_shown(task, label, looks)
+        if isinstance(self.format, PromptFormat):
+            is_alone = len(shown) == 1 and self.eyes.tiles_alone
+            shown = [
+                Medium(at, self.eyes.tokens(one, is_alone), *self.eyes.told(one))
+                for at, one in enumerate(shown)
+            ]
         num = len(label.prompt.media_of("source"))  # they come first, as in `look_at`
-        source, media = shown[:num], shown[num:]
+        source, media = shown[:num], _places(task, label, shown[num:])
         answers = [one for one in (label.first_answer, label.second_answer) if one is not None]
         if label.preference is not None:
-            return list(self.format.pair(task, text, media, answers, source).ids)
-        return list(self.format.point(task, text, media, answers, source).ids)
+            return self.format.pair(task, text, media, answers, source)
+        return self.format.point(task, text, media, answers, source)
 
     def _justification(self, label: Label, task: TaskSpecification) -> list[int]:
         """Tokens of the justification and the end of the text; none where it is not learned."""
@@ -348,27 +419,29 @@ class JudgeLearner:
         labels: Sequence[Label],
         num_pairs: int,
         examples: Sequence[Example],
-        media: Sequence[Shown],
+        given: Mapping[str, Any],
     ) -> Batch:
         length = max(len(one.ids) for one in examples)
-        pad = self.format.tokenizer.pad_token_id
-        mask = _padded([[1] * len(one.ids) for one in examples], length, 0)
-        ids = _padded([one.ids for one in examples], length, pad)
-        given = self.eyes.inputs(media) | self.eyes.marks(ids)
+        if isinstance(self.format, PlainFormat):
+            answers = [one.ids[one.last + 1 :] for one in examples]
+            tensors, _ = self.format.followed(given, answers)
+        else:
+            pad = self.format.tokenizer.pad_token_id
+            ids = _padded([one.ids for one in examples], length, pad)
+            mask = _padded([[1] * len(one.ids) for one in examples], length, 0)
+            tensors = {"input_ids": ids, "attention_mask": mask, **given, **self.eyes.marks(ids)}
+        tensors = placed(tensors, self.device, self._dtype)
         pairs, points = examples[: 2 * num_pairs], examples[2 * num_pairs :]
         scales = [self._asked(label).scale for label in labels[2 * num_pairs :]]
         widest = max(map(len, scales), default=1)
         padding = [float("nan")] * widest
         return Batch(
             num_pairs,
-            ids.to(self.device),
-            mask.to(self.device),
+            tensors.pop("input_ids"),
+            tensors.pop("attention_mask"),
             _padded([one.targets for one in examples], length, _IGNORED).to(self.device),
             _padded([one.reasons for one in examples], length, _IGNORED).to(self.device),
-            {
-                name: one.to(self.device, self._dtype if name.startswith("pixel") else one.dtype)
-                for name, one in given.items()
-            },
+            tensors,
             self._options(pairs, len(PREFERENCES)),
             torch.tensor(
                 [PREFERENCES.index(one.preference) for one in labels if one.preference is not None],
@@ -424,16 +497,24 @@ class JudgeLearner:
 
     # ------------------------------------------------------------------------------------- loss
 
+    def logits(self, model: Forward, batch: Batch) -> Tensor:
+        """Logits at the positions from which answers are predicted (`Batch.at`), [B, n, V]."""
+        with self._head.asked(batch.at, is_wide=False):
+            logits: Tensor = model(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
+                use_cache=False,
+                **batch.media,
+            ).logits
+        if self._head.module is None:
+            logits = torch.take_along_dim(logits, batch.at[..., None], dim=1)
+        return logits
+
     def loss(self, model: Forward, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The weighted sum, and what to watch: each part, and the share of deciding tokens that
         are right.
         """
-        logits = model(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            use_cache=False,
-            **batch.media,
-        ).logits
+        logits, batch = self.logits(model, batch), batch.at_answers()
         weights = self.task.weights
         smoothing = self.task.label_smoothing
         asked = batch.targets != _IGNORED
@@ -480,21 +561,35 @@ class JudgeLearner:
         self.task.specification.save(directory)
 
 
-def _looks(label: Label, num_frames: int) -> list[Look]:
+def _looks(label: Label, task: TaskSpecification) -> list[Look]:
     """The media of a label, decoded.
 
     Raises:
         ValueError: one cannot be read.
     """
-    looks, sides = look_at(label.prompt, label.sides(), num_frames)
+    looks, sides = look_at(label.prompt, label.sides(), task)
     error = next((side.error for side in sides if side.error), None)
     if error is not None:
         raise ValueError(f"label {label.label_id}: {error}")
     return looks
 
 
-def _as_shown(label: Label, looks: Sequence[Look]) -> list[Shown]:
-    return [(look, label.prompt.task.startswith("video")) for look in looks]
+def _as_shown(task: TaskSpecification, label: Label, looks: Sequence[Look]) -> list[Shown]:
+    is_video = label.prompt.task.startswith("video") and not task.is_pictures
+    return [(look, is_video) for look in looks]
+
+
+def _places(task: TaskSpecification, label: Label, media: list[Any]) -> list[list[Any]]:
+    """The media of each `{media}`: all of a question, or those of each side, of which a clip that
+    is shown as pictures has one for each frame.
+    """
+    if label.prompt.task in UNDERSTANDING:
+        return [media]
+    sides = [one.media for one in label.sides() if one.media is not None]
+    if not task.is_pictures or not label.prompt.task.startswith("video"):
+        return [[one] for one in media]
+    num = num_shown(task, sides[0].num_frames, sides[0].fps)
+    return [media[:num], media[num:]] if len(sides) > 1 else [media]
 
 
 def _answer_loss(logits: Tensor, batch: Batch, smoothing: float) -> Tensor:

@@ -12,12 +12,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from actors.storage import place
-from factory.judging import calibration
+from factory.judging import by_scores, calibration
 from factory.judging.specification import SpecificationError
+from factory.ranking import ASKS
 from jobs.pipelines.judge_backends import (
     backend_of,
+    check_scales,
     check_section,
     check_trainable,
+    is_served,
+    member_sections,
     parents_of,
     specification_given,
 )
@@ -47,13 +51,14 @@ def judge_parents(at: Round) -> list[Parent]:
     return parents
 
 
-def check_judge(at: Round, tasks: Collection[Task] = ()) -> None:
+def check_judge(at: Round, tasks: Collection[Task] = (), strategy: str | None = None) -> None:
     """Refuse, before anything starts, a judge that could not judge: the one that is given, or the
     base of the one that is to be trained.
 
     Args:
         at: the round; a judge that it has trained already was looked at then.
         tasks: of what is to be judged.
+        strategy: `curate.rank.strategy`, where the judge will be asked what that wants to know.
 
     Raises:
         InputError: names the key and says what to do.
@@ -67,12 +72,18 @@ def check_judge(at: Round, tasks: Collection[Task] = ()) -> None:
         return
     check_section(spec, "judge")
     check_tasks(spec, "judge", tasks)
+    if strategy is not None:
+        check_strategy(spec, "judge", tasks, strategy)
     if _uses_calibration(at):
         _check_calibrated(at)
 
 
 def check_tasks(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
     """Refuse tasks that a judge has no words for. Raises InputError."""
+    for below, one in member_sections(spec, key).items():
+        check_tasks(one, below, tasks)
+    if spec.panel:
+        check_scales(spec, key, tasks)
     if not backend_of(spec).is_specified:
         return
     specification = specification_given(spec, key)
@@ -83,14 +94,44 @@ def check_tasks(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
             raise InputError(f"{key}.specification: {error}") from None
 
 
+def check_strategy(spec: JudgeSpec, key: str, tasks: Collection[Task], strategy: str) -> None:
+    """Refuse a strategy of ranking that asks what a checkpoint was not trained for.
+
+    Raises:
+        InputError: names the strategy, and those that do not.
+    """
+    if not backend_of(spec).is_specified:
+        return
+    specification = specification_given(spec, key)
+    for task in tasks:
+        kinds = set(specification.task(task).kinds)
+        if "score" in kinds and _has_rules(spec):
+            kinds.add("duel")  # which are made of its scores
+        try:
+            specification.check_kinds(
+                task, [one for one in ASKS[strategy] if one not in kinds], "it"
+            )
+        except SpecificationError as error:
+            others = [name for name, asks in ASKS.items() if kinds.issuperset(asks)]
+            raise InputError(
+                f"curate.rank.strategy: {strategy}: {error}: choose {' or '.join(others)}"
+            ) from None
+
+
+def _has_rules(spec: JudgeSpec) -> bool:
+    """Whether rules lie beside the weights by which two scores make a duel."""
+    return backend_of(spec).has_weights and (place(spec.path) / by_scores.FILE).is_file()
+
+
 def _check_calibrated(at: Round) -> None:
     """Refuse a judge that is used as it is and was not calibrated. Raises InputError."""
     spec, backend = at.recipe.judge, backend_of(at.recipe.judge)
     key = "produce.is_calibrated" if at.recipe.produce.is_calibrated else _ABSTAIN
     if not backend.has_weights:
         raise InputError(
-            f"{key}: needs a judge that is calibrated, and {spec.path} is {backend.what}: there is "
-            f"no directory in which a {calibration.FILE} could lie; leave the key out"
+            f"{key}: needs a judge that is calibrated, and {spec.path or spec.name} is "
+            f"{backend.what}: there is no directory in which a {calibration.FILE} could lie; "
+            "leave the key out"
         )
     if not (place(spec.path) / calibration.FILE).is_file():
         raise InputError(
@@ -110,10 +151,10 @@ def _uses_calibration(at: Round) -> bool:
 def judging_pool(at: Round, others: Collection[JudgeSpec] = ()) -> Pool:
     """The pool of workers for the round's judge and others: without a GPU where none runs here."""
     pool = at.recipe.produce.judges
-    is_served = is_judge_given(at) and all(
-        backend_of(one).is_served for one in (at.recipe.judge, *others)
+    runs_elsewhere = is_judge_given(at) and all(
+        is_served(one) for one in (at.recipe.judge, *others)
     )
-    return pool.model_copy(update={"num_gpus": 0.0}) if is_served else pool
+    return pool.model_copy(update={"num_gpus": 0.0}) if runs_elsewhere else pool
 
 
 def ask_for_labels(at: Round, reader: str) -> None:
@@ -132,5 +173,13 @@ def told(at: Round) -> str:
     if not is_judge_given(at):
         return at.address("judge")
     spec = at.recipe.judge
+    if spec.panel:
+        names = ", ".join(f"{one.name} ({one.path})" for one in spec.panel)
+        how = (
+            "alike: no judge.fusion says how much each counts"
+            if spec.fusion is None
+            else (f"as {spec.fusion} says")
+        )
+        return f"{judge(at).address}, a panel of {names}, weighed {how}"
     calibrated = "calibrated" if at.recipe.produce.is_calibrated else "raw verdicts"
     return f"{judge(at).address} as it is ({spec.path}, {calibrated})"

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from actors.headers import HeaderError, read_shapes, read_small
-from actors.refs import EndpointRef, JudgeRef, PluginRef
+from actors.headers import read_small
+from actors.refs import EndpointRef, JudgeRef, PanelRef, PluginRef
 from actors.storage import place
 from actors.weights import hub_commit, model_weights, revised
-from factory.judge_kinds import check_family
+from factory.judging.panel import PanelError, PanelWeights
 from factory.judging.specification import (
     FILE,
     JudgeSpecification,
@@ -27,11 +28,12 @@ from factory.judging.specification import (
     published,
 )
 from factory.plugins import load
-from jobs.rounds.checks import check_model
+from jobs.rounds.checks import check_model, check_no_adapter, check_weights
 from jobs.rounds.workspace import InputError
 from schemas import manifest
-from schemas.manifest import Parent
+from schemas.manifest import Parent, digest_file
 from schemas.recipe import JudgeSpec, Pool, check_keys
+from schemas.rows import Task
 
 _CONFIG = "config.json"
 
@@ -48,7 +50,6 @@ class Backend:
     is_specified: a judge specification says how it is asked.
     has_weights: it lies in a directory or at a hub; rules and a calibration may lie beside it.
     can_train: the factory trains it, and distils others from it.
-    is_served: it runs elsewhere, and no GPU is asked for here.
     """
 
     what: str
@@ -58,7 +59,6 @@ class Backend:
     is_specified: bool = True
     has_weights: bool = False
     can_train: bool = False
-    is_served: bool = False
 
 
 def backend_of(spec: JudgeSpec) -> Backend:
@@ -125,11 +125,22 @@ def parents_of(spec: JudgeSpec, address: str, role: str = "judge") -> list[Paren
     """
     backend = backend_of(spec)
     parents = [Parent(role, address, backend.known(spec))]
+    for one in spec.panel:
+        parents += parents_of(one, f"{one.name}@0", "member")
+    if spec.fusion is not None:
+        parents.append(Parent("fusion", spec.fusion, digest_file(place(spec.fusion))))
     if backend.is_specified:
         name, text = _written(spec)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         parents.append(Parent("specification", name, digest))
     return parents
+
+
+def is_served(spec: JudgeSpec) -> bool:
+    """Whether a judge runs elsewhere and asks for no GPU here: a panel if all of it does."""
+    if spec.panel:
+        return all(map(is_served, spec.panel))
+    return spec.told == "endpoint"
 
 
 def pool_for(refs: Sequence[Any], pool: Pool) -> Pool:
@@ -183,26 +194,26 @@ def _written(spec: JudgeSpec, key: str = "judge") -> tuple[str, str]:
 # --------------------------------------------------------------------- transformers, from weights
 
 
-def check_checkpoint(spec: JudgeSpec, key: str = "judge.path") -> None:
+def check_checkpoint(spec: JudgeSpec, key: str = "judge.path", *, is_trained: bool = False) -> None:
     """Refuse a checkpoint that is no judge, as far as small files and the headers of its weights
     tell: that is all but the values.
 
     Raises:
-        InputError: no model, a family that cannot judge, tensors that are not those of its model.
+        InputError: no model, an adapter, a family that cannot judge, tensors that are not those of
+            its model, or weights that are quantised and to be trained, or whose library is away.
     """
+    from actors.judges.kinds import check_config
+
+    check_no_adapter(spec, key)
     check_model(spec.path, _CONFIG, key, spec.revision)
-    commit = hub_commit(spec.path, spec.revision)
-    config = read_small(spec.path, _CONFIG, commit)
+    config = read_small(spec.path, _CONFIG, hub_commit(spec.path, spec.revision))
     if config is None:
         raise InputError(f"{key}: {spec.path}: has no {_CONFIG}: it is no transformers model")
     try:
-        check_family(spec.path, config, brings_code=spec.trust_remote_code)
-        if not spec.trust_remote_code:  # its own code says what it holds
-            from actors.judges.checkpoint import check_shapes
-
-            check_shapes(spec.path, config, read_shapes(spec.path, commit))
-    except (SpecificationError, HeaderError) as error:
+        check_config(spec.path, config, brings_code=spec.trust_remote_code)
+    except SpecificationError as error:
         raise InputError(f"{key}: {error}") from None
+    check_weights(spec, key, spec.allow_missing, is_trained=is_trained)
 
 
 def _transformers(spec: JudgeSpec, key: str, address: str) -> JudgeRef:
@@ -235,6 +246,66 @@ def _known_endpoint(spec: JudgeSpec) -> str:
     assert spec.endpoint is not None
     version = "" if spec.revision is None else f"@{spec.revision}"
     return f"{spec.path.partition('://')[2]} {spec.endpoint.model}{version}"
+
+
+# ------------------------------------------------------------------------------------ a panel
+
+
+def member_sections(spec: JudgeSpec, key: str) -> dict[str, JudgeSpec]:
+    """The members of a panel, by their keys; none of one judge alone."""
+    return {f"{key}.panel.{at}": one for at, one in enumerate(spec.panel)}
+
+
+def members_of(spec: JudgeSpec, key: str) -> dict[str, Any]:
+    """The members of a panel as they travel to the workers, by their names."""
+    return {
+        one.name: ref_of(one, below, f"{one.name}@0")
+        for below, one in member_sections(spec, key).items()
+    }
+
+
+def _check_panel(spec: JudgeSpec, key: str) -> None:
+    for below, one in member_sections(spec, key).items():
+        check_section(one, below)
+    _fusion_of(spec, key)
+
+
+def check_scales(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
+    """Refuse a panel of which a member scores on no scale that is known, where no labels have told
+    what its numbers mean. Raises InputError.
+    """
+    without = [one.name for one in spec.panel if not backend_of(one).is_specified]
+    weights = _fusion_of(spec, key)
+    lacking = [task for task in tasks if task not in weights.tasks]
+    if without and lacking:
+        raise InputError(
+            f"{key}.panel: {', '.join(without)} score on no scale that is known, and no "
+            f"labels of {lacking[0]} have told what the numbers mean: weigh the panel by "
+            f"`python -m jobs.panel`, and name its file in {key}.fusion"
+        )
+
+
+def _fusion_of(spec: JudgeSpec, key: str) -> PanelWeights:
+    names = tuple(one.name for one in spec.panel)
+    if spec.fusion is None:
+        return PanelWeights(names)
+    try:
+        return PanelWeights.load(Path(spec.fusion), names)
+    except PanelError as error:
+        raise InputError(f"{key}.fusion: {error}") from None
+
+
+def _panel(spec: JudgeSpec, key: str, address: str) -> PanelRef:
+    return PanelRef(address, tuple(members_of(spec, key).values()), _fusion_of(spec, key))
+
+
+def _known_panel(spec: JudgeSpec) -> str:
+    """By its members in their order, how they are asked, and how they are weighed."""
+    parents = [parent for one in spec.panel for parent in parents_of(one, one.name)]
+    said = [parent.digest for parent in parents]
+    if spec.fusion is not None:
+        said.append(digest_file(place(spec.fusion)))
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:32]
 
 
 # ----------------------------------------------------------------------------- code of one's own
@@ -286,9 +357,9 @@ BACKENDS: dict[str, Backend] = {
         _check_endpoint,
         _endpoint,
         _known_endpoint,
-        is_served=True,
     ),
     "module": Backend(
         "code of your own", _check_module, _module, _known_module, is_specified=False
     ),
+    "panel": Backend("a panel", _check_panel, _panel, _known_panel, is_specified=False),
 }

@@ -145,6 +145,7 @@ def judge_task(recipe: Recipe) -> JudgeTask:
         section.lora,
         recipe.judge.trust_remote_code,
         hub_commit(recipe.judge.path, recipe.judge.revision),
+        tuple(recipe.judge.allow_missing),
     )
 
 

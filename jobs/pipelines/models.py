@@ -11,9 +11,9 @@ from actors.storage import place
 from actors.weights import model_weights, onnx_weights, revised
 from factory.keys import Asking
 from jobs.pipelines.given_judge import check_judge
-from jobs.pipelines.judge_backends import check_section, ref_of
+from jobs.pipelines.judge_backends import check_section, member_sections, ref_of
 from jobs.rounds.checks import check_model
-from jobs.rounds.workspace import InputError, Model, Round, is_judge_given, judge
+from jobs.rounds.workspace import InputError, Model, Round, is_judge_given, judge, place_of
 from schemas import manifest
 from schemas.artifacts import ADDRESS
 from schemas.places import MODELS
@@ -45,6 +45,8 @@ def judge_asking(at: Round) -> Callable[[Prompt], Asking | None] | None:
     """How the round's judge is asked about a prompt; None where there is none yet."""
     if not is_judge_given(at) and manifest.read(at.directory("judge")) is None:
         return None
+    if at.recipe.judge.panel:
+        return None  # of several judges, each with requests of its own
     asking: Callable[[Prompt], Asking | None] = judge_ref(at).recorder().asking
     return asking
 
@@ -102,13 +104,11 @@ def named_judge(name: str | None, at: Round) -> tuple[Any, Model]:
         check_model(directory or ".", "config.json", "--judge")
         return onnx_ref(directory or ".", name, file), Model(directory or ".", name)
     found = resolve(name, at)
-    backend = check_section(found.spec, found.key)
+    check_section(found.spec, found.key)
     ref = ref_of(found.spec, found.key, found.address)
     if found.spec.told == "module" and found.key == ARGUMENT:
         ref = replace(ref, is_renamed=False)  # it signs as it calls itself
-    # Elsewhere there is no place: what it is like is in the settings of whoever measures it.
-    path = found.spec.path if backend.has_weights else found.spec.path.rpartition("://")[2]
-    return ref, Model(path, found.address)
+    return ref, Model(place_of(found.spec), found.address)
 
 
 def resolve(name: str, at: Round) -> Named:
@@ -143,9 +143,11 @@ def resolve(name: str, at: Round) -> Named:
 
 
 def judge_sections(recipe: Recipe) -> dict[str, JudgeSpec]:
-    """The sections of a recipe that name a judge, by their keys."""
+    """The sections of a recipe that name a judge, members of panels too, by their keys."""
     found = {"judge": recipe.judge} if recipe.has("judge") else {}
-    return found | witness_sections(recipe)
+    found |= witness_sections(recipe)
+    members = [member_sections(spec, key) for key, spec in found.items()]
+    return {key: spec for sections in (found, *members) for key, spec in sections.items()}
 
 
 def witness_sections(recipe: Recipe) -> dict[str, JudgeSpec]:
@@ -212,7 +214,7 @@ def asked_as(path: str, recipe: Recipe) -> JudgeSpec:
     spec = recipe.judge
     if path == spec.path:
         return spec
-    if spec.told in ("endpoint", "module") and spec.told != told_by(path):
+    if spec.told in ("endpoint", "module", "panel") and spec.told != told_by(path):
         return JudgeSpec(path=path, specification=spec.specification)
     # Trust in one checkpoint is none in another, and so is a revision.
     others = {"path": path, "backend": "auto", "trust_remote_code": False, "revision": None}

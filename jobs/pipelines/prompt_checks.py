@@ -60,6 +60,10 @@ def check_judged(prompts: Asking, judge: JudgeSpec, key: str = "judge") -> None:
     """Refuse prompts that a judge would not be shown in full. Raises as `check_drawn`."""
     if not prompts.needs:
         return
+    for at, one in enumerate(judge.panel):
+        check_judged(prompts, one, f"{key}.panel.{at}")
+    if judge.panel:
+        return
     if is_plugin(judge.path):
         _check(prompts, declared(load(judge.path, f"{key}.path")), f"{key}.path: {judge.path!r}")
         return

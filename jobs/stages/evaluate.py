@@ -29,7 +29,7 @@ from jobs.datasets.reading import find_rows
 from jobs.pipelines.bias import read_profile
 from jobs.pipelines.given_judge import check_judge, check_tasks, judge_parents, judging_pool
 from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
-from jobs.pipelines.judge_backends import backend_of, check_section, parents_of, ref_of
+from jobs.pipelines.judge_backends import check_section, parents_of, ref_of
 from jobs.pipelines.models import generator_ref, judge_ref, witness_sections
 from jobs.pipelines.opinions import heldout_opinions, hold_against_gates
 from jobs.pipelines.prompt_checks import check_drawn, check_judged, check_witnesses
@@ -52,13 +52,17 @@ from schemas.arrow import groups_from_table
 from schemas.columns import GROUPS
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.recipe import Pool, Recipe, told_by
+from schemas.recipe import JudgeSpec, Pool, Recipe, told_by
 from schemas.results import Decision, Evaluation
 from schemas.rows import Prompt
 from schemas.section import Section
 
 if TYPE_CHECKING:
     from actors.refs import JudgingRef
+
+
+#: The role of the held-out judge among the parents.
+_WITNESS = "heldout judge"
 
 
 class Settings(Section):
@@ -219,35 +223,47 @@ def _judges(at: Round, reference: ReferenceJudge | None) -> list[JudgingRef]:
 
 
 def _heldout_judge(at: Round) -> list[Parent]:
-    """The held-out judge as a parent.
+    """The held-out judge as a parent; of a panel, all of it.
 
     Raises:
-        InputError: it is the judge of the pairs, or was trained on the same labels.
+        InputError: it, or a member of it, is the judge of the pairs or one of its members, or was
+            trained on the same labels.
     """
     spec = at.recipe.evaluate.heldout_judge
     if spec is None:
         return []
-    address, backend = f"{spec.name}@0", backend_of(spec)
-    own, given = judge(at), at.recipe.judge
-    if spec.told == "endpoint":
-        found = parents_of(spec, address, "heldout judge")
-        is_same = (
-            is_judge_given(at)
-            and given.told == spec.told
-            and (backend.known(given) == backend.known(spec))
-        )
-    else:
-        found = [Model(spec.path, address).parent("heldout judge")]
-        is_same = found[0].digest == own.parent("judge").digest
+    own = judge(at)
     labels = {one.digest for one in _parents_of(own.path) if one.role == "labels"}
-    shared = [one.address for one in _parents_of(spec.path) if one.digest in labels]
-    if is_same or shared:
-        why = f"was trained on {', '.join(shared)}" if shared else f"is {own.address}"
-        raise InputError(
-            f"evaluate.heldout_judge: {spec.path} {why}, as the judge of the pairs was: it "
-            "makes the same mistakes; name another model"
-        )
-    return found
+    found = {one.name: _as_parents(one) for one in spec.panel or [spec]}
+    for one in spec.panel or [spec]:
+        shared = [made.address for made in _parents_of(one.path) if made.digest in labels]
+        is_same = found[one.name][0].digest in _own_digests(at)
+        if is_same or shared:
+            why = f"was trained on {', '.join(shared)}" if shared else f"is {own.address}"
+            if is_same and at.recipe.judge.panel:
+                why = f"is a member of {own.address}"
+            raise InputError(
+                f"evaluate.heldout_judge: {one.path} {why}, as the judge of the pairs was: it "
+                "makes the same mistakes; name another model"
+            )
+    if spec.panel:
+        return parents_of(spec, f"{spec.name}@0", _WITNESS)
+    return found[spec.name]
+
+
+def _own_digests(at: Round) -> set[str]:
+    """By what the judge of the pairs is known, or each of its members."""
+    if not is_judge_given(at):
+        return {judge(at).parent("judge").digest}
+    spec = at.recipe.judge
+    return {_as_parents(one)[0].digest for one in spec.panel or [spec]}
+
+
+def _as_parents(spec: JudgeSpec) -> list[Parent]:
+    """One judge that is named in a recipe; of an endpoint, how it is asked too."""
+    if spec.told == "endpoint":
+        return parents_of(spec, f"{spec.name}@0", _WITNESS)
+    return [Model(spec.path, f"{spec.name}@0").parent(_WITNESS)]
 
 
 def _parents_of(path: str) -> tuple[Parent, ...]:

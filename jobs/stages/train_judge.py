@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from actors.storage import working_directory
 from factory.evaluation.judge_report import AFTER, estimate_of, report
 from factory.evaluation.report_text import as_text
@@ -73,6 +75,7 @@ class Settings(Section):
     specification: str | None = None
     trust_remote_code: bool = False
     revision: str | None = None
+    allow_missing: list[str] = Field(default_factory=list)
     gates: JudgeGates
 
 
@@ -87,7 +90,7 @@ class TrainJudge:
 
     def plan(self, at: Round) -> Plan:
         check_trainable(at.recipe.judge, "judge.path", "trained")
-        check_checkpoint(at.recipe.judge)
+        check_checkpoint(at.recipe.judge, is_trained=True)
         try:
             specification_of(at.recipe.judge)
         except SpecificationError as error:
@@ -102,6 +105,7 @@ class TrainJudge:
             specification=recipe.judge.specification,
             trust_remote_code=recipe.judge.trust_remote_code,
             revision=recipe.judge.revision,
+            allow_missing=recipe.judge.allow_missing,
             gates=JudgeGates(
                 min_judge_accuracy=recipe.gates.min_judge_accuracy,
                 max_flip_rate=recipe.gates.max_flip_rate,

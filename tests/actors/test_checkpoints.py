@@ -124,14 +124,9 @@ def stock_logits(judge: TransformersJudge, ids: list[int], looks: list[Look]) ->
             ]
             given = {"pixel_values_videos": torch.stack(pixels)}
         else:
+            # One picture alone is shown with tiles, several whole: the processor counts them.
             shown = [one[0] for one in frames]
-            given = dict(
-                processor.image_processor(
-                    [shown if len(shown) > 1 else shown * 2], return_tensors="pt"
-                )
-            )
-            given["pixel_values"] = given["pixel_values"][: len(shown)]
-            given["image_sizes"] = given["image_sizes"][: len(shown)]
+            given = dict(processor.image_processor([shown], return_tensors="pt"))
         return model(input_ids=tokens, **given).logits[0]
 
 

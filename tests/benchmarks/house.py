@@ -44,7 +44,7 @@ _ARGUMENTS = {
     "distil": ["distil={num_steps: 1, batch_size: 4, learning_rate: 0.001}"],
 }  # fmt: skip
 #: They need what others made.
-_NO_PLAN = ("clean", "export", "human_audit", "import_labels", "rollback", "sandbox")
+_NO_PLAN = ("clean", "export", "human_audit", "import_labels", "panel", "rollback", "sandbox")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from factory.bias.profile import BiasProfile
 from factory.evaluation.gates import unlabelled_gates
-from factory.judge_kinds import FAMILIES
+from factory.judging.specification import JudgeSpecification, find
 from jobs import loop
 from jobs.datasets.reading import read_groups, read_table
 from jobs.pipelines.given_judge import judge_parents
@@ -226,7 +227,7 @@ def test_weights_that_are_not_the_models_are_refused_by_plan_and_worker(
 @pytest.mark.parametrize(
     ("config", "fault"),
     [
-        ({"model_type": "blip-2"}, "a judge of model type 'blip-2' cannot be read; known: llava, "),
+        ({"model_type": "blip"}, "a model of type 'blip' is no judge: it writes captions"),
         ({"model_type": "llava_qwen"}, "a judge of model type 'llava_qwen' cannot be read"),
         (
             {"model_type": "llava", "architectures": ["LlavaQwenForCausalLM"]},
@@ -251,10 +252,11 @@ def test_a_model_that_cannot_judge_is_refused_by_its_configuration(
     assert fault in str(caught.value)
 
 
-def test_every_family_has_its_eyes() -> None:
+def test_every_family_with_eyes_is_one_of_the_library() -> None:
     from actors.judges.eyes import _FAMILIES
+    from actors.judges.kinds import judging_classes
 
-    assert [*_FAMILIES] == [*FAMILIES]
+    assert {*_FAMILIES} < {*judging_classes()}
 
 
 def test_an_endpoint_is_measured_by_its_name() -> None:
@@ -288,6 +290,23 @@ def test_prompts_of_a_task_that_the_judge_has_no_words_for_are_refused(write: Wr
         InputError, match=r"judge\.specification: .*no specification for 'video_generation'"
     ):
         print_plan(write(ALONE, produce=clips, generator=drawn), ["produce"])
+
+
+def test_a_strategy_that_asks_what_the_judge_was_not_trained_for_is_refused(
+    write: Write, tmp_path: Path
+) -> None:
+    told = find("factory/sandbox/weights/base").task("image_generation")
+    only = JudgeSpecification({"image_generation": replace(told, pointwise="")})
+    file = tmp_path / "pairs.json"
+    file.write_text(json.dumps(only.to_json()))
+    section = {"path": "factory/sandbox/weights/base", "specification": str(file)}
+    with pytest.raises(InputError) as caught:
+        print_plan(write(ALONE, judge=section), ["produce"])
+    assert str(caught.value) == (
+        "curate.rank.strategy: bracket: this checkpoint was not trained for pointwise questions of "
+        "image_generation, which it asks: choose duels"
+    )
+    print_plan(write(ALONE, judge=section, curate={"rank": {"strategy": "duels"}}), ["produce"])
 
 
 # ------------------------------------------------------------------------------- what it is
@@ -333,7 +352,7 @@ def test_a_judge_of_the_hub_is_known_by_its_commit(
     at = Round(write(ALONE, judge=spec), 1)
     print_plan(at.recipe, ["produce"])
     assert judge_parents(at)[0].digest == f"hub:org/judge@{commit}"
-    (snapshot / "config.json").write_text('{"model_type": "blip-2"}')
+    (snapshot / "config.json").write_text('{"model_type": "llava_qwen"}')
     with pytest.raises(InputError, match=r"^judge\.path: org/judge: a judge of model type"):
         print_plan(at.recipe, ["produce"])
 
