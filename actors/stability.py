@@ -51,7 +51,9 @@ class Way:
 
 
 def stability(
-    ref: ModelRef[Judge], labels: Sequence[Label], others: Mapping[str, ModelRef[Judge] | str]
+    ref: ModelRef[Judge],
+    labels: Sequence[Label],
+    others: Mapping[str, ModelRef[Judge] | str] | None = None,
 ) -> Stability:
     """Ask a judge about labels as `ref` says, and then in each other way that there is.
 
@@ -68,7 +70,7 @@ def stability(
     one_thread_per_worker()
     how = _baseline(ref)
     baseline = _opinions(Way(how, ref), labels)
-    ways = (*_ways(ref), *_engines(others))
+    ways = (*_ways(ref), *_engines(others or {}))
     return Stability(
         getattr(ref, "address", ref.name),
         how,

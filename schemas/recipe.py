@@ -434,8 +434,8 @@ def check_keys(spec: JudgeSpec, backend: str) -> None:
         ValueError: names the key, and whose it is.
     """
     for key, whose in _KEYS_OF.items():
-        is_given = getattr(spec, key) != type(spec).model_fields[key].get_default()
-        if is_given and backend not in whose:
+        default = type(spec).model_fields[key].get_default(call_default_factory=True)
+        if getattr(spec, key) != default and backend not in whose:
             words = {"module": "code of your own", "panel": "a panel"}
             runs = words.get(backend, f"run by backend {backend}")
             raise ValueError(

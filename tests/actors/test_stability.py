@@ -127,7 +127,7 @@ def test_ways_that_cannot_be_run_are_named() -> None:
         def load(self) -> Shaky:
             return Shaky(ShakyRef())
 
-    found = stability(Plain(), labels(), {})
+    found = stability(Plain(), labels())
     unrun = [ALONE, "in another precision", PLAIN]
     assert [one.name for one in found.variants if one.why_not] == unrun
     assert found.baseline == "asked with both sides of a label in one batch"
@@ -146,7 +146,7 @@ class PanelLike:
 
 
 def test_a_panel_is_asked_otherwise_through_its_members() -> None:
-    found = stability(PanelLike((ShakyRef(in_bf16=0.02), ShakyRef())), labels(), {})
+    found = stability(PanelLike((ShakyRef(in_bf16=0.02), ShakyRef())), labels())
     told = {one.name: one for one in found.variants}
     assert told["in another precision"].largest_p == pytest.approx(0.02)
     assert (told[ALONE].num_duels, told[ALONE].num_changed) == (8, 0)
