@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from actors.drawing import Drawing
 from actors.recorded import RecordedGenerator, drawn_by
@@ -216,6 +216,7 @@ class JudgeRef(_JudgingRef):
     trust_remote_code: bool = False
     weights: str | None = None
     allow_missing: tuple[str, ...] = ()
+    run: Literal["auto", "fast", "plain"] = "auto"  # as `actors.judges.local` takes it
 
     @classmethod
     def of(cls, spec: JudgeSpec, path: str, address: str, weights: str | None = None) -> JudgeRef:
@@ -247,6 +248,7 @@ class JudgeRef(_JudgingRef):
             trust_remote_code=self.trust_remote_code,
             revision=pinned_commit(self.weights),
             allow_missing=self.allow_missing,
+            run=self.run,
         )
 
     def recorder(self, raw: Any = None) -> Recorder:
