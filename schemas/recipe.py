@@ -128,7 +128,9 @@ class Answering(Section):
         None, description="the same for questions about clips; as `question` where not given"
     )
     answer_end: str | None = Field(
-        None, description="the one token that ends an answer; the tokenizer's own where not given"
+        None,
+        description="the one token that ends an answer; where not given the one that the chat "
+        "template writes behind an answer, else the tokenizer's own",
     )
     num_frames: Positive = Field(8, description="frames of a clip that the model is shown")
     max_new_tokens: Positive = Field(128, description="longest answer; a longer one is invalid")

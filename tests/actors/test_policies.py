@@ -4,6 +4,7 @@ one micro-batch, and loaded again, each held against transformers' own processor
 The weights are random and tiny (`tests.tiny.families`): what is compared is arithmetic.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,8 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
+from actors.answering import QuestionFormat
 from actors.checkpoints import load_whole
 from actors.generators import AnswerGenerator, load_generator
+from actors.processors import load_processor
 from actors.trainers.answers import AnswerDPO
 from actors.trainers.batches import Shard, in_order
 from factory.alignment.losses import Objective
@@ -178,6 +181,14 @@ def listening(generator: AnswerGenerator) -> Iterator[list[torch.Tensor]]:
     generator.model.generate = told
     yield heard
     generator.model.generate = generate
+
+
+def test_an_answer_ends_where_the_published_configuration_says(family: str) -> None:
+    """Gemma's turns do not end in the token that its tokenizer calls the end."""
+    generation = json.loads((Path(family) / "generation_config.json").read_text())
+    ends = generation["eos_token_id"]
+    end = QuestionFormat(load_processor(family), asking(family)).end_id
+    assert end == ends or end in ends
 
 
 def test_a_policy_of_each_family_passes_the_plan(family: str) -> None:
