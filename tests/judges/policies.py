@@ -1,6 +1,6 @@
 """Each family as a policy, from a tiny random checkpoint: questions about pictures of different
-numbers of tiles, and about two, are answered, aligned in one micro-batch and asked again of what was
-saved, each held against transformers' own processor and forward pass.
+numbers of tiles, and about two, are answered, aligned in one micro-batch and asked again of what
+was saved, each held against transformers' own processor and forward pass.
 
     python -m tests.judges.policies [FAMILY …]
 
