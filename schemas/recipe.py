@@ -129,7 +129,9 @@ class Answering(Section):
         None, description="the same for questions about clips; as `question` where not given"
     )
     answer_end: str | None = Field(
-        None, description="the one token that ends an answer; the tokenizer's own where not given"
+        None,
+        description="the one token that ends an answer; where not given the one that the chat "
+        "template writes behind an answer, else the tokenizer's own",
     )
     num_frames: Positive = Field(8, description="frames of a clip that the model is shown")
     max_new_tokens: Positive = Field(128, description="longest answer; a longer one is invalid")
@@ -559,7 +561,7 @@ class Lora(Section):
     alpha: float = Field(16.0, gt=0, description="an adapter's output is scaled by alpha / rank")
     targets: list[str] = Field(
         default_factory=list,
-        description="endings of the adapted layers' names; the attention's projections where empty",
+        description="endings of the adapted layers' names; where empty, those of all attention",
     )
 
 

@@ -21,7 +21,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -118,6 +117,8 @@ class PlainFormat(Answers):
         self.clips: Literal["video", "frames"] = (
             "video" if has_video and getattr(processor, "video_token", None) else "frames"
         )
+        if self.clips == "frames" and any(one.startswith("video") for one in specification.tasks):
+            _log.info("%s: clips are shown as their frames, each a picture", self.kind)
         self._marks: dict[MediumKind, str] = {
             "image": str(getattr(processor, "image_token", None) or ""),
             "video": str(getattr(processor, "video_token", None) or ""),
@@ -347,7 +348,9 @@ class PlainPath:
         for start in range(0, len(texts), self.max_batch):
             some = texts[start : start + self.max_batch]
             answers = [[*text.said, *chain] for text in some]
-            tensors, starts = self.form.followed(self.form.tensors(some), answers)
+            made = self.form.tensors(some)
+            self._note(some, made)
+            tensors, starts = self.form.followed(made, answers)
             ends = [at + len(text.said) for at, text in zip(starts, some, strict=True)]
             at = torch.tensor([[end - 1 + step for step in range(len(chain) + 1)] for end in ends])
             self.num_passes += 1
@@ -356,7 +359,6 @@ class PlainPath:
             if self.head.module is None:
                 logits = torch.take_along_dim(logits, at.to(logits.device)[..., None], dim=1)
             parts.append(logits.float().cpu())
-            self._note(some, tensors, starts)
         return np.asarray(torch.cat(parts).numpy())
 
     @torch.inference_mode()
@@ -370,27 +372,35 @@ class PlainPath:
         """What the model writes after each prompt: the most probable token each time, or as
         `chance` draws.
         """
-        lengths = [len(text.ids) for text in texts]
-        order = sorted(range(len(texts)), key=lambda row: lengths[row])
-        written: dict[int, Written] = {}
-        for _, alike in groupby(order, key=lambda row: lengths[row]):
-            rows = list(alike)
-            for start in range(0, len(rows), self.max_batch):
-                some = rows[start : start + self.max_batch]
-                drawing = chance.of(some) if chance else None
-                made = self._write([texts[row] for row in some], max_tokens, stops, drawing)
-                written |= dict(zip(some, made, strict=True))
-        return [written[row] for row in range(len(texts))]
+        written: list[Written] = []
+        for start in range(0, len(texts), self.max_batch):
+            rows = range(start, min(start + self.max_batch, len(texts)))
+            some = [texts[row] for row in rows]
+            made = self.form.tensors(some)
+            self._note(some, made)
+            if len({len(text.ids) for text in some}) == 1:
+                drawing = chance.of(list(rows)) if chance else None
+                written += self._write(some, made, max_tokens, stops, drawing)
+                continue
+            of_row: dict[int, Written] = {}
+            for length in sorted({len(text.ids) for text in some}):
+                alike = [row for row in rows if len(texts[row].ids) == length]
+                shown = [texts[row] for row in alike]
+                drawing = chance.of(alike) if chance else None
+                said = self._write(shown, self.form.tensors(shown), max_tokens, stops, drawing)
+                of_row |= dict(zip(alike, said, strict=True))
+            written += [of_row[row] for row in rows]
+        return written
 
     def _write(
         self,
         texts: Sequence[PlainText],
+        made: Mapping[str, Any],
         max_tokens: int,
         stops: Sequence[int],
         drawing: SeededSampling | None,
     ) -> list[Written]:
-        """The same of prompts of one length."""
-        made = self.form.tensors(texts)
+        """The same of prompts of one length, of which the processor made a batch."""
         tensors, _ = self.form.followed(made, [text.said for text in texts])
         with self.head.asked():
             output = self.model.generate(
@@ -399,7 +409,7 @@ class PlainPath:
                 logits_processor=[drawing] if drawing else [],
                 do_sample=False,
                 max_new_tokens=max_tokens,
-                eos_token_id=list(stops),
+                eos_token_id=list(stops) or None,
                 pad_token_id=stops[0] if stops else 0,
                 output_logits=True,
                 return_dict_in_generate=True,
@@ -420,12 +430,10 @@ class PlainPath:
         """Where the model is, and pixels in its precision."""
         return placed(tensors, self.model.device, self.model.dtype)
 
-    def _note(
-        self, texts: Sequence[PlainText], tensors: Mapping[str, Any], starts: Sequence[int]
-    ) -> None:
+    def _note(self, texts: Sequence[PlainText], made: Mapping[str, Any]) -> None:
         """Let each prompt know its tokens, now that they were made."""
-        for text, row, start in zip(texts, tensors["input_ids"].tolist(), starts, strict=True):
-            text.__dict__.setdefault("ids", (*row[:start], *text.said))
+        for text, row, mask in zip(texts, made["input_ids"], made["attention_mask"], strict=True):
+            text.__dict__.setdefault("ids", (*row[mask.bool()].tolist(), *text.said))
 
 
 def placed(tensors: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
