@@ -29,7 +29,7 @@ from schemas.rows import Candidate, Drawn, Media, Prompt
 #: request adds 1; golden requests say when that is due (`tests/factory/test_keys.py`,
 #: `tests/actors/test_generators.py`, `tests/actors/test_requests.py`).
 DRAWING = 1
-ASKING = 1
+ASKING = 2  # whole prompts are tokenised, LLaVA-OneVision has tiles, heads are float32
 
 Kind = Literal["score", "duel"]
 

@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actors.judges.eyes import LlavaEyes, Shown, load_processor
+from actors.judges.eyes import LlavaEyes, Shown
 from actors.judges.local import TransformersJudge, logprobs_of
-from actors.judges.prompts import Medium, PromptFormat, Text
+from actors.judges.processors import load_processor
+from actors.judges.prompts import Answers, Medium, PromptFormat, Text
 from actors.judges.sitting import Match, ReadSitting, Response
 from factory.judging.by_scores import RulesError
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
@@ -141,7 +142,7 @@ def check_packages() -> None:
     del onnx, onnxruntime
 
 
-def check_scale(form: PromptFormat, task: TaskSpecification) -> None:
+def check_scale(form: Answers, task: TaskSpecification) -> None:
     """Raises SpecificationError where a score cannot be read from the prompt's own logits."""
     tree = form.score_tree(task)
     if task.reading != "logits" or tree.chains != ((),) or tree.ends:
@@ -214,7 +215,7 @@ class OnnxSitting(ReadSitting):
             looks, answers, source = self.shown([index])
             seen = {at: (self.looks[at], is_video) for at in (*source, *looks)}
             shown += seen.values()
-            media = {at: Medium(at, eyes.tokens(one)) for at, one in seen.items()}
+            media = {at: Medium(at, eyes.tokens(one), *eyes.told(one)) for at, one in seen.items()}
             texts.append(
                 form.point(
                     self.task,
@@ -230,7 +231,7 @@ class OnnxSitting(ReadSitting):
         for row, text in enumerate(texts):
             ids[row, : len(text.ids)] = text.ids
             mask[row, : len(text.ids)] = 1
-        pixels = eyes.inputs(shown)["pixel_values"].numpy()
+        pixels = eyes.inputs([shown])["pixel_values"].numpy()
         (logits,) = self.judge.session.run(
             ["logits"], {"input_ids": ids, "attention_mask": mask, "pixel_values": pixels}
         )

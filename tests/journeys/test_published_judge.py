@@ -344,7 +344,7 @@ def test_a_judge_of_the_hub_is_known_by_its_commit(
     at = Round(write(ALONE, judge=spec), 1)
     print_plan(at.recipe, ["produce"])
     assert judge_parents(at)[0].digest == f"hub:org/judge@{commit}"
-    (snapshot / "config.json").write_text('{"model_type": "blip-2"}')
+    (snapshot / "config.json").write_text('{"model_type": "llava_qwen"}')
     with pytest.raises(InputError, match=r"^judge\.path: org/judge: a judge of model type"):
         print_plan(at.recipe, ["produce"])
 
