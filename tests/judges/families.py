@@ -172,8 +172,8 @@ class Passage:
         learner.module.train()
         for _ in range(2):
             loss, _ = learner.loss(learner.module, batch)
-            if not math.isfinite(float(loss)):
-                raise WrongError(f"the loss is {float(loss)}")
+            if not math.isfinite(loss.item()):
+                raise WrongError(f"the loss is {loss.item()}")
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()

@@ -53,6 +53,12 @@ _NAMED = re.compile(r"tokenizer\.(\w+_token)\b(?!_)")
 _MISMATCH = re.compile(r"tokens?\D{0,12}(\d+)\D+?features?\D{0,12}(\d+)", re.IGNORECASE)
 
 
+#: What processors call the number of tokens of a picture.
+_LENGTHS = ("image_seq_length", "image_seq_len", "num_image_tokens")
+#: What a configuration says anew when it is read again, or of a precision that is not wanted here.
+_LEFT_OUT = ("id2label", "label2id", "per_layer_config", "dtype", "torch_dtype")
+
+
 class NotTriedError(Exception):
     """No tiny checkpoint of a type can be made here; says why."""
 
@@ -72,7 +78,8 @@ def make(kind: str, directory: Path) -> None:
         raise NotTriedError(f"transformers has no class {name} here")
     parts = _processor_parts(kind)
     tokenizer, processor_class = _tokenizer_of(parts, directory)
-    config = _config(kind, tokenizer)
+    config = _config(kind, tokenizer, "mrope_section" in inspect.getsource(_module(model_class)))
+    config.save_pretrained(directory)
     _write_processor(kind, parts, config, directory)
     processor = _processor(directory)
     _place_tokens(config, processor)
@@ -137,7 +144,6 @@ def _tokenizer_of(processor: type, directory: Path) -> tuple[Any, str]:
 
 
 def _write_processor(kind: str, processor: type, config: Any, directory: Path) -> None:
-    from transformers import AutoTokenizer
     from transformers.models.auto.image_processing_auto import (
         IMAGE_PROCESSOR_MAPPING_NAMES,
         get_image_processor_class_from_name,
@@ -146,7 +152,8 @@ def _write_processor(kind: str, processor: type, config: Any, directory: Path) -
     attributes = set(processor.get_attributes())
     if "image_processor" not in attributes:
         raise NotTriedError(f"its processor has no image processor, but {sorted(attributes)}")
-    named = IMAGE_PROCESSOR_MAPPING_NAMES.get(kind)
+    family = processor.__module__.split(".")[-2]
+    named = IMAGE_PROCESSOR_MAPPING_NAMES.get(kind) or IMAGE_PROCESSOR_MAPPING_NAMES.get(family)
     if named is None:
         raise NotTriedError("transformers names no image processor of it")
     backends = [named] if isinstance(named, str) else [named.get("pil"), named.get("torchvision")]
@@ -175,25 +182,18 @@ def _write_processor(kind: str, processor: type, config: Any, directory: Path) -
         settings["num_additional_image_tokens"] = 1
     if "spatial_merge_size" in known:
         settings["spatial_merge_size"] = getattr(config, "spatial_merge_size", 2)
+    if "img_size" in known:
+        settings["img_size"] = _number(getattr(vision, "image_size", _SIDE)) or _SIDE
     (directory / "processor_config.json").write_text(json.dumps(settings))
-    token = _picture_token(processor, AutoTokenizer.from_pretrained(directory))
-    if token:
-        (directory / "chat_template.jinja").write_text(
-            "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-            "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
-            + token
-            + "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
-            "<|im_end|>\n{% endfor %}"
-            "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-        )
 
 
-def _picture_token(processor: type, tokenizer: Any) -> str:
-    """What stands for a picture in a turn: found by making the processor's own object."""
-    found = re.search(r"self\.image_token\s*=", _source(processor))
-    if not found:
-        return ""
-    return "IMAGE-TOKEN"
+#: A turn as its parts in their order.
+_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}IMAGE-TOKEN"
+    "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 
 
 def _small_pictures(made: type, vision: Any) -> dict[str, Any]:
@@ -215,9 +215,9 @@ def _small_pictures(made: type, vision: Any) -> dict[str, Any]:
             settings[key] = dict.fromkeys(given, side)
         elif isinstance(given, int):
             settings[key] = side
-    if hasattr(made, "patch_size"):
-        given = made.patch_size
-        settings["patch_size"] = dict.fromkeys(given, patch) if isinstance(given, dict) else patch
+    for key in ("patch_size", "encoder_patch_size"):
+        if given := getattr(made, key, None):
+            settings[key] = dict.fromkeys(given, patch) if isinstance(given, dict) else patch
     for key, names in (
         ("merge_size", ("spatial_merge_size",)),
         ("temporal_patch_size", ("temporal_patch_size",)),
@@ -240,27 +240,33 @@ def _processor(directory: Path) -> Any:
         processor = stock_processor(str(directory))
     except Exception as error:
         raise NotTriedError(f"its processor cannot be made: {short(error)}") from None
-    path = directory / "chat_template.jinja"
-    if path.exists():
-        token = getattr(processor, "image_token", None)
-        if not token:
-            path.unlink()
-        else:
-            path.write_text(path.read_text().replace("IMAGE-TOKEN", str(token)))
-        processor = stock_processor(str(directory))
-    return processor
+    token = getattr(processor, "image_token", None)
+    if not isinstance(token, str):
+        return processor
+    written = _TEMPLATE.replace("IMAGE-TOKEN", token)
+    (directory / "chat_template.jinja").write_text(written)
+    return stock_processor(str(directory))
 
 
 # ------------------------------------------------------------------------------------------ model
 
 
-def _config(kind: str, tokenizer: Any) -> Any:
+def _config(kind: str, tokenizer: Any, has_places: bool) -> Any:
+    """Args:
+    kind: the model type.
+    tokenizer: whose words the model knows.
+    has_places: whether its positions are places in space (mrope), for which a small head has
+        fewer numbers.
+    """
     from transformers import CONFIG_MAPPING
 
     config_class = CONFIG_MAPPING[kind]
     try:
         whole = config_class()
         values = _shrunk(whole.to_dict(), tokenizer.get_vocab_size())
+        text = values.get("text_config", values)
+        if has_places and isinstance(text.get("rope_parameters"), dict):
+            text["rope_parameters"].setdefault("mrope_section", [2, 3, 3])
         return config_class.from_dict(values)
     except Exception as error:
         raise NotTriedError(f"its configuration cannot be made small: {short(error)}") from None
@@ -272,6 +278,8 @@ def _shrunk(values: dict[str, Any], vocabulary: int) -> dict[str, Any]:
     )
     made: dict[str, Any] = {}
     for key, value in values.items():
+        if key in _LEFT_OUT or not isinstance(key, str):
+            continue
         if isinstance(value, dict) and key not in ("rope_parameters", "rope_scaling"):
             made[key] = _shrunk(value, vocabulary)
         elif key in ("rope_parameters", "rope_scaling") and isinstance(value, dict):
@@ -375,15 +383,12 @@ def _fit_lengths(model: Any, directory: Path, name: str) -> None:
             return
         except Exception as error:
             counts = _MISMATCH.search(str(error))
-            setting = next(
-                (
-                    key
-                    for key in ("image_seq_length", "image_seq_len", "num_image_tokens")
-                    if key in inspect.signature(type(processor).__mro__[1].__init__).parameters
-                    or key in inspect.signature(type(processor).__init__).parameters
-                ),
-                None,
-            )
+            known = {
+                name
+                for one in type(processor).__mro__
+                for name in inspect.signature(one.__init__).parameters
+            }
+            setting = next((key for key in _LENGTHS if key in known), None)
             if counts is None or setting is None:
                 raise NotTriedError(f"its stock forward fails: {short(error)}") from None
             told, given = int(counts[1]), int(counts[2])
@@ -416,6 +421,10 @@ def ask(model: Any, processor: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------------------ small
+
+
+def _module(model_class: type) -> Any:
+    return inspect.getmodule(model_class)
 
 
 def _vision(config: Any) -> Any:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors.judges import TransformersJudge
+from actors.judges.kinds import check_config
 from factory.judging.specification import JudgeSpecification, SpecificationError
 from schemas.rows import Prompt
 from tests.judges.holding import CAPTION, PICTURES, QUESTION, Holding, WrongError
@@ -55,6 +56,10 @@ def sweep(kinds: Sequence[str] = ()) -> dict[str, object]:
 
 def outcome(kind: str, folder: Path) -> str:
     """What became of one type: one of `OUTCOMES`, and after a colon why."""
+    try:
+        check_config(kind, json.dumps({"model_type": kind}).encode())
+    except SpecificationError as error:
+        return f"refused: {short(error)}"
     try:
         make(kind, folder)
         stock = Stock(str(folder))
