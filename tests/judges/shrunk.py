@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tests.judges.stock import stock_processor
+from tests.judges.stock import as_inputs, stock_processor
 from tests.tiny.checkpoints import spread
 from tests.tiny.words import byte_level
 
@@ -59,6 +59,30 @@ _LENGTHS = ("image_seq_length", "image_seq_len", "num_image_tokens")
 _LEFT_OUT = ("id2label", "label2id", "per_layer_config", "dtype", "torch_dtype")
 
 
+#: What the names of settings do not tell of a type: by the path to it in its configuration, …
+_OWN: dict[str, dict[str, Any]] = {
+    "glm46v": {"text_config.rope_parameters.mrope_section": [2, 3, 3]},
+    "glm4v_moe": {"text_config.rope_parameters.mrope_section": [2, 1, 1]},
+    "llama4": {
+        "vision_config.intermediate_size": 128,  # four patches side by side
+        "vision_config.projector_input_dim": 32,
+        "vision_config.projector_output_dim": 32,
+    },
+}
+#: … the token in the place of each piece of a picture, where that is not the processor's mark of
+#: the picture; …
+_PIECES = {
+    "llama4": ("image_token_index", "<|patch|>"),
+    "molmo2": ("image_patch_id", "<im_patch>"),
+    "ovis2": ("image_token_id", "<IMG_ATOM>"),
+}
+#: … and settings of its image processor and of its processor.
+_OWN_PICTURES: dict[str, dict[str, Any]] = {"molmo2": {"overlap_margins": [1, 1]}}
+_OWN_PROCESSOR: dict[str, dict[str, Any]] = {
+    "vipllava": {"vision_feature_select_strategy": "default"},
+}
+
+
 class NotTriedError(Exception):
     """No tiny checkpoint of a type can be made here; says why."""
 
@@ -77,17 +101,23 @@ def make(kind: str, directory: Path) -> None:
     if model_class is None:
         raise NotTriedError(f"transformers has no class {name} here")
     parts = _processor_parts(kind)
-    tokenizer, processor_class = _tokenizer_of(parts, directory)
+    tokenizer = _tokenizer_of(parts, directory)
     config = _config(kind, tokenizer, "mrope_section" in inspect.getsource(_module(model_class)))
     config.save_pretrained(directory)
     _write_processor(kind, parts, config, directory)
     processor = _processor(directory)
     _place_tokens(config, processor)
+    if kind in _PIECES:
+        key, token = _PIECES[kind]
+        setattr(config, key, processor.tokenizer.convert_tokens_to_ids(token))
+    if kind == "ovis2":
+        marks = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
+        config.visual_indicator_token_ids = processor.tokenizer.convert_tokens_to_ids([*marks])
     torch.manual_seed(0)
     model = _model(model_class, config)
     spread(model)
     model.eval().save_pretrained(directory)
-    _fit_lengths(model, directory, processor_class)
+    _fit_lengths(model, directory)
 
 
 # -------------------------------------------------------------------------------------- processor
@@ -115,7 +145,7 @@ def _source(processor: type) -> str:
     )
 
 
-def _tokenizer_of(processor: type, directory: Path) -> tuple[Any, str]:
+def _tokenizer_of(processor: type, directory: Path) -> Any:
     """A tokenizer with all special tokens that a processor's code spells or asks for by name."""
     source = _source(processor)
     ends = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>", "</s>", "<pad>", "<unk>"]
@@ -140,7 +170,7 @@ def _tokenizer_of(processor: type, directory: Path) -> tuple[Any, str]:
         "unk_token": "<unk>",
     }
     (directory / "tokenizer_config.json").write_text(json.dumps(settings))
-    return tokenizer, processor.__name__
+    return tokenizer
 
 
 def _write_processor(kind: str, processor: type, config: Any, directory: Path) -> None:
@@ -167,7 +197,8 @@ def _write_processor(kind: str, processor: type, config: Any, directory: Path) -
         raise NotTriedError("its image processor needs torchvision")
     vision = _vision(config)
     try:
-        made(**_small_pictures(made, vision)).save_pretrained(directory)
+        settings = {**_small_pictures(made, vision), **_OWN_PICTURES.get(kind, {})}
+        made(**settings).save_pretrained(directory)
     except Exception as error:
         raise NotTriedError(f"its image processor cannot be made small: {short(error)}") from None
     settings: dict[str, Any] = {"processor_class": processor.__name__}
@@ -184,6 +215,7 @@ def _write_processor(kind: str, processor: type, config: Any, directory: Path) -
         settings["spatial_merge_size"] = getattr(config, "spatial_merge_size", 2)
     if "img_size" in known:
         settings["img_size"] = _number(getattr(vision, "image_size", _SIDE)) or _SIDE
+    settings |= _OWN_PROCESSOR.get(kind, {})
     (directory / "processor_config.json").write_text(json.dumps(settings))
 
 
@@ -267,6 +299,12 @@ def _config(kind: str, tokenizer: Any, has_places: bool) -> Any:
         text = values.get("text_config", values)
         if has_places and isinstance(text.get("rope_parameters"), dict):
             text["rope_parameters"].setdefault("mrope_section", [2, 3, 3])
+        for path, value in _OWN.get(kind, {}).items():
+            *outer, last = path.split(".")
+            part = values
+            for name in outer:
+                part = part.setdefault(name, {})
+            part[last] = value
         return config_class.from_dict(values)
     except Exception as error:
         raise NotTriedError(f"its configuration cannot be made small: {short(error)}") from None
@@ -278,7 +316,10 @@ def _shrunk(values: dict[str, Any], vocabulary: int) -> dict[str, Any]:
     )
     made: dict[str, Any] = {}
     for key, value in values.items():
-        if key in _LEFT_OUT or not isinstance(key, str):
+        if key in _LEFT_OUT:
+            continue
+        if not isinstance(key, str):
+            made[key] = value
             continue
         if isinstance(value, dict) and key not in ("rope_parameters", "rope_scaling"):
             made[key] = _shrunk(value, vocabulary)
@@ -372,32 +413,37 @@ def _model(model_class: Any, config: Any) -> Any:
         raise NotTriedError(f"no model of small sizes: {short(error)}") from None
 
 
-def _fit_lengths(model: Any, directory: Path, name: str) -> None:
-    """Ask a question, and where as many visual tokens as the model gives are not what the processor
-    writes, tell the processor the number: it is a setting of most.
+def _fit_lengths(model: Any, directory: Path) -> None:
+    """Ask a question, and where the model has another number of visual tokens than the processor
+    writes, tell the processor: the number is a setting of most, and follows from the size of a
+    patch in some.
     """
+    path = directory / "processor_config.json"
+    fault = ""
     for _ in range(3):
         processor = stock_processor(str(directory))
         try:
             ask(model, processor)
             return
         except Exception as error:
+            fault = short(error)
             counts = _MISMATCH.search(str(error))
-            known = {
-                name
-                for one in type(processor).__mro__
-                for name in inspect.signature(one.__init__).parameters
-            }
-            setting = next((key for key in _LENGTHS if key in known), None)
-            if counts is None or setting is None:
-                raise NotTriedError(f"its stock forward fails: {short(error)}") from None
-            told, given = int(counts[1]), int(counts[2])
-            path = directory / "processor_config.json"
-            values = json.loads(path.read_text())
-            before = getattr(processor, setting) or 1
-            values[setting] = max(1, round(before * given / max(told, 1)))
-            path.write_text(json.dumps(values))
-    raise NotTriedError("processor and small model do not agree on the tokens of a picture")
+        if counts is None or not int(counts[1]) or not int(counts[2]):
+            break
+        told, given = int(counts[1]), int(counts[2])
+        values = json.loads(path.read_text())
+        known = {
+            name
+            for one in type(processor).__mro__
+            for name in inspect.signature(one.__init__).parameters
+        }
+        setting = next((key for key in _LENGTHS if key in known), None)
+        if setting is not None:
+            values[setting] = max(1, round((getattr(processor, setting) or 1) * given / told))
+        elif "patch_size" in values:
+            values["patch_size"] = round(values["patch_size"] * (told / given) ** 0.5)
+        path.write_text(json.dumps(values))
+    raise NotTriedError(f"its stock forward fails: {fault}")
 
 
 @torch.inference_mode()
@@ -416,8 +462,7 @@ def ask(model: Any, processor: Any) -> Any:
             return_dict=True,
             return_tensors="pt",
         )
-    inputs = {key: one for key, one in made.items() if key != "labels"}
-    return model(**inputs).logits[0, -1]
+    return model(**as_inputs(made)).logits[0, -1]
 
 
 # ------------------------------------------------------------------------------------------ small
