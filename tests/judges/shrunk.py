@@ -48,11 +48,10 @@ _SMALL: tuple[tuple[str, int], ...] = (
     (r"sliding_window|attention_chunk_size", 64),
     (r"num_mtp_modules|num_nextn_predict_layers|mtp_num_hidden_layers|num_kv_shared_layers", 0),
 )
+#: How code spells special tokens, asks a tokenizer for one by name, and complains of their number.
 _LITERAL = re.compile(r"""["'](<[^"'\s{}<>]{1,40}>|\[[A-Z_]{2,24}\])["']""")
 _NAMED = re.compile(r"tokenizer\.(\w+_token)\b(?!_)")
 _MISMATCH = re.compile(r"tokens?\D{0,12}(\d+)\D+?features?\D{0,12}(\d+)", re.IGNORECASE)
-
-
 #: What processors call the number of tokens of a picture.
 _LENGTHS = ("image_seq_length", "image_seq_len", "num_image_tokens")
 #: What a configuration says anew when it is read again, or of a precision that is not wanted here.
@@ -100,11 +99,11 @@ def make(kind: str, directory: Path) -> None:
     model_class = getattr(transformers, name, None)
     if model_class is None:
         raise NotTriedError(f"transformers has no class {name} here")
-    parts = _processor_parts(kind)
-    tokenizer = _tokenizer_of(parts, directory)
+    processor_class = _processor_class(kind)
+    tokenizer = _tokenizer_of(processor_class, directory)
     config = _config(kind, tokenizer, "mrope_section" in inspect.getsource(_module(model_class)))
     config.save_pretrained(directory)
-    _write_processor(kind, parts, config, directory)
+    _write_processor(kind, processor_class, config, directory)
     processor = _processor(directory)
     _place_tokens(config, processor)
     if kind in _PIECES:
@@ -123,8 +122,7 @@ def make(kind: str, directory: Path) -> None:
 # -------------------------------------------------------------------------------------- processor
 
 
-def _processor_parts(kind: str) -> type:
-    import transformers
+def _processor_class(kind: str) -> type:
     from transformers.models.auto import processing_auto
 
     name = processing_auto.PROCESSOR_MAPPING_NAMES.get(kind)
@@ -133,7 +131,6 @@ def _processor_parts(kind: str) -> type:
     found = processing_auto.processor_class_from_name(name)
     if found is None or not hasattr(found, "get_attributes"):
         raise NotTriedError(f"transformers has no {name} here")
-    del transformers
     return found
 
 
