@@ -58,7 +58,7 @@ bench: $(STAMP) ## run every module in tests/benchmarks
 chaos: $(STAMP) ## 200 faults against produce and curate (ARGS="--faults 20 --minutes 5" for fewer)
 	$(BIN)/python -m tests.benchmarks.chaos $(ARGS)
 
-compat: $(STAMP) ## exports, loaded by the trainers that they are for (ARGS="--install" makes environments)
+compat: $(STAMP) ## exports in their trainers, and judges beside torchvision (ARGS="--install" makes environments)
 	$(BIN)/python -m tests.compat $(ARGS)
 
 format: $(STAMP) ## apply ruff's fixes and formatting
