@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from transformers import AutoConfig, AutoProcessor
 
+from actors.judges.kinds import check_config, judging_classes, missing_packages
 from actors.judges.processors import (
     load_processor,
     load_stock_processor,
@@ -66,3 +67,19 @@ def test_what_the_base_had_is_kept_where_its_processor_cannot_be_built(
 def test_a_package_that_a_processor_needs_is_named_with_what_brings_it(qwen: Path) -> None:
     with pytest.raises(SpecificationError, match=r"pip install torchvision.*factory\[vision\]"):
         load_stock_processor(str(qwen))
+
+
+def test_the_plan_names_packages_before_any_file_is_fetched() -> None:
+    """By the family alone; a family on the fast path needs none."""
+    from importlib.util import find_spec
+
+    lacking = [one for one in ("torchvision", "num2words") if find_spec(one) is None]
+    assert missing_packages("smolvlm") == lacking
+    assert missing_packages("mistral3") == [one for one in lacking if one == "torchvision"]
+    for kind in ("llava", "qwen2_5_vl", "gemma3", "idefics3"):
+        assert missing_packages(kind) == []
+    for kind in judging_classes():
+        missing_packages(kind)
+    if lacking:
+        with pytest.raises(SpecificationError, match=f"needs {' and '.join(lacking)}: pip"):
+            check_config("PATH", json.dumps({"model_type": "smolvlm"}).encode())
