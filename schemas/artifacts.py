@@ -65,6 +65,7 @@ KINDS = (
     ArtifactKind("light_judge", "distil", MODELS, is_in_loop=False, section="distil"),
     ArtifactKind("export", "export", DATA, is_in_loop=False),  # in a place that the user chooses
     ArtifactKind("agreement", "evaluate_judge", DATA, is_in_loop=False),  # benchmark-FORMAT@N
+    ArtifactKind("judge_card", "judge_card", DATA, is_in_loop=False),  # below ROOT/cards
 )
 
 

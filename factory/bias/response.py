@@ -122,7 +122,11 @@ def damage_figures(
     likes the text for that alone. Here that is taken away. A damage that is rewarded accuses.
 
     Args:
-        as `edit_figures`.
+        probes: of all kinds; edits are picked out.
+        sds: one standard deviation of each attribute over the candidates of a prompt.
+        relevance: what is too small to matter.
+        num_resamples: of the bootstrap, clustered by prompt.
+        seed: of the bootstrap.
     """
     edits = [probe for probe in probes if probe.kind == "edit"]
     found = []

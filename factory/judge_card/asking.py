@@ -1,6 +1,6 @@
 """What a judge card asks of each prompt, and what the judge said, as numbers without media.
 
-    group, another group -> own scores, duels in both orders, edited, blank and another's media -> Said
+    group, another group -> scores, duels in both orders, edited and other media -> Said
 
 No label is needed. What is right is known by construction: a picture under its own caption is to
 win over the picture of another caption, an edited copy is neither better nor worse for its
@@ -28,8 +28,8 @@ from factory.ranking import is_scored
 from factory.ranking.matchups import Matchup, matchups
 from schemas.rows import UNDERSTANDING, Candidate, Duel, Group, Reply, Task
 
-#: What is done to a picture, a clip or an answer: what says nothing of how good it is. Of clips, each
-#: of which is encoded anew for every edit, less is asked.
+#: What is done to a picture, a clip or an answer: what says nothing of how good it is. Of clips,
+#: each of which is encoded anew for every edit, less is asked.
 EDITS_ASKED: Mapping[str, tuple[str, ...]] = {
     "picture": (
         *("brightness", "contrast", "saturation", "sharpness"),

@@ -1,8 +1,8 @@
 """From what a judge said to the figures of its card, each with its interval and what it rests on.
 
-What accuses is tested, all of a judge's tests together (Benjamini & Yekutieli), against effects that
-are too small to matter; what was not found is told with the smallest effect that would have been.
-Units that differ from judge to judge are set by the judge itself: points count as shares of its scale.
+What accuses is tested, all of a judge's tests together (Benjamini & Yekutieli), against effects
+that are too small to matter; what was not found is told with the smallest effect that would have
+been. Points of different judges are made comparable by their scales: what matters is a share of it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class CardFigure:
     num: probes that it rests on; num_prompts of how many prompts, num_invalid unreadable beside.
     neutral: the value of a judge without fault; None where there is none.
     is_tested: whether it can accuse.
-    p_adjusted: of the claim that there is no fault that matters, adjusted for all tests of the judge.
+    p_adjusted: that there is no fault that matters, adjusted for all tests of the judge.
     is_shown: whether the fault is shown.
     least: the smallest effect that would have been found with a probability of `POWER`.
     is_known: whether `least` is small enough to say that no leaning of size is there.
@@ -208,9 +208,11 @@ def _slot(said: Sequence[Said], seed: int) -> list[_Tested]:
     values = [value for _, value in rows]
     terms = np.array([[value, 1.0] for value in values])
     test = jackknife_of_sums(terms, prompts, mean_of_sums)
-    figure = _told("order", said[0].task, "first slot", "wins of what is shown first, above one half",
-                   "share", clustered_bootstrap(values, prompts, _RESAMPLES, seed), len(values),
-                   prompts, sum(sum(one.num_unmet.values()) for one in said), 0.0)  # fmt: skip
+    interval = clustered_bootstrap(values, prompts, _RESAMPLES, seed)
+    num_unmet = sum(sum(one.num_unmet.values()) for one in said)
+    measure = "wins of what is shown first, beyond one half"
+    figure = _told("order", said[0].task, "first slot", measure, "share", interval, len(values),
+                   prompts, num_unmet, 0.0)  # fmt: skip
     p_value = test.p_beyond(SMALL_SHARE)
     return [_Tested(figure, p_value, SMALL_SHARE, KNOWN_SHARE, is_one_sided=False)]
 
@@ -350,7 +352,8 @@ def _together(tested: Sequence[_Tested]) -> list[CardFigure]:
                 p_adjusted=_finite(p_value),
                 is_shown=p_value <= FALSE_DISCOVERY_RATE,
                 least=_finite(least),
-                is_known=least <= one.known and figure.num_prompts >= FEWEST_PROMPTS,
+                is_known=figure.num_prompts >= FEWEST_PROMPTS
+                and (least <= one.known or _is_below(figure, one)),
             )
         )
     return found
@@ -364,6 +367,11 @@ def _least(one: _Tested, alone: float) -> float:
     se = (high - low) / (2 * _NORMAL.inv_cdf(0.975))
     tail = alone if one.is_one_sided else alone / 2
     return one.margin + se * (_NORMAL.inv_cdf(1 - tail) + _NORMAL.inv_cdf(POWER))
+
+
+def _is_below(figure: CardFigure, one: _Tested) -> bool:
+    """Whether a damage is shown not to be rewarded: it is punished, or moves nothing."""
+    return one.is_one_sided and figure.high is not None and figure.high <= one.margin
 
 
 def _of_bias(one: Figure, part: Part, task: Task, prompts: Sequence[str]) -> CardFigure:

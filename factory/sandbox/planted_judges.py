@@ -1,4 +1,4 @@
-"""Judges with one planted fault each, to hold a judge card against: every name says what is planted.
+"""Judges with one planted fault each, to hold a judge card against; names say what is planted.
 
     python -m jobs.judge_card --judge factory.sandbox.planted_judges:bright
 
@@ -83,7 +83,7 @@ def _looks(media: Media) -> Mapping[str, float]:
 
 
 class _LookingOracle:
-    """The oracle, which of a question first looks whether the medium is the one that it is about."""
+    """The oracle, which looks first whether a question is shown the medium that it is about."""
 
     name = OracleJudge.name
 

@@ -1,19 +1,18 @@
-"""What a judge card is made on: pictures of a folder, groups that were drawn, or a set that code makes.
+"""What a judge card is made on: pictures of a folder, groups that were drawn, or what code makes.
 
     FOLDER with a table (metadata.csv …)    captions and pictures, or questions and answers, by row
     FOLDER of pictures alone                their file names are their captions
-    groups@N, candidates@N                  prompts with their candidates; what was said of them is not
-                                            looked at
+    groups@N, candidates@N                  prompts with their candidates; judgements are not read
     package.module:name                     a function without arguments, which returns groups
 
-Of each task a number of prompts is taken, chosen by their ids alone: as good as chance, and the same
-each time.
+Of each task a number of prompts is taken, chosen by their ids alone: as good as chance, and the
+same each time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +32,7 @@ from jobs.datasets.reading import data_files, find_rows, stream
 from jobs.rounds.workspace import InputError
 from schemas.arrow import groups_from_table
 from schemas.columns import GROUPS
+from schemas.places import Place
 from schemas.plugins import is_plugin, spelled_out
 from schemas.recipe import Candidates
 from schemas.rows import Candidate, Group, Prompt, Task, content_id
@@ -142,7 +142,7 @@ def _joined(groups: Iterable[Group]) -> list[Group]:
     return list(found.values())
 
 
-# --- groups ----------------------------------------------------------------------------------------
+# --- groups --------------------------------------------------------------------------------------
 
 
 def _of_groups(source: str, num: int) -> list[Group]:
@@ -170,8 +170,8 @@ def _of_code(source: str) -> list[Group]:
     return made
 
 
-def _some_of(directory, num: int) -> list[str]:  # type: ignore[no-untyped-def]
-    """Ids of some prompts of each task: twice as many as wanted, since some have nothing to show."""
+def _some_of(directory: Place, num: int) -> list[str]:
+    """Ids of some prompts of each task, twice as many as wanted: some have nothing to show."""
     by_task: dict[str, set[str]] = {}
     for table in stream(directory, ["prompt_id", "task"]):
         for prompt_id, task in zip(*(table.column(at).to_pylist() for at in range(2)), strict=True):
@@ -243,8 +243,8 @@ def _columns(table: Table, given: Mapping[str, str]) -> dict[str, str | list[str
                     break
     if "prompt" not in named and "prompt" not in there:
         raise InputError(
-            f"--pictures: {table} has no column that is called like a caption; say which is one, as "
-            f"--map prompt=COLUMN; there are: {', '.join(there)}"
+            f"--pictures: {table} has no column that is called like a caption; say which is one, "
+            f"as --map prompt=COLUMN; there are: {', '.join(there)}"
         )
     return named
 
@@ -274,15 +274,9 @@ def _of_names(folder: Path, notes: list[str]) -> list[Group]:
         why = broken[0] if broken else f"it holds no table and no {', '.join(_PICTURES + _CLIPS)}"
         raise InputError(f"--pictures: {folder}: {why}")
     notes.append(
-        "The captions are the names of the files: what the judge says of right and wrong is worth as "
-        "much as these names."
+        "The captions are the names of the files: what is told of right and wrong is worth as much "
+        "as these names."
     )
     if broken:
         notes.append(f"{len(broken)} files could not be used; the first: {broken[0]}")
     return found
-
-
-def first_shown(groups: Iterable[Group]) -> Iterator[tuple[Prompt, Candidate]]:
-    """What is shown of each prompt first."""
-    for one in groups:
-        yield one.prompt, shown(one)[0]
