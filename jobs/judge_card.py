@@ -27,25 +27,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = cli.parser("judge_card", __doc__ or "")
     arguments.formatter_class = argparse.RawDescriptionHelpFormatter
     add = arguments.add_argument
-    add("--judge", action="append", default=[], metavar="MODEL", help="as for jobs.evaluate_judge; "
-        "one or several (default: the round's judge)")  # fmt: skip
+    told = "as for jobs.evaluate_judge; one or several (default: the round's judge)"
+    add("--judge", action="append", default=[], metavar="MODEL", help=told)
     add("--round", type=int, default=1, metavar="N", help="whose judge it is (default: 1)")
     shown = arguments.add_mutually_exclusive_group()
-    shown.add_argument("--pictures", metavar="FOLDER", help="pictures or clips, with a table of "
-                       "their captions, or with names that are captions")  # fmt: skip
-    shown.add_argument("--groups", action="append", default=[], metavar="DIRECTORY", help="groups@N, "
-                       "candidates@N, package.module:name of what makes groups, or sandbox (the "
-                       "default)")  # fmt: skip
+    told = "pictures or clips, with a table of their captions, or with names that are captions"
+    shown.add_argument("--pictures", metavar="FOLDER", help=told)
+    told = "groups@N, candidates@N, package.module:name of what makes groups, or sandbox (default)"
+    shown.add_argument("--groups", action="append", default=[], metavar="DIRECTORY", help=told)
     add("--map", action="append", metavar="FIELD=COLUMN,…", help="of the table in --pictures")
-    add(
-        "--num",
-        type=int,
-        default=96,
-        metavar="N",
-        help="prompts of each task at most (default: 96)",
-    )
-    add("--labels", action="append", default=[], metavar="PATH", help="label rows; those held out "
-        "are compared with")  # fmt: skip
+    told = "prompts of each task at most (default: 96)"
+    add("--num", type=int, default=96, metavar="N", help=told)
+    told = "label rows; those held out are compared with"
+    add("--labels", action="append", default=[], metavar="PATH", help=told)
     add("--slice", action="append", default=[], metavar="TAG", help="report on each of its values")
     add("--out", type=Path, metavar="DIRECTORY", help="other than ROOT/cards")
 

@@ -154,9 +154,17 @@ def card_of(
         *([] if report is None else [_agrees(report)]),
     )
     return JudgeCard(
-        name, lines, figures, right_by_prompt(said), num, refused,
-        dict(sorted(faults.items(), key=lambda one: -one[1])), report, stability,
-    )  # fmt: skip
+        name=name,
+        given=given,
+        lines=lines,
+        figures=figures,
+        right=right_by_prompt(said),
+        num_prompts=num,
+        refused=refused,
+        faults=dict(sorted(faults.items(), key=lambda one: -one[1])),
+        report=report,
+        stability=stability,
+    )
 
 
 def whom_to_trust(cards: Sequence[JudgeCard], seed: int = 0) -> tuple[str, ...]:

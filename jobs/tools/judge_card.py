@@ -16,6 +16,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -94,31 +95,50 @@ class LabelSettings(Section):
     tags: list[str]
 
 
-def make_card(
-    asked: Sequence[Asked], shown: CardSet, at: Round, out: Place, labels: Sequence[str],
-    tags: Sequence[str],
-) -> list[JudgeCard]:  # fmt: skip
+@dataclass(frozen=True)
+class Request:
+    """What is to be on a card.
+
+    at: whose pool of judges, seed and limits count.
+    out: where cards go, and what judges said.
+    labels: files or data sets, of which those held out are compared with.
+    tags: slices of them.
+    """
+
+    at: Round
+    out: Place
+    labels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+def make_card(asked: Sequence[Asked], shown: CardSet, request: Request) -> list[JudgeCard]:
     """Ask each judge what it was not asked yet, and write the page.
 
     Raises:
         InputError: labels of which none is held out, or other work under an address.
     """
-    cards = []
-    for one, name in zip(asked, short_names([one.name for one in asked]), strict=True):
-        said, stability = _said(one, shown, at, out)
-        found = _report(one, at, out, labels, tags) if labels else None
-        cards.append(card_of(name, one.name, said, found, stability, at.recipe.seed))
-    trust = whom_to_trust(cards, at.recipe.seed)
+    cards, out, seed = [], request.out, request.at.recipe.seed
+    names = short_names([one.name for one in asked])
+    with ExitStack() as session:  # Ray starts where something is left to ask, and once
+        for one, name in zip(asked, names, strict=True):
+            said, stability = _said(one, shown, request, session)
+            found = _report(one, request, session) if request.labels else None
+            cards.append(card_of(name, one.name, said, found, stability, seed))
+    trust = whom_to_trust(cards, seed)
     write_whole(out / HTML, render(cards, trust, shown))
     write_whole(out / MARKDOWN, as_markdown(cards, trust, shown.name, shown.notes).encode())
-    numbers = {"set": shown.name, "digest": shown.digest(), "trust": trust,
-               "judges": [_plain(one) for one in cards]}  # fmt: skip
+    numbers = {
+        "set": shown.name,
+        "digest": shown.digest(),
+        "trust": trust,
+        "judges": [_plain(one) for one in cards],
+    }
     write_whole(out / NUMBERS, (json.dumps(numbers, indent=1, ensure_ascii=False) + "\n").encode())
     print("\n".join(trust), flush=True)
     for card in cards:
-        print(f"\n{card.name}")
+        print(f"\n{card.given}")
         for line in card.lines:
-            print(f"  [{line.state}] {line.question} {line.text}")
+            print(f"  [{line.state}] {line.question} {line.short}")
     print(f"\n{out / HTML}", flush=True)
     return cards
 
@@ -132,7 +152,10 @@ def _plain(card: JudgeCard) -> dict[str, Any]:
 # --- what a judge says ---------------------------------------------------------------------------
 
 
-def _said(one: Asked, shown: CardSet, at: Round, out: Place) -> tuple[list[Said], Stability | None]:
+def _said(
+    one: Asked, shown: CardSet, request: Request, session: ExitStack
+) -> tuple[list[Said], Stability | None]:
+    at, out = request.at, request.out
     blueprint = Blueprint(
         out / f"{one.slug}@1",
         "judge_card",
@@ -147,6 +170,7 @@ def _said(one: Asked, shown: CardSet, at: Round, out: Place) -> tuple[list[Said]
         lifecycle.say_complete(made)
     else:
         lifecycle.check_free(blueprint, "judge card")
+        session.enter_context(ray_session(at.recipe))
         made = lifecycle.make(blueprint, lambda: _ask(one, shown, at, blueprint), resumes=True)
     if not lifecycle.is_finished(blueprint.directory):
         lifecycle.finish(blueprint.directory, made)
@@ -164,17 +188,14 @@ def _ask(one: Asked, shown: CardSet, at: Round, blueprint: Blueprint) -> Outcome
     paths = [directory / f"said-{number:05d}.json" for number in range(len(asked))]
     left = [number for number, path in enumerate(paths) if not path.is_file()]
     stable = directory / results.STABILITY
-    with ray_session(at.recipe):
-        if left:
-            _ask_pool(one, blueprint.address, asked, paths, left, at)
-        if not stable.is_file():
-            work = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)(stability_of_groups)
-            said = [said_in(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
-            readable = [both for both, told in zip(asked, said, strict=True) if told.error is None]
-            if readable:
-                found = ray.get(work.remote(one.ref, readable[:: _every(len(readable))], {}))
-                results.write(stable, found)
+    if left:
+        _ask_pool(one, blueprint.address, asked, paths, left, at)
     told = [said_in(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    readable = [both for both, said in zip(asked, told, strict=True) if said.error is None]
+    if readable and not stable.is_file():
+        work = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)(stability_of_groups)
+        few = readable[:: _every(len(readable))]
+        results.write(stable, ray.get(work.remote(one.ref, few, {})))
     counts = {
         "prompts": len(told),
         "refused": sum(each.is_refused for each in told),
@@ -224,9 +245,8 @@ def _ask_pool(
 # --- labels --------------------------------------------------------------------------------------
 
 
-def _report(
-    one: Asked, at: Round, out: Place, labels: Sequence[str], tags: Sequence[str]
-) -> JudgeReport:
+def _report(one: Asked, request: Request, session: ExitStack) -> JudgeReport:
+    at, out, labels, tags = request.at, request.out, request.labels, request.tags
     files = [file for path in labels for file in label_files(path)]
     directory = out / f"{one.slug}-labels@1"
     blueprint = Blueprint(
@@ -241,8 +261,8 @@ def _report(
     )  # fmt: skip
 
     def work() -> Outcome:
-        with ray_session(at.recipe):
-            opinions = judge_labels(one.ref, files, at.recipe.produce, "heldout", with_scores=True)
+        session.enter_context(ray_session(at.recipe))
+        opinions = judge_labels(one.ref, files, at.recipe.produce, "heldout", with_scores=True)
         if not opinions:
             raise InputError(f"--labels: {', '.join(labels)}: no held-out label to compare with")
         judge = one.model.path
@@ -313,7 +333,7 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
         check_writable(out)
         _print_plan(asked, shown, out)
         return
-    make_card(asked, shown, at, out, given.labels, given.slice)
+    make_card(asked, shown, Request(at, out, tuple(given.labels), tuple(given.slice)))
 
 
 def _print_plan(asked: Sequence[Asked], shown: CardSet, out: Place) -> None:
