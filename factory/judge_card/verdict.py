@@ -44,6 +44,7 @@ FEWEST_RIGHT, GUESSING = 0.8, 0.65
 MOST_TURNED = 0.1
 MOST_FLIPS = 0.01
 LABELS_RIGHT = 0.6
+_FEW = 2
 #: Verdicts that must be asked for again before none that flips says anything.
 FEWEST_STABLE = 60
 
@@ -182,7 +183,7 @@ def whom_to_trust(cards: Sequence[JudgeCard], seed: int = 0) -> tuple[str, ...]:
         told += [_apart(best, one, seed) for one in sound if one is not best]
     for one in (*sound, *unsure):
         if one.open:
-            told.append(f"{one.name}: open is {_questions(one.open)}. More prompts would tell.")
+            told.append(f"{one.name}: {_questions(one)}. More prompts would tell.")
     for one in cards:
         if one.bad:
             told.append(f"{one.name}: {'; '.join(_short(line) for line in one.bad)}.")
@@ -216,8 +217,11 @@ def _apart(best: JudgeCard, one: JudgeCard, seed: int) -> str:
     return f"That {best.name} finds the right side more often than {one.name} was not shown ({by})."
 
 
-def _questions(lines: Sequence[Line]) -> str:
-    return listed(f"“{line.question}”" for line in lines)
+def _questions(card: JudgeCard) -> str:
+    """Which questions are open, or how many where they are not few."""
+    if len(card.open) > _FEW:
+        return f"{len(card.open)} of {len(card.lines)} questions are open"
+    return f"open is {listed(f'“{line.question}”' for line in card.open)}"
 
 
 def _short(line: Line) -> str:
@@ -298,10 +302,11 @@ def _tells(figures: Sequence[CardFigure]) -> Line:
     made = [one for one in found if "understanding" not in one.task]
     if any((one.high or 1.0) < GUESSING for one in made):
         return Line(question, "bad", "Hardly better than guessing", text)
-    shares = f"{percent(min(one.value or 0.0 for one in found))} and more"
+    shares = [one.value or 0.0 for one in found]
+    ends = dict.fromkeys((percent(min(shares)), percent(max(shares))))
     if made and all((one.low or 0.0) > FEWEST_RIGHT for one in made):
         return Line(question, "good", "Yes", text)
-    return Line(question, "open", f"In part: {shares}", text)
+    return Line(question, "open", f"In {' to '.join(ends)} of cases", text)
 
 
 def _order(figures: Sequence[CardFigure]) -> Line:
