@@ -210,7 +210,7 @@ def num_requests(group: Group) -> int:
     """About how many requests a card puts to a judge for one prompt: for plans."""
     num = min(len(group.candidates), _MET)
     rivals = int(num > 1)
-    total = num + 1 + 2 * (num * (num - 1) // 2 + 1) + 4
+    total = num + 1 + 2 * (num * (num - 1) // 2 + 1) + 3
     for name in EDITS_ASKED[medium_of(group.prompt.task)]:
         doses = EDITS[name].doses
         extremes = sum(abs(dose) == max(map(abs, doses)) for dose in doses)
