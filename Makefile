@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-BENCHMARKS = $(filter-out chaos doors mutants record,$(patsubst %.py,%,$(notdir $(wildcard tests/benchmarks/[a-z]*.py))))
+BENCHMARKS = $(filter-out chaos doors judges mutants record,$(patsubst %.py,%,$(notdir $(wildcard tests/benchmarks/[a-z]*.py))))
 
 # One thread per process: Ray runs several processes, and torch threads that compete for the same
 # cores are many times slower than one.
