@@ -11,7 +11,7 @@ import torch
 from actors import checkpoints
 from actors.judges.kinds import check_config
 from factory.judging.specification import SpecificationError
-from factory.tensors import CheckpointError, Tensors
+from factory.tensors import CheckpointError
 
 
 def load_weights(
@@ -57,17 +57,3 @@ def check_directory(path: str, *, trust_remote_code: bool = False) -> None:
     except OSError as error:
         raise SpecificationError(f"{path}: no transformers model: {error!r}") from None
     check_config(path, config, brings_code=trust_remote_code)
-
-
-def check_shapes(
-    path: str, config: bytes, tensors: Tensors, allow_missing: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """`actors.checkpoints.check_fits`, for a judge: the tensors that are missing and may be.
-
-    Raises:
-        SpecificationError: they are not those of the model.
-    """
-    try:
-        return checkpoints.check_fits(path, config, tensors, allow_missing=allow_missing)
-    except CheckpointError as error:
-        raise SpecificationError(str(error)) from error
