@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from actors import checkpoints
+from actors.adapter_files import check_no_adapter
 from actors.judges.kinds import check_config
 from factory.judging.specification import SpecificationError
 from factory.tensors import CheckpointError
@@ -50,7 +51,7 @@ def load_weights(
 def check_directory(path: str, *, trust_remote_code: bool = False) -> None:
     """Refuse a model of a family that cannot judge, and adapters. Raises SpecificationError."""
     try:
-        checkpoints.check_no_adapter(path)
+        check_no_adapter(path)
         config = (Path(path) / "config.json").read_bytes()
     except CheckpointError as error:
         raise SpecificationError(str(error)) from None
