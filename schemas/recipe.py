@@ -363,7 +363,7 @@ class Lora(Section):
     alpha: float = Field(16.0, gt=0, description="an adapter's output is scaled by alpha / rank")
     targets: list[str] = Field(
         default_factory=list,
-        description="endings of the adapted layers' names; the attention's projections where empty",
+        description="endings of the adapted layers' names; where empty, those of all attention",
     )
 
 

@@ -364,7 +364,7 @@ class QwenEyes:
 
 
 #: Families by their `model_type`; every other takes the plain path.
-_FAMILIES: dict[str, Any] = {
+FAMILIES: dict[str, Any] = {
     "llava": LlavaEyes,
     "llava_onevision": LlavaOnevisionEyes,
     "qwen2_vl": QwenEyes,
@@ -375,12 +375,12 @@ _FAMILIES: dict[str, Any] = {
 def has_eyes(path: str) -> bool:
     """Whether the model in a directory is of a family that is seen with eyes of ours."""
     told = json.loads((Path(path) / "config.json").read_bytes())
-    return told["model_type"] in _FAMILIES
+    return told["model_type"] in FAMILIES
 
 
 def eyes_of(model: Any, processor: Any) -> Eyes:
     """The vision side of a loaded model."""
-    eyes: Eyes = _FAMILIES[model.config.model_type](model, processor)
+    eyes: Eyes = FAMILIES[model.config.model_type](model, processor)
     return eyes
 
 

@@ -21,7 +21,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -110,6 +109,8 @@ class PlainFormat(Answers):
         self.clips: Literal["video", "frames"] = (
             "video" if has_video and getattr(processor, "video_token", None) else "frames"
         )
+        if self.clips == "frames" and any(one.startswith("video") for one in specification.tasks):
+            _log.info("%s: clips are shown as their frames, each a picture", self.kind)
         self._marks: dict[Kind, str] = {
             "image": str(getattr(processor, "image_token", None) or ""),
             "video": str(getattr(processor, "video_token", None) or ""),
@@ -338,7 +339,9 @@ class PlainPath:
         for start in range(0, len(texts), self.max_batch):
             some = texts[start : start + self.max_batch]
             answers = [[*text.said, *chain] for text in some]
-            tensors, starts = self.form.followed(self.form.tensors(some), answers)
+            made = self.form.tensors(some)
+            self._note(some, made)
+            tensors, starts = self.form.followed(made, answers)
             ends = [at + len(text.said) for at, text in zip(starts, some, strict=True)]
             at = torch.tensor([[end - 1 + step for step in range(len(chain) + 1)] for end in ends])
             self.num_passes += 1
@@ -347,7 +350,6 @@ class PlainPath:
             if self.head.module is None:
                 logits = torch.take_along_dim(logits, at.to(logits.device)[..., None], dim=1)
             parts.append(logits.float().cpu())
-            self._note(some, tensors, starts)
         return np.asarray(torch.cat(parts).numpy())
 
     @torch.inference_mode()
@@ -355,29 +357,37 @@ class PlainPath:
         self, texts: Sequence[PlainText], max_tokens: int, stops: Sequence[int]
     ) -> list[Written]:
         """What the model writes after each prompt, greedily."""
-        lengths = [len(text.ids) for text in texts]
-        order = sorted(range(len(texts)), key=lambda row: lengths[row])
-        written: dict[int, Written] = {}
-        for _, alike in groupby(order, key=lambda row: lengths[row]):
-            rows = list(alike)
-            for start in range(0, len(rows), self.max_batch):
-                some = rows[start : start + self.max_batch]
-                made = self._write([texts[row] for row in some], max_tokens, stops)
-                written |= dict(zip(some, made, strict=True))
-        return [written[row] for row in range(len(texts))]
+        written: list[Written] = []
+        for start in range(0, len(texts), self.max_batch):
+            some = texts[start : start + self.max_batch]
+            made = self.form.tensors(some)
+            self._note(some, made)
+            if len({len(text.ids) for text in some}) == 1:
+                written += self._write(some, made, max_tokens, stops)
+                continue
+            of_one: dict[PlainText, Written] = {}
+            for length in {len(text.ids) for text in some}:
+                alike = [text for text in some if len(text.ids) == length]
+                said = self._write(alike, self.form.tensors(alike), max_tokens, stops)
+                of_one |= dict(zip(alike, said, strict=True))
+            written += [of_one[text] for text in some]
+        return written
 
     def _write(
-        self, texts: Sequence[PlainText], max_tokens: int, stops: Sequence[int]
+        self,
+        texts: Sequence[PlainText],
+        made: Mapping[str, Any],
+        max_tokens: int,
+        stops: Sequence[int],
     ) -> list[Written]:
-        """The same of prompts of one length."""
-        made = self.form.tensors(texts)
+        """The same of prompts of one length, of which the processor made a batch."""
         tensors, _ = self.form.followed(made, [text.said for text in texts])
         with self.head.asked():
             output = self.model.generate(
                 **self._placed(tensors),
                 do_sample=False,
                 max_new_tokens=max_tokens,
-                eos_token_id=list(stops),
+                eos_token_id=list(stops) or None,
                 pad_token_id=stops[0] if stops else 0,
                 output_logits=True,
                 return_dict_in_generate=True,
@@ -398,12 +408,10 @@ class PlainPath:
         """Where the model is, and pixels in its precision."""
         return placed(tensors, self.model.device, self.model.dtype)
 
-    def _note(
-        self, texts: Sequence[PlainText], tensors: Mapping[str, Any], starts: Sequence[int]
-    ) -> None:
+    def _note(self, texts: Sequence[PlainText], made: Mapping[str, Any]) -> None:
         """Let each prompt know its tokens, now that they were made."""
-        for text, row, start in zip(texts, tensors["input_ids"].tolist(), starts, strict=True):
-            text.__dict__.setdefault("ids", (*row[:start], *text.said))
+        for text, row, mask in zip(texts, made["input_ids"], made["attention_mask"], strict=True):
+            text.__dict__.setdefault("ids", (*row[mask.bool()].tolist(), *text.said))
 
 
 def placed(tensors: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> dict[str, Any]:

@@ -16,8 +16,10 @@ vocabulary would be the largest tensor of a step.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ from schemas.arrow import labels_from_table
 from schemas.recipe import Lora
 from schemas.rows import Label, Task, draw_of
 
+_log = logging.getLogger(__name__)
 _IGNORED = -100
 
 
@@ -192,7 +195,7 @@ class Batch:
     above: Tensor | None = None
     share_above: Tensor | None = None
 
-    @property
+    @cached_property
     def at(self) -> Tensor:
         """The positions of each row from which answers are predicted, as many for each: [B, n]."""
         last = torch.cat([self.verdicts.last, self.scores.last])
@@ -267,8 +270,16 @@ class JudgeLearner:
         self._dtype = dtype
         self._examples: dict[tuple[str, bool], Example] = {}
         if task.lora is not None:
-            add_adapters(self._model, task.lora, attention_layers(self._model))
+            add_adapters(self._model, task.lora, self._adapted(task.lora))
         self._head = Head(self._model)
+
+    def _adapted(self, lora: Lora) -> list[str]:
+        """The layers that get adapters where the recipe names none, which is told."""
+        layers = [] if lora.targets else attention_layers(self._model)
+        endings = sorted({one.rpartition(".")[2] for one in layers})
+        if layers:
+            _log.info("adapters in %d layers of attention: %s", len(layers), ", ".join(endings))
+        return layers
 
     @property
     def module(self) -> nn.Module:

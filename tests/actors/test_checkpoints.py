@@ -545,7 +545,7 @@ def test_a_published_judge_is_trained_on_and_loads_again(
         losses.append(loss.item())
     assert losses[-1] < losses[0]
     sees = [one for name, one in free.items() if "vis" in name and one.grad is not None]
-    assert any(one.grad.abs().sum() > 0 for one in sees) or (lora and "qwen" in family)
+    assert any(one.grad.abs().sum() > 0 for one in sees)
     learner.save(tmp_path)
     judge = TransformersJudge(str(tmp_path), "judge@1")
     prompt, candidates = group(tasks[0])

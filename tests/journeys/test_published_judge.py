@@ -251,10 +251,10 @@ def test_a_model_that_cannot_judge_is_refused_by_its_configuration(
 
 
 def test_every_family_with_eyes_is_one_of_the_library() -> None:
-    from actors.judges.eyes import _FAMILIES
+    from actors.judges.eyes import FAMILIES
     from actors.judges.kinds import judging_classes
 
-    assert {*_FAMILIES} < {*judging_classes()}
+    assert {*FAMILIES} < {*judging_classes()}
 
 
 @pytest.mark.parametrize("path", ["endpoint", "http://localhost:8000/v1"])
