@@ -6,19 +6,25 @@ takes several pictures can then see it, and no video processor is needed. A dial
 between words, take a chat template: the recipe's words have one place for all media, before or
 after one text.
 
+Questions are put one by one and joined to batches as the processors of the families in `JOINED`
+join them: pictures of fewer tiles are filled up with tiles of zeros, which these models leave out.
+Any other family is asked, and trained, row by row.
+
 Each answer's chance comes from a seed of its own, so what is answered depends on question, seed and
 weights alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from actors.harmless import Harmless
 from factory.generator_kinds import takes_of_questions
 from factory.media.clips import decode_clip, decode_still
 from factory.prompt_parts import check_needs, needs_of, turns
@@ -45,7 +51,9 @@ class QuestionFormat:
                 "asked, as 'image : {media} question : {prompt} answer :'"
             )
         self.end_id = self._end()
-        self._reserved = {*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()}
+        self._harmless = Harmless(processor, processor.chat_template if self.is_chat else None)
+        #: What an answer's tokens are in the tensors that tell kinds of tokens apart; 0 elsewhere.
+        self.kinds = _KINDS_OF_ANSWERS.get(type(processor).__name__, {})
 
     def _end(self) -> int:
         if self.spec.answer_end is None:
@@ -95,11 +103,19 @@ class QuestionFormat:
             if is_clip and self.spec.clip_question is not None:
                 words = self.spec.clip_question
             before, media_slot, after = words.partition("{media}")
-            shown = self.processor.image_token * len(pictures) if media_slot else ""
+            shown = self._placeholder * len(pictures) if media_slot else ""
             text = self._harmless(prompt.text)
             asked = (before + shown + after).replace("{prompt}", text)
-            made = self.processor(images=pictures, text=[asked], return_tensors="pt")
-        return dict(made)
+            made = self.processor(images=[pictures], text=[asked], return_tensors="pt")
+        question = {name: value for name, value in made.items() if name != "labels"}
+        _check_followed(question)
+        return question
+
+    @property
+    def _placeholder(self) -> str:
+        """What stands for a picture in words: of Gemma 3 the token that begins one."""
+        token = "boi_token" if type(self.processor).__name__ == "Gemma3Processor" else "image_token"
+        return str(getattr(self.processor, token))
 
     def _content(self, part: Part) -> list[dict[str, Any]]:
         """A part as a chat template takes it: a text, or a picture for each frame."""
@@ -124,19 +140,49 @@ class QuestionFormat:
             return [Image.fromarray(decode_still(media.data))]
         return [Image.fromarray(frame) for frame in decode_clip(media.data, self.spec.num_frames)]
 
-    def _harmless(self, text: str) -> str:
-        left = text
-        while found := [token for token in self._reserved if token in left]:
-            for token in found:
-                left = left.replace(token, "")
-        return left
+
+#: PaliGemma sees all of a question at once and an answer word by word, by the kind 1 (its processor
+#: and `create_masks` of transformers' modeling_paligemma.py).
+_KINDS_OF_ANSWERS = {"PaliGemmaProcessor": {"token_type_ids": 1}}
+#: Families whose questions are joined to one batch, by `model_type`: pictures one after the other;
+#: the tensors named are of as many tiles, or pictures, as the row with the most has, and zeros
+#: beyond. So do their processors in a batch, and their models leave zeros out: LLaVA-NeXT's and
+#: LLaVA-OneVision's by the sizes of the pictures, Idefics 3 and SmolVLM by the zeros themselves.
+JOINED: dict[str, tuple[str, ...]] = {
+    "gemma3": (),
+    "idefics3": ("pixel_values", "pixel_attention_mask"),
+    "internvl": (),
+    "llava": (),
+    "llava_next": ("pixel_values",),
+    "llava_onevision": ("pixel_values",),
+    "paligemma": (),
+    "qwen2_5_vl": (),
+    "qwen2_vl": (),
+    "qwen3_5": (),
+    "qwen3_vl": (),
+    "smolvlm": ("pixel_values", "pixel_attention_mask"),
+}
 
 
-def with_answer(question: Mapping[str, Tensor], answer: list[int]) -> dict[str, Tensor]:
-    """A question's tensors with the answer's tokens behind it: attended to, and of no special kind.
+def _check_followed(question: Mapping[str, Tensor]) -> None:
+    """Refuse what could not be made longer by an answer."""
+    length = question["input_ids"].shape[1]
+    strange = [name for name, one in question.items() if one.ndim > 2 and one.shape[1] == length]
+    if strange:
+        raise ValueError(
+            f"the model takes {', '.join(strange)}, of more than one number for each token: how an "
+            "answer goes on there is not known here"
+        )
+
+
+def with_answer(
+    question: Mapping[str, Tensor], answer: list[int], kinds: Mapping[str, int] | None = None
+) -> dict[str, Tensor]:
+    """A question's tensors with the answer's tokens behind it: attended to, and of the kinds given.
 
     Tensors of one entry a token are known by their shape, so any model's are carried along.
     """
+    kinds = {"attention_mask": 1, **(kinds or {})}
     ids = question["input_ids"]
     longer = {}
     for name, value in question.items():
@@ -144,26 +190,62 @@ def with_answer(question: Mapping[str, Tensor], answer: list[int]) -> dict[str, 
             if name == "input_ids":
                 more = torch.tensor([answer], dtype=value.dtype)
             else:
-                more = value.new_full((1, len(answer)), int(name == "attention_mask"))
+                more = value.new_full((1, len(answer)), kinds.get(name, 0))
             value = torch.cat([value, more], dim=1)
         longer[name] = value
     return longer
 
 
-def join(rows: list[dict[str, Tensor]], pad: int) -> dict[str, Tensor]:
-    """Batches of one as one batch, padded on the right; media one after the other."""
-    length = max(row["input_ids"].shape[1] for row in rows)
+def join(rows: Sequence[dict[str, Tensor]], pad: int, family: str) -> dict[str, Tensor]:
+    """Batches of one as one batch, padded on the right; media one after the other.
+
+    Args:
+        rows: what the model takes, of one text each.
+        pad: the token that fills up shorter texts.
+        family: the model's type, one of `JOINED` where there are several rows.
+    """
+    if len(rows) == 1:
+        return dict(rows[0])
     joined = {}
     for name, first in rows[0].items():
         values = [row[name] for row in rows]
         if first.shape == rows[0]["input_ids"].shape:
-            fill = pad if name == "input_ids" else 0
-            values = [
-                torch.nn.functional.pad(value, (0, length - value.shape[1]), value=fill)
-                for value in values
-            ]
+            values = _widened(values, pad if name == "input_ids" else 0)
+        elif name in JOINED[family]:
+            values = _widened(values, 0)
         joined[name] = torch.cat(values)
     return joined
+
+
+def _widened(values: Sequence[Tensor], fill: int) -> list[Tensor]:
+    """Each as large as the largest in every axis but the first, filled up at the end."""
+    sizes = [max(axis) for axis in zip(*(value.shape[1:] for value in values), strict=True)]
+    widened = []
+    for value in values:
+        whole = value.new_full((len(value), *sizes), fill)
+        whole[tuple(slice(0, size) for size in value.shape)] = value
+        widened.append(whole)
+    return widened
+
+
+@contextmanager
+def logits_where(model: Any, asked: Tensor) -> Iterator[None]:
+    """Within, the model computes logits only where they are asked for: `taken` reads them. What a
+    step needs of memory then grows with the answers, not with the questions.
+
+    Args:
+        model: of transformers, whose head takes hidden states [B, T, D].
+        asked: [B, T], where.
+    """
+
+    def chosen(_: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (given[0][asked][None], *given[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(chosen)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def sampled_answers(
@@ -192,11 +274,29 @@ def sampled_answers(
         name: value.to(model.device, model.dtype if value.is_floating_point() else value.dtype)
         for name, value in made.items()
     }
+    together = len(seeds) if model.config.model_type in JOINED else 1
+    answers = []
+    for start in range(0, len(seeds), together):
+        some = seeds[start : start + together]
+        answers += _generated(model, asked, question, some, is_shared=is_shared)
+    return answers
+
+
+def _generated(
+    model: Any,
+    asked: QuestionFormat,
+    question: Mapping[str, Tensor],
+    seeds: Sequence[int],
+    *,
+    is_shared: bool,
+) -> list[str | None]:
+    """An answer for each seed, in one batch."""
     answers = model.generate(
         **question,
         logits_processor=[SeededSampling(seeds, asked.spec.temperature, asked.spec.top_p)],
         do_sample=True,  # among the one token that is left by then; it lets a question repeat
         num_return_sequences=len(seeds),
+        num_beams=1,
         temperature=1.0,
         top_p=1.0,
         top_k=0,

@@ -21,9 +21,11 @@ import torch
 
 from actors.answering import QuestionFormat, sampled_answers
 from actors.calling import call_arguments, frames_argument
+from actors.checkpoints import load_whole
 from actors.conditioning import call_inputs
 from actors.drawing import BESIDE_THE_CALL, Drawing
 from actors.memory import in_batches, is_attempt, reason
+from actors.processors import load_processor
 from actors.trust import trusted
 from actors.weights import pinned_commit
 from factory.generator_kinds import generator_kind
@@ -226,30 +228,32 @@ def _encoded(shares: np.ndarray, drawn: Drawn) -> Media:
 
 
 class AnswerGenerator(_Ours):
-    """Loads any transformers image-text-to-text model from safetensors; candidates are answers."""
+    """Loads any transformers image-text-to-text model from safetensors; candidates are answers.
+
+    Raises:
+        CheckpointError: weights that are not all those of the model.
+        ProcessorError: its processor cannot be built here.
+    """
 
     def __init__(
         self, path: str, name: str, spec: GeneratorSpec, weights: str | None = None
     ) -> None:
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
         self.drawing = Drawing(path, name, spec, weights)
         self.asking = spec.answering or Answering()
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         trust = trusted(path, spec.trust_remote_code)
-        revision = pinned_commit(weights) or "main"
-        self.processor = AutoProcessor.from_pretrained(
-            path, revision=revision, trust_remote_code=trust
-        )
+        revision = pinned_commit(weights)
+        self.processor = load_processor(path, revision, trust_remote_code=trust)
         QuestionFormat(self.processor, self.asking)  # refuses what could not be asked
-        self.model = AutoModelForImageTextToText.from_pretrained(
+        self.model = load_whole(
             path,
+            _DTYPES[spec.precision],
+            self.device,
             revision=revision,
-            dtype=_DTYPES[spec.precision],
-            use_safetensors=True,
+            allow_missing=self.asking.allow_missing,
             trust_remote_code=trust,
         )
-        self.model.eval().requires_grad_(False).to(self.device)
+        self.model.eval().requires_grad_(False)
 
     def draw_from(
         self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]

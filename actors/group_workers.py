@@ -10,6 +10,7 @@ libraries are loaded with a model, and a model only where something is left for 
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,10 +24,11 @@ from actors.refs import GeneratorLike, JudgingRef
 from actors.tally import GENERATE, JUDGE, Piece, TallyHandle
 from factory.candidates import candidate_seeds, is_brought, take
 from factory.ids import Ids, numbers_of, positions
+from factory.judging.panel_judge import PanelRecorder
 from factory.judging.recording import Recorder, without_words
 from factory.judging.specification import conditioning
 from factory.protocols import DrawsAhead, Generator, Judge, Sitting
-from factory.ranking import Strategy
+from factory.ranking import Duels, Strategy
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id
 
@@ -262,7 +264,7 @@ def _one_a_seed(drawn: Sequence[Candidate], seeds: Sequence[int]) -> Sequence[Ca
 # ------------------------------------------------------------------------------------- judging
 
 
-def _as_put_to(recorder: Recorder, group: Group) -> Group:
+def _as_put_to(recorder: Recorder | PanelRecorder, group: Group) -> Group:
     """A group as one judge is to see it: with the prompt that its specification asks for.
 
     Raises:
@@ -305,7 +307,7 @@ class Judging:
                 references: what is not asked about is never read.
             keep_words: keep what judges wrote.
         """
-        self.judges: list[tuple[Judge, Recorder]] = []
+        self.judges: list[tuple[Judge, Recorder | PanelRecorder]] = []
         for ref in judges:
             with tally.loading(JUDGE, ref.name):
                 self.judges.append(ref.recorded())
@@ -343,6 +345,11 @@ class Judging:
                 done.fail(group.prompt.prompt_id, why)
                 return replace(group, error=why, failed_stage=JUDGE)
             group = replace(group, scores=(*group.scores, *scores), duels=(*group.duels, *duels))
+            group = replace(
+                group,
+                member_scores=(*group.member_scores, *(m for one in scores for m in one.members)),
+                member_duels=(*group.member_duels, *(m for one in duels for m in one.members)),
+            )
         if group.is_invalid:
             errors = (score.error for score in group.scores if score.error)
             done.fail(group.prompt.prompt_id, next(errors, "fewer than two scores"))
@@ -352,14 +359,16 @@ class Judging:
         """One judge's scores and duels; in smaller sittings where memory is too small for one."""
         prompt, candidates = group.prompt, group.candidates
         sitting: Sitting | None = None
+        scores: list[Score] = []
+        is_unscored = isinstance(self.strategy, Duels)
         try:
             sitting = judge.sit(prompt, candidates)
-            scores = sitting.scores()
+            scores = scores if is_unscored else sitting.scores()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             sitting = None
-        if sitting is None:
+        if sitting is None and not is_unscored:
             scores = halving(lambda few: judge.sit(prompt, few).scores(), candidates)
 
         def play(matches: Sequence[tuple[int, int]]) -> list[Duel]:
@@ -368,7 +377,11 @@ class Judging:
             sides = [[candidates[first], candidates[second]] for first, second in matches]
             return [duel for both in sides for duel in judge.sit(prompt, both).duels([(0, 1)])]
 
+        nan = math.nan
+        places = scores or [
+            Score(one.candidate_id, judge.name, nan, nan, one.error) for one in candidates
+        ]
         duels: list[Duel] = []
-        while matches := self.strategy.plan(scores, duels):
+        while matches := self.strategy.plan(places, duels):
             duels += halving(play, matches)
         return scores, duels

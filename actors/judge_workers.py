@@ -96,6 +96,7 @@ def opinion_of(
         duels=duels,
         error=reason,
         weight=label.weight,
+        dimensions=label.dimensions,
     )
 
 

@@ -5,12 +5,14 @@ directory, in an object store, or in a hub's repository at one commit.
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from actors.storage import local_copy, place
+from actors.storage import local_copy, local_path, place
 from actors.weights import hub_commit
 from factory.generator_kinds import MARKERS
 from schemas.places import Place
@@ -44,6 +46,17 @@ class PipelineFiles:
     def local(self, folder: str) -> Path:
         """A folder of small files on this machine."""
         return local_copy(self.directory / folder)
+
+    def small(self) -> Path:
+        """The small files beside each other, on this machine."""
+        local = local_path(self.directory)
+        if local is not None:
+            return local
+        copied = Path(tempfile.mkdtemp(prefix="small-files-"))
+        for one in self.directory.glob("*"):
+            if any(fnmatch(one.name, pattern) for pattern in _SMALL):
+                (copied / one.name).write_bytes(one.read_bytes())
+        return copied
 
     @property
     def class_name(self) -> str | None:

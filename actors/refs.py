@@ -6,11 +6,12 @@ None where that is not known, and nobody takes over what such a model made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from actors.drawing import Drawing
 from actors.recorded import RecordedGenerator, drawn_by
@@ -18,21 +19,22 @@ from actors.storage import local_model
 from actors.weights import pinned_commit
 from factory.guarded import GuardedGenerator, GuardedJudge
 from factory.judging.criteria import CriteriaJudge
+from factory.judging.panel import PanelWeights
+from factory.judging.panel_judge import Member, PanelJudge, PanelRecorder
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.signed import SignedJudge
-from factory.judging.specification import JudgeSpecification
+from factory.judging.specification import JudgeSpecification, find
 from factory.keys import Asking, with_key
 from factory.plugins import PluginError, load, make
 from factory.prompt_parts import declared
 from factory.protocols import Generator, Judge
-from schemas.recipe import Criteria, EndpointSpec, GeneratorSpec, JudgeSpec
-from schemas.rows import Candidate, Prompt, Task
+from schemas.recipe import Criteria, GeneratorSpec, JudgeSpec
+from schemas.rows import Candidate, Prompt
 
 if TYPE_CHECKING:
     from actors.judges import TransformersJudge
     from actors.judges.endpoint import EndpointJudge
     from actors.judges.onnx import OnnxJudge
-    from factory.judging.by_scores import RaoKupper
 
 Loaded = TypeVar("Loaded", covariant=True)
 
@@ -47,9 +49,14 @@ class ModelRef(Protocol[Loaded]):
 
 
 class JudgingRef(ModelRef[Judge], Protocol):
-    """What travels to a worker that keeps what a judge says, word for word."""
+    """What travels to a worker that keeps what a judge says, word for word. `address` is
+    name@version, by which it signs.
+    """
 
-    def recorded(self) -> tuple[Judge, Recorder]:
+    @property
+    def address(self) -> str: ...
+
+    def recorded(self) -> tuple[Judge, Recorder | PanelRecorder]:
         """The judge as `load` gives it, and the recorder of what the raw judge beneath it says. It
         may be asked while a ledger of the recorder is open.
         """
@@ -124,9 +131,77 @@ class GeneratorPluginRef:
         return RecordedGenerator(guarded, self.plugin, self.spec, self.weights)
 
 
+class _JudgingRef(ABC):
+    """What all references of judges do alike: load the raw judge, keep what it says where that is
+    asked for, and put around it what is made of it.
+
+    is_served: whether what judges runs elsewhere, and no GPU is asked for here.
+    directory: where rules and a calibration lie beside the weights; None where nothing does.
+    """
+
+    address: str
+    criteria: Criteria
+    is_calibrated: bool
+
+    @property
+    def name(self) -> str:
+        return self.address.partition("@")[0]
+
+    @property
+    def is_served(self) -> bool:
+        return False
+
+    @property
+    def directory(self) -> Path | None:
+        return None
+
+    def load(self) -> Judge:
+        return self._with_criteria(self._around(self.raw()))
+
+    def recorded(self) -> tuple[Judge, Recorder]:
+        judge, recorder = self.as_member(self.criteria)
+        return self._with_criteria(judge), recorder
+
+    def as_member(self, criteria: Criteria) -> tuple[Judge, Recorder]:
+        """The judge that a panel asks, and the recorder of what the raw judge says; to ask about
+        the criteria is the panel's.
+        """
+        raw = self.raw()
+        recorder = self.recorder(raw)
+        return self._around(RecordingJudge(raw, recorder, criteria)), recorder
+
+    @abstractmethod
+    def raw(self) -> Judge:
+        """The judge itself, loaded."""
+
+    @abstractmethod
+    def recorder(self, raw: Any = None) -> Recorder:
+        """What keeps what it says: of the judge that was loaded, or told without loading it."""
+
+    def _around(self, judge: Judge) -> Judge:
+        """The judge with what lies beside its weights: rules, and a calibration."""
+        from factory.judging import by_scores
+        from factory.judging.calibrated import CalibratedJudge
+        from factory.judging.calibration import Calibration, CalibrationError
+
+        directory = self.directory
+        rules = None if directory is None else by_scores.load(directory)
+        if rules is not None:
+            judge = by_scores.JudgeByScores(judge, rules)
+        if self.is_calibrated:
+            calibration = None if directory is None else Calibration.load(directory)
+            if calibration is None:
+                raise CalibrationError(f"{self.address}: this judge was not calibrated")
+            judge = CalibratedJudge(judge, calibration)
+        return judge
+
+    def _with_criteria(self, judge: Judge) -> Judge:
+        return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
+
+
 @dataclass(frozen=True)
-class JudgeRef:
-    """What travels to a worker that is to load a judge."""
+class JudgeRef(_JudgingRef):
+    """What travels to a worker that is to load a judge: a transformers model that answers."""
 
     path: str
     address: str
@@ -137,6 +212,7 @@ class JudgeRef:
     criteria: Criteria = field(default_factory=Criteria)
     trust_remote_code: bool = False
     weights: str | None = None
+    allow_missing: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: JudgeSpec, path: str, address: str, weights: str | None = None) -> JudgeRef:
@@ -149,21 +225,14 @@ class JudgeRef:
             spec.specification,
             trust_remote_code=spec.trust_remote_code,
             weights=weights,
+            allow_missing=tuple(spec.allow_missing),
         )
 
     @property
-    def name(self) -> str:
-        return self.address.partition("@")[0]
+    def directory(self) -> Path:
+        return Path(local_model(self.path))
 
-    def load(self) -> Judge:
-        return self._around(self._raw())
-
-    def recorded(self) -> tuple[Judge, Recorder]:
-        raw = self._raw()
-        recorder = Recorder.of(self.weights, self.precision, raw.format.specification)
-        return self._around(RecordingJudge(raw, recorder, self.criteria)), recorder
-
-    def _raw(self) -> TransformersJudge:
+    def raw(self) -> TransformersJudge:
         from actors.judges import TransformersJudge
 
         return TransformersJudge(
@@ -174,95 +243,73 @@ class JudgeRef:
             self.specification,
             trust_remote_code=self.trust_remote_code,
             revision=pinned_commit(self.weights),
+            allow_missing=self.allow_missing,
         )
 
-    def _around(self, judge: Judge) -> Judge:
-        """The judge with all that is made of what it says."""
-        from factory.judging import by_scores
-        from factory.judging.calibrated import CalibratedJudge
-        from factory.judging.calibration import Calibration, CalibrationError
-
-        directory = Path(local_model(self.path))
-        rules = by_scores.load(directory)
-        if rules is not None:
-            judge = by_scores.JudgeByScores(judge, rules)
-        if self.is_calibrated:
-            calibration = Calibration.load(directory)
-            if calibration is None:
-                raise CalibrationError(f"{self.path}: this judge was not calibrated")
-            judge = CalibratedJudge(judge, calibration)
-        return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
+    def recorder(self, raw: Any = None) -> Recorder:
+        specification = self.specification if raw is None else raw.format.specification
+        if not isinstance(specification, JudgeSpecification):
+            specification = find(local_model(self.path), specification)
+        return Recorder.of(self.weights, self.precision, specification)
 
 
 @dataclass(frozen=True)
-class OnnxRef:
+class OnnxRef(_JudgingRef):
     """What travels to a worker that is to load a light judge from an ONNX file of its directory."""
 
     path: str  # the model's directory
     address: str
     file: str
     weights: str | None = None
+    criteria: Criteria = field(default_factory=Criteria)
+    is_calibrated: bool = False
 
     @property
-    def name(self) -> str:
-        return self.address.partition("@")[0]
+    def directory(self) -> Path:
+        return Path(local_model(self.path))
 
-    def load(self) -> Judge:
-        from factory.judging.by_scores import JudgeByScores
-
-        rules = self._rules()
-        return JudgeByScores(self._raw(), rules)
-
-    def recorded(self) -> tuple[Judge, Recorder]:
-        from factory.judging.by_scores import JudgeByScores
-
-        rules, raw = self._rules(), self._raw()
-        recorder = Recorder.of(self.weights, self.file, raw.format.specification)
-        return JudgeByScores(RecordingJudge(raw, recorder), rules), recorder
-
-    def _raw(self) -> OnnxJudge:
+    def raw(self) -> OnnxJudge:
         from actors.judges.onnx import OnnxJudge
-
-        return OnnxJudge(Path(local_model(self.path)) / self.file, self.address)
-
-    def _rules(self) -> Mapping[Task, RaoKupper]:
         from factory.judging import by_scores
 
-        directory = Path(local_model(self.path))
-        rules = by_scores.load(directory)
-        if rules is None:
-            raise by_scores.RulesError(f"{directory}: no light judge: it has no {by_scores.FILE}")
-        return rules
+        if by_scores.load(self.directory) is None:
+            raise by_scores.RulesError(
+                f"{self.directory}: no light judge: it has no {by_scores.FILE}"
+            )
+        return OnnxJudge(self.directory / self.file, self.address)
+
+    def recorder(self, raw: Any = None) -> Recorder:
+        told = find(str(self.directory)) if raw is None else raw.format.specification
+        return Recorder.of(self.weights, self.file, told)
 
 
 @dataclass(frozen=True)
-class EndpointRef:
+class EndpointRef(_JudgingRef):
     """What travels to a worker that is to ask an endpoint. The key does not travel."""
 
-    spec: EndpointSpec
+    spec: JudgeSpec
+    address: str
     weights: str | None = None
+    specification: JudgeSpecification | None = None  # the one that `spec` names where None
+    criteria: Criteria = field(default_factory=Criteria)
+    is_calibrated: bool = False
 
     @property
-    def name(self) -> str:
-        return self.spec.name
+    def is_served(self) -> bool:
+        return True
 
-    @property
-    def address(self) -> str:
-        return f"{self.spec.name}@0"
-
-    def load(self) -> EndpointJudge:
+    def raw(self) -> EndpointJudge:
         from actors.judges.endpoint import EndpointJudge
 
-        return EndpointJudge(self.spec)
+        return EndpointJudge(self.spec, self.address, self.specification)
 
-    def recorded(self) -> tuple[Judge, Recorder]:
-        raw = self.load()
-        recorder = Recorder.of(self.weights, "as served", raw.specification)
-        return RecordingJudge(raw, recorder), recorder
+    def recorder(self, raw: Any = None) -> Recorder:
+        told = self.specification or find("", self.spec.specification)
+        return Recorder.of(self.weights, "as served", told.in_text())
 
 
 @dataclass(frozen=True)
-class PluginRef:
+class PluginRef(_JudgingRef):
     """What travels to a worker that is to load a judge of somebody's own: where its code is."""
 
     plugin: str  # package.module:name of what makes the judge, without arguments
@@ -270,18 +317,47 @@ class PluginRef:
     address: str
     is_renamed: bool = False  # signs by the address, whatever it calls itself
     weights: str | None = None
+    criteria: Criteria = field(default_factory=Criteria)
+    is_calibrated: bool = False
+
+    def raw(self) -> Judge:
+        made: Judge = make(self.plugin, self.key, Judge)
+        judge = GuardedJudge(made, declared(load(self.plugin, self.key)))
+        return SignedJudge(judge, self.address) if self.is_renamed else judge
+
+    def recorder(self, raw: Any = None) -> Recorder:
+        """How such a judge asks is its own matter, and known by its weights or revision alone."""
+        how = {"plugin": self.plugin}
+        return Recorder(lambda _: Asking(self.weights, "its own", how, how))
+
+
+@dataclass(frozen=True)
+class PanelRef:
+    """What travels to a worker that is to load a panel: all of its members, into one worker."""
+
+    address: str
+    members: tuple[JudgeRef | OnnxRef | EndpointRef | PluginRef, ...]
+    fusion: PanelWeights
+    criteria: Criteria = field(default_factory=Criteria)
+    is_calibrated: bool = False  # nobody calibrates a panel: its weights do
 
     @property
     def name(self) -> str:
         return self.address.partition("@")[0]
 
-    def load(self) -> Judge:
-        made: Judge = make(self.plugin, self.key, Judge)
-        judge = GuardedJudge(made, declared(load(self.plugin, self.key)))
-        return SignedJudge(judge, self.address) if self.is_renamed else judge
+    @property
+    def is_served(self) -> bool:
+        return all(one.is_served for one in self.members)
 
-    def recorded(self) -> tuple[Judge, Recorder]:
-        """How such a judge asks is its own matter, and known by its weights or revision alone."""
-        how = {"plugin": self.plugin}
-        recorder = Recorder(lambda _: Asking(self.weights, "its own", how, how))
-        return RecordingJudge(self.load(), recorder), recorder
+    def load(self) -> Judge:
+        return self._of([(one.load(), one.recorder().specification) for one in self.members])
+
+    def recorded(self) -> tuple[Judge, PanelRecorder]:
+        asked = [one.as_member(self.criteria) for one in self.members]
+        judges = [(judge, recorder.specification) for judge, recorder in asked]
+        return self._of(judges), PanelRecorder([recorder for _, recorder in asked])
+
+    def _of(self, judges: Sequence[tuple[Judge, JudgeSpecification | None]]) -> Judge:
+        members = tuple(Member(judge, specification) for judge, specification in judges)
+        panel = PanelJudge(self.address, members, self.fusion)
+        return CriteriaJudge(panel, self.criteria) if self.criteria.named else panel

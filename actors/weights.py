@@ -23,7 +23,7 @@ from typing import Any
 
 from actors import storage
 from actors.hub import UnknownCommitError, cache_of, resolve_commit
-from factory.judging import by_scores, calibration, specification
+from factory.judging import by_scores, calibration, scalar, specification
 from schemas import manifest, results
 
 #: What lies beside a model and is never loaded with it.
@@ -32,6 +32,8 @@ _BESIDE = (
     calibration.FILE,
     specification.FILE,
     by_scores.FILE,
+    scalar.FILE,
+    "conversion.json",  # what the weights were made of: `actors.converters`
     results.CURVES,
     results.FINDINGS,
     results.AGREEMENT,

@@ -9,7 +9,7 @@ files tell (no chat template, a processor that cannot be built) is refused when 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from factory.judging.specification import SpecificationError
 
@@ -82,40 +82,3 @@ def check_family(
             "would be dropped, or filled at random. Name a conversion to transformers' own format "
             "(such repositories often end in -hf)"
         )
-
-
-def check_tensors(
-    path: str, missing: Iterable[str], unexpected: Iterable[str], mismatched: Iterable[str]
-) -> None:
-    """Refuse a checkpoint that is not exactly the tensors of its model: what is missing would be
-    filled at random, and what is too much would be dropped; both would judge all the same.
-
-    Args:
-        path: of the model, for messages.
-        missing: tensors of the model that the checkpoint lacks.
-        unexpected: tensors of the checkpoint that the model has no place for.
-        mismatched: tensors of another shape than the model's.
-
-    Raises:
-        SpecificationError: names some of each.
-    """
-    faults = [
-        _told(names, what)
-        for names, what in (
-            (sorted(missing), "missing and would be filled at random"),
-            (sorted(unexpected), "of no use to its model and would be dropped"),
-            (sorted(mismatched), "of another shape than its model's"),
-        )
-        if names
-    ]
-    if faults:
-        raise SpecificationError(
-            f"{path}: these weights are not those of the model that config.json describes: "
-            f"{'; '.join(faults)}. Fetch or convert the checkpoint anew; a reward model with a "
-            "head of its own is no judge here"
-        )
-
-
-def _told(names: list[str], what: str) -> str:
-    few = ", ".join(names[:_FEW]) + (" …" if len(names) > _FEW else "")
-    return f"{len(names)} tensor(s) are {what} ({few})"

@@ -207,4 +207,6 @@ def check_text(text: str, where: str) -> None:
     if forbidden is not None:
         code = ord(forbidden.group())
         what = "half of a surrogate pair," if code >= 0xD800 else "the control character"
+        if 0xDC80 <= code <= 0xDCFF:  # as Python reads such a byte (PEP 383)
+            what = f"half of a surrogate pair, or the byte 0x{code - 0xDC00:X}, which is no UTF-8,"
         raise PromptsError(f"{where} holds {what} U+{code:04X} at {forbidden.start()}")

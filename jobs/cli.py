@@ -92,8 +92,9 @@ def add_judge(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument(
         "--judge",
         metavar="MODEL",
-        help="directory or hub name, asked as judge.specification says, the ONNX file of a light "
-        "judge, 'endpoint' for evaluate.endpoint, or package.module:name of a judge of your own "
+        help="directory, s3:// address or hub name, asked as judge.specification says; an http "
+        "address or 'endpoint', of a section of the recipe; NAME@N of this root or of a section; "
+        "package.module:name of your own; FILE.onnx of a light judge; see docs/judges.md "
         "(default: the round's judge)",
     )
     arguments.add_argument(

@@ -5,10 +5,10 @@
 
 Every pair is shown in both orders, and both sides are scored. Two accuracies with ties are told: of
 the verdicts, where a tie must be said, and by threshold, where sides count as tied whose scores (or
-log-odds) differ by little: the "tau" of GenAI-Bench and VideoGen-RewardBench
-(`factory/statistics/ties.py` defines it). "Without ties" is their "diff". The judge's own
-calibration, where it has one, is shown beside what it claims. Opinions, report and manifest go to
-ROOT/data/benchmark-FORMAT@ROUND.
+log-odds) differ by little (`factory/statistics/ties.py`). What a benchmark's authors count stands
+beside, and the judge's calibration beside what it claims. Opinions, report and manifest go to
+ROOT/data/benchmark-FORMAT@ROUND. With --stability the judge is held against itself instead,
+asked in other batches, in another precision and by other engines: data/stability-FORMAT@ROUND.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--media", type=Path, metavar="DIRECTORY", help="where the media lie that rows name")
     cli.add_table(arguments)
     add("--slice", action="append", default=[], metavar="TAG", help="report on each of its values")
+    says = "instead: what other batches, precisions and engines change (of 200 labels)"
+    add("--stability", type=int, nargs="?", const=200, metavar="LABELS", help=says)
     add("--out", type=Path, metavar="DIRECTORY", help="other than the default; NAME@VERSION")
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
-        from jobs.tools.evaluate_judge import run
+        from jobs.tools import evaluate_judge, judge_stability
 
-        run(recipe, given)
+        (judge_stability if given.stability else evaluate_judge).run(recipe, given)
 
     return cli.run(arguments, work, argv)
 

@@ -3,6 +3,7 @@
     python -m jobs.judge --image one.png --caption "a red circle on a blue background"
     python -m jobs.judge --video one.mp4 --video other.mp4 --caption "a cross moving left" --json
     python -m jobs.judge --image one.png --question "what colour ?" --answer red --answer blue
+    python -m jobs.judge --image one.png --caption "a red circle" --ask-dry
 
 Every two are compared in both orders. Nothing is written and no cluster is started: the judge is
 loaded here, the round's own unless another is named.
@@ -34,6 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     cli.add_judge(arguments)
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments.add_argument(
+        "--ask-dry",
+        action="store_true",
+        help="print what the judge would be sent, to the token, and load no weights",
+    )
 
     def work(recipe: Recipe, given: argparse.Namespace) -> None:
         from jobs.tools.judge import run

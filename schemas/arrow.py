@@ -28,6 +28,7 @@ from schemas.rows import (
     Part,
     Prompt,
     Reply,
+    Sample,
     Score,
 )
 
@@ -134,7 +135,13 @@ def _candidate_from_row(row: Row) -> Candidate:
 
 def _reply_to_row(reply: Reply) -> Row:
     said = [{"answer": answer, "logprob": value} for answer, value in reply.logprobs.items()]
-    return {**vars(reply), "logprobs": said, "breakdown": _breakdown_to_rows(reply.breakdown)}
+    return {
+        **vars(reply),
+        "logprobs": said,
+        "breakdown": _breakdown_to_rows(reply.breakdown),
+        "dimensions": list(map(vars, reply.dimensions)),
+        "samples": list(map(vars, reply.samples)),
+    }
 
 
 def reply_from_row(row: Row) -> Reply:
@@ -147,8 +154,16 @@ def reply_from_row(row: Row) -> Reply:
             "is_cut": bool(row["is_cut"]),
             "logprobs": {one["answer"]: _number(one["logprob"]) for one in row["logprobs"] or ()},
             "breakdown": _breakdown_from_rows(row.get("breakdown")),
+            "dimensions": _dimensions_from_rows(row.get("dimensions")),
+            "samples": tuple(
+                Sample(one["text"], bool(one["is_cut"])) for one in row.get("samples") or ()
+            ),
         }
     )
+
+
+def _dimensions_from_rows(rows: Iterable[Row] | None) -> tuple[Dimension, ...]:
+    return tuple(Dimension(**one) for one in rows or ())
 
 
 def _number(value: float | None) -> float:
@@ -170,7 +185,12 @@ def _breakdown_from_rows(rows: Iterable[Row] | None) -> dict[str, float]:
 
 
 def _without_reply(verdict: Score | Duel) -> dict[str, Any]:
-    return {name: value for name, value in vars(verdict).items() if name != "reply"}
+    apart = ("reply", "members")
+    return {name: value for name, value in vars(verdict).items() if name not in apart}
+
+
+def _duel_to_row(duel: Duel) -> Row:
+    return {**_without_reply(duel), "dimensions": list(map(vars, duel.dimensions))}
 
 
 def score_from_row(row: Row) -> Score:
@@ -202,11 +222,13 @@ def groups_to_table(groups: Iterable[Group]) -> pa.Table:
             **_prompt_to_row(group.prompt),
             "candidates": [_candidate_to_row(candidate) for candidate in group.candidates],
             "scores": [_score_to_row(score) for score in group.scores],
-            "duels": [_without_reply(duel) for duel in group.duels],
+            "duels": [_duel_to_row(duel) for duel in group.duels],
             "error": group.error,
             "failed_stage": group.failed_stage,
             "attempts": group.attempts,
             "replies": [_reply_to_row(reply) for reply in group.replies],
+            "member_scores": [_score_to_row(score) for score in group.member_scores],
+            "member_duels": [_without_reply(duel) for duel in group.member_duels],
         }
         for group in groups
     ]
@@ -225,6 +247,8 @@ def groups_from_table(table: pa.Table) -> list[Group]:
             row["failed_stage"],
             row["attempts"],
             tuple(reply_from_row(one) for one in row.get("replies") or ()),
+            tuple(score_from_row(one) for one in row.get("member_scores") or ()),
+            tuple(duel_from_row(one) for one in row.get("member_duels") or ()),
         )
         for row in table.to_pylist()
     ]
@@ -263,6 +287,7 @@ def pairs_from_table(table: pa.Table) -> list[Pair]:
             objections=tuple(row["objections"] or ()),
             margin_before=row["margin_before"],
             weight=row["weight"],
+            dissent=row.get("dissent"),
         )
         for row in table.to_pylist()
     ]
@@ -306,7 +331,7 @@ def labels_from_table(table: pa.Table) -> list[Label]:
                 first_answer=row.get("first_answer"),
                 second_answer=row.get("second_answer"),
                 origin=_origin_from_row(row.get("origin")),
-                dimensions=tuple(Dimension(**one) for one in row.get("dimensions") or ()),
+                dimensions=_dimensions_from_rows(row.get("dimensions")),
                 weight=row.get("weight"),
             )
         )
@@ -320,7 +345,8 @@ def opinions_to_table(opinions: Iterable[Opinion]) -> pa.Table:
             **vars(opinion),
             "tags": _tags_to_row(opinion.tags),
             "scores": [_score_to_row(score) for score in opinion.scores],
-            "duels": [_without_reply(duel) for duel in opinion.duels],
+            "duels": [_duel_to_row(duel) for duel in opinion.duels],
+            "dimensions": list(map(vars, opinion.dimensions)),
         }
         for opinion in opinions
     ]
@@ -336,6 +362,7 @@ def opinions_from_table(table: pa.Table) -> list[Opinion]:
                 "tags": tags_from_rows(row["tags"]),
                 "scores": tuple(score_from_row(one) for one in row["scores"] or ()),
                 "duels": tuple(duel_from_row(one) for one in row["duels"] or ()),
+                "dimensions": _dimensions_from_rows(row.get("dimensions")),
             }
         )
         for row in table.to_pylist()
@@ -344,4 +371,6 @@ def opinions_from_table(table: pa.Table) -> list[Opinion]:
 
 def duel_from_row(row: Row) -> Duel:
     """A duel of a group's or an opinion's row."""
-    return Duel(**{**row, **{p: _number(row[p]) for p in ("p_first", "p_second", "p_tie")}})
+    numbers = {p: _number(row[p]) for p in ("p_first", "p_second", "p_tie")}
+    dimensions = _dimensions_from_rows(row.get("dimensions"))
+    return Duel(**{**row, **numbers, "dimensions": dimensions})

@@ -65,6 +65,11 @@ KINDS = (
     ArtifactKind("light_judge", "distil", MODELS, is_in_loop=False, section="distil"),
     ArtifactKind("export", "export", DATA, is_in_loop=False),  # in a place that the user chooses
     ArtifactKind("agreement", "evaluate_judge", DATA, is_in_loop=False),  # benchmark-FORMAT@N
+    ArtifactKind(
+        *("stability", "evaluate_judge", DATA),  # stability-FORMAT@N
+        is_in_loop=False,
+        command="jobs.evaluate_judge --stability",
+    ),
 )
 
 

@@ -89,6 +89,14 @@ SCORE = pa.struct(
         ("breakdown", _BREAKDOWN),
     ]
 )
+DIMENSION = pa.struct(
+    [
+        ("name", pa.string()),
+        ("preference", pa.string()),
+        ("first", pa.float64()),
+        ("second", pa.float64()),
+    ]
+)
 DUEL = pa.struct(
     [
         ("first_id", pa.string()),
@@ -98,6 +106,7 @@ DUEL = pa.struct(
         ("p_second", pa.float64()),
         ("p_tie", pa.float64()),
         ("error", pa.string()),
+        ("dimensions", pa.list_(DIMENSION)),
     ]
 )
 REPLY = pa.struct(
@@ -121,6 +130,8 @@ REPLY = pa.struct(
         ("num_written", pa.int32()),
         ("seconds", pa.float64()),
         ("breakdown", _BREAKDOWN),
+        ("dimensions", pa.list_(DIMENSION)),
+        ("samples", pa.list_(pa.struct([("text", pa.string()), ("is_cut", pa.bool_())]))),
     ]
 )
 PROMPTS = pa.schema(
@@ -144,6 +155,8 @@ GROUPS = pa.schema(
         ("failed_stage", pa.string()),
         ("attempts", pa.int32()),
         ("replies", pa.list_(REPLY)),
+        ("member_scores", pa.list_(SCORE)),
+        ("member_duels", pa.list_(DUEL)),
     ]
 )
 PAIRS = pa.schema(
@@ -162,14 +175,7 @@ PAIRS = pa.schema(
         ("objections", pa.list_(pa.string())),
         ("margin_before", pa.float64()),
         ("weight", pa.float64()),
-    ]
-)
-DIMENSION = pa.struct(
-    [
-        ("name", pa.string()),
-        ("preference", pa.string()),
-        ("first", pa.float64()),
-        ("second", pa.float64()),
+        ("dissent", pa.float64()),
     ]
 )
 LABELS = pa.schema(
@@ -239,11 +245,15 @@ OPINIONS = pa.schema(
         ("duels", pa.list_(DUEL)),
         ("error", pa.string()),
         ("weight", pa.float64()),
+        ("dimensions", pa.list_(DIMENSION)),
     ]
 )
 #: Columns that older rows lack, or that only questions about media need; a table without them is
 #: read as if they were null.
 OPTIONAL = (
+    "member_scores",
+    "member_duels",
+    "dissent",
     "prompt_media",
     "first_answer",
     "second_answer",

@@ -40,7 +40,10 @@ def digest_text(sums: Iterable[int]) -> str:
 
 
 #: Columns and fields that came after version 1 and say something of the row where they are filled.
-_LATER = ("prompt_parts", "prompt_origin", "origin", "dimensions", "weight")
+_LATER = (
+    *("prompt_parts", "prompt_origin", "origin", "dimensions", "weight"),
+    *("member_scores", "member_duels", "dissent"),
+)
 
 
 def _said(value: Any) -> Any:

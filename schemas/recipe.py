@@ -11,12 +11,13 @@ section decides what is made, and what to do when a knob is added, renamed or gi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from schemas.identity import PLACE, RESOURCE
-from schemas.plugins import PLUGIN, checked
+from schemas.plugins import PLUGIN, checked, is_plugin
 from schemas.rows import Task
 from schemas.section import Section, needed
 
@@ -106,6 +107,16 @@ class Training(Section):
         return self
 
 
+def _allow_missing() -> Any:
+    """What a checkpoint may lack."""
+    return Field(
+        default_factory=list,
+        description="patterns of names of tensors that the checkpoint may lack, as vision_tower.*."
+        "head.*: they are filled at random, alike in each process, and the plan says which; any "
+        "other tensor that is missing is an error",
+    )
+
+
 class Answering(Section):
     """How a vision-language model that answers questions is asked."""
 
@@ -124,6 +135,7 @@ class Answering(Section):
     max_new_tokens: Positive = Field(128, description="longest answer; a longer one is invalid")
     temperature: float = Field(1.0, gt=0, description="of sampling; lower is less varied")
     top_p: float = Field(1.0, gt=0, le=1, description="share of the likeliest tokens sampled from")
+    allow_missing: list[str] = _allow_missing()
 
 
 #: Formats of what is drawn, each with its usual `quality`, or `crf`; None where nothing is lost.
@@ -186,15 +198,15 @@ class Encoding(Section):
         return self.format if self.rate is None else f"{self.format} {measure} {self.rate}"
 
 
-def _revision(does: str) -> Any:
+def _revision(does: str, what: str = "package.module:name") -> Any:
     """Which version of a model is meant that does not lie here."""
     return Field(
         None,
         min_length=1,
         description="of a hub name, the branch, tag or commit that is loaded, the main branch "
-        "where not given; of package.module:name, what you call your code and its weights as they "
-        f"are now, to be changed whenever it {does} otherwise: without one nothing that it makes "
-        "is taken over by another run. None of a directory, which is known by what lies in it",
+        f"where not given; of {what}, what you call it as it is now, code and weights, to be "
+        f"changed whenever it {does} otherwise: without one nothing that it makes is taken over by "
+        "another run. None of a directory, which is known by what lies in it",
     )
 
 
@@ -238,43 +250,10 @@ class GeneratorSpec(Section):
     )
 
 
-class JudgeSpec(Section):
-    """The vision-language model that judges: fine-tuned as `train_judge` says, as it is without."""
+class Endpoint(Section):
+    """How a model behind an OpenAI-compatible endpoint is asked; a judge's `path` says where."""
 
-    path: Annotated[str, PLACE] = Field(
-        description="local directory or hub name in transformers' format"
-    )
-    name: str = Field("judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
-    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    trust_remote_code: bool = Field(
-        False, description="run the code that comes with the checkpoint; logged at each load"
-    )
-    specification: str | None = Field(
-        None,
-        description="how it is asked: name of a shipped specification, or a JSON file; the model's "
-        "own judge.json where not given",
-    )
-    max_batch: Annotated[Positive, RESOURCE] = Field(
-        64, description="most scores or duels in one forward pass; less memory where smaller"
-    )
-    revision: str | None = _revision("judges")
-
-
-class HeldOutJudge(JudgeSpec):
-    """A judge that had no part in making the pairs: trained on other labels, or by others. Of one
-    of your own (package.module:name as `path`) nothing but its name and revision is looked at.
-    """
-
-    name: str = Field("heldout-judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
-
-
-class EndpointSpec(Section):
-    """A judge behind an OpenAI-compatible endpoint; it is asked in text."""
-
-    url: str = Field(pattern=r"^https?://", description="base URL, up to and with /v1")
     model: str = Field(description="the model's name at the server")
-    specification: str = Field(description="name of a shipped specification, or a JSON file")
-    name: str = Field("endpoint", pattern=r"^[a-z0-9][a-z0-9-]*$")
     key_variable: Annotated[str | None, PLACE] = Field(
         None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
@@ -289,12 +268,227 @@ class EndpointSpec(Section):
     concurrency: Annotated[Positive, RESOURCE] = Field(
         8, description="requests at a time of each worker"
     )
+
+
+#: How a judge runs, as far as its section says so by a word; see `JudgeSpec.backend`.
+BACKENDS = ("auto", "transformers", "scalar", "endpoint")
+#: Keys of a judge's section that are not every backend's, and whose they are.
+_KEYS_OF: dict[str, tuple[str, ...]] = {
+    "precision": ("transformers", "scalar"),
+    "max_batch": ("transformers", "scalar"),
+    "trust_remote_code": ("transformers",),
+    "allow_missing": ("transformers",),
+    "specification": ("transformers", "scalar", "endpoint"),
+    "endpoint": ("endpoint",),
+    "revision": ("transformers", "scalar", "endpoint", "module"),
+    "fusion": ("panel",),
+}
+
+
+class JudgeSpec(Section):
+    """A judge: where it is, how it runs, and how it is asked. The recipe's own is fine-tuned as
+    `train_judge` says, and used as it is without.
+    """
+
+    path: Annotated[str, PLACE] = Field(
+        "",
+        description="where it is: a local directory, an s3:// address or a hub's name; of an "
+        "endpoint its http(s) address, up to and with /v1; of code of your own "
+        "package.module:name, which may stand as `backend` instead",
+    )
+    backend: str = Field(
+        "auto",
+        description="how it runs: transformers (a vision-language model that answers), scalar (a "
+        "model that gives a number), endpoint (an OpenAI-compatible server, asked in text), or "
+        "package.module:name of code of your own; auto tells by `path` and by what lies there",
+    )
+    name: str = Field("judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    trust_remote_code: bool = Field(
+        False, description="run the code that comes with the checkpoint; logged at each load"
+    )
+    specification: str | None = Field(
+        None,
+        description="how it is asked: name of a shipped specification, or a JSON file; the model's "
+        "own judge.json where not given",
+    )
+    max_batch: Annotated[Positive, RESOURCE] = Field(
+        64, description="most scores or duels in one forward pass; less memory where smaller"
+    )
+    revision: str | None = _revision("judges", "an endpoint, or of package.module:name")
+    allow_missing: list[str] = _allow_missing()
+    endpoint: Endpoint | None = Field(None, description="of an endpoint: which model, and how")
+    panel: list[JudgeSpec] = Field(
+        default_factory=list,
+        description="several judges as one, in the place of `path`: each a section like this "
+        "one, of any backend, with a `name` of its own",
+    )
+    fusion: Annotated[str | None, PLACE] = Field(
+        None,
+        description="of a panel: how its members are weighed, a file of `python -m jobs.panel`; "
+        "all alike where not given",
+    )
+
+    @property
+    def told(self) -> str | None:
+        """The backend as far as the section tells it, `module` for code of one's own; None where
+        what lies at `path` has to be looked at.
+        """
+        if self.panel:
+            return "panel"
+        by_path = told_by(self.path)
+        return by_path if by_path or self.backend == "auto" else self.backend
+
+    @model_validator(mode="before")
+    @classmethod
+    def _backend_is_told_in_one_way(cls, given: Any) -> Any:
+        """Code of one's own is known by its name at either key, and an endpoint by its address:
+        however it is written, it is one section.
+        """
+        if not isinstance(given, Mapping) or not isinstance(given.get("backend"), str):
+            return given
+        backend, path = given["backend"], str(given.get("path") or "")
+        if is_plugin(backend):
+            if path not in ("", backend):
+                raise ValueError(
+                    f"backend: {backend!r} is code of your own, and that is where it is; leave "
+                    f"path ({path!r}) out"
+                )
+            return {**given, "path": backend, "backend": "auto"}
+        if backend == "endpoint" and is_url(path):
+            return {**given, "backend": "auto"}
+        return given
+
+    @field_validator("backend")
+    @classmethod
+    def _is_known(cls, backend: str) -> str:
+        if backend not in BACKENDS:
+            raise ValueError(f"is to be package.module:name or one of: {', '.join(BACKENDS)}")
+        return backend
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.panel:
+            self._is_a_panel()
+            return self
+        if not self.path:
+            raise ValueError("path: missing; it says where the judge is")
+        told = self.told
+        if told is not None and self.backend not in ("auto", told):
+            what = "code of your own" if told == "module" else "the address of an endpoint"
+            raise ValueError(f"backend: {self.backend} cannot run {self.path!r}, which is {what}")
+        if self.backend == "endpoint":
+            raise ValueError(
+                f"path: {self.path!r} is no address of an endpoint, as http://localhost:8000/v1"
+            )
+        if told == "endpoint" and "@" in self.path:
+            raise ValueError(
+                "path: has a name or a key in it, which stay in the environment: name the variable "
+                "in endpoint.key_variable"
+            )
+        if told is not None:
+            check_keys(self, told)
+        if told == "endpoint" and self.endpoint is None:
+            raise ValueError("endpoint: missing: which model is asked there, as {model: NAME}")
+        if told == "endpoint" and self.specification is None:
+            raise ValueError(
+                "specification: missing: of an endpoint nobody else says how it is asked; name a "
+                "shipped one, or a JSON file"
+            )
+        return self
+
+    def _is_a_panel(self) -> None:
+        if self.path or self.backend != "auto":
+            key = "path" if self.path else "backend"
+            raise ValueError(f"{key}: is of one judge, and a panel is its members: leave it out")
+        check_keys(self, "panel")
+        names = [one.name for one in self.panel]
+        if len(names) < 2:
+            raise ValueError("panel: one judge is no panel: name it in `path`")
+        twice = next((one for one in names if names.count(one) > 1), None)
+        if twice is not None or self.name in names:
+            raise ValueError(
+                f"panel: {twice or self.name!r} names two judges; give each member a `name` "
+                "of its own, and not that of the panel"
+            )
+        if any(one.panel for one in self.panel):
+            raise ValueError("panel: a member is itself a panel; name its members here")
+
+
+def told_by(path: str) -> str | None:
+    """The backend of a judge as far as its path alone tells it."""
+    if is_plugin(path):
+        return "module"
+    return "endpoint" if is_url(path) else None
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is the address of an endpoint."""
+    return path.startswith(("http://", "https://"))
+
+
+def check_keys(spec: JudgeSpec, backend: str) -> None:
+    """Refuse keys of a judge's section that say nothing to its backend.
+
+    Raises:
+        ValueError: names the key, and whose it is.
+    """
+    for key, whose in _KEYS_OF.items():
+        is_given = getattr(spec, key) != type(spec).model_fields[key].get_default()
+        if is_given and backend not in whose:
+            words = {"module": "code of your own", "panel": "a panel"}
+            runs = words.get(backend, f"run by backend {backend}")
+            raise ValueError(
+                f"{key}: is of backend {' or '.join(whose)}, and {spec.path or spec.name!r} is "
+                f"{runs}: leave it out"
+            )
+
+
+class HeldOutJudge(JudgeSpec):
+    """A judge that had no part in making the pairs: trained on other labels, or by others."""
+
+    name: str = Field("heldout-judge", pattern=r"^[a-z0-9][a-z0-9-]*$")
+
+
+class EndpointSpec(Endpoint):
+    """A judge behind an endpoint as `evaluate.endpoint` names one: from before a judge's section
+    could (`JudgeSpec`).
+    """
+
+    url: str = Field(pattern=r"^https?://", description="base URL, up to and with /v1")
+    specification: str = Field(description="name of a shipped specification, or a JSON file")
+    name: str = Field("endpoint", pattern=r"^[a-z0-9][a-z0-9-]*$")
     revision: str | None = Field(
         None,
         min_length=1,
         description="what you call the model behind the endpoint as it is now: change it whenever "
         "it may answer otherwise. Without one its replies are taken over by no other run",
     )
+
+    @property
+    def judge(self) -> JudgeSpec:
+        """The same as a judge's section."""
+        return JudgeSpec(
+            path=self.url,
+            name=self.name,
+            specification=self.specification,
+            revision=self.revision,
+            endpoint=Endpoint(**{key: getattr(self, key) for key in Endpoint.model_fields}),
+        )
+
+    @classmethod
+    def of(cls, judge: JudgeSpec) -> EndpointSpec:
+        """The section of a judge behind an endpoint in this form, in which what was measured of one
+        has always been noted.
+        """
+        assert judge.endpoint is not None  # as its validation asks for
+        return cls(
+            url=judge.path,
+            specification=judge.specification or "",
+            name=judge.name,
+            revision=judge.revision,
+            **dict(judge.endpoint),
+        )
 
 
 class AnnotatorSpec(Section):
@@ -457,8 +651,11 @@ class Criterion(Section):
     """One dimension of quality, or its variant for the prompts with some tags."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9 _-]*$", description="of the dimension")
-    text: str = Field(
-        min_length=1, description="sentence put to the judge after the prompt, for this score"
+    text: str | None = Field(
+        None,
+        min_length=1,
+        description="sentence put to the judge after the prompt, for this score; left out for a "
+        "dimension of this name that the judge rates by itself (`dimensions` of its specification)",
     )
     weight: float = Field(1.0, ge=0, description="in the weighted mean of all scores")
     where: dict[str, str] = Field(
@@ -646,7 +843,7 @@ class Rank(Section):
     """From scores and duels to an order."""
 
     strategy: Literal[
-        "bracket", "paper", "pointwise", "pairwise", "ring", "round_robin", "random"
+        "bracket", "paper", "pointwise", "pairwise", "ring", "round_robin", "duels", "random"
     ] = "bracket"
     bracket_size: Positive = Field(2, description="candidates in the top and bottom brackets (k)")
     ring_degree: int = Field(
@@ -680,6 +877,11 @@ class Objections(Section):
     )
     min_confidence: Share = Field(
         0.6, description="least probability that the chosen side is better, by margin and by duel"
+    )
+    max_panel_dissent: Share = Field(
+        0.4,
+        description="greatest share of a panel's members who prefer the rejected side, a tie "
+        "counting half; of no effect where one judge alone has judged",
     )
     abstain: bool = Field(
         False,
@@ -902,10 +1104,12 @@ class Evaluate(Section):
         "which knows its own prompts; see factory/protocols.py",
     )
     endpoint: EndpointSpec | None = Field(
-        None, description="also judge by this endpoint, which was not trained on our labels"
+        None,
+        description="also judge by this endpoint; from before `heldout_judge` could name one",
     )
     heldout_judge: HeldOutJudge | None = Field(
-        None, description="also judge by this model, which had no part in making the pairs"
+        None,
+        description="also judge by this one, of any backend, which had no part in making the pairs",
     )
     min_slice_prompts: Positive = Field(
         20, description="prompts with a tag from which gains are reported and alarms raised"

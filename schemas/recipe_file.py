@@ -77,7 +77,7 @@ def _places(section: Section, at: plain_yaml.Path) -> Iterator[tuple[plain_yaml.
             below = (*at, name, number) if isinstance(value, list) else (*at, name)
             if isinstance(one, Section):
                 yield from _places(one, below)
-            elif isinstance(one, str) and PLACE in field.metadata:
+            elif isinstance(one, str) and PLACE in field.metadata and one != field.default:
                 yield below, one
 
 

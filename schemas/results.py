@@ -6,6 +6,7 @@
     slices.json      curate               Slice, ... (pairs by verdict and objection)
     human_audit.json human_audit          HumanAudit
     agreement.json   train_judge, evaluate_judge, audit (of a judge that is given)   JudgeReport
+    stability.json   evaluate_judge --stability   Stability
     rollbacks/N-K.json rollback           Rollback (in the root)
     findings.json    train_judge          Finding, ... (of the judge's gates, passed or not)
                      evaluate, localise, distil   Decision
@@ -21,7 +22,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -35,6 +36,7 @@ HUMAN_AUDIT = "human_audit.json"
 FINDINGS = "findings.json"
 CURVES = "curves.json"
 AGREEMENT = "agreement.json"
+STABILITY = "stability.json"
 LOCALISATION = "localisation.json"
 DISTILLATION = "distillation.json"
 GRID = "grid.png"
@@ -194,17 +196,105 @@ class JudgeSlice:
 
 
 @dataclass(frozen=True)
+class LabelsSeen:
+    """The labels that a judge was measured on, whatever their files, their order and their ids.
+
+    digest: of all that they say, media by their bytes.
+    num: how many they are.
+    duplicate: of them, those that say again what their annotator has said of the same sides.
+    contradictory: those that contradict their annotator's own of the same sides.
+    num_unusable: rows of the files that gave no label, or not all that they name.
+    not_held: of those, by kind, the ones of kinds that none of the tasks holds.
+    """
+
+    digest: str
+    num: int
+    duplicate: int = 0
+    contradictory: int = 0
+    num_unusable: int = 0
+    not_held: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PublishedFigure:
+    """A figure that somebody has published of a judge on a benchmark.
+
+    judge: as its authors call it.
+    figure: which one, in words.
+    value: a share.
+    source: where it stands.
+    """
+
+    judge: str
+    figure: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
 class JudgeReport:
     """How a judge agrees with labels.
 
     judge: its address.
     labels: what it was measured on.
-    slices: "all" first.
+    slices: "all" first; those of single dimensions are called "dimension: NAME".
+    seen: the labels; None in reports from before that was told.
+    headlines: of a benchmark, its own figures as its authors count them; `note` says how.
+    published: figures of others on the same benchmark, for comparison.
+    remarks: sentences on what the figures mean, and what could not be measured.
     """
 
     judge: str
     labels: str
     slices: tuple[JudgeSlice, ...]
+    seen: LabelsSeen | None = None
+    headlines: tuple[Estimate, ...] = ()
+    published: tuple[PublishedFigure, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The same labels before the same judge, asked in another way than in the baseline.
+
+    name: of the way.
+    why_not: why it could not be asked so; nothing else is told then.
+    num_duels, num_scores: that could be read in both ways.
+    num_flips: of the duels, those with another verdict.
+    num_changed: of duels and scores, those with another number at all.
+    largest_p: largest change of the probability that the side shown first is better; null without
+        duels.
+    largest_score: largest change of a score, in points of the judge's scale; null without scores.
+    num_one_way: duels and scores that could be read in one of the two ways alone.
+    """
+
+    name: str
+    why_not: str = ""
+    num_duels: int = 0
+    num_scores: int = 0
+    num_flips: int = 0
+    num_changed: int = 0
+    largest_p: float | None = None
+    largest_score: float | None = None
+    num_one_way: int = 0
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Whether a judge says the same of the same labels however it is run.
+
+    judge: its address.
+    baseline: how it was asked that the variants are held against, in words.
+    num_labels: each asked about in both orders.
+    num_unread: of them, those of which nothing could be read as in the baseline.
+    variants: a row each.
+    """
+
+    judge: str
+    baseline: str
+    num_labels: int
+    num_unread: int
+    variants: tuple[Variant, ...]
 
 
 @dataclass(frozen=True)
@@ -343,6 +433,7 @@ Result = (
     | Localisation
     | Distillation
     | JudgeReport
+    | Stability
     | tuple[Finding, ...]
     | tuple[Slice, ...]
 )

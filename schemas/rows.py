@@ -291,6 +291,42 @@ class Candidate:
     is_attempt: bool = False
 
 
+#: A preference told from the other side.
+SWAPPED: dict[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """What a label or a judge says of one aspect, such as alignment or motion, beside what it says
+    in all.
+
+    name: in the source's word, lower-case.
+    preference: of two sides.
+    first, second: points of each side on its scale; `first` alone where there is one side.
+    """
+
+    name: str
+    preference: Preference | None = None
+    first: float | None = None
+    second: float | None = None
+
+    def swap(self) -> Dimension:
+        """The same of the sides in the other order."""
+        preference = None if self.preference is None else SWAPPED[self.preference]
+        return Dimension(self.name, preference, self.second, self.first)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One of several answers that a judge wrote to one request.
+
+    is_cut: whether the limit of length ended it.
+    """
+
+    text: str
+    is_cut: bool = False
+
+
 @dataclass(frozen=True)
 class Reply:
     """What a judge said to one request, before anything was made of it.
@@ -309,6 +345,8 @@ class Reply:
     is_cut: whether the limit of length ended them.
     logprobs: the log-probability of each answer that the judge could give, where they were read.
     breakdown: points for parts, of a judge that gives some by itself.
+    dimensions: what it says of parts of two sides; likewise.
+    samples: all that it wrote, where several answers were drawn; `text` is then the first of them.
     request: digest of what was sent.
     num_read, num_written: tokens of the request and of the answer.
     seconds: of the model, by equal shares of what was asked together.
@@ -330,6 +368,8 @@ class Reply:
     num_written: int | None = None
     seconds: float | None = None
     breakdown: dict[str, float] = field(default_factory=dict)
+    dimensions: tuple[Dimension, ...] = ()
+    samples: tuple[Sample, ...] = ()
 
 
 #: In the breakdown of a score, what the judge says of the whole.
@@ -341,11 +381,14 @@ class Score:
     """A pointwise judgement: the expected value over the scale's tokens, and its spread.
 
     An `error` means that the candidate could not be scored; `value` is then NaN and must not be
-    read as a low score. Where a recipe names criteria, `breakdown` holds the points by criterion
-    and `OVERALL`, and `value` is their weighted mean.
+    read as a low score. Where a recipe names criteria, or the judge rates dimensions by itself,
+    `breakdown` holds the points by criterion or dimension and `OVERALL`; with criteria, `value` is
+    their weighted mean.
 
     reply: what it was read from, where the judge is one that says so. It is no part of the score
         and of no row: the replies of a group have a column of their own.
+    members: of a panel, what each judge said of which this was made; in a row they stand apart
+        (`Group.member_scores`).
     """
 
     candidate_id: str
@@ -355,13 +398,15 @@ class Score:
     error: str | None = None
     breakdown: dict[str, float] = field(default_factory=dict)
     reply: Reply | None = field(default=None, compare=False, repr=False)
+    members: tuple[Score, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Duel:
     """A pairwise judgement of two candidates *in the order shown*.
 
-    reply: what it was read from, as of a `Score`.
+    reply, members: as of a `Score`.
+    dimensions: what the judge says of single aspects, where it does.
     """
 
     first_id: str
@@ -372,6 +417,8 @@ class Duel:
     p_tie: float
     error: str | None = None
     reply: Reply | None = field(default=None, compare=False, repr=False)
+    dimensions: tuple[Dimension, ...] = ()
+    members: tuple[Duel, ...] = field(default=(), compare=False, repr=False)
 
     def swap(self) -> Duel:
         """The same judgement told from the other side.
@@ -387,6 +434,7 @@ class Duel:
             self.p_first,
             self.p_tie,
             self.error,
+            dimensions=tuple(one.swap() for one in self.dimensions),
         )
 
     @property
@@ -404,6 +452,7 @@ class Group:
     error: why it could not be judged, where it could not; `failed_stage` says in which stage.
     attempts: how often it was made; more than once where invalid rows were tried again.
     replies: what judges said, before anything was made of it.
+    member_scores, member_duels: where a panel judged, what each of its judges said, by its name.
     """
 
     prompt: Prompt
@@ -414,6 +463,8 @@ class Group:
     failed_stage: str | None = None  # generate, judge
     attempts: int = 1
     replies: tuple[Reply, ...] = ()
+    member_scores: tuple[Score, ...] = ()
+    member_duels: tuple[Duel, ...] = ()
 
     @property
     def is_invalid(self) -> bool:
@@ -460,6 +511,8 @@ class Group:
             replies=tuple(one for one in self.replies if not one.is_attempt),
             scores=(),
             duels=(),
+            member_scores=(),
+            member_duels=(),
             error=None,
             failed_stage=None,
         )
@@ -478,6 +531,7 @@ class Pair:
     objections: why the pair is not kept, as "reason: detail"; empty for a kept one.
     margin_before: the margin before the judge's biases were taken out; None where none were.
     weight: how much it counts in training for the balance of the whole set, 0 to 1.
+    dissent: share of a panel's members who prefer the rejected side; None where no panel judged.
     """
 
     pair_id: str
@@ -494,33 +548,11 @@ class Pair:
     objections: tuple[str, ...] = ()
     margin_before: float | None = None
     weight: float = 1.0
+    dissent: float | None = None
 
 
 #: How the name of an annotator begins that is not a person.
 SIMULATED = "simulated:"
-
-#: A preference told from the other side.
-SWAPPED: dict[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """What a label says of one aspect, such as alignment or motion, beside what it says in all.
-
-    name: in the source's word, lower-case.
-    preference: of two sides.
-    first, second: points of each side on the label's scale; `first` alone where there is one side.
-    """
-
-    name: str
-    preference: Preference | None = None
-    first: float | None = None
-    second: float | None = None
-
-    def swap(self) -> Dimension:
-        """The same of the sides in the other order."""
-        preference = None if self.preference is None else SWAPPED[self.preference]
-        return Dimension(self.name, preference, self.second, self.first)
 
 
 @dataclass(frozen=True)
@@ -588,3 +620,4 @@ class Opinion:
     duels: tuple[Duel, ...] = ()
     error: str | None = None
     weight: float | None = None  # of the label
+    dimensions: tuple[Dimension, ...] = ()  # of the label; the judge's are in scores and duels

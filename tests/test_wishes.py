@@ -411,7 +411,7 @@ def test_the_code_of_a_held_out_judge_is_its_parent(tmp_path: Path):
         (
             train_judge,
             "judge.path=tests.stubs:StubJudge",
-            "judge.path: 'tests.stubs:StubJudge' is code of your own, and weights are needed here",
+            "judge.path: 'tests.stubs:StubJudge' is code of your own, which judges as it is",
         ),
         (
             evaluate,
@@ -421,7 +421,7 @@ def test_the_code_of_a_held_out_judge_is_its_parent(tmp_path: Path):
         (
             evaluate,
             "evaluate.heldout_judge={path: 'tests.stubs:StubJudge', specification: x}",
-            "evaluate.heldout_judge.specification: says how a checkpoint is asked",
+            "specification: is of backend transformers or scalar or endpoint, and 'tests.stubs",
         ),
     ],
 )

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from actors.answering import SeededSampling
 from actors.judges.eyes import Eyes, Seen
 from actors.judges.heads import Head
 from actors.judges.prompts import Text
+from actors.judges.sampling import Chance, next_tokens
 
 Logits = npt.NDArray[np.floating]
 #: What identifies a beginning: its token ids, and which media they show.
@@ -112,13 +114,20 @@ class Decoder:
 
     @torch.inference_mode()
     def generate(
-        self, texts: Sequence[Text], max_tokens: int, stops: Sequence[int]
+        self,
+        texts: Sequence[Text],
+        max_tokens: int,
+        stops: Sequence[int],
+        chance: Chance | None = None,
     ) -> list[Written]:
-        """What the model writes after each prompt, greedily."""
+        """What the model writes after each prompt: the most probable token each time, or as
+        `chance` draws.
+        """
         rows = [self._row(text, self._beginning(text, texts, leave=1), ()) for text in texts]
         written: dict[int, Written] = {}
         for batch in self._batches(rows):
-            tokens = self._write([rows[at] for at in batch], max_tokens, set(stops))
+            drawing = chance.of(batch) if chance else None
+            tokens = self._write([rows[at] for at in batch], max_tokens, set(stops), drawing)
             for at, (ids, p) in zip(batch, tokens, strict=True):
                 stop = next((i for i, one in enumerate(ids) if one in set(stops)), None)
                 least = min(p if stop is None else p[: stop + 1], default=1.0)
@@ -126,7 +135,11 @@ class Decoder:
         return [written[at] for at in range(len(texts))]
 
     def _write(
-        self, rows: Sequence[Row], max_tokens: int, stops: set[int]
+        self,
+        rows: Sequence[Row],
+        max_tokens: int,
+        stops: set[int],
+        drawing: SeededSampling | None,
     ) -> list[tuple[list[int], list[float]]]:
         """Tokens and their probabilities for each row, some of them after a stop."""
         output, cache, mask = self._forward(rows, 1)
@@ -135,7 +148,7 @@ class Decoder:
         positions = positions.amax(dim=0, keepdim=True).expand_as(positions).clone()
         made: list[tuple[list[int], list[float]]] = [([], []) for _ in rows]
         for step in range(max_tokens):
-            log_p, tokens = output[:, -1].float().log_softmax(-1).max(-1)
+            log_p, tokens = next_tokens(output[:, -1], drawing)
             for (ids, p), token, chance in zip(
                 made, tokens.tolist(), log_p.exp().tolist(), strict=True
             ):

@@ -17,29 +17,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from actors.judges.checkpoint import check_directory, load_weights
 from actors.judges.decoder import Decoder
-from actors.judges.eyes import Seen, eyes_of, has_eyes
+from actors.judges.eyes import Seen, eyes_of
+from actors.judges.formats import Run, format_of
 from actors.judges.looks import Look
 from actors.judges.plain import PlainFormat, PlainPath, PlainText
-from actors.judges.processors import load_processor, load_stock_processor
-from actors.judges.prompts import Medium, PromptFormat, Text
+from actors.judges.prompts import Medium, Text
+from actors.judges.sampling import Chance, response_of
 from actors.judges.sitting import Match, ReadSitting, Response, Sides
 from actors.memory import is_attempt, reason
 from actors.trust import trusted
 from factory.judging.reading import answer_name
 from factory.judging.specification import JudgeSpecification, TaskSpecification, find
 from factory.judging.verdicts import AnswerTree, Logits
+from factory.judging.votes import seeds_of
 from factory.prompt_parts import in_words
 from schemas.rows import Candidate, Preference, Prompt
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-#: How a model is run: `auto` takes the fast path where its family has one.
-Run = Literal["auto", "fast", "plain"]
 #: What is fetched of a hub repository: no pickled weights, and code only where it is trusted.
 _FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
 _CODE = ["*.py"]
@@ -64,6 +64,7 @@ class TransformersJudge:
         *,
         trust_remote_code: bool = False,
         revision: str | None = None,
+        allow_missing: Sequence[str] = (),
         run: Run = "auto",
     ) -> None:
         """Load a judge.
@@ -77,6 +78,7 @@ class TransformersJudge:
                 `judge.json` where not given.
             trust_remote_code: run the code that comes with the checkpoint.
             revision: commit of a hub's repository; its main branch where not given.
+            allow_missing: patterns of names of tensors that may be missing.
             run: the path that is taken; for tests of one against the other.
 
         Raises:
@@ -92,21 +94,22 @@ class TransformersJudge:
         self.max_batch = max_batch
         self.num_forwards = self.num_batches = 0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        is_plain = run == "plain" or (run == "auto" and not has_eyes(path))
         # Before the weights, which may be large.
-        stock = load_stock_processor(path, trust_remote_code=trust) if is_plain else None
-        self.model = load_weights(path, _DTYPES[precision], trust_remote_code=trust)
-        self.model.eval().requires_grad_(False).to(self.device)
-        self.format: PromptFormat | PlainFormat
+        self.format = format_of(path, specification, run, trust_remote_code=trust)
+        self.model = load_weights(
+            path,
+            _DTYPES[precision],
+            self.device,
+            trust_remote_code=trust,
+            allow_missing=allow_missing,
+        )
+        self.model.eval().requires_grad_(False)
         self.eyes, self.plain = None, None
-        if stock is not None:
-            self.format = PlainFormat(specification, stock, self.model.config)
+        if isinstance(self.format, PlainFormat):
             self.plain = PlainPath(self.model, self.format, max_batch)
             self.plain.check(path)
         else:
-            processor = load_processor(path, self.model.config, trust_remote_code=trust)
-            self.format = PromptFormat(specification, processor)
-            self.eyes = eyes_of(self.model, processor)
+            self.eyes = eyes_of(self.model, self.format.processor)
 
     def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> TransformersSitting:
         return TransformersSitting(self, prompt, candidates)
@@ -137,7 +140,7 @@ class TransformersSitting(ReadSitting):
         task = judge.format.specification.task(prompt.task)
         super().__init__(judge.name, task, prompt, candidates)
         self.judge = judge
-        self._is_video = prompt.task.startswith("video")
+        self._is_video = prompt.task.startswith("video") and not self.task.is_pictures
         # On the fast path: each look as it is shown alone in a prompt, or among others.
         self._media: dict[tuple[int, bool], Medium] = {}
         self._seen: list[Seen] = []
@@ -215,29 +218,35 @@ class TransformersSitting(ReadSitting):
 
     def _shown(self, sides: Sides) -> tuple[list[Any], list[str], list[Any]]:
         """Media as the path takes them, answers, and what an edit starts from."""
-        looks, answers, source = self.shown(sides)
+        _, answers, source = self.shown(sides)
         if self.judge.eyes is None:
-            media = [(self.looks[look], self._is_video) for look in looks]
-            return media, answers, [(self.looks[look], self._is_video) for look in source]
+            shown = [
+                [(self.looks[look], self._is_video) for look in at] for at in self.places(sides)
+            ]
+            return shown, answers, [(self.looks[look], self._is_video) for look in source]
         self._see([sides])
         form = self._is_alone(sides)
-        seen = [self._media[look, form] for look in looks]
-        return seen, answers, [self._media[look, form] for look in source]
+        media = [[self._media[look, form] for look in at] for at in self.places(sides)]
+        return media, answers, [self._media[look, form] for look in source]
 
     # --------------------------------------------------------------------------------- asking
 
     def justify_duel(self, match: Match, preference: Preference) -> str:
-        """Why one of two sides is preferred, as the judge writes it after its answer; empty where
-        the specification asks for no reasons, a side cannot be judged, or the judge is not as sure
-        of what it writes as the specification wants.
+        """Why one of two sides is preferred, as the judge writes it after its answer; what it wrote
+        with it where the specification asks for no reasons; empty where a side cannot be judged, or
+        the judge is not as sure of what it writes as the specification wants.
         """
-        if not self.task.reason or self._error(match):
+        if not self.task.reason:
+            return super().justify_duel(match, preference)
+        if self._error(match):
             return ""
         return self._reason(self.pair(match), self.task.answers[preference])
 
     def justify_score(self, index: int, value: float) -> str:
         """Why a side has its score: after the number of the scale that is nearest to `value`."""
-        if not self.task.reason or self._error((index,)):
+        if not self.task.reason:
+            return super().justify_score(index, value)
+        if self._error((index,)):
             return ""
         nearest = min(self.task.scale, key=lambda one: abs(one - value))
         return self._reason(self.point(index), self.task.score.replace("{score}", f"{nearest:g}"))
@@ -281,7 +290,7 @@ class TransformersSitting(ReadSitting):
         asked = [one for one, error in zip(sides, errors, strict=True) if error is None]
         texts = [text_of(one) for one in asked]
         with self._counted(texts):
-            said = iter(self._answers(texts, tree_of))
+            said = iter(self._answers(texts, asked, tree_of))
         responses = []
         for one, error in zip(sides, errors, strict=True):
             if error is not None:
@@ -297,6 +306,7 @@ class TransformersSitting(ReadSitting):
     def _answers(
         self,
         texts: Sequence[Text | PlainText],
+        sides: Sequence[Sides],
         tree_of: Callable[[TaskSpecification], AnswerTree[Any]],
     ) -> list[tuple[Text | PlainText, Response]]:
         """What is said after each prompt. On the plain path, what the processor does not take is a
@@ -305,28 +315,41 @@ class TransformersSitting(ReadSitting):
         if not texts:
             return []
         try:
-            return list(zip(texts, self._say(texts, tree_of), strict=True))
+            return list(zip(texts, self._say(texts, sides, tree_of), strict=True))
         except Exception as error:
             if self.judge.plain is None or is_attempt(error):
                 raise
             if len(texts) == 1:
                 return [(texts[0], Response(error=f"not taken by the judge: {reason(error)}"))]
-        return [one for text in texts for one in self._answers([text], tree_of)]
+        return [
+            one
+            for text, of in zip(texts, sides, strict=True)
+            for one in self._answers([text], [of], tree_of)
+        ]
 
     def _say(
-        self, texts: Sequence[Any], tree_of: Callable[[TaskSpecification], AnswerTree[Any]]
+        self,
+        texts: Sequence[Any],
+        sides: Sequence[Sides],
+        tree_of: Callable[[TaskSpecification], AnswerTree[Any]],
     ) -> list[Response]:
         if self.task.reading == "text":
-            return self._write(texts)
+            return self._write(texts, sides)
         return self._weigh(texts, tree_of(self.task))
 
-    def _write(self, texts: Sequence[Any]) -> list[Response]:
-        """What the model writes after each prompt."""
-        written = self.decoder.generate(texts, self.task.max_tokens, self.judge.stops)
-        return [
-            Response(self.judge.format.read(one.ids), one.is_cut, num_written=len(one.ids))
-            for one in written
-        ]
+    def _write(self, texts: Sequence[Any], sides: Sequence[Sides]) -> list[Response]:
+        """What the model writes after each prompt: once, or as often as answers are drawn."""
+        task, num, chance = self.task, self.task.num_samples, None
+        if task.temperature:
+            requests = [
+                self.request_digest(text.ids, of) for text, of in zip(texts, sides, strict=True)
+            ]
+            seeds = [seed for one in requests for seed in seeds_of(one, num)]
+            chance = Chance(tuple(seeds), task.temperature, task.top_p)
+        every = [text for text in texts for _ in range(num)]
+        written = self.decoder.generate(every, task.max_tokens, self.judge.stops, chance)
+        drawn = [written[at : at + num] for at in range(0, len(written), num)]
+        return [response_of(answers, self.judge.format.read) for answers in drawn]
 
     def _weigh(self, texts: Sequence[Any], tree: AnswerTree[Any]) -> list[Response]:
         """How probable each answer is after each prompt."""

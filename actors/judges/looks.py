@@ -2,20 +2,28 @@
 
 A medium that is unreadable, or too long and narrow for judges to be shown, is an error of its
 candidate: it must not take those beside it along. Where the medium belongs to the prompt, it is an
-error of all of them. Media are shown in the order in which the prompt lists them.
+error of all of them. Media are shown in the order in which the prompt lists them. How many frames
+of a clip are shown, as what, and how large, is said by the judge's specification.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
+from factory.judging.specification import TaskSpecification
 from factory.media.clips import Frames, decode_clip, decode_still, describe
 from factory.media.pictures import MediaError
 from factory.media.shape import shape_fault
 from schemas.rows import UNDERSTANDING, Candidate, Media, Prompt
+
+#: Frames by time come in twos, as models of clips merge them: the published sampler of the Qwen
+#: family rounds so too (`smart_nframes` of its `vision_process.py`, FRAME_FACTOR).
+_FRAMES_TOGETHER = 2
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,8 @@ class SeenSide:
     """One candidate before a judge.
 
     looks: indices among the sitting's looks of what is shown of it: its own medium, or all media of
-        the question that it answers; none where it cannot be judged.
+        the question that it answers; a clip that is shown as pictures has one for each frame. None
+        where it cannot be judged.
     answer: what is judged where the media are the prompt's.
     error: why it cannot be judged.
     sources: indices of what its edit starts from.
@@ -44,7 +53,7 @@ class SeenSide:
 
 
 def look_at(
-    prompt: Prompt, candidates: Sequence[Candidate], num_frames: int
+    prompt: Prompt, candidates: Sequence[Candidate], task: TaskSpecification
 ) -> tuple[list[Look], list[SeenSide]]:
     """Decode what there is to see, each medium once."""
     is_video = prompt.task.startswith("video")
@@ -55,14 +64,16 @@ def look_at(
             return (), f"{whose} has no media"
         before = len(looks)
         try:
-            seen = [_clip(one, num_frames) if is_video else _picture(one) for one in media]
+            seen = [_clip(one, task) if is_video else _picture(one) for one in media]
         except MediaError as error:
             return (), f"broken media: {error}"
         for look in seen:
             height, width = look.frames.shape[1:3]
             if fault := shape_fault(width, height):
                 return (), f"not shown: {fault}"
-        looks.extend(seen)
+        for look in seen:
+            fitting = Look(_fitted(look.frames, task), look.seconds)
+            looks.extend(_pictures(fitting) if is_video and task.is_pictures else [fitting])
         return tuple(range(before, len(looks))), None
 
     sides = []
@@ -86,11 +97,49 @@ def look_at(
     return looks, sides
 
 
+def num_shown(task: TaskSpecification, num_frames: int, fps: float) -> int:
+    """How many frames of a clip are shown.
+
+    Args:
+        task: frames by count, or by time within bounds.
+        num_frames: of the clip.
+        fps: of the clip.
+    """
+    if not task.fps or fps <= 0:
+        return task.num_frames
+    by_time = math.floor(num_frames / fps * task.fps)
+    by_time -= by_time % _FRAMES_TOGETHER
+    return max(task.num_frames, min(by_time, task.max_frames))
+
+
 def _picture(media: Media) -> Look:
     return Look(decode_still(media.data)[np.newaxis])
 
 
-def _clip(media: Media, num_frames: int) -> Look:
-    frames = decode_clip(media.data, num_frames)
+def _clip(media: Media, task: TaskSpecification) -> Look:
     known = media if media.fps > 0 else describe(media.data)
-    return Look(frames, known.num_frames / known.fps / num_frames)
+    num = num_shown(task, known.num_frames, known.fps)
+    return Look(decode_clip(media.data, num), known.num_frames / known.fps / num)
+
+
+def _pictures(look: Look) -> list[Look]:
+    """The frames of a clip, each as a picture."""
+    return [Look(frame[np.newaxis]) for frame in look.frames]
+
+
+def _fitted(frames: Frames, task: TaskSpecification) -> Frames:
+    """Frames [T, H, W, 3] within the specification's pixels, their shape kept to whole pixels."""
+    height, width = frames.shape[1:3]
+    scale = 1.0
+    if task.max_pixels and height * width > task.max_pixels:
+        scale = math.sqrt(task.max_pixels / (height * width))
+    elif task.min_pixels and height * width < task.min_pixels:
+        scale = math.sqrt(task.min_pixels / (height * width))
+    if scale == 1.0:
+        return frames
+    whole = math.floor if scale < 1 else math.ceil
+    size = max(1, whole(width * scale)), max(1, whole(height * scale))
+    resized = [
+        np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BICUBIC)) for one in frames
+    ]
+    return np.stack(resized)

@@ -29,13 +29,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from actors.answering import SeededSampling
 from actors.judges.decoder import Written
 from actors.judges.heads import Head
 from actors.judges.looks import Look
 from actors.judges.prompts import Answers
-from actors.judges.turns import Kind, Place
+from actors.judges.sampling import Chance
+from actors.judges.turns import Kind as MediumKind
+from actors.judges.turns import Place
 from actors.memory import is_attempt, reason
-from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
+from factory.judging.specification import (
+    JudgeSpecification,
+    Kind,
+    SpecificationError,
+    TaskSpecification,
+)
 
 _log = logging.getLogger(__name__)
 Logits = npt.NDArray[np.floating]
@@ -111,7 +119,7 @@ class PlainFormat(Answers):
         )
         if self.clips == "frames" and any(one.startswith("video") for one in specification.tasks):
             _log.info("%s: clips are shown as their frames, each a picture", self.kind)
-        self._marks: dict[Kind, str] = {
+        self._marks: dict[MediumKind, str] = {
             "image": str(getattr(processor, "image_token", None) or ""),
             "video": str(getattr(processor, "video_token", None) or ""),
         }
@@ -124,35 +132,36 @@ class PlainFormat(Answers):
         self,
         task: TaskSpecification,
         prompt: str,
-        media: Sequence[Shown],
+        media: Sequence[Shown | list[Shown]],
         answers: Sequence[str] = (),
         source: Sequence[Shown] = (),
     ) -> PlainText:
         """The pointwise prompt; arguments as of `PromptFormat.point`."""
-        return self._text(task.pointwise, prompt, media, answers, source)
+        return self._text(task, "score", prompt, media, answers, source)
 
     def pair(
         self,
         task: TaskSpecification,
         prompt: str,
-        media: Sequence[Shown],
+        media: Sequence[Shown | list[Shown]],
         answers: Sequence[str] = (),
         source: Sequence[Shown] = (),
     ) -> PlainText:
         """The pairwise prompt; arguments as of `PromptFormat.pair`."""
-        return self._text(task.pairwise, prompt, media, answers, source)
+        return self._text(task, "duel", prompt, media, answers, source)
 
     def _text(
         self,
-        template: str,
+        task: TaskSpecification,
+        kind: Kind,
         prompt: str,
-        media: Sequence[Shown],
+        media: Sequence[Shown | list[Shown]],
         answers: Sequence[str],
         source: Sequence[Shown],
     ) -> PlainText:
         parts: list[str | Place] = []
         shown: list[Shown] = []
-        for part in self.parts(template, prompt, media, answers, source):
+        for part in self.parts(task, kind, prompt, media, answers, source):
             if isinstance(part, str):
                 parts.append(part)
                 continue
@@ -162,7 +171,7 @@ class PlainFormat(Answers):
                 parts.append(Place("video", self._marks["video"]))
             else:
                 parts += [Place("image", self._marks["image"])] * len(look.frames)
-        return PlainText(self.turns.write(parts), tuple(shown), self)
+        return PlainText(self.turns.write(parts, task.system.get(kind, "")), tuple(shown), self)
 
     def asked(self, look: Look, words: str) -> PlainText:
         """A prompt of a picture and a text, to see whether a model runs."""
@@ -354,24 +363,30 @@ class PlainPath:
 
     @torch.inference_mode()
     def generate(
-        self, texts: Sequence[PlainText], max_tokens: int, stops: Sequence[int]
+        self,
+        texts: Sequence[PlainText],
+        max_tokens: int,
+        stops: Sequence[int],
+        chance: Chance | None = None,
     ) -> list[Written]:
-        """What the model writes after each prompt, greedily."""
-        written: list[Written] = []
+        """What the model writes after each prompt: the most probable token each time, or as
+        `chance` draws.
+        """
+        written: dict[int, Written] = {}
         for start in range(0, len(texts), self.max_batch):
-            some = texts[start : start + self.max_batch]
-            made = self.form.tensors(some)
-            self._note(some, made)
-            if len({len(text.ids) for text in some}) == 1:
-                written += self._write(some, made, max_tokens, stops)
-                continue
-            of_one: dict[PlainText, Written] = {}
-            for length in {len(text.ids) for text in some}:
-                alike = [text for text in some if len(text.ids) == length]
-                said = self._write(alike, self.form.tensors(alike), max_tokens, stops)
-                of_one |= dict(zip(alike, said, strict=True))
-            written += [of_one[text] for text in some]
-        return written
+            rows = range(start, min(start + self.max_batch, len(texts)))
+            made = self.form.tensors([texts[row] for row in rows])
+            self._note([texts[row] for row in rows], made)
+            of_length: dict[int, list[int]] = {}
+            for row in rows:
+                of_length.setdefault(len(texts[row].ids), []).append(row)
+            for alike in of_length.values():
+                some = [texts[row] for row in alike]
+                batch = made if len(of_length) == 1 else self.form.tensors(some)
+                drawing = chance.of(alike) if chance else None
+                said = self._write(some, batch, max_tokens, stops, drawing)
+                written |= dict(zip(alike, said, strict=True))
+        return [written[row] for row in range(len(texts))]
 
     def _write(
         self,
@@ -379,12 +394,15 @@ class PlainPath:
         made: Mapping[str, Any],
         max_tokens: int,
         stops: Sequence[int],
+        drawing: SeededSampling | None,
     ) -> list[Written]:
         """The same of prompts of one length, of which the processor made a batch."""
         tensors, _ = self.form.followed(made, [text.said for text in texts])
         with self.head.asked():
             output = self.model.generate(
                 **self._placed(tensors),
+                # Of what is drawn, one token is left by then.
+                logits_processor=[drawing] if drawing else [],
                 do_sample=False,
                 max_new_tokens=max_tokens,
                 eos_token_id=list(stops) or None,
@@ -394,9 +412,9 @@ class PlainPath:
             )
         num = len(output.logits)
         self.num_passes += num
-        chances = torch.stack(
-            [one.float().log_softmax(-1).amax(-1).exp() for one in output.logits], dim=1
-        )
+        taken = output.sequences[:, -num:, None]
+        log_p = torch.stack([one.float().log_softmax(-1) for one in output.logits], dim=1)
+        chances = log_p.gather(-1, taken.to(log_p.device))[..., 0].exp()
         written = []
         for ids, p in zip(output.sequences[:, -num:].tolist(), chances.tolist(), strict=True):
             stop = next((at for at, one in enumerate(ids) if one in set(stops)), None)

@@ -17,8 +17,14 @@ from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 from actors.harmless import Harmless
-from actors.judges.turns import Kind, Place, Turns, merged
-from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
+from actors.judges.turns import Kind as MediumKind
+from actors.judges.turns import Place, Turns, merged
+from factory.judging.specification import (
+    JudgeSpecification,
+    Kind,
+    SpecificationError,
+    TaskSpecification,
+)
 from factory.judging.verdicts import AnswerTree
 from schemas.rows import Preference
 
@@ -39,7 +45,7 @@ class Medium:
 
     index: int
     ids: tuple[int, ...]
-    kind: Kind = "image"
+    kind: MediumKind = "image"
     num: int = 1
 
 
@@ -74,9 +80,15 @@ class Answers:
         self.specification = specification
         self.processor = processor
         self.tokenizer = processor.tokenizer
-        template = self._template() if specification.is_chat else None
+        is_templated = specification.is_chat and not specification.turn
+        template = self._template() if is_templated else None
         self.harmless = Harmless(processor, template)
-        self.turns = Turns(self.tokenizer, template, media_first=not self._has_template)
+        self.turns = Turns(
+            self.tokenizer,
+            template,
+            media_first=not self._has_template,
+            turn=specification.turn,
+        )
         # The parts of a template, and a prompt's text, are met again and again.
         self._ids = lru_cache(maxsize=1024)(self._tokenize)
 
@@ -102,7 +114,9 @@ class Answers:
 
     def score_tree(self, task: TaskSpecification) -> AnswerTree[float]:
         """Where the numbers of the scale branch, after the label that stands before them."""
-        written = {value: task.score.replace("{score}", f"{value:g}") for value in task.scale}
+        written = {
+            value: task.score.replace("{score}", text) for value, text in task.written.items()
+        }
         return AnswerTree.of(
             {value: self._ids(text) for value, text in written.items()}, may_begin_another=True
         )
@@ -113,22 +127,26 @@ class Answers:
 
     def parts(
         self,
-        template: str,
+        task: TaskSpecification,
+        kind: Kind,
         prompt: str,
-        media: Sequence[M],
+        media: Sequence[M | list[M]],
         answers: Sequence[str],
         source: Sequence[M],
     ) -> list[str | M]:
-        """A template with its slots filled: texts and media in the order in which they are said."""
+        """A template with its slots filled: texts and media in the order in which they are said. Of
+        a list of media each stands at the same place, as the frames of a clip do.
+        """
         made: list[str | M] = []
         shown, texts = iter(media), iter(answers)
-        for index, part in enumerate(_SLOT.split(template)):
+        for index, part in enumerate(_SLOT.split(task.template(kind))):
             if index % 2 == 0:
                 made.append(part)
-            elif part == "source" or (part == "media" and answers):
-                made += source if part == "source" else media
+            elif part == "source":
+                made += _spaced(source, task.between)
             elif part == "media":
-                made.append(next(shown))
+                places: Sequence[M | list[M]] = media if answers else [next(shown)]
+                made += _spaced(flat(places), task.between)
             else:
                 made.append(self.harmless(prompt if part == "prompt" else next(texts)))
         return merged(made)
@@ -157,7 +175,7 @@ class PromptFormat(Answers):
         self,
         task: TaskSpecification,
         prompt: str,
-        media: Sequence[Medium],
+        media: Sequence[Medium | list[Medium]],
         answers: Sequence[str] = (),
         source: Sequence[Medium] = (),
     ) -> Text:
@@ -170,10 +188,10 @@ class PromptFormat(Answers):
             answers: the one that is judged, where the media are the question's.
             source: what an edit starts from.
         """
-        text = self._text(task.pointwise, prompt, media, answers, source)
+        text = self._text(task, "score", prompt, media, answers, source)
         shared = []
         if answers:
-            unanswered = self._text(task.pointwise, prompt, media, [""], source)
+            unanswered = self._text(task, "score", prompt, media, [""], source)
             shared = [(_alike(text.ids, unanswered.ids), len(text.media))]
         return replace(text, cuts=(*shared, (len(text.ids), len(text.media))))
 
@@ -181,7 +199,7 @@ class PromptFormat(Answers):
         self,
         task: TaskSpecification,
         prompt: str,
-        media: Sequence[Medium],
+        media: Sequence[Medium | list[Medium]],
         answers: Sequence[str] = (),
         source: Sequence[Medium] = (),
     ) -> Text:
@@ -192,28 +210,31 @@ class PromptFormat(Answers):
         duels of its first side: after that side's pointwise prompt where the layout begins with
         it, else before the second side.
         """
-        text = self._text(task.pairwise, prompt, media, answers, source)
+        text = self._text(task, "duel", prompt, media, answers, source)
         of_first = media if answers else media[:1]
-        before = len(source) + len(of_first)
-        point = self._text(task.pointwise, prompt, of_first, answers[:1], source)
-        if text.ids[: len(point.ids)] == point.ids:
+        before = len(source) + len(flat(of_first))
+        point = None
+        if task.pointwise:
+            point = self._text(task, "score", prompt, of_first, answers[:1], source)
+        if point is not None and text.ids[: len(point.ids)] == point.ids:
             second = len(point.ids)
         elif answers:
-            other = self._text(task.pairwise, prompt, media, [answers[0], ""], source)
+            other = self._text(task, "duel", prompt, media, [answers[0], ""], source)
             second = _alike(text.ids, other.ids)
         else:
             second = text.cuts[before][0]
         shared = []
         if answers:
-            other = self._text(task.pairwise, prompt, media, ["", answers[1]], source)
+            other = self._text(task, "duel", prompt, media, ["", answers[1]], source)
             shared = [(_alike(text.ids, other.ids), before)]
         return replace(text, cuts=(*shared, (second, before)))
 
     def _text(
         self,
-        template: str,
+        task: TaskSpecification,
+        kind: Kind,
         prompt: str,
-        media: Sequence[Medium],
+        media: Sequence[Medium | list[Medium]],
         answers: Sequence[str],
         source: Sequence[Medium],
     ) -> Text:
@@ -222,7 +243,7 @@ class PromptFormat(Answers):
         Raises:
             SpecificationError: the model's template writes media otherwise than it is told to.
         """
-        parts = self.parts(template, prompt, media, answers, source)
+        parts = self.parts(task, kind, prompt, media, answers, source)
         shown = [one for one in parts if isinstance(one, Medium)]
         written = self.turns.write(
             [
@@ -233,7 +254,8 @@ class PromptFormat(Answers):
                     if isinstance(one, str)
                     else [Place(one.kind, self._spelt(_mark(one)))] * one.num
                 )
-            ]
+            ],
+            task.system.get(kind, ""),
         )
         tokens = self._ids(written)
         ids = [] if self.is_begun(written) else list(self.begins)
@@ -257,6 +279,19 @@ class PromptFormat(Answers):
 
     def _spelt(self, mark: Sequence[int]) -> str:
         return "".join(map(str, self.tokenizer.convert_ids_to_tokens(list(mark))))
+
+
+def flat(media: Sequence[M | list[M]]) -> list[M]:
+    """All media of some places, in their order."""
+    return [one for place in media for one in (place if isinstance(place, list) else [place])]
+
+
+def _spaced(media: Sequence[M], between: str) -> list[str | M]:
+    """Media with a text between every two."""
+    made: list[str | M] = []
+    for one in media:
+        made += [between, one] if made and between else [one]
+    return made
 
 
 def _mark(medium: Medium) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """One prompt's candidates before any judge of ours: what cannot be judged is marked, never guessed.
 
 A judge fills in two methods: how scores and duels of what *can* be judged are asked for. What comes
-back is kept whole in a reply, and read from there.
+back is kept whole in a reply, and read from there. A checkpoint is not asked what it was not
+trained to be asked.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import Self, TypeVar
 import numpy as np
 
 from actors.judges.looks import SeenSide, look_at
-from factory.judging.reading import duel_of, read, score_of
-from factory.judging.specification import TaskSpecification
+from factory.judging.reading import duel_of, read, reason_in, score_of
+from factory.judging.specification import Kind, TaskSpecification, not_trained
 from factory.keys import output_digest
-from schemas.rows import Candidate, Duel, Prompt, Reply, Score
+from schemas.rows import Candidate, Duel, Preference, Prompt, Reply, Sample, Score
 
 Match = tuple[int, int]
 #: One side of a score, or two of a duel in the order shown, as indices of candidates.
@@ -36,6 +37,7 @@ class Response:
 
     text: str | None = None
     is_cut: bool = False
+    samples: tuple[Sample, ...] = ()
     logprobs: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
     is_attempt: bool = False
@@ -58,9 +60,10 @@ class ReadSitting(ABC):
         self.task = task.for_prompt(prompt)
         self.prompt = prompt
         self.candidates = candidates
-        self.looks, self.sides = look_at(prompt, candidates, task.num_frames)
+        self.looks, self.sides = look_at(prompt, candidates, self.task)
         self._digests = [str(output_digest(candidate)) for candidate in candidates]
         self._prompt_digests = _media_digests(prompt)
+        self._said: dict[Sides, Reply] = {}
 
     def mark(self, faults: Mapping[int, str]) -> None:
         """Let nobody be asked about a side that shows one of these looks.
@@ -92,21 +95,41 @@ class ReadSitting(ABC):
         def ask(sides: Sequence[tuple[int]]) -> Sequence[Response]:
             return self.ask_scores([index for (index,) in sides])
 
-        return [score_of(reply) for reply in self._replies([(index,) for index in wanted], ask)]
+        sides = [(index,) for index in wanted]
+        return [score_of(reply) for reply in self._replies("score", sides, ask)]
 
     def about(self, prompt: Prompt) -> Self:
         other = copy(self)  # with the same media, however they are encoded
         other.prompt = prompt
+        other._said = {}
         other._prompt_digests = _media_digests(prompt)
         return other
 
     def duels(self, matches: Sequence[Match]) -> list[Duel]:
-        return [duel_of(reply) for reply in self._replies(matches, self.ask_duels)]
+        return [duel_of(reply) for reply in self._replies("duel", matches, self.ask_duels)]
+
+    def justify_score(self, index: int, value: float) -> str:
+        """Why a candidate has its score, as far as it was said in words with it."""
+        return self._said_for((index,))
+
+    def justify_duel(self, match: Match, preference: Preference) -> str:
+        """Why one of two sides is preferred, likewise, in the order shown."""
+        return self._said_for(match)
+
+    def _said_for(self, sides: Sides) -> str:
+        said = self._said.get(sides)
+        return "" if said is None else reason_in(said, self.task)
 
     def _replies(
-        self, sides: Sequence[Shown], ask: Callable[[Sequence[Shown]], Sequence[Response]]
+        self,
+        kind: Kind,
+        sides: Sequence[Shown],
+        ask: Callable[[Sequence[Shown]], Sequence[Response]],
     ) -> list[Reply]:
         """What is said of each, in order; what cannot be judged is not asked about."""
+        if kind not in self.task.kinds:
+            why = Response(error=f"not asked: {not_trained(self.prompt.task, kind)}")
+            return [self._reply(one, why, None) for one in sides]
         said: dict[Shown, tuple[Response, float | None]] = {}
         playable: list[Shown] = []
         for one in dict.fromkeys(sides):
@@ -134,13 +157,15 @@ class ReadSitting(ABC):
             is_attempt=response.is_attempt,
             text=response.text,
             is_cut=response.is_cut,
+            samples=response.samples,
             logprobs=dict(response.logprobs),
             request=response.request,
             num_read=response.num_read,
             num_written=response.num_written,
             seconds=seconds,
         )
-        return read(reply, self.task)
+        self._said[sides] = told = read(reply, self.task)
+        return told
 
     def _errors(self, sides: Sides) -> list[str | None]:
         return [self.sides[index].error for index in sides]
@@ -151,8 +176,14 @@ class ReadSitting(ABC):
         """
         sides = [self.sides[at] for at in match]
         answers = [side.answer for side in sides if side.answer is not None]
-        looks = [look for side in (sides[:1] if answers else sides) for look in side.looks]
+        looks = [look for place in self.places(match) for look in place]
         return looks, answers, list(sides[0].sources)
+
+    def places(self, match: Sequence[int]) -> list[tuple[int, ...]]:
+        """The looks of each `{media}` of a prompt for these sides, by their indices."""
+        sides = [self.sides[at] for at in match]
+        is_answer = any(side.answer is not None for side in sides)
+        return [side.looks for side in (sides[:1] if is_answer else sides)]
 
     def request_digest(self, ids: Sequence[int], sides: Sides) -> str:
         """Of what a model is given: token ids, the prompt's media, and the sides' outputs."""

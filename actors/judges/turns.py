@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
-from factory.judging.specification import SpecificationError
+from factory.judging.specification import USER, SpecificationError
 
 Kind = Literal["image", "video"]
 Medium = TypeVar("Medium")
@@ -38,20 +38,33 @@ class Place:
 class Turns:
     """How one model writes a user's turn."""
 
-    def __init__(self, tokenizer: Any, template: str | None, *, media_first: bool = False) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        template: str | None,
+        *,
+        media_first: bool = False,
+        turn: str = "",
+    ) -> None:
         """Args:
         tokenizer: renders the template.
         template: the chat template; plain text where None.
         media_first: without a template, all media are written before the text.
+        turn: without a template, the text around what the user says (`JudgeSpecification.turn`).
         """
         self._tokenizer = tokenizer
         self._template = template
         self._media_first = media_first
+        self._turn = turn
         self._keeps = lru_cache(maxsize=8)(self._keeps_order)
         self._leads = lru_cache(maxsize=8)(self._is_first)
 
-    def write(self, parts: Sequence[str | Place]) -> str:
+    def write(self, parts: Sequence[str | Place], system: str = "") -> str:
         """The prompt, up to where the answer begins.
+
+        Args:
+            parts: of the user's turn.
+            system: what the system says before; without a template, nothing can be.
 
         Raises:
             SpecificationError: the template does not write what is said.
@@ -61,19 +74,35 @@ class Turns:
             if self._media_first:
                 words = (one for one in parts if isinstance(one, str))
                 return "".join([*places, *words]).strip()
-            return _inline(parts)
+            said = _inline(parts)
+            return self._turn.replace(USER, said) if self._turn else said
         shown = {one for one in parts if isinstance(one, Place)}
         texts = [isinstance(one, str) for one in parts]
         is_led = texts == sorted(texts)  # media, then texts
         if all(self._keeps(one) or (is_led and self._leads(one)) for one in shown):
-            return self._render([_content(one) for one in parts])
-        return self._render([_content(_inline(parts))])
+            return self._with_system([_content(one) for one in parts], system)
+        return self._with_system([_content(_inline(parts))], system)
 
-    def _render(self, content: list[dict[str, str]]) -> str:
+    def _with_system(self, content: list[dict[str, str]], system: str) -> str:
+        """The prompt after a system's turn: as a part, or as a text where the template takes no
+        part there.
+        """
+        if not system:
+            return self._render(content)
+        for said in ([_content(system)], system):
+            try:
+                text = self._render(content, [{"role": "system", "content": said}])
+            except SpecificationError:
+                continue
+            if text.count(system) == 1:
+                return text
+        raise SpecificationError("the model's chat template does not show the system's turn")
+
+    def _render(self, content: list[dict[str, str]], before: Sequence[dict[str, Any]] = ()) -> str:
         try:
             return str(
                 self._tokenizer.apply_chat_template(
-                    [{"role": "user", "content": content}],
+                    [*before, {"role": "user", "content": content}],
                     chat_template=self._template,
                     tokenize=False,
                     add_generation_prompt=True,

@@ -22,7 +22,16 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from actors.answering import QuestionFormat, join, sampled_answers, with_answer
+from actors.answering import (
+    JOINED,
+    QuestionFormat,
+    join,
+    logits_where,
+    sampled_answers,
+    with_answer,
+)
+from actors.checkpoints import load_whole
+from actors.processors import copy_small_files, load_processor
 from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, merge_adapters, save_adapters
 from actors.trainers.cache import Cache
@@ -86,14 +95,16 @@ class AnswerDPO:
 class Batch:
     """2B texts, padded on the right, all chosen before all rejected.
 
-    inputs: what the model takes: ids, mask [2B, T], media.
-    targets: [2B, K], the token that each of the last K positions should predict; -100 outside of
-        answers. K reaches back to the first answer's beginning.
-    ref_logp: [2B, K], of these tokens under the reference; zero outside of answers.
+    inputs: what the model takes, some texts at a time: ids, mask [b, T], media. All 2B at once
+        where the family's questions can be joined, else one each.
+    starts: [2B], the position of each that predicts the first token of its answer.
+    targets: [2B, K], the tokens of the answers, -100 beyond.
+    ref_logp: [2B, K], of these tokens under the reference; zero beyond.
     weights: of the pairs, [B].
     """
 
-    inputs: dict[str, Tensor]
+    inputs: list[dict[str, Tensor]]
+    starts: Tensor
     targets: Tensor
     ref_logp: Tensor
     weights: Tensor
@@ -103,23 +114,19 @@ class AnswerDPOLearner:
     """The policy on one worker, and what it said before the first step."""
 
     def __init__(self, task: AnswerDPO, device: torch.device, dtype: torch.dtype) -> None:
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
         self.task, self.device, self.dtype = task, device, dtype
-        policy = local_model(task.policy)
+        self._policy = local_model(task.policy)
         trust = trusted(task.policy, task.trust_remote_code)
-        revision = task.revision or "main"
-        processor = AutoProcessor.from_pretrained(
-            policy, revision=revision, trust_remote_code=trust
-        )
+        processor = load_processor(self._policy, task.revision, trust_remote_code=trust)
         self.format = QuestionFormat(processor, task.asking)
-        self._model: Any = AutoModelForImageTextToText.from_pretrained(
-            policy,
-            revision=revision,
-            dtype=torch.float32,
-            use_safetensors=True,
+        self._model: Any = load_whole(
+            self._policy,
+            torch.float32,
+            device,
+            revision=task.revision,
+            allow_missing=task.asking.allow_missing,
             trust_remote_code=trust,
-        ).to(device)
+        )
         if task.lora is not None:
             add_adapters(self._model, task.lora, _TARGETS)
         if task.gradient_checkpointing:
@@ -143,15 +150,15 @@ class AnswerDPOLearner:
     def prepare(self, model: Forward, rows: Iterable[Mapping[str, pa.Table]]) -> None:
         for part in rows:
             table = part["pairs"].to_pylist()
-            inputs, targets = self._tensors(table)
-            found = self._log_probabilities(model, inputs, targets).cpu()
+            inputs, starts, targets = self._tensors(table)
+            found = self._log_probabilities(model, inputs, starts, targets).cpu()
             keys = [(row["pair_id"], side) for side in _SIDES for row in table]
             for key, logp, asked in zip(keys, found, targets.cpu() != _IGNORED, strict=True):
                 self._ref_logp[key] = logp[asked].clone()
 
     def collate(self, rows: Mapping[str, pa.Table]) -> Batch:
         table = rows["pairs"].to_pylist()
-        inputs, targets = self._tensors(table)
+        inputs, starts, targets = self._tensors(table)
         known = [self._ref_logp[row["pair_id"], side] for side in _SIDES for row in table]
         ref_logp = torch.zeros(targets.shape)
         ref_logp[targets.cpu() != _IGNORED] = torch.cat(known)  # row by row, as the mask reads
@@ -160,13 +167,16 @@ class AnswerDPOLearner:
         ]
         return Batch(
             inputs,
+            starts,
             targets,
             ref_logp.to(self.device),
             torch.tensor(weights, device=self.device),
         )
 
-    def _tensors(self, table: list[dict[str, Any]]) -> tuple[dict[str, Tensor], Tensor]:
-        """What the model takes, and the targets of its last positions."""
+    def _tensors(
+        self, table: list[dict[str, Any]]
+    ) -> tuple[list[dict[str, Tensor]], Tensor, Tensor]:
+        """What the model takes, where it predicts the answers, and their tokens."""
         texts, answers, starts = [], [], []
         questions = [self._cache.get(row["pair_id"], partial(self._question, row)) for row in table]
         for side in _SIDES:
@@ -176,19 +186,25 @@ class AnswerDPOLearner:
                     raise ValueError(f"pair {row['pair_id']} has a side without an answer")
                 answers.append(self.format.answer_ids(answer))
                 starts.append(question["input_ids"].shape[1])
-                texts.append(with_answer(question, answers[-1]))
-        joined = join(texts, self._pad)
-        # The token before each answer token predicts it, so targets are one place ahead.
-        first, length = min(starts) - 1, joined["input_ids"].shape[1]
-        targets = torch.full((len(texts), length - first), _IGNORED)
-        for row_targets, start, answer in zip(targets, starts, answers, strict=True):
-            begin = start - 1 - first
-            row_targets[begin : begin + len(answer)] = torch.tensor(answer)
-        inputs = {
-            name: value.to(self.device, self.dtype if value.is_floating_point() else value.dtype)
-            for name, value in joined.items()
-        }
-        return inputs, targets.to(self.device)
+                texts.append(with_answer(question, answers[-1], self.format.kinds))
+        targets = torch.full((len(texts), max(map(len, answers))), _IGNORED)
+        for row_targets, answer in zip(targets, answers, strict=True):
+            row_targets[: len(answer)] = torch.tensor(answer)
+        family = self._model.config.model_type
+        together = len(texts) if family in JOINED else 1
+        joined = [
+            join(texts[first : first + together], self._pad, family)
+            for first in range(0, len(texts), together)
+        ]
+        inputs = [
+            {
+                name: one.to(self.device, self.dtype if one.is_floating_point() else one.dtype)
+                for name, one in some.items()
+            }
+            for some in joined
+        ]
+        # The token before each answer token predicts it.
+        return inputs, torch.tensor(starts, device=self.device) - 1, targets.to(self.device)
 
     def _question(self, row: Mapping[str, Any]) -> dict[str, Tensor]:
         """A pair's question as tensors; made once and kept."""
@@ -205,11 +221,35 @@ class AnswerDPOLearner:
     # ------------------------------------------------------------------------------------- loss
 
     def _log_probabilities(
-        self, model: Forward, inputs: Mapping[str, Tensor], targets: Tensor
+        self,
+        model: Forward,
+        inputs: Sequence[Mapping[str, Tensor]],
+        starts: Tensor,
+        targets: Tensor,
     ) -> Tensor:
         """Of each answer token, zero elsewhere: [2B, K]."""
-        output = model(**inputs, logits_to_keep=targets.shape[1], use_cache=False)
-        return answer_token_log_probabilities(output.logits, targets)
+        found, first = [], 0
+        for some in inputs:
+            rows = slice(first, first + len(some["input_ids"]))
+            found.append(self._of_rows(model, some, starts[rows], targets[rows]))
+            first = rows.stop
+        return torch.cat(found)
+
+    def _of_rows(
+        self, model: Forward, inputs: Mapping[str, Tensor], starts: Tensor, targets: Tensor
+    ) -> Tensor:
+        """The same of one batch."""
+        asked = targets != _IGNORED
+        positions = torch.arange(inputs["input_ids"].shape[1], device=self.device)
+        length = asked.sum(dim=1, keepdim=True)
+        is_asked = (positions >= starts[:, None]) & (positions < starts[:, None] + length)
+        with logits_where(self._model, is_asked):
+            output = model(**inputs, use_cache=False)
+        logits = output.logits  # 1 N V, of all answers one after the other
+        if logits.shape[:2] == is_asked.shape:  # a family whose head is no module
+            logits = logits[is_asked][None]
+        logp = answer_token_log_probabilities(logits, targets[asked][None])
+        return torch.zeros(targets.shape, device=self.device).masked_scatter(asked, logp)
 
     def loss(self, model: Forward, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The loss, and what to watch:
@@ -219,7 +259,7 @@ class AnswerDPOLearner:
             to the reference. DPO is content when both grow, if only the second grows faster.
         kl: estimate of the divergence from the reference, in nats an answer.
         """
-        tokens = self._log_probabilities(model, batch.inputs, batch.targets)
+        tokens = self._log_probabilities(model, batch.inputs, batch.starts, batch.targets)
         logp, ref_logp = tokens.sum(dim=1), batch.ref_logp.sum(dim=1)
         num_tokens = (batch.targets != _IGNORED).sum(dim=1)
         num_chosen, num_rejected = num_tokens.chunk(2)
@@ -263,10 +303,10 @@ class AnswerDPOLearner:
 
     def save(self, directory: Path) -> None:
         """Model and processor for `from_pretrained`, with adapters added to the weights; these lie
-        in `lora` too, for peft on top of the policy.
+        in `lora` too, for peft on top of the policy. The processor's files are the policy's.
         """
         if self.task.lora is not None:
             save_adapters(self._model, directory / "lora", self.task.policy)
             merge_adapters(self._model)
         self._model.save_pretrained(directory)
-        self.format.processor.save_pretrained(directory)
+        copy_small_files(self._policy, directory, self.task.revision)

@@ -28,12 +28,13 @@ import torch
 from torch import Tensor, nn
 
 from actors.judges.checkpoint import load_weights
-from actors.judges.eyes import Shown, eyes_of, has_eyes
+from actors.judges.eyes import Shown, eyes_of
+from actors.judges.formats import format_of
 from actors.judges.heads import Head
 from actors.judges.local import local_directory
-from actors.judges.looks import Look, look_at
+from actors.judges.looks import Look, look_at, num_shown
 from actors.judges.plain import PlainFormat, PlainText, placed
-from actors.judges.processors import load_processor, load_stock_processor, save_processor
+from actors.judges.processors import save_processor
 from actors.judges.prompts import Medium, PromptFormat, Text
 from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, attention_layers, merge_adapters
@@ -48,11 +49,12 @@ from factory.alignment.losses import (
     weighted_answer_cross_entropy,
 )
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
+from factory.judging.targets import answer_in_words
 from factory.judging.verdicts import PREFERENCES, AnswerTree
 from factory.prompt_parts import in_words
 from schemas.arrow import labels_from_table
 from schemas.recipe import Lora
-from schemas.rows import Label, Task, draw_of
+from schemas.rows import UNDERSTANDING, Label, Task, draw_of
 
 _log = logging.getLogger(__name__)
 _IGNORED = -100
@@ -95,6 +97,7 @@ class JudgeTask:
     lora: Lora | None = None
     trust_remote_code: bool = False  # run the code that comes with `base`
     revision: str | None = None  # commit of a base that is a hub's
+    allow_missing: tuple[str, ...] = ()  # patterns of names of tensors that `base` may lack
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -235,6 +238,8 @@ class _Wanted:
     decides: the tokens that tell it from the others.
     sentence: it in full.
     above, share_above: see `Example`.
+    is_in_words: whether it is all that the judge is to write (`factory.judging.targets`): no one
+        place of it decides.
     """
 
     tree: AnswerTree[Any]
@@ -242,6 +247,7 @@ class _Wanted:
     sentence: list[int]
     above: list[int] | None = None
     share_above: float = 0.0
+    is_in_words: bool = False
 
 
 def _is_on_one_chain(tree: AnswerTree[Any]) -> bool:
@@ -257,16 +263,16 @@ class JudgeLearner:
         self.device = device
         trust = trusted(task.base, task.trust_remote_code)
         self._base = local_directory(local_model(task.base), task.revision, with_code=trust)
-        is_plain = not has_eyes(self._base)
-        stock = load_stock_processor(self._base, trust_remote_code=trust) if is_plain else None
-        self._model = load_weights(self._base, torch.float32, trust_remote_code=trust).to(device)
-        self.format: PromptFormat | PlainFormat
-        if stock is not None:
-            self.format = PlainFormat(task.specification, stock, self._model.config)
-        else:
-            processor = load_processor(self._base, self._model.config, trust_remote_code=trust)
-            self.format = PromptFormat(task.specification, processor)
-            self.eyes = eyes_of(self._model, processor)
+        self.format = format_of(self._base, task.specification, trust_remote_code=trust)
+        self._model = load_weights(
+            self._base,
+            torch.float32,
+            device,
+            trust_remote_code=trust,
+            allow_missing=task.allow_missing,
+        )
+        if isinstance(self.format, PromptFormat):
+            self.eyes = eyes_of(self._model, self.format.processor)
         self._dtype = dtype
         self._examples: dict[tuple[str, bool], Example] = {}
         if task.lora is not None:
@@ -297,9 +303,15 @@ class JudgeLearner:
         # A justification speaks of "image 1" and "image 2": it is true in the order written alone.
         swapped = [label.swap() for label in pairs]
         shown = [*pairs, *swapped, *points]
-        looks = [_looks(label, self._asked(label).num_frames) for label in shown]
+        looks = [_looks(label, self._asked(label)) for label in shown]
         prompts = [self._prompt(*one) for one in zip(shown, looks, strict=True)]
-        given = self._made(prompts, [_as_shown(*one) for one in zip(shown, looks, strict=True)])
+        given = self._made(
+            prompts,
+            [
+                _as_shown(self._asked(label), label, seen)
+                for label, seen in zip(shown, looks, strict=True)
+            ],
+        )
         examples = [
             self._kept(label, prompt, is_swapped=len(pairs) <= at < 2 * len(pairs))
             for at, (label, prompt) in enumerate(zip(shown, prompts, strict=True))
@@ -332,7 +344,7 @@ class JudgeLearner:
         tree, decides, sentence = wanted.tree, wanted.decides, wanted.sentence
         prompt = list(asked.ids)
         chain = list(tree.chains[0])
-        has_options = _is_on_one_chain(tree)
+        has_options = _is_on_one_chain(tree) and not wanted.is_in_words
         told = self._justification(label, task) if with_reason else []
         if told and (not has_options or sentence[: len(chain)] == chain):
             answer = [*sentence, *form.answer_ids(task.reason)]
@@ -360,6 +372,10 @@ class JudgeLearner:
     def _wanted(self, label: Label, task: TaskSpecification) -> _Wanted:
         """The answer that a label asks for."""
         form = self.format
+        if (told := answer_in_words(label, task)) is not None:
+            tree = form.score_tree(task) if label.preference is None else form.verdict_tree(task)
+            ids = [*form.answer_ids(told), form.tokenizer.eos_token_id]
+            return _Wanted(tree, ids, ids, is_in_words=True)
         if label.preference is not None:
             verdicts = form.verdict_tree(task)
             sentence = form.answer_ids(task.answers[label.preference])
@@ -384,7 +400,7 @@ class JudgeLearner:
     def _prompt(self, label: Label, looks: Sequence[Look]) -> Text | PlainText:
         """The prompt that the judge would be shown."""
         task, text = self._asked(label), in_words(label.prompt)
-        shown: list[Any] = _as_shown(label, looks)
+        shown: list[Any] = _as_shown(task, label, looks)
         if isinstance(self.format, PromptFormat):
             is_alone = len(shown) == 1 and self.eyes.tiles_alone
             shown = [
@@ -392,7 +408,7 @@ class JudgeLearner:
                 for at, one in enumerate(shown)
             ]
         num = len(label.prompt.media_of("source"))  # they come first, as in `look_at`
-        source, media = shown[:num], shown[num:]
+        source, media = shown[:num], _places(task, label, shown[num:])
         answers = [one for one in (label.first_answer, label.second_answer) if one is not None]
         if label.preference is not None:
             return self.format.pair(task, text, media, answers, source)
@@ -551,21 +567,35 @@ class JudgeLearner:
         self.task.specification.save(directory)
 
 
-def _looks(label: Label, num_frames: int) -> list[Look]:
+def _looks(label: Label, task: TaskSpecification) -> list[Look]:
     """The media of a label, decoded.
 
     Raises:
         ValueError: one cannot be read.
     """
-    looks, sides = look_at(label.prompt, label.sides(), num_frames)
+    looks, sides = look_at(label.prompt, label.sides(), task)
     error = next((side.error for side in sides if side.error), None)
     if error is not None:
         raise ValueError(f"label {label.label_id}: {error}")
     return looks
 
 
-def _as_shown(label: Label, looks: Sequence[Look]) -> list[Shown]:
-    return [(look, label.prompt.task.startswith("video")) for look in looks]
+def _as_shown(task: TaskSpecification, label: Label, looks: Sequence[Look]) -> list[Shown]:
+    is_video = label.prompt.task.startswith("video") and not task.is_pictures
+    return [(look, is_video) for look in looks]
+
+
+def _places(task: TaskSpecification, label: Label, media: list[Any]) -> list[list[Any]]:
+    """The media of each `{media}`: all of a question, or those of each side, of which a clip that
+    is shown as pictures has one for each frame.
+    """
+    if label.prompt.task in UNDERSTANDING:
+        return [media]
+    sides = [one.media for one in label.sides() if one.media is not None]
+    if not task.is_pictures or not label.prompt.task.startswith("video"):
+        return [[one] for one in media]
+    num = num_shown(task, sides[0].num_frames, sides[0].fps)
+    return [media[:num], media[num:]] if len(sides) > 1 else [media]
 
 
 def _answer_loss(logits: Tensor, batch: Batch, smoothing: float) -> Tensor:

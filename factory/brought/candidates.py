@@ -66,8 +66,6 @@ class RowReader:
             RowFault: no prompt, or no candidate, can be made of it.
         """
         cells = Cells(row, self.columns)
-        if None in row:
-            raise RowFault("row", "has more values than the table has columns")
         prompt = self.prompt(cells, read)
         items = items_of(cells, PER_CANDIDATE)
         return Group(prompt, tuple(candidate_of(one, prompt, read) for one in items))

@@ -58,8 +58,6 @@ class JudgedRowReader(RowReader):
             ScaleError: it has scores, and there is no scale.
         """
         cells = Cells(row, self.columns)
-        if None in row:
-            raise RowFault("row", "has more values than the table has columns")
         items = items_of(cells, (*PER_CANDIDATE, "score", "breakdown", "rank"))
         prompt = self.prompt(cells, read)
         candidates = [candidate_of(one, prompt, read) for one in items]

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from factory.judging.panel import dissent
 from factory.ranking import Match, Order, is_scored
 from factory.ranking.matchups import matchup
 from schemas import recipe
@@ -110,6 +111,7 @@ def pair_of(group: Group, order: Order, better: int, worse: int) -> Pair:
         p_chosen=met.p_better if met else math.nan,
         is_flipped=met.is_flipped if met else False,
         verdict="kept",
+        dissent=dissent(group, chosen.candidate_id, rejected.candidate_id),
     )
 
 

@@ -1,7 +1,8 @@
 """From a judge's opinions to the report on it: figures by slice, and what they look like in words.
 
 `train_judge` reports on the held-out labels that calibration was not fitted on, `evaluate_judge` on
-benchmarks; both say the same figures in the same form.
+benchmarks; both say the same figures in the same form. What a benchmark's own authors count is a
+section of its own (`benchmark_report`), and how the report reads is told in `report_text`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from factory.evaluation.agreement import (
     measure,
     reliability,
 )
+from factory.evaluation.dimensions import DimensionAgreement, by_dimension
+from factory.evaluation.headlines import weighted_mean
 from factory.judging.calibration import Calibration
 from factory.ranking.matchups import slices
 from factory.statistics.intervals import Interval
@@ -26,6 +29,9 @@ from schemas.rows import Opinion
 
 ALL = "all"
 MACRO = "macro accuracy without ties"
+INVALID = "invalid rate"
+#: Begins the name of a slice that is about one dimension.
+DIMENSION = "dimension: "
 #: Ends the names of figures of calibrated probabilities.
 AFTER = " after calibration"
 _OF_PROBABILITIES = ("calibration error", "Brier score")
@@ -73,7 +79,75 @@ def report(
         first.claimed,
         first.calibrated,
     )
-    return JudgeReport(judge, labels, tuple(made.values()))
+    about, unscored = by_dimension(opinions, **boot)
+    dimensions = [_of_dimension(name, found, judge) for name, found in about.items()]
+    remarks = (_by_counts(made, list(parts), macro_tag), _not_scored(unscored))
+    return JudgeReport(
+        *(judge, labels, (*made.values(), *dimensions)),
+        remarks=tuple(one for one in remarks if one),
+    )
+
+
+def _by_counts(made: Mapping[str, JudgeSlice], parts: Sequence[str], tag: str | None) -> str:
+    """That the whole is its parts by their counts, as a sentence; empty where there is one part, or
+    no figure of any.
+
+    Args:
+        made: the slices.
+        parts: tasks, or values of a tag.
+        tag: whose.
+    """
+    name = "accuracy without ties"
+    keys = {part: part if tag is None else f"{tag}: {part}" for part in parts}
+    told = {part: _found(made[key], name) for part, key in keys.items() if key in made}
+    known = {
+        part: (one.value, one.num)
+        for part, one in told.items()
+        if one is not None and one.value is not None and one.num
+    }
+    if len(told) < 2:
+        return ""
+    mean = weighted_mean(known)
+    if not math.isfinite(mean):
+        return ""
+    of = "tasks" if tag is None else f"values of {tag!r}"
+    counts = " + ".join(str(num) for _, num in known.values())
+    overall = _found(made[ALL], name)
+    value = math.nan if overall is None or overall.value is None else overall.value
+    return (
+        f"{name} is {value:.3f} over all, and {mean:.3f} as the mean of the {len(known)} {of} by "
+        f"their counts ({counts})"
+    )
+
+
+def _not_scored(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return f"the labels tell {', '.join(names)}, of which the judge's scores say nothing"
+
+
+def _of_dimension(name: str, found: DimensionAgreement, judge: str) -> JudgeSlice:
+    """The figures of one dimension, each beside what could not be read."""
+    num_invalid = found.num_pairs - found.num_read
+    invalid_points = found.num_points - found.num_read_points
+    told = (
+        ("score accuracy without ties", found.accuracy, found.num_decided, num_invalid, ""),
+        (
+            *("score accuracy with ties by threshold", found.ties.accuracy, found.num_read),
+            *(num_invalid, _up_to(found.ties.threshold, "points")),
+        ),
+        ("score correlation", found.correlation, found.num_read_points, invalid_points, ""),
+    )
+    estimates = [
+        _estimate(figure, value, judge, num, invalid, note)
+        for figure, value, num, invalid, note in told
+        if math.isfinite(value.value)
+    ]
+    num = found.num_pairs + found.num_points
+    if num:
+        rate = Interval((num_invalid + invalid_points) / num)
+        estimates.append(_estimate(INVALID, rate, judge, num))
+    return JudgeSlice(f"{DIMENSION}{name}", tuple(estimates))
 
 
 def _slice(
@@ -148,7 +222,7 @@ def _estimates(found: Agreement, judge: str) -> tuple[Estimate, ...]:
     ]
     if num_pairs + num_invalid:
         rate = Interval(found.accuracy.invalid_rate)
-        made.append(_estimate("invalid rate", rate, judge, num_pairs + num_invalid))
+        made.append(_estimate(INVALID, rate, judge, num_pairs + num_invalid))
     return tuple(made)
 
 
@@ -190,21 +264,9 @@ def estimate_of(made: JudgeReport, name: str, of: str = ALL) -> Estimate | None:
     """One estimate of one slice."""
     for one in made.slices:
         if one.name == of:
-            return next((found for found in one.estimates if found.name == name), None)
+            return _found(one, name)
     return None
 
 
-def as_text(made: JudgeReport) -> str:
-    """The report as lines, a figure each."""
-    lines = [f"{made.judge} on {made.labels}"]
-    for one in made.slices:
-        lines.append(f"  {one.name}")
-        for found in one.estimates:
-            if found.value is None:
-                continue
-            interval = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
-            rests = "" if found.num is None else f" over {found.num}"
-            invalid = f", {found.num_invalid} invalid" if found.num_invalid else ""
-            note = f" ({found.note})" if found.note else ""
-            lines.append(f"    {found.name:<50} {found.value:.3f}{interval}{rests}{invalid}{note}")
-    return "\n".join(lines)
+def _found(part: JudgeSlice, name: str) -> Estimate | None:
+    return next((one for one in part.estimates if one.name == name), None)

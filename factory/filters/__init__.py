@@ -15,12 +15,20 @@ from factory.filters.pictures import BrokenMedia, LowEntropy, NearDuplicate
 from factory.filters.plugged_in import PluggedIn
 from factory.filters.registry import objections_of
 from factory.filters.safety import Unsafe
-from factory.filters.verdicts import Disagree, Inconsistent, LowConfidence, Quarantine, ThinMargin
+from factory.filters.verdicts import (
+    Disagree,
+    Dissent,
+    Inconsistent,
+    LowConfidence,
+    Quarantine,
+    ThinMargin,
+)
 
 __all__ = [
     "BrokenMedia",
     "Contaminated",
     "Disagree",
+    "Dissent",
     "Inconsistent",
     "LowConfidence",
     "LowEntropy",

@@ -13,6 +13,7 @@ from factory.filters.safety import Unsafe, load_classifier
 from factory.filters.verdicts import (
     Abstain,
     Disagree,
+    Dissent,
     Inconsistent,
     LowConfidence,
     Quarantine,
@@ -44,6 +45,7 @@ def objections_of(
         LowConfidence(settings.min_confidence),
         Quarantine(),
         Disagree(),
+        Dissent(settings.max_panel_dissent),
         SimilarAnswers(settings.max_answer_similarity),
         LowEntropy(settings.min_entropy),
         NearDuplicate(settings.min_hash_distance),

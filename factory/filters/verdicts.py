@@ -92,6 +92,23 @@ class Abstain:
 
 
 @dataclass(frozen=True)
+class Dissent:
+    """Too many members of a panel prefer the rejected side."""
+
+    max_dissent: float
+
+    needs_media = False
+
+    def __call__(self, pair: Pair) -> str | None:
+        if pair.dissent is None or not pair.dissent > self.max_dissent + _ROUNDING:
+            return None
+        return (
+            f"panel: {pair.dissent:.0%} of its members prefer the rejected side, "
+            f"{self.max_dissent:.0%} at most wanted"
+        )
+
+
+@dataclass(frozen=True)
 class Disagree:
     """Order, duel and scores do not all name the same side as the better one."""
 

@@ -5,7 +5,8 @@ and tie. It has two numbers, fitted to what a judge with duels of its own says (
 looks at each candidate once, however many duels are asked for, and its verdicts cannot depend on
 the order or run in a circle. What it gives up is all that only comparing shows.
 
-The numbers lie beside the weights (`verdict_rules.json`), for each task.
+The numbers lie beside the weights (`verdict_rules.json`), for each task. A reward model whose
+publisher trained it by such a model has one without a fit (`factory.judging.scalar`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from scipy import special
 from scipy.optimize import minimize
 
 from factory.protocols import Judge, Sitting, scores_of
@@ -34,24 +37,71 @@ class RulesError(ValueError):
     """Rules that are missing, unreadable, or cannot be fitted."""
 
 
+#: Nodes and weights of the Gauss-Hermite quadrature of an expectation over a standard normal.
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(64)
+
+
+class Rule(Protocol):
+    """How two scores become a verdict."""
+
+    @property
+    def slope(self) -> float:
+        """Logits of margin for a point of difference."""
+
+    def probabilities(self, differences: Array, spreads: Array | None = None) -> Array:
+        """Of first, second and tie [N, 3].
+
+        Args:
+            differences: scores of first less second, [N].
+            spreads: their standard deviations by what the judge says of its own scores, [N].
+        """
+
+
 @dataclass(frozen=True)
 class RaoKupper:
     """How the difference of two scores becomes a verdict.
 
     slope: logits of margin for a point of difference.
-    tie_odds: k of `factory.alignment.losses.bradley_terry_with_ties`, above 1.
+    tie_odds: k of `factory.alignment.losses.bradley_terry_with_ties`, above 1; at 1 there are no
+        ties, and the model is Bradley and Terry's.
     """
 
     slope: float
     tie_odds: float
 
-    def probabilities(self, differences: Array) -> Array:
+    def probabilities(self, differences: Array, spreads: Array | None = None) -> Array:
         """Of first, second and tie [N, 3], from scores of first less second [N]."""
         margin = self.slope * np.asarray(differences, dtype=np.float64)
         first = 1.0 / (1.0 + self.tie_odds * np.exp(-margin))
         second = 1.0 / (1.0 + self.tie_odds * np.exp(margin))
         tie = (self.tie_odds**2 - 1.0) * (first * second)  # the same whichever side comes first
         return np.stack([first, second, tie], axis=-1)
+
+
+@dataclass(frozen=True)
+class UncertainBradleyTerry:
+    """Bradley and Terry's model, expected over what a judge does not know of its own scores: two
+    independent Gaussians, whose standard deviations it gives (HPSv3's `uncertainty` loss,
+    MizzenAI/HPSv3 at d232ff86, hpsv3/model/qwen2vl_trainer.py, which draws samples of them).
+    It knows no ties.
+    """
+
+    slope: float
+
+    def probabilities(self, differences: Array, spreads: Array | None = None) -> Array:
+        """Of first, second and tie [N, 3], from scores of first less second [N] and the standard
+        deviations of these differences [N].
+
+        Raises:
+            RulesError: there are none.
+        """
+        if spreads is None:
+            raise RulesError("this rule needs the standard deviations of the scores")
+        means = np.asarray(differences, dtype=np.float64)[..., None]
+        margin = self.slope * (means + np.asarray(spreads, dtype=np.float64)[..., None] * _NODES)
+        first = special.expit(margin) @ _WEIGHTS / _WEIGHTS.sum()
+        second = special.expit(-margin) @ _WEIGHTS / _WEIGHTS.sum()
+        return np.stack([first, second, np.zeros_like(first)], axis=-1)
 
 
 def fit(differences: Sequence[float] | Array, p: Sequence[Sequence[float]] | Array) -> RaoKupper:
@@ -118,7 +168,7 @@ class JudgeByScores:
     """A judge of which only the scores are asked."""
 
     judge: Judge
-    rules: Mapping[Task, RaoKupper]
+    rules: Mapping[Task, Rule]
 
     @property
     def name(self) -> str:
@@ -140,7 +190,7 @@ class JudgeByScores:
 class SittingByScores:
     """One prompt's candidates before such a judge; each is scored once."""
 
-    def __init__(self, sitting: Sitting, num: int, rule: RaoKupper) -> None:
+    def __init__(self, sitting: Sitting, num: int, rule: Rule) -> None:
         self._sitting = sitting
         self._rule = rule
         self._num = num
@@ -161,7 +211,8 @@ class SittingByScores:
         self.scores([side for match in matches for side in match])  # those that are missing
         sides = [(self._scores[first], self._scores[second]) for first, second in matches]
         differences = np.array([first.value - second.value for first, second in sides])
-        found = self._rule.probabilities(differences.reshape(-1)).tolist()
+        spreads = np.array([math.hypot(first.spread, second.spread) for first, second in sides])
+        found = self._rule.probabilities(differences.reshape(-1), spreads.reshape(-1)).tolist()
         unknown = (math.nan, math.nan, math.nan)
         made = []
         for (first, second), p in zip(sides, found, strict=True):

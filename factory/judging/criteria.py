@@ -3,7 +3,8 @@
 A criterion is a sentence that is put to the judge after the prompt, in its own pointwise
 instruction; the answer is one more score on the same scale. The order then goes by the weighted
 mean of these and of the overall score, and each score keeps its breakdown, so weights can change
-and curation can run again without the judge. A region or a product has its own variant of a
+and curation can run again without the judge. A criterion without a sentence is a dimension that the
+judge rates by itself, by its name: it costs no call. A region or a product has its own variant of a
 criterion, chosen by the prompt's tags.
 
 Whether a judge understands the sentence is the judge's matter: a model that was tuned on one
@@ -13,7 +14,7 @@ instruction may answer every criterion alike. Duels stay about the whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from factory.protocols import Judge, Sitting, scores_of
@@ -49,8 +50,8 @@ def combine(overall: Score, parts: Mapping[str, Score]) -> Score:
         if is_scored(overall) and not is_scored(part):
             error = f"criterion {name}: {part.error or 'the score is not a finite number'}"
             return replace(overall, value=math.nan, spread=math.nan, error=error)
-    everything = {OVERALL: overall, **parts}
-    return replace(overall, breakdown={name: one.value for name, one in everything.items()})
+    told = {OVERALL: overall.value} | {name: one.value for name, one in parts.items()}
+    return replace(overall, breakdown={**overall.breakdown, **told})
 
 
 def weigh(group: Group, criteria: recipe.Criteria) -> Group:
@@ -63,15 +64,22 @@ def weigh(group: Group, criteria: recipe.Criteria) -> Group:
     if not found:
         return group
     weights = {OVERALL: criteria.overall_weight, **{one.name: one.weight for one in found}}
-    return replace(group, scores=tuple(_weigh(one, weights) for one in group.scores))
+    own = {one.name for one in found if not one.text}
+    return replace(group, scores=tuple(_weigh(one, weights, own) for one in group.scores))
 
 
-def _weigh(score: Score, weights: Mapping[str, float]) -> Score:
-    if not score.breakdown or not is_scored(score):
+def _weigh(score: Score, weights: Mapping[str, float], own: Collection[str]) -> Score:
+    if not is_scored(score) or not (score.breakdown or own):
         return score
     missing = [name for name in weights if name not in score.breakdown]
     if missing:
+        lacking = next((name for name in missing if name in own), None)
         error = f"criterion {missing[0]}: was not scored; judge the groups again"
+        if lacking is not None:
+            error = (
+                f"criterion {lacking}: the judge rated no such dimension by itself: give the "
+                "criterion a text, or leave it out"
+            )
         return replace(score, value=math.nan, spread=math.nan, error=error)
     total = sum(weight * score.breakdown[name] for name, weight in weights.items())
     return replace(score, value=total / sum(weights.values()))
@@ -105,8 +113,9 @@ class CriteriaSitting:
         parts = {
             one.name: scores_of(self.sitting.about(asked(self.prompt, one)), indices)
             for one in criteria_for(self.prompt, self.criteria)
+            if one.text
         }
-        if not parts:
+        if not criteria_for(self.prompt, self.criteria):
             return overall
         found = [
             combine(score, {name: scores[index] for name, scores in parts.items()})

@@ -2,22 +2,44 @@
 
 The same function reads what was answered just now and what is taken over from an earlier run, so
 the two cannot differ. What was asked, and how, is not looked at here (`factory.keys`).
+
+Where several answers were drawn to one request, they vote (`factory.judging.votes`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from factory.judging.dimensions import more
 from factory.judging.specification import TaskSpecification
-from factory.judging.text import UnreadableError, parse_score, parse_verdict
+from factory.judging.text import UnreadableError, parse_duel, parse_scored
 from factory.judging.verdicts import PREFERENCES, expected_score
-from schemas.rows import Duel, Reply, Score
+from factory.judging.votes import scores_together, verdicts_together
+from schemas.rows import OVERALL, Dimension, Duel, Reply, Sample, Score
 
 #: How the error of a reply begins from which no numbers could be read.
 UNREADABLE = "unreadable: "
+
+
+@dataclass(frozen=True)
+class Words:
+    """What one answer in words says.
+
+    numbers: a score without spread, or a verdict that is certain: a text tells no probability.
+    points, dimensions: of single aspects.
+    reason: what was said for it.
+    error: why there are no numbers.
+    """
+
+    numbers: tuple[float, ...] = ()
+    points: Mapping[str, float] = field(default_factory=dict)
+    dimensions: tuple[Dimension, ...] = ()
+    reason: str = ""
+    error: str | None = None
 
 
 def read(reply: Reply, task: TaskSpecification) -> Reply:
@@ -27,7 +49,7 @@ def read(reply: Reply, task: TaskSpecification) -> Reply:
     neither (nobody answered, or what was asked gives nothing but numbers) stays as it is.
     """
     if reply.text is not None:
-        return _with_numbers(reply, *_in_words(reply, task))
+        return _in_words(reply, task)
     if reply.logprobs:
         return _with_numbers(reply, *_in_logprobs(reply, task))
     return reply
@@ -42,6 +64,31 @@ def lacks_words(reply: Reply, task: TaskSpecification) -> bool:
     return reply.error is None or reply.error.startswith(UNREADABLE)
 
 
+def reason_in(reply: Reply, task: TaskSpecification) -> str:
+    """What a judge that answers in words said for what counts of its answer; of several answers
+    that which agrees with what they came to.
+    """
+    if reply.text is None or reply.error is not None:
+        return ""
+    is_duel = reply.second_id is not None
+    read_ones = [_words(one, task, is_duel=is_duel) for one in written(reply)]
+    agreeing = [one for one in read_ones if one.error is None]
+    if reply.second_id is not None:
+        agreeing.sort(
+            key=lambda one: -sum(map(math.prod, zip(one.numbers, reply.numbers, strict=True)))
+        )
+    else:
+        agreeing.sort(key=lambda one: abs(one.numbers[0] - reply.numbers[0]))
+    return agreeing[0].reason if agreeing else ""
+
+
+def written(reply: Reply) -> tuple[Sample, ...]:
+    """All answers in words of a reply."""
+    if reply.samples:
+        return reply.samples
+    return () if reply.text is None else (Sample(reply.text, reply.is_cut),)
+
+
 def answer_name(number: float) -> str:
     """The name of a number of the scale among a reply's log-probabilities."""
     return f"{number:g}"
@@ -53,29 +100,70 @@ def _with_numbers(reply: Reply, numbers: tuple[float, ...], error: str | None) -
     return replace(reply, numbers=() if error else numbers, error=error)
 
 
-def _in_words(reply: Reply, task: TaskSpecification) -> tuple[tuple[float, ...], str | None]:
-    """A score without spread, or a verdict that is certain: a text tells no probability."""
-    text = reply.text or ""
+def _in_words(reply: Reply, task: TaskSpecification) -> Reply:
+    """One answer as it is; several by their votes."""
+    is_duel = reply.second_id is not None
+    every = [_words(one, task, is_duel=is_duel) for one in written(reply)]
+    readable = [one for one in every if one.error is None]
+    if 2 * len(readable) <= len(every):  # of one: none; of several: no majority can be read
+        unread = next(one.error for one in every if one.error is not None)
+        few = f"{len(readable)} of {len(every)} answers can be read; " if len(every) > 1 else ""
+        return replace(
+            reply, numbers=(), error=f"{UNREADABLE}{few}{unread}", breakdown={}, dimensions=()
+        )
+    told = [one.numbers for one in readable]
+    if is_duel:
+        shares = verdicts_together(told)
+        dimensions = readable[0].dimensions if len(readable) == 1 else _together(readable)
+        return replace(_with_numbers(reply, shares, None), dimensions=dimensions)
+    numbers = scores_together([one[0] for one in told], task.vote)
+    points = {
+        name: scores_together([one.points[name] for one in readable if name in one.points])[0]
+        for name in dict.fromkeys(name for one in readable for name in one.points)
+    }
+    breakdown = {OVERALL: numbers[0], **points} if points else {}
+    return replace(_with_numbers(reply, numbers, None), breakdown=breakdown)
+
+
+def _together(every: Sequence[Words]) -> tuple[Dimension, ...]:
+    """Dimensions of several answers: the means of their points."""
+    said: dict[str, list[Dimension]] = {}
+    for one in every:
+        for dimension in one.dimensions:
+            if dimension.first is not None and dimension.second is not None:
+                said.setdefault(dimension.name, []).append(dimension)
+    found = []
+    for name, those in said.items():
+        first = float(np.mean([one.first for one in those if one.first is not None]))
+        second = float(np.mean([one.second for one in those if one.second is not None]))
+        found.append(Dimension(name, more(first - second), first, second))
+    return tuple(found)
+
+
+def _words(sample: Sample, task: TaskSpecification, *, is_duel: bool) -> Words:
     try:
-        if reply.second_id is None:
-            return (parse_score(text, task, is_cut=reply.is_cut), 0.0), None
-        verdict = parse_verdict(text, task.answers, is_cut=reply.is_cut)
+        if not is_duel:
+            score, points = parse_scored(sample.text, task, is_cut=sample.is_cut)
+            return Words((score.value, 0.0), points, (), score.reason)
+        verdict = parse_duel(sample.text, task, is_cut=sample.is_cut)
     except UnreadableError as error:
-        return (), f"{UNREADABLE}{error}"
-    return tuple(float(verdict == one) for one in PREFERENCES), None
+        return Words(error=str(error))
+    numbers = tuple(float(verdict.preference == one) for one in PREFERENCES)
+    return Words(numbers, {}, verdict.dimensions, verdict.reason)
 
 
 def _in_logprobs(reply: Reply, task: TaskSpecification) -> tuple[tuple[float, ...], str | None]:
     """The expected value over the scale and its spread, or the probabilities of the verdicts."""
     is_score = reply.second_id is None
-    names = [answer_name(one) for one in task.scale] if is_score else list(PREFERENCES)
+    numbers = list(task.written) if is_score else []
+    names = [answer_name(one) for one in numbers] if is_score else list(PREFERENCES)
     missing = [name for name in names if name not in reply.logprobs]
     if missing:
         return (), f"{UNREADABLE}no probability of {missing[0]!r}"
     p = np.exp([reply.logprobs[name] for name in names])
     if not is_score:
         return tuple(p.tolist()), None
-    (mean,), (spread,) = expected_score(p[None], task.scale)
+    (mean,), (spread,) = expected_score(p[None], numbers)
     return (float(mean), float(spread)), None
 
 
@@ -90,7 +178,8 @@ def duel_of(reply: Reply) -> Duel:
     """The duel of a reply to a pairwise request; NaN likewise."""
     p_first, p_second, p_tie = reply.numbers or (math.nan,) * 3
     sides = (reply.first_id, reply.second_id or "")
-    return Duel(*sides, reply.judge, p_first, p_second, p_tie, reply.error, reply=reply)
+    p = (p_first, p_second, p_tie)
+    return Duel(*sides, reply.judge, *p, reply.error, reply=reply, dimensions=reply.dimensions)
 
 
 def reply_of(verdict: Score | Duel) -> Reply:
@@ -98,7 +187,8 @@ def reply_of(verdict: Score | Duel) -> Reply:
     if verdict.reply is not None:
         return verdict.reply
     if isinstance(verdict, Duel):
-        reply = Reply(None, verdict.judge, verdict.first_id, verdict.second_id)
+        sides = (verdict.first_id, verdict.second_id)
+        reply = Reply(None, verdict.judge, *sides, dimensions=verdict.dimensions)
         numbers: tuple[float, ...] = (verdict.p_first, verdict.p_second, verdict.p_tie)
     else:
         reply = Reply(None, verdict.judge, verdict.candidate_id, breakdown=verdict.breakdown)

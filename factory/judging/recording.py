@@ -82,8 +82,8 @@ class Recorder:
 
         def asking(prompt: Prompt) -> Asking:
             told = specification.task(prompt.task).for_prompt(prompt)
-            is_chat = specification.is_chat
-            score, duel = (asking_of(told, is_chat, kind) for kind in ("score", "duel"))
+            is_chat, turn = specification.is_chat, specification.turn
+            score, duel = (asking_of(told, is_chat, kind, turn) for kind in ("score", "duel"))
             return Asking(weights, precision, score, duel)
 
         return cls(asking, specification)
@@ -173,7 +173,7 @@ class RecordingSitting:
         other = RecordingSitting(self.judge, prompt, self.candidates)
         other._sit = lambda: self._sitting().about(prompt)
         for one in criteria_for(self.prompt, self.judge.criteria):
-            if asked(self.prompt, one).text == prompt.text:
+            if one.text and asked(self.prompt, one).text == prompt.text:
                 other._criterion = one.name
         return other
 

@@ -1,124 +1,92 @@
-"""Judge specifications: how a task is put to a judge, how it answers, and on which scale.
+"""Judge specifications: how each task is put to a judge, and where that is written.
 
 A label format belongs to a checkpoint, never to a constant, so the specification is saved beside
 the weights (`judge.json`) and travels with them. One input form serves four tasks. A template has
 these slots, each at most once a side, sides in the order shown:
 
-- `{media}`: the model's placeholders of a picture, or of a clip's `num_frames` frames. In the two
-  understanding tasks it stands for all media of the question, in their order.
+- `{media}`: the model's placeholders of a picture, or of a clip's frames. In the two understanding
+  tasks it stands for all media of the question, in their order.
 - `{prompt}`: the caption, or the question. A dialogue is one text, each turn on a line after its
   speaker, as "user: …" (`factory.prompt_parts.in_words`).
 - `{answer}`: the answer judged, in the two understanding tasks, whose medium belongs to the prompt.
-- `{source}`: in `source` alone, the picture that an edit starts from.
+- `{source}`: the picture that an edit starts from, in `source`, or in the templates of a judge that
+  is asked about edits alone.
 
 The default layout puts a read-out ("final score :") after *each* side: the pairwise prompt passes
 through the state from which the pointwise score is read before it asks for the verdict, which small
 judges need in order to learn to compare.
 
-`published` holds specifications of checkpoints that others trained. Their label formats are those
-checkpoints'; the words of the instructions are ours.
+`published` holds specifications of checkpoints that others trained. Those that name a `source` ask
+in its words, to the letter, and say which commit they were read at; the two that name none have the
+checkpoints' label formats and instructions of our own.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from factory.prompt_parts import QUESTIONS, Need, PartsError, check_needs, needs_of
-from schemas.rows import UNDERSTANDING, Candidate, Preference, Prompt, Task
+from factory.judging.specification_file import check, later_keys, task_of
+from factory.judging.task_specification import (
+    Dimension,
+    Kind,
+    Reading,
+    ShownPrompt,
+    SpecificationError,
+    TaskSpecification,
+    asking_of,
+)
+from schemas.rows import Candidate, Prompt, Task
+
+__all__ = [
+    "DEFAULT",
+    "FILE",
+    "NUM_FRAMES",
+    "PUBLISHED",
+    "USER",
+    "Dimension",
+    "JudgeSpecification",
+    "Kind",
+    "Reading",
+    "ShownPrompt",
+    "Source",
+    "SpecificationError",
+    "TaskSpecification",
+    "asking_of",
+    "conditioning",
+    "file_of",
+    "find",
+    "not_trained",
+    "published",
+]
 
 FILE = "judge.json"
 PUBLISHED = Path(__file__).with_name("published")
 
-#: How a judge's answer is read: in one forward pass, or from text that it generates.
-Reading = Literal["logits", "text"]
-
-#: Which text a judge holds an output against.
-ShownPrompt = Literal["original", "conditioning"]
-
-_SLOT = re.compile(r"\{(\w*)\}")
-
-
-class SpecificationError(ValueError):
-    """A judge specification that is missing, unreadable, or cannot be asked of this model."""
+#: Stands for what the user says in `JudgeSpecification.turn`.
+USER = "{user}"
 
 
 @dataclass(frozen=True)
-class Dimension:
-    """One line of a pointwise answer that rates one side of quality: its label and bounds."""
+class Source:
+    """Where a specification's words come from, and whose they are.
 
-    label: str
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class TaskSpecification:
-    """One task's instruction, label format and scale.
-
-    pointwise: prompt for one side. Read by logits, the next token begins a number of the scale,
-        after `score` up to its slot.
-    pairwise: prompt for two sides, in the order shown.
-    scale: the numbers that a score can be, rising. Read from text, any number from the first to
-        the last, decimals too.
-    answers: the sentence that stands for each verdict.
-    reading: how the checkpoint is read.
-    num_frames: frames of a clip that the judge is shown; 1 for pictures.
-    prompt: which text fills `{prompt}`: the prompt's own, or the one that conditioned the generator
-        where something rewrote it before (`schemas.rows.Drawn`).
-    score: the label format of a score; `{score}` is the number.
-    dimensions: lines that come before the score where the checkpoint writes them.
-    max_tokens: length limit of an answer that is read from text.
-    reason: what is said after an answer to ask for its justification; none is asked for, and none
-        learned, where it is empty.
-    reason_confidence: a justification with a token less probable than this is not given. A judge
-        that writes down what it is not sure of gives reasons that are not there.
-    source: what is said before either prompt where a picture is edited, once for both sides; such
-        prompts are refused where it is empty.
+    repository, commit, files: in which they stand, as they were read.
+    license: under which they are published.
+    checkpoints: that were trained on them, as their authors call them.
+    notes: what a reader has to know beside: what the checkpoints were not trained for, and where
+        what is asked here differs from what was published, with the reason.
     """
 
-    pointwise: str
-    pairwise: str
-    scale: tuple[float, ...]
-    answers: Mapping[Preference, str]
-    reading: Reading = "logits"
-    num_frames: int = 1
-    score: str = "{score}"
-    dimensions: tuple[Dimension, ...] = ()
-    max_tokens: int = 256
-    reason: str = ""
-    reason_confidence: float = 0.0
-    prompt: ShownPrompt = "original"
-    source: str = ""
-
-    @property
-    def takes(self) -> frozenset[Need]:
-        """What a prompt may ask for beside a text, and a medium before it."""
-        return QUESTIONS | {"source"} if self.source else QUESTIONS
-
-    def for_prompt(self, prompt: Prompt) -> TaskSpecification:
-        """How this prompt is asked about: with the words for its source, where it has one.
-
-        Raises:
-            SpecificationError: it has parts for which there is no place.
-        """
-        needs = needs_of(prompt)
-        try:
-            check_needs(needs, self.takes, "this judge")
-        except PartsError as error:
-            raise SpecificationError(
-                f"{error}; its specification says in `source` of {prompt.task} how an edit is shown"
-                if {"source", "sources"} & needs
-                else str(error)
-            ) from None
-        if "source" not in needs:
-            return self
-        before = f"{self.source} "
-        return replace(self, pointwise=before + self.pointwise, pairwise=before + self.pairwise)
+    repository: str
+    commit: str
+    files: tuple[str, ...]
+    license: str
+    checkpoints: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,14 +94,29 @@ class JudgeSpecification:
     """How each task is put to one judge.
 
     is_chat: prompts are a user's turn of the model's own chat template; else they are plain text.
+    turn: how a user's turn is written, with `{user}` for what is said, where a checkpoint was
+        trained in other words than its chat template's; from the beginning of the text to where the
+        answer begins. Special tokens count as such in it.
+    source: whose words they are; None for the user's own.
     """
 
     tasks: Mapping[Task, TaskSpecification]
     is_chat: bool = False
+    turn: str = ""
+    source: Source | None = None
 
     def __post_init__(self) -> None:
+        if not self.tasks:
+            raise SpecificationError("tasks: has none")
+        if self.turn and (self.turn.count(USER) != 1 or not self.is_chat):
+            raise SpecificationError(f"turn: needs {USER} once, and is_chat")
         for name, task in self.tasks.items():
-            _check(name, task)
+            check(name, task, is_chat=self.is_chat)
+            if self.turn and task.system:
+                raise SpecificationError(
+                    f"{name}.system: `turn` is the whole text around what the user says: write the "
+                    "system's turn into it"
+                )
 
     def task(self, task: Task) -> TaskSpecification:
         """The specification of one task.
@@ -148,9 +131,42 @@ class JudgeSpecification:
             )
         return self.tasks[task]
 
+    def check_kinds(self, task: Task, kinds: Sequence[Kind], asker: str) -> None:
+        """Refuse questions that the checkpoint was not trained for.
+
+        Args:
+            task: that is judged.
+            kinds: that are asked.
+            asker: who asks, for the message.
+
+        Raises:
+            SpecificationError: names the kind and what to do.
+        """
+        told = self.task(task)
+        for kind in kinds:
+            if kind not in told.kinds:
+                raise SpecificationError(f"{not_trained(task, kind)}, which {asker} asks")
+
+    def in_text(self) -> JudgeSpecification:
+        """The same with every answer read from text, for judges of which no logits are seen."""
+        tasks = {name: replace(one, reading="text", decimals=0) for name, one in self.tasks.items()}
+        return replace(self, tasks=tasks)
+
     def save(self, directory: Path) -> None:
         """Write `judge.json` beside the weights."""
-        (directory / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+        (directory / FILE).write_text(json.dumps(self.to_json(), indent=2) + "\n")
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is written: keys that came later only where they say something."""
+        whole: dict[str, Any] = {
+            "tasks": {name: _written(task) for name, task in self.tasks.items()},
+            "is_chat": self.is_chat,
+        }
+        if self.turn:
+            whole["turn"] = self.turn
+        if self.source is not None:
+            whole["source"] = asdict(self.source)
+        return whole
 
     @classmethod
     def load(cls, path: Path) -> JudgeSpecification:
@@ -162,7 +178,7 @@ class JudgeSpecification:
         if path.suffix != ".json":
             path = path / FILE
         try:
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise SpecificationError(
                 f"{path}: missing; a judge is a model directory with a {FILE} in it, "
@@ -180,44 +196,65 @@ class JudgeSpecification:
             SpecificationError: it is none.
         """
         try:
-            raw = json.loads(text)
-            tasks: dict[Task, TaskSpecification] = {
-                task: _task(fields) for task, fields in raw["tasks"].items()
-            }
-            return cls(tasks, bool(raw.get("is_chat", False)))
+            return _read(json.loads(text))
         except SpecificationError as error:
             raise SpecificationError(f"{source}: {error}") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpecificationError(f"{source}: not a judge specification: {error}") from None
 
 
-def asking_of(
-    task: TaskSpecification, is_chat: bool, kind: Literal["score", "duel"]
-) -> dict[str, Any]:
-    """The part of a specification that decides what a judge is sent, and what of its answer is
-    kept: the asking part of a reply's key (`factory.keys`).
+def not_trained(task: Task, kind: Kind) -> str:
+    """Why a question is not asked."""
+    name = "pointwise" if kind == "score" else "pairwise"
+    return f"this checkpoint was not trained for {name} questions of {task}"
 
-    Where the judge writes text, the answers' sentences, the label of the score, the scale and the
-    dimensions only say how that text is read, and are not in it. Where logits are read, those are
-    the tokens whose probabilities are taken, so answers, or label and scale, belong to the asking.
-    Reasons are asked for apart.
 
-    Args:
-        task: how the task is put to the judge, of one prompt (`TaskSpecification.for_prompt`).
-        is_chat: whether prompts are a user's turn of the model's chat template.
-        kind: what is asked for.
-    """
-    asked: dict[str, Any] = {
-        "template": task.pointwise if kind == "score" else task.pairwise,
-        "is_chat": is_chat,
-        "num_frames": task.num_frames,
-        "reading": task.reading,
+def _read(raw: Any) -> JudgeSpecification:
+    if not isinstance(raw, Mapping) or not isinstance(raw.get("tasks"), Mapping):
+        raise SpecificationError("not a judge specification: it has no object `tasks`")
+    for key in raw:
+        if key not in ("tasks", "is_chat", "turn", "source"):
+            raise SpecificationError(f"{key}: no such key; it has tasks, is_chat, turn, source")
+    tasks: dict[Task, TaskSpecification] = {
+        name: task_of(name, given) for name, given in raw["tasks"].items()
     }
-    if task.reading == "text":
-        return {**asked, "max_tokens": task.max_tokens}
-    if kind == "duel":
-        return {**asked, "answers": dict(task.answers)}
-    return {**asked, "score": task.score, "scale": [float(number) for number in task.scale]}
+    turn, source = raw.get("turn", ""), raw.get("source")
+    if not isinstance(turn, str):
+        raise SpecificationError(f"turn: {turn!r} is no text")
+    told = None
+    if source is not None:
+        try:
+            told = Source(**{key: _tuples(value) for key, value in source.items()})
+        except (TypeError, AttributeError) as error:
+            raise SpecificationError(f"source: {error}") from None
+    return JudgeSpecification(tasks, bool(raw.get("is_chat", False)), turn, told)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+#: The keys of a task and of a dimension in the files that were written first.
+_FIRST = (
+    *("pointwise", "pairwise", "scale", "answers", "reading", "num_frames", "score", "dimensions"),
+    *("max_tokens", "reason", "reason_confidence", "prompt", "source"),
+)
+
+
+def _written(task: TaskSpecification) -> dict[str, Any]:
+    first = {key: getattr(task, key) for key in _FIRST}
+    first["answers"] = dict(task.answers)
+    first["dimensions"] = [_dimension(one) for one in task.dimensions]
+    return first | later_keys(task)
+
+
+def _dimension(one: Dimension) -> dict[str, Any]:
+    plain = Dimension(one.label, one.low, one.high)
+    return {
+        key: value
+        for key, value in asdict(one).items()
+        if key in ("label", "low", "high") or value != getattr(plain, key)
+    }
 
 
 def conditioning(prompt: Prompt, candidates: Sequence[Candidate]) -> Prompt:
@@ -263,56 +300,6 @@ def file_of(specification: str) -> Path:
         return PUBLISHED / f"{specification}.json"
     named = Path(specification)
     return named if named.suffix == ".json" else named / FILE
-
-
-def _task(fields: dict[str, Any]) -> TaskSpecification:
-    dimensions = tuple(Dimension(**one) for one in fields.get("dimensions", ()))
-    return TaskSpecification(
-        **{**fields, "scale": tuple(fields["scale"]), "dimensions": dimensions}
-    )
-
-
-def _check(name: str, task: TaskSpecification) -> None:
-    """Refuse what could not be asked or read."""
-    if name not in get_args(Task):
-        raise SpecificationError(f"unknown task {name!r}; known: {', '.join(get_args(Task))}")
-    is_answer = name in UNDERSTANDING
-    for kind, num in (("pointwise", 1), ("pairwise", 2)):
-        slots = _SLOT.findall(getattr(task, kind))
-        unknown = set(slots) - {"media", "prompt", "answer"}
-        if unknown:
-            raise SpecificationError(f"{name}.{kind}: unknown slot {{{min(unknown)}}}")
-        wanted = {"media": 1 if is_answer else num, "answer": num if is_answer else 0}
-        for slot, count in wanted.items():
-            if slots.count(slot) != count:
-                raise SpecificationError(
-                    f"{name}.{kind}: needs {{{slot}}} {count} time(s), has {slots.count(slot)}"
-                )
-        if "prompt" not in slots:
-            raise SpecificationError(f"{name}.{kind}: has no {{prompt}}")
-    if task.source and (name != "image_generation" or _SLOT.findall(task.source) != ["source"]):
-        raise SpecificationError(
-            f"{name}.source: is for image_generation alone, where a picture is edited, and needs "
-            "{source} once and no other slot"
-        )
-    if len(task.scale) < 2 or list(task.scale) != sorted(set(task.scale)):
-        raise SpecificationError(f"{name}.scale: needs two numbers or more, rising")
-    if set(task.answers) != set(get_args(Preference)):
-        raise SpecificationError(f"{name}.answers: needs {', '.join(get_args(Preference))}")
-    if task.reading not in get_args(Reading):
-        raise SpecificationError(f"{name}.reading: {task.reading!r} is neither logits nor text")
-    if task.score.count("{score}") != 1:
-        raise SpecificationError(f"{name}.score: needs {{score}} once")
-    if task.num_frames < 1:
-        raise SpecificationError(f"{name}.num_frames: {task.num_frames} is less than one")
-    if task.prompt not in get_args(ShownPrompt):
-        raise SpecificationError(
-            f"{name}.prompt: {task.prompt!r} is neither original nor conditioning"
-        )
-    if not 0 <= task.reason_confidence < 1:
-        raise SpecificationError(
-            f"{name}.reason_confidence: {task.reason_confidence} is no probability below 1"
-        )
 
 
 def _generation(medium: str, num_frames: int) -> TaskSpecification:

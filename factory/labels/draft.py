@@ -104,9 +104,32 @@ def fault_of(draft: object) -> str | None:
     return None
 
 
+def content_of(draft: Draft, origin: Origin | None = None) -> str:
+    """A digest of all that a source says in a draft, media by their bytes: two drafts of one digest
+    are equal, so that nothing hangs on which of them is told first.
+
+    Args:
+        draft: what is said.
+        origin: that its row tells; what is said of a whole file from outside is no part of it.
+    """
+    prompt = draft.prompt
+    sides = [None if one is None else _digest(one) for one in (draft.first, draft.second)]
+    return content_id(
+        "draft",
+        *(prompt.prompt_id, prompt.tags, draft.annotator, sides),
+        *(draft.first_answer, draft.second_answer, draft.preference, draft.rating, draft.scale),
+        *(draft.justification, [vars(one) for one in draft.dimensions], draft.weight),
+        [vars(one) if one else None for one in (prompt.origin, draft.origin, origin)],
+    )
+
+
+def _digest(medium: Media) -> str:
+    return hashlib.sha256(medium.data).hexdigest()
+
+
 def finish(
     draft: Draft,
-    place: str,
+    key: str,
     heldout_share: float,
     scale: Scale | None = None,
     origin: Origin | None = None,
@@ -115,8 +138,8 @@ def finish(
 
     Args:
         draft: what the source says.
-        place: names the draft within its data set; ids depend on it, so that two annotators who
-            say the same of the same pair stay two labels.
+        key: tells the label from all others of its source; ids depend on it. What it says with a
+            count of those that say the same: see `content_of`.
         heldout_share: of prompts. Rows of one caption, or about one picture, share a split; of
             several pictures the first counts.
         scale: of the judge, to which ratings and the points of dimensions are mapped linearly,
@@ -137,7 +160,7 @@ def finish(
     points = None if draft.rating is None else _mapped(draft.rating, draft.scale, scale)
     split: Literal["train", "heldout"] = "heldout" if is_heldout else "train"
     return Label(
-        label_id=content_id("imported", place, draft.prompt.prompt_id, draft.annotator),
+        label_id=content_id("imported", key, draft.prompt.prompt_id, draft.annotator),
         prompt=prompt,
         annotator=draft.annotator,
         first=draft.first,

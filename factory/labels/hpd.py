@@ -4,10 +4,16 @@ Version 2: `train.json` has two pictures a row (`file_path` or `image_path`) and
 1 for the preferred one. `test.json` has several pictures and the annotators' average `rank` of
 each, 1 for the best: every two of them are a pair, and equal ranks are a tie.
 
-Version 3: `path1` is always the preferred one of two, `path2` the other; sides are shuffled, or a
-judge would learn the place. `confidence` becomes the weight of the label; it is null where nobody
-has measured it, and so is the weight. The votes (`choice_dist`) are not told by side, and are left
-out. EditReward-Data comes in the same form, with the source picture in `path_src`, and `tie_case`.
+Version 3 (MizzenAI/HPDv3, whose card ships pictures as `images.tar.gz.*` to be unpacked beside the
+JSON): `path1` is always the preferred one of two, `path2` the other; sides are shuffled, or a judge
+would learn the place. `confidence` becomes the weight of the label; it is null, "null" or left out
+where nobody has measured it, and so is the weight. The votes (`choice_dist`) are sorted by whoever
+trains on them, not told by side, and are left out; `model1` and `model2` are the generators. So say
+the loaders of HPSv3++ (github.com/PlantPotatoOnMoon/HPSv3-PlusPlus, commit 7bdbebc,
+`hpsv3/dataset/pairwise_dataset.py`, made from that of HPSv3) and of LightRFT
+(github.com/opendilab/LightRFT, commit 49e62cb, `lightrft/datasets/hpdv3.py`); `test.json`, the test
+set, has the same form. Both count a pair as right where the preferred picture has the higher score.
+EditReward-Data comes in the same form, with the source picture in `path_src`, and `tie_case`.
 """
 
 from __future__ import annotations

@@ -5,11 +5,13 @@ and `overall_rating` (1 to 7). Every two pictures of a prompt are a pair, and ev
 points. `classification` becomes a tag. The JSON of the authors' repository has a prompt a row:
 `prompt`, `generations` (paths) and `ranking`, which is all that its pairs need.
 
-A picture that cannot be read costs its points and its own pairs, and not its group.
+A picture that cannot be read costs its points and its own pairs, and not its group. Which side of a
+pair comes first is decided by the bytes of the two, so that the order of the rows decides nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +42,7 @@ def parse(records: Sequence[Record]) -> Iterator[Draft | LabelError]:
             shown.append(_shown(record))
         except LabelError as error:
             yield error
+    shown.sort(key=lambda one: (hashlib.sha256(one.picture.data).digest(), one.rank, one.rating))
     for one in shown:
         yield Draft(one.prompt, NAME, first=one.picture, rating=one.rating, scale=SCALE)
     if shown:

@@ -41,6 +41,18 @@ class LabelError(ValueError):
         self.where = where
 
 
+class NotHeldError(LabelError):
+    """A row of a kind that none of the four tasks holds, such as answers of interleaved words and
+    pictures.
+
+    what: the kind, in words; the same for all rows of it, so that they are counted by it.
+    """
+
+    def __init__(self, message: str, where: str, what: str) -> None:
+        super().__init__(message, where)
+        self.what = what
+
+
 class NoSuchMediaError(LabelError):
     """The row names a medium that is not there."""
 
@@ -65,6 +77,12 @@ class Record:
     def fault(self, key: str, what: str) -> LabelError:
         """An error about one key, to be raised."""
         return LabelError(f"{self.where}: {key!r} {what}", self.where)
+
+    def not_held(self, what: str) -> NotHeldError:
+        """An error about a row of a kind that none of the tasks holds, to be raised."""
+        return NotHeldError(
+            f"{self.where}: {what}: none of the four tasks holds such a pair", self.where, what
+        )
 
     def has(self, key: str) -> bool:
         """Whether the row has a value under this key."""

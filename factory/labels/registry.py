@@ -17,12 +17,14 @@ from factory.labels import (
     hpd,
     image_reward,
     llava_critic,
+    mmrb2,
     pick_a_pic,
     table,
     trl,
     unified_reward,
     video_feedback,
     videogen_rewardbench,
+    videorewardbench,
     vl_rewardbench,
 )
 from factory.labels.draft import Draft
@@ -50,6 +52,7 @@ class Format:
     group_by: the key that tells which following rows belong together; None where each row is alone.
     macro_tag: the tag over whose values the benchmark's macro accuracy is the mean.
     columns: that `parse` reads, so that of Parquet no other is; None where that is not known.
+    inside: the key under which a JSON file of one object has its rows as a list.
     plugin: `package.module:NAME`, by which `format_named` found one of somebody's own.
     """
 
@@ -60,6 +63,7 @@ class Format:
     macro_tag: str | None = None
     plugin: str | None = None
     columns: tuple[str, ...] | None = None
+    inside: str | None = None
 
 
 def row_by_row(
@@ -90,6 +94,8 @@ FORMATS: dict[str, Format] = {
         _format(videogen_rewardbench),
         _format(image_reward, parse=image_reward.parse, group_by=image_reward.GROUP),
         _format(vl_rewardbench, macro_tag="category"),
+        _format(mmrb2, macro_tag="part", inside=mmrb2.INSIDE),
+        _format(videorewardbench, macro_tag="subset"),
         _format(table, parse=row_by_row(table.Table())),
     )
 }

@@ -61,7 +61,7 @@ def objects(chunks: Iterable[str]) -> Iterator[Row]:
             if is_array:
                 raise StreamError(f"row {number}: not JSON: {error}") from None
             buffer.skip_line()
-            yield BrokenRow(f"not JSON: {error}")
+            yield BrokenRow(f"is not JSON: {error}")
             continue
         if isinstance(value, dict):
             yield value
@@ -119,6 +119,19 @@ class _Buffer:
             size += len(chunk)
         self.text, self.at = "".join(parts), 0
         return size > 0
+
+
+def within(rows: Iterable[tuple[int, Row]], key: str | None) -> Iterator[tuple[int, Row]]:
+    """The rows that a file has in a list under `key` of its one object, numbered as they come; rows
+    without such a list stand as they are, and so do all without a key.
+    """
+    number = 0
+    for _, row in rows:
+        inner = row.get(key) if key is not None and isinstance(row, Mapping) else None
+        for one in inner if isinstance(inner, list) else [row]:
+            number += 1
+            is_row = isinstance(one, Mapping | BrokenRow)
+            yield number, one if is_row else BrokenRow(f"is {type(one).__name__}, not an object")
 
 
 def together(rows: Iterable[tuple[int, Row]], key: str | None) -> Iterator[list[tuple[int, Row]]]:

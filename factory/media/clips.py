@@ -2,7 +2,8 @@
 
 This is the one place where the bytes of a clip are opened, and the door for bytes that may be a
 picture or a clip (`describe`, `decode_still`). Frames are upright, as the display matrix says, and
-opaque. They are chosen by their time stamps, never by their index: a clip of uneven frame rate, or
+opaque. They are chosen by their time stamps, and by their index only where a published judge was
+trained so (`decode_chosen`): a clip of uneven frame rate, or
 one whose last second is a still, is seen as a viewer would see it. A clip that cannot be read to
 its chosen frames is an error, and no frame is ever made up. Left out: sound, and pixels that are
 not square, which stay as they are stored.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import io
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,39 @@ def decode_samples(
     if len({frame.shape for frame in shown.values()}) > 1:
         raise MediaError("its frames are of different sizes")
     return [np.stack([shown[time] for time in wanted]) for wanted in samples]
+
+
+def decode_chosen(
+    data: bytes, choose: Callable[[int, float], Sequence[int]], max_pixels: int = MAX_PIXELS
+) -> Frames:
+    """The frames of an MP4 [T, H, W, 3] that are chosen by their places, counted from 0: for models
+    whose publishers choose them so.
+
+    Args:
+        data: of the clip.
+        choose: the places of a clip of so many frames and frames a second.
+        max_pixels: in the frames that are chosen.
+
+    Raises:
+        MediaError: as for `decode_clip`.
+    """
+    is_turned = has_matrix(data)
+    shown: dict[int, Pixels] = {}
+    with _opened(data) as container:
+        stream = _video(container)
+        times, end = _times(container, stream)
+        fps = len(times) / float((end - times[0]) * stream.time_base)
+        taken = [times[place] for place in choose(len(times), fps)]
+        _check_pixels(len(taken), stream.width, stream.height, max_pixels)
+        container.seek(0)
+        for time, frame in _frames(container, stream, set(taken)):
+            _check_pixels(len(taken), frame.width, frame.height, max_pixels)
+            shown[time] = _as_shown(frame, is_turned)
+    if missing := len(set(taken) - set(shown)):
+        raise MediaError(f"{missing} of the {len(taken)} frames asked for cannot be decoded")
+    if len({frame.shape for frame in shown.values()}) > 1:
+        raise MediaError("its frames are of different sizes")
+    return np.stack([shown[time] for time in taken])
 
 
 def read_clip(media: Media, most: int) -> Frames:

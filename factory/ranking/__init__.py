@@ -8,7 +8,9 @@ from factory.ranking.fusion import davidson, fuse, least_squares
 from factory.ranking.order import Match, Noise, Order, Strategy, is_scored, scores_of
 from factory.ranking.published import Pairwise, Paper
 from factory.ranking.strategies import (
+    ASKS,
     Bracket,
+    Duels,
     Pointwise,
     RandomPairs,
     Ring,
@@ -17,7 +19,9 @@ from factory.ranking.strategies import (
 )
 
 __all__ = [
+    "ASKS",
     "Bracket",
+    "Duels",
     "Match",
     "Noise",
     "Order",

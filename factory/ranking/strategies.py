@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from factory.ranking.fusion import fuse
 from factory.ranking.order import Match, Noise, Order, Strategy, is_scored
@@ -97,6 +98,24 @@ class RoundRobin:
 
 
 @dataclass(frozen=True)
+class Duels:
+    """Duels alone: every candidate meets every other in both orders, and no scores are asked for.
+
+    N(N - 1) forward passes, for judges that were trained to compare and not to rate. One plan.
+    """
+
+    noise: Noise = field(default_factory=Noise)
+
+    def plan(self, scores: Sequence[Score], duels: Sequence[Duel]) -> list[Match]:
+        there = [at for at, score in enumerate(scores) if score.error is None]
+        there.sort(key=lambda at: scores[at].candidate_id)
+        return _unplayed(scores, duels, itertools.combinations(there, 2))
+
+    def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
+        return fuse(scores, duels, self.noise)
+
+
+@dataclass(frozen=True)
 class Pointwise:
     """Scores alone: the cheapest order, and a baseline."""
 
@@ -154,6 +173,19 @@ def _ids(scores: Sequence[Score], match: Match) -> frozenset[str]:
     return frozenset(scores[index].candidate_id for index in match)
 
 
+#: What a strategy asks of a judge: points of each candidate, which of two is better, or both.
+ASKS: Mapping[str, tuple[Literal["score", "duel"], ...]] = {
+    "bracket": ("score", "duel"),
+    "paper": ("score", "duel"),
+    "pointwise": ("score",),
+    "pairwise": ("score", "duel"),
+    "ring": ("score", "duel"),
+    "round_robin": ("score", "duel"),
+    "duels": ("duel",),
+    "random": ("score",),
+}
+
+
 def strategy_of(rank: recipe.Rank) -> Strategy:
     """The strategy that a recipe asks for."""
     noise = Noise(
@@ -171,6 +203,7 @@ def strategy_of(rank: recipe.Rank) -> Strategy:
         "pairwise": Pairwise(noise),
         "ring": Ring(rank.ring_degree, noise),
         "round_robin": RoundRobin(noise),
+        "duels": Duels(noise),
         "random": RandomPairs(),
     }
     return strategies[rank.strategy]

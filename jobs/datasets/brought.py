@@ -14,41 +14,27 @@ others only where they stand does. Left out: fetching URLs, and code that comes 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import itertools
 import json
 import re
-import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
-
-import pyarrow as pa
 
 from actors.hub_data import HubData, HubDataError
 from actors.storage import is_address, place
 from actors.weights import is_hub_name
-from factory.labels.streams import BrokenRow, StreamError
-from jobs.datasets.brought_files import (
-    MediaFolder,
-    Row,
-    read_arrow,
-    read_csv,
-    read_json,
-    read_lines,
-    read_parquet,
-    read_tar,
-)
+from factory.labels.streams import BrokenRow, Row
+from jobs.datasets import foreign
 from jobs.datasets.files import parquet
+from jobs.datasets.foreign_media import MediaFolder
 from jobs.rounds.workspace import InputError
 from schemas.places import Place
 from schemas.recipe import BroughtTable
 
-_TEXT = {".csv": read_csv, ".jsonl": read_lines, ".json": read_json}
 #: In the order in which a folder's files are taken for its table.
-_ENDINGS = (".parquet", ".tar", ".arrow", ".jsonl", ".csv", ".json")
+_ENDINGS = foreign.SUFFIXES
 #: What Hugging Face writes beside the rows.
 _BESIDE = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json")
 _SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval", "heldout")
@@ -138,7 +124,7 @@ class Piece:
     file: str
     first: int
     row_groups: tuple[int, ...] | None = None
-    rows: tuple[Row | BrokenRow, ...] | None = None
+    rows: tuple[Row, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -170,22 +156,22 @@ class Table:
                 return list(parquet(source, first).schema_arrow.names)
         names: dict[str, None] = {}
         for _, row in self.head(_ROWS_A_PIECE):
-            names |= dict.fromkeys(row if isinstance(row, dict) else ())
+            names |= dict.fromkeys(() if isinstance(row, BrokenRow) else row)
         return list(names)
 
     def file(self, at: int) -> Place:
         """One of its files, to be opened."""
         return self.folder.file(self.files[at])
 
-    def head(self, num: int) -> list[tuple[str, Row | BrokenRow]]:
+    def head(self, num: int) -> list[tuple[str, Row]]:
         """Its first rows, each with where it stands.
 
         Raises:
             InputError: the file cannot be read.
         """
         name = self.files[0]
-        rows = itertools.islice(_read(self.file(0), None), num)
-        with _named(self.where(name)):
+        rows = itertools.islice(foreign.read(self.file(0)), num)
+        with foreign.named(self.where(name)):
             return [(f"{self.where(name)}: row {n}", row) for n, row in enumerate(rows, start=1)]
 
     def num_rows(self) -> int | None:
@@ -197,11 +183,11 @@ class Table:
         total = 0
         for at, name in enumerate(self.files):
             path = self.file(at)
-            with _named(self.where(name)), path.open("rb") as source:
+            with foreign.named(self.where(name)), path.open("rb") as source:
                 if path.suffix == ".parquet":
                     total += parquet(source, path).metadata.num_rows
-                elif path.suffix in _TEXT and source.seek(0, 2) <= _SOON_COUNTED:
-                    total += sum(1 for _ in _TEXT[path.suffix](path))
+                elif path.suffix in foreign.TEXT and source.seek(0, 2) <= _SOON_COUNTED:
+                    total += sum(1 for _ in foreign.read(path))
                 else:
                     return None
         return total
@@ -217,8 +203,8 @@ class Table:
         """
         for at, name in enumerate(self.files):
             path = self.file(at)
-            with _named(self.where(name)):
-                if path.suffix in _TEXT:
+            with foreign.named(self.where(name)):
+                if path.suffix in foreign.TEXT:
                     yield from self._of_text(at, path, columns)
                 elif path.suffix == ".parquet":
                     yield from self._of_row_groups(at, path)
@@ -226,10 +212,10 @@ class Table:
                     yield Piece(f"{at:06d}-{1:09d}-whole", name, 1)
 
     def _of_text(self, at: int, path: Place, columns: Sequence[str]) -> Iterator[Piece]:
-        rows = _TEXT[path.suffix](path)
+        rows = foreign.read(path)
         first = 1
         while few := tuple(itertools.islice(rows, _ROWS_A_PIECE)):
-            kept = tuple(_only(row, columns) if isinstance(row, dict) else row for row in few)
+            kept = tuple(_only(row, columns) for row in few)
             yield Piece(f"{at:06d}-{first:09d}-{len(few)}", self.files[at], first, rows=kept)
             first += len(few)
 
@@ -246,21 +232,19 @@ class Table:
                 yield Piece(f"{at:06d}-{first:09d}-{num}", self.files[at], first, tuple(few))
                 first, num, few = first + num, 0, []
 
-    def rows(
-        self, piece: Piece, columns: Sequence[str]
-    ) -> Iterator[tuple[str, int, Row | BrokenRow]]:
+    def rows(self, piece: Piece, columns: Sequence[str]) -> Iterator[tuple[str, int, Row]]:
         """The rows of a piece, each with its file and its number there.
 
         Raises:
             InputError: the file cannot be read.
         """
         where = self.where(piece.file)
-        with _named(where):
-            rows: Iterator[Row | BrokenRow]
+        with foreign.named(where):
+            rows: Iterator[Row]
             if piece.rows is not None:
                 rows = iter(piece.rows)
             else:
-                rows = _read(self.folder.file(piece.file), columns, piece.row_groups)
+                rows = foreign.read(self.folder.file(piece.file), columns, piece.row_groups)
             for number, row in enumerate(rows, start=piece.first):
                 yield where, number, row
 
@@ -355,7 +339,7 @@ def _of_split(names: Sequence[str], spec: BroughtTable, key: str) -> list[str]:
         raise InputError(
             f"{key}.split: {spec.path} holds {' and '.join(splits)}: say which, as {splits[0]}"
         )
-    text = [one for one in names if one.endswith(tuple(_TEXT))]
+    text = [one for one in names if one.endswith(foreign.TEXT)]
     if len(text) > 1 and not splits:
         raise InputError(f"{key}.path: {spec.path} holds several tables: {_few(text)}; name one")
     return list(names)
@@ -379,37 +363,12 @@ def _saved(folder: Folder, state: str, key: str) -> tuple[str, ...]:
 
 
 def _only(row: Row, columns: Sequence[str]) -> Row:
-    """What is asked for of a row, and what tells that it is too long (`csv.DictReader`)."""
-    return {key: one for key, one in row.items() if key in columns or key is None}
+    """What is asked for of a row."""
+    if isinstance(row, BrokenRow):
+        return row
+    return {key: one for key, one in row.items() if key in columns}
 
 
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(names[:8]) + more
-
-
-def _read(
-    path: Place, columns: Sequence[str] | None, row_groups: Sequence[int] | None = None
-) -> Iterator[Row | BrokenRow]:
-    if path.suffix == ".parquet":
-        return read_parquet(path, columns, row_groups)
-    if path.suffix == ".arrow":
-        return read_arrow(path, columns)
-    if path.suffix == ".tar":
-        return read_tar(path)
-    return _TEXT[path.suffix](path)
-
-
-@contextmanager
-def _named(where: str) -> Iterator[None]:
-    """Says of which file a fault of reading is."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: cannot be read as UTF-8 text: {error}") from None
-    except StreamError as error:
-        raise InputError(f"{where}: {error}") from None
-    except csv.Error as error:
-        raise InputError(f"{where}: not a table of comma-separated values: {error}") from None
-    except (OSError, pa.ArrowException, tarfile.TarError, HubDataError) as error:
-        raise InputError(f"{where}: cannot be read: {error}") from None

@@ -9,19 +9,20 @@ is fetched.
 
 from __future__ import annotations
 
-import errno
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from factory.labels.draft import Draft, Scale, fault_of, finish
+from factory.labels.draft import Draft, Scale, content_of, fault_of, finish
 from factory.labels.record import LabelError, Record
 from factory.labels.registry import Format
-from factory.labels.streams import BrokenRow, Row, StreamError, together
+from factory.labels.streams import BrokenRow, Row, together, within
 from factory.plugins import one_line
 from factory.prompt_parts import PartsError
-from jobs.datasets.foreign import columns_of, rows
+from jobs.datasets.foreign import columns_of, numbered
+from jobs.datasets.foreign_media import MediaFolder
 from schemas.rows import Label, Origin
 
 _ORIGIN = ("source", "license", "consent")  # as `Record.origin` reads them
@@ -49,6 +50,7 @@ class LabelReader:
     heldout_share: of prompts.
     scale: of the points that come out; the source's own where None.
     origin: of all rows, but for what a row says itself.
+    equal: how often each content was seen, in all files so far.
     """
 
     format: Format
@@ -56,64 +58,61 @@ class LabelReader:
     heldout_share: float = 0.2
     scale: Scale | None = None
     origin: Origin = field(default_factory=Origin)
+    equal: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
 
     def groups(self, path: Path, most: int | None = None) -> Iterator[RowGroup]:
         """The rows of a file, `most` of them at most, as labels and faults.
 
         Raises:
-            InputError, StreamError: the file, or all that is left of it, cannot be read.
+            InputError: the file, or all that is left of it, cannot be read.
         """
         columns = self.format.columns
-        read = rows(path, None if columns is None else (*columns, *_ORIGIN))
+        read = numbered(path, None if columns is None else (*columns, *_ORIGIN))
+        read = within(read, self.format.inside)
         known = columns_of(path) if columns is not None else None
-        folder = _MediaFolder(self.media or path.parent)
+        folder = MediaFolder(self.media or path.parent, "--media")
         urls: dict[str, str] = {}
-        try:
-            for group in together(itertools.islice(read, most), self.format.group_by):
-                made = RowGroup(len(group), [], {})
-                records = []
-                for number, row in group:
-                    where = f"{path}: row {number}"
-                    if isinstance(row, BrokenRow):
-                        made.faults[number] = LabelError(f"{where}: {row.reason}", where)
+        for group in together(itertools.islice(read, most), self.format.group_by):
+            made = RowGroup(len(group), [], {})
+            records = []
+            for number, row in group:
+                where = f"{path}: row {number}"
+                if isinstance(row, BrokenRow):
+                    made.faults[number] = LabelError(f"{where}: {row.reason}", where)
+                else:
+                    records.append(Record(row, where, folder, known or (), urls))
+            if records:
+                for item in self._guarded(records):
+                    if isinstance(item, Label):
+                        made.labels.append(item)
                     else:
-                        records.append(Record(row, where, folder, known or (), urls))
-                if records:
-                    place = f"{self.format.name}:{path.name}:{group[0][0]}"
-                    for item in self._guarded(records, place):
-                        if isinstance(item, Label):
-                            made.labels.append(item)
-                        else:
-                            _blame(made, item, path, group)
-                yield made
-        except StreamError as error:
-            raise StreamError(f"{path}: {error}") from None
+                        _blame(made, item, path, group)
+            yield made
 
-    def labels(self, records: Sequence[Record], place: str) -> Iterator[Label | LabelError]:
+    def labels(self, records: Sequence[Record]) -> Iterator[Label | LabelError]:
         """The labels of records that belong together, and the faults of those that give none.
 
         Args:
             records: at least one.
-            place: names them within their data set; ids depend on it.
 
         Raises:
             LabelError, PartsError: nothing can be made of any of them.
         """
         origin = self._origin(records[0])
-        for index, draft in enumerate(self.format.parse(records)):
+        for draft in self.format.parse(records):
             if isinstance(draft, LabelError):
                 yield draft
             elif (what := fault_of(draft)) is not None:
                 where = records[0].where
                 yield LabelError(f"{where}: {what}", where if len(records) == 1 else None)
             else:
-                yield self._label(draft, f"{place}:{index}", origin)
+                yield self._label(draft, records[0], origin)
 
-    def _guarded(self, records: Sequence[Record], place: str) -> Iterator[Label | LabelError]:
+    def _guarded(self, records: Sequence[Record]) -> Iterator[Label | LabelError]:
         """The same, with whatever is raised as a fault of all records."""
         where = records[0].where
         try:
-            yield from self.labels(records, place)
+            yield from self.labels(records)
         except LabelError as error:
             yield error
         except PartsError as error:
@@ -122,8 +121,14 @@ class LabelReader:
             what = one_line(f"{type(error).__name__}: {error}")
             yield LabelError(f"{where}: cannot be read: {what}")
 
-    def _label(self, draft: Draft, place: str, origin: Origin | None) -> Label:
-        return finish(draft, place, self.heldout_share, self.scale, origin)
+    def _label(self, draft: Draft, record: Record, origin: Origin | None) -> Label:
+        """The label, known by what it says and by how many before it said the same: of rows that
+        are equal it does not matter which is which.
+        """
+        content = content_of(draft, record.origin())
+        self.equal[content] += 1
+        key = f"{self.format.name}:{content}:{self.equal[content]}"
+        return finish(draft, key, self.heldout_share, self.scale, origin)
 
     def _origin(self, record: Record) -> Origin | None:
         """Of rows that belong together: what the first of them says, else what holds for all."""
@@ -142,24 +147,3 @@ def _blame(made: RowGroup, fault: LabelError, path: Path, group: Sequence[tuple[
     named = [number for number in numbers if fault.where == f"{path}: row {number}"]
     for number in named or numbers:
         made.faults.setdefault(number, fault)
-
-
-@dataclass(frozen=True)
-class _MediaFolder:
-    """Reads media below one directory. Paths come from data: they may not lead out of it."""
-
-    root: Path
-
-    def __call__(self, name: str) -> bytes:
-        root = self.root.resolve()
-        try:
-            path = (root / name).resolve()
-        except RuntimeError:
-            raise OSError(errno.ELOOP, "links lead in a circle") from None
-        if not path.is_relative_to(root):
-            raise OSError(errno.EACCES, f"lies outside of the media directory {self.root}")
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            what = f"no such file below {self.root} (see --media)"
-            raise FileNotFoundError(errno.ENOENT, what) from None

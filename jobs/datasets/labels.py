@@ -10,17 +10,23 @@ import pyarrow.compute as pc
 
 from actors.media_store import media_store
 from actors.storage import place
+from factory.labels.repeats import Repeats
 from jobs.datasets.files import num_rows, read_columns, scan
 from jobs.datasets.reading import data_files
 from jobs.rounds.workspace import InputError, Round
 from schemas import manifest
+from schemas.arrow import labels_from_table
 from schemas.columns import LABELS
+from schemas.digests import add_up_rows, digest_text
 from schemas.places import Place
+from schemas.results import LabelsSeen
 
 Split = Literal["train", "heldout"]
 
 
 _LABELS_AT_ONCE = 64  # rows hold media
+#: How labels are called and used, and not what they say.
+_NO_CONTENT = ["label_id", "split"]
 
 
 def label_files(path: str) -> list[Place]:
@@ -63,3 +69,18 @@ def num_labels(files: Sequence[Place], split: Split | None = None) -> int:
         return num_rows(files)
     tables = (read_columns(path, ["split"]) for path in files)
     return sum(table.filter(pc.field("split") == split).num_rows for table in tables)
+
+
+def labels_seen(files: Sequence[Place], split: Split | None = None) -> LabelsSeen:
+    """What the labels of a split are: a digest of all that they say, and those that repeat or
+    contradict each other. Their media are read.
+    """
+    repeats, num, total = Repeats(), 0, 0
+    for batch in label_batches(files, split):
+        table = pa.Table.from_batches([batch])
+        total += add_up_rows(table.drop_columns(_NO_CONTENT))
+        for label in labels_from_table(table):
+            repeats.add(label)
+            num += 1
+    counts = repeats.counts()
+    return LabelsSeen(digest_text([total]), num, counts["duplicate"], counts["contradictory"])

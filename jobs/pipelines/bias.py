@@ -43,6 +43,7 @@ from jobs.datasets.measured import (
     tell_measured,
 )
 from jobs.datasets.reading import data_files, find_rows, sources_of, stream
+from jobs.pipelines.given_judge import judging_pool
 from jobs.pipelines.models import judge_ref
 from jobs.rounds.workspace import InputError, Round
 from schemas.arrow import groups_from_table, labels_from_table
@@ -204,7 +205,7 @@ def probe_judge(at: Round) -> list[Probe]:
     from actors.tally import TallyHandle
     from jobs.session import progress
 
-    audit, pool = at.recipe.audit, at.recipe.produce.judges
+    audit, pool = at.recipe.audit, judging_pool(at)
     if audit.num_groups == 0:
         return []
     twins = tuple(Twins(one.name, one.swaps) for one in audit.twins)

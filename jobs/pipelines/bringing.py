@@ -34,7 +34,6 @@ from factory.prompt_parts import Need, needs_of
 from factory.scratch import Scratch
 from jobs.datasets.at_hand import prompt_ids
 from jobs.datasets.brought import Piece, Table, find_table
-from jobs.datasets.brought_files import Row
 from jobs.datasets.files import row_batches, write_table
 from jobs.datasets.measured import each_in_a_task
 from jobs.datasets.writing import patiently
@@ -214,7 +213,7 @@ def _check_columns(what: Bringing, there: Sequence[str]) -> None:
         )
 
 
-def _check_fields(what: Bringing, rows: Sequence[Row], there: Sequence[str]) -> None:
+def _check_fields(what: Bringing, rows: Sequence[Mapping[str, Any]], there: Sequence[str]) -> None:
     """The same of the items of a list of candidates, as far as the first rows tell."""
     columns = what.reader.columns
     if "candidates" not in columns:

@@ -1,38 +1,36 @@
-"""A judge that is used as it was published: `judge@0`. How it is asked, what it is known by, and
-what is refused of it before anything is drawn.
+"""A judge that is used as it was published: `judge@0`. What it is known by, and what is refused of
+it before anything is drawn.
 
-A round that trains no judge of its own has this one. It stays where it is: nothing is copied, and
-what is made with it names the digest of its weights, or the hub's commit, and that of its
-specification. A judge that was made by this factory, in another root, is given like any other.
+A round that trains no judge of its own has this one, of whatever backend (`judge_backends`). It
+stays where it is: nothing is copied, and what is made with it names the digest of its weights, the
+hub's commit, or the endpoint's model, and that of its specification. A judge that was made by this
+factory, in another root, is given like any other.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 
-from actors.headers import HeaderError, read_shapes, read_small
 from actors.storage import place
-from actors.weights import hub_commit, model_weights
-from factory.judging import calibration
-from factory.judging.specification import (
-    FILE,
-    JudgeSpecification,
-    SpecificationError,
-    file_of,
-    published,
+from factory.judging import by_scores, calibration
+from factory.judging.specification import SpecificationError
+from factory.ranking import ASKS
+from jobs.pipelines.judge_backends import (
+    backend_of,
+    check_scales,
+    check_section,
+    check_trainable,
+    is_served,
+    member_sections,
+    parents_of,
+    specification_given,
 )
-from jobs.rounds.checks import check_model
 from jobs.rounds.workspace import InputError, Round, is_judge_given, judge, was_labelled
 from schemas import manifest
 from schemas.manifest import Parent, digest_file
-from schemas.recipe import JudgeSpec
+from schemas.recipe import JudgeSpec, Pool
 from schemas.rows import Task
 from schemas.section import MissingSectionError
-
-#: Names the recipe's `evaluate.endpoint` where a command line asks for a judge.
-ENDPOINT = "endpoint"
-_CONFIG = "config.json"
 
 
 def judge_parents(at: Round) -> list[Parent]:
@@ -44,86 +42,100 @@ def judge_parents(at: Round) -> list[Parent]:
     """
     if not is_judge_given(at):
         return [at.parent("judge")]
-    spec, model = at.recipe.judge, judge(at)
-    directory = place(spec.path)
-    made = manifest.read(directory) if directory.is_dir() else None
-    weights = made.digest if made is not None else model_weights(spec.path, spec.revision)
-    name, text = _written(spec)
-    parents = [
-        Parent("judge", model.address, weights or spec.path),
-        Parent("specification", name, hashlib.sha256(text.encode()).hexdigest()[:16]),
-    ]
-    file = directory / calibration.FILE
-    if _uses_calibration(at) and file.is_file():
-        parents.append(Parent("calibration", str(file), digest_file(file)))
+    spec = at.recipe.judge
+    parents = parents_of(spec, judge(at).address)
+    if _uses_calibration(at) and backend_of(spec).has_weights:
+        file = place(spec.path) / calibration.FILE
+        if file.is_file():
+            parents.append(Parent("calibration", str(file), digest_file(file)))
     return parents
 
 
-def specification_given(spec: JudgeSpec, key: str = "judge") -> JudgeSpecification:
-    """How a judge is asked that was trained elsewhere: as the recipe says, else by the `judge.json`
-    that comes with it. Nobody guesses: a judge is asked as it was trained to be.
-
-    Raises:
-        InputError: nothing says how, or what says so cannot be used.
-    """
-    name, text = _written(spec, key)
-    try:
-        return JudgeSpecification.read(text, name)
-    except SpecificationError as error:
-        raise InputError(f"{key}.specification: {error}") from None
-
-
-def _written(spec: JudgeSpec, key: str = "judge") -> tuple[str, str]:
-    """Where it is written how the judge is asked, and what is written there."""
-    if spec.specification is not None:
-        path = file_of(spec.specification)
-        name, data = str(path), path.read_bytes() if path.is_file() else None
-        why = f"{name}: no such file"
-    else:
-        name = f"{spec.path}/{FILE}"
-        data = read_small(spec.path, FILE, hub_commit(spec.path, spec.revision))
-        why = (
-            f"{spec.path} has no {FILE}, and a judge that is used as it is must be asked as it was "
-            "trained to be"
-        )
-    if data is None:
-        raise InputError(
-            f"{key}.specification: {why}: name a shipped specification ({', '.join(published())}), "
-            "or a JSON file as factory/judging/specification.py describes it"
-        )
-    try:
-        return name, data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{key}.specification: {name}: {error}") from None
-
-
-def check_judge(at: Round, tasks: Collection[Task] = ()) -> None:
+def check_judge(at: Round, tasks: Collection[Task] = (), strategy: str | None = None) -> None:
     """Refuse, before anything starts, a judge that could not judge: the one that is given, or the
     base of the one that is to be trained.
 
     Args:
         at: the round; a judge that it has trained already was looked at then.
         tasks: of what is to be judged.
+        strategy: `curate.rank.strategy`, where the judge will be asked what that wants to know.
 
     Raises:
         InputError: names the key and says what to do.
+        PluginError: code that cannot be loaded.
     """
-    is_given = is_judge_given(at)
-    if not is_given and manifest.read(at.directory("judge")) is not None:
+    spec = at.recipe.judge
+    if not is_judge_given(at):
+        if manifest.read(at.directory("judge")) is None:
+            check_trainable(spec, "judge.path", "trained")
+            backend_of(spec).check(spec, "judge")
         return
-    check_checkpoint(at.recipe.judge)
-    if not is_given:
+    check_section(spec, "judge")
+    check_tasks(spec, "judge", tasks)
+    if strategy is not None:
+        check_strategy(spec, "judge", tasks, strategy)
+    if _uses_calibration(at):
+        _check_calibrated(at)
+
+
+def check_tasks(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
+    """Refuse tasks that a judge has no words for. Raises InputError."""
+    for below, one in member_sections(spec, key).items():
+        check_tasks(one, below, tasks)
+    if spec.panel:
+        check_scales(spec, key, tasks)
+    if not backend_of(spec).is_specified:
         return
-    specification = specification_given(at.recipe.judge)
+    specification = specification_given(spec, key)
     for task in tasks:
         try:
             specification.task(task)
         except SpecificationError as error:
-            raise InputError(f"judge.specification: {error}") from None
-    if _uses_calibration(at) and not (place(at.recipe.judge.path) / calibration.FILE).is_file():
-        key = "produce.is_calibrated" if at.recipe.produce.is_calibrated else _ABSTAIN
+            raise InputError(f"{key}.specification: {error}") from None
+
+
+def check_strategy(spec: JudgeSpec, key: str, tasks: Collection[Task], strategy: str) -> None:
+    """Refuse a strategy of ranking that asks what a checkpoint was not trained for.
+
+    Raises:
+        InputError: names the strategy, and those that do not.
+    """
+    if not backend_of(spec).is_specified:
+        return
+    specification = specification_given(spec, key)
+    for task in tasks:
+        kinds = set(specification.task(task).kinds)
+        if "score" in kinds and _has_rules(spec):
+            kinds.add("duel")  # which are made of its scores
+        try:
+            specification.check_kinds(
+                task, [one for one in ASKS[strategy] if one not in kinds], "it"
+            )
+        except SpecificationError as error:
+            others = [name for name, asks in ASKS.items() if kinds.issuperset(asks)]
+            raise InputError(
+                f"curate.rank.strategy: {strategy}: {error}: choose {' or '.join(others)}"
+            ) from None
+
+
+def _has_rules(spec: JudgeSpec) -> bool:
+    """Whether rules lie beside the weights by which two scores make a duel."""
+    return backend_of(spec).has_weights and (place(spec.path) / by_scores.FILE).is_file()
+
+
+def _check_calibrated(at: Round) -> None:
+    """Refuse a judge that is used as it is and was not calibrated. Raises InputError."""
+    spec, backend = at.recipe.judge, backend_of(at.recipe.judge)
+    key = "produce.is_calibrated" if at.recipe.produce.is_calibrated else _ABSTAIN
+    if not backend.has_weights:
         raise InputError(
-            f"{key}: needs a judge that is calibrated, and {at.recipe.judge.path}, which is used "
+            f"{key}: needs a judge that is calibrated, and {spec.path or spec.name} is "
+            f"{backend.what}: there is no directory in which a {calibration.FILE} could lie; "
+            "leave the key out"
+        )
+    if not (place(spec.path) / calibration.FILE).is_file():
+        raise InputError(
+            f"{key}: needs a judge that is calibrated, and {spec.path}, which is used "
             f"as it is, has no {calibration.FILE}: train it on people's labels (sections `labels` "
             "and `train_judge`), or leave the key out"
         )
@@ -136,34 +148,13 @@ def _uses_calibration(at: Round) -> bool:
     return at.recipe.produce.is_calibrated or at.recipe.curate.objections.abstain
 
 
-def check_checkpoint(spec: JudgeSpec, key: str = "judge.path") -> None:
-    """Refuse a checkpoint that is no judge, as far as small files and the headers of its weights
-    tell: that is all but the values.
-
-    Raises:
-        InputError: no model, a family that cannot judge, tensors that are not those of its model.
-    """
-    if spec.path == ENDPOINT or spec.path.startswith(("http://", "https://")):
-        raise InputError(
-            f"{key}: {spec.path!r}: a model behind an endpoint judges evaluations "
-            "(`evaluate.endpoint`), and on the command line (--judge endpoint); this is the place "
-            "of a checkpoint: a directory, an s3:// address or a hub's name"
-        )
-    check_model(spec.path, _CONFIG, key, spec.revision)
-    commit = hub_commit(spec.path, spec.revision)
-    config = read_small(spec.path, _CONFIG, commit)
-    if config is None:
-        raise InputError(f"{key}: {spec.path}: has no {_CONFIG}: it is no transformers model")
-    from actors.judges.kinds import check_config
-
-    try:
-        check_config(spec.path, config, brings_code=spec.trust_remote_code)
-        if not spec.trust_remote_code:  # its own code says what it holds
-            from actors.judges.checkpoint import check_shapes
-
-            check_shapes(spec.path, config, read_shapes(spec.path, commit))
-    except (SpecificationError, HeaderError) as error:
-        raise InputError(f"{key}: {error}") from None
+def judging_pool(at: Round, others: Collection[JudgeSpec] = ()) -> Pool:
+    """The pool of workers for the round's judge and others: without a GPU where none runs here."""
+    pool = at.recipe.produce.judges
+    runs_elsewhere = is_judge_given(at) and all(
+        is_served(one) for one in (at.recipe.judge, *others)
+    )
+    return pool.model_copy(update={"num_gpus": 0.0}) if runs_elsewhere else pool
 
 
 def ask_for_labels(at: Round, reader: str) -> None:
@@ -182,5 +173,13 @@ def told(at: Round) -> str:
     if not is_judge_given(at):
         return at.address("judge")
     spec = at.recipe.judge
+    if spec.panel:
+        names = ", ".join(f"{one.name} ({one.path})" for one in spec.panel)
+        how = (
+            "alike: no judge.fusion says how much each counts"
+            if spec.fusion is None
+            else (f"as {spec.fusion} says")
+        )
+        return f"{judge(at).address}, a panel of {names}, weighed {how}"
     calibrated = "calibrated" if at.recipe.produce.is_calibrated else "raw verdicts"
     return f"{judge(at).address} as it is ({spec.path}, {calibrated})"

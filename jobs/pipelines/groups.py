@@ -33,6 +33,7 @@ from jobs.datasets.files import write_table
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import read_files
 from jobs.datasets.writing import Part, patiently
+from jobs.pipelines.judge_backends import pool_for
 from schemas.arrow import groups_to_table
 from schemas.columns import GROUPS
 from schemas.places import Place
@@ -253,7 +254,7 @@ def make_groups(
                 Judging,
                 fn_constructor_args=(judges, strategy, tally, made, store.fetching),
                 fn_constructor_kwargs={"keep_words": settings.keep_words},
-                **step_wiring(settings.judges, settings.groups_per_block),
+                **step_wiring(pool_for(judges, settings.judges), settings.groups_per_block),
             )
         with progress.shown(directory.name, num_groups, tally):
             rows.materialize()  # the ids alone: the steps have written the rows
@@ -331,7 +332,7 @@ def pool_cpus(recipe: Recipe) -> float:
     return sum(pool.most * pool.num_cpus for pool in pools)
 
 
-def pool_gpus(recipe: Recipe) -> float:
-    """GPUs of the generator and judge pools together."""
-    pools = (recipe.produce.generators, recipe.produce.judges)
+def pool_gpus(recipe: Recipe, judges: Pool | None = None) -> float:
+    """GPUs of the generator and judge pools together; `judges` in the place of the recipe's."""
+    pools = (recipe.produce.generators, judges or recipe.produce.judges)
     return sum(pool.most * pool.num_gpus for pool in pools)

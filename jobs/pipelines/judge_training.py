@@ -145,11 +145,14 @@ def judge_task(recipe: Recipe) -> JudgeTask:
         section.lora,
         recipe.judge.trust_remote_code,
         hub_commit(recipe.judge.path, recipe.judge.revision),
+        tuple(recipe.judge.allow_missing),
     )
 
 
 def specification_of(judge: JudgeSpec) -> JudgeSpecification:
     """How the judge is asked: as the recipe says, else as its base does, else as UnifiedReward."""
-    if judge.specification is None and not (place(judge.path) / FILE).is_file():
+    if judge.specification is not None:
+        return find("", judge.specification)
+    if not (place(judge.path) / FILE).is_file():
         return DEFAULT
-    return find(local_model(judge.path), judge.specification)
+    return find(local_model(judge.path))

@@ -16,6 +16,7 @@ from jobs.datasets.files import num_rows, read_columns, write_table
 from jobs.datasets.labels import _LABELS_AT_ONCE, Split, num_labels
 from jobs.datasets.reading import read_files
 from jobs.pipelines.groups import step_wiring
+from jobs.pipelines.judge_backends import pool_for
 from jobs.rounds.workspace import InputError, Round, is_judge_given, is_labelled, judge_address
 from schemas.arrow import opinions_from_table, opinions_to_table
 from schemas.columns import LABELS, OPINIONS, check_schema
@@ -88,7 +89,7 @@ def judge_labels(
     rows = rows.map_batches(
         JudgeLabels,
         fn_constructor_args=(ref, tally, with_scores),
-        **step_wiring(settings.judges, _LABELS_AT_ONCE),
+        **step_wiring(pool_for([ref], settings.judges), _LABELS_AT_ONCE),
     )
     found: list[Opinion] = []
     try:

@@ -14,7 +14,7 @@ from actors.pipeline_files import pipeline_class, pipeline_files
 from actors.storage import place
 from factory.evaluation.reference import REFERENCE_KEY
 from factory.generator_kinds import PLAIN, generator_kind, takes_of_questions
-from factory.judging.specification import JudgeSpecification, SpecificationError, find
+from factory.judging.specification import JudgeSpecification, SpecificationError
 from factory.plugins import load
 from factory.prompt_parts import QUESTIONS, Need, PartsError, check_needs, declared
 from factory.prompts import PromptsFile
@@ -60,6 +60,10 @@ def check_judged(prompts: Asking, judge: JudgeSpec, key: str = "judge") -> None:
     """Refuse prompts that a judge would not be shown in full. Raises as `check_drawn`."""
     if not prompts.needs:
         return
+    for at, one in enumerate(judge.panel):
+        check_judged(prompts, one, f"{key}.panel.{at}")
+    if judge.panel:
+        return
     if is_plugin(judge.path):
         _check(prompts, declared(load(judge.path, f"{key}.path")), f"{key}.path: {judge.path!r}")
         return
@@ -82,8 +86,7 @@ def check_witnesses(prompts: PromptsFile, settings: Evaluate) -> None:
     if not prompts.needs:
         return
     if settings.endpoint is not None:
-        asked = find("", settings.endpoint.specification)
-        _check_shown(prompts, asked, "evaluate.endpoint")
+        check_judged(prompts, settings.endpoint.judge, "evaluate.endpoint")
     if settings.heldout_judge is not None:
         check_judged(prompts, settings.heldout_judge, "evaluate.heldout_judge")
     if settings.oracle != "none":

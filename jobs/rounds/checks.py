@@ -8,25 +8,27 @@ round makes of it by training carries the same code and is trusted with it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from actors import storage
 from actors.calling import CallError, check_call, guidance_notes
+from actors.headers import read_small
 from actors.pipeline_files import pipeline_class, pipeline_files, small_parts_fault
 from actors.storage import place
-from actors.weights import WeightsError, commit_of, is_hub_name
+from actors.weights import WeightsError, commit_of, hub_commit, is_hub_name
 from factory.evaluation.reference import reference_of
 from factory.generator_kinds import MARKERS, PLAIN, generator_kind
 from factory.media.encoding import check_encoding
 from factory.plugins import load
 from factory.prompts import PromptsFile
+from factory.tensors import CheckpointError
 from factory.weight_files import CONVERT, weights_fault
 from jobs.rounds.workspace import InputError
 from schemas.artifacts import ADDRESS
 from schemas.places import Place
 from schemas.plugins import is_plugin
-from schemas.recipe import GeneratorSpec, JudgeSpec, Recipe
+from schemas.recipe import Answering, GeneratorSpec, JudgeSpec, Recipe, told_by
 from schemas.rows import Task
 
 _LOGGER = logging.getLogger("preference_factory.prompts")
@@ -49,8 +51,7 @@ def check_model(path: str, marker: str, key: str, revision: str | None = None) -
     if is_plugin(path):
         raise InputError(
             f"{key}: {path!r} is code of your own, and weights are needed here. Code of your own "
-            "can judge as evaluate.heldout_judge.path or by --judge, and draw as generator.path or "
-            "produce.also"
+            "can judge where a judge is named, and draw as generator.path or produce.also"
         )
     directory = place(path)
     if directory.is_dir():
@@ -67,6 +68,85 @@ def check_model(path: str, marker: str, key: str, revision: str | None = None) -
             raise InputError(f"{key}: {error}") from None
 
 
+def check_no_adapter(spec: GeneratorSpec | JudgeSpec, key: str) -> None:
+    """Refuse a directory that holds an adapter: it may lack all else by which a model is known.
+
+    Raises:
+        InputError: says of which base it is, and what to do.
+    """
+    if is_plugin(spec.path) or not (place(spec.path) / "adapter_config.json").is_file():
+        return
+    from actors.checkpoints import check_no_adapter as check
+
+    try:
+        check(spec.path)
+    except CheckpointError as error:
+        raise InputError(f"{key}: {error}") from None
+
+
+def check_weights(
+    spec: GeneratorSpec | JudgeSpec,
+    key: str,
+    allow_missing: Sequence[str],
+    *,
+    is_trained: bool = False,
+) -> tuple[str, ...]:
+    """Refuse a transformers model that is not what its configuration says, or whose weights cannot
+    be loaded here, by its small files and the headers of its weights.
+
+    Args:
+        spec: the section that names it.
+        key: of the recipe, that names it.
+        allow_missing: patterns of names of tensors that may be missing.
+        is_trained: whether it is to be trained.
+
+    Returns:
+        the tensors that are missing and may be.
+
+    Raises:
+        InputError: says what does not fit, and what to do.
+    """
+    from actors.checkpoints import check_not_quantised, check_stored  # torch, where it is needed
+
+    commit = hub_commit(spec.path, spec.revision)
+    try:
+        if is_trained:
+            check_not_quantised(spec.path, read_small(spec.path, "config.json", commit) or b"{}")
+        return check_stored(
+            spec.path,
+            commit,
+            allow_missing=allow_missing,
+            trust_remote_code=spec.trust_remote_code,
+        )
+    except CheckpointError as error:
+        raise InputError(f"{key}: {error}") from None
+
+
+def told_missing(recipe: Recipe) -> list[str]:
+    """Which tensors a recipe lets checkpoints lack, in sentences.
+
+    Raises:
+        InputError: of a checkpoint that lacks others too.
+    """
+    sentences = []
+    for key, spec in _checkpoints(recipe).items():
+        asked = spec.allow_missing if isinstance(spec, JudgeSpec) else _answering(spec)
+        if not asked or is_plugin(spec.path):
+            continue
+        missing = check_weights(spec, f"{key}.path", asked)
+        if missing:
+            sentences.append(
+                f"{key}: {spec.path} lacks {len(missing)} tensor(s), which are filled at random as "
+                f"allow_missing says: {', '.join(missing)}"
+            )
+    return sentences
+
+
+def _answering(spec: GeneratorSpec) -> list[str]:
+    """What a model that answers may lack."""
+    return [] if spec.answering is None else spec.answering.allow_missing
+
+
 def check_revisions(recipe: Recipe) -> None:
     """Refuse a revision of what is known by its bytes.
 
@@ -74,11 +154,12 @@ def check_revisions(recipe: Recipe) -> None:
         InputError: names the key.
     """
     for key, spec in _checkpoints(recipe).items():
-        is_known = not (is_plugin(spec.path) or is_hub_name(spec.path))
-        if spec.revision is not None and (is_known or place(spec.path).is_dir()):
+        if spec.revision is None or told_by(spec.path) is not None:
+            continue
+        if not is_hub_name(spec.path) or place(spec.path).is_dir():
             raise InputError(
                 f"{key}.revision: {spec.path} is a directory, and known by what lies in it; a "
-                "revision is of a hub's name, or of code of your own: leave it out"
+                "revision is of a hub's name, an endpoint, or code of your own: leave it out"
             )
 
 
@@ -88,10 +169,12 @@ def check_generator(
     key: str = "generator.path",
     *,
     tasks: Collection[Task] = (),
+    is_trained: bool = False,
 ) -> None:
     """Refuse a generator path at which no generator of the recipe's kind can be, weights that are
-    not loaded, a pipeline that cannot be called as the recipe says, and an encoding that does not
-    fit the tasks of what it is to draw.
+    not loaded, a pipeline that cannot be called as the recipe says, an encoding that does not fit
+    the tasks of what it is to draw, and a model that answers whose weights are not its own, or
+    whose processor cannot be built here.
 
     Raises:
         InputError: says what is there instead, and how to make it where the recipe's reference
@@ -103,6 +186,7 @@ def check_generator(
     if is_plugin(spec.path):
         load(spec.path, key)  # here, where the user still sees the error
         return
+    check_no_adapter(spec, key)
     try:
         marker = MARKERS[generator_kind(place(spec.path), spec)]
     except ValueError as error:
@@ -114,12 +198,35 @@ def check_generator(
     _check_loadable(spec, key)
     if marker == MARKERS["pipeline"]:
         _check_called(spec, key)
-    elif spec.call or spec.variant:
+        return
+    if spec.call or spec.variant:
         knob = "call" if spec.call else "variant"
         raise InputError(
             f"{key.removesuffix('.path')}.{knob}: is of diffusers pipelines, and {spec.path} is a "
             "model that answers; say in `answering` how it is asked"
         )
+    check_weights(spec, key, _answering(spec), is_trained=is_trained)
+    _check_asked(spec, key)
+
+
+def _check_asked(spec: GeneratorSpec, key: str) -> None:
+    """Refuse a model that answers whose processor cannot be built here, or that cannot be asked as
+    the recipe says: every worker would fail.
+
+    Raises:
+        InputError: names the package that it needs, or says what to do.
+    """
+    files = pipeline_files(spec.path, spec.revision)
+    if files is None or spec.trust_remote_code:
+        return
+    from actors.answering import QuestionFormat
+    from actors.processors import ProcessorError, load_processor
+
+    try:
+        processor = load_processor(str(files.small()))
+        QuestionFormat(processor, spec.answering or Answering())
+    except (ProcessorError, ValueError) as error:
+        raise InputError(f"{key}: {error}") from None
 
 
 def _check_loadable(spec: GeneratorSpec, key: str) -> None:
@@ -270,10 +377,12 @@ def _checkpoints(recipe: Recipe) -> dict[str, GeneratorSpec | JudgeSpec]:
     specs: dict[str, GeneratorSpec | JudgeSpec] = {}
     if recipe.has("generator"):
         specs["generator"] = recipe.generator
-    if recipe.has("judge"):
-        specs["judge"] = recipe.judge
+    judges = {"judge": recipe.judge} if recipe.has("judge") else {}
     if recipe.evaluate.heldout_judge is not None:
-        specs["evaluate.heldout_judge"] = recipe.evaluate.heldout_judge
+        judges["evaluate.heldout_judge"] = recipe.evaluate.heldout_judge
+    for key, spec in judges.items():
+        members = {f"{key}.panel.{at}": one for at, one in enumerate(spec.panel)}
+        specs |= members or {key: spec}
     return specs | {f"produce.also.{at}": one for at, one in enumerate(recipe.produce.also)}
 
 

@@ -18,7 +18,7 @@ from schemas import manifest, results
 from schemas.artifacts import kind_named
 from schemas.manifest import Manifest, Parent
 from schemas.places import REPORTS, ROLLBACKS, Place
-from schemas.recipe import Recipe
+from schemas.recipe import JudgeSpec, Recipe, is_url
 from schemas.rows import seed_of
 
 
@@ -107,8 +107,18 @@ class Model:
 
 def judge(at: Round) -> Model:
     """The judge of a round: the one that it trains, or the recipe's own checkpoint, as it is."""
-    path = at.recipe.judge.path if is_judge_given(at) else str(at.directory("judge"))
-    return Model(path, judge_address(at))
+    if not is_judge_given(at):
+        return Model(str(at.directory("judge")), judge_address(at))
+    return Model(place_of(at.recipe.judge), judge_address(at))
+
+
+def place_of(spec: JudgeSpec) -> str:
+    """Where a judge lies, as far as it lies anywhere: an endpoint has an address, which is told
+    without its scheme, and a panel is its members.
+    """
+    if spec.panel:
+        return f"a panel of {', '.join(one.name for one in spec.panel)}"
+    return spec.path.partition("://")[2] if is_url(spec.path) else spec.path
 
 
 def judge_address(at: Round) -> str:

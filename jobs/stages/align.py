@@ -32,7 +32,7 @@ from schemas import recipe as sections
 from schemas.columns import PAIRS
 from schemas.manifest import Parent
 from schemas.places import Place
-from schemas.recipe import Answering, Recipe
+from schemas.recipe import Answering, GeneratorSpec, Recipe
 from schemas.section import Section
 
 #: What `align.beta` is where the recipe does not say.
@@ -51,6 +51,7 @@ class Settings(Section):
     sampler_steps: int | None
     trust_remote_code: bool = False
     revision: str | None = None
+    allow_missing: list[str] = Field(default_factory=list)
     told: dict[str, JsonValue] = Field(default_factory=dict)
 
 
@@ -66,7 +67,7 @@ class Align:
 
     def plan(self, at: Round) -> Plan:
         spec = at.recipe.generator
-        check_generator(spec, at.recipe)
+        check_generator(spec, at.recipe, is_trained=True)
         try:
             files = pipeline_files(spec.path, spec.revision)  # a hub's too
             where = place(spec.path) if files is None else files.directory
@@ -84,6 +85,7 @@ class Align:
             sampler_steps=_sampler_steps(at.recipe),
             trust_remote_code=at.recipe.generator.trust_remote_code,
             revision=at.recipe.generator.revision,
+            allow_missing=asked_of(at.recipe.generator).allow_missing,
             told={key: one for key, one in at.recipe.generator.call.items() if key in FOLLOWED},
         )
 
@@ -179,7 +181,7 @@ def trainer(policy: str, recipe: Recipe) -> Any:
     if is_answering:
         from actors.trainers.answers import AnswerDPO
 
-        return AnswerDPO(asking=spec.answering or Answering(), **common)
+        return AnswerDPO(asking=asked_of(spec), **common)
     from actors.trainers.diffusion import DiffusionDPO
 
     return DiffusionDPO(
@@ -189,6 +191,11 @@ def trainer(policy: str, recipe: Recipe) -> Any:
         variant=spec.variant if policy == spec.path else None,
         **common,
     )
+
+
+def asked_of(spec: GeneratorSpec) -> Answering:
+    """How an answering model is asked."""
+    return spec.answering or Answering()
 
 
 def kept_pairs(pairs: Place, tasks: tuple[str, ...]) -> Any:

@@ -24,11 +24,15 @@ from factory.bias.figure import Figure
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.evaluation import gates
-from factory.evaluation.judge_report import as_text, report
+from factory.evaluation.judge_report import report
+from factory.evaluation.panel_report import disagreements
+from factory.evaluation.report_text import as_text
 from jobs.datasets.files import write_table
 from jobs.datasets.labels import label_files_so_far, num_labels
+from jobs.datasets.reading import stream
 from jobs.pipelines.bias import PROFILE, observe_groups, observe_labels, probe_judge, profile_of
-from jobs.pipelines.given_judge import check_judge, judge_parents, specification_given, told
+from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool, told
+from jobs.pipelines.judge_backends import backend_of, specification_given
 from jobs.pipelines.judge_training import check_points, check_shown
 from jobs.pipelines.models import judge_ref
 from jobs.pipelines.opinions import (
@@ -38,6 +42,7 @@ from jobs.pipelines.opinions import (
     judge_labels,
     write_opinions,
 )
+from jobs.rounds.history import told as _told
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import (
     InputError,
@@ -49,6 +54,7 @@ from jobs.rounds.workspace import (
 from jobs.stages.base import Outcome, Plan
 from schemas import recipe as sections
 from schemas import results
+from schemas.arrow import duel_from_row
 from schemas.columns import FIGURES, PROBES
 from schemas.manifest import Parent
 from schemas.places import Place
@@ -86,8 +92,9 @@ class Audit:
     def plan(self, at: Round) -> Plan:
         if at.recipe.produce.judged is not None:
             return Plan("every group; whoever judged is not at hand, and not probed", "no judge", 1)
-        audit, pool = at.recipe.audit, at.recipe.produce.judges
+        audit = at.recipe.audit
         check_judge(at)
+        pool = judging_pool(at)
         seen = "and held-out label" if is_labelled(at) else "and no label: there is no `labels`"
         return Plan(
             f"every group {seen}, {audit.num_groups} groups probed",
@@ -120,12 +127,15 @@ class Audit:
         profile = profile_of(at, seen, labels, points, probes)
         _write(profile, probes, directory)
         judge = judge_address(at)
-        shown = Profile(judge, estimates(profile, judge), profile.unknown)
+        apart = _disagreements(at)
+        shown = Profile(judge, (*estimates(profile, judge), *apart), profile.unknown)
         results.write(directory / results.PROFILE, shown)
         run.log_artifact(directory / results.PROFILE)
         run.log_artifact(directory / _TABLE)
         for one in profile.flagged():
             print(f"{judge}: bias: {_say(one)}", flush=True)
+        for two in apart:
+            print(f"{judge}: {two.name}: {_told(two)} of {two.num} matchups", flush=True)
         for sentence in profile.unknown:
             print(f"{judge}: not known: {sentence}", flush=True)
         for finding in gates.profile_gates(profile, at.recipe.gates):
@@ -159,9 +169,10 @@ def _opinions(at: Round, directory: Place) -> list[Opinion]:
     if not is_judge_given(at):
         return heldout_opinions(at)
     files, boot = label_files_so_far(at), at.recipe.audit.num_resamples
-    asked = specification_given(at.recipe.judge)
-    check_points(files, asked)
-    check_shown(files, asked)
+    if backend_of(at.recipe.judge).is_specified:
+        asked = specification_given(at.recipe.judge)
+        check_points(files, asked)
+        check_shown(files, asked)
     opinions = judge_labels(judge_ref(at), files, at.recipe.produce, "heldout")
     num, judge = num_labels(files), judge_address(at)
     print(
@@ -178,6 +189,18 @@ def _opinions(at: Round, directory: Place) -> list[Opinion]:
                 print(f"{judge}: gate {finding.gate}: {finding.message}", flush=True)
     write_opinions(directory / OPINIONS_FILE, opinions)
     return opinions
+
+
+def _disagreements(at: Round) -> tuple[Estimate, ...]:
+    """How far the members of a panel are apart; nothing where one judge alone has judged."""
+    if not is_judge_given(at) or at.recipe.produce.judged or not at.recipe.judge.panel:
+        return ()
+    said = (
+        (prompt_id, [duel_from_row(one) for one in duels or ()])
+        for table in stream(at.directory("groups"), ["prompt_id", "member_duels"], media="none")
+        for prompt_id, duels in zip(*table.to_pydict().values(), strict=True)
+    )
+    return disagreements(said, at.recipe.audit.num_resamples, at.recipe.seed)
 
 
 def estimates(profile: BiasProfile, judge: str) -> tuple[Estimate, ...]:

@@ -17,6 +17,7 @@ from jobs.rounds.checks import (
     check_cpus,
     check_revisions,
     check_writable,
+    told_missing,
     trusted_checkpoints,
 )
 from jobs.rounds.lifecycle import Blueprint, Outcome
@@ -205,6 +206,8 @@ def print_plan(recipe: Recipe, names: Sequence[str]) -> None:
         )
     for key, path in trusted_checkpoints(recipe):
         print(f"warning: {key} is on: code that comes with {path} is run", flush=True)
+    for told in told_missing(recipe):
+        print(f"warning: {told}", flush=True)
     for name, stage in stages.items():
         plan = stage.plan(at)
         check_cpus(plan.cpus, recipe, f"jobs.{name}")

@@ -29,8 +29,8 @@ from jobs.pipelines.given_judge import (
     ask_for_labels,
     check_judge,
     judge_parents,
-    specification_given,
 )
+from jobs.pipelines.judge_backends import check_trainable, specification_given
 from jobs.pipelines.models import checkpoint_ref, judge_ref, onnx_ref
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.pipelines.training import run_fit
@@ -71,6 +71,7 @@ class DistilJudge:
     def plan(self, at: Round) -> Plan:
         settings = at.recipe.distil
         check_judge(at)
+        check_trainable(at.recipe.judge, "judge.path", "distilled")
         ask_for_labels(at, "jobs.distil")
         if settings.is_exported:
             from actors.judges.onnx import check_packages

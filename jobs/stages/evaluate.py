@@ -10,19 +10,16 @@ nobody can tell whether the challenger has only learned to please it (`factory.e
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actors.refs import EndpointRef, JudgeRef, PluginRef
+from actors.refs import PluginRef
 from actors.storage import place
 from factory.bias.profile import BiasProfile
 from factory.evaluation import contest, gates
 from factory.evaluation.comparison import Comparison, compare, grid, outputs
 from factory.evaluation.reference import REFERENCE_KEY, reference_of
 from factory.evaluation.shift import Outputs
-from factory.judging.specification import SpecificationError, find
-from factory.plugins import load
 from factory.prompts import PromptsFile
 from factory.protocols import ReferenceJudge
 from factory.statistics.intervals import Interval
@@ -30,20 +27,10 @@ from jobs.datasets.at_hand import Source
 from jobs.datasets.measured import read_measured
 from jobs.datasets.reading import find_rows
 from jobs.pipelines.bias import read_profile
-from jobs.pipelines.given_judge import (
-    check_checkpoint,
-    check_judge,
-    judge_parents,
-    specification_given,
-)
+from jobs.pipelines.given_judge import check_judge, check_tasks, judge_parents, judging_pool
 from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
-from jobs.pipelines.models import (
-    checkpoint_ref,
-    endpoint_ref,
-    generator_ref,
-    judge_ref,
-    weights_of,
-)
+from jobs.pipelines.judge_backends import check_section, parents_of, ref_of
+from jobs.pipelines.models import generator_ref, judge_ref, witness_sections
 from jobs.pipelines.opinions import heldout_opinions, hold_against_gates
 from jobs.pipelines.prompt_checks import check_drawn, check_judged, check_witnesses
 from jobs.pipelines.reuse import as_parents, reused
@@ -65,17 +52,17 @@ from schemas.arrow import groups_from_table
 from schemas.columns import GROUPS
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.plugins import is_plugin
-from schemas.recipe import EndpointSpec, HeldOutJudge, Recipe
+from schemas.recipe import JudgeSpec, Pool, Recipe, told_by
 from schemas.results import Decision, Evaluation
 from schemas.rows import Prompt
 from schemas.section import Section
 
 if TYPE_CHECKING:
-    from actors.refs import EndpointRef, JudgeRef, PluginRef
+    from actors.refs import JudgingRef
 
-#: Where a recipe names what judges beside the judge of the pairs.
-_HELDOUT_JUDGE = "evaluate.heldout_judge.path"
+
+#: The role of the held-out judge among the parents.
+_WITNESS = "heldout judge"
 
 
 class Settings(Section):
@@ -112,16 +99,15 @@ class Evaluate:
                 reference.check(recipe.evaluate.prompts, heldout)
             except ValueError as error:
                 raise InputError(f"{REFERENCE_KEY}: {error}") from error
-        if recipe.evaluate.endpoint is not None:
-            _check_endpoint(recipe.evaluate.endpoint)
-        if recipe.evaluate.heldout_judge is not None:
-            _check_heldout_judge(recipe.evaluate.heldout_judge)
+        for key, spec in witness_sections(recipe).items():
+            check_section(spec, key)
+            check_tasks(spec, key, prompts.tasks)
         check_witnesses(prompts, recipe.evaluate)
         return Plan(
             f"{len(heldout)} held-out prompts x 2 x {recipe.evaluate.images_per_prompt}",
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
             pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
-            pool_gpus(recipe),
+            pool_gpus(recipe, _pool(at, reference)),
         )
 
     def settings(self, at: Round) -> Settings:
@@ -218,53 +204,72 @@ def _check_new(heldout: Sequence[Prompt], recipe: Recipe) -> None:
             )
 
 
-def _judges(
-    at: Round, reference: ReferenceJudge | None
-) -> list[JudgeRef | EndpointRef | PluginRef]:
-    """Who is asked: the round's own judge first, and the one that decides last."""
-    settings = at.recipe.evaluate
-    judges: list[JudgeRef | EndpointRef | PluginRef] = [judge_ref(at)]
-    if settings.endpoint is not None:
-        judges.append(endpoint_ref(settings.endpoint))
-    if settings.heldout_judge is not None:
-        one = settings.heldout_judge
-        address = f"{one.name}@0"
-        if is_plugin(one.path):
-            weights = weights_of(one.path, one)
-            judges.append(PluginRef(one.path, _HELDOUT_JUDGE, address, True, weights))
-        else:
-            judges.append(checkpoint_ref(one, one.path, address))
+def _pool(at: Round, reference: ReferenceJudge | None) -> Pool:
+    """The judges' pool; who knows what is right runs here, and may ask for what it likes."""
     if reference is not None:
-        judges.append(PluginRef(settings.oracle, REFERENCE_KEY, reference.name))
+        return at.recipe.produce.judges
+    return judging_pool(at, witness_sections(at.recipe).values())
+
+
+def _judges(at: Round, reference: ReferenceJudge | None) -> list[JudgingRef]:
+    """Who is asked: the round's own judge first, and the one that decides last."""
+    judges: list[JudgingRef] = [judge_ref(at)]
+    judges += [
+        ref_of(spec, key, f"{spec.name}@0") for key, spec in witness_sections(at.recipe).items()
+    ]
+    if reference is not None:
+        judges.append(PluginRef(at.recipe.evaluate.oracle, REFERENCE_KEY, reference.name))
     return judges
 
 
 def _heldout_judge(at: Round) -> list[Parent]:
-    """The held-out judge as a parent.
+    """The held-out judge as a parent; of a panel, all of it.
 
     Raises:
-        InputError: it is the judge of the pairs, or was trained on the same labels.
+        InputError: it, or a member of it, is the judge of the pairs or one of its members, or was
+            trained on the same labels.
     """
     spec = at.recipe.evaluate.heldout_judge
     if spec is None:
         return []
-    found = Model(spec.path, f"{spec.name}@0").parent("heldout judge")
     own = judge(at)
     labels = {one.digest for one in _parents_of(own.path) if one.role == "labels"}
-    shared = [one.address for one in _parents_of(spec.path) if one.digest in labels]
-    is_same = found.digest == own.parent("judge").digest
-    if is_same or shared:
-        why = f"was trained on {', '.join(shared)}" if shared else f"is {own.address}"
-        raise InputError(
-            f"evaluate.heldout_judge: {spec.path} {why}, as the judge of the pairs was: it "
-            "makes the same mistakes; name another model"
-        )
-    return [found]
+    found = {one.name: _as_parents(one) for one in spec.panel or [spec]}
+    for one in spec.panel or [spec]:
+        shared = [made.address for made in _parents_of(one.path) if made.digest in labels]
+        is_same = found[one.name][0].digest in _own_digests(at)
+        if is_same or shared:
+            why = f"was trained on {', '.join(shared)}" if shared else f"is {own.address}"
+            if is_same and at.recipe.judge.panel:
+                why = f"is a member of {own.address}"
+            raise InputError(
+                f"evaluate.heldout_judge: {one.path} {why}, as the judge of the pairs was: it "
+                "makes the same mistakes; name another model"
+            )
+    if spec.panel:
+        return parents_of(spec, f"{spec.name}@0", _WITNESS)
+    return found[spec.name]
+
+
+def _own_digests(at: Round) -> set[str]:
+    """By what the judge of the pairs is known, or each of its members."""
+    if not is_judge_given(at):
+        return {judge(at).parent("judge").digest}
+    spec = at.recipe.judge
+    return {_as_parents(one)[0].digest for one in spec.panel or [spec]}
+
+
+def _as_parents(spec: JudgeSpec) -> list[Parent]:
+    """One judge that is named in a recipe; of an endpoint, how it is asked too."""
+    if spec.told == "endpoint":
+        return parents_of(spec, f"{spec.name}@0", _WITNESS)
+    return [Model(spec.path, f"{spec.name}@0").parent(_WITNESS)]
 
 
 def _parents_of(path: str) -> tuple[Parent, ...]:
     """What a model was made from; nothing where the factory did not make it."""
-    made = manifest.read(place(path)) if place(path).is_dir() else None
+    is_made = told_by(path) is None and place(path).is_dir()
+    made = manifest.read(place(path)) if is_made else None
     return () if made is None else tuple(made.parents)
 
 
@@ -342,30 +347,6 @@ def _say(decision: Decision, evaluation: Evaluation) -> None:
         if not finding.is_passed:
             print(f"gate {finding.gate}: {finding.message}", flush=True)
     print(f"decision: {decision.decision} {decision.challenger}", flush=True)
-
-
-def _check_heldout_judge(spec: HeldOutJudge) -> None:
-    """It is a checkpoint, or code of the user's own. Raises InputError, PluginError."""
-    if not is_plugin(spec.path):
-        check_checkpoint(spec, _HELDOUT_JUDGE)
-        specification_given(spec, _HELDOUT_JUDGE.removesuffix(".path"))
-        return
-    load(spec.path, _HELDOUT_JUDGE)  # here, where the user still sees the error
-    if spec.specification is not None:
-        raise InputError(
-            f"evaluate.heldout_judge.specification: says how a checkpoint is asked, and "
-            f"{spec.path!r} is code of your own: leave it out"
-        )
-
-
-def _check_endpoint(spec: EndpointSpec) -> None:
-    """An endpoint needs a specification and its key before anything runs. Raises InputError."""
-    try:
-        find("", spec.specification).task("image_generation")
-    except SpecificationError as error:
-        raise InputError(f"evaluate.endpoint: {error}") from None
-    if spec.key_variable is not None and not os.environ.get(spec.key_variable):
-        raise InputError(f"evaluate.endpoint: the environment has no {spec.key_variable}")
 
 
 STAGE = Evaluate()

@@ -45,7 +45,7 @@ from jobs.pipelines.drawing import (
     told_generators,
     work_of,
 )
-from jobs.pipelines.given_judge import check_judge, judge_parents
+from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool
 from jobs.pipelines.given_judge import told as told_judge
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.judged_groups import parent_of_judged, take_judged, told_judged
@@ -105,6 +105,7 @@ class Settings(Section):
     candidates: Candidates | None = None
     judge_precision: str
     judge_trust_remote_code: bool = False
+    judge_allow_missing: list[str] = Field(default_factory=list)
     is_calibrated: bool
     rank: Played
     noise: Annotated[Noise | None, LATER_KNOWN] = None
@@ -134,7 +135,7 @@ class Produce:
         if recipe.produce.judged is not None:
             return Plan(told_judged(recipe.produce.judged, recipe.curate.rank), "no model", 1.0)
         prompts = check_drawing(at)
-        check_judge(at, prompts.tasks)
+        check_judge(at, prompts.tasks, recipe.curate.rank.strategy)
         for some in prompts.each():
             check_judged(some, recipe.judge)
         pools = recipe if recipe.produce.draws else idle(recipe)
@@ -142,7 +143,7 @@ class Produce:
             f"{rows_to_draw(at, prompts)}, judged by {told_judge(at)}",
             f"{told_generators(recipe)}, {recipe.produce.judges.span} judge(s)",
             pool_cpus(pools) + PIPELINE_OVERHEAD_CPUS,
-            pool_gpus(pools),
+            pool_gpus(pools, judging_pool(at)),
             lambda: told_at_hand(at, prompts, is_judged=True),
             lambda: notes_of_drawing(at, prompts),
         )
@@ -155,6 +156,7 @@ class Produce:
             **dict(drawing_of(at)),
             judge_precision=recipe.judge.precision,
             judge_trust_remote_code=recipe.judge.trust_remote_code,
+            judge_allow_missing=recipe.judge.allow_missing,
             is_calibrated=recipe.produce.is_calibrated,
             rank=_played(recipe.curate.rank),
             noise=_noise(recipe.curate.rank),

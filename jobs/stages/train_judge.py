@@ -12,15 +12,18 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from actors.storage import working_directory
-from factory.evaluation.judge_report import AFTER, as_text, estimate_of, report
+from factory.evaluation.judge_report import AFTER, estimate_of, report
+from factory.evaluation.report_text import as_text
 from factory.judging.specification import (
     SpecificationError,
 )
 from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files_so_far
 from jobs.datasets.reading import read_dataset
-from jobs.pipelines.given_judge import check_checkpoint
+from jobs.pipelines.judge_backends import check_checkpoint, check_trainable
 from jobs.pipelines.judge_training import (
     check_points,
     check_shown,
@@ -72,6 +75,7 @@ class Settings(Section):
     specification: str | None = None
     trust_remote_code: bool = False
     revision: str | None = None
+    allow_missing: list[str] = Field(default_factory=list)
     gates: JudgeGates
 
 
@@ -85,7 +89,8 @@ class TrainJudge:
         return ("judge", "train_judge")
 
     def plan(self, at: Round) -> Plan:
-        check_checkpoint(at.recipe.judge)
+        check_trainable(at.recipe.judge, "judge.path", "trained")
+        check_checkpoint(at.recipe.judge, is_trained=True)
         try:
             specification_of(at.recipe.judge)
         except SpecificationError as error:
@@ -100,6 +105,7 @@ class TrainJudge:
             specification=recipe.judge.specification,
             trust_remote_code=recipe.judge.trust_remote_code,
             revision=recipe.judge.revision,
+            allow_missing=recipe.judge.allow_missing,
             gates=JudgeGates(
                 min_judge_accuracy=recipe.gates.min_judge_accuracy,
                 max_flip_rate=recipe.gates.max_flip_rate,

@@ -1,7 +1,9 @@
 """Benchmark files -> label rows -> a judge's opinions -> the report on the judge.
 
 A benchmark is a set of labels that are all held out, so it is imported like any other and nothing
-here knows a format. What was judged once is kept: the same command prints the report again.
+here knows a format. What was judged once is kept: the same command prints the report again. The
+report depends on what the labels say and on the judge alone: the same rows in other files, in
+another order and before another number of judges give the same file to the byte.
 """
 
 from __future__ import annotations
@@ -9,18 +11,20 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from actors.storage import local_copy, local_path, place
-from factory.evaluation.judge_report import as_text, report
+from factory.evaluation.benchmark_report import quoted
+from factory.evaluation.judge_report import report
+from factory.evaluation.report_text import as_text
 from factory.judging.calibration import Calibration
 from factory.labels.registry import OWN, Format
 from factory.labels.table import Table
-from jobs.datasets.labels import label_files
-from jobs.pipelines.given_judge import ENDPOINT, judge_parents
-from jobs.pipelines.models import asked_as, named_judge
+from jobs.datasets.labels import label_files, labels_seen
+from jobs.pipelines.given_judge import judge_parents
+from jobs.pipelines.models import ONNX, asked_as, named_judge, resolve
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_address, check_cpus, check_writable
@@ -29,12 +33,12 @@ from jobs.rounds.tracking import Tracker
 from jobs.rounds.workspace import InputError, Model, Round
 from jobs.session.ray_session import ray_session
 from jobs.tools import import_labels as importing
-from jobs.tools.import_labels import Import
+from jobs.tools.import_labels import NOT_HELD, Import
 from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.places import DATA, Place
 from schemas.recipe import EndpointSpec, Recipe
-from schemas.results import JudgeReport
+from schemas.results import JudgeReport, LabelsSeen
 from schemas.rows import Opinion
 from schemas.section import Section
 
@@ -85,6 +89,7 @@ class Settings(Section):
     map: dict[str, str] | None = None  # of a table of one's own, as in `import_labels`
     values: dict[str, str] | None = None
     points: tuple[float, float] | None = None
+    stability: int | None = None  # labels on which it is measured, and nothing else
 
 
 def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
@@ -94,8 +99,8 @@ def evaluate_judge(benchmark: Benchmark, at: Round, out: Path) -> JudgeReport:
         InputError: a missing input, or work of another recipe under this address.
         LabelError, StreamError: a benchmark file that cannot be used.
     """
-    ref, judge = _judge(benchmark, at)
-    blueprint = _blueprint(benchmark, judge, at, out)
+    ref, judge = judge_of(benchmark, at)
+    blueprint = blueprint_of(benchmark, judge, at, out)
     made = lifecycle.find(blueprint)
     if made is not None:
         lifecycle.say_complete(made)
@@ -121,7 +126,8 @@ def _report_in(out: Path) -> JudgeReport:
 
 def _measure(benchmark: Benchmark, ref: Any, judge: Model, at: Round, out: Path) -> Outcome:
     """Import the benchmark, ask the judge, and write its opinions and the report on them."""
-    files, num_unusable = _label_files(benchmark, out)
+    files, imported = labels_of(benchmark, out)
+    seen = _seen(files, imported)
     with ray_session(at.recipe):
         opinions = judge_labels(ref, files, at.recipe.produce, "heldout", with_scores=True)
     if not opinions:
@@ -136,14 +142,18 @@ def _measure(benchmark: Benchmark, ref: Any, judge: Model, at: Round, out: Path)
         num_resamples=at.recipe.evaluate.num_resamples,
         seed=at.recipe.seed,
     )
+    measured = replace(
+        quoted(measured, opinions, at.recipe.evaluate.num_resamples, at.recipe.seed), seen=seen
+    )
     write_opinions(out / OPINIONS_FILE, opinions)
     results.write(out / results.AGREEMENT, measured)
     print(as_text(measured), flush=True)
     _say_faults(opinions)
-    if num_unusable:
-        print(f"  {num_unusable} row(s) unusable: {out / _LABELS / importing.INVALID}", flush=True)
+    if seen.num_unusable:
+        num = seen.num_unusable
+        print(f"  {num} row(s) unusable: {out / _LABELS / importing.INVALID}", flush=True)
     return Outcome(
-        {**_count(opinions), "unusable_rows": num_unusable},
+        {**_count(opinions), "unusable_rows": seen.num_unusable},
         {
             one.name.replace(" ", "_"): one.value
             for one in measured.slices[0].estimates
@@ -165,7 +175,7 @@ def _track(made: Manifest, out: Path, benchmark: Benchmark, at: Round) -> None:
 
 def print_plan(benchmark: Benchmark, at: Round, out: Path) -> None:
     """Check judge, files and resources, and say what will be done. Writes nothing."""
-    _, judge = _judge(benchmark, at)
+    _, judge = judge_of(benchmark, at)
     check_writable(out)
     if benchmark.format is None:
         num = sum(len(label_files(path)) for path in benchmark.files)
@@ -175,7 +185,7 @@ def print_plan(benchmark: Benchmark, at: Round, out: Path) -> None:
         print(f"{benchmark.name}; {judge.address} -> {out}", flush=True)
 
 
-def _judge(benchmark: Benchmark, at: Round) -> tuple[Any, Model]:
+def judge_of(benchmark: Benchmark, at: Round) -> tuple[Any, Model]:
     """The judge, where there is room for it."""
     ref, judge = named_judge(benchmark.judge, at)
     pool = at.recipe.produce.judges
@@ -183,7 +193,15 @@ def _judge(benchmark: Benchmark, at: Round) -> tuple[Any, Model]:
     return ref, judge
 
 
-def _blueprint(benchmark: Benchmark, judge: Model, at: Round, out: Path) -> Blueprint:
+def blueprint_of(
+    benchmark: Benchmark, judge: Model, at: Round, out: Path, stability: int | None = None
+) -> Blueprint:
+    """What is made: the report on the judge, or with `stability` the measure of it, on so many
+    labels.
+
+    Raises:
+        InputError: a missing file, or no address.
+    """
     check_address(out, "--out")
     if benchmark.format is None:
         files = [file for path in benchmark.files for file in label_files(path)]
@@ -197,28 +215,45 @@ def _blueprint(benchmark: Benchmark, judge: Model, at: Round, out: Path) -> Blue
         num_resamples=at.recipe.evaluate.num_resamples,
         tags=list(benchmark.tags),
         judge=_asked(benchmark, at),
+        stability=stability,
         **importing.table_settings(benchmark.table),
     )
     own = judge_parents(at) if benchmark.judge is None else [judge.parent("judge")]
     parents = [*own, *sources]
-    return Blueprint(out, "agreement", settings, parents, "recipe or command line", "--out")
+    kind = "agreement" if stability is None else "stability"
+    return Blueprint(out, kind, settings, parents, "recipe or command line", "--out")
 
 
-def _label_files(benchmark: Benchmark, out: Path) -> tuple[list[Place], int]:
-    """The label rows, imported where they are not ours, and how many rows were unusable."""
+def labels_of(benchmark: Benchmark, out: Path) -> tuple[list[Place], Manifest | None]:
+    """The label rows, imported where they are not ours, and of what is imported the manifest."""
     if benchmark.format is None:
-        return [file for path in benchmark.files for file in label_files(path)], 0
+        return [file for path in benchmark.files for file in label_files(path)], None
     imported = importing.import_labels(_import(benchmark), out / _LABELS)
-    return label_files(str(out / _LABELS)), imported.counts["invalid"]
+    return label_files(str(out / _LABELS)), imported
+
+
+def _seen(files: Sequence[Place], imported: Manifest | None) -> LabelsSeen:
+    """What the labels are, and what became of the rows that gave none."""
+    seen = labels_seen(files, "heldout")
+    if imported is None:
+        return seen
+    kinds = {name: num for name, num in imported.counts.items() if name.startswith(NOT_HELD)}
+    return replace(
+        seen,
+        num_unusable=imported.counts["invalid"],
+        not_held={name.removeprefix(NOT_HELD): num for name, num in sorted(kinds.items())},
+    )
 
 
 def _asked(benchmark: Benchmark, at: Round) -> EndpointSpec | Asked | None:
     if benchmark.judge is None:
         return None
-    endpoint = at.recipe.evaluate.endpoint
-    if benchmark.judge == ENDPOINT and endpoint is not None:
-        return endpoint
-    spec = asked_as(benchmark.judge, at.recipe)
+    if benchmark.judge.endswith(ONNX):
+        spec = asked_as(benchmark.judge, at.recipe)
+    else:
+        spec = resolve(benchmark.judge, at).spec
+    if spec.told == "endpoint":
+        return EndpointSpec.of(spec)
     return Asked(
         model=benchmark.judge,
         specification=spec.specification,
@@ -267,6 +302,20 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
         InputError: as `evaluate_judge`.
     """
     at = Round(recipe, given.round)
+    benchmark, out = named_benchmark(recipe, given, "benchmark")
+    if given.dry_run:
+        print_plan(benchmark, at, out)
+    else:
+        evaluate_judge(benchmark, at, out)
+
+
+def named_benchmark(recipe: Recipe, given: argparse.Namespace, name: str) -> tuple[Benchmark, Path]:
+    """What the command line names, and where what is found goes: NAME-FORMAT@ROUND where it does
+    not say.
+
+    Raises:
+        InputError, FormatError, PluginError, TableError: it names what cannot be.
+    """
     form, own = None, None
     if given.format != OWN:
         form, own = importing.named_format(given, "--format")
@@ -278,8 +327,5 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
         raise InputError(
             f"--out: give a local directory; the root of the recipe is none: {recipe.root}"
         )
-    out = given.out or Path(recipe.root, DATA, f"benchmark-{benchmark.name}@{given.round}")
-    if given.dry_run:
-        print_plan(benchmark, at, out)
-    else:
-        evaluate_judge(benchmark, at, out)
+    out = given.out or Path(recipe.root, DATA, f"{name}-{benchmark.name}@{given.round}")
+    return benchmark, out

@@ -3,7 +3,12 @@
     files -> labels (jobs.datasets.foreign_labels) -> part-00000.parquet, …, manifest.json
 
 A row that cannot be used stops the import, or is written to `_invalid.jsonl` with its reason and
-counted; it is never dropped in silence. What repeats or contradicts itself is counted and told.
+counted; it is never dropped in silence. What repeats or contradicts itself is counted and told, and
+so are rows of kinds that none of the tasks holds, by kind.
+
+A label is known by what it says and by how many of the source say the same, so that neither the
+names of the files nor the order of the rows decide about ids. Sets that were imported before that
+keep the ids that they have, of file and row: their manifest says so by `ids`.
 """
 
 from __future__ import annotations
@@ -14,13 +19,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from factory.labels import table
 from factory.labels.draft import Scale, is_of_one
-from factory.labels.record import LabelError
+from factory.labels.record import LabelError, NotHeldError
 from factory.labels.registry import FORMATS, Format, format_named, row_by_row
 from factory.labels.repeats import Repeats
 from factory.labels.table import Table, TableError
@@ -59,6 +64,8 @@ class Settings(Section):
     map: dict[str, str] | None = None  # of a table of one's own: its columns, by field
     values: dict[str, str] | None = None  # what its verdicts mean
     points: tuple[float, float] | None = None  # the scale on which its points lie
+    #: What labels are known by; file and row of those that were imported before there was a choice.
+    ids: Literal["place", "content"] = "place"
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Import:
     """What to import, and how.
 
     format: of all files.
-    files: Parquet, JSON, JSON Lines or CSV.
+    files: of a kind that `jobs.datasets.foreign` reads.
     media: directory below which rows may name media; beside each file where None.
     heldout_share: of prompts.
     scale: of the points that come out; the source's own where None.
@@ -89,7 +96,7 @@ class Import:
         """What reads the files."""
         return LabelReader(self.format, self.media, self.heldout_share, self.scale, self.origin)
 
-    def settings(self) -> Settings:
+    def settings(self, ids: Literal["place", "content"] = "content") -> Settings:
         """What the result depends on, the files apart."""
         return Settings(
             format=self.format.name,
@@ -101,6 +108,7 @@ class Import:
             source=self.origin.source,
             license=self.origin.license,
             consent=self.origin.consent,
+            ids=ids,
             **table_settings(self.table),
         )
 
@@ -140,7 +148,11 @@ def blueprint_of(request: Import, directory: Path) -> Blueprint:
     """
     _check_files(request, directory)
     parents = [Parent("source", str(path), manifest.digest_file(path)) for path in request.files]
-    return Blueprint(directory, "labels", request.settings(), parents, "command line", "--out")
+    made = manifest.read(directory)
+    # What is complete keeps its ids; all that is made from now on is known by its content.
+    is_by_place = made is not None and made.settings.get("ids", "place") == "place"
+    settings = request.settings("place" if is_by_place else "content")
+    return Blueprint(directory, "labels", settings, parents, "command line", "--out")
 
 
 def _import(request: Import, directory: Path) -> Outcome:
@@ -148,6 +160,10 @@ def _import(request: Import, directory: Path) -> Outcome:
     counts = Counter[str]()
     repeats = Repeats()
     files = _write_parts(_labels(request, directory, counts, repeats), directory, counts)
+    not_held = {name: num for name, num in sorted(counts.items()) if name.startswith(NOT_HELD)}
+    for name, num in not_held.items():
+        what = name.removeprefix(NOT_HELD)
+        print(f"{directory.name}: {num} row(s) that none of the tasks holds: {what}", flush=True)
     if not counts["labels"]:
         raise InputError(
             f"{', '.join(map(str, request.files))}: no row gives a label{_first_fault(directory)}"
@@ -161,9 +177,12 @@ def _import(request: Import, directory: Path) -> Outcome:
     for name, what in _TOLD.items():
         if counts[name]:
             print(f"{directory.name}: {counts[name]} {what}", flush=True)
-    return Outcome({name: counts[name] for name in _COUNTED}, digest=digest, files=files)
+    told = {name: counts[name] for name in _COUNTED} | not_held
+    return Outcome(told, digest=digest, files=files)
 
 
+#: Begins the count of rows of a kind that none of the tasks holds.
+NOT_HELD = "not_held/"
 #: What a person is told at the end, where there is any.
 _TOLD = {
     "invalid": f"row(s) that could not be used, or not in full: see {INVALID}",
@@ -198,12 +217,16 @@ def check(request: Import, directory: Path) -> None:
 def _labels(
     request: Import, directory: Path, counts: Counter[str], repeats: Repeats
 ) -> Iterator[Label]:
+    reader = request.reader
     for path in request.files:
-        for group in request.reader.groups(path):
+        for group in reader.groups(path):
             if group.faults and not request.keep_going:
                 raise _to_be_told(next(iter(group.faults.values())))
             counts["rows"] += group.num_rows
             counts["invalid"] += len(group.faults)
+            for fault in group.faults.values():
+                if isinstance(fault, NotHeldError):
+                    counts[NOT_HELD + fault.what] += 1
             _mark(directory, path, group.faults)
             for label in group.labels:
                 repeats.add(label)

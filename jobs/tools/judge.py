@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from actors.refs import EndpointRef, JudgeRef
+from actors.storage import local_model
+from actors.weights import pinned_commit
 from factory.media.clips import describe, is_clip
 from factory.media.pictures import MediaError
 from factory.prompt_parts import in_words
@@ -20,6 +23,9 @@ from jobs.pipelines.models import named_judge
 from jobs.rounds.workspace import InputError, Round
 from schemas.recipe import Recipe
 from schemas.rows import Candidate, Duel, Media, Part, Prompt, Score, Task
+
+if TYPE_CHECKING:
+    from actors.judges.dry import Asked
 
 
 @dataclass(frozen=True)
@@ -188,8 +194,66 @@ def _figures(met: Matchup) -> dict[str, Any]:
     return {"verdict": met.preference, **{name: asdict(met)[name] for name in wanted}}
 
 
+def asked_dry(ref: Any, case: Case, *, is_json: bool) -> str:
+    """What a judge would be sent about the first candidate, and about the first two; no weights are
+    loaded.
+
+    Raises:
+        InputError: a judge of which that cannot be told.
+        SpecificationError: one that cannot be asked.
+    """
+    if isinstance(ref, EndpointRef):
+        from actors.judges.dry import posted
+
+        told = posted(ref.raw(), case.prompt, case.candidates)
+        if is_json:
+            return json.dumps(dict(told), ensure_ascii=False)
+        return "\n\n".join(f"{_QUESTIONS[kind]}: the body posted\n{body}" for kind, body in told)
+    if not isinstance(ref, JudgeRef):
+        raise InputError(
+            f"--ask-dry: {ref.address} is asked by code of its own: what it is sent is not known"
+        )
+    from actors.judges.dry import DryJudge
+
+    dry = DryJudge(
+        local_model(ref.path),
+        ref.specification,
+        trust_remote_code=ref.trust_remote_code,
+        revision=pinned_commit(ref.weights),
+    )
+    found = dry.asked(case.prompt, case.candidates)
+    if is_json:
+        return json.dumps([asdict(one) for one in found], ensure_ascii=False)
+    return "\n\n".join(_dry_text(one) for one in found)
+
+
+_QUESTIONS = {"score": "a question of points", "duel": "a question of which is better"}
+
+
+def _dry_text(asked: Asked) -> str:
+    """One question for people: the prompt, its tokens with a medium as one line, the answer."""
+    what = _QUESTIONS[asked.kind]
+    if asked.error is not None:
+        return f"{what}: {asked.error}"
+    runs = dict(asked.places)
+    lines = [
+        f"{what}: {len(asked.tokens)} tokens, of which {sum(runs.values())} stand for media",
+        "--- prompt",
+        asked.text,
+        "--- tokens",
+    ]
+    at = 0
+    while at < len(asked.tokens):
+        token, said = asked.tokens[at]
+        num = runs.get(at, 1)
+        many = f" × {num}: a medium" if at in runs else ""
+        lines.append(f"{at:6} {token:8} {said!r}{many}")
+        at += num
+    return "\n".join([*lines, "--- answer", *asked.answer])
+
+
 def run(recipe: Recipe, given: argparse.Namespace) -> None:
-    """Judge what the command line names and print it.
+    """Judge what the command line names and print it, or what would be asked.
 
     Raises:
         InputError: files, words or a judge that cannot be used.
@@ -202,6 +266,9 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
     ref, model = named_judge(given.judge, Round(recipe, given.round))
     if given.dry_run:
         print(f"{len(case.candidates)} candidate(s) of {case.prompt.task}, by {model.address}")
+        return
+    if given.ask_dry:
+        print(asked_dry(ref, case, is_json=given.json))
         return
     found = judge(ref.load(), case)
     print(as_json(found) if given.json else as_text(found))

@@ -197,8 +197,9 @@ def test_a_clip_is_shown_as_frames_and_pairs_weigh_in():
     table = pairs_to_table([pair(0, clip), pair(1, clip)])
     learner = build(table)
     batch = learner.collate({"pairs": table})
-    assert batch.inputs["pixel_values"].shape == (4 * 3, 3, 32, 32)
-    tokens = (batch.inputs["input_ids"] == learner.format.processor.image_token_id).sum(dim=1)
+    (inputs,) = batch.inputs
+    assert inputs["pixel_values"].shape == (4 * 3, 3, 32, 32)
+    tokens = (inputs["input_ids"] == learner.format.processor.image_token_id).sum(dim=1)
     assert tokens.tolist() == [3 * 16] * 4
     assert torch.isfinite(learner.loss(learner.module, batch)[0])
 
@@ -446,8 +447,10 @@ def test_pictures_of_any_size_go_into_one_batch(qwen):
     before = build(table.slice(0, 1), policy=qwen, asking=Answering())
     perturb(learner.module)
     batch = learner.collate({"pairs": table})
-    assert batch.inputs["image_grid_thw"].tolist() == 2 * [[1, 4, 4], [1, 8, 4]]
-    together = learner._log_probabilities(learner.module, batch.inputs, batch.targets).sum(dim=1)
+    (inputs,) = batch.inputs
+    assert inputs["image_grid_thw"].tolist() == 2 * [[1, 4, 4], [1, 8, 4]]
+    asked = (batch.starts, batch.targets)
+    together = learner._log_probabilities(learner.module, [inputs], *asked).sum(dim=1)
     alone = torch.stack(
         [
             learner._log_probabilities(learner.module, *learner._tensors([row])).sum(dim=1)
@@ -462,8 +465,8 @@ def test_pictures_of_any_size_go_into_one_batch(qwen):
     assert (together[[0, 2]] - untouched).abs().min() > 0.01
 
     # The first answer token is predicted from its own picture.
-    swapped = {**batch.inputs, "pixel_values": batch.inputs["pixel_values"].flip(0)}
-    other = learner._log_probabilities(learner.module, swapped, batch.targets).sum(dim=1)
+    swapped = {**inputs, "pixel_values": inputs["pixel_values"].flip(0)}
+    other = learner._log_probabilities(learner.module, [swapped], *asked).sum(dim=1)
     assert (other - together).abs().max() > 0.01
 
 

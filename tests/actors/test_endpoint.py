@@ -119,7 +119,7 @@ def server() -> Iterator[StubServer]:
 def judge(server: StubServer, pauses: list[float] | None = None, **spec: Any) -> EndpointJudge:
     given = {"url": server.url, "model": "m", "specification": NAME, "timeout_s": 5.0, **spec}
     waited = [] if pauses is None else pauses
-    return EndpointJudge(EndpointSpec(**given), pause=waited.append)
+    return EndpointJudge(EndpointSpec(**given).judge, pause=waited.append)
 
 
 def candidates(*levels: int) -> list[Candidate]:
@@ -263,7 +263,8 @@ def test_a_server_that_is_silent_or_absent_times_out(server: StubServer) -> None
 
 
 def replace_timeout(judge: EndpointJudge, seconds: float) -> EndpointJudge:
-    spec = judge.spec.model_copy(update={"timeout_s": seconds})
+    asked = judge.asked.model_copy(update={"timeout_s": seconds})
+    spec = judge.spec.model_copy(update={"endpoint": asked})
     return EndpointJudge(spec, pause=lambda _: None)
 
 
@@ -290,7 +291,7 @@ def test_the_key_comes_from_the_environment_and_appears_nowhere(
 
 def test_a_stage_of_the_pipeline_asks_it_as_any_judge(server: StubServer) -> None:
     spec = EndpointSpec(url=server.url, model="m", specification=NAME, name="outside")
-    ref = EndpointRef(spec)
+    ref = EndpointRef(spec.judge, "outside@0")
     stage = Judging(
         [pickle.loads(pickle.dumps(ref))],
         Bracket(1),
@@ -324,7 +325,7 @@ def test_broken_media_are_not_asked_about(server: StubServer) -> None:
 def test_a_task_without_a_specification_is_refused(server: StubServer) -> None:
     only = find("", NAME)
     only = replace(only, tasks={"image_generation": only.task("image_generation")})
-    asking = EndpointJudge(judge(server).spec, only)
+    asking = EndpointJudge(judge(server).spec, specification=only)
     with pytest.raises(SpecificationError, match="video_generation"):
         asking.sit(Prompt.of("x", "video_generation"), [])
 
@@ -336,7 +337,8 @@ def test_a_dialogue_and_an_edit_are_put_with_all_their_media(server: StubServer)
     specification = find("", NAME)
     edits = replace(specification.tasks["image_generation"], source="Before: {source}")
     tasks = {**specification.tasks, "image_generation": edits}
-    asking = EndpointJudge(judge(server).spec, replace(specification, tasks=tasks))
+    asked = replace(specification, tasks=tasks)
+    asking = EndpointJudge(judge(server).spec, specification=asked)
     edit = Prompt.of_parts([Part("source", media=medium(9)), Part("user", "brighter")])
     server.say("Final Score: 2")
     assert asking.sit(edit, candidates(70)).scores()[0].value == 2.0

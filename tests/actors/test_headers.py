@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import constants
 from safetensors.numpy import save_file
 
-from actors.headers import HeaderError, read_shapes, read_small
+from actors.headers import HeaderError, read_shapes, read_small, read_tensors
 from actors.weights import WeightsError
 
 COMMIT = "c" * 40
@@ -28,11 +28,15 @@ def test_tensors_are_those_of_all_files(tmp_path: Path) -> None:
     save_file(ONE | TWO, tmp_path / "model.safetensors")
     whole = read_shapes(str(tmp_path))
     assert whole == {"a.weight": (2, 3), "b.weight": (4,)}
-    write_shards(tmp_path)  # whose index comes first
-    assert read_shapes(str(tmp_path)) == whole
+    write_shards(tmp_path)
     (tmp_path / "model-2.safetensors").unlink()
-    with pytest.raises(HeaderError, match=r"has no model-2\.safetensors; weights are read from"):
+    assert read_shapes(str(tmp_path)) == whole  # as transformers: one file comes before an index
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(HeaderError, match=r"names model-2\.safetensors, which is not there: 1 "):
         read_shapes(str(tmp_path))
+    write_shards(tmp_path)
+    assert read_shapes(str(tmp_path)) == whole
+    assert read_tensors(str(tmp_path))["a.weight"].dtype == "F64"
 
 
 _HEADER = (2).to_bytes(8, "little")

@@ -7,10 +7,12 @@ import pytest
 from PIL import Image
 
 from actors.judges.looks import look_at
+from factory.judging.specification import DEFAULT
 from factory.media.clips import describe, encode_clip
 from factory.media.pictures import encode_png
 from schemas.rows import Candidate, Media, Part, Prompt
 
+PICTURES, CLIPS = DEFAULT.task("image_generation"), DEFAULT.task("video_generation")
 GREY = np.full((16, 32, 3), 90, np.uint8)
 
 
@@ -44,7 +46,7 @@ def test_each_candidate_fails_alone() -> None:
         candidate("clip", encode_clip(np.stack([GREY] * 2), 2.0)),
         candidate("single", encode_clip(GREY[None], 2.0)),
     ]
-    looks, sides = look_at(Prompt.of("grey"), candidates, 1)
+    looks, sides = look_at(Prompt.of("grey"), candidates, PICTURES)
     assert [look.frames.shape for look in looks] == [(1, 16, 32, 3), (1, 32, 16, 3), (1, 16, 32, 3)]
     assert [side.looks for side in sides] == [(0,), (), (1,), (), (), (), (), (2,)]
     errors = [str(side.error) for side in sides if side.error]
@@ -58,7 +60,7 @@ def test_each_candidate_fails_alone() -> None:
 def test_a_clip_of_one_frame_is_shown_as_a_clip_where_clips_are_judged() -> None:
     one = describe(encode_clip(GREY[None], 2.0))
     candidates = [Candidate("a", "sketch@0", 0, one), candidate("b", encode_png(GREY))]
-    looks, sides = look_at(Prompt.of("grey", "video_generation"), candidates, 4)
+    looks, sides = look_at(Prompt.of("grey", "video_generation"), candidates, CLIPS)
     assert [look.frames.shape for look in looks] == [(4, 16, 32, 3)]
     assert looks[0].seconds == pytest.approx(0.5 / 4)
     assert "it is a PNG picture" in str(sides[1].error)
@@ -70,6 +72,6 @@ def test_a_question_about_what_cannot_be_shown_has_no_answer_judged() -> None:
         [Part("question", media=long), Part("user", "?")], "image_understanding"
     )
     answers = [Candidate(one, "user", 0, answer=one) for one in ("yes", "no")]
-    looks, sides = look_at(prompt, answers, 1)
+    looks, sides = look_at(prompt, answers, PICTURES)
     assert looks == []
     assert all(str(side.error).startswith("not shown: 2010 × 8") for side in sides)

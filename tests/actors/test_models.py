@@ -223,7 +223,7 @@ def media_of(form: PromptFormat, *sizes: int) -> list[Medium]:
 
 
 def looks(label: Label) -> list[Look]:
-    return look_at(label.prompt, label.sides(), 1)[0]
+    return look_at(label.prompt, label.sides(), DEFAULT.task(label.prompt.task))[0]
 
 
 def learner_of(**settings: object) -> JudgeLearner:

@@ -96,7 +96,7 @@ def test_two_pictures_in_two_turns_are_answered_judged_paired_and_trained_on(
     learner = AnswerDPO(policy, Objective(0.1), asking).build(torch.device("cpu"), torch.float32)
     learner.prepare(learner.module, [{"pairs": table}])
     batch = learner.collate({"pairs": table})
-    assert len(batch.inputs["pixel_values"]) == 2 * 2  # both pictures of either side
+    assert len(batch.inputs[0]["pixel_values"]) == 2 * 2  # both pictures of either side
     assert torch.isfinite(learner.loss(learner.module, batch)[0])
 
 

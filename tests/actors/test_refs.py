@@ -102,7 +102,7 @@ def test_an_endpoint_is_not_asked_again_but_for_attempts(server: StubServer) -> 
         concurrency=1,
         num_retries=0,
     )
-    ref = EndpointRef(spec, weights="m at revision 2")
+    ref = EndpointRef(spec.judge, "endpoint@0", "m at revision 2")
     server.say("I would rather not.")
     server.queue.append((401, {}, b"bad key"))
     first, _ = run(ref)
@@ -113,7 +113,7 @@ def test_an_endpoint_is_not_asked_again_but_for_attempts(server: StubServer) -> 
     assert [one.error is None for one in second.scores] == [False, True, True]
     assert second.scores[0].error == first.scores[0].error
     elsewhere = spec.model_copy(update={"url": "http://127.0.0.1:9", "concurrency": 8})
-    third, _ = run(EndpointRef(elsewhere, weights="m at revision 2"), second.replies)
+    third, _ = run(replace(ref, spec=elsewhere.judge), second.replies)
     assert str(third) == str(second)  # an address is in no key
 
 

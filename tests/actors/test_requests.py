@@ -97,7 +97,8 @@ def test_a_judge_of_weights_reads_the_same_tokens(family: str, tmp_path: Path) -
 
 def test_an_endpoint_is_sent_the_same_words_around_the_same_pictures() -> None:
     asked = "unifiedreward-qwen2.5-vl"
-    judge = EndpointJudge(EndpointSpec(url="http://localhost", model="m", specification=asked))
+    spec = EndpointSpec(url="http://localhost", model="m", specification=asked)
+    judge = EndpointJudge(spec.judge)
     for name in GOLDEN["endpoint"]:
         sitting = judge.sit(*CASES[name])
         templates = (sitting.task.pointwise, sitting.task.pairwise)

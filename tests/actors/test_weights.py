@@ -49,6 +49,8 @@ def test_a_model_is_the_same_wherever_it_lies(model: Path, tmp_path: Path) -> No
         "calibration.json",
         "judge.json",
         "verdict_rules.json",
+        "scalar.json",
+        "conversion.json",
         "opinions.parquet",
         "curves.json",
         "findings.json",

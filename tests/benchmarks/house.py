@@ -44,7 +44,7 @@ _ARGUMENTS = {
     "distil": ["distil={num_steps: 1, batch_size: 4, learning_rate: 0.001}"],
 }  # fmt: skip
 #: They need what others made.
-_NO_PLAN = ("clean", "export", "human_audit", "import_labels", "rollback", "sandbox")
+_NO_PLAN = ("clean", "export", "human_audit", "import_labels", "panel", "rollback", "sandbox")
 
 
 def main() -> None:
@@ -251,7 +251,7 @@ def old_root() -> dict[str, float | str]:
         try:
             at = Round(load("recipe.yaml"), 1)
             found = same = 0
-            others = ("agreement", "export", "candidates")  # of tools, and drawn apart: not there
+            others = ("agreement", "stability", "export", "candidates")  # of tools, or drawn apart
             kinds = [kind for kind in KINDS if kind.name not in others]
             for kind in kinds:
                 stage: Stage = import_module(f"jobs.stages.{kind.job}").STAGE

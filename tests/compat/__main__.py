@@ -1,13 +1,15 @@
-"""Exports, loaded by the code of the trainers that they are for.
+"""Exports, loaded by the code of the trainers that they are for; and judges, beside their stock
+code where that needs more than we install.
 
     make compat
     make compat ARGS="--install --verl-omni ../verl-omni"
 
 `datasets`, TRL and Diffusion-DPO's way of reading share our environment. ms-swift and
 LLaMA-Factory pin other versions, so each is looked for in an environment of its own,
-`.compat/NAME`, which `--install` makes: with their dependencies, several gigabytes each. verl-omni
-is read from a checkout whose path is given. What is not there is said to be not there, and is no
-success.
+`.compat/NAME`, which `--install` makes: with their dependencies, several gigabytes each. So is
+what judges need whose stock processors ask for torchvision or num2words: a CUDA build of torch,
+which runs on a CPU as well. verl-omni is read from a checkout whose path is given. What is not
+there is said to be not there, and is no success.
 """
 
 from __future__ import annotations
@@ -30,16 +32,16 @@ WEIGHTS = ROOT / "factory" / "sandbox" / "weights" / "base4"
 
 @dataclass(frozen=True)
 class Target:
-    """One trainer.
+    """One trainer, or the judges.
 
     name: of the script `with_NAME.py`.
-    form: the exporter.
+    form: the exporter; None where nothing is exported and the script is a module of ours.
     wants: what pip installs into an environment of its own; empty where ours will do.
     arguments: of the script, after the export.
     """
 
     name: str
-    form: str
+    form: str | None
     wants: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
 
@@ -50,6 +52,11 @@ TARGETS = (
     Target("diffusion_dpo", "pick-a-pic"),
     Target("ms_swift", "ms-swift", ("ms-swift==4.6.0",)),
     Target("llama_factory", "llama-factory", ("llamafactory==0.9.5",)),
+    Target(
+        "judges",
+        None,
+        ("torch==2.14.1", "torchvision==0.29.1", "transformers==5.23.0", "num2words", str(ROOT)),
+    ),
 )
 
 
@@ -79,10 +86,14 @@ def _is_loaded(target: Target, folder: Path, *, install: bool) -> bool:
     if python is None:
         print(f"{target.name}: not looked at: no environment {ENVIRONMENTS / target.name}")
         return True
-    out = sample(folder, target.form)
     script = HERE / f"with_{target.name}.py"
+    if target.form is None:
+        command = ["-m", f"tests.compat.{script.stem}", *target.arguments]
+    else:
+        command = [str(script), str(sample(folder, target.form)), *target.arguments]
     done = subprocess.run(
-        [str(python), str(script), str(out), *target.arguments],
+        [str(python), *command],
+        cwd=ROOT if target.form is None else None,
         capture_output=True,
         text=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "cache")},

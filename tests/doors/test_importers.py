@@ -22,7 +22,10 @@ def test_every_format_has_its_layouts():
     assert said[("unified-reward", "Think")] == "second"
     faults = {layout for layout, outcome in said.items() if "fault" in outcome}
     torn = {("hpd", "v2 test"), ("image-reward", "ImageRewardDB")}
-    assert faults == {*torn, ("llava-critic", "others")}  # its third row gives no verdict
+    no_verdict, no_task = ("llava-critic", "others"), ("mmrb2", "of no task")
+    assert faults == {*torn, no_verdict, no_task}
+    assert said[("mmrb2", "built")] == "first; first"
+    assert said[("mmrb2", "Parquet")] == "second"
     assert not [one for one in table if one["outcome"].startswith("other")]
 
 

@@ -55,7 +55,7 @@ def refused(
         ("judge.specification=absent.json", "judge.specification: absent.json: missing"),
         (
             "evaluate.endpoint={url: 'http://h/v1', model: m, specification: x}",
-            "evaluate.endpoint: x/judge.json: missing",
+            "evaluate.endpoint.specification: x/judge.json: no such file",
         ),
         (
             "evaluate.endpoint={url: 'http://h/v1', model: m, "

@@ -42,7 +42,11 @@ from tests.old_root import FIXTURE, copy_of, go_on
 EXPECTED: dict[str, Any] = json.loads((FIXTURE / "expected.json").read_text())
 
 COMPLETE = [
-    *((1, kind.name) for kind in KINDS if kind.name not in ("agreement", "candidates", "export")),
+    *(
+        (1, kind.name)
+        for kind in KINDS
+        if kind.name not in ("agreement", "stability", "candidates", "export")
+    ),
     (2, "labels"),
     (2, "judge"),
 ]

@@ -11,14 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from factory.brought.verdicts import JudgedRowReader, together
 from factory.exports import hugging_face
 from factory.exports.registry import EXPORTERS, Exporter, Table
 from jobs import export as command
 from jobs import import_labels
 from jobs.datasets.reading import read_table
 from schemas import manifest
-from schemas.arrow import labels_from_table
-from schemas.columns import LABELS
+from schemas.arrow import groups_from_table, labels_from_table
+from schemas.columns import GROUPS, LABELS
 from schemas.rows import UNDERSTANDING, Pair
 from tests.factory.exports.rows import pair_of
 from tests.journeys.a_root import TASKS, pairs, write_root
@@ -162,6 +163,61 @@ def test_groups_and_candidates_go_by_n_way_and_datasets(root, tmp_path):
     given = ("unified-reward", "--groups", "groups@1", "--out", tmp_path / "u")
     assert run(root, *given, "--scale", "1:5") == 0
     assert len(rows_of(tmp_path / "u")) == 2 * len(TASKS)
+
+
+#: As docs/journeys/judged-groups.md says it of our own export.
+OURS = {
+    "prompt": "instruction",
+    "candidates": "completions",
+    "id": "completion_id",
+    "score": "overall_score",
+    "breakdown": "annotations",
+    "generator": "model",
+}
+OF_TASK = {
+    "image_generation": {"media": "image"},
+    "video_generation": {"media": "video"},
+    "image_understanding": {"answer": "response", "source_media": "images"},
+    "video_understanding": {"answer": "response", "source_media": "video"},
+}
+
+
+def test_groups_that_left_by_n_way_come_in_again_the_same(root, tmp_path):
+    assert run(root, "n-way", "--groups", "groups@1", "--out", tmp_path / "out") == 0
+    given = {
+        group.prompt.prompt_id: group
+        for group in groups_from_table(read_table(root / "data" / "groups@1", GROUPS))
+    }
+    for row in rows_of(tmp_path / "out"):
+        columns = OURS | OF_TASK[row["task"]]
+        read = JudgedRowReader(columns, judge="judge@1", scale=(1.0, 5.0))
+        group, before = together([read(row, Path.read_bytes)]), given.pop(row["prompt_id"])
+        assert group.prompt == before.prompt
+        assert [content(one) for one in group.candidates] == [
+            content(one) for one in before.candidates
+        ]
+        assert group.candidates[2].error
+        numbers = {
+            new.candidate_id: old.candidate_id
+            for new, old in zip(group.candidates, before.candidates, strict=True)
+        }
+        said = [(numbers[one.candidate_id], one.value) for one in group.scores]
+        assert said[:2] == [(one.candidate_id, one.value) for one in before.scores[:2]]
+        assert group.scores[2].error
+        assert [
+            (numbers[one.first_id], numbers[one.second_id], one.p_first, one.p_second, one.p_tie)
+            for one in group.duels
+        ] == [
+            (one.first_id, one.second_id, one.p_first, one.p_second, one.p_tie)
+            for one in before.duels
+        ]
+    assert not given
+
+
+def content(candidate):
+    """What was drawn, by whom, and by which chance."""
+    media = None if candidate.media is None else candidate.media.data
+    return candidate.generator, candidate.seed, candidate.answer, media
 
 
 class KilledError(Exception):

@@ -8,6 +8,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from safetensors.numpy import load_file, save_file
 
 from factory.bias.profile import BiasProfile
 from factory.evaluation.gates import unlabelled_gates
-from jobs import loop, produce
+from factory.judging.specification import JudgeSpecification, find
+from jobs import loop
 from jobs.datasets.reading import read_groups, read_table
 from jobs.pipelines.given_judge import judge_parents
 from jobs.pipelines.models import judge_asking, judge_ref, named_judge
@@ -257,17 +259,6 @@ def test_every_family_with_eyes_is_one_of_the_library() -> None:
     assert {*FAMILIES} < {*judging_classes()}
 
 
-@pytest.mark.parametrize("path", ["endpoint", "http://localhost:8000/v1"])
-def test_an_endpoint_is_no_place_of_a_checkpoint(
-    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["--recipe", SHIPPED, "--dry-run", f"root={tmp_path}", f"judge.path={path}"]
-    assert produce.main(words) == 2
-    assert f"error: judge.path: '{path}': a model behind an endpoint" in capsys.readouterr().err
-    with pytest.raises(InputError, match=r"^--judge: 'http://h/v1': a model behind an endpoint"):
-        named_judge("http://h/v1", Round(load(SHIPPED), 1))
-
-
 def test_an_endpoint_is_measured_by_its_name() -> None:
     spec = "{url: 'http://h/v1', model: big, specification: unifiedreward-qwen2.5-vl}"
     _, model = named_judge("endpoint", Round(load(SHIPPED, [f"evaluate.endpoint={spec}"]), 1))
@@ -299,6 +290,23 @@ def test_prompts_of_a_task_that_the_judge_has_no_words_for_are_refused(write: Wr
         InputError, match=r"judge\.specification: .*no specification for 'video_generation'"
     ):
         print_plan(write(ALONE, produce=clips, generator=drawn), ["produce"])
+
+
+def test_a_strategy_that_asks_what_the_judge_was_not_trained_for_is_refused(
+    write: Write, tmp_path: Path
+) -> None:
+    told = find("factory/sandbox/weights/base").task("image_generation")
+    only = JudgeSpecification({"image_generation": replace(told, pointwise="")})
+    file = tmp_path / "pairs.json"
+    file.write_text(json.dumps(only.to_json()))
+    section = {"path": "factory/sandbox/weights/base", "specification": str(file)}
+    with pytest.raises(InputError) as caught:
+        print_plan(write(ALONE, judge=section), ["produce"])
+    assert str(caught.value) == (
+        "curate.rank.strategy: bracket: this checkpoint was not trained for pointwise questions of "
+        "image_generation, which it asks: choose duels"
+    )
+    print_plan(write(ALONE, judge=section, curate={"rank": {"strategy": "duels"}}), ["produce"])
 
 
 # ------------------------------------------------------------------------------- what it is

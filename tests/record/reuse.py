@@ -228,10 +228,7 @@ def _with_words(runs: Reuse, num: int, few: int) -> None:
     server = StubServer()
     server.start()
     try:
-        first, mended = (
-            Case(num, few, EndpointRef(_at(server, path), "endpoint:m@1"), Ring(2))
-            for path in (wrong, right)
-        )
+        first, mended = (Case(num, few, _served(server, path), Ring(2)) for path in (wrong, right))
         misread = runs.run("misread", first)
         runs.compare("reading", mended, "misread", misread, 0, 0)
     finally:
@@ -242,10 +239,11 @@ def _with_words(runs: Reuse, num: int, few: int) -> None:
     )
 
 
-def _at(server: StubServer, specification: Path) -> EndpointSpec:
-    return EndpointSpec(
+def _served(server: StubServer, specification: Path) -> EndpointRef:
+    spec = EndpointSpec(
         url=server.url, model="m", specification=str(specification), revision="1", concurrency=4
     )
+    return EndpointRef(spec.judge, "endpoint@0", "endpoint:m@1")
 
 
 def _num_changed(before: list[Group], after: list[Group]) -> int:

@@ -24,13 +24,20 @@ _SIDE = re.compile(
     rf"(?:(?:overall |total )?{_POINTS} )?(?:{_THING} ?)?(?P<side>1|2|a|b)"
     rf"(?: (?:overall |total )?{_POINTS})?"
 )
+#: A comma after the last entry. Within a string it may be one too, of a reason: no verdict ends so.
+_LAST_COMMA = re.compile(r",(?=\s*[}\]])")
 _REASONS = re.compile(
     r"(?:\w+ )?(?:reason(?:ing)?|explanation|rationale|analysis|justification|thoughts?|comments?)"
 )
 
 
-def objects_in(raw: str) -> list[tuple[Fields, int, int]]:
+def objects_in(raw: str, *, is_mended: bool = False) -> list[tuple[Fields, int, int]]:
     """The objects that a text holds, outermost ones alone, and where each begins and ends.
+
+    Args:
+        raw: the text.
+        is_mended: whether a comma before a closing bracket is passed by, of answers that are asked
+            for so. Elsewhere it is a sign that something was left out.
 
     Raises:
         UnreadableError: one is broken, or names a field twice.
@@ -42,11 +49,15 @@ def objects_in(raw: str) -> list[tuple[Fields, int, int]]:
         if begin < end:
             continue
         try:
-            fields, end = _DECODER.raw_decode(raw, begin)
+            fields, end = _decoded(raw, begin, is_mended)
         except (ValueError, RecursionError):
             raise UnreadableError("broken JSON") from None
         found.append((fields, begin, end))
     return found
+
+
+def _decoded(raw: str, begin: int, is_mended: bool) -> tuple[Fields, int]:
+    return _DECODER.raw_decode(_LAST_COMMA.sub(" ", raw) if is_mended else raw, begin)
 
 
 def reasons_in(fields: Fields) -> Iterator[str]:

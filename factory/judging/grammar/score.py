@@ -87,7 +87,7 @@ def score_in(
     answer = Answer.of(text, "score")
     plain, is_cut = answer.plain, is_cut and answer.is_open
     is_usual, label = label is None, label if label is not None else "Score:"
-    name = _name(label)
+    name = plain_label(label)
     raw = plain.written()
     if found := objects_in(raw):
         numbers = [number for fields, _, _ in found for number in _fields(fields, name, scale)]
@@ -114,11 +114,11 @@ def dimension_in(
         UnreadableError: as `score_in`.
     """
     answer = Answer.of(text, "score")
-    name, is_cut = _name(label), is_cut and answer.is_open
+    name, is_cut = plain_label(label), is_cut and answer.is_open
     if found := objects_in(answer.plain.written()):
         fields = [number for one, _, _ in found for number in _fields(one, name, scale)]
         return _only(fields, label, scale)
-    spans = _labelled(answer.plain.text, name, scale, is_cut)
+    spans = _labelled(answer.plain.text, name, scale, is_cut, _DESCRIBED)
     return _only([number for number, _, _ in spans], label, scale)
 
 
@@ -180,7 +180,7 @@ def two_scores_in(text: str) -> tuple[float, float, str]:
     return float(line[1]), float(line[2]), reason_of("", "", plain.written(line.end()))
 
 
-def _name(label: str) -> str:
+def plain_label(label: str) -> str:
     """A label in plain text, without what it says of its scale."""
     return re.sub(r" ?\([^()]*\)$", "", Plain.of(label).text.rstrip(" :="))
 
@@ -188,8 +188,14 @@ def _name(label: str) -> str:
 _Span = tuple[Number, int, int]
 
 
-def _labelled(text: str, name: str, scale: Scale | None, is_cut: bool) -> list[_Span]:
-    pattern = rf"(?<!\w){re.escape(name)}(?: (?:score|rating)\b)?"
+#: What may stand between the name of a dimension and the colon before its points.
+_DESCRIBED = r"(?: ?[-–—] [^:\n0-9]{1,80}(?=:))?"
+
+
+def _labelled(
+    text: str, name: str, scale: Scale | None, is_cut: bool, more: str = ""
+) -> list[_Span]:
+    pattern = rf"(?<!\w){re.escape(name)}(?: (?:score|rating)\b)?{more}"
     return _spans(text, re.finditer(pattern, text), scale, is_cut)
 
 

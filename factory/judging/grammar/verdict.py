@@ -84,7 +84,9 @@ def verdict_in(
     if found:
         return _in_json(answer, found)
     plain, own, size = _after_lead(answer.plain, answers or {})
-    said = _last(plain, own, is_alone=answer.is_apart, is_cut=is_cut and answer.is_open)
+    # Right after the lead that all answers share, a side alone says all.
+    is_alone = answer.is_apart or size < len(answer.plain.text)
+    said = _last(plain, own, is_alone=is_alone, is_cut=is_cut and answer.is_open)
     each = list(_EACH.finditer(plain.text))
     if said is not None and said.preference is not None:
         begin = min(size, len(answer.plain.text) - len(plain.text) + said.start)
@@ -96,6 +98,16 @@ def verdict_in(
     if is_cut and answer.is_open and not plain.text[each[-1].end() :].strip(" ."):
         raise UnreadableError("cut short")
     return _by_points(plain.text, each, answer.reasoning)
+
+
+def sides_in(plain: Plain) -> tuple[Dimension, ...]:
+    """The points that a text gives each side in single aspects, as it wrote them.
+
+    Raises:
+        UnreadableError: points that cannot be compared, or different ones for one aspect.
+    """
+    each = list(_EACH.finditer(plain.text))
+    return tuple(one for one in _dimensions(plain.text, each) if _is_aspect(one))
 
 
 def lead_of(sentences: Sequence[str]) -> str:

@@ -130,7 +130,6 @@ def test_a_medium_that_cannot_be_used_fails_its_candidate_alone(
         ({"prompt": "p", "seed": -1}, "seed", "not a whole number"),
         ({"prompt": "p", "seed": 1.5}, "seed", "not a whole number"),
         ({"prompt": "p", "tags": b"x"}, "tags", "neither a text nor a mapping"),
-        ({"prompt": "p", None: ["x"]}, "row", "more values than the table has columns"),
         ({"prompt": "p", "media": ["a.png"], "seed": [1, 2]}, "media", "has 1 values, for 2"),
     ],
 )

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from factory.evaluation.judge_report import AFTER, ALL, MACRO, as_text, estimate_of, report
+from factory.evaluation.judge_report import AFTER, ALL, MACRO, estimate_of, report
+from factory.evaluation.report_text import as_text
 from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
 from schemas.rows import Duel, Opinion, Score

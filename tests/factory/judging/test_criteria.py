@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from factory.curation.curator import Curator
-from factory.judging.criteria import CriteriaJudge, asked, criteria_for, weigh
+from factory.judging.criteria import CriteriaJudge, CriteriaSitting, asked, criteria_for, weigh
 from factory.prompt_parts import in_words
 from factory.ranking import Pointwise
 from factory.sandbox.oracle_judge import OracleJudge
@@ -153,6 +153,28 @@ def test_a_criterion_that_was_never_asked_is_no_zero():
     assert score.error == "criterion legibility: was not scored; judge the groups again"
     bare = Group(PROMPT, (), (Score("a", "j", 4.0, 0.4),))  # from before there were criteria
     assert weigh(bare, Criteria(named=[LEGIBILITY])) == bare
+
+
+def test_a_dimension_that_the_judge_rates_by_itself_is_weighed_without_asking():
+    own = {"overall": 3.0, "alignment": 5.0, "style": 1.0}
+    rated = Score("a", "j", 3.0, 0.0, breakdown=own)
+
+    class Rating:
+        def scores(self, indices=None):
+            return [rated]
+
+        def about(self, prompt):
+            raise AssertionError("nothing is to be asked")
+
+    criteria = Criteria(named=[Criterion(name="alignment", weight=3.0)])
+    (score,) = CriteriaSitting(Rating(), PROMPT, criteria).scores()
+    assert score.value == pytest.approx((3 + 3 * 5) / 4)
+    assert score.breakdown == own
+    (again,) = weigh(Group(PROMPT, (), (rated,)), criteria).scores
+    assert again.value == score.value
+    unrated = (Score("a", "j", 3.0, 0.0), Score("a", "j", 3.0, 0.0, breakdown={"overall": 3.0}))
+    for one in weigh(Group(PROMPT, (), unrated), criteria).scores:
+        assert str(one.error).startswith("criterion alignment: the judge rated no such dimension")
 
 
 def test_the_oracle_says_that_it_knows_no_criteria():

@@ -1,5 +1,6 @@
 """Each format: what a row becomes, and that a wrong or missing field is named with file and row."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -116,10 +117,19 @@ def test_hpd_pairs_and_ranks():
 def test_image_reward_takes_the_rows_of_a_prompt_together():
     better = {**REWARD, "image_path": "b.jpg", "rank": 1, "overall_rating": 7}
     equal = {**REWARD, "image_path": "c.png", "classification": "People"}
-    found = drafts("image-reward", REWARD, better, equal)
-    assert [one.rating for one in found if one.preference is None] == [4, 7, 4]
-    assert [one.preference for one in found if one.preference] == ["second", "tie", "first"]
-    assert found[2].prompt.tags["classification"] == "People"
+    rows = (REWARD, better, equal)
+    found = drafts("image-reward", *rows)
+    assert sorted(one.rating for one in found if one.preference is None) == [4, 4, 7]
+    ratings = {one.first.data: one.rating for one in found if one.preference is None}
+    pairs = [one for one in found if one.preference]
+    for pair in pairs:
+        gap = ratings[pair.first.data] - ratings[pair.second.data]
+        assert pair.preference == ("tie" if gap == 0 else "first" if gap > 0 else "second")
+    assert len(pairs) == 3
+    tags = [one.prompt.tags for one in found if one.preference is None]
+    assert sum(one.get("classification") == "People" for one in tags) == 1
+    for order in itertools.permutations(rows):  # the order of the rows decides nothing
+        assert drafts("image-reward", *order) == found
 
 
 def test_evalmuse_gives_a_label_for_each_annotator():

@@ -45,9 +45,9 @@ def test_a_broken_array_is_named_by_its_row(text, fault):
     ("text", "reason"),
     [
         ('[{"a": 1}, 7, {"b": 2}]', "is int, not an object"),
-        ('{"a": 1}\n{"b"}\n{"b": 2}', "not JSON: Expecting ':'"),
-        ('{"a": 1}\n{"b\n{"b": 2}\n', "not JSON: "),
-        ('{"a": 1}\n' + '{"b":' * 100_000 + '\n{"b": 2}\n', "not JSON: it is nested too deeply"),
+        ('{"a": 1}\n{"b"}\n{"b": 2}', "is not JSON: Expecting ':'"),
+        ('{"a": 1}\n{"b\n{"b": 2}\n', "is not JSON: "),
+        ('{"a": 1}\n' + '{"b":' * 100_000 + '\n{"b": 2}\n', "is not JSON: it is nested too deeply"),
     ],
 )
 def test_a_row_that_cannot_be_read_stands_in_its_place(text, reason):

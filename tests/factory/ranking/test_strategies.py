@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from factory.ranking import (
     Bracket,
+    Duels,
     Noise,
     Pairwise,
     Paper,
@@ -285,6 +286,14 @@ def test_random_order_favours_no_place():
     assert np.bincount(places, minlength=4) == pytest.approx([200] * 4, abs=60)
 
 
+def test_duels_alone_ask_for_no_scores_and_order_all_that_met():
+    unasked = [score(f"c{at}", math.nan) for at in range(3)] + [score("c3", math.nan, "not drawn")]
+    met, _ = play(Duels(NOISE), unasked, lambda i, j: 2.0 * (j - i))
+    assert len(met) == 6  # both orders of three
+    order = Duels(NOISE).order(unasked, met)
+    assert [order.candidate_ids[at] for at in order.ranking] == ["c0", "c1", "c2"]
+
+
 def test_the_recipe_names_the_strategy():
     rank = Rank(
         bracket_size=3, ring_degree=4, score_sd=0.1, duel_sd=0.2, logits_per_point=4, p_tie=0.3
@@ -297,6 +306,7 @@ def test_the_recipe_names_the_strategy():
         "pairwise": Pairwise(noise),
         "ring": Ring(4, noise),
         "round_robin": RoundRobin(noise),
+        "duels": Duels(noise),
         "random": RandomPairs(),
     }
     for name, strategy in named.items():

@@ -209,7 +209,7 @@ def test_what_is_no_table_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "csv" / "metadata.csv").write_text("caption,image\n")
     refused(r"metadata\.csv: holds no rows", tmp_path / "csv")
     (tmp_path / "csv" / "metadata.csv").write_bytes(b"caption,image\n\xff,x\n")
-    refused(r"metadata\.csv: cannot be read as UTF-8", tmp_path / "csv")
+    refused(r"row 1: .* the byte 0xFF, which is no UTF-8", tmp_path / "csv")
     as_lines(tmp_path / "two")
     (tmp_path / "two" / "more.jsonl").write_text("{}")
     refused(r"two holds several tables: more\.jsonl, rows\.jsonl; name one", tmp_path / "two")

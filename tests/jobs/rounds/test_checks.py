@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from jobs.pipelines.given_judge import ENDPOINT
 from jobs.pipelines.judge_training import judge_task
 from jobs.pipelines.models import (
+    ENDPOINT,
     asked_as,
     generator_ref,
     given,
@@ -146,7 +146,8 @@ def test_a_revision_is_in_settings_and_reaches_what_loads_and_no_other_checkpoin
 
 def test_who_is_known_by_name_alone_needs_a_revision(tmp_path: Path) -> None:
     def weights(*more: str) -> list[str | None]:
-        endpoint = "evaluate.endpoint={url: http://h/v1, model: big, specification: unified_reward}"
+        asked = "specification: unifiedreward-qwen2.5-vl"
+        endpoint = f"evaluate.endpoint={{url: http://h/v1, model: big, {asked}}}"
         made = recipe(tmp_path, endpoint, "generator={path: 'tests.stubs:StubGenerator'}", *more)
         at = Round(made, 1)
         return [

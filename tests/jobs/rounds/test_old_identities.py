@@ -29,7 +29,9 @@ from schemas.rows import Prompt
 FIXTURE = Path(__file__).resolve().parents[2] / "fixtures" / "d5e4ef4"
 IDENTITIES: dict[str, Any] = json.loads((FIXTURE / "identities.json").read_text())
 STAGES = [  # that made something in the fixture; agreement is made by a tool
-    kind.name for kind in KINDS if kind.name not in ("agreement", "candidates", "export")
+    kind.name
+    for kind in KINDS
+    if kind.name not in ("agreement", "stability", "candidates", "export")
 ]
 
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.evaluation.judge_report import AFTER, MACRO, as_text, estimate_of, report
+from factory.evaluation.judge_report import AFTER, MACRO, estimate_of, report
+from factory.evaluation.report_text import as_text
 from factory.judging.fitting import fit
 from factory.media.pictures import encode_png
 from factory.sandbox.drawing import draw

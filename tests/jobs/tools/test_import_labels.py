@@ -17,8 +17,8 @@ from factory.labels.repeats import Repeats
 from factory.prompt_parts import in_words
 from jobs import import_labels
 from jobs.datasets import foreign
-from jobs.datasets.files import row_batches
-from jobs.datasets.labels import label_batches, label_files
+from jobs.datasets.files import file_batches
+from jobs.datasets.labels import label_batches, label_files, labels_seen
 from jobs.datasets.reading import data_files
 from jobs.rounds import lifecycle
 from jobs.rounds.workspace import InputError, Round
@@ -192,7 +192,7 @@ def test_a_table_of_comma_separated_values(
     ("name", "text", "fault"),
     [
         ("absent.json", None, "absent.json: no such file"),
-        ("x.txt", "", "x.txt: is not one of .parquet, .json, .jsonl, .csv"),
+        ("x.txt", "", "x.txt: is not one of .parquet, .tar, .arrow, .jsonl, .csv, .json"),
         ("x.json", "[{", "x.json: row 1: not JSON"),
         ("x.json", "[]", "no row gives a label"),
         ("x.parquet", "PAR1", "x.parquet: cannot be read"),
@@ -298,7 +298,7 @@ def test_a_fault_is_a_fault_of_a_row(tmp_path: Path, capsys: pytest.CaptureFixtu
     source, out = tmp_path / "train.jsonl", tmp_path / "hpd@1"
     source.write_bytes(b"\n".join(lines))
     assert run("hpd", source, out=out) == 2
-    assert f"error: {source}: row 2: not JSON: Expecting property" in capsys.readouterr().err
+    assert f"error: {source}: row 2: is not JSON: Expecting property" in capsys.readouterr().err
     assert not out.exists()
     assert import_labels.main(["hpd", str(source), f"--out={out}", "--keep-going"]) == 0
     told = capsys.readouterr().out
@@ -307,7 +307,7 @@ def test_a_fault_is_a_fault_of_a_row(tmp_path: Path, capsys: pytest.CaptureFixtu
     marked = [json.loads(line) for line in (out / importing.INVALID).read_text().splitlines()]
     assert [one["row"] for one in marked] == [2, 3, 4, 6, 7]
     reasons = [one["reason"].removeprefix(f"{source}: row {one['row']}: ") for one in marked]
-    assert reasons[0].startswith("not JSON")
+    assert reasons[0].startswith("is not JSON")
     assert reasons[1] == "is list, not an object"
     assert reasons[2].endswith("or bytes that are no UTF-8: 'p\\udcff'")
     assert reasons[3].startswith("'image_path' names 'absent.png': no such file below")
@@ -379,12 +379,12 @@ def test_only_the_columns_that_are_needed_are_read(
     pq.write_table(table.drop_columns("label_0"), source)
     read: list[str] = []
 
-    def watched(path: Path, size: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        for batch in row_batches(path, size, columns):
+    def watched(*given: object) -> Iterator[pa.RecordBatch]:
+        for batch in file_batches(*given):
             read.extend(batch.schema.names)
             yield batch
 
-    monkeypatch.setattr(foreign, "row_batches", watched)
+    monkeypatch.setattr(foreign, "file_batches", watched)
     assert run("pick-a-pic", source, out=tmp_path / "pick@1") == 2
     # The message names the columns of the file all the same.
     assert (
@@ -467,3 +467,93 @@ def test_a_table_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert import_labels.main([*points, "--points=0:5"]) == 0
     (rated,) = read(tmp_path / "stars@1")
     assert (rated.points, rated.preference) == (85.0, None)
+
+
+# ---------------------------------------------------------------------------- what labels are
+
+
+def by_id(directory: Path) -> dict[str, Label]:
+    return {label.label_id: label for label in read(directory)}
+
+
+def test_a_label_is_known_by_what_it_says_and_not_by_its_file_and_row(tmp_path: Path) -> None:
+    table = pq.read_table(pick_a_pic(tmp_path / "once.parquet", 12))
+    table = pa.concat_tables([table, table.slice(3, 1), table.slice(3, 1)])  # three equal rows
+    order = [7, 0, 13, 3, 11, 1, 9, 12, 2, 10, 4, 8, 5, 6]
+    for name, rows in {
+        "once": table,
+        "shuffled": table.take(order),
+        "left": table.take(order[:5]),
+        "right": table.take(order[5:]),
+    }.items():
+        pq.write_table(rows, tmp_path / f"{name}.parquet")
+    told = {"once": ["once"], "shuffled": ["shuffled"], "cut": ["right", "left"]}
+    for name, files in told.items():
+        paths = [tmp_path / f"{file}.parquet" for file in files]
+        assert run("pick-a-pic", *paths, out=tmp_path / f"{name}@1") == 0
+    labels = by_id(tmp_path / "once@1")
+    assert len(labels) == 14
+    assert by_id(tmp_path / "shuffled@1") == labels
+    assert by_id(tmp_path / "cut@1") == labels
+    made = [manifest.read(tmp_path / f"{name}@1") for name in ("once", "shuffled", "cut")]
+    assert len({one.digest for one in made if one is not None}) == 1
+    assert made[0] is not None
+    assert made[0].settings["ids"] == "content"
+    assert made[0].counts["duplicate"] == 2
+
+
+def test_whatever_differs_in_a_row_makes_it_another_label(tmp_path: Path) -> None:
+    (tmp_path / "red.png").write_bytes(png(9))
+    (tmp_path / "blue.png").write_bytes(png(99))
+    row = {"prompt": "p", "first": "red.png", "second": "blue.png", "preference": "first"}
+    others = [
+        row,
+        {**row, "preference": "second"},
+        {**row, "annotator": "ann"},
+        {**row, "first": "blue.png", "second": "red.png", "preference": "second"},
+        {**row, "license": "CC0"},
+    ]
+    (tmp_path / "votes.jsonl").write_text("\n".join(map(json.dumps, others)))
+    assert run("table", tmp_path / "votes.jsonl", out=tmp_path / "votes@1") == 0
+    first = by_id(tmp_path / "votes@1")
+    assert len(first) == 5
+    # What is said of the whole file from outside is no part of a label's name.
+    assert run("table", tmp_path / "votes.jsonl", out=tmp_path / "votes@2", source="us") == 0
+    assert by_id(tmp_path / "votes@2").keys() == first.keys()
+
+
+def test_a_set_that_was_imported_before_keeps_its_ids(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = pick_a_pic(tmp_path / "train.parquet", 4), tmp_path / "pick@1"
+    assert run("pick-a-pic", source, out=out) == 0
+    made = manifest.read(out)
+    assert made is not None
+    settings = {key: value for key, value in made.settings.items() if key != "ids"}
+    old = replace(
+        made,
+        settings=settings,  # as a factory noted them that knew labels by file and row
+        fingerprint=manifest.fingerprint("labels", settings, made.parents),
+    )
+    (out / manifest.FILE).write_bytes(manifest.to_bytes(old))
+    before = by_id(out)
+    capsys.readouterr()
+    assert run("pick-a-pic", source, out=out) == 0
+    assert "complete already" in capsys.readouterr().out
+    assert by_id(out) == before
+    assert manifest.read(out) == old
+
+
+def test_what_labels_say_has_a_digest_of_its_own(tmp_path: Path) -> None:
+    source = pick_a_pic(tmp_path / "rows.parquet", 6)
+    pq.write_table(pq.read_table(source).take([5, 3, 1, 0, 2, 4]), tmp_path / "shuffled.parquet")
+    pq.write_table(pq.read_table(source).slice(0, 5), tmp_path / "fewer.parquet")
+    seen = {}
+    for name in ("rows", "shuffled", "fewer"):
+        out = tmp_path / f"{name}@1"
+        path = tmp_path / f"{name}.parquet"
+        assert run("pick-a-pic", path, out=out, heldout_share="1") == 0
+        seen[name] = labels_seen(label_files(str(out)), "heldout")
+    assert seen["rows"] == seen["shuffled"]
+    assert (seen["rows"].num, seen["rows"].duplicate, seen["fewer"].num) == (6, 0, 5)
+    assert seen["rows"].digest != seen["fewer"].digest

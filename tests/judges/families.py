@@ -1,0 +1,249 @@
+"""Each family of judges, taken through: loaded, asked about pictures and clips, trained whole and
+with adapters, and loaded again by us and by transformers alone, from a tiny random checkpoint.
+
+    python -m tests.judges.families [FAMILY …]
+
+A cell of the table is "yes", or why not. "Yes" for judging means that the log-probabilities of all
+verdicts, and the scores, are those of a stock forward pass (`tests.judges.stock`) to 1e-5 in
+float32; for loading again, that what is loaded answers as what was trained. A family that has a
+fast path is judged by both paths. An answer that is neither right nor refused is WRONG.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from actors.judges import TransformersJudge
+from actors.trainers.judge import JudgeTask
+from factory.judging.specification import JudgeSpecification
+from factory.media.clips import decode_clip
+from schemas.arrow import labels_to_table
+from schemas.recipe import Lora
+from schemas.rows import Label, Prompt
+from tests.judges.holding import (
+    ANSWERS,
+    CAPTION,
+    PICTURES,
+    QUESTION,
+    Holding,
+    WrongError,
+    candidates,
+    clip,
+    content,
+    still,
+)
+from tests.judges.stock import Clip, Stock
+from tests.tiny.checkpoints import TinyJudge
+from tests.tiny.families import JUDGES
+
+CELLS = (
+    *("load", "judge pictures", "judge clips", "train whole", "train adapters"),
+    *("reload by us", "reload by stock code"),
+)
+_FRAMES = 4
+
+
+@dataclass
+class Row:
+    """What became of one family.
+
+    cells: "yes" or why not, by the name of the cell.
+    distance: the largest distance from a stock forward pass that was met.
+    """
+
+    cells: dict[str, str] = field(default_factory=dict)
+    distance: float = 0.0
+
+
+def figures(families: Sequence[str] = ()) -> dict[str, object]:
+    """The table, and the largest distance of each family from its stock forward pass.
+
+    Args:
+        families: model types; all where empty.
+    """
+    import transformers
+
+    rows: dict[str, Row] = {}
+    for family in families or JUDGES:
+        with tempfile.TemporaryDirectory() as folder:
+            rows[JUDGES[family].name] = take_through(JUDGES[family], Path(folder))
+    return {
+        "transformers": transformers.__version__,
+        "table": {name: row.cells for name, row in rows.items()},
+        "largest distance from stock": {name: row.distance for name, row in rows.items()},
+        "not in transformers": ["LLaVA-OneVision-1.5 brings code of its own"],
+    }
+
+
+def take_through(judge: TinyJudge, folder: Path) -> Row:
+    """One family's row; its checkpoints are made in an empty folder."""
+    base = folder / "base"
+    base.mkdir()
+    judge.save(base)
+    passage = Passage(judge, base)
+    loads = _outcome(folder, passage.load)
+    if loads != "yes":
+        wanted = [package for package in judge.lacking() if package in loads.lower()]
+        # One missing package is named at a time; the reader wants to know them all.
+        return Row(dict.fromkeys(CELLS, _needs(judge) if wanted else loads))
+    whole, adapted = folder / "whole", folder / "adapted"
+    checks: dict[str, Callable[[], str]] = {
+        "judge pictures": passage.judge_pictures,
+        "judge clips": passage.judge_clips,
+        "train whole": lambda: passage.train(whole, None),
+        "train adapters": lambda: passage.train(adapted, Lora(rank=4, alpha=8)),
+        "reload by us": lambda: passage.reload_by_us(whole),
+        "reload by stock code": lambda: passage.reload_by_stock(whole),
+    }
+    cells = {name: _outcome(folder, check) for name, check in checks.items()}
+    return Row({"load": loads, **cells}, passage.holding.distance)
+
+
+def specification(judge: TinyJudge) -> JudgeSpecification:
+    """How a family is asked: in a user's turn, about pictures and about clips of 4 frames."""
+    return JudgeSpecification(
+        {"image_generation": QUESTION, "video_generation": replace(QUESTION, num_frames=_FRAMES)},
+        is_chat=judge.has_template,
+    )
+
+
+class Passage:
+    """One family on its way through the table. Each method is a cell, and says "yes"; what it
+    raises is why not.
+    """
+
+    def __init__(self, judge: TinyJudge, base: Path) -> None:
+        self.judge = judge
+        self.base = base
+        self.holding = Holding()
+        self._trained: dict[Path, list[float]] = {}
+
+    def load(self) -> str:
+        self._judges()
+        return "yes"
+
+    def judge_pictures(self) -> str:
+        stock = self._stock(self.base)
+        for ours in self._judges():
+            self.holding.hold(ours, stock, Prompt.of(CAPTION), PICTURES)
+        return "yes"
+
+    def judge_clips(self) -> str:
+        """A family with no place for a clip is shown its frames, one picture after the other."""
+        media = [clip(seed) for seed in range(3)]
+        frames = [decode_clip(one.data, _FRAMES) for one in media]
+        seconds = media[0].num_frames / media[0].fps / _FRAMES
+        prompt = Prompt.of(CAPTION, "video_generation")
+        if self.judge.takes_clips and self.judge.lacking():
+            (ours,) = self._judges()
+            duels = ours.sit(prompt, candidates(media)).duels([(0, 1), (1, 2)])
+            if faults := [duel.error for duel in duels if duel.error is not None]:
+                raise ValueError(faults[0])
+            return f"yes, but a stock forward to hold it against {_needs(self.judge)}"
+        stock = self._stock(self.base)
+        for ours in self._judges():
+            if self.judge.takes_clips:
+                self.holding.hold(
+                    ours, stock, prompt, media, [[Clip(one, seconds)] for one in frames]
+                )
+            else:
+                rows = [[Image.fromarray(frame) for frame in one] for one in frames]
+                self.holding.hold(ours, stock, prompt, media, rows)
+        return "yes" if self.judge.takes_clips else "yes, as pictures in a row"
+
+    def train(self, to: Path, lora: Lora | None) -> str:
+        """Two steps on a pair and a score. What was trained is saved, and its answers kept."""
+        task = JudgeTask(str(self.base), specification(self.judge), 0.5, lora=lora)
+        learner = task.build(torch.device("cpu"), torch.float32)
+        stock = self._stock(self.base)
+        before = self._answers(stock)
+        batch = learner.collate({"labels": labels_to_table(_labels())})
+        weights = [one for one in learner.module.parameters() if one.requires_grad]
+        optimizer = torch.optim.AdamW(weights, lr=3e-3)
+        learner.module.train()
+        for _ in range(2):
+            loss, _ = learner.loss(learner.module, batch)
+            if not math.isfinite(float(loss)):
+                raise WrongError(f"the loss is {float(loss)}")
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        learner.module.eval()
+        to.mkdir()
+        learner.save(to)
+        stock.model = learner.module
+        self._trained[to] = self._answers(stock)
+        if max(abs(a - b) for a, b in zip(before, self._trained[to], strict=True)) < 1e-3:
+            raise WrongError("two steps change no answer")
+        return "yes"
+
+    def reload_by_us(self, path: Path) -> str:
+        judge = TransformersJudge(str(path), "judge@1")
+        (duel,) = judge.sit(Prompt.of(CAPTION), candidates(PICTURES)).duels([(0, 1)])
+        if duel.error is not None:
+            raise WrongError(duel.error)
+        found = [math.log(p) for p in (duel.p_first, duel.p_second, duel.p_tie)]
+        self.holding.met(found, self._of(path), "verdicts of what was loaded again")
+        return "yes"
+
+    def reload_by_stock(self, path: Path) -> str:
+        found = self._answers(self._stock(path))
+        self.holding.met(found, self._of(path), "verdicts of what was loaded again")
+        return "yes"
+
+    def _judges(self) -> list[TransformersJudge]:
+        """By the path that its family takes; by the plain one too where that is another, and can
+        be taken here.
+        """
+        asked = specification(self.judge)
+        first = TransformersJudge(str(self.base), "judge@0", specification=asked)
+        if first.eyes is None or self.judge.lacking():
+            return [first]
+        return [first, TransformersJudge(str(self.base), "j@0", specification=asked, run="plain")]
+
+    def _stock(self, path: Path) -> Stock:
+        return Stock(str(path), shows_first=self.judge.shows_first)
+
+    def _of(self, path: Path) -> list[float]:
+        if path not in self._trained:
+            raise ValueError("nothing was trained")
+        return self._trained[path]
+
+    def _answers(self, stock: Stock) -> list[float]:
+        sides = [[still(one)] for one in PICTURES[:2]]
+        return stock.log_p(content(QUESTION.pairwise, sides), ANSWERS)
+
+
+def _needs(judge: TinyJudge) -> str:
+    return f"needs {' and '.join(judge.lacking())}"
+
+
+def _outcome(folder: Path, check: Callable[[], str]) -> str:
+    try:
+        return check()
+    except WrongError as error:
+        return f"WRONG: {error}"
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        return said.replace(str(folder), "PATH")[:300]
+
+
+def _labels() -> list[Label]:
+    prompt, (one, other, _) = Prompt.of(CAPTION), PICTURES
+    return [
+        Label("pair", prompt, "simulated:a", one, other, preference="first"),
+        Label("point", prompt, "simulated:a", one, points=4.0),
+    ]
+
+
+if __name__ == "__main__":
+    print(json.dumps(figures(sys.argv[1:]), indent=2))
