@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-BENCHMARKS = $(filter-out chaos doors mutants record,$(patsubst %.py,%,$(notdir $(wildcard tests/benchmarks/[a-z]*.py))))
+BENCHMARKS = $(filter-out chaos doors judges mutants record,$(patsubst %.py,%,$(notdir $(wildcard tests/benchmarks/[a-z]*.py))))
 
 # One thread per process: Ray runs several processes, and torch threads that compete for the same
 # cores are many times slower than one.
@@ -58,7 +58,7 @@ bench: $(STAMP) ## run every module in tests/benchmarks
 chaos: $(STAMP) ## 200 faults against produce and curate (ARGS="--faults 20 --minutes 5" for fewer)
 	$(BIN)/python -m tests.benchmarks.chaos $(ARGS)
 
-compat: $(STAMP) ## exports, loaded by the trainers that they are for (ARGS="--install" makes environments)
+compat: $(STAMP) ## exports in their trainers, and judges beside torchvision (ARGS="--install" makes environments)
 	$(BIN)/python -m tests.compat $(ARGS)
 
 format: $(STAMP) ## apply ruff's fixes and formatting

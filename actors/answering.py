@@ -50,14 +50,15 @@ class QuestionFormat:
                 "the model has no chat template: say in generator.answering.question how it is "
                 "asked, as 'image : {media} question : {prompt} answer :'"
             )
-        self.end_id = self._end()
         self._harmless = Harmless(processor, processor.chat_template if self.is_chat else None)
+        self.end_id = self._end()
         #: What an answer's tokens are in the tensors that tell kinds of tokens apart; 0 elsewhere.
         self.kinds = _KINDS_OF_ANSWERS.get(type(processor).__name__, {})
 
     def _end(self) -> int:
         if self.spec.answer_end is None:
-            return int(self.tokenizer.eos_token_id)
+            of_turn = self._end_of_turn() if self.is_chat else None
+            return int(self.tokenizer.eos_token_id) if of_turn is None else of_turn
         ids = self.tokenizer(self.spec.answer_end, add_special_tokens=False).input_ids
         if len(ids) != 1:
             raise ValueError(
@@ -65,6 +66,22 @@ class QuestionFormat:
                 "this model, not one"
             )
         return int(ids[0])
+
+    def _end_of_turn(self) -> int | None:
+        """The token that the chat template writes behind what the assistant said: Gemma's is not
+        the one that its tokenizer calls the end. None where it writes none.
+        """
+        said = [
+            {"role": role, "content": [{"type": "text", "text": text}]}
+            for role, text in (("user", "ask"), ("assistant", _SAID))
+        ]
+        try:
+            text = self.processor.apply_chat_template(said, tokenize=False)
+        except Exception:  # of a template that takes no such dialogue, in whichever words
+            return None
+        behind = text.rpartition(_SAID)[2].lstrip(" ")
+        ids = self.tokenizer(behind, add_special_tokens=False).input_ids
+        return int(ids[0]) if ids and ids[0] in self._harmless.ids else None
 
     def question(self, prompt: Prompt) -> dict[str, Tensor]:
         """What the model takes for a question, a batch of one, up to where its answer begins.
@@ -141,6 +158,8 @@ class QuestionFormat:
         return [Image.fromarray(frame) for frame in decode_clip(media.data, self.spec.num_frames)]
 
 
+#: What the assistant says where only the end of its turn is looked for.
+_SAID = "it says so"
 #: PaliGemma sees all of a question at once and an answer word by word, by the kind 1 (its processor
 #: and `create_masks` of transformers' modeling_paligemma.py).
 _KINDS_OF_ANSWERS = {"PaliGemmaProcessor": {"token_type_ids": 1}}

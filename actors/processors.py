@@ -88,7 +88,7 @@ def _without_video(path: str, where: dict[str, Any]) -> Any:
     if "video_processor" not in attributes:
         return stock.from_pretrained(path, **where)  # raises, and says why
 
-    class WithoutVideo(stock):  # type: ignore[misc]
+    class WithoutVideo(stock):
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
             if argument is None and argument_name == "video_processor":
                 return None

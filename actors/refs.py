@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from actors.drawing import Drawing
 from actors.recorded import RecordedGenerator, drawn_by
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from actors.judges import TransformersJudge
     from actors.judges.endpoint import EndpointJudge
     from actors.judges.onnx import OnnxJudge
+    from actors.judges.scalar import ScalarJudge
 
 Loaded = TypeVar("Loaded", covariant=True)
 
@@ -137,11 +138,13 @@ class _JudgingRef(ABC):
 
     is_served: whether what judges runs elsewhere, and no GPU is asked for here.
     directory: where rules and a calibration lie beside the weights; None where nothing does.
+    has_rules: whether the raw judge makes its duels by the rules itself.
     """
 
     address: str
     criteria: Criteria
     is_calibrated: bool
+    has_rules: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -185,7 +188,7 @@ class _JudgingRef(ABC):
         from factory.judging.calibration import Calibration, CalibrationError
 
         directory = self.directory
-        rules = None if directory is None else by_scores.load(directory)
+        rules = None if directory is None or self.has_rules else by_scores.load(directory)
         if rules is not None:
             judge = by_scores.JudgeByScores(judge, rules)
         if self.is_calibrated:
@@ -213,6 +216,7 @@ class JudgeRef(_JudgingRef):
     trust_remote_code: bool = False
     weights: str | None = None
     allow_missing: tuple[str, ...] = ()
+    run: Literal["auto", "fast", "plain"] = "auto"  # as `actors.judges.local` takes it
 
     @classmethod
     def of(cls, spec: JudgeSpec, path: str, address: str, weights: str | None = None) -> JudgeRef:
@@ -244,6 +248,7 @@ class JudgeRef(_JudgingRef):
             trust_remote_code=self.trust_remote_code,
             revision=pinned_commit(self.weights),
             allow_missing=self.allow_missing,
+            run=self.run,
         )
 
     def recorder(self, raw: Any = None) -> Recorder:
@@ -251,6 +256,54 @@ class JudgeRef(_JudgingRef):
         if not isinstance(specification, JudgeSpecification):
             specification = find(local_model(self.path), specification)
         return Recorder.of(self.weights, self.precision, specification)
+
+
+@dataclass(frozen=True)
+class ScalarRef(_JudgingRef):
+    """What travels to a worker that is to load a reward model, which gives numbers.
+
+    specification: name of a shipped scalar specification, or a JSON file; the `scalar.json` beside
+        the weights where None.
+    """
+
+    has_rules: ClassVar[bool] = True
+
+    path: str
+    address: str
+    precision: str = "fp32"
+    max_batch: int = 64
+    specification: str | None = None
+    weights: str | None = None
+    criteria: Criteria = field(default_factory=Criteria)
+    is_calibrated: bool = False
+
+    @property
+    def directory(self) -> Path:
+        return Path(local_model(self.path))
+
+    def raw(self) -> ScalarJudge:
+        from actors.judges.scalar import ScalarJudge
+
+        return ScalarJudge(
+            local_model(self.path),
+            self.address,
+            self.precision,
+            self.max_batch,
+            self.specification,
+            revision=pinned_commit(self.weights),
+        )
+
+    def recorder(self, raw: Any = None) -> Recorder:
+        if raw is not None:
+            recorder: Recorder = raw.recorder(self.weights)
+            return recorder
+        from actors.judges.local import local_directory
+        from actors.judges.scalar.judge import found_in, recorder_of
+        from actors.judges.scalar.loading import rules_of
+
+        directory = local_directory(local_model(self.path), pinned_commit(self.weights))
+        told = found_in(directory, self.specification)
+        return recorder_of(told, rules_of(directory, told), self.precision, self.weights)
 
 
 @dataclass(frozen=True)
@@ -336,7 +389,7 @@ class PanelRef:
     """What travels to a worker that is to load a panel: all of its members, into one worker."""
 
     address: str
-    members: tuple[JudgeRef | OnnxRef | EndpointRef | PluginRef, ...]
+    members: tuple[JudgeRef | ScalarRef | EndpointRef | PluginRef, ...]
     fusion: PanelWeights
     criteria: Criteria = field(default_factory=Criteria)
     is_calibrated: bool = False  # nobody calibrates a panel: its weights do

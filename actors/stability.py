@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -22,6 +22,7 @@ from actors.group_workers import one_thread_per_worker
 from actors.judge_workers import opinion_of
 from actors.memory import reason
 from actors.refs import ModelRef
+from actors.storage import local_model
 from factory.evaluation.stability import compare, num_unread
 from factory.protocols import Judge, Sitting, scores_of
 from schemas.arrow import labels_from_table
@@ -50,7 +51,9 @@ class Way:
 
 
 def stability(
-    ref: ModelRef[Judge], labels: Sequence[Label], others: Mapping[str, ModelRef[Judge] | str]
+    ref: ModelRef[Judge],
+    labels: Sequence[Label],
+    others: Mapping[str, ModelRef[Judge] | str] | None = None,
 ) -> Stability:
     """Ask a judge about labels as `ref` says, and then in each other way that there is.
 
@@ -67,7 +70,7 @@ def stability(
     one_thread_per_worker()
     how = _baseline(ref)
     baseline = _opinions(Way(how, ref), labels)
-    ways = (*_ways(ref), *_engines(others))
+    ways = (*_ways(ref), *_engines(others or {}))
     return Stability(
         getattr(ref, "address", ref.name),
         how,
@@ -92,18 +95,39 @@ def _baseline(ref: ModelRef[Judge]) -> str:
 
 
 def _ways(ref: ModelRef[Judge]) -> list[Way]:
-    """Other batches, and other precisions."""
-    alone, precise = "one at a time", "in another precision"
-    ways = [Way("in company, with sides of other labels", ref, has_company=True)]
-    if hasattr(ref, "max_batch"):
-        ways.insert(0, Way(alone, _with(ref, max_batch=1)))
-    else:
-        ways.insert(0, Way(alone, None, why_not="this judge has no size of batch to set"))
-    precision = getattr(ref, "precision", None)
-    if precision is None:
-        return [*ways, Way(precise, None, why_not="this judge has no precision to set")]
-    other = next(one for one in _PRECISIONS if one != precision)
-    return [*ways, Way(f"in {other}", _with(ref, precision=other))]
+    """Other batches, another precision, and the plain path beside the fast one."""
+    alone = _changed(ref, "max_batch", lambda _: 1)
+    no_batch = "this judge has no size of batch to set"
+    precise = _changed(ref, "precision", _other_precision)
+    told = getattr(precise, "precision", None)
+    no_precision = "this judge has no precision to set"
+    return [
+        Way("one at a time", alone, why_not="" if alone else no_batch),
+        Way("in company, with sides of other labels", ref, has_company=True),
+        Way(
+            "in another precision" if told is None else f"in {told}",
+            precise,
+            why_not="" if precise else no_precision,
+        ),
+        _plain(ref),
+    ]
+
+
+def _other_precision(precision: str) -> str:
+    return next(one for one in _PRECISIONS if one != precision)
+
+
+def _plain(ref: ModelRef[Judge]) -> Way:
+    """By the model's own processor and forward pass, where there is a faster way of ours."""
+    name, plain = "on the plain path", _changed(ref, "run", lambda _: "plain")
+    if plain is None:
+        return Way(name, None, why_not="this judge has one path")
+    from actors.judges.eyes import has_eyes
+
+    paths = [local_model(one.path) for one in _parts(ref) if hasattr(one, "run")]
+    if not any(map(has_eyes, paths)):
+        return Way(name, None, why_not="its family has no other path")
+    return Way(name, plain)
 
 
 def _engines(others: Mapping[str, ModelRef[Judge] | str]) -> list[Way]:
@@ -113,8 +137,26 @@ def _engines(others: Mapping[str, ModelRef[Judge] | str]) -> list[Way]:
     ]
 
 
-def _with(ref: Any, **changed: object) -> ModelRef[Judge]:
-    found: ModelRef[Judge] = replace(ref, **changed)
+def _parts(ref: Any) -> tuple[Any, ...]:
+    """The judge itself, or the members of a panel."""
+    members: tuple[Any, ...] = getattr(ref, "members", (ref,))
+    return members
+
+
+def _changed(ref: Any, name: str, of: Callable[[Any], object]) -> ModelRef[Judge] | None:
+    """The same judge with a setting changed, of a panel in all members that have it; None where
+    there is no such setting.
+    """
+    parts = _parts(ref)
+    if not any(hasattr(one, name) for one in parts):
+        return None
+    made = [
+        replace(one, **{name: of(getattr(one, name))}) if hasattr(one, name) else one
+        for one in parts
+    ]
+    found: ModelRef[Judge] = made[0]
+    if hasattr(ref, "members"):
+        found = replace(ref, members=tuple(made))
     return found
 
 

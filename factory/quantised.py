@@ -9,6 +9,8 @@ seen. What the values are, only the library knows.
 
 The forms are those that transformers 5.23 loads (`transformers/quantizers/quantizer_*.py`, the
 `serialized_names` of each), as AutoAWQ, GPTQModel, bitsandbytes and compressed-tensors write them.
+What bitsandbytes 0.50 writes passes and loads, and so does what compressed-tensors 0.20 reads; of
+AWQ and GPTQ that was not tried.
 Forms that are not listed are refused by name: nothing could be said of their tensors.
 """
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import prod
 from typing import Any
@@ -196,6 +198,8 @@ def unquantised(path: str, told_by: Mapping[str, Any], tensors: Tensors) -> dict
         CheckpointError: a layer lacks what its weight cannot be read without.
     """
     method, forms = form_of(path, told_by)
+    if told_by.get("bnb_4bit_use_double_quant"):  # scales of scales, for every layer
+        forms = tuple(replace(one, beside=(*one.beside, *one.also)) for one in forms)
     if method == "fp8":
         return _without_fp8(path, tensors)
     plain: dict[str, Shape] = {}

@@ -70,6 +70,7 @@ KINDS = (
         is_in_loop=False,
         command="jobs.evaluate_judge --stability",
     ),
+    ArtifactKind("judge_card", "judge_card", DATA, is_in_loop=False),  # below ROOT/cards
 )
 
 

@@ -4,6 +4,7 @@
     ROOT/media/ab/ab12….tar    media too large for a table, many in a pack, by its hash
     ROOT/objects/ab/ab34…    the same of older roots, one each
     ROOT/reports/round-1.html, ROOT/logs/TIME-RUN.jsonl    for people
+    ROOT/cards/card.html, ROOT/cards/NAME@1    judge cards, and what each judge said
     ROOT/rollbacks/1-1.json    after round 1, the first time: who is champion from then on
     ROOT/_training/judge@1    checkpoints of a training run that is under way
 
@@ -22,7 +23,7 @@ from typing import IO, Literal, Protocol, Self
 
 #: The folders of a root. No other file spells them.
 DATA, MODELS, PACKS, OBJECTS = "data", "models", "media", "objects"
-REPORTS, LOGS, ROLLBACKS = "reports", "logs", "rollbacks"
+REPORTS, LOGS, ROLLBACKS, CARDS = "reports", "logs", "rollbacks", "cards"
 TRAINING = "_training"
 
 #: What begins like an address and is none: Python takes `s3:/bucket/key` for a local path.

@@ -17,6 +17,7 @@ WORDS: dict[str, dict[str, str]] = {
     "evaluate.oracle": {"sandbox": "factory.sandbox.oracle_judge:OracleJudge"},
     "labels.simulator": {"sandbox": "factory.sandbox.labels:SimulatedAnnotators"},
     "--judge": {"sandbox:oracle": "factory.sandbox.oracle_judge:OracleJudge"},
+    "--groups": {"sandbox": "factory.sandbox.card_set:groups"},
 }
 
 

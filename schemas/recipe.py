@@ -129,7 +129,9 @@ class Answering(Section):
         None, description="the same for questions about clips; as `question` where not given"
     )
     answer_end: str | None = Field(
-        None, description="the one token that ends an answer; the tokenizer's own where not given"
+        None,
+        description="the one token that ends an answer; where not given the one that the chat "
+        "template writes behind an answer, else the tokenizer's own",
     )
     num_frames: Positive = Field(8, description="frames of a clip that the model is shown")
     max_new_tokens: Positive = Field(128, description="longest answer; a longer one is invalid")
@@ -434,7 +436,9 @@ def check_keys(spec: JudgeSpec, backend: str) -> None:
         ValueError: names the key, and whose it is.
     """
     for key, whose in _KEYS_OF.items():
-        is_given = getattr(spec, key) != type(spec).model_fields[key].get_default()
+        is_given = getattr(spec, key) != type(spec).model_fields[key].get_default(
+            call_default_factory=True
+        )
         if is_given and backend not in whose:
             words = {"module": "code of your own", "panel": "a panel"}
             runs = words.get(backend, f"run by backend {backend}")

@@ -119,7 +119,7 @@ def _as_trained(
     """
     data, model = told.get("data_config") or {}, told.get("model_config") or {}
     wanted: dict[str, Any] = {
-        "eval_dim": list(specification.dimensions),
+        "eval_dim": [name.upper() for name in specification.dimensions],
         "prompt_template_type": "detailed_special",
         "sample_type": "uniform",
         "num_frames": None,
@@ -134,8 +134,9 @@ def _as_trained(
             )
     norms = told.get("inference_config") or {}
     try:
-        means = tuple(float(norms[f"{one}_mean"]) for one in specification.dimensions)
-        stds = tuple(float(norms[f"{one}_std"]) for one in specification.dimensions)
+        names = [name.upper() for name in specification.dimensions]
+        means = tuple(float(norms[f"{name}_mean"]) for name in names)
+        stds = tuple(float(norms[f"{name}_std"]) for name in names)
     except KeyError as error:
         raise ConversionError(
             f"{source / _CONFIG}: inference_config lacks {error}: what the published scores are "

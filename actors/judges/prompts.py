@@ -137,6 +137,10 @@ class Answers:
         """A template with its slots filled: texts and media in the order in which they are said. Of
         a list of media each stands at the same place, as the frames of a clip do.
         """
+        if not task.template(kind):
+            raise SpecificationError(
+                f"this judge has no words for questions of {'points' if kind == 'score' else 'two'}"
+            )
         made: list[str | M] = []
         shown, texts = iter(media), iter(answers)
         for index, part in enumerate(_SLOT.split(task.template(kind))):
@@ -146,7 +150,8 @@ class Answers:
                 made += _spaced(source, task.between)
             elif part == "media":
                 places: Sequence[M | list[M]] = media if answers else [next(shown)]
-                made += _spaced(flat(places), task.between)
+                here: list[M] = flat(places)
+                made += _spaced(here, task.between)
             else:
                 made.append(self.harmless(prompt if part == "prompt" else next(texts)))
         return merged(made)

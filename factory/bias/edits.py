@@ -72,6 +72,8 @@ EDITS: Mapping[str, Edit] = MappingProxyType(
             Edit("overlay text", (0.5, 1.0), is_damage=True),
             Edit("low motion", (0.5, 1.0), is_damage=True, needs="clip"),
             Edit("length", (-1.0, 1.0, 2.0), needs="answer"),
+            # Only additions: a cut answer says less, and a judge of what is said must mind that.
+            Edit("padding", (1.0, 2.0), is_damage=True, needs="answer"),
         )
     }
 )

@@ -109,6 +109,51 @@ def edit_figures(
     return found
 
 
+def damage_figures(
+    probes: Iterable[Probe],
+    sds: Mapping[str, float],
+    relevance: Relevance,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> list[Figure]:
+    """What the judge gives for each damage itself, at its dose of 1: the costs of the same fit.
+
+    Text across a picture also makes it brighter or darker, and a judge that likes bright pictures
+    likes the text for that alone. Here that is taken away. A damage that is rewarded accuses.
+
+    Args:
+        probes: of all kinds; edits are picked out.
+        sds: one standard deviation of each attribute over the candidates of a prompt.
+        relevance: what is too small to matter.
+        num_resamples: of the bootstrap, clustered by prompt.
+        seed: of the bootstrap.
+    """
+    edits = [probe for probe in probes if probe.kind == "edit"]
+    found = []
+    for response in _responses(relevance):
+        rows = _Rows.of(edits, sds, response)
+        for at, name in enumerate(rows.kinds):
+            if not EDITS[name].is_damage:
+                continue
+            statistic = rows.slope(len(rows.names) + at)
+            margin = jackknife_of_sums(rows.terms, rows.prompts, statistic)
+            told = [one for one in edits if one.name == name and response.is_asked(one)]
+            read = sum(math.isfinite(response.of(one)) for one in told)
+            found.append(
+                Figure(
+                    "edit",
+                    name,
+                    response.measure.replace("slope", "reward"),
+                    response.unit.removesuffix(" per sd"),
+                    bootstrap_of_sums(rows.terms, rows.prompts, statistic, num_resamples, seed),
+                    read,
+                    len(told) - read,
+                    p_value=margin.p_above(response.margin),
+                )
+            )
+    return found
+
+
 def corrected_slopes(
     figures: Sequence[Figure],
     probes: Iterable[Probe],
@@ -165,11 +210,13 @@ class _Rows:
     """Edits as rows of a regression.
 
     names: attributes, whose slopes come first.
+    kinds: edits, whose costs come after.
     num_columns: with the costs of edits, K.
     terms: of each row the products of its columns with each other and with the shift, [n, K² + K].
     """
 
     names: tuple[str, ...]
+    kinds: tuple[str, ...]
     num_columns: int
     terms: Array
     prompts: tuple[str, ...]
@@ -200,7 +247,7 @@ class _Rows:
         products = (x[:, :, None] * x[:, None, :]).reshape(len(read), x.shape[1] ** 2)
         terms = np.concatenate([products, x * y[:, None]], axis=1)
         prompts = tuple(one.prompt_id for one in read)
-        return cls(names, x.shape[1], terms, prompts, len(asked) - len(read))
+        return cls(names, kinds, x.shape[1], terms, prompts, len(asked) - len(read))
 
     @property
     def total(self) -> Array:

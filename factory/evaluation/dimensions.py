@@ -1,9 +1,10 @@
 """How a judge agrees with people on single dimensions: alignment, motion, style …
 
-A label tells dimensions beside what it says in all, and a judge that scores by dimensions tells
-them in the breakdown of its scores. Where both name the same one, the side with more points is held
-against the side that people prefer there, and points against points. Names are compared without
-regard to case, `_` and `-`; no other word is taken for the same.
+A label tells dimensions beside what it says in all. A judge tells them in the breakdown of its
+scores, and one that compares by dimensions in its duels. Where both name the same one, the side
+with more points, or that the duel prefers, is held against the side that people prefer there, and
+points against points. Names are compared without regard to case, `_` and `-`; no other word is
+taken for the same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from factory.evaluation.agreement import measure
 from factory.ranking.matchups import score_of
-from factory.statistics.intervals import Interval
+from factory.statistics.intervals import Interval, clustered_bootstrap
 from factory.statistics.ties import TieAccuracy
 from schemas.rows import OVERALL, Dimension, Opinion, Preference, Score
 
@@ -23,18 +24,25 @@ from schemas.rows import OVERALL, Dimension, Opinion, Preference, Score
 class DimensionAgreement:
     """One dimension.
 
-    accuracy: of the side with more points, over labels that prefer one; a draw counts half.
+    verdicts: of the side that duels prefer, over labels that prefer one, each order a half; a tie
+        that is said counts half of its order. NaN where no duel tells it.
+    accuracy: of the side with more points, over the same; a draw counts half.
     ties: with ties by the threshold that serves best, over differences of points.
     correlation: Spearman's, of points and people's points; NaN without labels of points.
     num_pairs, num_points: labels of either kind that tell this dimension.
+    num_verdicts: of the pairs that prefer a side, those that both orders tell; `num_no_verdict` of
+        them are told by one or none.
     num_decided: of the pairs, those that prefer a side and whose two sides have their points.
     num_read, num_read_points: of either, those whose points could be read.
     """
 
+    verdicts: Interval
     accuracy: Interval
     ties: TieAccuracy
     correlation: Interval
     num_pairs: int
+    num_verdicts: int
+    num_no_verdict: int
     num_decided: int
     num_read: int
     num_points: int
@@ -48,13 +56,7 @@ def by_dimension(
     the judge does not score.
     """
     told = {_plain(one.name): one.name for opinion in opinions for one in opinion.dimensions}
-    scored = {
-        _plain(name)
-        for opinion in opinions
-        for score in opinion.scores
-        for name in score.breakdown
-        if name != OVERALL
-    }
+    scored = {name for opinion in opinions for name in _told(opinion)}
     found = {
         name: _agreement(opinions, key, num_resamples, seed)
         for key, name in sorted(told.items())
@@ -74,7 +76,20 @@ def _agreement(
         if _plain(one.name) == key
     ]
     found = measure(about, None, num_resamples, seed)
+    decided = [
+        (opinion, said)
+        for opinion in opinions
+        for one in opinion.dimensions
+        if _plain(one.name) == key and (said := _preference(one)) in ("first", "second")
+        if opinion.preference is not None
+    ]
+    hits = [_right_in_both_orders(opinion, key, said) for opinion, said in decided]
+    prompts = [opinion.prompt_id for opinion, _ in decided]
+    num_verdicts = sum(math.isfinite(hit) for hit in hits)
     return DimensionAgreement(
+        verdicts=clustered_bootstrap(hits, prompts, num_resamples, seed),
+        num_verdicts=num_verdicts,
+        num_no_verdict=len(hits) - num_verdicts,
         accuracy=found.score_accuracy,
         ties=found.score_ties,
         correlation=found.correlation,
@@ -84,6 +99,36 @@ def _agreement(
         num_points=found.num_points,
         num_read_points=found.num_points - found.num_invalid_points,
     )
+
+
+def _told(opinion: Opinion) -> set[str]:
+    """The dimensions of which a judge says something."""
+    scored = {name for score in opinion.scores for name in score.breakdown if name != OVERALL}
+    compared = {one.name for duel in opinion.duels for one in duel.dimensions}
+    return {_plain(name) for name in (*scored, *compared)}
+
+
+def _right_in_both_orders(opinion: Opinion, key: str, said: Preference) -> float:
+    """The share of the two orders in which the duel prefers the side that people do, a tie counting
+    half; NaN where either order does not tell.
+    """
+    shares = []
+    for first, second in (("0", "1"), ("1", "0")):
+        told = _verdict(opinion, key, first, second)
+        if told is None:
+            return math.nan
+        shares.append(0.5 if told == "tie" else float(told == said))
+    return sum(shares) / 2
+
+
+def _verdict(opinion: Opinion, key: str, first: str, second: str) -> Preference | None:
+    """What the duel of one order says of a dimension, told of the sides as the label has them."""
+    for duel in opinion.duels:
+        if (duel.first_id, duel.second_id) == (first, second) and duel.error is None:
+            for one in duel.dimensions:
+                if _plain(one.name) == key:
+                    return _preference(one if first == "0" else one.swap())
+    return None
 
 
 def _about(opinion: Opinion, dimension: Dimension) -> Opinion:

@@ -123,7 +123,7 @@ def _by_counts(made: Mapping[str, JudgeSlice], parts: Sequence[str], tag: str | 
 def _not_scored(names: Sequence[str]) -> str:
     if not names:
         return ""
-    return f"the labels tell {', '.join(names)}, of which the judge's scores say nothing"
+    return f"the labels tell {', '.join(names)}, of which the judge says nothing"
 
 
 def _of_dimension(name: str, found: DimensionAgreement, judge: str) -> JudgeSlice:
@@ -131,6 +131,7 @@ def _of_dimension(name: str, found: DimensionAgreement, judge: str) -> JudgeSlic
     num_invalid = found.num_pairs - found.num_read
     invalid_points = found.num_points - found.num_read_points
     told = (
+        ("accuracy without ties", found.verdicts, found.num_verdicts, found.num_no_verdict, ""),
         ("score accuracy without ties", found.accuracy, found.num_decided, num_invalid, ""),
         (
             *("score accuracy with ties by threshold", found.ties.accuracy, found.num_read),
@@ -143,8 +144,8 @@ def _of_dimension(name: str, found: DimensionAgreement, judge: str) -> JudgeSlic
         for figure, value, num, invalid, note in told
         if math.isfinite(value.value)
     ]
-    num = found.num_pairs + found.num_points
-    if num:
+    if math.isfinite(found.accuracy.value) or found.num_read_points:
+        num = found.num_pairs + found.num_points
         rate = Interval((num_invalid + invalid_points) / num)
         estimates.append(_estimate(INVALID, rate, judge, num))
     return JudgeSlice(f"{DIMENSION}{name}", tuple(estimates))

@@ -99,7 +99,9 @@ def _block(task: Task, weights: PanelWeights, found: Worth) -> str:
     for first, row in enumerate(told.correlation):
         for second in range(first + 1, len(row)):
             names = f"{weights.members[first]} and {weights.members[second]}"
-            lines.append(f"  errors of {names} are correlated {row[second]:+.2f}")
+            lines.append(
+                f"  errors of {names}, hard pairs included, are correlated {row[second]:+.2f}"
+            )
     lines.append(f"  together: right in {_shown(found.panel)}, on prompts that weighed nobody")
     lines.append(f"  beyond the best of them: {_shown(found.gained, '+')}")
     return "\n".join(lines)

@@ -51,8 +51,9 @@ def points_in(text: str, task: TaskSpecification, *, is_cut: bool = False) -> di
             section = sections.get(plain_label(one.label))
             if section is None:
                 continue
+            is_open = is_cut and answer.plain.text.endswith(section)
             try:
-                found[one.key] = points_of(section, bounds)
+                found[one.key] = points_of(section, bounds, is_cut=is_open)
             except UnreadableError:
                 continue
     return found

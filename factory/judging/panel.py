@@ -75,7 +75,8 @@ class TaskWeights:
     centre, spread: mean and standard deviation of each member's scores, as it gives them; NaN where
         too few were read.
     num_pairs: labelled pairs without ties that this was fitted on; 0 where the members count alike.
-    correlation: of the members' errors, as estimated and shrunk.
+    correlation: of the members' errors, as estimated and shrunk. It includes how hard a pair is for
+        anybody, which adds a multiple of a aᵀ to S and so changes no weight.
     """
 
     weights: tuple[float, ...]

@@ -259,4 +259,5 @@ def without_words(group: Group) -> Group:
     """The group without what judges wrote. What was read from the words stays; a judge that answers
     in words has to be asked again by whoever would take its verdicts over.
     """
-    return replace(group, replies=tuple(replace(one, text=None) for one in group.replies))
+    bare = (replace(one, text=None, samples=()) for one in group.replies)
+    return replace(group, replies=tuple(bare))

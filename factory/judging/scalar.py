@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from factory.judging.by_scores import RaoKupper, Rule, UncertainBradleyTerry
-from factory.judging.recording import Recorder
 from factory.judging.specification import SpecificationError
-from factory.keys import Asking
 from factory.prompt_parts import PartsError, check_needs, needs_of
+from schemas.recipe import Criteria
 from schemas.rows import OVERALL, UNDERSTANDING, Prompt, Task
 
 FILE = "scalar.json"
@@ -44,7 +43,8 @@ class ScalarSpecification:
 
     name: of the model, as its publisher calls it.
     tasks: that it was trained to judge; others are refused.
-    dimensions: what its numbers are, in the order in which they come; the score is their sum.
+    dimensions: what its numbers are, lower-case, in the order in which they come; the score is
+        their sum.
     source, commit, license: of the publisher's code that this was read from.
     base: the model whose tokenizer, processor and configuration it was trained with.
     means, stds: each number is (raw - mean) / std; raw where there are none.
@@ -115,6 +115,25 @@ class ScalarSpecification:
             check_needs(needs_of(prompt), frozenset(), self.name)
         except PartsError as error:
             raise SpecificationError(str(error)) from None
+
+    def check_criteria(self, criteria: Criteria) -> None:
+        """Refuse criteria that are sentences: a reward model was trained on captions, and would
+        give a number for any. Those without are dimensions, which it must have.
+
+        Raises:
+            SpecificationError: names the criterion.
+        """
+        own = self.dimensions if len(self.dimensions) > 1 else ()
+        for one in criteria.named:
+            if one.text:
+                raise SpecificationError(
+                    f"criterion {one.name}: {self.name} was trained on captions, and has no place "
+                    "for a sentence; leave its text out where it is one of the model's dimensions"
+                )
+            if one.name not in own:
+                raise SpecificationError(
+                    f"criterion {one.name}: {self.name} has {', '.join(own) or 'no dimensions'}"
+                )
 
     def read(self, outputs: Sequence[float]) -> tuple[tuple[float, float], dict[str, float]]:
         """Value and spread of a score, and the points of its dimensions where there are several,
@@ -241,31 +260,6 @@ def check_config(path: str, config: bytes, specification: ScalarSpecification) -
         )
 
 
-def recorder(
-    weights: str | None,
-    precision: str,
-    specification: ScalarSpecification,
-    rules: Mapping[Task, Rule],
-) -> Recorder:
-    """Keeps what such a judge says, and knows it again. Its replies are numbers alone, which stand
-    as they are: the whole specification is in their key.
-
-    Args:
-        weights: what tells the model apart from every other (`actors.weights`).
-        precision: of its arithmetic.
-        specification: how it is asked.
-        rules: how its scores become verdicts.
-    """
-    score = {"scalar": specification.asking()}
-
-    def asking(prompt: Prompt) -> Asking:
-        specification.check_prompt(prompt)
-        duel = {**score, "rule": repr(rules.get(prompt.task))}
-        return Asking(weights, precision, score, duel)
-
-    return Recorder(asking)
-
-
 def knobs(rule: Rule) -> dict[str, float]:
     """Knobs of a recipe that are in points, as they would be for a judge with such a rule: half a
     logit of noise, and a margin of half a logit.
@@ -304,8 +298,9 @@ def _fault(one: ScalarSpecification) -> str | None:
     shown = set(get_args(Task)) - set(UNDERSTANDING)
     if len(one.tasks) != 1 or set(one.tasks) - shown:
         return f"tasks: {list(one.tasks)}: needs one of {', '.join(sorted(shown))}"
-    if not one.dimensions or len(set(one.dimensions)) != len(one.dimensions):
-        return "dimensions: needs one name or more, each once"
+    names = {name.lower() for name in one.dimensions}
+    if not names or names != set(one.dimensions) or len(names) != len(one.dimensions):
+        return "dimensions: needs one lower-case name or more, each once"
     if len({len(one.means), len(one.stds)}) > 1 or len(one.means) not in (0, len(one.dimensions)):
         return "means and stds: one for each dimension, or none"
     if not all(math.isfinite(mean) for mean in one.means) or not all(

@@ -62,14 +62,10 @@ def parse_duel(text: str, task: TaskSpecification, *, is_cut: bool = False) -> V
     _check_format(text, task.format)
     dimensions = sides_of(text, task)
     if task.format == "dimensions":
-        preference = verdict_of(dimensions, task)
-        return Verdict(preference, _reasoning(text), dimensions)
-    try:
-        found = verdict_in(text, task.answers, is_cut=is_cut)
-    except UnreadableError:
-        if task.overall != "mean" or is_cut:
-            raise
+        if is_cut and text.rstrip()[-1:].isalnum():
+            raise UnreadableError("cut short")
         return Verdict(verdict_of(dimensions, task), _reasoning(text), dimensions)
+    found = verdict_in(text, task.answers, is_cut=is_cut)
     return replace(found, dimensions=dimensions or found.dimensions)
 
 

@@ -28,7 +28,8 @@ class PlantedJudge:
     """Another judge's opinion with noise, and with biases in points of its scale.
 
     judge: whose scores are taken for the truth.
-    likings: attribute -> points for one unit of it.
+    likings: attribute -> points for one unit of it; of answers "length", the logarithm of one plus
+        the number of words.
     words: word -> points for any picture whose caption has it.
     position: points that the side shown first gains in a duel.
     item_sd: error about a candidate that all edits of it share, in points.
@@ -72,7 +73,9 @@ class PlantedSitting:
         self.judge = judge
         self.candidates = candidates
         self.digests = [
-            hashlib.sha256(one.media.data).hexdigest() if one.media is not None else ""
+            hashlib.sha256(one.media.data).hexdigest()
+            if one.media is not None
+            else one.answer or ""
             for one in candidates
         ]
         self.text = in_words(prompt)
@@ -92,17 +95,24 @@ class PlantedSitting:
     def _judged(self, score: Score, candidate: Candidate, digest: str) -> Score:
         # What it says is its own: the reply of the judge beneath is not what it was read from.
         told = replace(score, judge=self.judge.name, reply=None)
-        if score.error is not None or candidate.media is None:
+        if score.error is not None or (candidate.media is None and candidate.answer is None):
             return told
         value = score.value + self.judge.score_sd * self._dice("score", digest)
         value += self.judge.item_sd * self._dice("item", self.judge.origin(candidate))
         if self.judge.likings:
-            look = self.judge.measure(candidate.media)
-            value += sum(points * look[name] for name, points in self.judge.likings.items())
+            look = self._look(candidate)
+            value += sum(
+                points * look.get(name, 0.0) for name, points in self.judge.likings.items()
+            )
         value += sum(
             points for word, points in self.judge.words.items() if word in self.text.split()
         )
         return replace(told, value=value)
+
+    def _look(self, candidate: Candidate) -> Mapping[str, float]:
+        if candidate.media is not None:
+            return self.judge.measure(candidate.media)
+        return {"length": math.log1p(len((candidate.answer or "").split()))}
 
     def _duel(self, first: int, second: int) -> Duel:
         ids = self.candidates[first].candidate_id, self.candidates[second].candidate_id

@@ -20,9 +20,12 @@ from jobs.pipelines.judge_backends import (
     check_scales,
     check_section,
     check_trainable,
+    check_units,
     is_served,
     member_sections,
+    name_of,
     parents_of,
+    scalar_given,
     specification_given,
 )
 from jobs.rounds.workspace import InputError, Round, is_judge_given, judge, was_labelled
@@ -74,6 +77,7 @@ def check_judge(at: Round, tasks: Collection[Task] = (), strategy: str | None = 
     check_tasks(spec, "judge", tasks)
     if strategy is not None:
         check_strategy(spec, "judge", tasks, strategy)
+    check_units(spec, "judge", at.recipe.curate)
     if _uses_calibration(at):
         _check_calibrated(at)
 
@@ -84,6 +88,14 @@ def check_tasks(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
         check_tasks(one, below, tasks)
     if spec.panel:
         check_scales(spec, key, tasks)
+    if name_of(spec) == "scalar":
+        told = scalar_given(spec, key)
+        for task in tasks:
+            if task not in told.tasks:
+                raise InputError(
+                    f"{key}: {spec.path}: {told.name} judges {', '.join(told.tasks)}, and not "
+                    f"{task}: it was trained on nothing else"
+                )
     if not backend_of(spec).is_specified:
         return
     specification = specification_given(spec, key)

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from actors.headers import read_small
-from actors.refs import EndpointRef, JudgeRef, PanelRef, PluginRef
-from actors.storage import place
-from actors.weights import hub_commit, model_weights, revised
+from actors.refs import EndpointRef, JudgeRef, PanelRef, PluginRef, ScalarRef
+from actors.storage import StorageError, local_model, place
+from actors.weights import WeightsError, hub_commit, model_weights, revised
+from factory.judging import scalar
 from factory.judging.panel import PanelError, PanelWeights
 from factory.judging.specification import (
     FILE,
@@ -32,7 +33,7 @@ from jobs.rounds.checks import check_model, check_no_adapter, check_weights
 from jobs.rounds.workspace import InputError
 from schemas import manifest
 from schemas.manifest import Parent, digest_file
-from schemas.recipe import JudgeSpec, Pool, check_keys
+from schemas.recipe import Curate, JudgeSpec, Pool, check_keys
 from schemas.rows import Task
 
 _CONFIG = "config.json"
@@ -63,7 +64,20 @@ class Backend:
 
 def backend_of(spec: JudgeSpec) -> Backend:
     """Who runs a judge."""
-    return BACKENDS[spec.told or "transformers"]
+    return BACKENDS[name_of(spec)]
+
+
+def name_of(spec: JudgeSpec) -> str:
+    """The backend of a judge; where its section does not tell, what lies at its path does."""
+    if spec.told is not None:
+        return spec.told
+    if spec.specification is not None:
+        return "scalar" if spec.specification in scalar.shipped() else "transformers"
+    try:
+        beside = read_small(spec.path, scalar.FILE, hub_commit(spec.path, spec.revision))
+    except (WeightsError, StorageError):
+        return "transformers"  # whose check says what is wrong with the path
+    return "transformers" if beside is None else "scalar"
 
 
 def check_section(spec: JudgeSpec, key: str) -> Backend:
@@ -79,7 +93,7 @@ def check_section(spec: JudgeSpec, key: str) -> Backend:
     """
     backend = backend_of(spec)
     try:
-        check_keys(spec, next(name for name, one in BACKENDS.items() if one is backend))
+        check_keys(spec, name_of(spec))
     except ValueError as error:
         raise InputError(f"{key}.{error}") from None
     backend.check(spec, key)
@@ -129,8 +143,8 @@ def parents_of(spec: JudgeSpec, address: str, role: str = "judge") -> list[Paren
         parents += parents_of(one, f"{one.name}@0", "member")
     if spec.fusion is not None:
         parents.append(Parent("fusion", spec.fusion, digest_file(place(spec.fusion))))
-    if backend.is_specified:
-        name, text = _written(spec)
+    if backend.is_specified or backend is BACKENDS["scalar"]:
+        name, text = _written(spec) if backend.is_specified else _scalar_written(spec)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         parents.append(Parent("specification", name, digest))
     return parents
@@ -227,15 +241,91 @@ def _known_weights(spec: JudgeSpec) -> str:
     return weights or spec.path
 
 
+# ---------------------------------------------------------------- a model that gives a number
+
+
+def scalar_given(spec: JudgeSpec, key: str) -> scalar.ScalarSpecification:
+    """How a reward model is asked: as the recipe says, else by its `scalar.json`.
+
+    Raises:
+        InputError: nothing says how, or what says so cannot be used.
+    """
+    beside = read_small(spec.path, scalar.FILE, hub_commit(spec.path, spec.revision))
+    try:
+        return scalar.find(spec.path, beside, spec.specification)
+    except SpecificationError as error:
+        raise InputError(f"{key}.specification: {error}") from None
+
+
+def check_units(spec: JudgeSpec, key: str, curate: Curate) -> None:
+    """Refuse knobs in points that cannot be meant for the unit of a reward model's scores, and
+    duels of one whose scores nobody can make into verdicts.
+
+    Raises:
+        InputError: names the knobs, and what would fit.
+    """
+    if name_of(spec) != "scalar" or not place(spec.path).is_dir():
+        return  # of a hub's, which is not here yet, its worker says so
+    from actors.judges.scalar.loading import rules_of
+
+    told, rank = scalar_given(spec, key), curate.rank
+    rules = rules_of(local_model(spec.path), told)
+    if not rules and rank.strategy != "pointwise":
+        raise InputError(
+            f"curate.rank.strategy: {rank.strategy} plays duels, and nothing says how the scores "
+            f"of {spec.path} become verdicts: fit that on labels (`python -m jobs.fit_scale`), or "
+            "rank by `pointwise`"
+        )
+    knobs = {
+        "rank.score_sd": rank.score_sd,
+        "curate.objections.min_margin": curate.objections.min_margin,
+    }
+    if rank.strategy != "pointwise":
+        knobs |= {"rank.duel_sd": rank.duel_sd, "rank.logits_per_point": rank.logits_per_point}
+    for rule in rules.values():
+        faults = scalar.knob_faults(rule, knobs)
+        if faults:
+            told_knobs = "; ".join(faults)
+            raise InputError(f"{key}: {spec.path} scores in a unit of its own: {told_knobs}")
+
+
+def _check_scalar(spec: JudgeSpec, key: str) -> None:
+    check_model(spec.path, _CONFIG, _path_key(key), spec.revision)
+    scalar_given(spec, key)
+    from actors.judges.scalar import check
+
+    try:
+        check(spec.path, spec.specification, hub_commit(spec.path, spec.revision))
+    except SpecificationError as error:
+        raise InputError(f"{_path_key(key)}: {error}") from None
+
+
+def _scalar_written(spec: JudgeSpec) -> tuple[str, str]:
+    name = spec.specification or f"{spec.path}/{scalar.FILE}"
+    return name, repr(scalar_given(spec, "judge"))
+
+
+def _scalar(spec: JudgeSpec, key: str, address: str) -> ScalarRef:
+    return ScalarRef(
+        spec.path, address, spec.precision, spec.max_batch, spec.specification, weights_of(spec)
+    )
+
+
 # -------------------------------------------------------------------------------- an endpoint
 
 
 def _check_endpoint(spec: JudgeSpec, key: str) -> None:
-    """Its key must be there before anything runs."""
+    """Its key must be there before anything runs, and the server writes its own turns."""
     assert spec.endpoint is not None  # as its section's validation asks for
     variable = spec.endpoint.key_variable
     if variable is not None and not os.environ.get(variable):
         raise InputError(f"{key}: the environment has no {variable}")
+    if spec.specification is not None and specification_given(spec, key).turn:
+        raise InputError(
+            f"{key}.specification: {spec.specification} writes `turn` itself, and a server writes "
+            "turns by its own chat template: serve the model with one that writes the same, and "
+            "name a copy of the specification without `turn`"
+        )
 
 
 def _endpoint(spec: JudgeSpec, key: str, address: str) -> EndpointRef:
@@ -351,6 +441,14 @@ BACKENDS: dict[str, Backend] = {
         _known_weights,
         has_weights=True,
         can_train=True,
+    ),
+    "scalar": Backend(
+        "a model that gives a number",
+        _check_scalar,
+        _scalar,
+        _known_weights,
+        is_specified=False,
+        has_weights=True,
     ),
     "endpoint": Backend(
         "a model behind an endpoint",

@@ -20,14 +20,16 @@ from factory.judging.specification import (
     DEFAULT,
     FILE,
     JudgeSpecification,
+    Kind,
     find,
+    not_trained,
 )
 from factory.media.shape import shape_fault
 from factory.prompt_parts import role_fault
 from jobs.datasets.files import read_columns, row_batches
 from jobs.rounds.workspace import InputError
 from schemas.places import Place
-from schemas.recipe import Calibrate, JudgeSpec, Recipe
+from schemas.recipe import Calibrate, JudgeSpec, Recipe, TrainJudge
 from schemas.rows import Opinion, Task
 
 if TYPE_CHECKING:
@@ -78,6 +80,26 @@ def check_points(files: Sequence[Place], specification: JudgeSpecification) -> N
                     f"{path}: {len(outside)} label(s) of {task} have points off the judge's scale "
                     f"of {scale[0]:g} to {scale[-1]:g}, such as {outside[0]:g}; import them with "
                     f"`--scale {scale[0]:g}:{scale[-1]:g}`"
+                )
+
+
+def check_shares(specification: JudgeSpecification, section: TrainJudge) -> None:
+    """Refuse to train on a kind of question that the specification has no words for.
+
+    Raises:
+        InputError: names the share and what to do.
+    """
+    for task in section.task_shares or specification.tasks:
+        kinds = specification.task(task).kinds
+        shares: list[tuple[Kind, float, int]] = [
+            ("duel", section.pair_share, 0),
+            ("score", 1 - section.pair_share, 1),
+        ]
+        for kind, share, other in shares:
+            if share > 0 and kind not in kinds:
+                raise InputError(
+                    f"train_judge.pair_share: {section.pair_share:g}: {not_trained(task, kind)}: "
+                    f"set it to {other}, or give the specification words for them"
                 )
 
 

@@ -18,6 +18,7 @@ from factory.judging.specification import JudgeSpecification, SpecificationError
 from factory.plugins import load
 from factory.prompt_parts import QUESTIONS, Need, PartsError, check_needs, declared
 from factory.prompts import PromptsFile
+from jobs.pipelines.judge_backends import name_of
 from jobs.pipelines.judge_training import specification_of
 from jobs.rounds.workspace import InputError
 from schemas.plugins import is_plugin
@@ -66,6 +67,9 @@ def check_judged(prompts: Asking, judge: JudgeSpec, key: str = "judge") -> None:
         return
     if is_plugin(judge.path):
         _check(prompts, declared(load(judge.path, f"{key}.path")), f"{key}.path: {judge.path!r}")
+        return
+    if name_of(judge) == "scalar":
+        _check(prompts, (), f"{key}: {judge.path}, which scores one picture or clip for a caption")
         return
     try:
         specification = specification_of(judge)

@@ -26,6 +26,7 @@ from jobs.datasets.reading import read_dataset
 from jobs.pipelines.judge_backends import check_checkpoint, check_trainable
 from jobs.pipelines.judge_training import (
     check_points,
+    check_shares,
     check_shown,
     fit_calibration,
     judge_task,
@@ -92,7 +93,7 @@ class TrainJudge:
         check_trainable(at.recipe.judge, "judge.path", "trained")
         check_checkpoint(at.recipe.judge, is_trained=True)
         try:
-            specification_of(at.recipe.judge)
+            check_shares(specification_of(at.recipe.judge), at.recipe.train_judge)
         except SpecificationError as error:
             raise InputError(f"judge.specification: {error}") from None
         return fit_plan("labels so far", at.recipe.train_judge)

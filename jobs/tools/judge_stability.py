@@ -20,7 +20,8 @@ from actors.storage import place
 from factory.evaluation.stability import as_text, sample
 from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_batches
-from jobs.pipelines.models import ONNX, judge_sections, onnx_ref, ref_of
+from jobs.pipelines.judge_backends import ref_of
+from jobs.pipelines.models import ONNX, judge_sections, onnx_ref
 from jobs.rounds import lifecycle
 from jobs.rounds.lifecycle import Outcome
 from jobs.rounds.workspace import InputError, Round

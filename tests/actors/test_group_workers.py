@@ -10,7 +10,7 @@ from actors.group_workers import Generate, Judging
 from actors.tally import Piece
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.specification import DEFAULT, JudgeSpecification, ShownPrompt
-from factory.ranking import Pointwise
+from factory.ranking import Duels, Pointwise
 from schemas.rows import Candidate, Drawn, Group, Prompt
 from tests.stubs import Ref as StubRef
 from tests.stubs import StubGenerator, StubJudge, Untallied
@@ -74,6 +74,14 @@ def test_candidates_of_different_prompts_are_no_group_for_such_a_judge() -> None
     judged = stage.judge(group("a cup, in oil", "a cup, in ink"), Piece("judge"))
     assert judged.failed_stage == "judge"
     assert "were drawn from 2 different ones" in str(judged.error)
+
+
+def test_a_judge_that_only_compares_is_asked_for_no_scores() -> None:
+    stage = Judging([Ref([], "original")], Duels(), cast("Any", Untallied()), lambda table: table)
+    judged = stage.judge(group("a cup", "a cup", "a cup"), Piece("judge"))
+    assert not judged.is_invalid
+    assert (judged.scores, len(judged.duels)) == ((), 6)
+    assert [one.second_id is None for one in judged.replies] == [False] * 6
 
 
 @dataclass(frozen=True)

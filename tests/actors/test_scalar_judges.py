@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,7 +20,8 @@ from factory.judging.scalar import shipped
 from factory.judging.specification import SpecificationError
 from jobs.rounds.workspace import InputError
 from jobs.tools.convert import convert as convert_tool
-from jobs.tools.fit_scale import Pairs
+from jobs.tools.fit_scale import Pairs, fit
+from schemas.arrow import labels_to_table
 from schemas.rows import Candidate, Label, Media, Part, Prompt
 from tests.judges import scalars
 from tests.judges.scalars import Case, candidates, picture, prompt
@@ -60,7 +62,9 @@ def test_a_score_does_not_depend_on_what_is_scored_with_it(
 ) -> None:
     judge, shown = judges[kind], candidates(scalars.shown(kind))
     together = judge.sit(prompt(kind), shown).scores()
-    sitting = judge.sit(prompt(kind, "another"), shown).about(prompt(kind))
+    sitting = judge.sit(prompt(kind), shown)
+    with pytest.raises(SpecificationError, match="no place in it for a criterion"):
+        sitting.about(prompt(kind, "another"))
     alone = [sitting.scores([at])[0] for at in reversed(range(len(shown)))]
     for one, other in zip(together, reversed(alone), strict=True):
         assert one.candidate_id == other.candidate_id
@@ -203,8 +207,8 @@ def test_dimensions_are_in_the_breakdown_and_sum_up(judges: dict[str, ScalarJudg
         .scores()
     )
     for score in scores:
-        assert list(score.breakdown) == ["VQ", "MQ", "TA", "overall"]
-        assert sum(score.breakdown[one] for one in ("VQ", "MQ", "TA")) == pytest.approx(score.value)
+        assert list(score.breakdown) == ["vq", "mq", "ta", "overall"]
+        assert sum(score.breakdown[one] for one in ("vq", "mq", "ta")) == pytest.approx(score.value)
         assert score.reply is not None
         assert score.reply.breakdown == score.breakdown
 
@@ -404,6 +408,30 @@ def test_llava_qwen_weights_become_the_stock_class(tmp_path: Path) -> None:
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
         "<|im_start|>user\n<image>\nRate it<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+def test_a_scale_is_fitted_and_used_from_then_on(
+    judges: dict[str, ScalarJudge], tmp_path: Path
+) -> None:
+    judge = judges["pickscore"]
+    place = shutil.copytree(judge.path, tmp_path / "judge")
+    labels = []
+    for at in range(24):
+        caption = prompt("pickscore", f"thing {at}")
+        sides = [picture(2 * at + side, 24, 24) for side in range(2)]
+        first, second = judge.sit(caption, candidates(sides)).scores()
+        said = "first" if first.value > second.value else "second"
+        wanted = "tie" if at % 6 == 0 else said
+        labels.append(Label(f"{at}", caption, "people", *sides, wanted, split="heldout"))
+    pq.write_table(labels_to_table(labels), tmp_path / "labels.parquet")
+    found = fit(place, str(tmp_path / "labels.parquet"), "heldout")["image_generation"]
+    assert (found.num_pairs, found.num_ties, found.accuracy.value) == (24, 4, 1.0)
+    fitted = ScalarJudge(str(place), "j@0")
+    assert fitted.rules == {"image_generation": found.rule}
+    (duel,) = fitted.sit(caption, candidates(sides)).duels([(0, 1)])
+    assert duel.p_tie > 0
+    with pytest.raises(InputError, match="no pair of split 'train' for image_generation"):
+        fit(place, str(tmp_path / "labels.parquet"), "train")
 
 
 def test_pairs_are_scored_for_the_fit_and_unreadable_ones_counted(

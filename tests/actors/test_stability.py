@@ -11,6 +11,7 @@ from schemas.results import Variant
 from schemas.rows import Candidate, Duel, Label, Media, Opinion, Prompt, Score
 
 ALONE, COMPANY = "one at a time", "in company, with sides of other labels"
+PLAIN = "on the plain path"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def variants(ref: ShakyRef, **others: ShakyRef | str) -> dict[str, Variant]:
 
 def test_a_steady_judge_says_the_same_in_every_way() -> None:
     found = variants(ShakyRef(), same=ShakyRef())
-    assert set(found) == {ALONE, COMPANY, "in bf16", "same"}
+    assert set(found) == {ALONE, COMPANY, "in bf16", PLAIN, "same"}
+    assert found.pop(PLAIN).why_not == "this judge has one path"
     for one in found.values():
         assert (one.num_duels, one.num_scores, one.num_changed, one.num_flips) == (8, 8, 0, 0)
         assert (one.largest_p, one.largest_score, one.num_one_way) == (0.0, 0.0, 0)
@@ -125,8 +127,29 @@ def test_ways_that_cannot_be_run_are_named() -> None:
         def load(self) -> Shaky:
             return Shaky(ShakyRef())
 
-    found = stability(Plain(), labels(), {})
-    assert [one.name for one in found.variants if one.why_not] == [ALONE, "in another precision"]
+    found = stability(Plain(), labels())
+    unrun = [ALONE, "in another precision", PLAIN]
+    assert [one.name for one in found.variants if one.why_not] == unrun
+    assert found.baseline == "asked with both sides of a label in one batch"
+
+
+@dataclass(frozen=True)
+class PanelLike:
+    """As a panel travels: its members say how each is run. It judges by the first alone."""
+
+    members: tuple[ShakyRef, ...]
+    name: str = "panel"
+    address: str = "panel@0"
+
+    def load(self) -> Shaky:
+        return self.members[0].load()
+
+
+def test_a_panel_is_asked_otherwise_through_its_members() -> None:
+    found = stability(PanelLike((ShakyRef(in_bf16=0.02), ShakyRef())), labels())
+    told = {one.name: one for one in found.variants}
+    assert told["in another precision"].largest_p == pytest.approx(0.02)
+    assert (told[ALONE].num_duels, told[ALONE].num_changed) == (8, 0)
 
 
 def test_what_can_be_read_in_one_way_alone_is_counted() -> None:

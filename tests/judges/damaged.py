@@ -36,7 +36,7 @@ from tests.actors.tiny_checkpoints import save_llava_onevision
 Tensors = dict[str, torch.Tensor]
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 #: Linear layers of the language model, which quantisation changes.
-_LINEAR = re.compile(r".*(?<!vision)\.layers\.\d+\..*_proj\.weight")
+_LINEAR = re.compile(r".*language_model\..*layers\.\d+\..*_proj\.weight")
 _WORDS = "{media}{prompt} answer:"
 
 
@@ -310,14 +310,15 @@ _FORMS: dict[str, Callable[[torch.Tensor], Tensors]] = {
 }
 
 
-def _compressed(form: str, bits: int, kind: str) -> dict[str, Any]:
-    weights = {"num_bits": bits, "type": kind, "strategy": "channel", "symmetric": True}
+def _compressed(form: str, **weights: Any) -> dict[str, Any]:
     return {
         "quant_method": "compressed-tensors",
         "format": form,
         "quantization_status": "compressed",
-        "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
-        "ignore": ["lm_head", "re:.*vision_tower.*"],
+        "config_groups": {
+            "group_0": {"targets": ["Linear"], "weights": {"symmetric": True, **weights}}
+        },
+        "ignore": ["lm_head", "re:.*vision_tower.*", "re:.*multi_modal_projector.*"],
     }
 
 
@@ -341,10 +342,14 @@ QUANTISED: dict[str, dict[str, Any]] = {
         "quant_method": "fp8",
         "activation_scheme": "dynamic",
         "weight_block_size": [16, 16],
-        "modules_to_not_convert": ["model.vision_tower", "lm_head"],
+        "modules_to_not_convert": ["vision_tower", "multi_modal_projector", "lm_head"],
     },
-    "compressed-tensors, packed": _compressed("pack-quantized", 4, "int"),
-    "compressed-tensors, FP8": _compressed("float-quantized", 8, "float"),
+    "compressed-tensors, packed": _compressed(
+        "pack-quantized", num_bits=4, type="int", strategy="group", group_size=32
+    ),
+    "compressed-tensors, FP8": _compressed(
+        "float-quantized", num_bits=8, type="float", strategy="channel"
+    ),
 }
 
 # ---------------------------------------------------------------------------------------- doors

@@ -34,6 +34,7 @@ from tests.judges.holding import (
     CAPTION,
     PICTURES,
     QUESTION,
+    SEEN,
     Holding,
     WrongError,
     candidates,
@@ -41,7 +42,7 @@ from tests.judges.holding import (
     content,
     still,
 )
-from tests.judges.stock import Clip, Stock
+from tests.judges.stock import Clip, Content, Stock
 from tests.tiny.checkpoints import TinyJudge
 from tests.tiny.families import JUDGES
 
@@ -65,22 +66,27 @@ class Row:
 
 
 def figures(families: Sequence[str] = ()) -> dict[str, object]:
-    """The table, and the largest distance of each family from its stock forward pass.
+    """The table, the largest distance of each family from its stock forward pass, and what became
+    of all other types of the mapping (`tests.judges.sweep`).
 
     Args:
-        families: model types; all where empty.
+        families: model types; all where empty, and all other types with them.
     """
     import transformers
+
+    from tests.judges.sweep import sweep
 
     rows: dict[str, Row] = {}
     for family in families or JUDGES:
         with tempfile.TemporaryDirectory() as folder:
             rows[JUDGES[family].name] = take_through(JUDGES[family], Path(folder))
+    others = {} if families else {"other types of the mapping": sweep()}
     return {
         "transformers": transformers.__version__,
         "table": {name: row.cells for name, row in rows.items()},
         "largest distance from stock": {name: row.distance for name, row in rows.items()},
         "not in transformers": ["LLaVA-OneVision-1.5 brings code of its own"],
+        **others,
     }
 
 
@@ -134,7 +140,7 @@ class Passage:
     def judge_pictures(self) -> str:
         stock = self._stock(self.base)
         for ours in self._judges():
-            self.holding.hold(ours, stock, Prompt.of(CAPTION), PICTURES)
+            _seen(self.holding.hold(ours, stock, Prompt.of(CAPTION), PICTURES))
         return "yes"
 
     def judge_clips(self) -> str:
@@ -151,13 +157,10 @@ class Passage:
             return f"yes, but a stock forward to hold it against {_needs(self.judge)}"
         stock = self._stock(self.base)
         for ours in self._judges():
-            if self.judge.takes_clips:
-                self.holding.hold(
-                    ours, stock, prompt, media, [[Clip(one, seconds)] for one in frames]
-                )
-            else:
+            rows: list[Content] = [[Clip(one, seconds)] for one in frames]
+            if not self.judge.takes_clips:
                 rows = [[Image.fromarray(frame) for frame in one] for one in frames]
-                self.holding.hold(ours, stock, prompt, media, rows)
+            _seen(self.holding.hold(ours, stock, prompt, media, rows))
         return "yes" if self.judge.takes_clips else "yes, as pictures in a row"
 
     def train(self, to: Path, lora: Lora | None) -> str:
@@ -172,8 +175,8 @@ class Passage:
         learner.module.train()
         for _ in range(2):
             loss, _ = learner.loss(learner.module, batch)
-            if not math.isfinite(float(loss)):
-                raise WrongError(f"the loss is {float(loss)}")
+            if not math.isfinite(loss.item()):
+                raise WrongError(f"the loss is {loss.item()}")
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -221,6 +224,11 @@ class Passage:
     def _answers(self, stock: Stock) -> list[float]:
         sides = [[still(one)] for one in PICTURES[:2]]
         return stock.log_p(content(QUESTION.pairwise, sides), ANSWERS)
+
+
+def _seen(spread: float) -> None:
+    if spread < SEEN:
+        raise WrongError(f"whatever is shown, the score is the same to {spread:.2g}")
 
 
 def _needs(judge: TinyJudge) -> str:

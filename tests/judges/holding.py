@@ -18,6 +18,8 @@ from tests.judges.stock import Content, Stock
 
 #: How far a log-probability may be from that of a stock forward pass in float32.
 CLOSE = 1e-5
+#: Scores of three pictures of noise are at least so far apart in a model that looks at them.
+SEEN = 1e-4
 CAPTION = "a red circle"
 ANSWERS = ("Image 1 is better", "Image 2 is better", "Both are equally good")
 QUESTION = TaskSpecification(
@@ -73,7 +75,7 @@ class Holding:
         prompt: Prompt,
         media: Sequence[Media],
         shown: Sequence[Content] = (),
-    ) -> None:
+    ) -> float:
         """Hold the scores of three candidates and duels between them against stock passes.
 
         Args:
@@ -83,18 +85,24 @@ class Holding:
             media: of the candidates.
             shown: what a user of stock code shows of each; the picture itself where empty.
 
+        Returns:
+            How far the stock scores of the candidates are apart: where that is nothing, nothing of
+            what is shown was tested.
+
         Raises:
             WrongError: a number differs.
             ValueError: the judge gives none, and says why.
         """
         sides = shown or [[still(one)] for one in media]
         sitting = judge.sit(prompt, candidates(media))
+        means = []
         for score, side in zip(sitting.scores(), sides, strict=True):
             if score.error is not None:
                 raise ValueError(score.error)
             log_p = stock.log_p(content(QUESTION.pointwise, [side]), [*map(str, range(1, 6))])
             mean = sum(math.exp(one) * n for one, n in zip(log_p, QUESTION.scale, strict=True))
             self.met([score.value / mean], [1.0], "scores")
+            means.append(mean)
         matches = [(0, 1), (1, 0), (2, 0)]
         for match, duel in zip(matches, sitting.duels(matches), strict=True):
             if duel.error is not None:
@@ -102,6 +110,7 @@ class Holding:
             asked = content(QUESTION.pairwise, [sides[index] for index in match])
             found = [math.log(p) for p in (duel.p_first, duel.p_second, duel.p_tie)]
             self.met(found, stock.log_p(asked, ANSWERS), "verdicts")
+        return max(means) - min(means)
 
 
 def content(template: str, sides: Sequence[Content]) -> list[Any]:

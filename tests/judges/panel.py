@@ -13,9 +13,9 @@ is reported on the other prompts.
 
 margin: points of the oracle (1 to 5), or true standard deviations where simulated, of the
 chosen side less those of the rejected one. precision: share of pairs whose chosen side is
-truly better, its ties counting against. kept: pairs on whose two sides the members agree,
-with their share. Pairs are those of the bracket; differences are paired by prompt, and
-intervals clustered by it.
+truly better, its ties counting against. duels_right: share of all duels, both orders
+together, whose side is the better one, where the truth is no tie. Pairs are those of the
+bracket; differences are paired by prompt, and intervals clustered by it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,9 +39,11 @@ from factory.judging.panel import (
 )
 from factory.media.pictures import encode_png
 from factory.ranking import Bracket, Noise, Strategy
+from factory.ranking.matchups import is_right, matchup
+from factory.sandbox.drawing import CONTENT_DEFECTS, spoil_scene
 from factory.sandbox.imperfect import imperfect
 from factory.sandbox.oracle import ORACLE_TIE, measure_png
-from factory.sandbox.world import caption, sample_scene
+from factory.sandbox.world import Scene, caption, sample_scene
 from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, clustered_bootstrap
 from schemas.rows import Candidate, Duel, Group, Media, Opinion, Preference, Prompt
 from tests.factory.simulated import SimulatedJudge, candidates_of, play
@@ -73,11 +75,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """Of one prompt's pair; `dissent` is the share of members against it."""
+    """Of one prompt's pair, `dissent` the share of members against it; and of all its duels, both
+    orders together, those that are right of those of which the truth is no tie.
+    """
 
     margin: float
     is_right: float
     dissent: float
+    num_right: int
+    num_told: int
 
 
 def sandbox_cases(num_prompts: int, num_candidates: int, seed: int = 0) -> list[Case]:
@@ -88,7 +94,7 @@ def sandbox_cases(num_prompts: int, num_candidates: int, seed: int = 0) -> list[
     for number in range(num_prompts):
         scene = sample_scene(rng)
         prompt = Prompt.of(caption(scene))
-        pictures = [encode_png(imperfect(scene, rng)) for _ in range(num_candidates)]
+        pictures = [_picture(scene, rng) for _ in range(num_candidates)]
         candidates = tuple(
             Candidate(f"{number}-{index}", "drawn@0", index, Media(data, 32, 32))
             for index, data in enumerate(pictures)
@@ -102,6 +108,12 @@ def sandbox_cases(num_prompts: int, num_candidates: int, seed: int = 0) -> list[
         points = tuple(1 + 4 * measure_png(data, prompt.text).quality for data in pictures)
         cases.append(Case(tuple(groups), points, 4 * ORACLE_TIE))
     return cases
+
+
+def _picture(scene: Scene, rng: random.Random) -> bytes:
+    """A picture with a generator's faults, of half of which something in it is wrong."""
+    shown = spoil_scene(scene, rng.choice(CONTENT_DEFECTS), rng) if rng.random() < 0.5 else scene
+    return encode_png(imperfect(shown, rng))
 
 
 def simulated_cases(
@@ -190,7 +202,18 @@ def result(strategy: Strategy, group: Group, case: Case) -> Result:
     best, worst = order.ranking[0], order.ranking[-1]
     lead = case.points[best] - case.points[worst]
     against = dissent(group, ids[best], ids[worst])
-    return Result(lead, float(lead >= case.tie), 0.0 if against is None else against)
+    right = []
+    for i, j in itertools.combinations(range(len(ids)), 2):
+        met = matchup([told[ids[i], ids[j]], told[ids[j], ids[i]]], ids[i], ids[j])
+        if case.preference(i, j) != "tie" and met is not None:
+            right.append(is_right(met, case.preference(i, j)))
+    return Result(
+        lead,
+        float(lead >= case.tie),
+        0.0 if against is None else against,
+        sum(right),
+        len(right),
+    )
 
 
 def noise_of(cases: Sequence[Case], index: int) -> Noise:
@@ -250,7 +273,11 @@ def compare(cases: Sequence[Case], scales: Sequence[Scale]) -> dict[str, object]
             name: _differences(results[name], results[better])
             for name in ("panel, alike", "panel, fitted")
         },
-        "kept_where_they_agree": _kept(results["panel, fitted"]),
+        "panel, fitted, against": {
+            name: _differences(results["panel, fitted"], results[name]) for name in names
+        },
+        "pairs_on_which_they_agree": _agreed(results["panel, fitted"]),
+        "duels_right_of_the_panel": _by_agreement(held, runs["panel, fitted"]),
     }
 
 
@@ -259,7 +286,7 @@ def _measured(found: Sequence[Result]) -> dict[str, list[float]]:
     return {
         name: _shown(clustered_bootstrap([getattr(one, field) for one in found], rows))
         for name, field in (("margin", "margin"), ("precision", "is_right"))
-    }
+    } | {"duels_right": _shown(bootstrap_of_sums(_counts(found), rows, _share))}
 
 
 def _differences(one: Sequence[Result], other: Sequence[Result]) -> dict[str, list[float]]:
@@ -275,12 +302,45 @@ def _differences(one: Sequence[Result], other: Sequence[Result]) -> dict[str, li
         "margin": _shown(clustered_bootstrap(margins, rows)),
         "margin_gained_share": _shown(bootstrap_of_sums(ratio, rows, gain)),
         "precision": _shown(clustered_bootstrap([a.is_right - b.is_right for a, b in pairs], rows)),
+        "duels_right": _shown(
+            bootstrap_of_sums(np.hstack([_counts(one), _counts(other)]), rows, _share_gained)
+        ),
     }
 
 
-def _kept(found: Sequence[Result]) -> Mapping[str, object]:
-    agreed = [one for one in found if one.dissent == 0]
-    return {"share": round(len(agreed) / len(found), 3), **_measured(agreed)}
+def _counts(found: Sequence[Result]) -> Array:
+    return np.array([[one.num_right, one.num_told] for one in found], dtype=np.float64)
+
+
+def _share(sums: Array) -> Array:
+    return sums[:, 0] / sums[:, 1]
+
+
+def _share_gained(sums: Array) -> Array:
+    return sums[:, 0] / sums[:, 1] - sums[:, 2] / sums[:, 3]
+
+
+def _agreed(found: Sequence[Result]) -> float:
+    """The share of pairs on whose two sides no member differs."""
+    return round(sum(one.dissent == 0 for one in found) / len(found), 4)
+
+
+def _by_agreement(cases: Sequence[Case], groups: Sequence[Group]) -> dict[str, object]:
+    """How often the panel's duels are right, where its members agree and where they do not."""
+    rows: dict[str, tuple[list[float], list[str]]] = {"agree": ([], []), "differ": ([], [])}
+    for number, (case, group) in enumerate(zip(cases, groups, strict=True)):
+        ids = [one.candidate_id for one in group.scores]
+        for i, j in itertools.combinations(range(len(ids)), 2):
+            met, said = matchup(group.duels, ids[i], ids[j]), case.preference(i, j)
+            if said == "tie" or met is None:
+                continue
+            values, prompts = rows["differ" if dissent(group, ids[i], ids[j]) == 0.5 else "agree"]
+            values.append(float(is_right(met, said)))
+            prompts.append(str(number))
+    return {
+        name: {"num": len(values), "right": _shown(clustered_bootstrap(values, prompts))}
+        for name, (values, prompts) in rows.items()
+    }
 
 
 def _shown(found: Interval) -> list[float]:

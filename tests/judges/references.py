@@ -8,7 +8,7 @@ the docstrings name file and commit. Nothing here uses our scorers, our modules 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -229,10 +229,9 @@ def hpsv3(
         nn.ReLU(),
         nn.Linear(16, 2),
     ).eval()
-    hidden, ids, tokenizer = _qwen_states(
-        base, state, specification, caption, "image", inputs["pixel_values"],
-        inputs["image_grid_thw"],
-    )  # fmt: skip
+    pixels, grid = inputs["pixel_values"], inputs["image_grid_thw"]
+    ids, tokenizer = _qwen_ids(base, specification, caption, "image", grid)
+    hidden = _qwen_states(base, state, ids, tokenizer, pixels, grid)
     head.load_state_dict(_of(state, "rm_head."))
     logits = head(hidden)
     token = tokenizer.convert_tokens_to_ids("<|Reward|>")
@@ -247,11 +246,14 @@ def videoalign(
     caption: str,
     frames: np.ndarray,
     fps: float,
+    forward: Callable[..., Tensor] | None = None,
 ) -> dict[str, float]:
     """`reward` of KwaiVGI/VideoAlign at 219ab9db, inference.py, adapters beside their matrices.
 
     frames: all of the clip, [T, H, W, 3].
+    forward: of the model; `_at_tokens` where not given.
     """
+    forward = forward or _at_tokens
     total = len(frames)
     nframes = min(max(total / fps * 2.0, 4), min(768, total) // 2 * 2)
     nframes = min(round(nframes / 2) * 2, total)
@@ -272,12 +274,10 @@ def videoalign(
     grid = torch.tensor([[num, rows, columns]])
     saved = torch.load(directory / "checkpoint-7" / "model.pth", weights_only=True)
     state = {name.removeprefix("base_model.model."): one for name, one in saved.items()}
-    hidden, ids, tokenizer = _qwen_states(base, state, specification, caption, "video", woven, grid)
-    logits = hidden @ state["rm_head.weight"].T
+    ids, tokenizer = _qwen_ids(base, specification, caption, "video", grid)
     tokens = tokenizer.convert_tokens_to_ids(list(specification.tokens))
-    is_special = sum((ids == token).int() for token in tokens).bool()
-    pooled = logits[is_special].view(1, 3, -1).view(1, -1)[0].tolist()
-    norms = {"VQ": (0.5, 2.0), "MQ": (-0.25, 1.5), "TA": (0.1, 0.75)}
+    pooled = forward(base, state, ids, tokenizer, tokens, woven, grid).tolist()
+    norms = {"vq": (0.5, 2.0), "mq": (-0.25, 1.5), "ta": (0.1, 0.75)}
     reward = {
         name: (one - mean) / std
         for one, (name, (mean, std)) in zip(pooled, norms.items(), strict=True)
@@ -285,18 +285,25 @@ def videoalign(
     return {**reward, "Overall": sum(reward.values())}
 
 
-def _qwen_states(
+def _at_tokens(
     base: Path,
     state: State,
-    specification: ScalarSpecification,
-    caption: str,
-    kind: str,
+    ids: Tensor,
+    tokenizer: Any,
+    tokens: Sequence[int],
     pixels: Tensor,
     grid: Tensor,
-) -> tuple[Tensor, Tensor, Any]:
-    """`Qwen2VLRewardModelBT.forward` up to its last hidden states [1, T, D]: embeddings of words
-    and media go to the language model without positions.
-    """
+) -> Tensor:
+    """The end of `Qwen2VLRewardModelBT.forward` with reward_token "special": [3]."""
+    logits = _qwen_states(base, state, ids, tokenizer, pixels, grid) @ state["rm_head.weight"].T
+    is_special = sum((ids == token).int() for token in tokens).bool()
+    return logits[is_special].view(1, 3, -1).view(1, -1)[0]
+
+
+def _qwen_ids(
+    base: Path, specification: ScalarSpecification, caption: str, kind: str, grid: Tensor
+) -> tuple[Tensor, Any]:
+    """Token ids [1, T] of what is asked about one medium, and the tokenizer with its new tokens."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     tokenizer.add_special_tokens({"additional_special_tokens": list(specification.tokens)})
     words = specification.template.replace("{prompt}", caption)
@@ -306,14 +313,23 @@ def _qwen_states(
     )
     pad = f"<|{kind}_pad|>"
     text = text.replace(pad, pad * (int(grid[0].prod()) // 4))
-    ids = torch.tensor([tokenizer(text)["input_ids"]])
+    return torch.tensor([tokenizer(text)["input_ids"]]), tokenizer
+
+
+def _qwen_states(
+    base: Path, state: State, ids: Tensor, tokenizer: Any, pixels: Tensor, grid: Tensor
+) -> Tensor:
+    """`Qwen2VLRewardModelBT.forward` up to its last hidden states [1, T, D]: embeddings of words
+    and media go to the language model without positions.
+    """
     config = Qwen2VLConfig.from_pretrained(base)
     config.text_config.vocab_size = len(tokenizer)
     model = Qwen2VLForConditionalGeneration(config).eval()
     _load(model, state)
     inputs_embeds = model.model.language_model.embed_tokens(ids)
     features = model.model.visual(pixels, grid_thw=grid).pooler_output
-    mask = (ids == tokenizer.convert_tokens_to_ids(pad)).unsqueeze(-1).expand_as(inputs_embeds)
+    is_medium = (ids == config.image_token_id) | (ids == config.video_token_id)
+    mask = is_medium.unsqueeze(-1).expand_as(inputs_embeds)
     inputs_embeds = inputs_embeds.masked_scatter(mask, features)
     outputs = model.model.language_model(
         input_ids=None,
@@ -322,7 +338,7 @@ def _qwen_states(
         inputs_embeds=inputs_embeds,
         use_cache=False,
     )
-    return outputs[0], ids, tokenizer
+    return outputs[0]
 
 
 class _Adapted(nn.Module):
@@ -363,7 +379,8 @@ def _today(name: str) -> str:
 
 
 def _of(state: State, prefix: str) -> State:
-    return {name.removeprefix(prefix): one for name, one in state.items() if prefix in name}
+    found = {name: one for name, one in state.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): one for name, one in found.items()}
 
 
 def _smart_resize(height: int, width: int, factor: int, least: int, most: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tests.judges.stock import stock_processor
+from tests.judges.stock import as_inputs, stock_processor
 from tests.tiny.checkpoints import spread
 from tests.tiny.words import byte_level
 
@@ -48,9 +48,38 @@ _SMALL: tuple[tuple[str, int], ...] = (
     (r"sliding_window|attention_chunk_size", 64),
     (r"num_mtp_modules|num_nextn_predict_layers|mtp_num_hidden_layers|num_kv_shared_layers", 0),
 )
+#: How code spells special tokens, asks a tokenizer for one by name, and complains of their number.
 _LITERAL = re.compile(r"""["'](<[^"'\s{}<>]{1,40}>|\[[A-Z_]{2,24}\])["']""")
 _NAMED = re.compile(r"tokenizer\.(\w+_token)\b(?!_)")
 _MISMATCH = re.compile(r"tokens?\D{0,12}(\d+)\D+?features?\D{0,12}(\d+)", re.IGNORECASE)
+#: What processors call the number of tokens of a picture.
+_LENGTHS = ("image_seq_length", "image_seq_len", "num_image_tokens")
+#: What a configuration says anew when it is read again, or of a precision that is not wanted here.
+_LEFT_OUT = ("id2label", "label2id", "per_layer_config", "dtype", "torch_dtype")
+
+
+#: What the names of settings do not tell of a type: by the path to it in its configuration, …
+_OWN: dict[str, dict[str, Any]] = {
+    "glm46v": {"text_config.rope_parameters.mrope_section": [2, 3, 3]},
+    "glm4v_moe": {"text_config.rope_parameters.mrope_section": [2, 1, 1]},
+    "llama4": {
+        "vision_config.intermediate_size": 128,  # four patches side by side
+        "vision_config.projector_input_dim": 32,
+        "vision_config.projector_output_dim": 32,
+    },
+}
+#: … the token in the place of each piece of a picture, where that is not the processor's mark of
+#: the picture; …
+_PIECES = {
+    "llama4": ("image_token_index", "<|patch|>"),
+    "molmo2": ("image_patch_id", "<im_patch>"),
+    "ovis2": ("image_token_id", "<IMG_ATOM>"),
+}
+#: … and settings of its image processor and of its processor.
+_OWN_PICTURES: dict[str, dict[str, Any]] = {"molmo2": {"overlap_margins": [1, 1]}}
+_OWN_PROCESSOR: dict[str, dict[str, Any]] = {
+    "vipllava": {"vision_feature_select_strategy": "default"},
+}
 
 
 class NotTriedError(Exception):
@@ -70,24 +99,30 @@ def make(kind: str, directory: Path) -> None:
     model_class = getattr(transformers, name, None)
     if model_class is None:
         raise NotTriedError(f"transformers has no class {name} here")
-    parts = _processor_parts(kind)
-    tokenizer, processor_class = _tokenizer_of(parts, directory)
-    config = _config(kind, tokenizer)
-    _write_processor(kind, parts, config, directory)
+    processor_class = _processor_class(kind)
+    tokenizer = _tokenizer_of(processor_class, directory)
+    config = _config(kind, tokenizer, "mrope_section" in inspect.getsource(_module(model_class)))
+    config.save_pretrained(directory)
+    _write_processor(kind, processor_class, config, directory)
     processor = _processor(directory)
     _place_tokens(config, processor)
+    if kind in _PIECES:
+        key, token = _PIECES[kind]
+        setattr(config, key, processor.tokenizer.convert_tokens_to_ids(token))
+    if kind == "ovis2":
+        marks = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
+        config.visual_indicator_token_ids = processor.tokenizer.convert_tokens_to_ids([*marks])
     torch.manual_seed(0)
     model = _model(model_class, config)
     spread(model)
     model.eval().save_pretrained(directory)
-    _fit_lengths(model, directory, processor_class)
+    _fit_lengths(model, directory)
 
 
 # -------------------------------------------------------------------------------------- processor
 
 
-def _processor_parts(kind: str) -> type:
-    import transformers
+def _processor_class(kind: str) -> type:
     from transformers.models.auto import processing_auto
 
     name = processing_auto.PROCESSOR_MAPPING_NAMES.get(kind)
@@ -96,7 +131,6 @@ def _processor_parts(kind: str) -> type:
     found = processing_auto.processor_class_from_name(name)
     if found is None or not hasattr(found, "get_attributes"):
         raise NotTriedError(f"transformers has no {name} here")
-    del transformers
     return found
 
 
@@ -108,7 +142,7 @@ def _source(processor: type) -> str:
     )
 
 
-def _tokenizer_of(processor: type, directory: Path) -> tuple[Any, str]:
+def _tokenizer_of(processor: type, directory: Path) -> Any:
     """A tokenizer with all special tokens that a processor's code spells or asks for by name."""
     source = _source(processor)
     ends = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>", "</s>", "<pad>", "<unk>"]
@@ -133,11 +167,10 @@ def _tokenizer_of(processor: type, directory: Path) -> tuple[Any, str]:
         "unk_token": "<unk>",
     }
     (directory / "tokenizer_config.json").write_text(json.dumps(settings))
-    return tokenizer, processor.__name__
+    return tokenizer
 
 
 def _write_processor(kind: str, processor: type, config: Any, directory: Path) -> None:
-    from transformers import AutoTokenizer
     from transformers.models.auto.image_processing_auto import (
         IMAGE_PROCESSOR_MAPPING_NAMES,
         get_image_processor_class_from_name,
@@ -146,7 +179,8 @@ def _write_processor(kind: str, processor: type, config: Any, directory: Path) -
     attributes = set(processor.get_attributes())
     if "image_processor" not in attributes:
         raise NotTriedError(f"its processor has no image processor, but {sorted(attributes)}")
-    named = IMAGE_PROCESSOR_MAPPING_NAMES.get(kind)
+    family = processor.__module__.split(".")[-2]
+    named = IMAGE_PROCESSOR_MAPPING_NAMES.get(kind) or IMAGE_PROCESSOR_MAPPING_NAMES.get(family)
     if named is None:
         raise NotTriedError("transformers names no image processor of it")
     backends = [named] if isinstance(named, str) else [named.get("pil"), named.get("torchvision")]
@@ -160,7 +194,8 @@ def _write_processor(kind: str, processor: type, config: Any, directory: Path) -
         raise NotTriedError("its image processor needs torchvision")
     vision = _vision(config)
     try:
-        made(**_small_pictures(made, vision)).save_pretrained(directory)
+        settings = {**_small_pictures(made, vision), **_OWN_PICTURES.get(kind, {})}
+        made(**settings).save_pretrained(directory)
     except Exception as error:
         raise NotTriedError(f"its image processor cannot be made small: {short(error)}") from None
     settings: dict[str, Any] = {"processor_class": processor.__name__}
@@ -175,25 +210,19 @@ def _write_processor(kind: str, processor: type, config: Any, directory: Path) -
         settings["num_additional_image_tokens"] = 1
     if "spatial_merge_size" in known:
         settings["spatial_merge_size"] = getattr(config, "spatial_merge_size", 2)
+    if "img_size" in known:
+        settings["img_size"] = _number(getattr(vision, "image_size", _SIDE)) or _SIDE
+    settings |= _OWN_PROCESSOR.get(kind, {})
     (directory / "processor_config.json").write_text(json.dumps(settings))
-    token = _picture_token(processor, AutoTokenizer.from_pretrained(directory))
-    if token:
-        (directory / "chat_template.jinja").write_text(
-            "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-            "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
-            + token
-            + "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
-            "<|im_end|>\n{% endfor %}"
-            "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-        )
 
 
-def _picture_token(processor: type, tokenizer: Any) -> str:
-    """What stands for a picture in a turn: found by making the processor's own object."""
-    found = re.search(r"self\.image_token\s*=", _source(processor))
-    if not found:
-        return ""
-    return "IMAGE-TOKEN"
+#: A turn as its parts in their order.
+_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}IMAGE-TOKEN"
+    "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 
 
 def _small_pictures(made: type, vision: Any) -> dict[str, Any]:
@@ -215,9 +244,9 @@ def _small_pictures(made: type, vision: Any) -> dict[str, Any]:
             settings[key] = dict.fromkeys(given, side)
         elif isinstance(given, int):
             settings[key] = side
-    if hasattr(made, "patch_size"):
-        given = made.patch_size
-        settings["patch_size"] = dict.fromkeys(given, patch) if isinstance(given, dict) else patch
+    for key in ("patch_size", "encoder_patch_size"):
+        if given := getattr(made, key, None):
+            settings[key] = dict.fromkeys(given, patch) if isinstance(given, dict) else patch
     for key, names in (
         ("merge_size", ("spatial_merge_size",)),
         ("temporal_patch_size", ("temporal_patch_size",)),
@@ -240,27 +269,39 @@ def _processor(directory: Path) -> Any:
         processor = stock_processor(str(directory))
     except Exception as error:
         raise NotTriedError(f"its processor cannot be made: {short(error)}") from None
-    path = directory / "chat_template.jinja"
-    if path.exists():
-        token = getattr(processor, "image_token", None)
-        if not token:
-            path.unlink()
-        else:
-            path.write_text(path.read_text().replace("IMAGE-TOKEN", str(token)))
-        processor = stock_processor(str(directory))
-    return processor
+    token = getattr(processor, "image_token", None)
+    if not isinstance(token, str):
+        return processor
+    written = _TEMPLATE.replace("IMAGE-TOKEN", token)
+    (directory / "chat_template.jinja").write_text(written)
+    return stock_processor(str(directory))
 
 
 # ------------------------------------------------------------------------------------------ model
 
 
-def _config(kind: str, tokenizer: Any) -> Any:
+def _config(kind: str, tokenizer: Any, has_places: bool) -> Any:
+    """Args:
+    kind: the model type.
+    tokenizer: whose words the model knows.
+    has_places: whether its positions are places in space (mrope), for which a small head has
+        fewer numbers.
+    """
     from transformers import CONFIG_MAPPING
 
     config_class = CONFIG_MAPPING[kind]
     try:
         whole = config_class()
         values = _shrunk(whole.to_dict(), tokenizer.get_vocab_size())
+        text = values.get("text_config", values)
+        if has_places and isinstance(text.get("rope_parameters"), dict):
+            text["rope_parameters"].setdefault("mrope_section", [2, 3, 3])
+        for path, value in _OWN.get(kind, {}).items():
+            *outer, last = path.split(".")
+            part = values
+            for name in outer:
+                part = part.setdefault(name, {})
+            part[last] = value
         return config_class.from_dict(values)
     except Exception as error:
         raise NotTriedError(f"its configuration cannot be made small: {short(error)}") from None
@@ -272,6 +313,11 @@ def _shrunk(values: dict[str, Any], vocabulary: int) -> dict[str, Any]:
     )
     made: dict[str, Any] = {}
     for key, value in values.items():
+        if key in _LEFT_OUT:
+            continue
+        if not isinstance(key, str):
+            made[key] = value
+            continue
         if isinstance(value, dict) and key not in ("rope_parameters", "rope_scaling"):
             made[key] = _shrunk(value, vocabulary)
         elif key in ("rope_parameters", "rope_scaling") and isinstance(value, dict):
@@ -364,35 +410,37 @@ def _model(model_class: Any, config: Any) -> Any:
         raise NotTriedError(f"no model of small sizes: {short(error)}") from None
 
 
-def _fit_lengths(model: Any, directory: Path, name: str) -> None:
-    """Ask a question, and where as many visual tokens as the model gives are not what the processor
-    writes, tell the processor the number: it is a setting of most.
+def _fit_lengths(model: Any, directory: Path) -> None:
+    """Ask a question, and where the model has another number of visual tokens than the processor
+    writes, tell the processor: the number is a setting of most, and follows from the size of a
+    patch in some.
     """
+    path = directory / "processor_config.json"
+    fault = ""
     for _ in range(3):
         processor = stock_processor(str(directory))
         try:
             ask(model, processor)
             return
         except Exception as error:
+            fault = short(error)
             counts = _MISMATCH.search(str(error))
-            setting = next(
-                (
-                    key
-                    for key in ("image_seq_length", "image_seq_len", "num_image_tokens")
-                    if key in inspect.signature(type(processor).__mro__[1].__init__).parameters
-                    or key in inspect.signature(type(processor).__init__).parameters
-                ),
-                None,
-            )
-            if counts is None or setting is None:
-                raise NotTriedError(f"its stock forward fails: {short(error)}") from None
-            told, given = int(counts[1]), int(counts[2])
-            path = directory / "processor_config.json"
-            values = json.loads(path.read_text())
-            before = getattr(processor, setting) or 1
-            values[setting] = max(1, round(before * given / max(told, 1)))
-            path.write_text(json.dumps(values))
-    raise NotTriedError("processor and small model do not agree on the tokens of a picture")
+        if counts is None or not int(counts[1]) or not int(counts[2]):
+            break
+        told, given = int(counts[1]), int(counts[2])
+        values = json.loads(path.read_text())
+        known = {
+            name
+            for one in type(processor).__mro__
+            for name in inspect.signature(one.__init__).parameters
+        }
+        setting = next((key for key in _LENGTHS if key in known), None)
+        if setting is not None:
+            values[setting] = max(1, round((getattr(processor, setting) or 1) * given / told))
+        elif "patch_size" in values:
+            values["patch_size"] = round(values["patch_size"] * (told / given) ** 0.5)
+        path.write_text(json.dumps(values))
+    raise NotTriedError(f"its stock forward fails: {fault}")
 
 
 @torch.inference_mode()
@@ -411,11 +459,14 @@ def ask(model: Any, processor: Any) -> Any:
             return_dict=True,
             return_tensors="pt",
         )
-    inputs = {key: one for key, one in made.items() if key != "labels"}
-    return model(**inputs).logits[0, -1]
+    return model(**as_inputs(made)).logits[0, -1]
 
 
 # ------------------------------------------------------------------------------------------ small
+
+
+def _module(model_class: type) -> Any:
+    return inspect.getmodule(model_class)
 
 
 def _vision(config: Any) -> Any:

@@ -63,7 +63,7 @@ class Stock:
         is_begun = bos is not None and text.startswith(bos)
         more["add_special_tokens"] = not is_begun  # as the processor's `apply_chat_template` does
         made = self.processor(text=[text], return_tensors="pt", **more)
-        return {name: one for name, one in made.items() if name != "labels"}
+        return as_inputs(made)
 
     def text(self, content: Content) -> str:
         """The prompt before its media are written out."""
@@ -141,6 +141,17 @@ def stock_processor(path: str) -> Any:
     settings = _read(Path(path) / "processor_config.json")
     told = {key: one for key, one in settings.items() if key not in (*parts, "processor_class")}
     return WithoutClips(**parts, chat_template=_template(Path(path)), **told)
+
+
+def as_inputs(made: Mapping[str, Any]) -> dict[str, Any]:
+    """What a processor made, as a user hands it to a model in float32: some processors make pixels
+    in bfloat16.
+    """
+    return {
+        name: one.float() if isinstance(one, Tensor) and one.is_floating_point() else one
+        for name, one in made.items()
+        if name != "labels"
+    }
 
 
 def followed(inputs: Mapping[str, Tensor], then: Sequence[int], family: str) -> dict[str, Tensor]:

@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors.judges import TransformersJudge
+from actors.judges.kinds import check_config
 from factory.judging.specification import JudgeSpecification, SpecificationError
 from schemas.rows import Prompt
-from tests.judges.holding import CAPTION, PICTURES, QUESTION, Holding, WrongError
+from tests.judges.holding import CAPTION, PICTURES, QUESTION, SEEN, Holding, WrongError
 from tests.judges.shrunk import NotTriedError, make, short
 from tests.judges.stock import Stock
 from tests.tiny.families import JUDGES
@@ -56,6 +57,10 @@ def sweep(kinds: Sequence[str] = ()) -> dict[str, object]:
 def outcome(kind: str, folder: Path) -> str:
     """What became of one type: one of `OUTCOMES`, and after a colon why."""
     try:
+        check_config(kind, json.dumps({"model_type": kind}).encode())
+    except SpecificationError as error:
+        return f"refused: {short(error)}"
+    try:
         make(kind, folder)
         stock = Stock(str(folder))
     except NotTriedError as error:
@@ -71,13 +76,15 @@ def outcome(kind: str, folder: Path) -> str:
         return f"fails: as it is loaded, {short(error)}"
     holding = Holding()
     try:
-        holding.hold(judge, stock, Prompt.of(CAPTION), PICTURES)
+        spread = holding.hold(judge, stock, Prompt.of(CAPTION), PICTURES)
     except WrongError as error:
         return f"WRONG: {error}"
     except ValueError as error:
         return f"refused: at the first question, {short(error)}"
     except Exception as error:
         return f"fails: {short(error)}"
+    if spread < SEEN:
+        return "not tried: its random weights all but ignore a picture"
     return "judges rightly"
 
 

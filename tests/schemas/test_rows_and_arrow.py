@@ -25,6 +25,7 @@ from schemas.rows import (
     Part,
     Prompt,
     Reply,
+    Sample,
     Score,
     content_id,
     seed_of,
@@ -171,12 +172,32 @@ RECORDED = Group(
             breakdown={"hue": 2.5},
         ),
         Reply(None, "judge@1", "c1", "c2", error="lost", is_attempt=True, text="I think"),
+        Reply(
+            None,
+            "judge@1",
+            "c1",
+            "c2",
+            numbers=(0.5, 0.5, 0.0),
+            text="Image 1",
+            dimensions=(Dimension("style", "first", 0.75, 0.25),),
+            samples=(Sample("Image 1"), Sample("Image", is_cut=True)),
+        ),
     ),
 )
 
 
 def test_the_record_of_a_row_survives_arrow() -> None:
     assert arrow.groups_from_table(arrow.groups_to_table([RECORDED])) == [RECORDED]
+
+
+def test_what_a_duel_says_of_single_aspects_survives_arrow_and_counts() -> None:
+    said = (Dimension("style", "first", 0.75, 0.25), Dimension("light", "tie"))
+    duel = Duel("c1", "c2", "judge@1", 1.0, 0.0, 0.0)
+    groups = [replace(RECORDED, duels=(one,)) for one in (duel, replace(duel, dimensions=said))]
+    assert arrow.groups_from_table(arrow.groups_to_table(groups)) == groups
+    plain, more = (digests.digest_rows([arrow.groups_to_table([group])]) for group in groups)
+    assert plain != more
+    assert groups[1].duels[0].swap().dimensions[0] == Dimension("style", "second", 0.25, 0.75)
 
 
 def test_a_digest_is_of_what_a_row_says_and_not_of_how_it_was_made() -> None:

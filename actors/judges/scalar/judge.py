@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,16 +28,19 @@ from actors.memory import halving, is_attempt, reason
 from factory.judging.by_scores import Rule, SittingByScores
 from factory.judging.reading import score_of
 from factory.judging.recording import Recorder
-from factory.judging.scalar import FILE, recorder
+from factory.judging.scalar import FILE, ScalarSpecification, find
 from factory.judging.specification import JudgeSpecification, SpecificationError
-from factory.keys import output_digest
+from factory.keys import Asking, output_digest
 from factory.media.clips import Frames, decode_chosen, decode_still
-from factory.media.pictures import MediaError
+from factory.media.pictures import MAX_PIXELS, MediaError
 from factory.media.shape import shape_fault
 from factory.prompt_parts import in_words
 from schemas.rows import Candidate, Duel, Prompt, Reply, Score, Task
 
 _LOGGER = logging.getLogger("preference_factory.models")
+#: Frames of the largest picture that a clip's chosen frames may amount to: 0.6 GB decoded. A minute
+#: at two frames a second has 110 megapixels at 720p.
+_MOST_FRAMES = 4
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -89,7 +93,7 @@ class ScalarJudge:
         self.path = path
         self.precision = precision
         self.max_batch = max_batch
-        self.specification = loading.specification_of(directory, specification)
+        self.specification = found_in(directory, specification)
         self.rules: Mapping[Task, Rule] = loading.rules_of(directory, self.specification)
         model = loading.load(directory, self.specification, _DTYPES[precision])
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -108,12 +112,13 @@ class ScalarJudge:
         return ScalarSitting(self, prompt, candidates)
 
     def recorder(self, weights: str | None) -> Recorder:
-        """Keeps what this judge says and knows it again (`factory.judging.scalar.recorder`).
+        """Keeps what this judge says and knows it again: its replies are numbers alone, which stand
+        as they are.
 
         Args:
             weights: what tells this model apart from every other (`actors.weights`).
         """
-        return recorder(weights, self.precision, self.specification, self.rules)
+        return recorder_of(self.specification, self.rules, self.precision, weights)
 
     def tell_cut(self, num: int) -> None:
         """Say once that a caption was longer than what the model reads."""
@@ -126,6 +131,23 @@ class ScalarJudge:
                 self.specification.max_tokens,
                 num,
             )
+
+
+def recorder_of(
+    specification: ScalarSpecification,
+    rules: Mapping[Task, Rule],
+    precision: str,
+    weights: str | None,
+) -> Recorder:
+    """The recorder of a judge that need not be loaded; see `ScalarJudge.recorder`."""
+    score = {"scalar": specification.asking()}
+
+    def asking(prompt: Prompt) -> Asking:
+        specification.check_prompt(prompt)
+        duel = {**score, "rule": repr(rules.get(prompt.task))}
+        return Asking(weights, precision, score, duel)
+
+    return Recorder(asking)
 
 
 class ScalarSitting:
@@ -146,8 +168,19 @@ class ScalarSitting:
         return [score_of(self._replies[index]) for index in wanted]
 
     def about(self, prompt: Prompt) -> ScalarSitting:
-        other = copy(self)  # with the same media, decoded once
-        other.prompt, other._replies = prompt, {}
+        """The same candidates under a prompt of the same words.
+
+        Raises:
+            SpecificationError: of other words, as with a criterion added: a reward model was
+                trained on captions, and would give a number for anything.
+        """
+        if in_words(prompt) != in_words(self.prompt):
+            raise SpecificationError(
+                f"{self.judge.specification.name} reads the caption alone, and there is no place "
+                "in it for a criterion's sentence; its own dimensions are weighed by their names"
+            )
+        other = copy(self)  # what was said stays said
+        other.prompt = prompt
         return other
 
     def duels(self, matches: Sequence[tuple[int, int]]) -> list[Duel]:
@@ -258,7 +291,9 @@ def _see(candidate: Candidate, task: Task, fps: float) -> tuple[Frames | None, s
     try:
         if task == "video_generation":
             frames = decode_chosen(
-                candidate.media.data, lambda num, own: pixels.chosen_frames(num, own, fps)
+                candidate.media.data,
+                lambda num, own: pixels.chosen_frames(num, own, fps),
+                _MOST_FRAMES * MAX_PIXELS,
             )
         else:
             frames = decode_still(candidate.media.data)[None]
@@ -269,3 +304,9 @@ def _see(candidate: Candidate, task: Task, fps: float) -> tuple[Frames | None, s
     height, width = frames.shape[1:3]
     fault = shape_fault(width, height)
     return (None, f"not shown: {fault}") if fault else (frames, None)
+
+
+def found_in(directory: str, specification: str | None) -> ScalarSpecification:
+    """How the reward model in a directory is asked. Raises SpecificationError."""
+    beside = Path(directory) / FILE
+    return find(directory, beside.read_bytes() if beside.is_file() else None, specification)

@@ -5,8 +5,7 @@
     ## Score: 2.5
 
 A section ends at the next heading of a dimension, or at a summary. Points stand after "Score"; of
-two sides after "Score A" and "Score B", or after the sides themselves. "N/A" is no number, and says
-that there is none to be had.
+two sides after "Score A" and "Score B", or after the sides themselves. "N/A" is no number.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ _OF_SIDE = re.compile(
     re.MULTILINE,
 )
 _END = r"(?:summary|conclusion|overall|final|total|user request)\b"
-_NOT_APPLICABLE = re.compile(r"\bscores?(?: [12ab])? ?[:=] ?(?:n ?/ ?a|not applicable|none)\b")
 
 
 def sections_in(plain: Plain, labels: Sequence[str]) -> dict[str, str]:
@@ -58,13 +56,13 @@ def sections_in(plain: Plain, labels: Sequence[str]) -> dict[str, str]:
     return {name: said for name, said in found.items() if name not in twice}
 
 
-def points_of(section: str, scale: Scale) -> float:
-    """The points of a section.
+def points_of(section: str, scale: Scale, *, is_cut: bool = False) -> float:
+    """The points of a section; of one that was cut, not those at its very end.
 
     Raises:
         UnreadableError: none, or several that differ, or some off the scale.
     """
-    return score_in(section, label="Score:", scale=scale).value
+    return score_in(section, label="Score:", scale=scale, is_cut=is_cut).value
 
 
 def points_of_sides(section: str, scale: Scale | None = None) -> tuple[float, float]:
@@ -82,8 +80,3 @@ def points_of_sides(section: str, scale: Scale | None = None) -> tuple[float, fl
     if scale is not None and not all(scale[0] <= one <= scale[1] for one in (first, second)):
         raise UnreadableError("points off the scale")
     return first, second
-
-
-def is_not_applicable(section: str) -> bool:
-    """Whether it says that there are no points to be had."""
-    return _NOT_APPLICABLE.search(section) is not None

@@ -9,6 +9,7 @@ from factory.curation.pairing import invalid_pair
 from factory.filters import (
     BrokenMedia,
     Disagree,
+    Dissent,
     Inconsistent,
     LowConfidence,
     LowEntropy,
@@ -248,6 +249,7 @@ def test_objections_travel_and_come_from_the_recipe():
         LowConfidence(0.6),
         Quarantine(),
         Disagree(),
+        Dissent(0.4),
         SimilarAnswers(0.95),
         LowEntropy(0.1),
         NearDuplicate(0.02),
@@ -372,3 +374,12 @@ def test_a_verdict_that_turns_under_correction_is_quarantined():
     assert judge_pair(turned, ALL).verdict == "rejected"
     for before in (None, 0.9, 0.0, math.nan):
         assert Quarantine()(replace(GOOD, margin_before=before)) is None
+
+
+def test_a_pair_that_too_many_members_of_a_panel_would_turn_round_is_objected_to() -> None:
+    objection = Dissent(0.4)
+    assert objection(GOOD) is None  # one judge alone
+    assert objection(replace(GOOD, dissent=1 / 3)) is None
+    assert objection(replace(GOOD, dissent=0.4)) is None
+    said = objection(replace(GOOD, dissent=0.5))
+    assert said == "panel: 50% of its members prefer the rejected side, 40% at most wanted"

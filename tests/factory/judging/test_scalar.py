@@ -11,6 +11,7 @@ from factory.judging.by_scores import RaoKupper, RulesError, UncertainBradleyTer
 from factory.judging.scalar import knob_faults, knobs, named, read, shipped
 from factory.judging.scale_fit import fit_scale
 from factory.judging.specification import SpecificationError
+from schemas.recipe import Criteria, Criterion
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -29,6 +30,7 @@ def test_a_specification_that_cannot_be_asked_is_refused() -> None:
         ({"tasks": ("image_understanding",)}, "needs one of image_generation, video_generation"),
         ({"tasks": ()}, "needs one of"),
         ({"dimensions": ("a", "a")}, "each once"),
+        ({"dimensions": ("A",)}, "lower-case"),
         ({"stds": (1.0,)}, "one for each dimension"),
         ({"means": (0.0,), "stds": (0.0,)}, "stds above 0"),
         ({"slope": -1.0}, "no positive number"),
@@ -59,8 +61,19 @@ def test_numbers_are_read_with_their_normalisation_and_spread() -> None:
     video = replace(named("videoalign"), means=(1.0, 0.0, -1.0), stds=(2.0, 1.0, 0.5))
     assert video.read([3.0, 0.5, 0.0]) == (
         (3.5, 0.0),
-        {"VQ": 1.0, "MQ": 0.5, "TA": 2.0, "overall": 3.5},
+        {"vq": 1.0, "mq": 0.5, "ta": 2.0, "overall": 3.5},
     )
+
+
+def test_criteria_are_dimensions_and_no_sentences() -> None:
+    of = {"weight": 2.0}
+    named("videoalign").check_criteria(Criteria(named=[Criterion(name="vq", **of)]))
+    with pytest.raises(SpecificationError, match="criterion hands: VideoReward has vq, mq, ta"):
+        named("videoalign").check_criteria(Criteria(named=[Criterion(name="hands", **of)]))
+    with pytest.raises(SpecificationError, match=r"criterion vq: .* no place for a sentence"):
+        named("videoalign").check_criteria(Criteria(named=[Criterion(name="vq", text="sharp ?")]))
+    with pytest.raises(SpecificationError, match="PickScore has no dimensions"):
+        named("pickscore").check_criteria(Criteria(named=[Criterion(name="pickscore")]))
 
 
 def test_limits_of_pixels_and_frames_are_the_published_ones() -> None:

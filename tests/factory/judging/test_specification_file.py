@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from factory.judging.specification import (
@@ -18,6 +19,7 @@ from factory.judging.specification import (
     published,
 )
 from factory.judging.task_specification import Dimension
+from factory.judging.verdicts import AnswerTree, expected_score
 from factory.judging.votes import scores_together, verdicts_together
 from schemas.rows import Media, Part, Prompt, Task
 
@@ -163,3 +165,23 @@ def test_several_answers_vote_and_their_disagreement_is_kept() -> None:
     assert verdicts_together([tie]) == tie
     assert scores_together([1.0, 2.0, 6.0]) == pytest.approx((3.0, (14 / 3) ** 0.5))
     assert scores_together([1.0, 2.0, 6.0], "median")[0] == 2.0
+
+
+def test_decimals_are_weighed_digit_by_digit() -> None:
+    """P(2.6) is the product of its digits' probabilities, among all numbers of one decimal."""
+    told = replace(DEFAULT.task(TASK), scale=(1.0, 3.0), decimals=1)
+    ids = {value: tuple(map(ord, text)) for value, text in told.written.items()}
+    tree = AnswerTree.of(ids, may_begin_another=True)
+    assert tree.chains == ((ord("1"), ord(".")), (ord("2"), ord(".")))  # 3.0 is told by its "3"
+    whole, tenths = {"1": 0.2, "2": 0.5, "3": 0.3}, {"6": 0.75, "7": 0.25}
+
+    def logits(*steps: dict[str, float]) -> np.ndarray:
+        made = np.full((1, len(steps), 128), -1e9)
+        for at, step in enumerate(steps):
+            for digit, p in step.items():
+                made[0, at, ord(digit)] = np.log(p)
+        return made
+
+    one = tree.probabilities([logits(whole, {".": 1.0}, tenths)] * 2)
+    (mean,), _ = expected_score(one, list(told.written))
+    assert mean == pytest.approx(0.2 * 1.625 + 0.5 * 2.625 + 0.3 * 3.0)

@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from actors.refs import EndpointRef, JudgeRef, PluginRef
+from actors.refs import EndpointRef, JudgeRef, PanelRef, PluginRef, ScalarRef
+from factory.judging import scalar
+from factory.judging.panel import PanelWeights, TaskWeights
+from factory.media.pictures import encode_png
 from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool
-from jobs.pipelines.judge_backends import BACKENDS, backend_of, check_section, ref_of
+from jobs.pipelines.judge_backends import BACKENDS, backend_of, check_section, name_of, ref_of
 from jobs.pipelines.models import judge_asking, judge_ref, named_judge, resolve
 from jobs.rounds.workspace import InputError, Round
 from jobs.stages.base import print_plan
@@ -18,7 +22,8 @@ from schemas import manifest
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import JudgeSpec
 from schemas.recipe_file import load
-from schemas.rows import Prompt
+from schemas.rows import Candidate, Media, Prompt
+from tests.tiny.scalars import save_clip_base
 
 SHIPPED = "jobs/recipes/published-judge.yaml"
 BASE = "factory/sandbox/weights/base"
@@ -193,3 +198,128 @@ def test_a_specification_travels_with_what_asks_by_it(tmp_path: Path) -> None:
     ref = ref_of(at(tmp_path, f"judge={SERVED}").recipe.judge, "judge", "judge@0")
     assert ref.specification.tasks["image_generation"].answers["tie"]
     assert ref.recorder().specification == ref.specification.in_text()
+
+
+# -------------------------------------------------------------------- a model that gives numbers
+
+
+@pytest.fixture(scope="module")
+def pickscore(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small CLIP with random weights that says it is a PickScore."""
+    directory = save_clip_base(tmp_path_factory.mktemp("pickscore"))
+    scalar.named("pickscore").save(directory)
+    return directory
+
+
+def test_a_reward_model_is_told_by_what_lies_beside_it(pickscore: Path, tmp_path: Path) -> None:
+    one = at(tmp_path, f"judge.path={pickscore}")
+    assert name_of(one.recipe.judge) == "scalar"
+    assert name_of(JudgeSpec(path="./absent", specification="pickscore")) == "scalar"
+    print_plan(one.recipe, ["produce", "audit"])
+    assert [parent.role for parent in judge_parents(one)] == ["judge", "specification"]
+    ref = judge_ref(one)
+    assert isinstance(ref, ScalarRef)
+    asking = judge_asking(one)
+    assert asking is not None
+    cup = Prompt.of("a cup")
+    judge, recorder = ref.recorded()
+    assert recorder.asking(cup) == asking(cup)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    media = [Media(encode_png(one), 32, 32) for one in pixels]
+    candidates = [Candidate(str(n), "g@0", n, medium) for n, medium in enumerate(media)]
+    with recorder.open() as ledger:
+        sitting = judge.sit(cup, candidates)
+        scores, (duel,) = sitting.scores(), sitting.duels([(0, 1)])
+    assert [one.error for one in (*scores, duel)] == [None] * 3
+    assert (duel.p_first > duel.p_second) == (scores[0].value > scores[1].value)
+    with recorder.open(ledger.replies) as again:
+        assert judge.sit(cup, candidates).scores() == scores
+    assert (again.num_asked, again.num_taken) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["curate.objections.min_margin=50"], r"unit of its own: curate\.objections\.min_margin"),
+        (["judge.trust_remote_code=true"], r"trust_remote_code: is of backend transformers, and"),
+        (["judge.specification=hpsv3"], r"is of model type 'clip', and .*'qwen2_vl' model"),
+        (["judge.specification=nothing"], r"judge\.specification: 'nothing' is no scalar spec"),
+    ],
+)
+def test_what_does_not_fit_a_reward_model_is_refused(
+    words: list[str], fault: str, pickscore: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=fault):
+        check_judge(at(tmp_path, f"judge={{path: {pickscore}, backend: scalar}}", *words))
+
+
+def test_a_reward_model_is_not_asked_about_what_it_was_not_trained_on(
+    pickscore: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"judges image_generation, and not video_generation"):
+        check_judge(at(tmp_path, f"judge.path={pickscore}"), ["video_generation"])
+
+
+# ---------------------------------------------------------------------------------- panels
+
+
+def panel(*more: str) -> str:
+    members = f"{{path: {BASE}, name: a}}, {{path: 'tests.stubs:StubJudge', name: b}}"
+    return f"judge={{panel: [{members}], name: both{', '.join(('', *more))}}}"
+
+
+def weigh(path: Path, *names: str) -> Path:
+    told = TaskWeights((0.5, 0.5), (1.0, 1.0), 1.0, (3.0, 100.0), (1.0, 20.0), 60)
+    path.write_text(PanelWeights(names, {"image_generation": told}).to_json())
+    return path
+
+
+def test_a_panel_is_planned_with_all_its_members(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^judge\.panel: b score on no scale .* jobs\.panel"):
+        check_judge(at(tmp_path, panel()), ["image_generation"])
+    one = at(tmp_path, panel(f"fusion: {weigh(tmp_path / 'panel.json', 'a', 'b')}"))
+    print_plan(one.recipe, ["produce", "audit"])
+    ref = judge_ref(one)
+    assert isinstance(ref, PanelRef)
+    assert (ref.address, [member.address for member in ref.members]) == ("both@0", ["a@0", "b@0"])
+    parents = judge_parents(one)
+    assert [parent.role for parent in parents] == [
+        *("judge", "member", "specification", "member", "fusion"),
+    ]
+    weigh(tmp_path / "panel.json", "a", "b")
+    other = at(tmp_path, panel(f"fusion: {weigh(tmp_path / 'other.json', 'b', 'a')}"))
+    with pytest.raises(InputError, match=r"^judge\.fusion: .*weighs b, a, and the members of thi"):
+        check_judge(other)
+    assert resolve("b@0", one).key == "judge.panel.1"
+    assert judging_pool(at(tmp_path, panel(), "produce.judges={num_gpus: 1.0}")).num_gpus == 1.0
+    fitted = panel(f"fusion: {tmp_path / 'panel.json'}")
+    with pytest.raises(InputError, match=r"is a panel: there is no directory"):
+        check_judge(at(tmp_path, fitted, "produce.is_calibrated=true"))
+
+
+@pytest.mark.parametrize(
+    ("section", "fault"),
+    [
+        ("{panel: [{path: x}]}", "panel: one judge is no panel"),
+        ("{panel: [{path: x, name: a}, {path: y, name: a}]}", "panel: 'a' names two judges"),
+        ("{panel: [{path: x}, {path: y, name: b}]}", "panel: 'judge' names two judges"),
+        ("{path: x, panel: [{path: y, name: a}, {path: z, name: b}]}", "path: is of one judge"),
+        ("{path: x, fusion: f.json}", "fusion: is of backend panel, and 'x' is"),
+        (
+            "{precision: bf16, panel: [{path: y, name: a}, {path: z, name: b}]}",
+            "precision: is of backend transformers or scalar, and 'judge' is a panel",
+        ),
+    ],
+)
+def test_what_is_no_panel_is_refused_by_name(section: str, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=fault):
+        check_section(at(tmp_path, f"judge={section}").recipe.judge, "judge")
+
+
+def test_a_witness_with_a_member_that_judges_the_pairs_is_refused(tmp_path: Path) -> None:
+    given = "evaluate.heldout_judge={panel: [{path: 'a.b:C', name: c}, {path: 'd.e:F', name: d}]}"
+    found = _heldout_judge(at(tmp_path, given))
+    assert [parent.role for parent in found] == ["heldout judge", "member", "member"]
+    same = given.replace("a.b:C", BASE)
+    with pytest.raises(InputError, match=rf"evaluate\.heldout_judge: {BASE} is judge@0"):
+        _heldout_judge(at(tmp_path, same, f"judge.path={BASE}"))

@@ -9,9 +9,14 @@ import pytest
 
 from factory.judging.fitting import part
 from factory.judging.specification import DEFAULT, FILE, JudgeSpecification, find
-from jobs.pipelines.judge_training import check_points, fit_calibration, specification_of
+from jobs.pipelines.judge_training import (
+    check_points,
+    check_shares,
+    fit_calibration,
+    specification_of,
+)
 from jobs.rounds.workspace import InputError
-from schemas.recipe import Calibrate, JudgeSpec
+from schemas.recipe import Calibrate, JudgeSpec, TrainJudge
 from schemas.rows import Duel, Opinion
 
 TASK = "image_generation"
@@ -89,3 +94,15 @@ def test_points_that_a_judge_cannot_say_are_refused(tmp_path, reading, points, f
         check_points(files, JudgeSpecification({TASK: asked}))
     assert str(caught.value).startswith(f"{tmp_path}/rows.parquet: {fault}; ")
     assert str(caught.value).endswith("import them with `--scale 1:5`")
+
+
+def test_kinds_of_questions_without_words_are_not_trained() -> None:
+    clips = find("", "videoscore2")
+    section = TrainJudge(num_steps=1, batch_size=2, learning_rate=1e-3)
+    with pytest.raises(InputError, match=r"pair_share: 0\.75: .*pairwise questions.*: set it to 0"):
+        check_shares(clips, section)
+    check_shares(clips, section.model_copy(update={"pair_share": 0.0}))
+    pairs = find("", "unifiedreward-think")
+    with pytest.raises(InputError, match=r"pointwise questions of image_generation: set it to 1"):
+        check_shares(pairs, section)
+    check_shares(pairs, section.model_copy(update={"pair_share": 1.0}))

@@ -2,13 +2,18 @@
 
 import json
 import random
+import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from actors.judge_workers import opinion_of
 from factory.evaluation.judge_report import AFTER, MACRO, estimate_of, report
 from factory.evaluation.report_text import as_text
 from factory.judging.fitting import fit
@@ -16,11 +21,15 @@ from factory.media.pictures import encode_png
 from factory.sandbox.drawing import draw
 from factory.sandbox.world import parse, sample_captions
 from jobs import evaluate_judge
+from jobs.datasets.labels import Split, label_batches
 from jobs.pipelines.opinions import OPINIONS_FILE, read_opinions
 from jobs.rounds.tracking import Tracker
 from jobs.rounds.workspace import InputError
 from jobs.tools import evaluate_judge as measuring
+from jobs.tools import judge_stability
 from schemas import manifest, results
+from schemas.arrow import labels_from_table
+from schemas.places import Place
 from schemas.rows import Duel, Opinion, Score
 
 ORACLE = "sandbox:oracle"  # a word for its `package.module:name`
@@ -188,6 +197,95 @@ def test_what_failed_keeps_the_imported_rows_and_what_was_judged_is_not_judged_a
     message = capsys.readouterr().err
     assert "bench@1 was made with another recipe or command line:\n  seed: 0 -> 7" in message
     assert "Use another --out" in message
+
+
+def asked_here(
+    ref: Any, files: Sequence[Place], settings: object, split: Split, *, with_scores: bool
+) -> list[Opinion]:
+    """As `judge_labels`, in this process."""
+    judge = ref.load()
+    found = [
+        opinion_of(judge, label, with_scores=with_scores)
+        for batch in label_batches(files, split)
+        for label in labels_from_table(batch)
+    ]
+    return sorted(found, key=lambda one: one.label_id)
+
+
+def test_the_same_rows_give_the_same_report_to_the_byte(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pq.read_table(benchmark(tmp_path / "bench.parquet"))
+    table = pa.concat_tables([table, table.slice(1, 1)])
+    order = [5, 2, 8, 0, 7, 3, 6, 1, 4]
+    told = {
+        "a": [table],
+        "b": [table.take(order)],
+        "c": [table.take(order[4:]), table.take(order[:4])],
+    }
+    monkeypatch.setattr(measuring, "ray_session", lambda recipe: nullcontext())
+    monkeypatch.setattr(measuring, "judge_labels", asked_here)
+    found = set()
+    for name, parts in told.items():
+        files = [tmp_path / f"{name}{number}.parquet" for number in range(len(parts))]
+        for file, rows in zip(files, parts, strict=True):
+            pq.write_table(rows, file)
+        out = tmp_path / f"{name}@1"
+        command = ["--format=genai-bench", *(f"--file={file}" for file in files), f"--out={out}"]
+        command += [f"--judge={ORACLE}", f"root={tmp_path / 'run'}", "evaluate.num_resamples=100"]
+        assert evaluate_judge.main(command) == 0
+        found.add((out / results.AGREEMENT).read_bytes() + (out / OPINIONS_FILE).read_bytes())
+    assert len(found) == 1
+    text = capsys.readouterr().out
+    assert "8 labels, whose content has the digest" in text
+    assert "of them 1 say again what was said, and 0 contradict it" in text
+    assert "accuracy without ties (diff)" in text
+    made = results.read(tmp_path / "a@1" / results.AGREEMENT, results.JudgeReport)
+    assert made is not None
+    assert made.seen is not None
+    assert (made.seen.num, made.seen.duplicate, made.seen.num_unusable) == (8, 1, 1)
+
+
+# ----------------------------------------------------------------------------------- stability
+
+
+class RayHere:
+    """Stands in for Ray: what is to be done by a worker is done at once."""
+
+    @staticmethod
+    def remote(**resources: float) -> Any:
+        return lambda work: SimpleNamespace(remote=work)
+
+    @staticmethod
+    def get(done: Any) -> Any:
+        return done
+
+
+def test_how_stable_a_judge_is_is_measured_once_and_told_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = benchmark(tmp_path / "bench.parquet")
+    monkeypatch.setattr(judge_stability, "ray_session", lambda recipe: nullcontext())
+    monkeypatch.setitem(sys.modules, "ray", RayHere)
+    command = ["--format=genai-bench", f"--file={path}", f"--judge={ORACLE}", "--stability=4"]
+    command.append(f"root={tmp_path / 'run'}")
+    assert evaluate_judge.main(command) == 0
+    out = tmp_path / "run" / "data" / "stability-genai-bench@1"
+    found = results.read(out / results.STABILITY, results.Stability)
+    assert found is not None
+    assert found.num_labels == 4
+    told = {one.name: one for one in found.variants}
+    company = told["in company, with sides of other labels"]
+    assert (company.num_duels, company.num_flips, company.why_not) == (8, 0, "")
+    assert "no precision to set" in told["in another precision"].why_not
+    assert "in a directory" in told["by ONNX"].why_not
+    first = capsys.readouterr().out
+    assert evaluate_judge.main(command) == 0
+    again = capsys.readouterr().out
+    assert "complete already" in again
+    assert again.splitlines()[-5:] == first.splitlines()[-5:]
+    assert evaluate_judge.main([*command, "--stability=5"]) == 2
+    assert "stability: 4 -> 5" in capsys.readouterr().err
 
 
 # -------------------------------------------------------------------------------------- report

@@ -1,0 +1,1 @@
+"""What a judge is worth, before anyone trusts it: asked, measured, told side by side."""
