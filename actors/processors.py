@@ -60,7 +60,9 @@ def load_processor(
 
     where = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
     try:
-        processor = AutoProcessor.from_pretrained(path, **where)
+        processor = AutoProcessor.from_pretrained(
+            path, revision=revision or "main", trust_remote_code=trust_remote_code
+        )
     except (ImportError, ValueError, OSError, TypeError, AttributeError) as error:
         try:
             processor = _without_video(path, where)
@@ -80,7 +82,9 @@ def _without_video(path: str, where: dict[str, Any]) -> Any:
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES as NAMES
     from transformers.models.auto.processing_auto import processor_class_from_name
 
-    kind = AutoConfig.from_pretrained(path, **where).model_type
+    trust = bool(where["trust_remote_code"])
+    config = AutoConfig.from_pretrained(path, revision=where["revision"], trust_remote_code=trust)
+    kind = config.model_type
     if kind not in NAMES:
         raise ValueError(f"{path}: transformers has no processor of models of type {kind!r}")
     stock: Any = processor_class_from_name(NAMES[kind])
@@ -101,7 +105,7 @@ def _without_video(path: str, where: dict[str, Any]) -> Any:
         @classmethod
         def _get_arguments_from_pretrained(cls, source: str, told: Any = None, **given: Any) -> Any:
             given.pop("subfolder", None)
-            return [_part(one, cls, source, given) for one in attributes]
+            return [_part(one, cls, source, dict(given)) for one in attributes]
 
     WithoutVideo.__name__ = stock.__name__
     return WithoutVideo.from_pretrained(path, **where)
@@ -113,12 +117,13 @@ def _part(name: str, processor: Any, path: str, given: dict[str, Any]) -> Any:
 
     if name == "video_processor":
         return None
-    if name == "image_processor":
-        return AutoImageProcessor.from_pretrained(path, **given)
-    if name == "feature_extractor":  # of sounds
-        return AutoFeatureExtractor.from_pretrained(path, **given)
     if name == "tokenizer":
         return processor._load_tokenizer_from_pretrained(name, path, **given)
+    trust = bool(given.pop("trust_remote_code", False))
+    if name == "image_processor":
+        return AutoImageProcessor.from_pretrained(path, trust_remote_code=trust, **given)
+    if name == "feature_extractor":  # of sounds
+        return AutoFeatureExtractor.from_pretrained(path, trust_remote_code=trust, **given)
     raise ValueError(f"{path}: its processor has a {name}, which is not built here")
 
 

@@ -15,9 +15,16 @@ TREES = {
     for path in sorted(Path(package).rglob("*.py"))
 }
 #: Classes whose files are text: configurations, tokenizers and processors.
-_NO_WEIGHTS = {"AutoConfig", "AutoProcessor", "AutoTokenizer", "AutoImageProcessor"}
+_NO_WEIGHTS = {
+    *("AutoConfig", "AutoProcessor", "AutoTokenizer", "AutoImageProcessor", "AutoFeatureExtractor"),
+    *("stock", "WithoutVideo"),  # processors, in actors/processors.py
+}
 #: Classes that would run the code of a checkpoint.
-_RUN_CODE = {*_NO_WEIGHTS, "AutoModelForImageTextToText", "DiffusionPipeline"}
+_RUN_CODE = {
+    *(one for one in _NO_WEIGHTS if one.startswith("Auto")),
+    "AutoModelForImageTextToText",
+    "DiffusionPipeline",
+}
 _UNSAFE = {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
 _CODE = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
 #: What a call must be given, or, where it is given nothing, has by itself.
