@@ -11,8 +11,7 @@ do without (heads that are tied, buffers of older versions) are as at loading.
 
 Quantised weights are held against the model by what they stand for (`factory.quantised`). FP8 is
 loaded as numbers of the precision that the recipe asks for: transformers' kernels for it are code
-that is fetched from a hub as it runs. Adapters are refused: what they are of is their base, and
-whoever looks at a directory's digest would not see it.
+that is fetched from a hub as it runs. Adapters are refused (`actors.adapter_files`).
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from typing import Any
 
 import torch
 
+from actors.adapter_files import check_no_adapter
 from actors.headers import HeaderError, read_small, read_tensors
 from factory.quantised import (
     form_of,
@@ -35,7 +35,7 @@ from factory.quantised import (
 )
 from factory.tensors import CheckpointError, Tensors, check_tensors, is_allowed
 
-_CONFIG, _ADAPTER = "config.json", "adapter_config.json"
+_CONFIG = "config.json"
 #: Configurations and tensors that were held against each other already, with what may be missing.
 _FITTING: dict[tuple[bytes, frozenset[Any], tuple[str, ...]], tuple[str, ...]] = {}
 #: Names of packages as they are installed, where they are imported by another.
@@ -118,74 +118,6 @@ def model_class(path: str, told: Mapping[str, Any]) -> Any:
             "repositories often end in -hf)"
         )
     return getattr(transformers, name)
-
-
-def check_no_adapter(path: str, commit: str | None = None) -> None:
-    """Refuse adapters, and say whether their base is there. transformers would load one into
-    whatever lies at the base's name, on each worker.
-
-    Args:
-        path: of the model.
-        commit: of a hub's repository.
-
-    Raises:
-        CheckpointError: says of which base, and how the two become one.
-    """
-    found = read_small(path, _ADAPTER, commit)
-    if found is None:
-        return
-    told = _told(path, found, _ADAPTER)
-    base = told.get("base_model_name_or_path")
-    if not base:
-        raise CheckpointError(
-            f"{path}: an adapter without its base: {_ADAPTER} names none. Merge it where it was "
-            "made, and name the merged model"
-        )
-    fault = _fault_of_base(path, commit, str(base), told.get("revision"))
-    merge = (
-        "load the two by peft, `merge_and_unload`, write the model by `save_pretrained` beside the "
-        "base's small files, and name that directory"
-    )
-    raise CheckpointError(
-        f"{path}: an adapter of {base}, {fault or 'which is there and fits'}. Adapters are not "
-        f"loaded: their weights are told from each other without their base. "
-        f"{'Once the right base is there, merge' if fault else 'Merge'} them: {merge}"
-    )
-
-
-def _fault_of_base(path: str, commit: str | None, base: str, revision: str | None) -> str | None:
-    """Why an adapter's base is none that it can be of; None where it fits, as far as can be told
-    from here.
-    """
-    from actors.weights import WeightsError, hub_commit
-
-    try:
-        base_commit = hub_commit(base, revision)
-        config = read_small(base, _CONFIG, base_commit)
-        if config is None:
-            return "which is not there"
-        adapters = read_tensors(path, commit, "adapter_model.safetensors")
-        wanted = read_tensors(base, base_commit)
-    except (WeightsError, HeaderError, OSError) as error:
-        return f"which cannot be looked at ({error})"
-    layers = {_core(name.removesuffix(".weight")): one.shape for name, one in wanted.items()}
-    strange = []
-    for name, one in adapters.items():
-        for part, axis in ((".lora_A.", -1), (".lora_B.", 0)):
-            if part in name:
-                shape = layers.get(_core(name.partition(part)[0].removeprefix("base_model.model.")))
-                if shape is None or shape[axis] != one.shape[axis]:
-                    strange.append(name)
-    if strange:
-        few = ", ".join(sorted(strange)[:3])
-        return f"which is not the one that it was made of: {len(strange)} tensors fit none ({few})"
-    return None
-
-
-def _core(layer: str) -> str:
-    """A layer's name without the prefixes that differ between versions of transformers."""
-    parts = [one for one in layer.split(".") if one not in ("model", "language_model")]
-    return ".".join(parts)
 
 
 def check_quantisation(path: str, told: Mapping[str, Any]) -> None:
@@ -402,11 +334,11 @@ def _without_quantisation(told: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _told(path: str, data: bytes, file: str = _CONFIG) -> dict[str, Any]:
+def _told(path: str, data: bytes) -> dict[str, Any]:
     try:
         told = json.loads(data)
     except ValueError as error:
-        raise CheckpointError(f"{path}: {file}: not JSON: {error}") from None
+        raise CheckpointError(f"{path}: {_CONFIG}: not JSON: {error}") from None
     if not isinstance(told, dict):
-        raise CheckpointError(f"{path}: {file}: not an object of JSON")
+        raise CheckpointError(f"{path}: {_CONFIG}: not an object of JSON")
     return told

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from actors import checkpoints
+from actors.adapter_files import check_no_adapter
 from actors.judges.kinds import check_config
 from factory.judging.specification import SpecificationError
-from factory.tensors import CheckpointError, Tensors
+from factory.tensors import CheckpointError
 
 
 def load_weights(
@@ -50,24 +51,10 @@ def load_weights(
 def check_directory(path: str, *, trust_remote_code: bool = False) -> None:
     """Refuse a model of a family that cannot judge, and adapters. Raises SpecificationError."""
     try:
-        checkpoints.check_no_adapter(path)
+        check_no_adapter(path)
         config = (Path(path) / "config.json").read_bytes()
     except CheckpointError as error:
         raise SpecificationError(str(error)) from None
     except OSError as error:
         raise SpecificationError(f"{path}: no transformers model: {error!r}") from None
     check_config(path, config, brings_code=trust_remote_code)
-
-
-def check_shapes(
-    path: str, config: bytes, tensors: Tensors, allow_missing: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """`actors.checkpoints.check_fits`, for a judge: the tensors that are missing and may be.
-
-    Raises:
-        SpecificationError: they are not those of the model.
-    """
-    try:
-        return checkpoints.check_fits(path, config, tensors, allow_missing=allow_missing)
-    except CheckpointError as error:
-        raise SpecificationError(str(error)) from error

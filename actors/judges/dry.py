@@ -17,12 +17,11 @@ from typing import Any
 import torch
 
 from actors.judges.endpoint import EndpointJudge
-from actors.judges.eyes import Seen, eyes_of, has_eyes
+from actors.judges.eyes import Seen, eyes_of
+from actors.judges.formats import format_of
 from actors.judges.local import TransformersJudge
 from actors.judges.looks import Look
 from actors.judges.plain import PlainFormat, PlainPath
-from actors.judges.processors import load_processor, load_stock_processor
-from actors.judges.prompts import PromptFormat
 from actors.judges.sitting import Sides
 from actors.trust import trusted
 from factory.judging.specification import (
@@ -83,16 +82,12 @@ class DryJudge(TransformersJudge):
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust)
         with torch.device("meta"):
             self.model = AutoModelForImageTextToText.from_config(config, trust_remote_code=trust)
-        self.format: PromptFormat | PlainFormat
+        self.format = format_of(path, specification, trust_remote_code=trust)
         self.eyes, self.plain = None, None
-        if has_eyes(path):
-            processor = load_processor(path, config, trust_remote_code=trust)
-            self.format = PromptFormat(specification, processor)
-            self.eyes = eyes_of(self.model, processor)
-        else:
-            stock = load_stock_processor(path, trust_remote_code=trust)
-            self.format = PlainFormat(specification, stock, config)
+        if isinstance(self.format, PlainFormat):
             self.plain = PlainPath(self.model, self.format, 1)
+        else:
+            self.eyes = eyes_of(self.model, self.format.processor)
 
     def encode(
         self, looks: Sequence[Look], is_video: bool = False, is_alone: bool = False

@@ -17,17 +17,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from actors.judges.checkpoint import check_directory, load_weights
 from actors.judges.decoder import Decoder
-from actors.judges.eyes import Seen, eyes_of, has_eyes
+from actors.judges.eyes import Seen, eyes_of
+from actors.judges.formats import Run, format_of
 from actors.judges.looks import Look
 from actors.judges.plain import PlainFormat, PlainPath, PlainText
-from actors.judges.processors import load_processor, load_stock_processor
-from actors.judges.prompts import Medium, PromptFormat, Text
+from actors.judges.prompts import Medium, Text
 from actors.judges.sampling import Chance, response_of
 from actors.judges.sitting import Match, ReadSitting, Response, Sides
 from actors.memory import is_attempt, reason
@@ -40,8 +40,6 @@ from factory.prompt_parts import in_words
 from schemas.rows import Candidate, Preference, Prompt
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-#: How a model is run: `auto` takes the fast path where its family has one.
-Run = Literal["auto", "fast", "plain"]
 #: What is fetched of a hub repository: no pickled weights, and code only where it is trusted.
 _FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
 _CODE = ["*.py"]
@@ -96,9 +94,8 @@ class TransformersJudge:
         self.max_batch = max_batch
         self.num_forwards = self.num_batches = 0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        is_plain = run == "plain" or (run == "auto" and not has_eyes(path))
         # Before the weights, which may be large.
-        stock = load_stock_processor(path, trust_remote_code=trust) if is_plain else None
+        self.format = format_of(path, specification, run, trust_remote_code=trust)
         self.model = load_weights(
             path,
             _DTYPES[precision],
@@ -107,16 +104,12 @@ class TransformersJudge:
             allow_missing=allow_missing,
         )
         self.model.eval().requires_grad_(False)
-        self.format: PromptFormat | PlainFormat
         self.eyes, self.plain = None, None
-        if stock is not None:
-            self.format = PlainFormat(specification, stock, self.model.config)
+        if isinstance(self.format, PlainFormat):
             self.plain = PlainPath(self.model, self.format, max_batch)
             self.plain.check(path)
         else:
-            processor = load_processor(path, self.model.config, trust_remote_code=trust)
-            self.format = PromptFormat(specification, processor)
-            self.eyes = eyes_of(self.model, processor)
+            self.eyes = eyes_of(self.model, self.format.processor)
 
     def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> TransformersSitting:
         return TransformersSitting(self, prompt, candidates)

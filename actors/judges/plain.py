@@ -372,25 +372,21 @@ class PlainPath:
         """What the model writes after each prompt: the most probable token each time, or as
         `chance` draws.
         """
-        written: list[Written] = []
+        written: dict[int, Written] = {}
         for start in range(0, len(texts), self.max_batch):
             rows = range(start, min(start + self.max_batch, len(texts)))
-            some = [texts[row] for row in rows]
-            made = self.form.tensors(some)
-            self._note(some, made)
-            if len({len(text.ids) for text in some}) == 1:
-                drawing = chance.of(list(rows)) if chance else None
-                written += self._write(some, made, max_tokens, stops, drawing)
-                continue
-            of_row: dict[int, Written] = {}
-            for length in sorted({len(text.ids) for text in some}):
-                alike = [row for row in rows if len(texts[row].ids) == length]
-                shown = [texts[row] for row in alike]
+            made = self.form.tensors([texts[row] for row in rows])
+            self._note([texts[row] for row in rows], made)
+            of_length: dict[int, list[int]] = {}
+            for row in rows:
+                of_length.setdefault(len(texts[row].ids), []).append(row)
+            for alike in of_length.values():
+                some = [texts[row] for row in alike]
+                batch = made if len(of_length) == 1 else self.form.tensors(some)
                 drawing = chance.of(alike) if chance else None
-                said = self._write(shown, self.form.tensors(shown), max_tokens, stops, drawing)
-                of_row |= dict(zip(alike, said, strict=True))
-            written += [of_row[row] for row in rows]
-        return written
+                said = self._write(some, batch, max_tokens, stops, drawing)
+                written |= dict(zip(alike, said, strict=True))
+        return [written[row] for row in range(len(texts))]
 
     def _write(
         self,

@@ -28,12 +28,13 @@ import torch
 from torch import Tensor, nn
 
 from actors.judges.checkpoint import load_weights
-from actors.judges.eyes import Shown, eyes_of, has_eyes
+from actors.judges.eyes import Shown, eyes_of
+from actors.judges.formats import format_of
 from actors.judges.heads import Head
 from actors.judges.local import local_directory
 from actors.judges.looks import Look, look_at, num_shown
 from actors.judges.plain import PlainFormat, PlainText, placed
-from actors.judges.processors import load_processor, load_stock_processor, save_processor
+from actors.judges.processors import save_processor
 from actors.judges.prompts import Medium, PromptFormat, Text
 from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, attention_layers, merge_adapters
@@ -262,8 +263,7 @@ class JudgeLearner:
         self.device = device
         trust = trusted(task.base, task.trust_remote_code)
         self._base = local_directory(local_model(task.base), task.revision, with_code=trust)
-        is_plain = not has_eyes(self._base)
-        stock = load_stock_processor(self._base, trust_remote_code=trust) if is_plain else None
+        self.format = format_of(self._base, task.specification, trust_remote_code=trust)
         self._model = load_weights(
             self._base,
             torch.float32,
@@ -271,13 +271,8 @@ class JudgeLearner:
             trust_remote_code=trust,
             allow_missing=task.allow_missing,
         )
-        self.format: PromptFormat | PlainFormat
-        if stock is not None:
-            self.format = PlainFormat(task.specification, stock, self._model.config)
-        else:
-            processor = load_processor(self._base, self._model.config, trust_remote_code=trust)
-            self.format = PromptFormat(task.specification, processor)
-            self.eyes = eyes_of(self._model, processor)
+        if isinstance(self.format, PromptFormat):
+            self.eyes = eyes_of(self._model, self.format.processor)
         self._dtype = dtype
         self._examples: dict[tuple[str, bool], Example] = {}
         if task.lora is not None:

@@ -276,13 +276,13 @@ def _wins(said: Sequence[Said], seed: int) -> list[CardFigure]:
                 met.setdefault((name, float(dose)), []).append((one.prompt_id, won))
     found = []
     for name in EDITS_ASKED[medium_of(task)]:
-        for (edit, dose), rows in sorted(met.items()):
-            if edit == name:
+        for (edited, at), rows in sorted(met.items()):
+            if edited == name:
                 prompts = [prompt for prompt, _ in rows]
                 shares = share_of([won for _, won in rows], prompts, seed)
                 part: Part = "damage" if EDITS[name].is_damage else "liking"
                 found.append(
-                    _told(part, task, name, f"copy at dose {dose:+g} wins over its original",
+                    _told(part, task, name, f"copy at dose {at:+g} wins over its original",
                           "share", shares, len(rows), prompts, 0, 0.5)
                 )  # fmt: skip
         flips = [

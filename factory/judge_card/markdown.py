@@ -8,6 +8,7 @@ from factory.judge_card.figures import CardFigure
 from factory.judge_card.verdict import JudgeCard
 from factory.judge_card.wording import least_found, of_figure, plural, rests_on, valued
 from schemas.results import Stability
+from schemas.rows import Task
 
 _SIGNS = {"good": "✓", "bad": "✗", "open": "?"}
 #: Of a report on labels, in this order.
@@ -50,8 +51,8 @@ def as_markdown(
     return "\n".join(lines) + "\n"
 
 
-def _num_prompts(cards: Sequence[JudgeCard]) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _num_prompts(cards: Sequence[JudgeCard]) -> dict[Task, int]:
+    found: dict[Task, int] = {}
     for one in cards:
         for task, num in one.num_prompts.items():
             found[task] = max(found.get(task, 0), num)

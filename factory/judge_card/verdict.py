@@ -141,10 +141,10 @@ def card_of(
             faults[one.error] = faults.get(one.error, 0) + 1
         for reason, num in one.reasons.items():
             faults[reason] = faults.get(reason, 0) + num
-    num: dict[Task, int] = {}
+    num_prompts: dict[Task, int] = {}
     for one in said:
         if not one.is_refused:
-            num[one.task] = num.get(one.task, 0) + 1
+            num_prompts[one.task] = num_prompts.get(one.task, 0) + 1
     lines = (
         _reads(figures),
         _looks(figures),
@@ -160,7 +160,7 @@ def card_of(
         lines=lines,
         figures=figures,
         right=right_by_prompt(said),
-        num_prompts=num,
+        num_prompts=num_prompts,
         refused=refused,
         faults=dict(sorted(faults.items(), key=lambda one: -one[1])),
         report=report,

@@ -17,6 +17,7 @@ from factory.bias.probes import shown
 from factory.judge_card.asking import EDITS_ASKED, medium_of
 from factory.judge_card.figures import CardFigure
 from factory.judge_card.markdown import LABEL_FIGURES
+from factory.judge_card.sets import CardSet
 from factory.judge_card.verdict import JudgeCard
 from factory.judge_card.wording import (
     DAMAGED,
@@ -32,7 +33,6 @@ from factory.media.pictures import MediaError
 from factory.prompt_parts import in_words
 from jobs.pages.pictures import show
 from jobs.pages.report import Picture
-from jobs.pipelines.card_sets import CardSet
 from schemas.rows import Candidate, Group, Task
 
 _TEMPLATE = Path(__file__).with_name("judge_card.html")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from factory.bias.probes import shown
 from factory.brought.candidates import RowReader
 from factory.brought.cells import RowFault
 from factory.candidates import BROUGHT
-from factory.keys import key_of, output_digest, prompt_digest
+from factory.judge_card.sets import CardSet
+from factory.keys import output_digest
 from factory.labels.streams import BrokenRow
 from factory.media.clips import describe
 from factory.media.pictures import MediaError
@@ -47,44 +48,6 @@ _NAMES = {
     "media": ("media", "file_name", "image", "video", "picture", "file", "path"),
 }
 _MIN_PROMPTS = 2
-
-
-@dataclass(frozen=True)
-class CardSet:
-    """Prompts with their candidates, in the order in which they are asked about.
-
-    name: for people.
-    groups: of one task, one after the other.
-    notes: what a reader must know of it.
-    """
-
-    name: str
-    groups: tuple[Group, ...]
-    notes: tuple[str, ...] = ()
-
-    def asked(self) -> list[tuple[Group, Group]]:
-        """Each prompt with the one of its task that lends it a stranger."""
-        found = []
-        for task in dict.fromkeys(one.prompt.task for one in self.groups):
-            mine = [one for one in self.groups if one.prompt.task == task]
-            found += [(one, mine[at - 1]) for at, one in enumerate(mine)]
-        return found
-
-    def num_prompts(self) -> dict[Task, int]:
-        """By task."""
-        found: dict[Task, int] = {}
-        for one in self.groups:
-            found[one.prompt.task] = found.get(one.prompt.task, 0) + 1
-        return found
-
-    def digest(self) -> str:
-        """Of all that a judge is shown."""
-        return key_of(
-            *(
-                (prompt_digest(one.prompt), [output_digest(each) for each in one.candidates])
-                for one in self.groups
-            )
-        )[:16]
 
 
 def card_set(

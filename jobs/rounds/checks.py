@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from actors import storage
+from actors import adapter_files, storage
 from actors.calling import CallError, check_call, guidance_notes
 from actors.headers import read_small
 from actors.pipeline_files import pipeline_class, pipeline_files, small_parts_fault
@@ -76,10 +76,8 @@ def check_no_adapter(spec: GeneratorSpec | JudgeSpec, key: str) -> None:
     """
     if is_plugin(spec.path) or not (place(spec.path) / "adapter_config.json").is_file():
         return
-    from actors.checkpoints import check_no_adapter as check
-
     try:
-        check(spec.path)
+        adapter_files.check_no_adapter(spec.path)
     except CheckpointError as error:
         raise InputError(f"{key}: {error}") from None
 

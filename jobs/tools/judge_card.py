@@ -26,12 +26,13 @@ from actors.storage import local_copy, place, write_whole
 from factory.evaluation.judge_report import report
 from factory.judge_card.asking import Said, num_requests
 from factory.judge_card.markdown import as_markdown
+from factory.judge_card.sets import CardSet
 from factory.judge_card.verdict import JudgeCard, card_of, whom_to_trust
 from factory.judge_card.wording import short_names
 from factory.judging.calibration import Calibration
 from jobs.datasets.labels import label_files
 from jobs.pages.judge_card import render
-from jobs.pipelines.card_sets import CardSet, card_set
+from jobs.pipelines.card_sets import card_set
 from jobs.pipelines.given_judge import judge_parents
 from jobs.pipelines.models import named_judge
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
@@ -226,7 +227,8 @@ def _ask_pool(
     tally = TallyHandle(1.0, produce.row_timeout_s, produce.load_timeout_s)
     kind: Any = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus)(CardAsker)
     workers = [kind.remote(one.ref, tally) for _ in range(min(pool.size, len(left)))]
-    waiting, running = list(left), {}
+    waiting = list(left)
+    running: dict[Any, tuple[int, Any]] = {}
     try:
         with progress.shown(address, len(left), tally, STEP):
             while waiting or running:

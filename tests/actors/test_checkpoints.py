@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from actors.headers import read_shapes
+from actors.checkpoints import check_fits
+from actors.headers import read_tensors
 from actors.judges import TransformersJudge
-from actors.judges.checkpoint import check_shapes
 from actors.judges.looks import Look
 from actors.trainers.judge import JudgeTask
 from factory.judging.specification import (
@@ -28,6 +28,7 @@ from factory.judging.verdicts import expected_score
 from factory.media.clips import decode_clip, encode_clip
 from factory.media.pictures import encode_png
 from factory.prompt_parts import in_words
+from factory.tensors import CheckpointError, Stored
 from schemas.arrow import labels_to_table
 from schemas.recipe import Lora
 from schemas.rows import Candidate, Label, Media, Part, Prompt, Task
@@ -59,13 +60,13 @@ def test_a_plan_finds_all_tensors_of_a_family_and_misses_those_that_lack(
     name: str, directories: dict[str, str]
 ) -> None:
     path = directories[name]
-    config, shapes = (Path(path) / "config.json").read_bytes(), read_shapes(path)
-    check_shapes(path, config, shapes)
-    lost = sorted(shapes)[0]
-    with pytest.raises(SpecificationError, match=r"1 tensor\(s\) are missing"):
-        check_shapes(path, config, {key: one for key, one in shapes.items() if key != lost})
-    with pytest.raises(SpecificationError, match=r"dropped \(rm_head\.weight\)"):
-        check_shapes(path, config, {**shapes, "rm_head.weight": (1, 64)})
+    config, tensors = (Path(path) / "config.json").read_bytes(), read_tensors(path)
+    check_fits(path, config, tensors)
+    lost = sorted(tensors)[0]
+    with pytest.raises(CheckpointError, match=r"1 tensor\(s\) are missing"):
+        check_fits(path, config, {key: one for key, one in tensors.items() if key != lost})
+    with pytest.raises(CheckpointError, match=r"dropped \(rm_head\.weight\)"):
+        check_fits(path, config, {**tensors, "rm_head.weight": Stored("F32", (1, 64))})
 
 
 def picture(seed: int, height: int = 40, width: int = 40) -> Media:

@@ -21,10 +21,10 @@ from typing import Any
 
 from actors.card_workers import CardAsker, said_in, stability_of_groups
 from actors.refs import JudgeRef, PluginRef
+from factory.judge_card.sets import CardSet
 from factory.judge_card.verdict import JudgeCard, card_of, whom_to_trust
 from factory.sandbox import card_set
 from jobs.pages.judge_card import render
-from jobs.pipelines.card_sets import CardSet
 from schemas.rows import Group
 from tests.actors.tiny_checkpoints import SAVERS
 

@@ -5,14 +5,15 @@
 `references` are those classes written down again; here the very lines run, on the same tiny
 weights. Their packages ask for libraries that are not installed (torchvision, timm, fairscale, an
 older transformers), of which a forward pass needs next to nothing. What stands in for those is in
-this file and says so; pixels are brought to size by `references`, whose lines are torch's and
-Pillow's. Nothing of the clones is kept.
+this file and says so. Where torchvision is installed, the publishers' own transforms of pixels run
+too (`pixel_figures`). Nothing of the clones is kept.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import json
 import sys
 import tempfile
@@ -23,12 +24,14 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoTokenizer, CLIPTokenizer, Qwen2VLConfig
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLModel
 
+from actors.judges.scalar import pixels
 from actors.judges.scalar.scorers import cleaned
 from tests.judges import references, scalars
 from tests.judges.scalars import CAPTION, Case
@@ -53,6 +56,67 @@ def figures(clones: Path) -> dict[str, object]:
                 abs(score.value - one) for score, one in zip(scores, wanted, strict=True)
             )
         return found
+
+
+def pixel_figures(clones: Path) -> dict[str, object]:
+    """The largest difference of pixels at the size of the model to those of the publishers' own
+    transforms, which need torchvision.
+    """
+    from torchvision.transforms import (
+        CenterCrop,
+        Compose,
+        InterpolationMode,
+        Normalize,
+        Resize,
+        ToTensor,
+    )
+
+    sizes = ((300, 400), (513, 257), (1024, 1024), (100, 37), (768, 1344))
+    pictures = [scalars._pixels(scalars.picture(at, *size)) for at, size in enumerate(sizes)]
+    made = {"Compose": Compose, "Resize": Resize, "CenterCrop": CenterCrop, "ToTensor": ToTensor}
+    made |= {"Normalize": Normalize, "BICUBIC": InterpolationMode.BICUBIC}
+    transform = _from(clones / "HPSv2" / "hpsv2" / "src" / "open_clip", "transform")
+    theirs = transform.image_transform(224, is_train=False, resize_longest_max=True)
+    cut = _defined(
+        clones / "ImageReward" / "ImageReward" / "ImageReward.py",
+        ("_convert_image_to_rgb", "_transform"),
+        **made,
+    )["_transform"](224)
+    video = _from(clones / "VideoAlign", "vision_process")
+    alike, levels = True, 0.0
+    for num, own, (height, width) in (
+        (9, 8.0, (40, 56)),
+        (81, 16.0, (480, 832)),
+        (5, 24.0, (720, 1280)),
+        (121, 24.0, (64, 64)),
+        (50, 25.0, (100, 30)),
+    ):
+        places = torch.linspace(0, num - 1, video.smart_nframes({"fps": 2.0}, num, own))
+        alike &= places.round().long().tolist() == pixels.chosen_frames(num, own, 2.0)
+        frames = np.random.default_rng(num).integers(0, 256, (4, height, width, 3), dtype=np.uint8)
+        limits = (video.VIDEO_MIN_PIXELS, 200704)
+        size = video.smart_resize(height, width, 28, *limits)
+        resized = video.transforms.functional.resize(
+            torch.from_numpy(frames).permute(0, 3, 1, 2),
+            list(size),
+            interpolation=InterpolationMode.BICUBIC,
+            antialias=True,
+        ).float()
+        ours = [np.array(one) for one in pixels.scaled_frames(frames, 28, limits)]
+        shown = torch.from_numpy(np.stack(ours)).permute(0, 3, 1, 2).float()
+        levels = max(levels, float((resized - shown).abs().max()))
+    images = [Image.fromarray(picture) for picture in pictures]
+    padded, cropped = pixels.padded(pictures, 224), pixels.cropped(pictures, 224)
+    return {
+        "hpsv2 pixels": _furthest(padded, [theirs(image) for image in images]),
+        "imagereward pixels": _furthest(cropped, [cut(image) for image in images]),
+        "videoalign levels of 255": levels,
+        "videoalign frames": "alike" if alike else "not alike",
+    }
+
+
+def _furthest(ours: Tensor, wanted: Sequence[Tensor]) -> float:
+    return float((ours - torch.stack(list(wanted))).abs().max())
 
 
 @torch.no_grad()
@@ -379,15 +443,21 @@ def _from(package: Path, name: str) -> Any:
 
 def _classes(file: Path, name: str, **known: Any) -> Any:
     """A class of a clone's file, without what the file imports."""
+    return _defined(file, (name,), torch=torch, nn=nn, **known)[name]
+
+
+def _defined(file: Path, names: Sequence[str], **known: Any) -> dict[str, Any]:
+    """Classes and functions of a clone's file, over names that it would import."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    bodies: Sequence[ast.stmt] = [
-        one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == name
-    ]
-    space: dict[str, Any] = {"torch": torch, "nn": nn, **known}
+    bodies: list[ast.stmt] = [one for one in tree.body if getattr(one, "name", None) in names]
+    space: dict[str, Any] = dict(known)
     exec("from typing import *", space)
-    exec(compile(ast.Module([*bodies], []), str(file), "exec"), space)
-    return space[name]
+    exec(compile(ast.Module(bodies, []), str(file), "exec"), space)
+    return space
 
 
 if __name__ == "__main__":
-    print(json.dumps(figures(Path(sys.argv[1])), indent=2))
+    found = figures(Path(sys.argv[1]))
+    if importlib.util.find_spec("torchvision") is not None:
+        found |= pixel_figures(Path(sys.argv[1]))
+    print(json.dumps(found, indent=2))

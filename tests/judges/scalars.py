@@ -176,11 +176,23 @@ def differences(scores: Sequence[Score], wanted: Sequence[dict[str, float]]) -> 
     return found
 
 
-def figures(directory: Path | None = None) -> dict[str, object]:
-    """The largest difference between a judge's numbers and its publisher's, for each kind."""
+def figures(clones: Path | None = None) -> dict[str, object]:
+    """The largest difference between a judge's numbers and its publisher's, for each kind.
+
+    Args:
+        clones: a folder with clones of the publishers' repositories, whose own classes then run
+            too (`published`).
+    """
     with tempfile.TemporaryDirectory() as made:
-        place = directory or Path(made)
-        return {kind: _figure(kind, case, place) for kind, case in build(place).items()}
+        cases = build(Path(made))
+        found: dict[str, object] = {
+            kind: _figure(kind, case, Path(made)) for kind, case in cases.items()
+        }
+    if clones is not None:
+        from tests.judges import published
+
+        found["by the publishers' own classes"] = published.figures(clones)
+    return found
 
 
 def _figure(kind: str, case: Case, directory: Path) -> dict[str, Any]:

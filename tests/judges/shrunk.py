@@ -62,6 +62,12 @@ _LEFT_OUT = ("id2label", "label2id", "per_layer_config", "dtype", "torch_dtype")
 _OWN: dict[str, dict[str, Any]] = {
     "glm46v": {"text_config.rope_parameters.mrope_section": [2, 3, 3]},
     "glm4v_moe": {"text_config.rope_parameters.mrope_section": [2, 1, 1]},
+    "mllama": {
+        "text_config.cross_attention_layers": [1],
+        "vision_config.intermediate_layers_indices": [0],
+        "vision_config.vision_output_dim": 64,  # the last layer's and one before
+        "vision_config.num_global_layers": 1,
+    },
     "llama4": {
         "vision_config.intermediate_size": 128,  # four patches side by side
         "vision_config.projector_input_dim": 32,

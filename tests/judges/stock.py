@@ -175,6 +175,11 @@ def followed(inputs: Mapping[str, Tensor], then: Sequence[int], family: str) -> 
         if name in made:
             end = torch.full_like(written, fill, dtype=made[name].dtype)
             made[name] = torch.cat([made[name], end], dim=1)
+    if "cross_attention_mask" in made:  # Llama 3.2: which pictures each token sees, as the last one
+        last = made["cross_attention_mask"][:, -1:]
+        made["cross_attention_mask"] = torch.cat(
+            [made["cross_attention_mask"], *[last] * len(then)], dim=1
+        )
     return made
 
 

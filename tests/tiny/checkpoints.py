@@ -126,11 +126,14 @@ def write(
 
 def spread(model: torch.nn.Module) -> None:
     """Draw the weights wide enough that an answer depends on what is shown: with the usual 0.02, a
-    model of this width all but ignores its pictures. Norms and biases stay.
+    model of this width all but ignores its pictures. Gates between media and text are half open,
+    which are shut before any training. Norms and biases stay.
     """
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if parameter.ndim > 1:
                 fan_in = parameter[0].numel()
                 parameter.normal_(0.0, 1.2 / fan_in**0.5, generator=generator)
+            elif parameter.numel() == 1 and "gate" in name:
+                parameter.fill_(0.5)

@@ -300,7 +300,9 @@ def _image_processor(directory: str) -> Any:
     from transformers import AutoImageProcessor
 
     try:
-        return AutoImageProcessor.from_pretrained(directory, trust_remote_code=False)
+        # The publishers' own, Pillow's: with torchvision installed another would be taken, and
+        # the same picture would have another score.
+        return AutoImageProcessor.from_pretrained(directory, backend="pil", trust_remote_code=False)
     except (ImportError, ValueError, OSError) as error:
         raise SpecificationError(
             f"{directory}: no image processor: {error}. A reward model is shown pictures as it was "

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actors.refs import EndpointRef, JudgeRef
 from factory.judging.reading import score_of
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
@@ -15,7 +16,8 @@ from factory.ranking.matchups import matchup
 from factory.sandbox.drawing import draw, draw_clip
 from factory.sandbox.world import caption, parse, sample_scene
 from jobs.judge import main
-from jobs.tools.judge import Case, Judgement, as_json, as_text, read_case
+from jobs.tools.judge import Case, Judgement, as_json, as_text, asked_dry, read_case
+from schemas.recipe import Endpoint, JudgeSpec
 from schemas.rows import Duel, Prompt, Reply, Score
 
 CASES = Path(__file__).parents[2] / "fixtures" / "cases" / "media"
@@ -195,3 +197,37 @@ def test_what_could_not_be_judged_has_an_error_and_no_number():
 def test_what_cannot_be_judged_is_named(files, arguments, fault, capsys):
     assert main([one.format(**files) for one in arguments]) == 2
     assert fault in capsys.readouterr().err
+
+
+def test_what_would_be_asked_is_told_without_weights(files, tmp_path):
+    for part in Path(BASE).iterdir():
+        if part.suffix != ".safetensors":
+            (tmp_path / part.name).write_bytes(part.read_bytes())
+    case = read_case([Path(files["right"]), Path(files["wrong"])], RIGHT, [], is_video=False)
+    told = asked_dry(JudgeRef(str(tmp_path), "judge@0"), case, is_json=False)
+    points, pair = told.split("\n\n")
+    assert points.startswith("a question of points: ")
+    assert "caption : a large red circle" in points
+    assert ": a medium" in points
+    assert "first: decided by" in pair
+    (score, duel) = json.loads(asked_dry(JudgeRef(str(tmp_path), "judge@0"), case, is_json=True))
+    assert [len(score["places"]), len(duel["places"])] == [1, 2]
+
+
+def test_what_would_be_posted_is_told_without_a_server(files):
+    case = read_case([Path(files["right"]), Path(files["wrong"])], RIGHT, [], is_video=False)
+    spec = JudgeSpec(
+        path="http://localhost:1/v1",
+        specification="rationalrewards-t2i",
+        endpoint=Endpoint(model="m"),
+    )
+    told = json.loads(asked_dry(EndpointRef(spec, "judge@0"), case, is_json=True))
+    score, duel = (json.loads(told[kind]) for kind in ("score", "duel"))
+    assert [turn["role"] for turn in score["messages"]] == ["system", "user"]
+    assert [turn["role"] for turn in duel["messages"]] == ["user"]
+    kinds = [part["type"] for part in duel["messages"][0]["content"]]
+    assert kinds == ["text", "image_url", "text", "image_url", "text"]
+    shown = duel["messages"][0]["content"][1]["image_url"]["url"]
+    assert shown.startswith("data:image/png;base64,… (")
+    assert (score["temperature"], score["max_tokens"]) == (0.1, 4096)
+    assert 0 <= score["seed"] < 2**31
