@@ -13,6 +13,7 @@ from actors.tally import TallyHandle
 from factory.bias.probes import shown
 from factory.judge_card.asking import STRANGER, Said, ask
 from factory.judge_card.watch import WatchedJudge
+from factory.judging.recording import Recorder
 from schemas.results import Stability
 from schemas.rows import Group, Label
 
@@ -27,7 +28,9 @@ class CardAsker:
         self.ref = ref
         self.tally = tally
         with tally.loading(STEP, ref.name) if tally else nullcontext():
-            judge, self.recorder = ref.recorded()
+            judge, recorder = ref.recorded()
+        assert isinstance(recorder, Recorder)  # a panel has no card: its members have
+        self.recorder = recorder
         self.judge = WatchedJudge(judge)
 
     def ask(self, group: Group, other: Group) -> dict[str, Any]:

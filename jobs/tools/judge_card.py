@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from actors.card_workers import STEP, CardAsker, said_in, stability_of_groups
+from actors.refs import PanelRef
 from actors.storage import local_copy, place, write_whole
 from factory.evaluation.judge_report import report
 from factory.judge_card.asking import Said, num_requests
@@ -325,6 +326,13 @@ def run(recipe: Recipe, given: argparse.Namespace) -> None:
     if twice:
         raise InputError(f"--judge: {', '.join(sorted(twice))}: is given twice")
     asked = [Asked(name, *named_judge(name, at)) for name in given.judge or [None]]
+    for one in asked:
+        if isinstance(one.ref, PanelRef):
+            names = " ".join(f"--judge {member.address}" for member in one.ref.members)
+            raise InputError(
+                f"--judge: {one.ref.address} is a panel, and a card is of one judge; ask for one "
+                f"of each member: {names}"
+            )
     pool = recipe.produce.judges
     check_cpus(pool.size * pool.num_cpus + 1, recipe, "jobs.judge_card")
     out = place(str(given.out)) if given.out else place(recipe.root) / CARDS

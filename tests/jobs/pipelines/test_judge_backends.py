@@ -11,6 +11,7 @@ from actors.refs import EndpointRef, JudgeRef, PanelRef, PluginRef, ScalarRef
 from factory.judging import scalar
 from factory.judging.panel import PanelWeights, TaskWeights
 from factory.media.pictures import encode_png
+from jobs import judge_card
 from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool
 from jobs.pipelines.judge_backends import BACKENDS, backend_of, check_section, name_of, ref_of
 from jobs.pipelines.models import judge_asking, judge_ref, named_judge, resolve
@@ -323,3 +324,12 @@ def test_a_witness_with_a_member_that_judges_the_pairs_is_refused(tmp_path: Path
     same = given.replace("a.b:C", BASE)
     with pytest.raises(InputError, match=rf"evaluate\.heldout_judge: {BASE} is judge@0"):
         _heldout_judge(at(tmp_path, same, f"judge.path={BASE}"))
+
+
+def test_a_card_is_of_one_judge_and_a_panel_says_whose(tmp_path: Path, capsys) -> None:
+    judge = panel(f"fusion: {weigh(tmp_path / 'panel.json', 'a', 'b')}")
+    words = ["--recipe", SHIPPED, "--dry-run", f"root={tmp_path}", judge]
+    assert judge_card.main(words) == 2
+    said = capsys.readouterr().err
+    assert "both@0 is a panel, and a card is of one judge" in said
+    assert "--judge a@0 --judge b@0" in said
