@@ -31,8 +31,8 @@ def as_markdown(
         "## Judge card",
         "",
         f"Made on {shown} ({prompts or 'nothing'}), without labels of its own. ✓ shown to be so, ✗ "
-        "a fault was shown, ? neither. Intervals are 95 %, clustered by prompt; of all tests of a "
-        "judge the share of false alarms is kept at 5 %.",
+        "a fault was shown, ? neither. Intervals are 95 %, clustered by prompt; not looking, "
+        "leanings and likings are tested together for each judge, with false alarms kept at 5 %.",
         "",
         *(f"> {note}\n" for note in notes),
         *(f"**{one}**" if at == 0 else one for at, one in enumerate(trust)),
