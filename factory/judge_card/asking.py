@@ -21,7 +21,6 @@ from factory.bias.edits import EDITS
 from factory.bias.observation import measure_candidate
 from factory.bias.probes import Probe, Prober, shown
 from factory.judge_card.watch import WatchedJudge
-from factory.judging.panel_judge import PanelRecorder
 from factory.judging.reading import duel_of
 from factory.judging.recording import Recorder
 from factory.judging.specification import SpecificationError
@@ -126,7 +125,7 @@ class Said:
 
 
 def ask(
-    judge: WatchedJudge, recorder: Recorder | PanelRecorder, group: Group, other: Group
+    judge: WatchedJudge, recorder: Recorder, group: Group, other: Group
 ) -> tuple[Said, list[Reply]]:
     """Ask a judge all that a card wants to know of one prompt.
 
@@ -255,7 +254,7 @@ def _occasion(pair: Sequence[str], own: Sequence[str]) -> tuple[Occasion | None,
     return ("candidates" if one in own and other in own else None), one, other
 
 
-def _scale(recorder: Recorder | PanelRecorder, task: Task) -> tuple[float, float] | None:
+def _scale(recorder: Recorder, task: Task) -> tuple[float, float] | None:
     if recorder.specification is None:
         return None
     scale = recorder.specification.task(task).scale

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from actors.checkpoints import check_stored, load_whole
 from factory.tensors import CheckpointError
-from jobs.pipelines.given_judge import check_checkpoint
+from jobs.pipelines.judge_backends import check_checkpoint
 from jobs.rounds.checks import told_missing
 from jobs.rounds.workspace import InputError
 from schemas.recipe import JudgeSpec, Recipe

@@ -63,7 +63,7 @@ def test_a_sitting_that_takes_no_indices_is_asked_about_all() -> None:
         lambda judge: CalibratedJudge(judge, Calibration({})),
         lambda judge: CriteriaJudge(judge, Criteria(named=[Criterion(name="x", text="Sharp?")])),
         lambda judge: JudgeByScores(judge, {PROMPT.task: RaoKupper(1.0, 2.0)}),
-        PlantedJudge,
+        lambda judge: PlantedJudge(judge, score_sd=0.0, item_sd=0.0),
     ],
 )
 @pytest.mark.parametrize("kind", [Counting, Whole])

@@ -45,7 +45,7 @@ COMPLETE = [
     *(
         (1, kind.name)
         for kind in KINDS
-        if kind.name not in ("agreement", "stability", "candidates", "export")
+        if kind.name not in ("agreement", "stability", "candidates", "export", "judge_card")
     ),
     (2, "labels"),
     (2, "judge"),

@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from transformers import modeling_utils
 
 from actors import headers
-from jobs.pipelines.given_judge import check_checkpoint
+from jobs.pipelines.judge_backends import check_checkpoint
 from jobs.rounds.checks import check_generator
 from jobs.rounds.workspace import InputError
 from schemas.recipe import Answering, GeneratorSpec, JudgeSpec, Recipe

@@ -31,7 +31,7 @@ IDENTITIES: dict[str, Any] = json.loads((FIXTURE / "identities.json").read_text(
 STAGES = [  # that made something in the fixture; agreement is made by a tool
     kind.name
     for kind in KINDS
-    if kind.name not in ("agreement", "stability", "candidates", "export")
+    if kind.name not in ("agreement", "stability", "candidates", "export", "judge_card")
 ]
 
 
