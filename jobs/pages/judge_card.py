@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from factory.bias.edits import EDITS, edit_candidate
 from factory.bias.probes import shown
 from factory.judge_card.asking import EDITS_ASKED, medium_of
@@ -33,6 +31,7 @@ from factory.media.pictures import MediaError
 from factory.prompt_parts import in_words
 from jobs.pages.pictures import show
 from jobs.pages.report import Picture
+from jobs.pages.templates import environment
 from schemas.rows import Candidate, Group, Task
 
 _TEMPLATE = Path(__file__).with_name("judge_card.html")
@@ -86,19 +85,13 @@ def render(cards: Sequence[JudgeCard], trust: Sequence[str], shown_set: CardSet)
         trust: which to trust, in sentences.
         shown_set: what they were shown.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    pages = environment()
+    pages.filters.update(
         percent=percent, plural=plural, of_figure=of_figure, valued=valued,
         rests_on=rests_on, least_found=least_found,
     )  # fmt: skip
     questions = dict.fromkeys(line.question for one in cards for line in one.lines)
-    page = environment.get_template(_TEMPLATE.name).render(
+    page = pages.get_template(_TEMPLATE.name).render(
         cards=cards,
         trust=trust,
         shown=shown_set,

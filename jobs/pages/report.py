@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from jobs.pages.plots import forests, line, reliability
+from jobs.pages.templates import environment
 from jobs.rounds.history import RoundSummary
 
 _TEMPLATE = Path(__file__).with_name("report.html")
@@ -242,21 +241,13 @@ class ReportData:
 
 def render(data: ReportData) -> str:
     """The page."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    pages = environment()
+    pages.filters.update(
         number=number, plain=plain, interval=interval, duration=duration, moment=moment
     )
     # Globals, so that the sections and what they import see them too.
-    environment.globals.update(
-        bias_kinds=BIAS_KINDS, forests=forests, line=line, reliability=reliability
-    )
-    template = environment.get_template(_TEMPLATE.name)
+    pages.globals.update(bias_kinds=BIAS_KINDS, forests=forests, line=line, reliability=reliability)
+    template = pages.get_template(_TEMPLATE.name)
     return template.render(data=data, results=data.results)
 
 

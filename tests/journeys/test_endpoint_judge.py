@@ -2,7 +2,6 @@
 labels. The server is a stub that likes what is bright; what it was asked is counted.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,15 +17,6 @@ from tests.actors.test_endpoint import StubServer
 
 RECIPE = "jobs/recipes/own-candidates.yaml"
 LABELS = "tests/fixtures/d5e4ef4/inbox/given@1"
-
-
-@pytest.fixture
-def server() -> Iterator[StubServer]:
-    stub = StubServer()
-    stub.start()
-    yield stub
-    stub.shutdown()
-    stub.server_close()
 
 
 def test_an_endpoint_judges_is_audited_and_measured(

@@ -1,7 +1,6 @@
 """A panel of two judges, of weights and behind an endpoint, from its labels to the report."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,6 @@ from tests.actors.test_endpoint import StubServer
 
 RECIPE = "jobs/recipes/own-candidates.yaml"
 LABELS = "tests/fixtures/d5e4ef4/inbox/given@1"
-
-
-@pytest.fixture
-def server() -> Iterator[StubServer]:
-    stub = StubServer()
-    stub.start()
-    yield stub
-    stub.shutdown()
-    stub.server_close()
 
 
 def test_a_panel_judges_and_its_disagreement_is_told(
