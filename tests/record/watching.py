@@ -29,12 +29,13 @@ class Watch(threading.Thread):
 
     peak_bytes: most private memory of this process.
     start_bytes: the same at the first look.
+    tree_peak_bytes: most private memory of all of them together.
     """
 
     def __init__(self, every_s: float = 0.25) -> None:
         super().__init__(daemon=True)
         self.every_s = every_s
-        self.peak_bytes = self.start_bytes = 0
+        self.peak_bytes = self.start_bytes = self.tree_peak_bytes = 0
         self._me = psutil.Process()
         self._seen: dict[tuple[int, float], Usage] = {}
         self._is_over = threading.Event()
@@ -65,11 +66,14 @@ class Watch(threading.Thread):
     def _look(self) -> None:
         used = self._me.memory_info()
         self.peak_bytes = max(self.peak_bytes, int(used.rss - used.shared))
+        together = 0
         for one in (self._me, *self._me.children(recursive=True)):
             try:
-                cpu, io = one.cpu_times(), one.io_counters()
+                cpu, io, held = one.cpu_times(), one.io_counters(), one.memory_info()
                 key = (one.pid, one.create_time())
             except psutil.Error:
                 continue
+            together += held.rss - held.shared
             spent = cpu.user + cpu.system
             self._seen[key] = Usage(spent, io.read_chars, io.write_chars)
+        self.tree_peak_bytes = max(self.tree_peak_bytes, together)
