@@ -148,11 +148,11 @@ class Generate:
 
     def _is_to_stop(self) -> bool:
         """Whether the run begins no more rows; waits for judges that are far behind."""
-        while self.tally.read_stopped() is None:
-            if self.max_lead is None or self.tally.num_waiting() < self.max_lead:
-                return False
+        while True:
+            stopped, num_waiting = self.tally.state()
+            if stopped is not None or self.max_lead is None or num_waiting < self.max_lead:
+                return stopped is not None
             time.sleep(_LOOK_S)
-        return True
 
     def _load(self, refs: Iterable[GeneratorLike]) -> None:
         for ref in refs:
@@ -319,9 +319,8 @@ class Judging:
         self.keep_words = keep_words
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        groups = groups_from_table(table)
-        with self.tally.busy(JUDGE, [group.prompt.prompt_id for group in groups]) as done:
-            groups = [self.judge(group, done) for group in groups]
+        with self.tally.busy(JUDGE, table.column("prompt_id").to_pylist()) as done:
+            groups = [self.judge(group, done) for group in groups_from_table(table)]
             if not self.keep_words:
                 groups = [without_words(group) for group in groups]
             return self.keep(groups_to_table(groups))

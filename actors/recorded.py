@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from actors.memory import is_attempt, reason
 from factory.keys import with_key
@@ -20,12 +21,12 @@ from schemas.rows import Candidate, Drawn, Measures, Prompt, content_id
 _SAID = ("name", "precision", "revision", "width", "height", "num_frames", "trust_remote_code")
 
 
-def drawn_by(engine: str, spec: GeneratorSpec, weights: str | None, prompt: Prompt) -> Drawn:
-    """What a prompt's candidates are drawn from by such a generator, without key."""
+def drawn_by(engine: str, spec: GeneratorSpec, weights: str | None) -> Drawn:
+    """What candidates are drawn from by such a generator, whatever the prompt, and without key."""
     said = {key: value for key, value in identity(spec).items() if key not in _SAID}
     return Drawn(
         key=None,
-        prompt=prompt.text,
+        prompt="",
         weights=weights,
         engine=engine,
         precision=spec.precision,
@@ -58,7 +59,11 @@ class RecordedGenerator:
 
     def from_what(self, prompt: Prompt) -> Drawn:
         """What a prompt's candidates are drawn from, without key."""
-        return drawn_by(self.engine, self.spec, self.weights, prompt)
+        return replace(self._drawn_by, prompt=prompt.text)
+
+    @cached_property
+    def _drawn_by(self) -> Drawn:
+        return drawn_by(self.engine, self.spec, self.weights)
 
     def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
         return self.draw_ahead(prompt, seeds)()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
@@ -29,7 +29,7 @@ from factory.plugins import PluginError, load, make
 from factory.prompt_parts import declared
 from factory.protocols import Generator, Judge
 from schemas.recipe import Criteria, GeneratorSpec, JudgeSpec
-from schemas.rows import Candidate, Prompt
+from schemas.rows import Candidate, Drawn, Prompt
 
 if TYPE_CHECKING:
     from actors.judges import TransformersJudge
@@ -116,10 +116,14 @@ class GeneratorPluginRef:
         return self.spec.name
 
     def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
-        drawn = drawn_by(self.plugin, self.spec, self.weights, prompt)
+        drawn = replace(self._drawn_by, prompt=prompt.text)
         return [
             Candidate("", self.address, seed, drawn=with_key(drawn, prompt, seed)) for seed in seeds
         ]
+
+    @cached_property
+    def _drawn_by(self) -> Drawn:
+        return drawn_by(self.plugin, self.spec, self.weights)
 
     def load(self) -> Generator:
         generator: Generator = make(self.plugin, self.key, Generator, self.address, self.spec)

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import pyarrow as pa
@@ -193,8 +193,8 @@ class _Tally:
         """The run is to end: nothing that is left of it can come about."""
         self.stopped = self.stopped or why
 
-    def num_waiting(self) -> int:
-        return len(self.waiting)
+    def state(self) -> tuple[str | None, int]:
+        return self.stopped, len(self.waiting)
 
     def add(self, step: str, first: str, piece: StepTally, rows: Sequence[str] = ()) -> None:
         self.waiting.difference_update(rows)
@@ -251,8 +251,8 @@ class _Tally:
         of = {} if row is None else {"row": row}
         self.events.append({"event": event, "in": where, **of, "time": time.time(), **more})
 
-    def read(self) -> tuple[dict[str, StepTally], str | None]:
-        return self.steps, self.stopped
+    def read(self) -> dict[str, StepTally]:
+        return self.steps
 
     def drain(self) -> Drained:
         """The numbers so far, without names of workers, and the events since the last call."""
@@ -271,13 +271,27 @@ class Piece:
         step: str,
         first: str = "",
         handle: TallyHandle | None = None,
-        orders: _Orders | None = None,
+        begun: Callable[[], _Orders] = _Orders,
     ) -> None:
+        """Begin.
+
+        Args:
+            step: its name.
+            first: id of the block's first row.
+            handle: of the tally; None where there is none.
+            begun: waits until the tally knows that the block was taken up, and gives its orders.
+        """
         self.numbers = StepTally(began=time.time())
         self._step = step
         self._first = first
         self._handle = handle
-        self._orders = orders or _Orders()
+        self._begun = begun
+
+    @cached_property
+    def _orders(self) -> _Orders:
+        # Asked for when a model is about to be called, and not before: until then nothing is done
+        # that a worker could die of, and the answer has long come.
+        return self._begun()
 
     @contextmanager
     def model(self, row: str, name: str) -> Iterator[None]:
@@ -387,9 +401,8 @@ class TallyHandle:
         if not rows:  # nothing to count, nor a name to count it by
             yield Piece(step)
             return
-        orders: _Orders = ray.get(self.actor.begin.remote(step, rows))
         first = rows[0]
-        piece = Piece(step, first, self, orders)
+        piece = Piece(step, first, self, partial(ray.get, self.actor.begin.remote(step, rows)))
         start = time.perf_counter()
         with self._telling():
             yield piece
@@ -402,16 +415,14 @@ class TallyHandle:
         self.actor.add.remote(step, first, done, rows if step == self.last_step else ())
 
     def read(self) -> dict[str, StepTally]:
-        return dict(ray.get(self.actor.read.remote())[0])
+        return dict(ray.get(self.actor.read.remote()))
 
-    def read_stopped(self) -> str | None:
-        """Why the run is to begin no more rows, where it is not; those begun are still written."""
-        stopped: str | None = ray.get(self.actor.read.remote())[1]
-        return stopped
-
-    def num_waiting(self) -> int:
-        """Rows that are drawn, or about to be, and have not come through the last step."""
-        return int(ray.get(self.actor.num_waiting.remote()))
+    def state(self) -> tuple[str | None, int]:
+        """Why the run is to begin no more rows, where it is not; those begun are still written. And
+        how many rows are drawn, or about to be, and have not come through the last step.
+        """
+        found: tuple[str | None, int] = ray.get(self.actor.state.remote())
+        return found
 
     def check(self) -> None:
         """Say why the run is to end early, where it is.
@@ -419,7 +430,7 @@ class TallyHandle:
         Raises:
             TooManyFailuresError: it is.
         """
-        stopped = self.read_stopped()
+        stopped, _ = self.state()
         if stopped is not None:
             raise TooManyFailuresError(stopped)
 

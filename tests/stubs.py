@@ -9,7 +9,8 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from factory.judging.recording import Recorder, RecordingJudge
 from factory.keys import Asking, with_key
 from factory.media.pictures import decode, encode_png
 from schemas.recipe import GeneratorSpec
-from schemas.rows import Candidate, Duel, Media, Prompt, Score, content_id
+from schemas.rows import Candidate, Drawn, Duel, Media, Prompt, Score, content_id
 
 if TYPE_CHECKING:
     from actors.tally import Piece
@@ -170,11 +171,15 @@ class Ref:
         """As of a generator of somebody's own, which alone knows the ids."""
         if self.weights is None:
             return [Candidate("", self.model.name, seed) for seed in seeds]
-        drawn = drawn_by("stub", SPEC, self.weights, prompt)
+        drawn = replace(self._drawn_by, prompt=prompt.text)
         return [
             Candidate("", self.model.name, seed, drawn=with_key(drawn, prompt, seed))
             for seed in seeds
         ]
+
+    @cached_property
+    def _drawn_by(self) -> Drawn:
+        return drawn_by("stub", SPEC, self.weights)
 
     @property
     def address(self) -> str:

@@ -154,8 +154,11 @@ def settle(
 
     left_out = rows_left_out(parts, wanted)
     jobs = [_Job(*one, directory, schema, layout, count) for one in _plan(parts, left_out, layout)]
-    task = ray.remote(num_cpus=1)(_settle)
-    results = ray.get([task.remote(job) for job in jobs])
+    if len(jobs) == 1:  # a worker's start would cost more than to join the parts of one file
+        results = [_settle(jobs[0])]
+    else:
+        task = ray.remote(num_cpus=1)(_settle)
+        results = ray.get([task.remote(job) for job in jobs])
     counts: Counter[str] = Counter()
     for _, found in results:
         counts.update(found)

@@ -53,14 +53,14 @@ def test_a_model_that_hangs_while_it_loads_is_tried_once_more() -> None:
     tally = _Tally(0.5)
     tally.load_hung("judge", "j@1", 60.0)
     assert tally.begin_load("judge", "j@1") is None
-    assert tally.read()[1] is None
+    assert tally.state()[0] is None
     tally.load_hung("generate", "j@1", 60.0)  # another stage's pool
     assert tally.begin_load("judge", "j@1") is None
     tally.load_hung("judge", "j@1", 60.0)
     why = tally.begin_load("judge", "j@1")
     assert why is not None
     assert "j@1 was not loaded within produce.load_timeout_s: 60 s, 2 times" in why
-    assert tally.read()[1] == why  # the others begin no more rows
+    assert tally.state()[0] == why  # the others begin no more rows
     assert tally.begin_load("generate", "g@0") is None  # and may load: they are still written
     assert events(tally) == ["load_hung"] * 3
 
@@ -68,11 +68,11 @@ def test_a_model_that_hangs_while_it_loads_is_tried_once_more() -> None:
 def test_a_generator_that_always_fails_beside_another_ends_the_run_like_failed_rows() -> None:
     tally = _Tally(0.5)
     tally.add("generate", "a", StepTally(num_rows=20, lost={"ink": (16, "Row a: no weights")}))
-    assert tally.read()[1] is None  # too few rows to say
+    assert tally.state()[0] is None  # too few rows to say
     tally.add("generate", "b", StepTally(num_rows=20, lost={"ink": (4, "Row b: another")}))
-    assert tally.read()[1] is None  # half of them is allowed
+    assert tally.state()[0] is None  # half of them is allowed
     tally.add("generate", "c", StepTally(num_rows=1, lost={"ink": (1, "Row c: another")}))
-    why = tally.read()[1]
+    why = tally.state()[0]
     assert why is not None
     assert why.startswith("ink made nothing of 21 of 41 rows in step 'generate', more than")
     assert why.endswith("allows. Row a: no weights")
