@@ -77,9 +77,9 @@ def _of_quality(
 
 def _order(scores: Sequence[Score], strengths: Array, covariance: Array) -> Order:
     ids = tuple(score.candidate_id for score in scores)
-    strong = strengths.tolist()
-    # Rounded, so that the last bits of the solver do not break a tie: the ids do, which are
-    # hashes, so that no place in the group is favoured.
+    # Rounded, so that the last bits of the solver neither break a tie nor order margins.
+    strong = np.round(strengths, 9).tolist()
+    # The ids break a tie, which are hashes, so that no place in the group is favoured.
     valid = np.flatnonzero(np.isfinite(strengths)).tolist()
-    ranking = sorted(valid, key=lambda index: (-round(strong[index], 9), ids[index]))
+    ranking = sorted(valid, key=lambda index: (-strong[index], ids[index]))
     return Order(ids, tuple(ranking), tuple(strong), tuple(map(tuple, covariance.tolist())))

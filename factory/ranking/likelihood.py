@@ -34,7 +34,7 @@ Indices = npt.NDArray[np.intp]
 
 #: Standard deviation, in shares, of a prompt's mean around what its scores say: it keeps groups
 #: apart from infinity whose scores are all at one end, and changes no margin of any other.
-MEAN_SD = 1.0
+MEAN_SD = 10.0
 _MAX_STEPS = 100  # of Newton's method; one where all is measured, five are usual
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 _LOG_WEIGHTS = np.log(_WEIGHTS / _WEIGHTS.sum())

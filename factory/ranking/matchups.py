@@ -22,6 +22,7 @@ MAX_LOGIT = 6.0
 _SHARE: dict[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 _MIN_P = 1e-6  # keeps the logarithm of a probability finite
 #: Which side is ahead by at least what was read; `both` where two orders contradict each other so.
+Side = Literal["first", "second"]
 Bound = Literal["first", "second", "both"]
 
 
@@ -133,7 +134,7 @@ def matchup(duels: Sequence[Duel], first_id: str, second_id: str) -> Matchup | N
     )
 
 
-def bound_of(duel: Duel) -> Bound | None:
+def bound_of(duel: Duel) -> Side | None:
     """The side that is ahead by at least the duel's log-odds: by its mark, or since they are at
     their limit.
     """

@@ -63,6 +63,11 @@ class Scale:
             return cls()
         return cls(high - low, low, high)
 
+    @classmethod
+    def by_logits(cls, logits_per_point: float) -> Scale:
+        """Of a judge whose scores have no ends: a share has as many logits as the defaults say."""
+        return cls(Noise().logits_per_share / logits_per_point)
+
 
 @dataclass(frozen=True)
 class Noise:
