@@ -206,6 +206,9 @@ FIGURES = pa.schema(
         ("value", pa.float64()),
         ("low", pa.float64()),
         ("high", pa.float64()),
+        ("shrunk_value", pa.float64()),
+        ("shrunk_low", pa.float64()),
+        ("shrunk_high", pa.float64()),
         ("corrected_value", pa.float64()),
         ("corrected_low", pa.float64()),
         ("corrected_high", pa.float64()),
@@ -215,6 +218,7 @@ FIGURES = pa.schema(
         ("p_value", pa.float64()),
         ("p_adjusted", pa.float64()),
         ("is_flagged", pa.bool_()),
+        ("accuses", pa.string()),
         ("note", pa.string()),
     ]
 )

@@ -2,8 +2,8 @@
 
 A score loses, and the log-odds of a duel lose, what the judge gives for the attributes of the
 media: the flagged slopes of the bias profile, which were fitted on edits of the same picture and
-never on the pairs. Only flagged slopes are used, so a judge without a bias is left alone. Log-odds
-are then multiplied by the temperature of the prompt's slice. Position bias is not here: every
+never on the pairs. Only flagged slopes are used, so a judge without a bias is left alone, and they
+are shrunk first, since a flag exaggerates (`factory.bias.shrinkage`). Log-odds are then multiplied by the temperature of the prompt's slice. Position bias is not here: every
 matchup averages both orders already.
 """
 
@@ -65,7 +65,8 @@ class Correction:
         slopes: dict[str, dict[str, float]] = {SCORES: {}, DUELS: {}}
         for one in profile.figures if attributes else ():
             if one.kind == "edit" and one.measure in slopes and one.is_flagged:
-                slopes[one.measure][one.name] = one.estimate.value / profile.sds[one.name]
+                taken = one.shrunk or one.estimate  # profiles of before had no shrunk slopes
+                slopes[one.measure][one.name] = taken.value / profile.sds[one.name]
         all_prompts = profile.temperatures.get(ALL, 1.0)
         factors = {
             name: factor / all_prompts
