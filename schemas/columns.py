@@ -63,6 +63,7 @@ MEASURES = pa.struct(
         ("num_words", pa.int32()),
         ("fault", pa.string()),
         ("is_unsafe", pa.bool_()),
+        ("text", pa.float64()),
     ]
 )
 CANDIDATE = pa.struct(

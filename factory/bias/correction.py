@@ -3,8 +3,9 @@
 A score loses, and the log-odds of a duel lose, what the judge gives for the attributes of the
 media: the flagged slopes of the bias profile, which were fitted on edits of the same picture and
 never on the pairs. Only flagged slopes are used, so a judge without a bias is left alone, and they
-are shrunk first, since a flag exaggerates (`factory.bias.shrinkage`). Log-odds are then multiplied by the temperature of the prompt's slice. Position bias is not here: every
-matchup averages both orders already.
+are shrunk first, since a flag exaggerates (`factory.bias.shrinkage`). Log-odds are then multiplied
+by the temperature of the prompt's slice. Position bias is not here: every matchup averages both
+orders already.
 """
 
 from __future__ import annotations

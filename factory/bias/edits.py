@@ -190,8 +190,8 @@ def lengthen(answer: str, dose: float) -> str:
     says anything.
 
     Nothing is taken away, so a judge of what is said has no reason to prefer one length to another;
-    one that minds empty words has a reason to prefer the shorter. The sentences are English: a judge
-    that minds them in an answer of another language minds them at every dose.
+    one that minds empty words has a reason to prefer the shorter. The sentences are English: a
+    judge that minds them in an answer of another language minds them at every dose.
     """
     words = max(len(answer.split()), _LEAST_WORDS)
     return pad(answer, math.ceil(dose * words / _FILLER_WORDS))

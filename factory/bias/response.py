@@ -13,12 +13,12 @@ apart. Fitting on edits and never on the pairs themselves is what keeps true qua
 slopes: good pictures may well be brighter than bad ones.
 
 Some attributes can be moved one way alone without harm: an answer can be given more words that say
-nothing, and no fewer; a picture can be written upon, a clip be stilled (`Edit.only`). No cost can be
-told from the slope there, and what a judge takes off may be just. What it *gives* for such an edit
-is not, so these slopes accuse on that side alone. Longer answers are held against shorter ones of
-which each was lengthened (`Edit.is_among_edited`), so that what it costs to be edited at all is on
-both sides (Reber et al. 2024, "RATE", whose rewrites of rewrites do the same with a language model
-at hand).
+nothing, and no fewer; a picture can be written upon, a clip be stilled (`Edit.only`). No cost can
+be told from the slope there, and what a judge takes off may be just. What it *gives* for such an
+edit is not, so these slopes accuse on that side alone. Longer answers are held against shorter ones
+of which each was lengthened (`Edit.is_among_edited`), so that what it costs to be edited at all is
+on both sides (Reber et al. 2024, "RATE", whose rewrites of rewrites do the same with a language
+model at hand).
 
 Now and then an edit makes a judge misread what is depicted, and jump. Such a shift counts as it is:
 what the judge gives on average is the bias, and an estimate that draws jumps in has an error that
@@ -74,6 +74,7 @@ class Response:
 
 
 def responses(relevance: Relevance) -> tuple[Response, ...]:
+    """Of scores, then of duels, with what is too small to matter of either."""
     return (
         Response(SCORES, "points per sd", relevance.points, lambda probe: probe.shift),
         Response(
