@@ -86,7 +86,7 @@ def attributes_of(media: Media) -> dict[str, float]:
         MediaError: it cannot be read.
     """
     if is_clip(media.data):
-        return _of_frames(decode_clip(media.data, _num_looked_at(media)))
+        return attributes_of_frames(decode_clip(media.data, _num_looked_at(media)))
     return _of_picture(decode(media.data))
 
 
@@ -111,7 +111,7 @@ def _looks_at_clip(media: Media) -> dict[str, Any]:
         frames, four = decode_samples(media.data, nums)
     except MediaError:  # of damaged clips four frames can often be read where eight cannot
         return _of_still(still(media.data))
-    return {**_of_frames(frames), **_of_still(_mosaic(four))}
+    return {**attributes_of_frames(frames), **_of_still(_mosaic(four))}
 
 
 def _num_looked_at(media: Media) -> int:
@@ -123,7 +123,8 @@ def _of_picture(pixels: Pixels, light: Luma | None = None) -> dict[str, float]:
     return {**attributes(pixels, light), "text": lettering(light)}
 
 
-def _of_frames(frames: Frames) -> dict[str, float]:
+def attributes_of_frames(frames: Frames) -> dict[str, float]:
+    """Attributes of a clip, from those of its frames that are looked at, [T, H, W, 3]."""
     each = [_of_picture(frame) for frame in frames]
     means = {name: float(np.mean([one[name] for one in each])) for name in (*ATTRIBUTES, "text")}
     if len(frames) > 1:

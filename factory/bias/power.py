@@ -1,0 +1,203 @@
+"""How large a bias an audit can find, told before it runs, and how many prompts it takes.
+
+    size of the bias, noise of the judge, prompts x candidates -> chance that the bias is flagged
+
+The squared standard error of a slope is `(noise² / information + response²) / (prompts ·
+candidates)`, in the unit of scores or of duels. The information of a candidate is what its edits
+amount to, in squared standard deviations of the attribute, once the other edits of the joint fit
+have taken their share. It hangs on how much the candidates of a generator vary, which nobody knows
+before they are there: the numbers here are those of sandbox media (`tests.truth.bias_pools`), and
+plans say so. The response differs from candidate to candidate, by misreadings above all; how far is
+what `tests.benchmarks.planted_bias` saw of brightness (48 candidates found a medium bias in 83 %
+of audits, 192 in all).
+
+A slope is flagged where it is beyond what does not matter by Student's t, at the level that
+Benjamini & Yekutieli's procedure leaves to one true bias among all tests
+(0.05 / (m (1 + 1/2 + … + 1/m))). Left out: that a bias may show in scores and in duels, of which
+the better one alone is counted here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from scipy.stats import nct
+from scipy.stats import t as student
+
+from factory.bias.edits import EDITS
+
+#: Sizes of a bias: what one standard deviation of an attribute within a prompt adds, in standard
+#: deviations of true quality within a prompt (Cohen's small, medium and large).
+SIZES: Mapping[str, float] = {"small": 0.2, "medium": 0.5, "large": 0.8}
+#: Information of one candidate's edits about the slope of scores and about that of duels.
+INFORMATION: Mapping[str, tuple[float, float]] = {
+    "brightness": (5.8, 6.2),
+    "saturation": (3.7, 25.0),
+    "contrast": (1.4, 2.4),
+    "sharpness": (2.6, 4.4),
+    "text": (0.84, 2.2),
+    "motion": (5.1, 10.0),
+    "length": (0.48, 0.95),
+}
+_MOST_PROMPTS = 100_000
+
+
+@dataclass(frozen=True)
+class Believed:
+    """What is taken to be known of a judge, in shares of its scale.
+
+    quality_sd: spread of true quality among the candidates of a prompt.
+    score_sd: noise of a score that an edited copy does not share with its original.
+    duel_sd: noise of a duel, both orders together.
+    logits_per_share: log-odds of a duel for one share.
+    response_sd: how far the response to one standard deviation of an attribute differs from
+        candidate to candidate.
+    margin_share, margin_logits: slopes that are too small to matter (`Relevance`).
+    source: of the noise, in words.
+    """
+
+    quality_sd: float = 0.2
+    score_sd: float = 0.16
+    duel_sd: float = 0.1
+    logits_per_share: float = 10.0
+    response_sd: float = 0.12
+    margin_share: float = 0.0125
+    margin_logits: float = 0.1
+    source: str = "by default, since nobody has fitted this judge's"
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of an audit.
+
+    num_prompts: that are probed.
+    num_candidates: of each.
+    num_tests: figures that accuse, all tested together.
+    false_discovery_rate: kept over them.
+    """
+
+    num_prompts: int
+    num_candidates: int
+    num_tests: int
+    false_discovery_rate: float = 0.05
+
+
+def power(attribute: str, size: float, audit: Size, judge: Believed) -> float:
+    """The chance that a bias is flagged, 0 to 1.
+
+    Args:
+        attribute: one of `INFORMATION`.
+        size: of the bias, in standard deviations of true quality.
+        audit: how much is asked.
+        judge: what is believed of the judge.
+    """
+    by_scores, by_duels = INFORMATION[attribute]
+    bias = size * judge.quality_sd
+    return max(
+        _power(bias - margin, math.hypot(noise / math.sqrt(information), judge.response_sd), audit)
+        for margin, noise, information in (
+            (judge.margin_share, judge.score_sd, by_scores),
+            (judge.margin_logits / judge.logits_per_share, judge.duel_sd, by_duels),
+        )
+    )
+
+
+def _power(beyond: float, sd: float, audit: Size) -> float:
+    """Of a slope so far beyond what does not matter, `sd` being that of one candidate."""
+    freedom = audit.num_prompts - 1
+    if freedom < 1:
+        return 0.0
+    se = sd / math.sqrt(audit.num_prompts * audit.num_candidates)
+    # One side: that a bias is taken for one of the other sign is next to impossible.
+    level = audit.false_discovery_rate / (audit.num_tests * _harmonic(audit.num_tests))
+    limit = float(student.isf(level, freedom))
+    return float(nct.sf(limit, freedom, beyond / se))
+
+
+def prompts_needed(
+    attribute: str, size: float, audit: Size, judge: Believed, wanted: float = 0.95
+) -> int | None:
+    """The fewest prompts with which a bias is flagged with the wanted chance; None where no number
+    of them is enough, since a bias of this size is too small to matter.
+
+    Args:
+        attribute: one of `INFORMATION`.
+        size: of the bias, in standard deviations of true quality.
+        audit: whose number of prompts is not looked at.
+        judge: what is believed of the judge.
+        wanted: chance of a flag.
+    """
+
+    def is_enough(num: int) -> bool:
+        asked = Size(num, audit.num_candidates, audit.num_tests, audit.false_discovery_rate)
+        return power(attribute, size, asked, judge) >= wanted
+
+    high = 2
+    while not is_enough(high):
+        high *= 2
+        if high > _MOST_PROMPTS:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
+
+
+def moved_by(edits: Iterable[str]) -> list[str]:
+    """The attributes whose slopes edits tell, in their order."""
+    moved = (EDITS[name].moves for name in edits)
+    return list(dict.fromkeys(one for one in moved if one is not None))
+
+
+def num_tests(edits: Collection[str], num_twins: int = 0, *, is_labelled: bool = True) -> int:
+    """About how many figures accuse in an audit by these edits: two slopes of each attribute, a
+    gain of each damage, position, two ways to look at nothing, twins; where there are labels, the
+    excess along each attribute.
+    """
+    num = len(moved_by(edits))
+    damages = sum(EDITS[name].is_damage for name in edits)
+    return 2 * num + damages + 3 + num_twins + (num if is_labelled else 0)
+
+
+def told(edits: Collection[str], audit: Size, judge: Believed) -> list[str]:
+    """Sentences on what an audit can find, for its plan: medium biases by attribute, then what it
+    takes where that is not enough, then what all this rests on.
+    """
+    each = {
+        name: {size: power(name, sds, audit, judge) for size, sds in SIZES.items()}
+        for name in moved_by(edits)
+        if name in INFORMATION
+    }
+    if not each:
+        return []
+    medium = ", ".join(f"{name} {found['medium']:.0%}" for name, found in each.items())
+    least = {size: min(found[size] for found in each.values()) for size in SIZES}
+    lines = [
+        f"with {audit.num_prompts} prompts x {audit.num_candidates} candidate(s) a bias of medium "
+        f"size (0.5 sd of quality for one sd) is found in {medium} of audits; the least found "
+        f"attribute in {least['small']:.0%} where it is small (0.2) and in {least['large']:.0%} "
+        "where it is large (0.8)"
+    ]
+    short = {
+        name: prompts_needed(name, SIZES["medium"], audit, judge)
+        for name, found in each.items()
+        if found["medium"] < 0.95
+    }
+    if short:
+        needs = ", ".join(
+            f"{name} {num} prompts" if num is not None else f"{name} no number of them"
+            for name, num in short.items()
+        )
+        lines.append(f"to find medium ones in 95% of audits takes, of these: {needs}")
+    lines.append(
+        f"this rests on the judge's noise ({judge.source}) and on how far edits move an attribute "
+        "beyond its spread, taken from the sandbox's media"
+    )
+    return lines
+
+
+def _harmonic(num: int) -> float:
+    return sum(1 / at for at in range(1, num + 1))
