@@ -23,10 +23,13 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from scipy.stats import nct
+from scipy.stats import nct, norm
 from scipy.stats import t as student
 
 from factory.bias.edits import EDITS
+from factory.bias.figure import Relevance
+from factory.bias.profile import BiasProfile
+from factory.bias.response import SCORES
 
 #: Sizes of a bias: what one standard deviation of an attribute within a prompt adds, in standard
 #: deviations of true quality within a prompt (Cohen's small, medium and large).
@@ -42,6 +45,7 @@ INFORMATION: Mapping[str, tuple[float, float]] = {
     "length": (0.48, 0.95),
 }
 _MOST_PROMPTS = 100_000
+_NORMAL_95, _NORMAL_POWER = 1.959964, 1.644854
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,42 @@ def told(edits: Collection[str], audit: Size, judge: Believed) -> list[str]:
         f"this rests on the judge's noise ({judge.source}) and on how far edits move an attribute "
         "beyond its spread, taken from the sandbox's media"
     )
+    return lines
+
+
+def found_by(profile: BiasProfile, relevance: Relevance, false_discovery_rate: float) -> list[str]:
+    """Sentences on how large a bias an audit would have found, by the errors that it came to.
+
+    Sizes are told in points, and as shares of the spread of the judge's own scores within a prompt,
+    which holds their noise: of true quality they are larger shares.
+
+    Args:
+        profile: of the judge.
+        relevance: as it was tested against.
+        false_discovery_rate: likewise.
+    """
+    tested = [one for one in profile.figures if not math.isnan(one.p_value)]
+    least: dict[str, float] = {}
+    for one in tested:
+        se = (one.estimate.high - one.estimate.low) / (2 * _NORMAL_95)
+        if one.kind == "edit" and one.measure == SCORES and se > 0:
+            level = false_discovery_rate / (len(tested) * _harmonic(len(tested)))
+            least[one.name] = relevance.points + (norm.isf(level) + _NORMAL_POWER) * se
+    if not least:
+        return []
+    spread = profile.score_sd
+    told = ", ".join(
+        f"{name} {points:.2g}" + (f" ({points / spread:.1f} sd of scores)" if spread > 0 else "")
+        for name, points in least.items()
+    )
+    lines = [f"slopes of scores that are found in 95% of such audits, in points per sd: {told}"]
+    weak = [name for name, points in least.items() if points > SIZES["medium"] * spread]
+    if weak:
+        lines.append(
+            f"a bias of medium size (0.5 sd) along {', '.join(weak)} would often have been missed: "
+            "that nothing was flagged there says little; probe more prompts (audit.num_groups) or "
+            "candidates (audit.num_candidates)"
+        )
     return lines
 
 

@@ -29,6 +29,8 @@ class BiasProfile:
     num_probes: questions that were put to the judge.
     unknown: sentences on what no figure says, for want of labels or probes; there is then neither a
         bias nor none.
+    score_sd: spread of the judge's scores within a prompt, in points, noise and all; NaN where
+        nobody scored, or where it was not kept yet.
     """
 
     figures: tuple[Figure, ...]
@@ -38,6 +40,7 @@ class BiasProfile:
     num_labels: int
     num_probes: int
     unknown: tuple[str, ...] = ()
+    score_sd: float = math.nan
 
     def find(self, kind: BiasKind, name: str, measure: str) -> Figure | None:
         """One figure, or None where it was not measured."""
@@ -84,6 +87,7 @@ class BiasProfile:
             plain["num_labels"],
             plain["num_probes"],
             tuple(plain.get("unknown", ())),  # of before it was told, without
+            _number(plain.get("score_sd")),
         )
 
 

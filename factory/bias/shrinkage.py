@@ -45,7 +45,7 @@ def shrunk(slopes: Sequence[float], errors: Sequence[float]) -> list[Interval | 
     known = np.isfinite(b) & np.isfinite(s)
     found: list[Interval | None] = [None] * len(b)
     if known.any():
-        means, sds = _posterior(b[known], np.maximum(s[known], np.finfo(float).tiny**0.25))
+        means, sds = _posterior(b[known], np.maximum(s[known], np.finfo(float).tiny ** 0.25))
         for at, mean, sd in zip(np.flatnonzero(known), means.tolist(), sds.tolist(), strict=True):
             found[at] = Interval(mean, mean - _NORMAL_95 * sd, mean + _NORMAL_95 * sd)
     return found

@@ -83,7 +83,7 @@ def profile_of(
 ) -> BiasProfile:
     """The profile, each figure with what the recipe's correction leaves of it."""
     audit, correct, judged = at.recipe.audit, at.recipe.curate.correct, at.recipe.produce.judged
-    relevance = Relevance(audit.min_points, audit.min_logits, audit.min_share)
+    relevance = relevance_of(at)
     profile = bias_profile(
         seen,
         labels,
@@ -100,6 +100,12 @@ def profile_of(
     return with_corrected(
         profile, correction, seen, labels, probes, relevance, audit.num_resamples, at.recipe.seed
     )
+
+
+def relevance_of(at: Round) -> Relevance:
+    """What the recipe takes to be too small to matter."""
+    audit = at.recipe.audit
+    return Relevance(audit.min_points, audit.min_logits, audit.min_share)
 
 
 def attributes_measured(audit: Audit) -> list[str]:

@@ -20,7 +20,9 @@ from dataclasses import asdict, replace
 
 import pyarrow as pa
 
+from factory.bias import power
 from factory.bias.figure import Figure
+from factory.bias.power import Believed, Size, num_tests
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.evaluation import gates
@@ -30,7 +32,14 @@ from factory.evaluation.report_text import as_text
 from jobs.datasets.files import write_table
 from jobs.datasets.labels import label_files_so_far, num_labels
 from jobs.datasets.reading import stream
-from jobs.pipelines.bias import PROFILE, observe_groups, observe_labels, probe_judge, profile_of
+from jobs.pipelines.bias import (
+    PROFILE,
+    observe_groups,
+    observe_labels,
+    probe_judge,
+    profile_of,
+    relevance_of,
+)
 from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool, told
 from jobs.pipelines.judge_backends import backend_of, specification_given
 from jobs.pipelines.judge_training import check_points, check_shown
@@ -101,6 +110,7 @@ class Audit:
             f"{pool.size} judge(s), {told(at)}",
             pool.size * pool.num_cpus,
             pool.size * pool.num_gpus,
+            notes=lambda: _power(at),
         )
 
     def settings(self, at: Round) -> Settings:
@@ -128,7 +138,9 @@ class Audit:
         _write(profile, probes, directory)
         judge = judge_address(at)
         apart = _disagreements(at)
-        shown = Profile(judge, (*estimates(profile, judge), *apart), profile.unknown)
+        strength = power.found_by(profile, relevance_of(at), at.recipe.audit.false_discovery_rate)
+        found = (*estimates(profile, judge), *apart)
+        shown = Profile(judge, found, profile.unknown, tuple(strength))
         results.write(directory / results.PROFILE, shown)
         run.log_artifact(directory / results.PROFILE)
         run.log_artifact(directory / _TABLE)
@@ -138,10 +150,22 @@ class Audit:
             print(f"{judge}: {two.name}: {_told(two)} of {two.num} matchups", flush=True)
         for sentence in profile.unknown:
             print(f"{judge}: not known: {sentence}", flush=True)
+        for sentence in strength:
+            print(f"{judge}: {sentence}", flush=True)
         for finding in gates.profile_gates(profile, at.recipe.gates):
             if not finding.is_passed:
                 print(f"{judge}: gate {finding.gate}: {finding.message}", flush=True)
         return Outcome(_counts(profile, probes), _figures(profile))
+
+
+def _power(at: Round) -> list[str]:
+    """What an audit of this size finds, by what is known before it runs."""
+    audit = at.recipe.audit
+    if not audit.num_groups:
+        return []
+    tests = num_tests(audit.edits, len(audit.twins), is_labelled=is_labelled(at))
+    size = Size(audit.num_groups, audit.num_candidates, tests, audit.false_discovery_rate)
+    return power.told(audit.edits, size, Believed())
 
 
 def _check_judged_by(at: Round, judge: Parent) -> None:

@@ -250,14 +250,12 @@ def leads_of(
     looks = np.array([one[attribute] for one in pool.looks[at]])
     biased = judged(pool, at, seen + liking * looks, noise, luck, curator)
     clean = judged(pool, at, seen, noise, luck, curator)
-    return tuple(  # type: ignore[return-value]
+    corrected = replace(curator, correction=correct)
+    first, second, third = (
         kept_lead(used(group), pool, at, attribute)
-        for group, used in (
-            (biased, curator),
-            (biased, replace(curator, correction=correct)),
-            (clean, curator),
-        )
+        for group, used in ((biased, curator), (biased, corrected), (clean, curator))
     )
+    return first, second, third
 
 
 def judged(

@@ -6,8 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from factory.bias.power import SIZES, Believed, Size, num_tests, power, prompts_needed, told
-from factory.statistics.intervals import jackknife_of_sums, mean_of_sums
+from factory.bias.figure import Figure, Relevance
+from factory.bias.power import (
+    SIZES,
+    Believed,
+    Size,
+    found_by,
+    num_tests,
+    power,
+    prompts_needed,
+    told,
+)
+from factory.bias.profile import BiasProfile
+from factory.bias.response import SCORES
+from factory.statistics.intervals import Interval, jackknife_of_sums, mean_of_sums
 
 AUDIT = Size(24, 2, 20)
 JUDGE = Believed()
@@ -58,3 +70,17 @@ def test_a_plan_says_what_is_found_and_what_that_rests_on():
     assert len(large) == 2  # nothing more is asked for
     assert told(("compression",), AUDIT, JUDGE) == []
     assert num_tests(PICTURES) == 2 * 5 + 1 + 3 + 5
+
+
+def test_a_profile_says_how_large_a_bias_it_would_have_found():
+    def profile(half, score_sd):
+        estimate = Interval(0.1, 0.1 - half, 0.1 + half)
+        one = Figure("edit", "brightness", SCORES, "", estimate, 9, p_value=0.5)
+        return BiasProfile((one,), {"brightness": 0.1}, {}, 1, 0, 1, (), score_sd)
+
+    (line,) = found_by(profile(0.0392, 1.0), Relevance(), 0.05)
+    # 0.05 does not matter; 1.645 standard errors of 0.02 for the flag, and as many for 95 %.
+    assert "brightness 0.12 (0.1 sd of scores)" in line
+    _, weak = found_by(profile(0.392, 1.0), Relevance(), 0.05)
+    assert "brightness" in weak
+    assert found_by(BiasProfile((), {}, {}, 0, 0, 0), Relevance(), 0.05) == []
