@@ -182,7 +182,7 @@ def edit_frames(frames: Frames, name: str, dose: float) -> Frames:
         return np.stack([edit_pixels(frame, name, dose) for frame in frames])
     middle = (len(frames) - 1) / 2
     times = middle + (1.0 - dose) * (np.arange(len(frames)) - middle)
-    return frames[np.rint(times).astype(np.int64)]
+    return np.asarray(frames[np.rint(times).astype(np.int64)], dtype=np.uint8)
 
 
 def lengthen(answer: str, dose: float) -> str:

@@ -87,8 +87,8 @@ def leads_of_stretch(stretch: Stretch, curator: Curator, sds: dict[str, float]) 
         for pair in (pair for group in groups for pair in curator(group)):
             if pair.verdict == "kept":
                 prompts.append(pair.prompt.prompt_id)
-                sides = (measure_candidate(one) for one in (pair.chosen, pair.rejected))
-                leads.append(lead(*sides, sds))
+                chosen, rejected = map(measure_candidate, (pair.chosen, pair.rejected))
+                leads.append(lead(chosen, rejected, sds))
     return Leads(prompts, np.array(leads).reshape(len(leads), len(sds)), np.ones(len(leads)))
 
 
@@ -99,9 +99,11 @@ def _kept(directory: Place, sds: dict[str, float], files: Sequence[str]) -> Lead
     prompts, leads, weights = [], [], []
     for batch in stream(directory, columns, files=list(files), media="none"):
         for row in batch.filter(pc.equal(batch.column("verdict"), "kept")).to_pylist():
-            sides = (row[side]["measures"] for side in ("chosen", "rejected"))
+            chosen, rejected = (
+                attributes_in(Measures(**row[side]["measures"])) for side in ("chosen", "rejected")
+            )
             prompts.append(row["prompt_id"])
-            leads.append(lead(*(attributes_in(Measures(**one)) for one in sides), sds))
+            leads.append(lead(chosen, rejected, sds))
             weights.append(1.0 if row["weight"] is None else row["weight"])
     columns_of = np.array(leads).reshape(len(leads), len(sds))
     return Leads(prompts, columns_of, np.array(weights, np.float64))

@@ -207,18 +207,7 @@ def answered(
         is_met = abs(one.dose) == abs(edit.doses[-1])
         shift = POINTS * (seen[at] + noise[at] - original[one.candidate_id])
         logit = LOGITS * (seen[at] - base + duels[at]) if is_met else math.nan
-        found.append(
-            Probe(
-                one.prompt_id,
-                one.candidate_id,
-                "edit",
-                one.name,
-                one.dose,
-                shift,
-                logit,
-                changes=one.changes,
-            )  # fmt: skip
-        )
+        found.append(replace(one, shift=shift, logit=logit))
     return found
 
 

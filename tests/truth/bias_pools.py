@@ -160,7 +160,7 @@ def _shown(look: Attributes, edited: Callable, rng: random.Random) -> _Made:  # 
 def _answer(rng: random.Random) -> _Made:
     said = []
     for fact in range(rng.randint(1, _MOST_FACTS)):
-        how = "truly" if rng.random() < 0.7 else "falsely"
+        how = "truly" if rng.random() < 0.9 else "falsely"
         words = (rng.choice(("very", "much", "so", "all")) for _ in range(rng.randint(0, 6)))
         said.append(f"Thing {fact} is {how} {' '.join(words)} there.")
     bare = Candidate("", "wrote@0", 0, answer=" ".join(said))
