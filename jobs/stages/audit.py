@@ -110,7 +110,7 @@ class Audit:
             f"{pool.size} judge(s), {told(at)}",
             pool.size * pool.num_cpus,
             pool.size * pool.num_gpus,
-            notes=lambda: _power(at),
+            notes=lambda: power_of(at),
         )
 
     def settings(self, at: Round) -> Settings:
@@ -158,7 +158,7 @@ class Audit:
         return Outcome(_counts(profile, probes), _figures(profile))
 
 
-def _power(at: Round) -> list[str]:
+def power_of(at: Round) -> list[str]:
     """What an audit of this size finds, by what is known before it runs."""
     audit = at.recipe.audit
     if not audit.num_groups:

@@ -84,6 +84,24 @@ def test_a_recipe_that_corrects_nothing_needs_no_profile(at):
     assert bias.correction_of(Round(plain, 1)) == Correction()
 
 
+def test_a_plan_says_what_an_audit_of_its_size_finds(recipe):
+    def notes(**knobs):
+        asked = recipe.model_copy(update={"audit": recipe.audit.model_copy(update=knobs)})
+        return audit.power_of(Round(asked, 1))
+
+    first, *_, last = notes(num_groups=12, num_candidates=1, edits=["brightness", "overlay text"])
+    assert "with 12 prompts x 1 candidate(s)" in first
+    assert "brightness" in first
+    assert "by default, since nobody has fitted this judge's" in last
+    assert notes(num_groups=0) == []
+
+
+def test_what_edits_move_is_measured_whatever_else_is(recipe):
+    audited = recipe.audit.model_copy(update={"edits": ["overlay text", "low motion"]})
+    asked = audited.model_copy(update={"attributes": ["brightness"]})
+    assert bias.attributes_measured(asked) == ["brightness", "text", "motion"]
+
+
 def test_a_broken_profile_says_what_to_do(at):
     write_profile(at)
     (at.directory("profile") / "bias.json").write_text(json.dumps({"position": {}}))
