@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy.stats import nct, norm
 from scipy.stats import t as student
@@ -44,6 +44,13 @@ INFORMATION: Mapping[str, tuple[float, float]] = {
     "motion": (5.1, 10.0),
     "length": (0.48, 0.95),
 }
+#: What can be done to candidates of each medium (`Edit.needs`).
+_MEDIA: Mapping[str, tuple[str, ...]] = {
+    "pictures": ("picture",),
+    "clips": ("picture", "clip"),
+    "answers": ("answer",),
+}
+_WANTED = 0.95  # of audits
 _MOST_PROMPTS = 100_000
 _NORMAL_95, _NORMAL_POWER = 1.959964, 1.644854
 
@@ -166,36 +173,51 @@ def num_tests(edits: Collection[str], num_twins: int = 0, *, is_labelled: bool =
     return 2 * num + damages + 3 + num_twins + (num if is_labelled else 0)
 
 
-def told(edits: Collection[str], audit: Size, judge: Believed) -> list[str]:
+def told(
+    edits: Collection[str],
+    audit: Size,
+    judge: Believed,
+    num_twins: int = 0,
+    *,
+    is_labelled: bool = True,
+) -> list[str]:
     """Sentences on what an audit can find, for its plan: medium biases by attribute, then what it
     takes where that is not enough, then what all this rests on.
+
+    Args:
+        edits: of the recipe; those that apply to one medium are tested together.
+        audit: its size; the number of tests is not looked at.
+        judge: what is believed of the judge.
+        num_twins: words that should not matter.
+        is_labelled: whether there are labels.
     """
-    each = {
-        name: {size: power(name, sds, audit, judge) for size, sds in SIZES.items()}
-        for name in moved_by(edits)
-        if name in INFORMATION
-    }
-    if not each:
+    found: dict[str, dict[str, float]] = {}
+    short: list[str] = []
+    by_medium: list[str] = []
+    for medium, needs in _MEDIA.items():
+        mine = [name for name in edits if EDITS[name].needs in needs]
+        tests = num_tests(mine, num_twins, is_labelled=is_labelled)
+        asked = replace(audit, num_tests=tests)
+        new = [one for one in moved_by(mine) if one in INFORMATION and one not in found]
+        for name in new:
+            found[name] = {size: power(name, sds, asked, judge) for size, sds in SIZES.items()}
+            if found[name]["medium"] < _WANTED:
+                num = prompts_needed(name, SIZES["medium"], asked, judge, _WANTED)
+                short.append(f"{name} {num if num is not None else 'no number of'} prompts")
+        if new:
+            percent = ", ".join(f"{name} {found[name]['medium']:.0%}" for name in new)
+            by_medium.append(f"{medium}: {percent}")
+    if not found:
         return []
-    medium = ", ".join(f"{name} {found['medium']:.0%}" for name, found in each.items())
-    least = {size: min(found[size] for found in each.values()) for size in SIZES}
+    least = {size: min(one[size] for one in found.values()) for size in SIZES}
     lines = [
         f"with {audit.num_prompts} prompts x {audit.num_candidates} candidate(s) a bias of medium "
-        f"size (0.5 sd of quality for one sd) is found in {medium} of audits; the least found "
-        f"attribute in {least['small']:.0%} where it is small (0.2) and in {least['large']:.0%} "
-        "where it is large (0.8)"
+        f"size (0.5 sd of quality for one sd) is found in so many audits: {'; '.join(by_medium)}. "
+        f"The least found attribute: {least['small']:.0%} where the bias is small (0.2), "
+        f"{least['large']:.0%} where it is large (0.8)"
     ]
-    short = {
-        name: prompts_needed(name, SIZES["medium"], audit, judge)
-        for name, found in each.items()
-        if found["medium"] < 0.95
-    }
     if short:
-        needs = ", ".join(
-            f"{name} {num} prompts" if num is not None else f"{name} no number of them"
-            for name, num in short.items()
-        )
-        lines.append(f"to find medium ones in 95% of audits takes, of these: {needs}")
+        lines.append(f"to find medium ones in {_WANTED:.0%} of audits takes {', '.join(short)}")
     lines.append(
         f"this rests on the judge's noise ({judge.source}) and on how far edits move an attribute "
         "beyond its spread, taken from the sandbox's media"

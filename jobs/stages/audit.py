@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from factory.bias import power
 from factory.bias.figure import Figure
-from factory.bias.power import Believed, Size, num_tests
+from factory.bias.power import Believed, Size
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.evaluation import gates
@@ -163,9 +163,9 @@ def power_of(at: Round) -> list[str]:
     audit = at.recipe.audit
     if not audit.num_groups:
         return []
-    tests = num_tests(audit.edits, len(audit.twins), is_labelled=is_labelled(at))
-    size = Size(audit.num_groups, audit.num_candidates, tests, audit.false_discovery_rate)
-    return power.told(audit.edits, size, Believed())
+    size = Size(audit.num_groups, audit.num_candidates, 1, audit.false_discovery_rate)
+    twins = len(audit.twins)
+    return power.told(audit.edits, size, Believed(), twins, is_labelled=is_labelled(at))
 
 
 def _check_judged_by(at: Round, judge: Parent) -> None:

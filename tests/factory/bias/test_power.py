@@ -62,11 +62,14 @@ def test_the_prompts_that_are_asked_for_are_the_fewest_that_do():
 
 
 def test_a_plan_says_what_is_found_and_what_that_rests_on():
-    small = told(PICTURES, Size(12, 1, num_tests(PICTURES)), JUDGE)
+    small = told((*PICTURES, "length"), replace(AUDIT, num_prompts=12, num_candidates=1), JUDGE)
     assert "12 prompts x 1 candidate(s)" in small[0]
-    assert "text" in small[1]
+    assert "pictures: brightness" in small[0]
+    assert "answers: length" in small[0]
+    length = prompts_needed("length", 0.5, Size(0, 1, num_tests(["length"])), JUDGE)
+    assert f"length {length} prompts" in small[1]
     assert "by default" in small[-1]
-    large = told(PICTURES, Size(960, 2, num_tests(PICTURES)), JUDGE)
+    large = told(PICTURES, replace(AUDIT, num_prompts=960), JUDGE)
     assert len(large) == 2  # nothing more is asked for
     assert told(("compression",), AUDIT, JUDGE) == []
     assert num_tests(PICTURES) == 2 * 5 + 1 + 3 + 5
