@@ -259,14 +259,10 @@ def with_corrected(
         else one
         for one in profile.figures
     ]
-    slopes = {
-        measure
-        for measure, taken in ((SCORES, correction.points), (DUELS, correction.logits))
-        if taken
-    }
+    taken = {SCORES: correction.points, DUELS: correction.logits}
     return replace(
         profile,
-        figures=corrected_slopes(figures, probes, profile.sds, slopes, *often),
+        figures=corrected_slopes(figures, probes, profile.sds, taken, *often),
     )
 
 

@@ -20,7 +20,7 @@ the better one alone is counted here.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from scipy.stats import nct, norm
@@ -50,7 +50,7 @@ _MEDIA: Mapping[str, tuple[str, ...]] = {
     "clips": ("picture", "clip"),
     "answers": ("answer",),
 }
-_WANTED = 0.95  # of audits
+WANTED = 0.95  # of audits
 _MOST_PROMPTS = 100_000
 _NORMAL_95, _NORMAL_POWER = 1.959964, 1.644854
 
@@ -128,7 +128,7 @@ def _power(beyond: float, sd: float, audit: Size) -> float:
 
 
 def prompts_needed(
-    attribute: str, size: float, audit: Size, judge: Believed, wanted: float = 0.95
+    attribute: str, size: float, audit: Size, judge: Believed, wanted: float = WANTED
 ) -> int | None:
     """The fewest prompts with which a bias is flagged with the wanted chance; None where no number
     of them is enough, since a bias of this size is too small to matter.
@@ -140,20 +140,21 @@ def prompts_needed(
         judge: what is believed of the judge.
         wanted: chance of a flag.
     """
+    return _fewest(
+        lambda num: power(attribute, size, replace(audit, num_prompts=num), judge), wanted
+    )
 
-    def is_enough(num: int) -> bool:
-        asked = Size(num, audit.num_candidates, audit.num_tests, audit.false_discovery_rate)
-        return power(attribute, size, asked, judge) >= wanted
 
+def _fewest(chance: Callable[[int], float], wanted: float) -> int | None:
     high = 2
-    while not is_enough(high):
+    while chance(high) < wanted:
         high *= 2
         if high > _MOST_PROMPTS:
             return None
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
+        low, high = (low, middle) if chance(middle) >= wanted else (middle, high)
     return high
 
 
@@ -191,38 +192,103 @@ def told(
         num_twins: words that should not matter.
         is_labelled: whether there are labels.
     """
-    found: dict[str, dict[str, float]] = {}
-    short: list[str] = []
-    by_medium: list[str] = []
+    found: dict[str, Found] = {}
     for medium, needs in _MEDIA.items():
         mine = [name for name in edits if EDITS[name].needs in needs]
         tests = num_tests(mine, num_twins, is_labelled=is_labelled)
         asked = replace(audit, num_tests=tests)
-        new = [one for one in moved_by(mine) if one in INFORMATION and one not in found]
-        for name in new:
-            found[name] = {size: power(name, sds, asked, judge) for size, sds in SIZES.items()}
-            if found[name]["medium"] < _WANTED:
-                num = prompts_needed(name, SIZES["medium"], asked, judge, _WANTED)
-                short.append(f"{name} {num if num is not None else 'no number of'} prompts")
-        if new:
-            percent = ", ".join(f"{name} {found[name]['medium']:.0%}" for name in new)
-            by_medium.append(f"{medium}: {percent}")
-    if not found:
-        return []
-    least = {size: min(one[size] for one in found.values()) for size in SIZES}
-    lines = [
-        f"with {audit.num_prompts} prompts x {audit.num_candidates} candidate(s) a bias of medium "
-        f"size (0.5 sd of quality for one sd) is found in so many audits: {'; '.join(by_medium)}. "
-        f"The least found attribute: {least['small']:.0%} where the bias is small (0.2), "
-        f"{least['large']:.0%} where it is large (0.8)"
-    ]
-    if short:
-        lines.append(f"to find medium ones in {_WANTED:.0%} of audits takes {', '.join(short)}")
-    lines.append(
+        for name in moved_by(mine):
+            if name in INFORMATION and name not in found:
+                found[name] = Found(
+                    medium,
+                    {size: power(name, sds, asked, judge) for size, sds in SIZES.items()},
+                    prompts_needed(name, SIZES["medium"], asked, judge),
+                )
+    rests = (
         f"this rests on the judge's noise ({judge.source}) and on how far edits move an attribute "
         "beyond its spread, taken from the sandbox's media"
     )
-    return lines
+    return _sentences(found, audit, "quality", rests)
+
+
+def told_after(
+    before: BiasProfile, then: Size, audit: Size, relevance: Relevance, address: str
+) -> list[str]:
+    """The same where a judge of this loop was audited before: by the errors of that audit, which
+    hold the judge's noise, its misreadings, and how much the candidates vary. Of scores alone.
+
+    Args:
+        before: the profile of that audit.
+        then: its size.
+        audit: the one to come.
+        relevance: what is too small to matter.
+        address: of the profile.
+    """
+    tests = sum(not math.isnan(one.p_value) for one in before.figures)
+    found: dict[str, Found] = {}
+    for name, se in _errors(before).items():
+        sd = se * math.sqrt(then.num_prompts * then.num_candidates)
+
+        def chance(num: int, size: float, sd: float = sd) -> float:
+            beyond = size * before.score_sd - relevance.points
+            return _power(beyond, sd, replace(audit, num_prompts=num, num_tests=tests))
+
+        found[name] = Found(
+            "slopes of scores",
+            {size: chance(audit.num_prompts, sds) for size, sds in SIZES.items()},
+            _fewest(lambda num, chance=chance: chance(num, SIZES["medium"]), WANTED),  # type: ignore[misc]
+        )
+    rests = f"this rests on the errors of {address}, of {then.num_prompts} prompts"
+    return _sentences(found, audit, "its scores within a prompt", rests)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an audit finds along one attribute.
+
+    of: what the attribute belongs to.
+    chances: of a flag, by size.
+    needed: prompts for a medium bias; None where no number of them is enough.
+    """
+
+    of: str
+    chances: Mapping[str, float]
+    needed: int | None
+
+
+def _sentences(found: Mapping[str, Found], audit: Size, of: str, rests: str) -> list[str]:
+    if not found:
+        return []
+    groups: dict[str, list[str]] = {}
+    for name, one in found.items():
+        groups.setdefault(one.of, []).append(f"{name} {one.chances['medium']:.0%}")
+    medium = "; ".join(f"{group}: {', '.join(told)}" for group, told in groups.items())
+    least = {size: min(one.chances[size] for one in found.values()) for size in SIZES}
+    lines = [
+        f"with {audit.num_prompts} prompts x {audit.num_candidates} candidate(s) a bias of medium "
+        f"size (0.5 sd of {of} for one sd) is found in so many audits: {medium}. "
+        f"The least found attribute: {least['small']:.0%} where the bias is small (0.2), "
+        f"{least['large']:.0%} where it is large (0.8)"
+    ]
+    short = [
+        f"{name} {one.needed if one.needed is not None else 'no number of'} prompts"
+        for name, one in found.items()
+        if one.chances["medium"] < WANTED
+    ]
+    if short:
+        lines.append(f"to find medium ones in {WANTED:.0%} of audits takes {', '.join(short)}")
+    return [*lines, rests]
+
+
+def _errors(profile: BiasProfile) -> dict[str, float]:
+    """The standard errors of the slopes of scores that are tested, by attribute."""
+    return {
+        one.name: (one.estimate.high - one.estimate.low) / (2 * _NORMAL_95)
+        for one in profile.figures
+        if (one.kind, one.measure) == ("edit", SCORES)
+        and not math.isnan(one.p_value)
+        and one.estimate.high > one.estimate.low
+    }
 
 
 def found_by(profile: BiasProfile, relevance: Relevance, false_discovery_rate: float) -> list[str]:
@@ -236,15 +302,13 @@ def found_by(profile: BiasProfile, relevance: Relevance, false_discovery_rate: f
         relevance: as it was tested against.
         false_discovery_rate: likewise.
     """
-    tested = [one for one in profile.figures if not math.isnan(one.p_value)]
-    least: dict[str, float] = {}
-    for one in tested:
-        se = (one.estimate.high - one.estimate.low) / (2 * _NORMAL_95)
-        if one.kind == "edit" and one.measure == SCORES and se > 0:
-            level = false_discovery_rate / (len(tested) * _harmonic(len(tested)))
-            least[one.name] = relevance.points + (norm.isf(level) + _NORMAL_POWER) * se
-    if not least:
+    tests = sum(not math.isnan(one.p_value) for one in profile.figures)
+    errors = _errors(profile)
+    if not errors:
         return []
+    level = false_discovery_rate / (tests * _harmonic(tests))
+    beyond = float(norm.isf(level)) + _NORMAL_POWER
+    least = {name: relevance.points + beyond * se for name, se in errors.items()}
     spread = profile.score_sd
     told = ", ".join(
         f"{name} {points:.2g}" + (f" ({points / spread:.1f} sd of scores)" if spread > 0 else "")

@@ -207,11 +207,12 @@ def corrected_slopes(
     figures: Sequence[Figure],
     probes: Iterable[Probe],
     sds: Mapping[str, float],
-    measures: Collection[str],
+    taken: Mapping[str, Collection[str]],
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[Figure, ...]:
-    """The figures, each flagged slope with what is left of it on edits that it was not fitted on.
+    """The figures, each slope that is taken out with what is left of it on edits that it was not
+    fitted on.
 
     Slopes are fitted on one half of the prompts, taken away from the other half, and fitted again:
     what is left there says how well they are known, which the fit on all cannot.
@@ -220,7 +221,7 @@ def corrected_slopes(
         figures: with flags.
         probes: of all kinds.
         sds: of the attributes.
-        measures: `SCORES`, `DUELS`, or both: what is corrected.
+        taken: of `SCORES` and of `DUELS`, the attributes that are corrected.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
     """
@@ -230,7 +231,7 @@ def corrected_slopes(
         halves[seed_of("half", probe.prompt_id) % 2].append(probe)
     left: dict[tuple[str, str], Interval] = {}
     for response in responses(Relevance()):
-        if response.measure not in measures:
+        if not taken.get(response.measure):
             continue
         fitted, tried = (Rows.of(half, sds, response) for half in halves)
         tests = fitted.jackknives()[: len(fitted.names)]
@@ -254,7 +255,9 @@ def corrected_slopes(
             corrected=left.get((one.name, one.measure)),
             note="; ".join(filter(None, (one.note, _HALVES))),
         )
-        if one.kind == "edit" and one.is_flagged and (one.name, one.measure) in left
+        if one.kind == "edit"
+        and one.name in taken.get(one.measure, ())
+        and (one.name, one.measure) in left
         else one
         for one in figures
     )

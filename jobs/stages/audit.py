@@ -38,6 +38,7 @@ from jobs.pipelines.bias import (
     observe_labels,
     probe_judge,
     profile_of,
+    read_profile,
     relevance_of,
 )
 from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool, told
@@ -61,8 +62,8 @@ from jobs.rounds.workspace import (
     judge_address,
 )
 from jobs.stages.base import Outcome, Plan
+from schemas import manifest, results
 from schemas import recipe as sections
-from schemas import results
 from schemas.arrow import duel_from_row
 from schemas.columns import FIGURES, PROBES
 from schemas.manifest import Parent
@@ -164,6 +165,15 @@ def power_of(at: Round) -> list[str]:
     if not audit.num_groups:
         return []
     size = Size(audit.num_groups, audit.num_candidates, 1, audit.false_discovery_rate)
+    for one in reversed(at.earlier()):
+        made = manifest.read(one.directory("profile"))
+        if made is None or not made.settings.get("num_groups"):
+            continue
+        before = read_profile(one)
+        then = Size(made.settings["num_groups"], made.settings["num_candidates"], 1)
+        lines = power.told_after(before, then, size, relevance_of(at), made.address)
+        if before.score_sd > 0 and lines:  # profiles of before did not keep that
+            return lines
     twins = len(audit.twins)
     return power.told(audit.edits, size, Believed(), twins, is_labelled=is_labelled(at))
 

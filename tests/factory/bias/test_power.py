@@ -16,6 +16,7 @@ from factory.bias.power import (
     power,
     prompts_needed,
     told,
+    told_after,
 )
 from factory.bias.profile import BiasProfile
 from factory.bias.response import SCORES
@@ -73,6 +74,27 @@ def test_a_plan_says_what_is_found_and_what_that_rests_on():
     assert len(large) == 2  # nothing more is asked for
     assert told(("compression",), AUDIT, JUDGE) == []
     assert num_tests(PICTURES) == 2 * 5 + 1 + 3 + 5
+
+
+def test_an_earlier_audit_of_the_loop_is_the_best_guide():
+    def before(half):
+        estimate = Interval(0.1, 0.1 - half, 0.1 + half)
+        figures = (
+            Figure("edit", "brightness", SCORES, "", estimate, 9, p_value=0.5),
+            *(Figure("neglect", str(at), "", "", estimate, 9, p_value=0.5) for at in range(19)),
+        )
+        return BiasProfile(figures, {"brightness": 0.1}, {}, 1, 0, 1, (), 1.0)
+
+    then, now = Size(25, 2, 1), Size(100, 2, 1)
+    first, last = told_after(before(0.196), then, now, Relevance(), "profile@1")
+    # A standard error of 0.1 on a quarter of the prompts: 0.05 now, for 0.45 beyond the margin.
+    assert "brightness 100%" in first
+    assert "profile@1" in last
+    _, needed, _ = told_after(before(1.96), then, now, Relevance(), "profile@1")
+    num = int(needed.split()[-2])
+    sd = 1.0 * math.sqrt(50)  # of one candidate
+    assert 0.45 / (sd / math.sqrt(2 * num)) == pytest.approx(5.1, abs=0.3)  # 3.4 + 1.65, and t
+    assert told_after(BiasProfile((), {}, {}, 0, 0, 0), then, now, Relevance(), "p") == []
 
 
 def test_a_profile_says_how_large_a_bias_it_would_have_found():

@@ -187,12 +187,12 @@ def test_flips_are_counted_at_the_largest_doses():
 def test_the_correction_is_measured_where_it_was_not_fitted():
     probes = edit_probes(np.random.default_rng(5), {"brightness": 0.4})
     figures = flag(edit_figures(probes, SDS, Relevance(), 100), 0.05)
-    after = slopes_of(corrected_slopes(figures, probes, SDS, {SCORES}, 100), SCORES)
+    after = slopes_of(corrected_slopes(figures, probes, SDS, {SCORES: ["brightness"]}, 100), SCORES)
     left = after["brightness"].corrected
     assert left.low < 0 < left.high
     assert abs(left.value) < 0.08
     assert after["saturation"].corrected is None
-    both = slopes_of(corrected_slopes(figures, probes, SDS, {SCORES}, 100), DUELS)
+    both = slopes_of(corrected_slopes(figures, probes, SDS, {SCORES: ["brightness"]}, 100), DUELS)
     assert both["brightness"].corrected is None
 
 
