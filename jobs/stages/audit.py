@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 
 import pyarrow as pa
 
-from factory.bias import power
+from factory.bias import strength
 from factory.bias.figure import Figure
 from factory.bias.power import Believed, Size
 from factory.bias.probes import Probe
@@ -139,9 +139,9 @@ class Audit:
         _write(profile, probes, directory)
         judge = judge_address(at)
         apart = _disagreements(at)
-        strength = power.found_by(profile, relevance_of(at), at.recipe.audit.false_discovery_rate)
+        could = strength.found_by(profile, relevance_of(at), at.recipe.audit.false_discovery_rate)
         found = (*estimates(profile, judge), *apart)
-        shown = Profile(judge, found, profile.unknown, tuple(strength))
+        shown = Profile(judge, found, profile.unknown, tuple(could))
         results.write(directory / results.PROFILE, shown)
         run.log_artifact(directory / results.PROFILE)
         run.log_artifact(directory / _TABLE)
@@ -151,7 +151,7 @@ class Audit:
             print(f"{judge}: {two.name}: {_told(two)} of {two.num} matchups", flush=True)
         for sentence in profile.unknown:
             print(f"{judge}: not known: {sentence}", flush=True)
-        for sentence in strength:
+        for sentence in could:
             print(f"{judge}: {sentence}", flush=True)
         for finding in gates.profile_gates(profile, at.recipe.gates):
             if not finding.is_passed:
@@ -171,11 +171,11 @@ def power_of(at: Round) -> list[str]:
             continue
         before = read_profile(one)
         then = Size(made.settings["num_groups"], made.settings["num_candidates"], 1)
-        lines = power.told_after(before, then, size, relevance_of(at), made.address)
+        lines = strength.told_after(before, then, size, relevance_of(at), made.address)
         if before.score_sd > 0 and lines:  # profiles of before did not keep that
             return lines
     twins = len(audit.twins)
-    return power.told(audit.edits, size, Believed(), twins, is_labelled=is_labelled(at))
+    return strength.told(audit.edits, size, Believed(), twins, is_labelled=is_labelled(at))
 
 
 def _check_judged_by(at: Round, judge: Parent) -> None:
