@@ -174,8 +174,8 @@ def power_of(at: Round) -> list[str]:
         lines = strength.told_after(before, then, size, relevance_of(at), made.address)
         if before.score_sd > 0 and lines:  # profiles of before did not keep that
             return lines
-    twins = len(audit.twins)
-    return strength.told(audit.edits, size, Believed(), twins, is_labelled=is_labelled(at))
+    judge, twins = Believed(margin_logits=audit.min_logits), len(audit.twins)
+    return strength.told(audit.edits, size, judge, twins, is_labelled=is_labelled(at))
 
 
 def _check_judged_by(at: Round, judge: Parent) -> None:
