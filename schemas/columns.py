@@ -63,6 +63,7 @@ MEASURES = pa.struct(
         ("num_words", pa.int32()),
         ("fault", pa.string()),
         ("is_unsafe", pa.bool_()),
+        ("text", pa.float64()),
     ]
 )
 CANDIDATE = pa.struct(
@@ -207,6 +208,9 @@ FIGURES = pa.schema(
         ("value", pa.float64()),
         ("low", pa.float64()),
         ("high", pa.float64()),
+        ("shrunk_value", pa.float64()),
+        ("shrunk_low", pa.float64()),
+        ("shrunk_high", pa.float64()),
         ("corrected_value", pa.float64()),
         ("corrected_low", pa.float64()),
         ("corrected_high", pa.float64()),
@@ -216,6 +220,7 @@ FIGURES = pa.schema(
         ("p_value", pa.float64()),
         ("p_adjusted", pa.float64()),
         ("is_flagged", pa.bool_()),
+        ("accuses", pa.string()),
         ("note", pa.string()),
     ]
 )

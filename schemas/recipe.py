@@ -1028,7 +1028,7 @@ class Twins(Section):
 
 
 #: What is measured of every candidate, where it applies.
-Attribute = Literal["brightness", "saturation", "contrast", "sharpness", "motion", "length"]
+Attribute = Literal["brightness", "saturation", "contrast", "sharpness", "motion", "length", "text"]
 #: What can be changed in a candidate.
 Edit = Literal[
     "brightness",
@@ -1047,7 +1047,10 @@ class Audit(Section):
     """How biases are measured."""
 
     num_resamples: Positive = Field(1000, description="bootstrap resamples, clustered by prompt")
-    attributes: list[Attribute] = Field(default_factory=lambda: list(get_args(Attribute)))
+    attributes: list[Attribute] = Field(
+        default=["brightness", "saturation", "contrast", "sharpness", "motion", "length"],
+        description="what is measured of candidates, beside what the edits move",
+    )
     edits: list[Edit] = Field(
         default_factory=lambda: list(get_args(Edit)),
         description="what is changed in a picture or an answer, where it applies",

@@ -4,6 +4,7 @@
     profile.json     audit                Profile
     evaluation.json  evaluate             Evaluation
     slices.json      curate               Slice, ... (pairs by verdict and objection)
+    kept_leads.json  curate               Estimate, ... (of what was corrected, in kept pairs)
     human_audit.json human_audit          HumanAudit
     agreement.json   train_judge, evaluate_judge, audit (of a judge that is given)   JudgeReport
     stability.json   evaluate_judge --stability   Stability
@@ -32,6 +33,7 @@ from schemas.places import Place
 PROFILE = "profile.json"
 EVALUATION = "evaluation.json"
 SLICES = "slices.json"
+KEPT_LEADS = "kept_leads.json"
 HUMAN_AUDIT = "human_audit.json"
 FINDINGS = "findings.json"
 CURVES = "curves.json"
@@ -132,11 +134,13 @@ class Profile:
     judge: its address.
     estimates: what was measured.
     unknown: sentences on what could not be, and what comes of it.
+    strength: sentences on how large a bias this audit could find.
     """
 
     judge: str
     estimates: tuple[Estimate, ...]
     unknown: tuple[str, ...] = ()
+    strength: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -436,6 +440,7 @@ Result = (
     | Stability
     | tuple[Finding, ...]
     | tuple[Slice, ...]
+    | tuple[Estimate, ...]
 )
 
 
@@ -464,6 +469,7 @@ ROUND_RESULTS = (
     # Of a judge that is used as it is, which the audit holds against the labels.
     ResultFile("agreement_as_given", "profile", AGREEMENT, JudgeReport),
     ResultFile("slices", "pairs", SLICES, tuple[Slice, ...]),
+    ResultFile("kept_leads", "pairs", KEPT_LEADS, tuple[Estimate, ...]),
     ResultFile("evaluation", "evaluation", EVALUATION, Evaluation),
     ResultFile("decision", "evaluation", FINDINGS, Decision),
     ResultFile("human_audit", "human_audit", HUMAN_AUDIT, HumanAudit),

@@ -252,6 +252,8 @@ class Measures:
     num_words: of an answer.
     fault: why the bytes cannot be read; all that hangs on pixels is then None.
     is_unsafe: what a safety checker says; None where none was asked.
+    text: how much of it is written upon (`factory.media.lettering`), 0 to 1; None in rows from
+        before that was measured.
     """
 
     digest: str
@@ -267,6 +269,7 @@ class Measures:
     num_words: int | None = None
     fault: str | None = None
     is_unsafe: bool | None = None
+    text: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 A score loses, and the log-odds of a duel lose, what the judge gives for the attributes of the
 media: the flagged slopes of the bias profile, which were fitted on edits of the same picture and
-never on the pairs. Only flagged slopes are used, so a judge without a bias is left alone. Log-odds
-are then multiplied by the temperature of the prompt's slice; those that were clipped, and say "at
-least so much", go on saying so of what becomes of them. Position bias is not here: every
-matchup averages both orders already.
+never on the pairs. Only slopes of attributes that are flagged, in scores or in duels, are used, so
+a judge without a bias is left alone, and they are shrunk first, since a flag exaggerates
+(`factory.bias.shrinkage`). Log-odds are then multiplied by the temperature of the prompt's slice;
+those that were clipped, and say "at least so much", go on saying so of what becomes of them.
+Position bias is not here: every matchup averages both orders already.
 """
 
 from __future__ import annotations
@@ -64,9 +65,12 @@ class Correction:
             slices: whether log-odds are made equally sure of themselves in every slice.
         """
         slopes: dict[str, dict[str, float]] = {SCORES: {}, DUELS: {}}
-        for one in profile.figures if attributes else ():
-            if one.kind == "edit" and one.measure in slopes and one.is_flagged:
-                slopes[one.measure][one.name] = one.estimate.value / profile.sds[one.name]
+        edited = [one for one in profile.figures if one.kind == "edit" and one.measure in slopes]
+        liked = {one.name for one in edited if one.is_flagged} if attributes else set()
+        for one in edited:
+            taken = one.shrunk or one.estimate  # profiles of before had no shrunk slopes
+            if one.name in liked and (one.is_flagged or _accuses(one, taken.value)):
+                slopes[one.measure][one.name] = taken.value / profile.sds[one.name]
         all_prompts = profile.temperatures.get(ALL, 1.0)
         factors = {
             name: factor / all_prompts
@@ -170,6 +174,13 @@ class Correction:
         return _worth(first, self.logits) - _worth(second, self.logits)
 
 
+def _accuses(figure: Figure, value: float) -> bool:
+    """Whether a slope is on the side on which it accuses: what a judge minds may be just."""
+    return not (
+        (figure.accuses == "above" and value < 0) or (figure.accuses == "below" and value > 0)
+    )
+
+
 def _worth(look: Attributes, slopes: Mapping[str, float]) -> float:
     return sum(slope * look[name] for name, slope in slopes.items() if name in look)
 
@@ -249,14 +260,10 @@ def with_corrected(
         else one
         for one in profile.figures
     ]
-    slopes = {
-        measure
-        for measure, taken in ((SCORES, correction.points), (DUELS, correction.logits))
-        if taken
-    }
+    taken = {SCORES: correction.points, DUELS: correction.logits}
     return replace(
         profile,
-        figures=corrected_slopes(figures, probes, profile.sds, slopes, *often),
+        figures=corrected_slopes(figures, probes, profile.sds, taken, *often),
     )
 
 

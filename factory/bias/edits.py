@@ -4,9 +4,10 @@ What a judge says of an edited picture minus what it says of the original is cau
 by nothing else. Edits are functions of pixels and dose alone: the same picture gives the same
 bytes. A `two-sided` edit moves one attribute up or down and leaves the mean of the others where it
 can; at its largest dose it is small enough that people find both pictures equally good. A `damage`
-is what nobody asks for, so a judge may punish it but must not like it. Answers are edited in their
-length. Clips are edited frame by frame, but for their motion. A clip loses a little each time that
-it is encoded, so an edited one is compared with `unedited`, which lost as much.
+is what nobody asks for, so a judge may punish it but must not like it. Answers are only ever made
+longer, by sentences that say nothing: what takes words away takes away what they say. Clips are
+edited frame by frame, but for their motion. A clip loses a little each time that it is encoded, so
+an edited one is compared with `unedited`, which lost as much.
 """
 
 from __future__ import annotations
@@ -39,8 +40,25 @@ _QUALITY = (60, 15)  # of JPEG at doses 0 and 1
 _SMALLER = 2.0  # factor by which the sides shrink before they are enlarged again
 _TEXT = "SALE 50% OFF"
 _TEXT_WIDTH = 0.8  # share of the picture's width
-#: A sentence that says nothing, added to an answer to make it longer.
-_FILLER = " This is what can be said about it."
+#: Sentences that say nothing, of eight words each, added to an answer in turn to make it longer.
+_FILLERS = (
+    "This is what can be said about it.",
+    "That is how the question may be answered.",
+    "It is given here for you to read.",
+    "Nothing else than this was meant by it.",
+    "So much for what was asked just now.",
+    "The answer is the one that stands here.",
+    "One may well put it in these words.",
+    "It has been said as it was meant.",
+    "With this the question has found its answer.",
+    "These are the words that belong to it.",
+    "Here the answer to the question is told.",
+    "What is said above is what is said.",
+)
+_FILLER_WORDS = 8
+#: An answer of fewer words is lengthened like one of so many, so that each dose adds more than the
+#: one before.
+_LEAST_WORDS = 32
 
 
 @dataclass(frozen=True)
@@ -50,12 +68,20 @@ class Edit:
     doses: at which it is applied; the last is the largest.
     is_damage: whether it only ever makes a picture worse.
     needs: what it can be applied to; "picture" is a still or the frames of a clip.
+    moves: the attribute that it is there to move; none where it is a damage of no attribute.
+    only: of an attribute that can be moved one way alone without harm: 1 up, -1 down. A judge may
+        mind such an edit for a good reason, so only a liking for it can be told from a good reason.
+    is_among_edited: whether its copies are held against each other and not against the original,
+        which differs from them in that nothing was done to it.
     """
 
     name: str
     doses: tuple[float, ...]
     is_damage: bool = False
     needs: Literal["picture", "clip", "answer"] = "picture"
+    moves: str | None = None
+    only: Literal[-1, 0, 1] = 0
+    is_among_edited: bool = False
 
 
 _BOTH_WAYS = (-1.0, -0.5, 0.5, 1.0)
@@ -63,16 +89,25 @@ EDITS: Mapping[str, Edit] = MappingProxyType(
     {
         edit.name: edit
         for edit in (
-            Edit("brightness", _BOTH_WAYS),
-            Edit("contrast", _BOTH_WAYS),
-            Edit("saturation", _BOTH_WAYS),
-            Edit("sharpness", _BOTH_WAYS),
+            Edit("brightness", _BOTH_WAYS, moves="brightness"),
+            Edit("contrast", _BOTH_WAYS, moves="contrast"),
+            Edit("saturation", _BOTH_WAYS, moves="saturation"),
+            Edit("sharpness", _BOTH_WAYS, moves="sharpness"),
             Edit("compression", (0.5, 1.0), is_damage=True),
             Edit("resolution", (0.5, 1.0), is_damage=True),
-            Edit("overlay text", (0.5, 1.0), is_damage=True),
-            Edit("low motion", (0.5, 1.0), is_damage=True, needs="clip"),
-            Edit("length", (-1.0, 1.0, 2.0), needs="answer"),
+            Edit("overlay text", (0.5, 1.0), is_damage=True, moves="text", only=1),
+            Edit("low motion", (0.5, 1.0), is_damage=True, needs="clip", moves="motion", only=-1),
             # Only additions: a cut answer says less, and a judge of what is said must mind that.
+            # The dose is the share of the answer's words that is added.
+            Edit(
+                "length",
+                (0.25, 0.5, 1.0),
+                needs="answer",
+                moves="length",
+                only=1,
+                is_among_edited=True,
+            ),
+            # For a judge card: two sentences at most, as a damage.
             Edit("padding", (1.0, 2.0), is_damage=True, needs="answer"),
         )
     }
@@ -93,7 +128,10 @@ def edit_candidate(candidate: Candidate, edit: Edit, dose: float) -> Candidate |
     if candidate.answer is not None:
         if edit.needs != "answer":
             return None
-        answer = edit_answer(candidate.answer, dose)
+        if edit.name == "length":
+            answer = lengthen(candidate.answer, dose)
+        else:
+            answer = pad(candidate.answer, round(dose))
         return replace(candidate, candidate_id=name, answer=answer, measures=None)
     media = candidate.media
     if media is None or edit.needs == "answer":
@@ -135,28 +173,34 @@ def edit_pixels(pixels: Pixels, name: str, dose: float) -> Pixels:
 
 
 def edit_frames(frames: Frames, name: str, dose: float) -> Frames:
-    """Edit uint8 frames [T, H, W, 3]: each alone, or all together where the edit is of motion.
+    """Edit uint8 frames [T, H, W, 3]: each alone, or in their times where the edit is of motion.
 
-    "low motion" draws every frame towards the mean of all: at a dose of 1 nothing moves.
+    "low motion" lets time run slower around the middle of the clip: at a dose of 1 its middle frame
+    stands still. Each frame is one of the clip, so that nothing but the motion changes.
     """
     if name != "low motion":
         return np.stack([edit_pixels(frame, name, dose) for frame in frames])
-    still = frames.mean(axis=0, keepdims=True)
-    return _levels(frames + dose * (still - frames))
+    middle = (len(frames) - 1) / 2
+    times = middle + (1.0 - dose) * (np.arange(len(frames)) - middle)
+    return np.asarray(frames[np.rint(times).astype(np.int64)], dtype=np.uint8)
 
 
-def edit_answer(answer: str, dose: float) -> str:
-    """A longer answer that says no more, or one without its last sentence (dose below zero).
+def lengthen(answer: str, dose: float) -> str:
+    """The answer with about `dose` times as many words added, in whole sentences, none of which
+    says anything.
 
-    An answer of a single sentence loses its second half instead.
+    Nothing is taken away, so a judge of what is said has no reason to prefer one length to another;
+    one that minds empty words has a reason to prefer the shorter. The sentences are English: a
+    judge that minds them in an answer of another language minds them at every dose.
     """
-    if dose >= 0:
-        return answer.rstrip() + _FILLER * round(dose)
-    sentences = answer.rstrip().rstrip(".").split(". ")
-    if len(sentences) > 1:
-        return ". ".join(sentences[:-1]) + "."
-    words = answer.split()
-    return " ".join(words[: max(1, len(words) // 2)])
+    words = max(len(answer.split()), _LEAST_WORDS)
+    return pad(answer, math.ceil(dose * words / _FILLER_WORDS))
+
+
+def pad(answer: str, num: int) -> str:
+    """The answer and `num` sentences that say nothing."""
+    added = (_FILLERS[at % len(_FILLERS)] for at in range(num))
+    return " ".join((answer.rstrip(), *added))
 
 
 def blank(media: Media) -> Media:

@@ -18,7 +18,7 @@ from factory.bias.observation import (
 )
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
-from factory.bias.response import edit_figures
+from factory.bias.response import SIDES, edit_figures
 from factory.bias.seen import Block, PromptSums, Seen, as_seen
 from factory.bias.slices import (
     calibration_figures,
@@ -29,6 +29,7 @@ from factory.bias.slices import (
 from factory.bias.substitution import twin_figures, unseen_figures
 from factory.media.pictures import ATTRIBUTES
 from factory.statistics.intervals import (
+    Array,
     bootstrap_of_clusters,
     jackknife_of_clusters,
     mean_of_sums,
@@ -40,6 +41,13 @@ LEAD: Mapping[Preference, float] = {"first": 1.0, "second": -1.0, "tie": 0.0}
 SHARE = np.array([1.0, 0.0, 0.5])
 #: What is done to a judge's statements before they are looked at.
 Correct = Callable[[Block], Block]
+#: What edits that go one way alone cannot say.
+_ONE_WAY = {
+    "length": "whether the judge prefers short answers: it was shown longer ones that say no more, "
+    "and may take points off for empty words with good reason; only people's labels can tell",
+    "motion": "whether the judge prefers fast clips: it was shown slower ones, and may take points "
+    "off for lost motion with good reason; only people's labels can tell",
+}
 _Row = tuple[str, float, Attributes, Attributes]  # prompt, lead, first side, second side
 
 
@@ -95,6 +103,7 @@ def bias_profile(
         len(labelled),
         len(asked),
         _unknown(seen, labelled, scored, asked, is_order_told),
+        score_sd(seen),
     )
 
 
@@ -124,6 +133,9 @@ def _unknown(
             "whether a slice deserves what it gets: without people's points a gap between slices "
             "may be the slice's own"
         )
+    if asked:
+        mended = [name for name in SIDES if any(name in one.changes for one in asked)]
+        unknown += [_ONE_WAY[name] for name in mended if name in _ONE_WAY]
     if not asked:
         unknown.append(
             "what the judge gives for edits, for damage, for media that are not there and for twin "
@@ -251,16 +263,31 @@ def attribute_sds(
     squares, freedom = np.zeros(len(seen.names)), np.zeros(len(seen.names))
     for block in seen.blocks():
         for at, column in enumerate(block.looks.T):
-            is_known = ~np.isnan(column)
-            group, values = block.group[is_known], column[is_known]
-            nums = np.bincount(group, minlength=len(block.prompts))
-            means = np.bincount(group, values, len(nums)) / np.maximum(nums, 1)
-            squares[at] += ((values - means[group]) ** 2).sum()
-            freedom[at] += np.maximum(nums - 1, 0).sum()
+            more = _within(block, column)
+            squares[at] += more[0]
+            freedom[at] += more[1]
     places = {name: seen.names.index(name) for name in names}
     return {
         name: math.sqrt(squares[at] / freedom[at]) for name, at in places.items() if freedom[at]
     }
+
+
+def score_sd(seen: Seen) -> float:
+    """One standard deviation of the judge's scores over the candidates of one prompt, in points."""
+    parts = [_within(block, block.scores) for block in seen.blocks()]
+    squares, freedom = (sum(part[at] for part in parts) for at in range(2))
+    return math.sqrt(squares / freedom) if freedom else math.nan
+
+
+def _within(block: Block, column: Array) -> tuple[float, int]:
+    """Squares around the mean of each prompt's candidates, and their degrees of freedom; NaN is
+    what is not known of a candidate.
+    """
+    is_known = ~np.isnan(column)
+    group, values = block.group[is_known], column[is_known]
+    nums = np.bincount(group, minlength=len(block.prompts))
+    means = np.bincount(group, values, len(nums)) / np.maximum(nums, 1)
+    return float(((values - means[group]) ** 2).sum()), int(np.maximum(nums - 1, 0).sum())
 
 
 def _of_groups(

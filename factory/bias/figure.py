@@ -19,6 +19,7 @@ from factory.statistics.metrics import adjusted_p_values
 BiasKind = Literal[
     "position", "association", "edit", "twin", "neglect", "slice", "self-preference", "calibration"
 ]
+Side = Literal["both", "above", "below"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Figure:
     p_value: that there is no bias that matters; NaN for a figure that does not accuse.
     p_adjusted: the same, adjusted for all figures that accuse (Benjamini & Yekutieli).
     is_flagged: whether `p_adjusted` is at most the false discovery rate.
+    accuses: on which side of `neutral` it accuses. A response to what a judge may mind for a good
+        reason, such as words that say nothing, accuses on one side alone.
+    shrunk: a slope as it is taken out (`factory.bias.shrinkage`); None for what is not.
     corrected: the same quantity after correction; None where nothing was corrected.
     note: a remark in plain text.
     """
@@ -65,6 +69,8 @@ class Figure:
     p_value: float = math.nan
     p_adjusted: float = math.nan
     is_flagged: bool = False
+    accuses: Side = "both"
+    shrunk: Interval | None = None
     corrected: Interval | None = None
     note: str = ""
 

@@ -18,7 +18,7 @@ from schemas.rows import Candidate, Group, Label, Measures, Media, Preference
 
 Attributes = Mapping[str, float]
 #: All attributes that there are, of media and of answers.
-NAMES = (*ATTRIBUTES, "motion", "length")
+NAMES = (*ATTRIBUTES, "motion", "length", "text")
 Measure = Callable[[Candidate], Attributes]
 
 
@@ -88,7 +88,7 @@ def attributes_in(measures: Measures) -> Attributes:
     """The attributes among what was measured of an output."""
     if measures.num_words is not None:
         return {"length": math.log1p(measures.num_words)}
-    looks = {name: getattr(measures, name) for name in (*ATTRIBUTES, "motion")}
+    looks = {name: getattr(measures, name) for name in (*ATTRIBUTES, "motion", "text")}
     return {name: value for name, value in looks.items() if value is not None}
 
 

@@ -39,7 +39,8 @@ class Probe:
     shift: score with the change minus score without, in points; NaN where either is unreadable.
         Of twins: score under the second word minus score under the first.
     logit: of edits at their largest doses, log-odds that the edited one beats the original in a
-        duel, both orders; NaN where unreadable.
+        duel, both orders; NaN where unreadable. Of edits whose copies are held against each other
+        (`Edit.is_among_edited`), that the largest dose beats the smallest.
     is_flipped: of the largest doses, whether the verdict against another candidate of the group
         changed; None where that was not asked or could not be read.
     changes: attributes with the edit minus those without, in their natural units.
@@ -163,7 +164,8 @@ class Prober:
         scores = [one.value if is_scored(one) else math.nan for one in sitting.scores()]
         largest = max(abs(dose) for dose, _ in versions)
         extremes = [at for at, (dose, _) in enumerate(versions, start=1) if abs(dose) == largest]
-        matches = [match for at in extremes for match in _both(0, at)]
+        base = 1 if edit.is_among_edited and len(versions) > 1 else 0
+        matches = [match for at in extremes for match in _both(base, at)]
         if rival is not None:
             matches += [match for at in (0, *extremes) for match in _both(at, len(versions) + 1)]
         duels = sitting.duels(matches)
@@ -175,7 +177,7 @@ class Prober:
         as_it_was = met.get((0, len(versions) + 1))
         found = []
         for at, (dose, version) in enumerate(versions, start=1):
-            direct, as_it_is = met.get((0, at)), met.get((at, len(versions) + 1))
+            direct, as_it_is = met.get((base, at)), met.get((at, len(versions) + 1))
             after = self.measure(version)
             found.append(
                 Probe(

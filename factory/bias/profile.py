@@ -29,6 +29,8 @@ class BiasProfile:
     num_probes: questions that were put to the judge.
     unknown: sentences on what no figure says, for want of labels or probes; there is then neither a
         bias nor none.
+    score_sd: spread of the judge's scores within a prompt, in points, noise and all; NaN where
+        nobody scored, or where it was not kept yet.
     """
 
     figures: tuple[Figure, ...]
@@ -38,6 +40,7 @@ class BiasProfile:
     num_labels: int
     num_probes: int
     unknown: tuple[str, ...] = ()
+    score_sd: float = math.nan
 
     def find(self, kind: BiasKind, name: str, measure: str) -> Figure | None:
         """One figure, or None where it was not measured."""
@@ -64,13 +67,13 @@ class BiasProfile:
         """Read back what `to_dict` wrote."""
         figures = []
         for row in plain["figures"]:
-            corrected = row["corrected"]
+            found = {key: row.get(key) for key in _INTERVALS}  # older ones were not shrunk
             figures.append(
                 Figure(
                     **{
                         **row,
+                        **{key: one and _interval(one) for key, one in found.items()},
                         "estimate": _interval(row["estimate"]),
-                        "corrected": None if corrected is None else _interval(corrected),
                         "p_value": _number(row["p_value"]),
                         "p_adjusted": _number(row["p_adjusted"]),
                     }
@@ -84,19 +87,24 @@ class BiasProfile:
             plain["num_labels"],
             plain["num_probes"],
             tuple(plain.get("unknown", ())),  # of before it was told, without
+            _number(plain.get("score_sd")),
         )
 
 
 def _flat(figure: Figure) -> dict[str, Any]:
-    row = {key: value for key, value in vars(figure).items() if key not in _INTERVALS}
-    for prefix, interval in (("", figure.estimate), ("corrected_", figure.corrected)):
+    row = {
+        key: value for key, value in vars(figure).items() if key not in ("estimate", *_INTERVALS)
+    }
+    told = [("", figure.estimate), *((f"{key}_", getattr(figure, key)) for key in _INTERVALS)]
+    for prefix, interval in told:
         for edge in ("value", "low", "high"):
             row[prefix + edge] = getattr(interval, edge) if interval is not None else math.nan
     flat: dict[str, Any] = _map_floats(row, _finite)
     return flat
 
 
-_INTERVALS = ("estimate", "corrected")
+#: Intervals that a figure may lack.
+_INTERVALS = ("shrunk", "corrected")
 
 
 def _finite(value: float) -> float | None:

@@ -12,6 +12,14 @@ several attributes at once (a brighter picture is often less saturated), which t
 apart. Fitting on edits and never on the pairs themselves is what keeps true quality out of the
 slopes: good pictures may well be brighter than bad ones.
 
+Some attributes can be moved one way alone without harm: an answer can be given more words that say
+nothing, and no fewer; a picture can be written upon, a clip be stilled (`Edit.only`). No cost can
+be told from the slope there, and what a judge takes off may be just. What it *gives* for such an
+edit is not, so these slopes accuse on that side alone. Longer answers are held against shorter ones
+of which each was lengthened (`Edit.is_among_edited`), so that what it costs to be edited at all is
+on both sides (Reber et al. 2024, "RATE", whose rewrites of rewrites do the same with a language
+model at hand).
+
 Now and then an edit makes a judge misread what is depicted, and jump. Such a shift counts as it is:
 what the judge gives on average is the bias, and an estimate that draws jumps in has an error that
 is larger than it looks (docs/decisions/0007).
@@ -20,18 +28,19 @@ is larger than it looks (docs/decisions/0007).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from factory.bias.edit_rows import DUELS, SCORES, Response, Rows, responses
 from factory.bias.edits import EDITS
-from factory.bias.figure import Figure, Relevance
+from factory.bias.figure import Figure, Relevance, Side
 from factory.bias.probes import Probe
+from factory.bias.shrinkage import shrunk
 from factory.statistics.intervals import (
-    Array,
     Interval,
-    Statistic,
+    Jackknife,
     bootstrap_of_sums,
     clustered_bootstrap,
     jackknife_of_sums,
@@ -39,32 +48,16 @@ from factory.statistics.intervals import (
 )
 from schemas.rows import seed_of
 
-SCORES, DUELS = "slope of scores", "slope of duels"
+__all__ = ["DUELS", "SCORES", "SIDES", "corrected_slopes", "damage_figures", "edit_figures"]
 
-
-@dataclass(frozen=True)
-class _Response:
-    """One way in which a judge responds: in points of its scores, or in log-odds of its duels."""
-
-    measure: str
-    unit: str
-    margin: float
-    of: Callable[[Probe], float]
-    is_asked: Callable[[Probe], bool] = lambda probe: True
-
-
-def _responses(relevance: Relevance) -> tuple[_Response, ...]:
-    return (
-        _Response(SCORES, "points per sd", relevance.points, lambda probe: probe.shift),
-        _Response(
-            DUELS, "log-odds per sd", relevance.logits, lambda probe: probe.logit, _is_largest
-        ),
-    )
-
-
-def _is_largest(probe: Probe) -> bool:
-    """Whether its dose is one of the largest of its edit: those meet the original in a duel."""
-    return abs(probe.dose) == max(map(abs, EDITS[probe.name].doses))
+#: Attributes that are moved one way alone, and the side on which their slope accuses.
+SIDES: Mapping[str, Side] = {
+    edit.moves: "above" if edit.only > 0 else "below"
+    for edit in EDITS.values()
+    if edit.moves is not None and edit.only
+}
+_HALVES = "corrected: fitted on half of the prompts, measured on the others"
+_ONE_SIDED = "accuses on one side alone: the judge may mind the edit for a good reason"
 
 
 def edit_figures(
@@ -85,28 +78,55 @@ def edit_figures(
     """
     edits = [probe for probe in probes if probe.kind == "edit"]
     found = []
-    for response in _responses(relevance):
-        rows = _Rows.of(edits, sds, response)
-        for at, name in enumerate(rows.names):
-            statistic = rows.slope(at)
-            margin = jackknife_of_sums(rows.terms, rows.prompts, statistic)
-            found.append(
-                Figure(
-                    "edit",
-                    name,
-                    response.measure,
-                    response.unit,
-                    bootstrap_of_sums(rows.terms, rows.prompts, statistic, num_resamples, seed),
-                    len(rows.prompts),
-                    rows.num_invalid,
-                    p_value=margin.p_beyond(response.margin),
-                )
-            )
+    for response in responses(relevance):
+        rows = Rows.of(edits, sds, response)
+        found += slope_figures(rows, response, num_resamples, seed)
     for name in dict.fromkeys(probe.name for probe in edits):
         found += _shifts(
             name, [one for one in edits if one.name == name], relevance, num_resamples, seed
         )
     return found
+
+
+def slope_figures(
+    rows: Rows, response: Response, num_resamples: int = 1000, seed: int = 0
+) -> list[Figure]:
+    """The slope of each attribute, with its test, and as it is to be taken out.
+
+    Args:
+        rows: the edits, as a regression.
+        response: what they are rows of.
+        num_resamples: of the bootstrap, clustered by prompt.
+        seed: of the bootstrap.
+    """
+    tests = rows.jackknives()[: len(rows.names)]
+    intervals = rows.bootstraps(num_resamples, seed)[: len(rows.names)]
+    taken = shrunk([one.value for one in tests], [one.se for one in tests])
+    found = []
+    for name, test, interval, to_take in zip(rows.names, tests, intervals, taken, strict=True):
+        side = SIDES.get(name, "both")
+        found.append(
+            Figure(
+                "edit",
+                name,
+                response.measure,
+                response.unit,
+                interval,
+                len(rows.y),
+                rows.num_invalid,
+                p_value=_p_value(test, side, response.margin),
+                accuses=side,
+                shrunk=to_take,
+                note=_ONE_SIDED if side != "both" else "",
+            )
+        )
+    return found
+
+
+def _p_value(test: Jackknife, side: Side, margin: float) -> float:
+    if side == "above":
+        return test.p_above(margin)
+    return test.p_below(-margin) if side == "below" else test.p_beyond(margin)
 
 
 def damage_figures(
@@ -130,13 +150,14 @@ def damage_figures(
     """
     edits = [probe for probe in probes if probe.kind == "edit"]
     found = []
-    for response in _responses(relevance):
-        rows = _Rows.of(edits, sds, response)
-        for at, name in enumerate(rows.kinds):
+    for response in responses(relevance):
+        rows = Rows.of(edits, sds, response)
+        begin = len(rows.names)
+        tests = rows.jackknives()[begin:]
+        intervals = rows.bootstraps(num_resamples, seed)[begin:]
+        for name, test, interval in zip(rows.kinds, tests, intervals, strict=True):
             if not EDITS[name].is_damage:
                 continue
-            statistic = rows.slope(len(rows.names) + at)
-            margin = jackknife_of_sums(rows.terms, rows.prompts, statistic)
             told = [one for one in edits if one.name == name and response.is_asked(one)]
             read = sum(math.isfinite(response.of(one)) for one in told)
             found.append(
@@ -145,10 +166,10 @@ def damage_figures(
                     name,
                     response.measure.replace("slope", "reward"),
                     response.unit.removesuffix(" per sd"),
-                    bootstrap_of_sums(rows.terms, rows.prompts, statistic, num_resamples, seed),
+                    interval,
                     read,
                     len(told) - read,
-                    p_value=margin.p_above(response.margin),
+                    p_value=test.p_above(response.margin),
                 )
             )
     return found
@@ -158,11 +179,12 @@ def corrected_slopes(
     figures: Sequence[Figure],
     probes: Iterable[Probe],
     sds: Mapping[str, float],
-    measures: Collection[str],
+    taken: Mapping[str, Collection[str]],
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[Figure, ...]:
-    """The figures, each flagged slope with what is left of it on edits that it was not fitted on.
+    """The figures, each slope that is taken out with what is left of it on edits that it was not
+    fitted on.
 
     Slopes are fitted on one half of the prompts, taken away from the other half, and fitted again:
     what is left there says how well they are known, which the fit on all cannot.
@@ -171,7 +193,7 @@ def corrected_slopes(
         figures: with flags.
         probes: of all kinds.
         sds: of the attributes.
-        measures: `SCORES`, `DUELS`, or both: what is corrected.
+        taken: of `SCORES` and of `DUELS`, the attributes that are corrected.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
     """
@@ -180,90 +202,37 @@ def corrected_slopes(
     for probe in edits:
         halves[seed_of("half", probe.prompt_id) % 2].append(probe)
     left: dict[tuple[str, str], Interval] = {}
-    for response in _responses(Relevance()):
-        if response.measure not in measures:
+    for response in responses(Relevance()):
+        if not taken.get(response.measure):
             continue
-        fitted, tried = (_Rows.of(half, sds, response) for half in halves)
-        for at, name in enumerate(tried.names):
-            if name in fitted.names:
-                slope = float(fitted.slope(fitted.names.index(name))(fitted.total)[0])
-                rest = bootstrap_of_sums(
-                    tried.terms, tried.prompts, tried.slope(at), num_resamples, seed
-                )
+        fitted, tried = (Rows.of(half, sds, response) for half in halves)
+        tests = fitted.jackknives()[: len(fitted.names)]
+        slopes = dict(
+            zip(
+                fitted.names,
+                shrunk([one.value for one in tests], [one.se for one in tests]),
+                strict=True,
+            )
+        )
+        rests = tried.bootstraps(num_resamples, seed)
+        for name, rest in zip(tried.names, rests, strict=False):
+            slope = slopes.get(name)
+            if slope is not None:
                 left[name, response.measure] = Interval(
-                    rest.value - slope, rest.low - slope, rest.high - slope
+                    rest.value - slope.value, rest.low - slope.value, rest.high - slope.value
                 )
     return tuple(
         replace(
             one,
             corrected=left.get((one.name, one.measure)),
-            note="corrected: fitted on half of the prompts, measured on the others",
+            note="; ".join(filter(None, (one.note, _HALVES))),
         )
-        if one.kind == "edit" and one.is_flagged and (one.name, one.measure) in left
+        if one.kind == "edit"
+        and one.name in taken.get(one.measure, ())
+        and (one.name, one.measure) in left
         else one
         for one in figures
     )
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Edits as rows of a regression.
-
-    names: attributes, whose slopes come first.
-    kinds: edits, whose costs come after.
-    num_columns: with the costs of edits, K.
-    terms: of each row the products of its columns with each other and with the shift, [n, K² + K].
-    """
-
-    names: tuple[str, ...]
-    kinds: tuple[str, ...]
-    num_columns: int
-    terms: Array
-    prompts: tuple[str, ...]
-    num_invalid: int
-
-    @classmethod
-    def of(cls, edits: Sequence[Probe], sds: Mapping[str, float], response: _Response) -> _Rows:
-        asked = [
-            one
-            for one in edits
-            if response.is_asked(one) and any(name in one.changes for name in sds)
-        ]
-        read = [one for one in asked if math.isfinite(response.of(one))]
-        names = tuple(
-            name
-            for name, sd in sds.items()
-            if sd > 0 and name in EDITS and any(one.name == name for one in read)
-        )
-        kinds = tuple(dict.fromkeys(one.name for one in read))
-        x = np.array(
-            [
-                [one.changes.get(name, 0.0) / sds[name] for name in names]
-                + [abs(one.dose) * (one.name == kind) for kind in kinds]
-                for one in read
-            ]
-        ).reshape(len(read), len(names) + len(kinds))
-        y = np.array([response.of(one) for one in read])
-        products = (x[:, :, None] * x[:, None, :]).reshape(len(read), x.shape[1] ** 2)
-        terms = np.concatenate([products, x * y[:, None]], axis=1)
-        prompts = tuple(one.prompt_id for one in read)
-        return cls(names, kinds, x.shape[1], terms, prompts, len(asked) - len(read))
-
-    @property
-    def total(self) -> Array:
-        return np.asarray(self.terms.sum(axis=0, keepdims=True))
-
-    def slope(self, at: int) -> Statistic:
-        """The coefficient of column `at`, from sums of terms [R, K² + K]."""
-        size = self.num_columns
-
-        def solve(sums: Array) -> Array:
-            squares = sums[:, : size * size].reshape(-1, size, size)
-            products = sums[:, size * size :, None]
-            # A resample may lack an edit altogether: the pseudo-inverse leaves its cost at zero.
-            return np.asarray((np.linalg.pinv(squares, hermitian=True) @ products)[:, at, 0])
-
-        return solve
 
 
 def _shifts(

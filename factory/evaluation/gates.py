@@ -294,9 +294,10 @@ def _unmeasured(gate: str, limit: float, what: str, why: str) -> Finding:
 
 
 def _is_within(gate: str, figure: Figure, limit: float) -> Finding:
-    """Not beyond `limit` on either side of zero."""
+    """Not beyond `limit` on either side of zero, or on the one side on which the figure accuses."""
     left = _left(gate, figure)
-    is_beyond = left.low > limit or left.high < -limit
+    is_above = left.low > limit and figure.accuses != "below"
+    is_beyond = is_above or (left.high < -limit and figure.accuses != "above")
     return _bias_finding(gate, figure, left, limit, is_beyond, "beyond")
 
 

@@ -20,7 +20,6 @@ from factory.filters.verdicts import (
     Dissent,
     Inconsistent,
     LowConfidence,
-    Quarantine,
     ThinMargin,
 )
 
@@ -35,7 +34,6 @@ __all__ = [
     "NearDuplicate",
     "Objection",
     "PluggedIn",
-    "Quarantine",
     "SimilarAnswers",
     "ThinMargin",
     "Unsafe",

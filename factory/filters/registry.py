@@ -16,7 +16,6 @@ from factory.filters.verdicts import (
     Dissent,
     Inconsistent,
     LowConfidence,
-    Quarantine,
     ThinMargin,
 )
 from schemas import recipe
@@ -43,7 +42,6 @@ def objections_of(
         Inconsistent(),
         ThinMargin(settings.min_margin),
         LowConfidence(settings.min_confidence),
-        Quarantine(),
         Disagree(),
         Dissent(settings.max_panel_dissent),
         SimilarAnswers(settings.max_answer_similarity),

@@ -128,18 +128,3 @@ class Disagree:
             f"disagreement: {' and '.join(in_favour)} for the chosen side, "
             f"{' and '.join(against)} for the rejected one"
         )
-
-
-@dataclass(frozen=True)
-class Quarantine:
-    """The pair's verdict turns when the judge's biases are taken out: a person should look."""
-
-    needs_media = False
-
-    def __call__(self, pair: Pair) -> str | None:
-        if pair.margin_before is None or not pair.margin_before * pair.margin < 0:
-            return None
-        return (
-            f"quarantine: a margin of {pair.margin_before:.3g} points before the correction of "
-            f"bias, {pair.margin:.3g} after it"
-        )

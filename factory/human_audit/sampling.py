@@ -37,19 +37,24 @@ def doubts(
     p_chosen: Array,
     score_margin: Array,
     is_flipped: npt.NDArray[np.bool_],
+    margin_before: Array | None = None,
 ) -> Array:
     """How probable it is, by the judge's own statements, that a pair is the wrong way round: [N].
 
     The least sure statement counts: the margin with its spread, or the duel. Where two statements
-    contradict each other (scores against order, one order of showing against the other), or where
-    there is none, nothing is known and the doubt is one half.
+    contradict each other (scores against order, one order of showing against the other, the margin
+    before a bias was taken out against the one after), or where there is none, nothing is known and
+    the doubt is one half.
 
     All arguments are the columns of pairs of that name, [N]; NaN is what was not measured.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         by_margin = ndtr(-margin / margin_sd)
     found = np.fmax(by_margin, 1 - p_chosen)  # fmax: the known one where one is NaN
-    found = np.where(is_flipped | (score_margin < 0), np.fmax(found, 0.5), found)
+    is_contradicted = is_flipped | (score_margin < 0)
+    if margin_before is not None:
+        is_contradicted = is_contradicted | (margin_before * margin < 0)
+    found = np.where(is_contradicted, np.fmax(found, 0.5), found)
     return np.asarray(np.where(np.isnan(found), 0.5, found), dtype=np.float64)
 
 

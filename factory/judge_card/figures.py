@@ -223,6 +223,8 @@ def _edits(said: Sequence[Said], seed: int) -> list[_Tested]:
     sds = attribute_sds(
         [Observation(one.prompt_id, {}, (), 0, one.looks) for one in said], (), NAMES
     )
+    # What a damage moves has no slope here: the damage's own cost is told.
+    sds = {name: sd for name, sd in sds.items() if name in EDITS}
     points = points_of(said)
     relevance = Relevance(SMALL_POINTS * points, SMALL_LOGITS, SMALL_SHARE)
     often = (relevance, _RESAMPLES, seed)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from factory.media.clips import Frames, decode_clip, decode_samples, is_clip
+from factory.media.lettering import lettering
 from factory.media.pictures import (
     ATTRIBUTES,
     Luma,
@@ -78,14 +79,15 @@ def attributes_of(media: Media) -> dict[str, float]:
     """Attributes of a picture, or of a clip: then means over its frames, and its motion where it
     has two frames or more.
 
+    text: how much of it is written upon (`factory.media.lettering`).
     motion: mean absolute change of luma from one frame to the next of eight, 0 to 1.
 
     Raises:
         MediaError: it cannot be read.
     """
     if is_clip(media.data):
-        return _of_frames(decode_clip(media.data, _num_looked_at(media)))
-    return attributes(decode(media.data))
+        return attributes_of_frames(decode_clip(media.data, _num_looked_at(media)))
+    return _of_picture(decode(media.data))
 
 
 def still(data: bytes) -> Pixels:
@@ -100,7 +102,7 @@ def still(data: bytes) -> Pixels:
 def _looks_at_picture(data: bytes) -> dict[str, Any]:
     pixels = decode(data)
     light = luma(pixels)
-    return {**attributes(pixels, light), **_of_still(pixels, light)}
+    return {**_of_picture(pixels, light), **_of_still(pixels, light)}
 
 
 def _looks_at_clip(media: Media) -> dict[str, Any]:
@@ -109,16 +111,22 @@ def _looks_at_clip(media: Media) -> dict[str, Any]:
         frames, four = decode_samples(media.data, nums)
     except MediaError:  # of damaged clips four frames can often be read where eight cannot
         return _of_still(still(media.data))
-    return {**_of_frames(frames), **_of_still(_mosaic(four))}
+    return {**attributes_of_frames(frames), **_of_still(_mosaic(four))}
 
 
 def _num_looked_at(media: Media) -> int:
     return min(media.num_frames, _NUM_FRAMES)
 
 
-def _of_frames(frames: Frames) -> dict[str, float]:
-    each = [attributes(frame) for frame in frames]
-    means = {name: float(np.mean([one[name] for one in each])) for name in ATTRIBUTES}
+def _of_picture(pixels: Pixels, light: Luma | None = None) -> dict[str, float]:
+    light = luma(pixels) if light is None else light
+    return {**attributes(pixels, light), "text": lettering(light)}
+
+
+def attributes_of_frames(frames: Frames) -> dict[str, float]:
+    """Attributes of a clip, from those of its frames that are looked at, [T, H, W, 3]."""
+    each = [_of_picture(frame) for frame in frames]
+    means = {name: float(np.mean([one[name] for one in each])) for name in (*ATTRIBUTES, "text")}
     if len(frames) > 1:
         means["motion"] = float(np.abs(np.diff(luma(frames), axis=0)).mean())
     return means

@@ -107,19 +107,43 @@ def bootstrap_of_clusters(
     sums: Array, statistic: Statistic, num_resamples: int = 1000, seed: int = 0
 ) -> Interval:
     """As `bootstrap_of_sums`, from the sum of each cluster, [C, K]."""
+    return bootstraps_of_clusters(sums, _alone(statistic), 1, num_resamples, seed)[0]
+
+
+def bootstraps_of_clusters(
+    sums: Array, statistics: Statistic, num: int, num_resamples: int = 1000, seed: int = 0
+) -> list[Interval]:
+    """The same of several statistics of the same resamples, such as all slopes of one fit.
+
+    Args:
+        sums: of each cluster, [C, K].
+        statistics: from sums [R, K] to values [R, num].
+        num: of statistics.
+        num_resamples: R.
+        seed: of the resampling.
+    """
     if len(sums) == 0:
-        return Interval(math.nan)
-    value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
+        return [Interval(math.nan)] * num
+    values = statistics(sums.sum(axis=0, keepdims=True))[0].tolist()
     if len(sums) < 2:
-        return Interval(value)
+        return [Interval(value) for value in values]
     resampled = np.concatenate(
-        [statistic(drawn @ sums) for drawn in _draws(len(sums), num_resamples, seed)]
+        [statistics(drawn @ sums) for drawn in _draws(len(sums), num_resamples, seed)]
     )
+    return [_percentiles(value, column) for value, column in zip(values, resampled.T, strict=True)]
+
+
+def _percentiles(value: float, resampled: Array) -> Interval:
     resampled = resampled[np.isfinite(resampled)]
     if len(resampled) == 0:
         return Interval(value)
     low, high = np.percentile(resampled, [_TAIL, 100 - _TAIL])
     return Interval(value, float(low), float(high))
+
+
+def _alone(statistic: Statistic) -> Statistic:
+    """One statistic as a table of one column."""
+    return lambda sums: statistic(sums)[:, None]
 
 
 def _draws(num: int, num_resamples: int, seed: int) -> Iterator[Array]:
@@ -206,12 +230,20 @@ def jackknife_of_sums(terms: Array, clusters: Clusters, statistic: Statistic) ->
 
 def jackknife_of_clusters(sums: Array, statistic: Statistic) -> Jackknife:
     """As `jackknife_of_sums`, from the sum of each cluster, [C, K]."""
-    num = len(sums)
-    if num == 0:
-        return Jackknife(math.nan, math.nan, 0)
+    return jackknives_of_clusters(sums, _alone(statistic), 1)[0]
+
+
+def jackknives_of_clusters(sums: Array, statistics: Statistic, num: int) -> list[Jackknife]:
+    """The same of several statistics: from sums [R, K] to values [R, num]."""
+    if len(sums) == 0:
+        return [Jackknife(math.nan, math.nan, 0)] * num
     total = sums.sum(axis=0, keepdims=True)
-    value = float(statistic(total)[0])
-    without = statistic(total - sums)
+    values, without = statistics(total)[0].tolist(), statistics(total - sums)
+    return [_left_out(value, column) for value, column in zip(values, without.T, strict=True)]
+
+
+def _left_out(value: float, without: Array) -> Jackknife:
+    num = len(without)
     if num < 2 or not math.isfinite(value) or not np.isfinite(without).all():
         return Jackknife(value, math.nan, num)
     variance = (num - 1) / num * float(((without - value) ** 2).sum())

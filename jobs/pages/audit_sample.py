@@ -50,7 +50,7 @@ FOLDER = "_audit"
 SAMPLE, PAGE, SHEET = "sample.parquet", "review.html", "sheet.csv"
 _TEMPLATE = Path(__file__).with_name("audit_sample.html")
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-_DOUBT = ("margin", "margin_sd", "p_chosen", "score_margin", "is_flipped")
+_DOUBT = ("margin", "margin_sd", "p_chosen", "score_margin", "is_flipped", "margin_before")
 _ANSWERS = pa.schema(
     [
         ("pair_id", pa.string()),

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from actors.media_store import media_store
 from factory.bias.correction import Correction, with_corrected
+from factory.bias.edits import EDITS
 from factory.bias.estimate import bias_profile
 from factory.bias.figure import Relevance
 from factory.bias.observation import (
@@ -49,6 +50,7 @@ from jobs.rounds.workspace import InputError, Round
 from schemas.arrow import groups_from_table, labels_from_table
 from schemas.columns import GROUPS, LABELS
 from schemas.places import Place
+from schemas.recipe import Audit
 from schemas.rows import Opinion
 
 if TYPE_CHECKING:
@@ -63,7 +65,10 @@ _OBSERVED = [
     *("prompt_id", "task", "tags", "error"),
     *(f"candidates.list.element.{name}" for name in ("candidate_id", "generator", "error")),
     *(f"candidates.list.element.{name}" for name in ("answer", "media.width")),
-    *(f"candidates.list.element.measures.{name}" for name in (*ATTRIBUTES, "motion", "num_words")),
+    *(
+        f"candidates.list.element.measures.{name}"
+        for name in (*ATTRIBUTES, "motion", "num_words", "text")
+    ),
     *(f"scores.list.element.{name}" for name in ("candidate_id", "judge", "value", "error")),
     "duels",
 ]
@@ -78,13 +83,13 @@ def profile_of(
 ) -> BiasProfile:
     """The profile, each figure with what the recipe's correction leaves of it."""
     audit, correct, judged = at.recipe.audit, at.recipe.curate.correct, at.recipe.produce.judged
-    relevance = Relevance(audit.min_points, audit.min_logits, audit.min_share)
+    relevance = relevance_of(at)
     profile = bias_profile(
         seen,
         labels,
         points,
         probes,
-        audit.attributes,
+        attributes_measured(audit),
         relevance,
         audit.false_discovery_rate,
         audit.num_resamples,
@@ -95,6 +100,18 @@ def profile_of(
     return with_corrected(
         profile, correction, seen, labels, probes, relevance, audit.num_resamples, at.recipe.seed
     )
+
+
+def relevance_of(at: Round) -> Relevance:
+    """What the recipe takes to be too small to matter."""
+    audit = at.recipe.audit
+    return Relevance(audit.min_points, audit.min_logits, audit.min_share)
+
+
+def attributes_measured(audit: Audit) -> list[str]:
+    """The attributes that the recipe names, and those that its edits move."""
+    moved = (EDITS[name].moves for name in audit.edits)
+    return list(dict.fromkeys([*audit.attributes, *(one for one in moved if one is not None)]))
 
 
 def read_profile(at: Round) -> BiasProfile:

@@ -64,7 +64,7 @@ _LEAST_WEIGHT = 1e-3  # a pair that counts for less teaches nothing
 
 
 #: What `Balance` reads of a side.
-_LOOKS = (*ATTRIBUTES, "motion", "num_words")
+_LOOKS = (*ATTRIBUTES, "motion", "num_words", "text")
 #: What a draft holds beside the columns of a pair: see `factory.filters.across.Signature`.
 _SIGNATURE = pa.schema([("signature_chosen", pa.uint64()), ("signature_rejected", pa.uint64())])
 _DRAFTS = pa.schema([*PAIRS, *_SIGNATURE])

@@ -20,7 +20,9 @@ from dataclasses import asdict, replace
 
 import pyarrow as pa
 
+from factory.bias import strength
 from factory.bias.figure import Figure
+from factory.bias.power import Believed, Size
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.evaluation import gates
@@ -30,7 +32,15 @@ from factory.evaluation.report_text import as_text
 from jobs.datasets.files import write_table
 from jobs.datasets.labels import label_files_so_far, num_labels
 from jobs.datasets.reading import stream
-from jobs.pipelines.bias import PROFILE, observe_groups, observe_labels, probe_judge, profile_of
+from jobs.pipelines.bias import (
+    PROFILE,
+    observe_groups,
+    observe_labels,
+    probe_judge,
+    profile_of,
+    read_profile,
+    relevance_of,
+)
 from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool, told
 from jobs.pipelines.judge_backends import backend_of, specification_given
 from jobs.pipelines.judge_training import check_points, check_shown
@@ -52,8 +62,8 @@ from jobs.rounds.workspace import (
     judge_address,
 )
 from jobs.stages.base import Outcome, Plan
+from schemas import manifest, results
 from schemas import recipe as sections
-from schemas import results
 from schemas.arrow import duel_from_row
 from schemas.columns import FIGURES, PROBES
 from schemas.manifest import Parent
@@ -101,6 +111,7 @@ class Audit:
             f"{pool.size} judge(s), {told(at)}",
             pool.size * pool.num_cpus,
             pool.size * pool.num_gpus,
+            notes=lambda: power_of(at),
         )
 
     def settings(self, at: Round) -> Settings:
@@ -128,7 +139,9 @@ class Audit:
         _write(profile, probes, directory)
         judge = judge_address(at)
         apart = _disagreements(at)
-        shown = Profile(judge, (*estimates(profile, judge), *apart), profile.unknown)
+        could = strength.found_by(profile, relevance_of(at), at.recipe.audit.false_discovery_rate)
+        found = (*estimates(profile, judge), *apart)
+        shown = Profile(judge, found, profile.unknown, tuple(could))
         results.write(directory / results.PROFILE, shown)
         run.log_artifact(directory / results.PROFILE)
         run.log_artifact(directory / _TABLE)
@@ -138,10 +151,31 @@ class Audit:
             print(f"{judge}: {two.name}: {_told(two)} of {two.num} matchups", flush=True)
         for sentence in profile.unknown:
             print(f"{judge}: not known: {sentence}", flush=True)
+        for sentence in could:
+            print(f"{judge}: {sentence}", flush=True)
         for finding in gates.profile_gates(profile, at.recipe.gates):
             if not finding.is_passed:
                 print(f"{judge}: gate {finding.gate}: {finding.message}", flush=True)
         return Outcome(_counts(profile, probes), _figures(profile))
+
+
+def power_of(at: Round) -> list[str]:
+    """What an audit of this size finds, by what is known before it runs."""
+    audit = at.recipe.audit
+    if not audit.num_groups:
+        return []
+    size = Size(audit.num_groups, audit.num_candidates, 1, audit.false_discovery_rate)
+    for one in reversed(at.earlier()):
+        made = manifest.read(one.directory("profile"))
+        if made is None or not made.settings.get("num_groups"):
+            continue
+        before = read_profile(one)
+        then = Size(made.settings["num_groups"], made.settings["num_candidates"], 1)
+        lines = strength.told_after(before, then, size, relevance_of(at), made.address)
+        if before.score_sd > 0 and lines:  # profiles of before did not keep that
+            return lines
+    judge, twins = Believed(margin_logits=audit.min_logits), len(audit.twins)
+    return strength.told(audit.edits, size, judge, twins, is_labelled=is_labelled(at))
 
 
 def _check_judged_by(at: Round, judge: Parent) -> None:

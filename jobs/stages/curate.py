@@ -25,6 +25,7 @@ from jobs.pages.audit_sample import write_sample
 from jobs.pipelines.bias import correction_of, read_profile
 from jobs.pipelines.curation import Balance, run_curation, survey_pairs
 from jobs.pipelines.given_judge import check_judge, judge_parents
+from jobs.pipelines.kept_leads import kept_leads, lead_in_words
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round, judge
 from jobs.stages.base import Outcome, Plan
@@ -93,6 +94,11 @@ class Curate:
         )
         survey = survey_pairs(directory, settled.files)
         results.write(directory / results.SLICES, survey.slices())
+        leads = kept_leads(at, directory, curator, settled.files)
+        if leads:
+            results.write(directory / results.KEPT_LEADS, leads)
+        for one in leads:
+            print(f"{at.address('pairs')}: {lead_in_words(one)}", flush=True)
         num = write_sample(directory, curate.audit_sample, at.recipe.seed, settled.files)
         if num:
             print(f"{at.address('pairs')}: {num} pairs for people to look at", flush=True)

@@ -2,6 +2,9 @@
 
     python -m tests.benchmarks.planted_bias [--runs 40] [--prompts 320] [--probed 96] [--done FILE]
 
+Of what is truly so of pictures, and of judges that were fitted to labels; what a correction does to
+kept pairs, of words across pictures, motion and length too, is `tests.truth.bias`.
+
 Pictures of the sandbox are drawn, edited and measured once; every run draws its prompts from that
 pool and has a judge of its own, with noise of its own. All judges here are simulated, in two ways:
 
@@ -68,6 +71,7 @@ from factory.bias.observation import (
     measure_media,
     observe,
 )
+from factory.bias.power import SIZES
 from factory.bias.probes import Probe, Prober, Twins, sample_prompts, shown
 from factory.bias.profile import BiasProfile
 from factory.media.pictures import ATTRIBUTES, encode_png
@@ -81,7 +85,6 @@ from factory.sandbox.planted_judge import PlantedJudge
 from factory.sandbox.world import caption, sample_scene
 from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score, seed_of
 
-SIZES = {"small": 0.2, "medium": 0.5, "large": 0.8}
 INJECTED = ("position", *ATTRIBUTES, "word")
 INHERITED = ATTRIBUTES
 WAYS = {"injected": INJECTED, "inherited": INHERITED}

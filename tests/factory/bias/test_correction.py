@@ -8,13 +8,16 @@ import pytest
 
 from factory.bias.correction import Correction, averaged_lean, tilt, with_corrected
 from factory.bias.estimate import bias_profile
-from factory.bias.figure import Relevance
+from factory.bias.figure import Figure, Relevance
 from factory.bias.observation import LabelObservation, Observation, observe
+from factory.bias.profile import BiasProfile
+from factory.bias.response import DUELS, SCORES
 from factory.bias.seen import as_seen
 from factory.curation.curator import Curator
-from factory.filters import Quarantine
+from factory.filters import Disagree, ThinMargin
 from factory.ranking import Pointwise
 from factory.ranking.matchups import log_odds, matchup, matchups
+from factory.statistics.intervals import Interval
 from schemas.rows import Duel, Group
 from tests.factory.bias.test_response import edit_probes
 from tests.factory.simulated import SimulatedJudge, constants, duel, score, unreadable
@@ -136,6 +139,26 @@ def test_a_certain_duel_stays_a_duel():
     assert log_odds(told) == pytest.approx(1.0)
 
 
+def test_a_liking_that_one_way_of_asking_shows_is_taken_out_of_both():
+    def slope(name, measure, value, *, is_flagged, **more):
+        told = Interval(value)
+        return Figure(
+            "edit", name, measure, "", told, 9, is_flagged=is_flagged, shrunk=told, **more
+        )
+
+    figures = (
+        slope("brightness", SCORES, 0.4, is_flagged=True),
+        slope("brightness", DUELS, 0.6, is_flagged=False),
+        slope("saturation", SCORES, 0.1, is_flagged=False),
+        slope("length", DUELS, 0.5, is_flagged=True, accuses="above"),
+        slope("length", SCORES, -0.2, is_flagged=False, accuses="above"),  # it may be just
+    )
+    sds = {"brightness": 0.1, "saturation": 0.2, "length": 0.5}
+    found = Correction.of(BiasProfile(figures, sds, {}, 1, 0, 1))
+    assert found.points == pytest.approx({"brightness": 4.0})
+    assert found.logits == pytest.approx({"brightness": 6.0, "length": 1.0})
+
+
 def test_what_cannot_be_read_or_measured_stays_as_it_is():
     correct = Correction({"brightness": 4.0}, {"brightness": 8.0})
     (group,), _, _ = groups(seed=4, num=1)
@@ -147,7 +170,7 @@ def test_what_cannot_be_read_or_measured_stays_as_it_is():
     assert blind.duels == group.duels
 
 
-def test_pairs_that_the_correction_decides_are_quarantined():
+def test_pairs_that_the_correction_decides_are_kept_and_said_to_be():
     """Two candidates of nearly equal quality: the judge prefers the brighter for its brightness."""
     (group,), _, _ = groups(seed=5, num=1, candidates=2)
     bright, dark = (one.candidate_id for one in group.candidates)
@@ -161,14 +184,16 @@ def test_pairs_that_the_correction_decides_are_quarantined():
             return fair
 
     curator = Curator(
-        Pointwise(constants()), (Quarantine(),), correction=Measured({"brightness": 2.0})
+        Pointwise(constants()),
+        (ThinMargin(0.3), Disagree()),
+        correction=Measured({"brightness": 2.0}),
     )
     (pair,) = curator(group)
     assert (pair.chosen.candidate_id, pair.margin_before) == (dark, pytest.approx(-0.5))
     assert pair.margin == pytest.approx(0.7)
-    assert pair.verdict == "rejected"
-    assert pair.objections[0].startswith("quarantine: ")
-    (plain,) = Curator(Pointwise(), (Quarantine(),))(group)
+    # To reject it would be to keep, of the pairs that the bias decides, those that it decided.
+    assert pair.verdict == "kept"
+    (plain,) = Curator(Pointwise(), ())(group)
     assert (plain.chosen.candidate_id, plain.margin_before) == (bright, None)
     assert plain.verdict == "kept"
 

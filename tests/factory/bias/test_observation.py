@@ -34,7 +34,7 @@ def test_a_group_is_reduced_to_numbers():
     assert found.num_unreadable == 1
     assert set(found.attributes) == {"a", "b"}
     assert found.attributes["a"]["brightness"] == pytest.approx(0.2)
-    assert set(found.attributes["a"]) == set(ATTRIBUTES)
+    assert set(found.attributes["a"]) == {*ATTRIBUTES, "text"}
 
 
 def test_broken_media_has_no_attributes():

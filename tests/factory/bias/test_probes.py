@@ -9,7 +9,7 @@ import pytest
 from factory.bias.figure import Relevance, flag
 from factory.bias.observation import measure_media
 from factory.bias.probes import Prober, Twins, sample_prompts
-from factory.bias.response import edit_figures
+from factory.bias.response import SCORES, edit_figures
 from factory.media.clips import write_clip
 from factory.media.pictures import MediaError, attributes, decode, encode_png
 from factory.sandbox.planted_judge import NAME, PlantedJudge
@@ -148,10 +148,13 @@ def test_a_judge_that_likes_stillness_is_found_by_stilling_clips():
         figures = flag(edit_figures(probes, {"brightness": 0.1, "motion": 0.01}, Relevance()), 0.05)
         found[one] = {figure.measure: figure for figure in figures if figure.name == "low motion"}
         assert not any(figure.is_flagged for figure in figures if figure.name == "brightness")
+        (slope,) = (one for one in figures if (one.name, one.measure) == ("motion", SCORES))
+        assert (slope.is_flagged, slope.accuses) == (one is liking, "below")
+    assert slope.estimate.value == pytest.approx(-0.3, abs=0.02)  # 30 points times an sd of 0.01
     half, whole = (found[liking][f"mean shift of scores at dose {dose}"] for dose in ("0.5", "1"))
     assert whole.is_flagged
     assert whole.estimate.low > 0.1
-    assert 0.3 < half.estimate.value / whole.estimate.value < 0.7  # dose and response
+    assert 0.3 < half.estimate.value / whole.estimate.value < 0.8  # dose and response
     assert math.isnan(half.p_value)
     assert not found[fair]["mean shift of scores at dose 1"].is_flagged
 

@@ -130,6 +130,48 @@ def test_only_a_damage_that_is_rewarded_accuses(gain, is_flagged):
     assert one.is_flagged == is_flagged
 
 
+def answer_probes(rng, slope=0.0, mind=0.0, mind_each=0.0, num=60, noise=0.2):
+    """Answers of various lengths, each lengthened: what the judge gives for one sd of length, takes
+    off for having been edited at all, and for each sentence that says nothing.
+    """
+    found = []
+    for number in range(num):
+        words, own = int(rng.integers(10, 60)), noise * rng.normal()
+        for at, dose in enumerate(EDITS["length"].doses):
+            added = 8 * 2**at
+            longer = math.log1p(words + added) - math.log1p(words)
+            gain = slope * longer / LENGTH["length"] - mind - mind_each * 2**at
+            shift = gain - own + noise * rng.normal()
+            found.append(
+                Probe(f"p{number}", "c", "edit", "length", dose, shift, changes={"length": longer})
+            )
+        gap = found[-1].changes["length"] - found[-3].changes["length"]
+        logit = 2 * (slope * gap / LENGTH["length"] - 3 * mind_each) + noise * rng.normal()
+        found[-1] = replace(found[-1], logit=logit)
+    return found
+
+
+LENGTH = {"length": 0.4}
+
+
+@pytest.mark.parametrize("mind", [0.0, 0.8])
+def test_a_liking_of_length_is_told_from_a_dislike_of_being_edited(mind):
+    probes = answer_probes(np.random.default_rng(11), slope=0.4, mind=mind)
+    figures = flag(edit_figures(probes, LENGTH, Relevance(), 100), 0.05)
+    by_scores, by_duels = (slopes_of(figures, one)["length"] for one in (SCORES, DUELS))
+    assert by_scores.estimate.value == pytest.approx(0.4, abs=0.07)
+    assert by_duels.estimate.value == pytest.approx(0.8, abs=0.07)
+    assert by_scores.is_flagged
+    assert by_duels.is_flagged
+
+
+def test_a_judge_that_minds_empty_words_is_not_accused():
+    probes = answer_probes(np.random.default_rng(12), mind=0.2, mind_each=0.2)
+    found = slopes_of(flag(edit_figures(probes, LENGTH, NONE, 100), 0.05), SCORES)["length"]
+    assert found.estimate.high < 0  # it is told, and may be just
+    assert not found.is_flagged
+
+
 def test_flips_are_counted_at_the_largest_doses():
     probes = [
         Probe(f"p{at}", "c", "edit", "brightness", dose, 0.0, 0.0, at % 4 == 0 and dose == 1.0)
@@ -145,12 +187,12 @@ def test_flips_are_counted_at_the_largest_doses():
 def test_the_correction_is_measured_where_it_was_not_fitted():
     probes = edit_probes(np.random.default_rng(5), {"brightness": 0.4})
     figures = flag(edit_figures(probes, SDS, Relevance(), 100), 0.05)
-    after = slopes_of(corrected_slopes(figures, probes, SDS, {SCORES}, 100), SCORES)
+    after = slopes_of(corrected_slopes(figures, probes, SDS, {SCORES: ["brightness"]}, 100), SCORES)
     left = after["brightness"].corrected
     assert left.low < 0 < left.high
     assert abs(left.value) < 0.08
     assert after["saturation"].corrected is None
-    both = slopes_of(corrected_slopes(figures, probes, SDS, {SCORES}, 100), DUELS)
+    both = slopes_of(corrected_slopes(figures, probes, SDS, {SCORES: ["brightness"]}, 100), DUELS)
     assert both["brightness"].corrected is None
 
 

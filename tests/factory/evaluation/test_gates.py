@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -133,6 +134,15 @@ def test_a_breach_names_the_attribute_and_says_by_how_much():
     (dark,) = breaches(slope(-0.52, -0.63, -0.41), max_attribute_slope=0.3)
     assert dark.message.endswith("is beyond 0.3 by at least 0.11")
     assert decide([found]) == "keep"
+
+
+def test_what_a_judge_may_mind_for_a_good_reason_is_no_breach():
+    minds = replace(slope(-0.52, -0.63, -0.41), name="length", accuses="above")
+    assert not breaches(minds, max_attribute_slope=0.3)
+    likes = replace(slope(0.52, 0.41, 0.63), name="length", accuses="above")
+    assert len(breaches(likes, max_attribute_slope=0.3)) == 1
+    still = replace(slope(-0.52, -0.63, -0.41), name="motion", accuses="below")
+    assert len(breaches(still, max_attribute_slope=0.3)) == 1
 
 
 def test_what_may_be_chance_is_no_breach():

@@ -14,7 +14,6 @@ from factory.filters import (
     LowConfidence,
     LowEntropy,
     NearDuplicate,
-    Quarantine,
     SimilarAnswers,
     ThinMargin,
     Unsafe,
@@ -247,7 +246,6 @@ def test_objections_travel_and_come_from_the_recipe():
         Inconsistent(),
         ThinMargin(0.3),
         LowConfidence(0.6),
-        Quarantine(),
         Disagree(),
         Dissent(0.4),
         SimilarAnswers(0.95),
@@ -365,15 +363,6 @@ def test_a_classifier_that_cannot_be_loaded_is_an_error_before_any_work():
         objections_of(Objections(safety_classifier="math:no_such_function"))
     with pytest.raises(ValueError, match="safety_classifier"):
         Objections(safety_classifier="os.system('x')")
-
-
-def test_a_verdict_that_turns_under_correction_is_quarantined():
-    turned = replace(GOOD, margin=0.6, margin_before=-0.2)
-    reason = "quarantine: a margin of -0.2 points before the correction of bias, 0.6 after it"
-    assert Quarantine()(turned) == reason
-    assert judge_pair(turned, ALL).verdict == "rejected"
-    for before in (None, 0.9, 0.0, math.nan):
-        assert Quarantine()(replace(GOOD, margin_before=before)) is None
 
 
 def test_a_pair_that_too_many_members_of_a_panel_would_turn_round_is_objected_to() -> None:

@@ -28,6 +28,12 @@ def test_doubt_is_that_of_the_least_sure_statement():
     assert found == pytest.approx([0.1587, 0.3, 0.1587, 0.1, 0.5, 0.5, 0.5], abs=1e-4)
 
 
+def test_what_a_correction_turned_is_in_doubt():
+    one, nan = np.ones(3), np.full(3, math.nan)
+    found = doubts(one, one / 2, nan, one, np.zeros(3, bool), np.array([-0.4, 0.4, math.nan]))
+    assert found == pytest.approx([0.5, 0.0228, 0.0228], abs=1e-4)
+
+
 @pytest.mark.parametrize("size", [1, 60, 300, 499])
 def test_probabilities_sum_to_the_size_and_have_a_floor(size):
     p = inclusion(DOUBT, SLICES, size, even_share=0.4)

@@ -32,7 +32,7 @@ def test_measures_are_those_of_audits_and_of_filters(media: Media) -> None:
     assert found.num_bytes == len(media.data)
     attributes = measure_candidate(candidate)
     assert {name: getattr(found, name) for name in attributes} == attributes
-    assert set(attributes) == {*ATTRIBUTES, *(["motion"] if media is CLIP else [])}
+    assert set(attributes) == {*ATTRIBUTES, "text", *(["motion"] if media is CLIP else [])}
     assert found.signature == hash_of(candidate)
     assert found.entropy == entropy(still(media.data))
     assert found.is_blank is is_blank(still(media.data)) is False

@@ -25,8 +25,10 @@ from jobs.pipelines import bias
 from jobs.pipelines.curation import Balance
 from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages import audit, curate, evaluate
+from schemas import manifest
 from schemas.arrow import pairs_from_table, pairs_to_table
 from schemas.columns import FIGURES, PROBES
+from schemas.manifest import Manifest
 from schemas.results import Decision, Estimate, Evaluation
 from schemas.rows import Candidate, Media, Pair, Prompt
 from tests.stubs import Untallied
@@ -82,6 +84,37 @@ def test_a_recipe_that_corrects_nothing_needs_no_profile(at):
         }
     )
     assert bias.correction_of(Round(plain, 1)) == Correction()
+
+
+def test_a_plan_says_what_an_audit_of_its_size_finds(recipe):
+    def notes(**knobs):
+        asked = recipe.model_copy(update={"audit": recipe.audit.model_copy(update=knobs)})
+        return audit.power_of(Round(asked, 1))
+
+    first, *_, last = notes(num_groups=12, num_candidates=1, edits=["brightness", "overlay text"])
+    assert "with 12 prompts x 1 candidate(s)" in first
+    assert "brightness" in first
+    assert "by default, since nobody has fitted this judge's" in last
+    assert notes(num_groups=0) == []
+
+
+def test_a_later_plan_rests_on_the_audit_before(recipe):
+    first = Round(recipe, 1)
+    write_profile(first, replace(PROFILE, score_sd=1.0))
+    settings = {"num_groups": 40, "num_candidates": 2}
+    made = Manifest("profile@1", "profile", "f", "d", (), settings)
+    (first.directory("profile") / manifest.FILE).write_bytes(manifest.to_bytes(made))
+    told, rests = audit.power_of(Round(recipe, 2))
+    assert "brightness 100%" in told
+    assert rests == "this rests on the errors of profile@1, of 40 prompts"
+    write_profile(first)  # as one of before, that kept no spread of scores
+    assert "by default" in audit.power_of(Round(recipe, 2))[-1]
+
+
+def test_what_edits_move_is_measured_whatever_else_is(recipe):
+    audited = recipe.audit.model_copy(update={"edits": ["overlay text", "low motion"]})
+    asked = audited.model_copy(update={"attributes": ["brightness"]})
+    assert bias.attributes_measured(asked) == ["brightness", "text", "motion"]
 
 
 def test_a_broken_profile_says_what_to_do(at):

@@ -1,0 +1,55 @@
+"""How much of a picture is written upon: watermarks, captions, prices.
+
+Nothing is read. A line of letters is a band of strokes, thin and of strong contrast to what is
+beside them, with calm above and below. Strokes are what closing or opening along the rows fills or
+wipes out (top-hat transforms, a usual first step of text localisation); a band is where they are
+dense and no longer so a third of the picture further up and down. So noise, grass and railings
+count for next to nothing, and neither do the edges of large things. Vertical lines of letters, very
+small ones (below a fiftieth of the width) and letters upon railings are not seen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import ndimage
+
+_SIDE = 256  # px to which larger pictures are shrunk first
+_STROKE = 48  # strokes are thinner than about two of so many parts of the width
+_FAINT = 0.06  # contrast that counts for nothing
+_CLEAR = 0.12  # contrast of a stroke
+_BAND = (32, 4)  # parts of the height and of the width over which strokes are counted
+_DENSE = 0.25  # share of strokes in a band, beyond what is above or below it
+_CALM = 3  # a band is lower than so many parts of the height
+
+
+def lettering(light: npt.NDArray[np.float64]) -> float:
+    """Mean contrast of letters over a picture, 0 to 1: an opaque line across one is about 0.02.
+
+    Args:
+        light: luma, 0 to 1, [H, W].
+    """
+    light = _small(light)
+    height, width = light.shape
+    thin = (1, max(3, 2 * round(width / _STROKE) + 1))
+    filled = ndimage.grey_closing(light, size=thin, mode="nearest") - light
+    wiped = light - ndimage.grey_opening(light, size=thin, mode="nearest")
+    strokes = np.maximum(filled, wiped)
+    window = (max(3, round(height / _BAND[0])), max(5, round(width / _BAND[1])))
+    clear = (strokes > _CLEAR).astype(np.float64)
+    dense = ndimage.uniform_filter(clear, size=window, mode="constant")
+    around = ndimage.grey_opening(dense, size=(max(3, round(height / _CALM)), 1), mode="nearest")
+    is_band = dense - around > _DENSE
+    return float((np.clip(strokes - _FAINT, 0, None) * is_band).mean())
+
+
+def _small(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The picture, its longer side 256 px at most."""
+    height, width = light.shape
+    factor = _SIDE / max(height, width)
+    if factor >= 1:
+        return light
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    shrunk = Image.fromarray(light.astype(np.float32)).resize(size, Image.Resampling.BOX)
+    return np.asarray(shrunk, dtype=np.float64)
