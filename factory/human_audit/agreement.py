@@ -61,22 +61,27 @@ def _kappa(sums: Array) -> Array:
 def krippendorffs_alpha(
     units: Sequence[Sequence[Preference]],
     clusters: Sequence[str],
+    weights: Sequence[float] | Array | None = None,
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
     """Agreement of any number of raters, some of whom may have left pairs out.
 
     Krippendorff 2011, nominal data: 1 - observed / expected disagreement, from the coincidences of
-    answers within units. A unit with one answer says nothing about agreement and is left out.
+    answers within units. A unit with one answer says nothing about agreement and is left out. With
+    weights the coincidences of a unit count so many times, as those of a kappa do; the correction
+    for few answers (n - 1 where n would be) stays that of the answers that were given.
 
     Args:
         units: the answers about each pair, whoever gave them, [n].
         clusters: the prompt of each, [n].
+        weights: how many pairs each stands for, [n]: one over its probability of being drawn.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
     """
     terms, kept = [], []
-    for answers, cluster in zip(units, clusters, strict=True):
+    counted = [1.0] * len(units) if weights is None else weights
+    for answers, cluster, weight in zip(units, clusters, counted, strict=True):
         if len(answers) < 2:
             continue
         coincidences = np.zeros((_K, _K))
@@ -84,17 +89,17 @@ def krippendorffs_alpha(
         for left, right in itertools.product(ANSWERS, repeat=2):
             num = counts[left] * (counts[right] - (left == right))
             coincidences[ANSWERS.index(left), ANSWERS.index(right)] = num / (len(answers) - 1)
-        terms.append(coincidences.ravel())
+        terms.append(np.append(weight * coincidences.ravel(), len(answers)))
         kept.append(cluster)
     return bootstrap_of_sums(
-        np.array(terms).reshape(-1, _K * _K), kept, _alpha, num_resamples, seed
+        np.array(terms).reshape(-1, _K * _K + 1), kept, _alpha, num_resamples, seed
     )
 
 
 def _alpha(sums: Array) -> Array:
-    counts = sums.reshape(-1, _K, _K)
+    counts, num = sums[:, :-1].reshape(-1, _K, _K), sums[:, -1]
     by_answer = counts.sum(axis=2)
     total = by_answer.sum(axis=1)
-    observed = total - np.trace(counts, axis1=1, axis2=2)
-    expected = ratio(total**2 - (by_answer**2).sum(axis=1), total - 1)
-    return 1 - ratio(observed, expected)
+    observed = ratio(total - np.trace(counts, axis1=1, axis2=2), total)
+    by_chance = 1 - ratio((by_answer**2).sum(axis=1), total**2)
+    return 1 - ratio(observed * ratio(num - 1, num), by_chance)

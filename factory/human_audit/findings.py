@@ -8,9 +8,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from factory.human_audit.agreement import cohens_kappa, krippendorffs_alpha
-from factory.human_audit.estimate import weighted_share
+from factory.human_audit.estimate import (
+    Cells,
+    Known,
+    Predicted,
+    cells_of,
+    predict,
+    weighted_share,
+)
 from factory.human_audit.sheets import Answer
 from factory.statistics.intervals import (
     Array,
@@ -29,6 +37,7 @@ class Sampled:
     p_drawn: the probability with which it was drawn.
     slice: value of the tag by which the sample was shared out; empty where there is none.
     is_chosen_first: whether the chosen side was the one shown first.
+    doubt: that the judge's own statements leave, as `sampling.doubts` tells it; NaN where unknown.
     """
 
     pair_id: str
@@ -36,6 +45,7 @@ class Sampled:
     p_drawn: float
     slice: str
     is_chosen_first: bool
+    doubt: float = math.nan
 
     @property
     def verdict(self) -> Preference:
@@ -45,8 +55,9 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Findings:
-    """Figures of an audit. Shares and kappa stand for the whole set: answers are weighted by one
-    over the probability with which their pair was drawn.
+    """Figures of an audit. Shares, kappa and alpha stand for the whole set: answers are weighted by
+    one over the probability with which their pair was drawn. Precision and ties are sharpened by
+    the judge's doubt where that is known of all pairs (`estimate`).
 
     num_answered: pairs with an answer that is not "cannot tell".
     num_unclear: answers "cannot tell".
@@ -73,8 +84,17 @@ class Findings:
     seconds: Interval
 
 
+#: How many kept pairs have each doubt (`estimate.cells_of`), [NUM_CELLS], by the value of the tag
+#: by which the sample was shared out.
+DoubtOfAll = Mapping[str, Array]
+
+
 def find(
-    sample: Sequence[Sampled], answers: Iterable[Answer], num_resamples: int = 1000, seed: int = 0
+    sample: Sequence[Sampled],
+    answers: Iterable[Answer],
+    num_resamples: int = 1000,
+    seed: int = 0,
+    doubt_of_all: DoubtOfAll | None = None,
 ) -> Findings:
     """The figures of an audit.
 
@@ -83,6 +103,8 @@ def find(
         answers: about them.
         num_resamples: of the bootstrap that the agreements' intervals come from.
         seed: of that bootstrap.
+        doubt_of_all: of the pairs that the sample was drawn from; None where it is not known, and
+            then nothing is predicted from doubt.
 
     Raises:
         KeyError: an answer is about a pair that was not drawn.
@@ -94,9 +116,9 @@ def find(
     for pair, _, preference in clear:
         if preference is not None:
             said[pair.pair_id].append(preference)
-    p = np.array([one.p_drawn for one in sample], dtype=np.float64)
-    right = _shares(sample, said, lambda pair, given: given == pair.verdict)
-    tied = _shares(sample, said, lambda _, given: given == "tie")
+    shares = _Shares.of(sample, doubt_of_all)
+    right = _hits(sample, said, lambda pair, given: given == pair.verdict)
+    tied = _hits(sample, said, lambda _, given: given == "tie")
     looks = [(pair, one.annotator, given) for pair, one, given in clear if given is not None]
     people = sorted({annotator for _, annotator, _ in looks})
     units = sorted(said)
@@ -104,12 +126,9 @@ def find(
     return Findings(
         num_answered=len(said),
         num_unclear=sum(given is None for _, _, given in clear),
-        precision=weighted_share(right, p),
-        ties=weighted_share(tied, p),
-        precision_by_slice={
-            name: _in_slice(sample, right, p, name)
-            for name in sorted({one.slice for one in sample})
-        },
+        precision=shares.over_all(right),
+        ties=shares.over_all(tied),
+        precision_by_slice=shares.by_slice(right),
         agreement=_agreement(looks, num_resamples, seed),
         kappa=_kappa(looks, num_resamples, seed),
         kappa_by_person={
@@ -119,6 +138,7 @@ def find(
         alpha=krippendorffs_alpha(
             [said[one] for one in units],
             [by_id[one].prompt_id for one in units],
+            [1 / by_id[one].p_drawn for one in units],
             num_resamples,
             seed,
         ),
@@ -134,7 +154,7 @@ def find(
 Look = tuple[Sampled, str, Preference]  # pair, annotator, answer
 
 
-def _shares(
+def _hits(
     sample: Sequence[Sampled],
     said: Mapping[str, Sequence[Preference]],
     is_hit: Callable[[Sampled, Preference], bool],
@@ -150,9 +170,57 @@ def _shares(
     )
 
 
-def _in_slice(sample: Sequence[Sampled], right: Array, p: Array, name: str) -> tuple[Interval, int]:
-    mine = np.array([one.slice == name for one in sample])
-    return weighted_share(right[mine], p[mine]), int(np.isfinite(right[mine]).sum())
+@dataclass(frozen=True)
+class _Shares:
+    """Shares of the whole set and of its slices, from the same sample.
+
+    p: with which each pair was drawn, [n].
+    slices: of each, [n].
+    cells: of each one's doubt, [n]; None where the doubt of all pairs is not known.
+    """
+
+    p: Array
+    slices: npt.NDArray[np.str_]
+    cells: Cells | None
+    doubt_of_all: DoubtOfAll
+
+    @classmethod
+    def of(cls, sample: Sequence[Sampled], doubt_of_all: DoubtOfAll | None) -> _Shares:
+        doubt = np.array([one.doubt for one in sample], dtype=np.float64)
+        is_known = doubt_of_all is not None and bool(np.isfinite(doubt).all())
+        return cls(
+            np.array([one.p_drawn for one in sample], dtype=np.float64),
+            np.array([one.slice for one in sample], dtype=np.str_),
+            cells_of(doubt) if is_known else None,
+            doubt_of_all or {},
+        )
+
+    def over_all(self, hits: Array) -> Interval:
+        """The share of all pairs, from hits [n]; NaN where there is no answer."""
+        if self.cells is None or not self.doubt_of_all:
+            return weighted_share(hits, self.p)
+        counts = np.sum(list(self.doubt_of_all.values()), axis=0)
+        return weighted_share(hits, self.p, Known(self.cells, counts))
+
+    def by_slice(self, hits: Array) -> dict[str, tuple[Interval, int]]:
+        """The share in each slice, and the answered pairs that it rests on. What doubt says of the
+        answers is learnt from all slices together; how much of it is taken, from each.
+        """
+        predicted = None if self.cells is None else predict(hits, self.p, self.cells)
+        return {
+            name: self._in_slice(hits, predicted, name)
+            for name in sorted(set(self.slices.tolist()))
+        }
+
+    def _in_slice(
+        self, hits: Array, predicted: Predicted | None, name: str
+    ) -> tuple[Interval, int]:
+        mine = self.slices == name
+        known, learnt = None, None
+        if predicted is not None and self.cells is not None and name in self.doubt_of_all:
+            known, learnt = Known(self.cells[mine], self.doubt_of_all[name]), predicted.take(mine)
+        share = weighted_share(hits[mine], self.p[mine], known, learnt)
+        return share, int(np.isfinite(hits[mine]).sum())
 
 
 def _agreement(looks: Sequence[Look], num_resamples: int, seed: int) -> Interval:

@@ -26,13 +26,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from actors.media_store import media_store
 from actors.storage import remove, write_whole
-from factory.human_audit.findings import Sampled
+from factory.human_audit.estimate import NUM_CELLS, cells_of
+from factory.human_audit.findings import DoubtOfAll, Sampled
 from factory.human_audit.sampling import doubts, draw, inclusion
 from factory.human_audit.sheets import COLUMNS, WORDS, Answer
 from factory.ids import to_numbers, to_text
@@ -121,12 +123,9 @@ def _draw(
     slices: dict[str, int] = {}
     for batch in stream(directory, ["pair_id", "verdict", "tags", *_DOUBT], files=files):
         kept = batch.filter(pc.equal(batch.column("verdict"), "kept"))
-        doubt.add(doubts(*(kept.column(name).to_numpy(zero_copy_only=False) for name in _DOUBT)))
+        doubt.add(_doubts_in(kept))
         ids.add(to_numbers(kept.column("pair_id")))
-        values = [
-            tags_from_rows(row).get(settings.slice_by or "", "")
-            for row in kept.column("tags").to_pylist()
-        ]
+        values = _slices_in(kept, settings.slice_by)
         codes.add(np.array([slices.setdefault(one, len(slices)) for one in values], np.int32))
     if not settings.size or not len(ids):
         return {}
@@ -146,7 +145,38 @@ def read_sample(directory: Place) -> list[Sampled]:
     if not path.is_file():
         return []
     names = ["pair_id", "prompt_id", "p_drawn", "slice", "is_chosen_first"]
-    return [Sampled(**row) for row in read_columns(path, names).to_pylist()]
+    table = read_columns(path, [*names, *_DOUBT])
+    doubt = _doubts_in(table).tolist()
+    rows = table.select(names).to_pylist()
+    return [Sampled(**row, doubt=one) for row, one in zip(rows, doubt, strict=True)]
+
+
+def read_doubts(directory: Place, slice_by: str | None) -> DoubtOfAll | None:
+    """How many kept pairs of a data set have each doubt, by the value of the tag `slice_by`; None
+    where the pairs are no longer there, or the judge has stated nothing that tells them apart.
+    """
+    found: dict[str, npt.NDArray[np.int64]] = {}
+    try:
+        for batch in stream(directory, ["verdict", "tags", *_DOUBT]):
+            kept = batch.filter(pc.equal(batch.column("verdict"), "kept"))
+            cells, values = cells_of(_doubts_in(kept)), np.array(_slices_in(kept, slice_by), object)
+            for name in set(values):
+                counts = np.bincount(cells[values == name], minlength=NUM_CELLS)
+                found[name] = found.get(name, 0) + counts
+    except FileNotFoundError:
+        return None
+    if not found or np.count_nonzero(np.sum(list(found.values()), axis=0)) < 2:
+        return None
+    return {name: counts.astype(np.float64) for name, counts in found.items()}
+
+
+def _doubts_in(pairs: pa.Table) -> npt.NDArray[np.float64]:
+    return doubts(*(pairs.column(name).to_numpy(zero_copy_only=False) for name in _DOUBT))
+
+
+def _slices_in(pairs: pa.Table, slice_by: str | None) -> list[str]:
+    rows = pairs.column("tags").to_pylist()
+    return [tags_from_rows(row).get(slice_by or "", "") for row in rows]
 
 
 def write_answers(directory: Place, answers: Iterable[Answer]) -> tuple[str, str]:

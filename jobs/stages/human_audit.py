@@ -18,10 +18,10 @@ from collections.abc import Iterator, Sequence
 
 from actors import storage
 from actors.storage import place
-from factory.human_audit.findings import Findings, Sampled, find
+from factory.human_audit.findings import DoubtOfAll, Findings, Sampled, find
 from factory.human_audit.sheets import Answer, SheetError, read_sheet, with_later
 from factory.statistics.intervals import Interval
-from jobs.pages.audit_sample import read_answers, read_sample, write_answers
+from jobs.pages.audit_sample import read_answers, read_doubts, read_sample, write_answers
 from jobs.rounds.lifecycle import lost_race, remake
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round, judge_address
@@ -84,9 +84,10 @@ class AuditByPeople:
         answers, num_corrected = _take([], at.recipe.human_audit.sheets, sample)
         if num_corrected:
             print(f"{at.address(self.kind)}: {num_corrected} answer(s) corrected by a later sheet")
-        found = find(sample, answers, at.recipe.human_audit.num_resamples, at.recipe.seed)
+        doubt = _doubt_of_all(at, sample)
+        found = _found(at, sample, answers, doubt)
         outcome = _outcome(directory, found, len(sample), answers, num_corrected)
-        summary = _summary(at, found, outcome, answers)
+        summary = _summary(at, found, outcome, answers, doubt)
         results.write(directory / results.HUMAN_AUDIT, summary)
         run.log_artifact(directory / results.HUMAN_AUDIT)
         _tell(summary)
@@ -115,9 +116,10 @@ class AuditByPeople:
                 f"answer(s), {num_now} of {num_earlier} earlier ones corrected",
                 flush=True,
             )
-        found = find(sample, answers, at.recipe.human_audit.num_resamples, at.recipe.seed)
+        doubt = _doubt_of_all(at, sample)
+        found = _found(at, sample, answers, doubt)
         outcome = _outcome(directory, found, len(sample), answers, num_corrected)
-        summary = _summary(at, found, outcome, answers)
+        summary = _summary(at, found, outcome, answers, doubt)
         if new:
             made = remake(made, directory, outcome, [*made.parents, *new])
             note("sheets_taken", stage=made.address, sheets=paths, corrected=num_now)
@@ -140,6 +142,25 @@ def _sample(at: Round) -> list[Sampled]:
             f"{at.recipe.curate.audit_sample.size}, or no pair was kept"
         )
     return sample
+
+
+def _doubt_of_all(at: Round, sample: list[Sampled]) -> DoubtOfAll | None:
+    """The judge's doubt of all kept pairs; None, told, where it is of no use."""
+    settings = at.recipe.curate.audit_sample
+    found = read_doubts(at.directory("pairs"), settings.slice_by)
+    if found is None or not {one.slice for one in sample} <= set(found):
+        print(
+            f"{at.address('pairs')}: the judge's doubt is not known for all kept pairs, or is the "
+            "same for all; precision and ties rest on the answers alone"
+        )
+        return None
+    return found
+
+
+def _found(
+    at: Round, sample: list[Sampled], answers: list[Answer], doubt: DoubtOfAll | None
+) -> Findings:
+    return find(sample, answers, at.recipe.human_audit.num_resamples, at.recipe.seed, doubt)
 
 
 def _take(
@@ -216,7 +237,13 @@ def _outcome(
     )
 
 
-def _summary(at: Round, found: Findings, outcome: Outcome, answers: list[Answer]) -> HumanAudit:
+def _summary(
+    at: Round,
+    found: Findings,
+    outcome: Outcome,
+    answers: list[Answer],
+    doubt: DoubtOfAll | None,
+) -> HumanAudit:
     num_clear = len(answers) - found.num_unclear
     return HumanAudit(
         pairs=at.address("pairs"),
@@ -224,7 +251,7 @@ def _summary(at: Round, found: Findings, outcome: Outcome, answers: list[Answer]
         num_sampled=outcome.counts["sampled"],
         num_answered=found.num_answered,
         num_unclear=found.num_unclear,
-        estimates=tuple(_estimates(found, judge_address(at), num_clear)),
+        estimates=tuple(_estimates(found, judge_address(at), num_clear, _rests_on(doubt))),
         num_corrected=outcome.counts["corrected"],
     )
 
@@ -235,19 +262,28 @@ def _tell(summary: HumanAudit) -> None:
             print(f"{summary.pairs}: {one.name} {_told(one)}", flush=True)
 
 
-def _estimates(found: Findings, judge: str, num_answers: int) -> Iterator[Estimate]:
+def _rests_on(doubt: DoubtOfAll | None) -> str:
+    if doubt is None:
+        return "by the answers alone"
+    num = sum(int(counts.sum()) for counts in doubt.values())
+    return f"sharpened by the judge's doubt of all {num:,}"
+
+
+def _estimates(found: Findings, judge: str, num_answers: int, rests_on: str) -> Iterator[Estimate]:
     num = found.num_answered
     yield _estimate(
         "precision",
         found.precision,
         "share",
         num,
-        note="kept pairs whose chosen side people prefer",
+        note=f"kept pairs whose chosen side people prefer; {rests_on}",
     )
-    for name, (share, rests_on) in found.precision_by_slice.items():
+    for name, (share, num_here) in found.precision_by_slice.items():
         if name:
-            yield _estimate(f"precision, {name}", share, "share", rests_on)
-    yield _estimate("ties", found.ties, "share", num, note="kept pairs that people call equal")
+            yield _estimate(f"precision, {name}", share, "share", num_here)
+    yield _estimate(
+        "ties", found.ties, "share", num, note=f"kept pairs that people call equal; {rests_on}"
+    )
     yield _estimate(
         "agreement",
         found.agreement,

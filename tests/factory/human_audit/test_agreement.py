@@ -83,3 +83,16 @@ def test_alpha_with_missing_answers_is_the_definition(seed):
 def test_alpha_needs_two_answers_about_a_pair():
     assert math.isnan(krippendorffs_alpha([[F], [S], []], ["a", "b", "c"]).value)
     assert krippendorffs_alpha([[F, F], [S, S, S]], ["a", "b"]).value == 1.0
+
+
+def test_alpha_of_weighted_pairs_is_that_of_what_they_stand_for():
+    units = [[F, F], [F, S], [S, S], [T, S, S]]
+    times = [50, 10, 30, 20]
+    clusters = [str(index) for index in range(4)]
+    weighted = krippendorffs_alpha(units, clusters, weights=times)
+    repeated = [unit for unit, num in zip(units, times, strict=True) for _ in range(num)]
+    # The whole set's alpha, but for n - 1 in place of n, which is that of the nine answers given.
+    whole = plain_alpha(repeated)
+    num = sum(len(unit) for unit in repeated)
+    assert 1 - weighted.value == pytest.approx((1 - whole) * num / (num - 1) * 8 / 9)
+    assert krippendorffs_alpha(units, clusters).value == pytest.approx(plain_alpha(units))

@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
+from factory.human_audit.estimate import NUM_CELLS, cells_of
 from factory.human_audit.findings import Sampled, find
 from factory.human_audit.sheets import WORDS, Answer, SheetError, read_sheet, with_later
 
@@ -40,6 +42,37 @@ def test_figures_by_hand():
     assert sorted(found.kappa_by_person) == ["ann", "ben"]
     assert found.seconds.value == pytest.approx(4.0)
     assert found.alpha.value == pytest.approx(0.0)  # one unit, two answers, both different
+
+
+def test_doubt_of_all_pairs_moves_precision_to_what_the_sample_missed():
+    """Doubtful pairs are wrong throughout and sure ones right; the sample holds one in ten of each
+    but for chance, which doubt knows of.
+    """
+    sample = [
+        Sampled(f"{at:03}", f"p{at}", 0.1, "ab"[at % 4 == 0], True, (0.4, 0.01)[at % 3 > 0])
+        for at in range(90)
+    ]
+    answers = [Answer(one.pair_id, "ann", "first" if one.doubt < 0.1 else "tie") for one in sample]
+    cells = cells_of(np.array([0.4, 0.01]))
+    counts = {name: np.zeros(NUM_CELLS) for name in "ab"}
+    for name, (doubtful, sure) in {"a": (250, 425), "b": (125, 100)}.items():
+        counts[name][cells] = doubtful, sure
+    plain, sharp = find(sample, answers, 10), find(sample, answers, 10, doubt_of_all=counts)
+    assert plain.precision.value == pytest.approx(2 / 3)  # of the sample
+    assert sharp.precision.value == pytest.approx(525 / 900)  # of all
+    assert sharp.ties.value == pytest.approx(375 / 900)
+    assert sharp.precision_by_slice["a"][0].value == pytest.approx(425 / 675)
+    assert sharp.precision_by_slice["b"][0].value == pytest.approx(100 / 225)
+    assert sharp.precision_by_slice["b"][1] == 23
+    for one in (sharp.precision, sharp.ties, sharp.precision_by_slice["a"][0]):
+        assert one.low <= one.value <= one.high
+    # With answers that doubt does not tell wholly, the interval is narrower for it.
+    answers[::9] = [Answer(one.pair_id, "ann", "second") for one in answers[::9]]
+    answers[1::9] = [Answer(one.pair_id, "ann", "second") for one in answers[1::9]]
+    answers[3::9] = [Answer(one.pair_id, "ann", "first") for one in answers[3::9]]
+    plain, sharp = find(sample, answers, 10), find(sample, answers, 10, doubt_of_all=counts)
+    width = sharp.precision.high - sharp.precision.low
+    assert width < 0.95 * (plain.precision.high - plain.precision.low)
 
 
 def test_nobody_has_answered():

@@ -17,6 +17,7 @@ from factory.curation.curator import Curator
 from factory.filters import objections_of
 from factory.filters.across import Raised
 from factory.filters.plugged_in import PluggedIn
+from factory.human_audit.estimate import cells_of
 from factory.human_audit.sheets import WORDS, SheetError
 from factory.ids import numbers_of
 from factory.ranking import Bracket
@@ -37,6 +38,7 @@ from jobs.pages.audit_sample import (
     SAMPLE,
     SHEET,
     read_answers,
+    read_doubts,
     read_sample,
     write_sample,
 )
@@ -389,12 +391,28 @@ def test_filled_sheets_become_findings_and_a_section_of_the_report(sampled, tmp_
     found = results.read(directory / results.HUMAN_AUDIT, results.HumanAudit)
     assert found is not None
     assert found.people == ("ann", "ben")
+    assert found.estimates[0].note.endswith("; by the answers alone")  # all doubts are the same
     assert json.loads((directory / results.HUMAN_AUDIT).read_text())["num_sampled"] == 12
     page = render(collect(at))
     assert "Human audit" in page
     assert "Krippendorff&#39;s alpha" in page
     assert "precision, north" in page
     assert "Human audit" not in render(collect(Round(at.recipe, 2)))
+
+
+def test_the_doubt_of_all_kept_pairs_is_counted_and_told(tmp_path):
+    pairs = [replace(kept_pair(at), margin=at / 10, margin_sd=1.0) for at in range(40)]
+    pairs.append(replace(kept_pair(41), verdict="rejected", objections=("unsafe: chosen",)))
+    pq.write_table(pairs_to_table(pairs), tmp_path / "0.parquet")
+    assert write_sample(tmp_path, AuditSample(size=12, slice_by="region"), seed=1) == 12
+    doubt = read_doubts(tmp_path, "region")
+    assert {name: counts.sum() for name, counts in doubt.items()} == {"north": 30, "south": 10}
+    sample = read_sample(tmp_path)
+    assert all(0 < one.doubt <= 0.5 for one in sample)
+    for one in sample:
+        assert doubt[one.slice][cells_of(np.array([one.doubt]))[0]] > 0
+    (tmp_path / "0.parquet").unlink()
+    assert read_doubts(tmp_path, "region") is None  # nothing is there to be read
 
 
 def test_a_faulty_audit_says_what_to_do(sampled, tmp_path):
