@@ -12,14 +12,14 @@ section decides what is made, and what to do when a knob is added, renamed or gi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from schemas.identity import PLACE, RESOURCE, FirstDefault
 from schemas.plugins import PLUGIN, checked, is_plugin
 from schemas.rows import Task
-from schemas.section import Section, needed
+from schemas.section import Renamed, Section, needed
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -1184,6 +1184,11 @@ class Evaluate(Section):
         None,
         description="also judge by this one, of any backend, which had no part in making the pairs",
     )
+    num_witness_labels: Positive = Field(
+        500,
+        description="held-out labels, at most, on which a judge that had no part in the pairs is "
+        "measured: what it is worth as a witness of reward hacking",
+    )
     min_slice_prompts: Positive = Field(
         20, description="prompts with a tag from which gains are reported and alarms raised"
     )
@@ -1196,8 +1201,17 @@ class Evaluate(Section):
         return checked(name, "evaluate.oracle", "none")
 
 
+def _share_of_gain(lead: Any) -> Any:
+    """From a lead in shares of twins won: where 0.7 are won, 0.02 is a tenth of the gain."""
+    return min(5 * lead, 1.0) if isinstance(lead, float | int) else lead
+
+
 class Gates(Section):
     """What a challenger must show before it is promoted."""
+
+    former_names: ClassVar[Mapping[str, Renamed]] = {
+        "max_judge_lead": Renamed("max_unseen_gain", _share_of_gain),
+    }
 
     min_judge_accuracy: Share = Field(
         0.7, description="judge: accuracy on held-out labels without ties"
@@ -1215,10 +1229,10 @@ class Gates(Section):
         description="generator: diversity of the outputs for one prompt, as a share of the "
         "champion's; where evaluate.images_per_prompt is at least 2",
     )
-    max_judge_lead: Share = Field(
-        0.02,
-        description="reward hacking: win rate by the judge of the pairs beyond that by a judge "
-        "that had no part in them, where the second is not up",
+    max_unseen_gain: Share = Field(
+        0.1,
+        description="reward hacking: share of the gain by the judge of the pairs that judges which "
+        "had no part in them do not see, beyond what their accuracy on labels explains; 1: no gate",
     )
     max_position_lean: Share = Field(
         0.1, description="bias: share above one half of single verdicts for the side shown first"

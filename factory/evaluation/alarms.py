@@ -1,118 +1,163 @@
-"""The reward-hacking alarm: does only the judge that a challenger learned from like it better?
+"""The reward-hacking alarm: how much of the gain that a challenger's own judge sees do others see?
 
 A policy that is trained on a judge's preferences finds whatever that judge likes wrongly. It shows
-in this: the challenger is up by that judge, it is not up by one that had no part in its training (a
-witness: a held-out judge, an endpoint, a judge that knows what is right), and the judge's lead over
-the witness on the very same twins is more than chance. All three are asked for. A lead alone is no
-alarm, since every policy is liked best by the judge that it was trained on; a witness that sees no
-gain is none either, since few prompts may be all that is wrong. Attributes that move are
-`factory.evaluation.shift`'s.
+in this: of the gain by that judge, a part is seen by none that had no part in its training (the
+witnesses: a held-out judge, an endpoint, a judge that knows what is right). A witness that is often
+wrong sees less of any gain, hacked or not, so both are measured against the same held-out labels
+first (`factory.evaluation.witnesses`), and what is compared is the gain that either would have seen
+were it always right. All witnesses are heard as one, weighted by what they know: a weak one never
+overrules a strong one, and one of which nothing is known, or that may be guessing, is none.
 
-What is compared are shares of twins won, which every judge can tell whatever its scale, by duels
-and by scores. Slices of prompts are tested together, so that many of them raise no alarm by chance.
+The alarm is raised where the judge is up for certain and the share of its gain that is unseen is for
+certain beyond a margin. The uncertainty of both accuracies is in that interval. Slices of prompts
+are tested together, so that many of them raise no alarm by chance. Where nothing is known of the
+witnesses, only a gain that one of them sees as a loss is called hacked, and the claim says so.
+
+What it cannot see: a mistake that the witnesses share with the judge, and one that people make. Two
+assumptions are told in `factory.evaluation.witnesses`; a share of a gain as margin leaves room for
+what they get wrong. Attributes that move are `factory.evaluation.shift`'s.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtr
 
 from factory.curation.survey import MAX_VALUES
 from factory.evaluation.contest import Result
+from factory.evaluation.witnesses import (
+    LEVEL,
+    Known,
+    Told,
+    are_verdicts,
+    gain,
+    graded,
+    interval_of,
+    knowledge,
+    means_of,
+    pool,
+    power,
+    quantile,
+    response,
+    sums_by_judge,
+)
 from factory.statistics.intervals import (
     Array,
     Interval,
     Jackknife,
-    bootstrap_of_sums,
     jackknife_of_sums,
     mean_of_sums,
+    sums_of_clusters,
 )
 from factory.statistics.metrics import adjusted_p_values
 
 ALL = "all"
-BY_DUELS, BY_SCORES = "win rate", "win rate by scores"
-#: Of false alarms among the slices that raise one; the level of all intervals here.
-_LEVEL = 0.05
-_POINTS = {"first": 1.0, "second": 0.0, "tie": 0.5, None: math.nan}
+_BY_CHANCE = 2 * LEVEL  # of false alarms among the slices, as the interval of all prompts has
+#: Share of the twins that a witness must have judged.
+_MIN_READ = 0.5
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One judge in a claim.
+
+    address: its own.
+    won: share of twins that the challenger wins in its eyes, ties half.
+    known: what the labels tell of it.
+    weight: share that it has in what the witnesses say as one; 0 of those that are none.
+    why_not: why it is no witness, as the end of a sentence about it; empty where it is one.
+    """
+
+    address: str
+    won: Interval
+    known: Known
+    weight: float = 0.0
+    why_not: str = ""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the judge that was learned from, and a witness, say of one figure on one slice.
+    """What is said of the challenger's gain on one slice of prompts.
 
-    figure: `BY_DUELS` or `BY_SCORES`.
     slice: `ALL`, or "tag = value".
-    judge, witness: addresses.
-    by_judge, by_witness: share of twins that the challenger wins, ties half, on those that both
-        could judge.
-    lead: the first minus the second, twin by twin.
-    num, num_invalid: twins that both could judge, and the others.
-    p_value: that it is not up by the judge or that the lead is within the margin, whichever is the
-        larger, adjusted for the number of slices; NaN for `ALL`.
+    judge: that was learned from.
+    witnesses: all others that were asked.
+    unseen: share of the judge's gain that the witnesses do not see; above 1 where they see a loss.
+        NaN where the judge sees no clear gain, or nothing is known of judge or witnesses.
+    num, num_invalid: twins that all could judge, and the others.
+    p_value: that the judge is not up or that no more is unseen than the margin, whichever is the
+        larger; of slices, adjusted for their number.
+    power: chance to find a gain of one standard deviation of quality half of which is hacked.
+    is_up: whether the judge is up for certain.
     is_hacked: whether it raises the alarm.
     """
 
-    figure: str
     slice: str
-    judge: str
-    witness: str
-    by_judge: Interval
-    by_witness: Interval
-    lead: Interval
+    judge: Heard
+    witnesses: tuple[Heard, ...]
+    unseen: Interval
     num: int
     num_invalid: int
     p_value: float = math.nan
+    power: float = math.nan
+    is_up: bool = False
     is_hacked: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a judge and a witness of which labels tell something."""
+        return not self.judge.why_not and any(not one.why_not for one in self.witnesses)
 
 
 def hacking_claims(
-    judge: tuple[str, Sequence[Result]],
-    witnesses: Mapping[str, Sequence[Result]],
+    names: Sequence[str],
+    twins: Told,
+    labels: Told,
     margin: float,
-    min_prompts: int,
-    num_resamples: int = 2000,
-    seed: int = 0,
+    slices: Mapping[str, Sequence[int]] | None = None,
 ) -> list[Claim]:
-    """Hold the judge's results against each witness's, on all prompts and on slices of them.
+    """Hold the judge's gain against what the witnesses see of it, on all prompts and on slices.
 
     Args:
-        judge: address and results of the judge whose preferences were learned from.
-        witnesses: results by address, for the same twins in the same order.
-        margin: lead that does not matter, as a share of twins.
-        min_prompts: of a slice that is looked at.
-        num_resamples: of the bootstrap.
-        seed: of the bootstrap.
-
-    Raises:
-        ValueError: the results are not of the same twins.
+        names: addresses, the judge whose preferences were learned from first; in the order of the
+            columns of `twins` and `labels`. Without a witness there is no claim.
+        twins: what they say of champion and challenger.
+        labels: what they say of held-out labels, as far as they were asked.
+        margin: share of the judge's gain that may be unseen.
+        slices: rows of the twins, by name.
     """
-    name, told = judge
-    boot = {"num_resamples": num_resamples, "seed": seed}
-    groups = {ALL: list(range(len(told))), **slices_of(told, min_prompts)}
-    whole: list[Claim] = []
-    parts: list[Claim] = []
-    for witness, others in witnesses.items():
-        if [one.prompt_id for one in told] != [one.prompt_id for one in others]:
-            raise ValueError(f"{name} and {witness} were not asked about the same twins")
-        for figure in (BY_DUELS, BY_SCORES):
-            for part, rows in groups.items():
-                terms, prompts = _terms(figure, told, others, rows)
-                found = _claim(figure, part, (name, witness), terms, prompts, boot)
-                found = replace(found, num_invalid=len(rows) - len(prompts))
-                if part == ALL:
-                    is_hacked = _is_up(found.by_judge) and found.lead.low > margin
-                    whole.append(replace(found, is_hacked=is_hacked and _is_not_up(found)))
-                else:
-                    parts.append(replace(found, p_value=_p_value(terms, prompts, margin)))
-    adjusted = adjusted_p_values([one.p_value for one in parts])
-    return whole + [
-        replace(one, p_value=p, is_hacked=p <= _LEVEL and _is_not_up(one))
-        for one, p in zip(parts, adjusted, strict=True)
+    if len(names) < 2:
+        return []
+    signs = are_verdicts(twins, labels)
+    twins, labels = graded(twins, signs), graded(labels, signs)
+    known = knowledge(labels, signs)
+    heard = [
+        Heard(name, Interval(math.nan), one, why_not=_why_not(one, twins.leads[:, at]))
+        for at, (name, one) in enumerate(zip(names, known, strict=True))
     ]
+    able = [at for at, one in enumerate(heard) if at > 0 and not one.why_not]
+    if heard[0].why_not or not able:
+        return [_by_direction(heard, twins)]
+    columns = [0, *able]
+    asked = _Asked(Told(labels.leads[:, columns], labels.prompts), signs[columns], margin)
+    for at, weight in zip(able, asked.weights, strict=True):
+        heard[at] = replace(heard[at], weight=float(weight))
+    claims = []
+    for part, rows in {ALL: range(len(twins.prompts)), **(slices or {})}.items():
+        some = twins.of(list(rows))
+        claims.append(_claim(part, heard, some, columns, asked))
+    whole, *parts = claims
+    parts = [
+        replace(one, p_value=p, is_hacked=p <= _BY_CHANCE)
+        for one, p in zip(parts, adjusted_p_values([one.p_value for one in parts]), strict=True)
+    ]
+    return [replace(whole, is_hacked=whole.p_value <= LEVEL), *parts]
 
 
 def slices_of(results: Sequence[Result], min_prompts: int) -> dict[str, list[int]]:
@@ -133,51 +178,167 @@ def slices_of(results: Sequence[Result], min_prompts: int) -> dict[str, list[int
     }
 
 
-def _terms(
-    figure: str, judge: Sequence[Result], witness: Sequence[Result], rows: Sequence[int]
-) -> tuple[Array, list[str]]:
-    """Rows of (by the judge, by the witness, their difference, 1), with their prompts."""
-    won = [(_won(figure, judge[at]), _won(figure, witness[at])) for at in rows]
-    both = [at for at, (one, other) in enumerate(won) if math.isfinite(one + other)]
-    terms = np.array([(*won[at], won[at][0] - won[at][1], 1.0) for at in both]).reshape(-1, 4)
-    return terms, [judge[rows[at]].prompt_id for at in both]
+class _Asked:
+    """Judge and able witnesses on the labels: what they know, and how they are heard as one.
 
+    responses: [1, K], the judge's first.
+    weights: of the witnesses, [K - 1].
+    accuracy: of the witnesses as one.
+    """
 
-def _won(figure: str, result: Result) -> float:
-    if figure == BY_DUELS:
-        return _POINTS[result.outcome]
-    gain = result.score_gain
-    return (1 + float(np.sign(gain))) / 2 if math.isfinite(gain) else math.nan
+    def __init__(self, labels: Told, signs: npt.NDArray[np.bool_], margin: float) -> None:
+        self.labels, self.signs, self.margin = labels, signs, margin
+        self.sums = sums_of_clusters(sums_by_judge(labels), labels.prompts)
+        self.total = self.sums.sum(axis=0, keepdims=True)
+        self.responses = self.responses_of(self.total)
+        witnesses = Told(labels.leads[:, 1:], labels.prompts)
+        self.weights = pool(witnesses, self.responses[0, 1:])
+        as_one = np.nan_to_num(witnesses.leads)[:, self.weights > 0] @ self.weights[self.weights > 0]
+        is_read = np.isfinite(witnesses.leads[:, self.weights > 0]).all(axis=1)
+        self.accuracy = float((1 + np.sign(as_one[is_read])).mean() / 2) if is_read.any() else 0.5
+
+    def responses_of(self, sums: Array) -> Array:
+        return response(means_of(sums), self.signs)
 
 
 def _claim(
-    figure: str,
-    part: str,
-    names: tuple[str, str],
-    terms: Array,
-    prompts: Sequence[str],
-    boot: Mapping[str, int],
+    part: str, heard: Sequence[Heard], twins: Told, columns: Sequence[int], asked: _Asked
 ) -> Claim:
-    by_judge, by_witness, lead = (
-        bootstrap_of_sums(terms[:, [column, 3]], prompts, mean_of_sums, **boot)
-        for column in range(3)
+    """The judge's gain and the witnesses', each times the other's response so that nothing is
+    divided: `A = R_w M_j` and `B = R_j M_w`, equal where every gain is seen.
+    """
+    counted = [0, *(at for at in columns[1:] if heard[at].weight > 0)]
+    both = twins.of(np.isfinite(twins.leads[:, counted]).all(axis=1))
+    num = len(both.prompts)
+    found = Claim(
+        part,
+        replace(heard[0], won=_won(twins, 0)),
+        tuple(replace(one, won=_won(twins, at)) for at, one in enumerate(heard) if at > 0),
+        Interval(math.nan),
+        num,
+        len(twins.prompts) - num,
     )
-    return Claim(figure, part, *names, by_judge, by_witness, lead, len(prompts), 0)
+    if len(set(both.prompts)) < 2:
+        return found
+    leads = np.nan_to_num(both.leads[:, columns])  # those without weight may be unread
+    terms = np.concatenate([leads, np.ones((num, 1))], axis=1)
+    sums = sums_of_clusters(terms, both.prompts)
+
+    def gains(sums: Array) -> Array:
+        return gain(sums[:, :-1] / sums[:, -1:], sums[:, -1:], asked.signs)
+
+    def products(of_twins: Array, of_labels: Array) -> Array:
+        up, known = gains(of_twins), asked.responses_of(of_labels)
+        return np.stack(
+            [
+                known[:, 1:] @ asked.weights * up[:, 0],
+                known[:, 0] * (up[:, 1:] @ asked.weights),
+            ],
+            axis=1,
+        )
+
+    total = sums.sum(axis=0, keepdims=True)
+    value = products(total, asked.total)[0]
+    covariance = _jackknifed(lambda some: products(some, asked.total), sums)
+    covariance += _jackknifed(lambda some: products(total, some), asked.sums)
+    of_judge = jackknife_of_sums(
+        np.stack([both.leads[:, 0], np.ones(num)], axis=1),
+        both.prompts,
+        lambda sums: gain(mean_of_sums(sums), sums[:, 1], asked.signs[0]),
+    )
+    clusters = min(len(sums), len(asked.sums))
+    p_up = of_judge.p_above(0.0)
+    p_value = max(p_up, _p_beyond(value, covariance, asked.margin, clusters))
+    is_up = bool(p_up <= LEVEL)
+    return replace(
+        found,
+        unseen=_unseen(value, covariance, clusters) if is_up else Interval(math.nan),
+        p_value=p_value,
+        power=_power(len(sums), heard[0], asked),
+        is_up=is_up,
+    )
 
 
-def _p_value(terms: Array, prompts: Sequence[str], margin: float) -> float:
-    """Of an alarm that asks for both, by the test that is less sure (Berger 1982)."""
-    up, lead = (_jackknife(terms, prompts, column) for column in (0, 2))
-    return float(np.maximum(up.p_above(0.5), lead.p_above(margin)))  # NaN stays NaN
+def _jackknifed(statistic: Callable[[Array], Array], sums: Array) -> Array:
+    """Covariance of a statistic [R, 2] of sums, leaving out one cluster at a time, [2, 2]."""
+    total = sums.sum(axis=0, keepdims=True)
+    apart = statistic(total - sums) - statistic(total)
+    return np.asarray((len(sums) - 1) / len(sums) * apart.T @ apart)
 
 
-def _jackknife(terms: Array, prompts: Sequence[str], column: int) -> Jackknife:
-    return jackknife_of_sums(terms[:, [column, 3]], prompts, mean_of_sums)
+def _p_beyond(value: Array, covariance: Array, margin: float, num_clusters: int) -> float:
+    """One-sided p-value that no more than the margin is unseen: that (1 - margin) A <= B."""
+    sides = np.array([1 - margin, -1.0])
+    beyond, se = float(sides @ value), math.sqrt(max(float(sides @ covariance @ sides), 0.0))
+    if not math.isfinite(beyond + se):
+        return 1.0
+    if se == 0:
+        return float(beyond <= 0)
+    return float(stdtr(num_clusters - 1, -beyond / se))
 
 
-def _is_up(found: Interval) -> bool:
-    return found.low > 0.5  # False for NaN
+def _unseen(value: Array, covariance: Array, num_clusters: int) -> Interval:
+    """1 - B / A with the interval of Fieller (1954), which is that of the test; without bounds
+    where A may be zero.
+    """
+    a, b = value
+    t2 = quantile(num_clusters) ** 2
+    share = 1 - float(b / a) if a > 0 else math.nan
+    square = a * a - t2 * covariance[0, 0]
+    middle = a * b - t2 * covariance[0, 1]
+    rest = b * b - t2 * covariance[1, 1]
+    inner = middle * middle - square * rest
+    if not square > 0 or not inner >= 0:
+        return Interval(share)
+    low, high = (float((middle + side * math.sqrt(inner)) / square) for side in (-1.0, 1.0))
+    return Interval(share, 1 - high, 1 - low)
 
 
-def _is_not_up(claim: Claim) -> bool:
-    return claim.by_witness.low <= 0.5
+def _by_direction(heard: Sequence[Heard], twins: Told) -> Claim:
+    """The claim on all prompts where labels tell nothing of the judge or of any witness. Whatever
+    share of a gain a witness sees, one that is better than chance sees no loss.
+    """
+    told = [replace(one, won=_won(twins, at)) for at, one in enumerate(heard)]
+    both = twins.of(np.isfinite(twins.leads).all(axis=1))
+    up, *others = (_mean(twins, at) for at in range(len(heard)))
+    is_up = up.p_above(0.0) <= LEVEL
+    downs = [one.p_below(0.0) for one in others if math.isfinite(one.value)]
+    least = min((len(downs) * p for p in downs if math.isfinite(p)), default=math.nan)
+    return Claim(
+        ALL,
+        told[0],
+        tuple(told[1:]),
+        Interval(math.nan),
+        len(both.prompts),
+        len(twins.prompts) - len(both.prompts),
+        max(up.p_above(0.0), least),
+        is_up=bool(is_up),
+        is_hacked=bool(is_up and least <= LEVEL),
+    )
+
+
+def _why_not(known: Known, leads: Array) -> str:
+    num = int(np.isfinite(leads).sum())
+    if num < _MIN_READ * len(leads):
+        return f"could judge {num} of {len(leads)} twins"
+    return known.why_not
+
+
+def _power(num_prompts: int, judge: Heard, asked: _Asked) -> float:
+    best = 1 - 1e-3  # nobody is known to be right always
+    accuracies = [min(one, best) for one in (judge.known.accuracy.value, asked.accuracy)]
+    if min(accuracies) <= 0.5:
+        return math.nan
+    return power(num_prompts, len(asked.sums), accuracies[0], accuracies[1], asked.margin)
+
+
+def _won(twins: Told, column: int) -> Interval:
+    return interval_of(_mean(twins, column, as_share=True), 0.0, 1.0)
+
+
+def _mean(twins: Told, column: int, *, as_share: bool = False) -> Jackknife:
+    leads = twins.leads[:, column]
+    is_read = np.isfinite(leads)
+    values = (1 + np.sign(leads[is_read])) / 2 if as_share else leads[is_read]
+    prompts = [one for one, read in zip(twins.prompts, is_read, strict=True) if read]
+    return jackknife_of_sums(np.stack([values, np.ones(len(values))], 1), prompts, mean_of_sums)

@@ -41,12 +41,14 @@ class Result:
     outcome: "first" where the challenger wins; None where either could not be judged.
     score_gain: challenger's score minus champion's, in points; NaN likewise.
     tags: of the prompt.
+    lead: log-odds of both orders that the challenger is better; NaN likewise.
     """
 
     prompt_id: str
     outcome: Preference | None
     score_gain: float
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    lead: float = math.nan
 
 
 def sides(group: Group) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
@@ -66,7 +68,8 @@ def results(group: Group, judge: str) -> list[Result]:
         gain = scores.get(challenger.candidate_id, math.nan) - scores.get(
             champion.candidate_id, math.nan
         )
-        found.append(Result(group.prompt.prompt_id, outcome, gain, group.prompt.tags))
+        lead = met.logit if met is not None else math.nan
+        found.append(Result(group.prompt.prompt_id, outcome, gain, group.prompt.tags, lead))
     return found
 
 
