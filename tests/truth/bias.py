@@ -1,7 +1,7 @@
 """Biases of known size in simulated judges: found, falsely found, taken out of kept pairs.
 
 A judge sees a candidate's true quality with an error of its own and, of a biased one, what it gives
-for an attribute; its scores and duels are that with noise (METHOD §3: 0.8, 0.5 and 0.3 sds of true
+for an attribute; its scores and duels are that with noise (0.8, 0.5 and 0.3 sds of true
 quality, one logit for the side shown first). Now and then it misreads an edited copy: in one of ten
 the copy jumps by 1 sd. Damage costs an honest judge 0.1 sd at its largest dose. Pictures, clips and
 answers, their edits and attributes are real ones (`tests.truth.bias_pools`); true quality has
@@ -9,7 +9,7 @@ nothing to do with brightness, words across a picture or motion, but longer answ
 
 An audit has as many prompts as the plan asks for where it is to find a medium bias in 95 % of
 audits (`factory.bias.power`), two candidates of each, and all figures that edits give, tested with
-as many others as an audit has. Then five other prompts are judged, ranked by the default strategy
+as many others as an audit has. Then some other prompts are judged, ranked by the default strategy
 and paired, once as the judge says it, once corrected, and once by the same judge, with the same
 noise, without the bias.
 
@@ -54,15 +54,41 @@ SCORE_SD, DUEL_SD, ITEM_SD, POSITION = 0.8, 0.5, 0.3, 1.0
 JUMP_SHARE, JUMP_SD, DAMAGE = 0.1, 1.0, 0.1
 #: Points of one sd of true quality on a scale of 1 to 5, and log-odds of it.
 POINTS, LOGITS = 0.8, 2.0
-#: Prompts that are paired after each audit.
-NUM_PAIRED = 5
 PICTURES = tuple(name for name, edit in EDITS.items() if edit.needs == "picture")
-#: What is planted in which pool, the sign of the liking, and the edits of an audit.
-KINDS: Mapping[str, tuple[Callable[[int, int], Pool], str, float, tuple[str, ...]]] = {
-    "brightness": (bias_pools.pictures, "brightness", 1.0, PICTURES),
-    "text": (bias_pools.pictures, "text", 1.0, PICTURES),
-    "motion": (bias_pools.clips, "motion", -1.0, (*PICTURES, "low motion")),
-    "length": (bias_pools.answers, "length", 1.0, ("length",)),
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is planted.
+
+    pool: what audits are drawn from, by a number of prompts and a seed.
+    attribute: that is liked.
+    sign: of the liking.
+    edits: of an audit.
+    num_paired: prompts that are paired after each audit; of answers more, since their lengths
+        differ less than a judge's noise does.
+    """
+
+    pool: Callable[[int, int], Pool]
+    attribute: str
+    sign: float
+    edits: tuple[str, ...]
+    num_paired: int = 5
+
+    @property
+    def num_asked(self) -> int:
+        """Prompts that the plan asks for."""
+        audit = Size(0, NUM_EDITED, num_tests(self.edits))
+        num = prompts_needed(self.attribute, SIZES["medium"], audit, Believed())
+        assert num is not None
+        return num
+
+
+KINDS = {
+    "brightness": Kind(bias_pools.pictures, "brightness", 1.0, PICTURES),
+    "text": Kind(bias_pools.pictures, "text", 1.0, PICTURES),
+    "motion": Kind(bias_pools.clips, "motion", -1.0, (*PICTURES, "low motion")),
+    "length": Kind(bias_pools.answers, "length", 1.0, ("length",), num_paired=15),
 }
 
 
@@ -81,19 +107,18 @@ class Judge:
 def figures(replications: int, seed: int, num_pooled: int = 120) -> dict[str, float]:
     """The figures of this part; `num_pooled` prompts are drawn from."""
     found: dict[str, float] = {}
-    for kind, (pool_of, attribute, sign, edits) in KINDS.items():
-        num = asked_for(edits, attribute)
-        pool = pool_of(max(num_pooled, num + NUM_PAIRED), seed)
-        found[f"prompts_asked_{kind}"] = float(num)
-        run = partial(audits, pool, attribute, edits, num, replications, seed)
-        found[f"accused_{kind}"] = run(Judge({})).accused
+    for name, kind in KINDS.items():
+        pool = kind.pool(max(num_pooled, kind.num_asked + kind.num_paired), seed)
+        found[f"prompts_asked_{name}"] = float(kind.num_asked)
+        run = partial(audits, kind, pool, replications, seed)
+        found[f"accused_{name}"] = run(Judge({})).accused
         removed = []
         for size in ("medium", "large"):
-            told = run(Judge({attribute: sign * SIZES[size]}))
-            found[f"found_{size}_{kind}"] = told.found
+            told = run(Judge({kind.attribute: kind.sign * SIZES[size]}))
+            found[f"found_{size}_{name}"] = told.found
             removed.append(told.removed)
-        found[f"removed_on_kept_pairs_{kind}"] = min(removed)
-        if kind == "length":
+        found[f"removed_on_kept_pairs_{name}"] = min(removed)
+        if name == "length":
             found["facts_judge_accused_of_length"] = run(Judge({}, minds=0.05)).accused
     for name, worst in (
         ("found_medium", min),
@@ -105,14 +130,6 @@ def figures(replications: int, seed: int, num_pooled: int = 120) -> dict[str, fl
     return found
 
 
-def asked_for(edits: tuple[str, ...], attribute: str) -> int:
-    """Prompts that the plan asks for."""
-    audit = Size(0, NUM_EDITED, num_tests(edits))
-    num = prompts_needed(attribute, SIZES["medium"], audit, Believed())
-    assert num is not None
-    return num
-
-
 @dataclass(frozen=True)
 class Told:
     """What came of many audits."""
@@ -122,16 +139,9 @@ class Told:
     removed: float
 
 
-def audits(
-    pool: Pool,
-    attribute: str,
-    edits: tuple[str, ...],
-    num: int,
-    replications: int,
-    seed: int,
-    judge: Judge,
-) -> Told:
+def audits(kind: Kind, pool: Pool, replications: int, seed: int, judge: Judge) -> Told:
     """Audits of one kind of judge, and the pairs after each."""
+    attribute, num = kind.attribute, kind.num_asked
     rng = np.random.default_rng([seed, num, *map(ord, attribute)])
     liking = judge.likings.get(attribute, 0.0)
     curator = Curator(
@@ -140,13 +150,13 @@ def audits(
     num_found, num_accused, leads = 0, 0, []
     for _ in range(replications):
         order = rng.permutation(len(pool.prompts))
-        profile = audit(pool, order[:num], judge, edits, rng)
+        profile = audit(pool, order[:num], judge, kind.edits, rng)
         flagged = {one.name: one.estimate.value for one in profile.flagged()}
         num_accused += bool(flagged)
         num_found += flagged.get(attribute, 0.0) * liking > 0
         if liking:
             correct = Correction.of(profile)
-            for at in order[num : num + NUM_PAIRED]:
+            for at in order[num : num + kind.num_paired]:
                 leads.append(leads_of(pool, at, attribute, liking, correct, curator, rng))
     before, after = (
         (

@@ -1,16 +1,15 @@
 """The part `bias` at a size for the suite: answers, and words across pictures."""
 
-from tests.truth import bias, bias_pools
-from tests.truth.bias import Judge, asked_for, audits
+from tests.truth import bias_pools
+from tests.truth.bias import KINDS, Judge, Told, audits
 
 SEED = 5
 
 
-def audited(kind, judge, replications):
-    pool_of, attribute, _, edits = bias.KINDS[kind]
-    num = asked_for(edits, attribute)
-    pool = pool_of(num + bias.NUM_PAIRED, SEED)
-    return audits(pool, attribute, edits, num, replications, SEED, judge)
+def audited(name: str, judge: Judge, replications: int) -> Told:
+    kind = KINDS[name]
+    pool = kind.pool(kind.num_asked + kind.num_paired, SEED)
+    return audits(kind, pool, replications, SEED, judge)
 
 
 def test_a_judge_of_facts_is_not_accused_of_length():
