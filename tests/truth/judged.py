@@ -155,7 +155,7 @@ def ranked(
     labels: Sequence[Opinion] = (),
     looks: float = 1.0,
 ) -> Ranked:
-    """A pilot by the defaults, the rest by the noise of the pilot, and all orders by that of all."""
+    """A pilot by the defaults, the rest by its noise, and all orders by that of all groups."""
     scales = {TASK: world.scale}
     num = min(NUM_PILOT, max(len(drawn) // 4, 20))
     first = judged(world, drawn[:num], strategy_of(Noise().on(world.scale)), looks)
@@ -169,7 +169,9 @@ def ranked(
 def best_right(found: Ranked, drawn: Sequence[Draw]) -> float:
     """The share of groups whose first in the order is truly the best."""
     firsts = [order.ranking[0] for order in found.orders]
-    return float(np.mean([first == one.quality.argmax() for first, one in zip(firsts, drawn)]))
+    return float(
+        np.mean([first == one.quality.argmax() for first, one in zip(firsts, drawn, strict=True)])
+    )
 
 
 def true_margins(found: Ranked, drawn: Sequence[Draw]) -> Array:
@@ -177,7 +179,7 @@ def true_margins(found: Ranked, drawn: Sequence[Draw]) -> Array:
     return np.array(
         [
             one.quality[order.ranking[0]] - one.quality[order.ranking[-1]]
-            for order, one in zip(found.orders, drawn)
+            for order, one in zip(found.orders, drawn, strict=True)
         ]
     )
 

@@ -11,6 +11,7 @@ from tests.truth.judged import TASK, World, draws, judged, labelled
 
 WORLD = World()
 SCALES = {TASK: WORLD.scale}
+FIELDS = ("quality_sd", "score_sd", "duel_sd", "item_sd", "logits_per_share")
 START = Noise().on(WORLD.scale)
 
 
@@ -44,7 +45,7 @@ def test_the_unit_of_the_scale_changes_nothing(groups: list[Group]) -> None:
         fit_noise(some, scales={TASK: scale}).task(TASK).noise
         for some, scale in ((groups, WORLD.scale), (wide, Scale.of(0, 100)))
     )
-    for name in ("quality_sd", "score_sd", "duel_sd", "item_sd", "logits_per_share"):
+    for name in FIELDS:
         assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-4)
 
 
@@ -109,7 +110,8 @@ def test_what_groups_cannot_tell_is_a_default_and_said(groups: list[Group]) -> N
         found = fit_noise(some, scales=SCALES).task(TASK)
         assert not found.is_fitted
         assert why in found.why
-        assert found.noise.on(Scale()) == Noise()
+        for name in FIELDS:
+            assert getattr(found.noise, name) == getattr(Noise(), name)
     unmet = fit_noise([replace(one, duels=()) for one in groups], scales=SCALES).task(TASK)
     assert unmet.is_fitted
     assert "to tell noise from spread" in unmet.why
