@@ -844,7 +844,7 @@ class Produce(Section):
 
 
 class NoiseConstants(Section):
-    """Constants in the place of a judge's fitted noise, in shares of its scale: the whole scale, its
+    """Constants in the place of a judge's fitted noise, in shares of its scale: all of it, its
     highest number less its lowest, is 1. What is not given is fitted.
     """
 
