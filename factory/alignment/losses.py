@@ -38,7 +38,7 @@ class Objective:
     or by a smaller error), the implicit reward is beta gain, and m the chosen side's less the
     rejected one's. The loss of a pair is
 
-        weight [(1 - label_smoothing) f(m) + label_smoothing f(-m)] + sft_weight error
+        weight [(1 - label_smoothing) f(m) + label_smoothing f(-m) + sft_weight error]
 
     beta: strength of the pull to the reference.
     variant: "sigmoid", f(m) = -log sigmoid(m): Rafailov et al. 2023 (arXiv 2305.18290), equation 7.
@@ -48,7 +48,7 @@ class Objective:
     label_smoothing: probability that a label is wrong (conservative DPO, Mitchell 2023).
     sft_weight: weight of the chosen side's own error, which keeps its likelihood from falling
         together with the rejected one's (RPO, Pang et al. 2024, arXiv 2404.19733). In units of the
-        loss: beta has no part in it.
+        loss: beta has no part in it. A pair that counts less is also imitated less.
     is_length_normalised: gains of answers are means over their tokens, not sums, so that a long
         answer gains no more than a short one (LN-DPO; Meng et al. 2024, arXiv 2405.14734).
     """
@@ -85,11 +85,11 @@ class Objective:
         losses = self._of_margin(margins)
         if self.label_smoothing:
             losses = losses.lerp(self._of_margin(-margins), self.label_smoothing)
+        if self.sft_weight:
+            losses = losses + self.sft_weight * error_chosen.float()
         if weights is not None:
             losses = losses * weights.float()
         loss = losses.mean()
-        if self.sft_weight:
-            loss = loss + self.sft_weight * error_chosen.float().mean()
         seen = margins.detach()
         return PreferenceLoss(loss, ((seen.sign() + 1) / 2).mean(), seen.mean())
 

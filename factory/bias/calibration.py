@@ -14,6 +14,7 @@ from scipy.special import expit
 from factory.bias.observation import LabelObservation
 from factory.bias.slices import OUTCOME, slices_of
 from factory.statistics.intervals import Array
+from schemas.rows import seed_of
 
 ALL = ""
 #: Labels that the temperature of all counts for in that of a slice.
@@ -69,6 +70,24 @@ def temperatures(labels: Sequence[LabelObservation]) -> dict[str, float]:
         found[f"{key}={value}"] = temperature(
             logits[inside], outcomes[inside], found[ALL], PRIOR_LABELS
         )
+    return found
+
+
+def left_out(
+    labels: Sequence[LabelObservation], num_folds: int = 5
+) -> list[tuple[dict[str, float], list[int]]]:
+    """Temperatures for every fold of prompts, fitted without it, and the places of its labels.
+
+    What a temperature leaves of a calibration error is measured on labels that it was not fitted
+    on; on its own it is too small. A prompt's fold depends on its id alone.
+    """
+    fold = [seed_of("temperature", one.prompt_id) % num_folds for one in labels]
+    found = []
+    for number in range(num_folds):
+        inside = [at for at, of in enumerate(fold) if of == number]
+        others = [one for one, of in zip(labels, fold, strict=True) if of != number]
+        if inside:
+            found.append((temperatures(others), inside))
     return found
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from factory.bias.calibration import ALL, temperature_of
+from factory.bias.calibration import ALL, left_out, temperature_of
 from factory.bias.estimate import SHARE, association_figures
 from factory.bias.figure import Figure, Relevance
 from factory.bias.observation import (
@@ -229,8 +229,9 @@ def with_corrected(
     """The profile, each figure with what the correction leaves of it.
 
     The slopes of edits are fitted again on prompts that they were not fitted on. Leans and
-    calibration are measured again on the corrected statements, and the lean to the first slot on
-    verdicts of both orders together. What a correction does not change has nothing beside it.
+    calibration are measured again on the corrected statements, of labels by temperatures that were
+    fitted without them, and the lean to the first slot on verdicts of both orders together. What a
+    correction does not change has nothing beside it.
 
     Args:
         profile: as measured.
@@ -244,7 +245,7 @@ def with_corrected(
     """
     often = (num_resamples, seed)
     seen = as_seen(observations)
-    told = [correction.label(one) for one in labels]
+    told = _told(correction, labels)
     factor = profile.temperatures.get(ALL, 1.0)
     again = [averaged_lean(seen, *often)]
     if correction.is_needed:
@@ -265,6 +266,20 @@ def with_corrected(
         profile,
         figures=corrected_slopes(figures, probes, profile.sds, taken, *often),
     )
+
+
+def _told(correction: Correction, labels: Sequence[LabelObservation]) -> list[LabelObservation]:
+    """The corrected labels, each by temperatures that it had no part in."""
+    if not correction.temperatures:
+        return [correction.label(one) for one in labels]
+    told = list(labels)
+    for heat, rows in left_out(labels):
+        of_all = heat.get(ALL, 1.0)
+        factors = {name: heat.get(name, of_all) / of_all for name in correction.temperatures}
+        without = replace(correction, temperatures=factors)
+        for row in rows:
+            told[row] = without.label(labels[row])
+    return told
 
 
 def averaged_lean(

@@ -7,7 +7,9 @@ labels that are no ties.
 
 The threshold is searched on the very labels that are then counted, so "tau" flatters: a judge that
 knows nothing gets at least the share of ties. `cross_fitted` is what remains when each half of the
-prompts is measured with the threshold of the other.
+prompts is measured with the threshold of the other. It alone has an interval, for which each
+resample of prompts searches the thresholds anew: the largest of many shares is pulled up in every
+resample, so percentiles of it lie off the truth (of 95 % intervals 74 to 83 % covered it).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from factory.statistics.intervals import Array, Interval, clustered_bootstrap
+from factory.statistics.intervals import Array, Interval
 from schemas.rows import Preference, seed_of
 
 _SIGN: dict[Preference, int] = {"first": 1, "second": -1, "tie": 0}
@@ -31,7 +33,7 @@ _CHUNK = 4_000_000  # entries of a matrix [resamples, rows] that are held at onc
 class TieAccuracy:
     """Accuracy with ties over score differences.
 
-    accuracy: with the best threshold; the interval searches anew in every resample.
+    accuracy: with the best threshold, as published; without an interval.
     threshold: the smallest of the best; differences up to it are ties. Negative: none is.
     cross_fitted: with thresholds from the other half of the prompts.
     num_labels: those with a known difference.
@@ -73,7 +75,7 @@ def accuracy_with_ties(
         return TieAccuracy(Interval(math.nan), math.nan, Interval(math.nan), 0)
     value, threshold = best_threshold(d, signs)
     return TieAccuracy(
-        _interval(d, signs, prompts, value, num_resamples, seed),
+        Interval(value),
         threshold,
         _cross_fitted(d, signs, prompts, num_resamples, seed),
         len(d),
@@ -117,43 +119,37 @@ class _Ladder:
         return np.concatenate([none[:, None], none[:, None] + running], axis=1)
 
 
-def _interval(
-    d: Array,
-    signs: npt.NDArray[np.int64],
-    prompts: Sequence[str],
-    value: float,
-    num_resamples: int,
-    seed: int,
+def _cross_fitted(
+    d: Array, signs: npt.NDArray[np.int64], prompts: Sequence[str], num_resamples: int, seed: int
 ) -> Interval:
-    """The bootstrap of `factory.statistics.intervals`, for what is no function of sums."""
+    """Each half of the prompts by the threshold of the other, and the same in resamples of prompts,
+    in which both thresholds are searched anew; NaN where a half is empty.
+    """
     names, codes = np.unique(np.asarray(prompts), return_inverse=True)
-    if len(names) < 2:
-        return Interval(value)
-    ladder = _Ladder(d, signs)
+    half = np.array([seed_of("half", name) % 2 for name in names], dtype=np.int64)[codes]
+    rows = [np.flatnonzero(half == side) for side in (0, 1)]
+    if not all(map(len, rows)):
+        return Interval(math.nan)
+    ladders = [_Ladder(d[mine], signs[mine]) for mine in rows]
+
+    def shares(weights: Array) -> Array:
+        """The cross-fitted accuracy [R] where rows count as `weights` [R, n]."""
+        met = [ladder.met(weights[:, mine]) for ladder, mine in zip(ladders, rows, strict=True)]
+        total = np.zeros(len(weights))
+        for side, other in ((0, 1), (1, 0)):
+            threshold = ladders[other].thresholds[met[other].argmax(axis=1)]
+            # A threshold between two sizes ties what the lower of them ties.
+            step = np.searchsorted(ladders[side].thresholds, threshold, side="right") - 1
+            total += met[side][np.arange(len(weights)), step]
+        return total / weights.sum(axis=1)
+
+    value = float(shares(np.ones((1, len(d))))[0])
     rng = np.random.default_rng(seed)
     even = np.full(len(names), 1 / len(names))
     size = max(1, _CHUNK // len(d))
     drawn = []
     for start in range(0, num_resamples, size):
         draws = rng.multinomial(len(names), even, min(size, num_resamples - start))
-        weights = draws[:, codes].astype(np.float64)
-        drawn.append(ladder.met(weights).max(axis=1) / weights.sum(axis=1))
+        drawn.append(shares(draws[:, codes].astype(np.float64)))
     low, high = np.percentile(np.concatenate(drawn), [_TAIL, 100 - _TAIL])
     return Interval(value, float(low), float(high))
-
-
-def _cross_fitted(
-    d: Array, signs: npt.NDArray[np.int64], prompts: Sequence[str], num_resamples: int, seed: int
-) -> Interval:
-    half = np.array([seed_of("half", prompt) % 2 for prompt in prompts], dtype=np.int64)
-    hits = np.full(len(d), np.nan)
-    for side in (0, 1):
-        mine, other = half == side, half != side
-        if not mine.any() or not other.any():
-            return Interval(math.nan)
-        _, threshold = best_threshold(d[other], signs[other])
-        predicted = np.where(np.abs(d[mine]) <= threshold, 0, np.sign(d[mine]))
-        # An exact draw below every threshold is no side: it meets no label.
-        is_side = np.abs(d[mine]) > threshold
-        hits[mine] = (predicted == signs[mine]) & ~(is_side & (predicted == 0))
-    return clustered_bootstrap(hits, prompts, num_resamples, seed)

@@ -37,7 +37,7 @@ from jobs.rounds.history import told
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages.base import Outcome, Plan, fit_plan
-from schemas import results
+from schemas import manifest, results
 from schemas.columns import LABELS
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
@@ -68,8 +68,10 @@ class LocaliseJudge:
 
     def plan(self, at: Round) -> Plan:
         settings = at.recipe.localise
-        label_files(settings.labels)
+        local = label_files(settings.labels)
         ask_for_labels(at, "jobs.localise")
+        if all(manifest.read(one.directory("labels")) for one in (*at.earlier(), at)):
+            _check_apart(local, label_files_so_far(at))
         if settings.parent is not None:
             check_model(settings.parent, "config.json", "localise.parent")
         try:
@@ -100,6 +102,7 @@ class LocaliseJudge:
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         settings, parent = at.recipe.localise, _parent(at)
         local, general = label_files(settings.labels), label_files_so_far(at)
+        _check_apart(local, general)
         continued = _continuing(at, parent)
         check_points(local, specification_of(continued.judge))
         check_shown([*local, *general], specification_of(continued.judge))
@@ -217,6 +220,31 @@ def _train_ids(files: Sequence[Place]) -> set[str]:
     for path in files:
         table = read_columns(path, ["label_id", "split"])
         found.update(row["label_id"] for row in table.to_pylist() if row["split"] == "train")
+    return found
+
+
+def _check_apart(local: Sequence[Place], general: Sequence[Place]) -> None:
+    """That the slice teaches no prompt on which the parent is then held against its child.
+
+    Raises:
+        InputError: it does.
+    """
+    both = _prompts(local, "train") & _prompts(general, "heldout")
+    if both:
+        raise InputError(
+            f"localise.labels: {len(both)} prompt(s) of the slice's training labels are among the "
+            f"held-out prompts of the parent's labels, such as {min(both)}; the new judge would be "
+            "compared with its parent on prompts that it alone has learned from. Hold these out in "
+            "the slice too (split: heldout), or leave them out of it"
+        )
+
+
+def _prompts(files: Sequence[Place], split: str) -> set[str]:
+    """The ids of the prompts of a split."""
+    found: set[str] = set()
+    for path in files:
+        table = read_columns(path, ["prompt_id", "split"])
+        found.update(row["prompt_id"] for row in table.to_pylist() if row["split"] == split)
     return found
 
 

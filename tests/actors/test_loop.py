@@ -168,10 +168,7 @@ def plain(plan_training: Training, seed: int = 0):
     """The same run in a loop of plain PyTorch."""
     learner = Line()
     decay = plan_training.ema_decay
-    average = torch.optim.swa_utils.AveragedModel(
-        learner.module, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay)
-    )
-    average.update_parameters(learner.module)  # the first update copies
+    seen: list[list[torch.Tensor]] = []  # the weights after each step
     free = [one for one in learner.module.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(free, weight_decay=0.0)
     shard = Shard([table([f"r{number:02d}" for number in range(16)])], "id")
@@ -186,8 +183,13 @@ def plain(plan_training: Training, seed: int = 0):
         loss.backward()
         nn.utils.clip_grad_norm_(free, plan_training.gradient_clipping)
         optimizer.step()
-        average.update_parameters(learner.module)
-    return list((average.module if decay else learner.module).parameters())
+        seen.append([one.detach().clone() for one in learner.module.parameters()])
+    # Those of all steps, each counting `decay` times as much as the next; not those before.
+    parts = torch.tensor([decay ** (len(seen) - 1 - step) for step in range(len(seen))])
+    return [
+        torch.einsum("s,s...->...", parts / parts.sum(), torch.stack(one))
+        for one in zip(*seen, strict=True)
+    ]
 
 
 @pytest.mark.usefixtures("process_group")

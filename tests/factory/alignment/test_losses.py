@@ -327,13 +327,14 @@ def test_a_weight_scales_its_pair_alone():
     assert (found.accuracy, found.margin) == (whole.accuracy, whole.margin)
 
 
-def test_the_chosen_sides_own_error_is_added_outside_of_beta_and_weights():
+def test_the_chosen_sides_own_error_is_added_outside_of_beta_and_by_the_pairs_weight():
     chosen, rejected, ref_chosen, ref_rejected = np.abs(columns(8, 8))
     rows = tensors((chosen, rejected, ref_chosen, ref_rejected))
     weights = torch.rand(8)
     plain = diffusion_dpo(*rows, Objective(3.0), weights).loss.item()
     found = diffusion_dpo(*rows, Objective(3.0, sft_weight=0.7), weights).loss.item()
-    assert found - plain == pytest.approx(0.7 * chosen.mean(), rel=1e-5)
+    own = weights.numpy() * chosen
+    assert found - plain == pytest.approx(0.7 * own.mean(), rel=1e-5)
     lengths = (torch.full((8,), 4.0), torch.full((8,), 2.0))
     plain = dpo(*rows, lengths=lengths).loss.item()
     found = dpo(*rows, lengths=lengths, sft_weight=0.7).loss.item()

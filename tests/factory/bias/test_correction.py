@@ -13,6 +13,7 @@ from factory.bias.observation import LabelObservation, Observation, observe
 from factory.bias.profile import BiasProfile
 from factory.bias.response import DUELS, SCORES
 from factory.bias.seen import as_seen
+from factory.bias.slices import calibration_figures
 from factory.curation.curator import Curator
 from factory.filters import Disagree, ThinMargin
 from factory.ranking import Pointwise
@@ -262,3 +263,27 @@ def test_a_label_is_corrected_where_both_of_its_sides_were_measured():
         assert correct.label(seen).matchup.logit == pytest.approx(0.5 * (1.0 - advantage))
     unread = LabelObservation("p", "first", None, bright, dark)
     assert correct.label(unread) == unread
+
+
+def test_what_temperatures_leave_is_told_by_labels_that_they_were_not_fitted_on():
+    """A judge whose log-odds are coins, in many small slices: fitted on its own labels each slice's
+    temperature seems to take error away, and on others there is nothing to take.
+    """
+    rng = np.random.default_rng(5)
+    labels = []
+    for number in range(240):
+        logit = float(rng.normal(0, 2))
+        met = matchup([duel("0", "1", logit), duel("1", "0", -logit)], "0", "1")
+        told = "first" if rng.random() < 0.5 else "second"
+        tags = {"style": str(number % 24)}
+        labels.append(LabelObservation(f"p{number}", told, met, {}, {}, tags))
+    profile = bias_profile((), labels, num_resamples=10)
+    correct = Correction.of(profile)
+    assert correct.temperatures
+    found = with_corrected(profile, correct, (), labels, (), Relevance(), 10)
+    (brier,) = (
+        one for one in found.figures if (one.name, one.measure) == ("all prompts", "Brier score")
+    )
+    own = calibration_figures([correct.label(one) for one in labels], 10)
+    flattered = next(one.estimate.value for one in own if one.measure == "Brier score")
+    assert brier.corrected.value > flattered

@@ -1,6 +1,7 @@
 """A judge continued on a few labels of simulated annotators with a taste of their own."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -104,6 +105,23 @@ def test_a_line_of_its_own_is_made_compared_and_registered(
     asked = find(local_model(str(at.directory("local_judge"))), None)
     assert asked.task("image_generation").scale == find(BASE, None).task("image_generation").scale
     assert not list(Path(str(at.directory("local_judge"))).glob("adapter*"))
+
+
+def test_a_slice_that_teaches_prompts_held_out_of_its_parent_is_refused(tmp_path: Path) -> None:
+    at = Round(localised(tmp_path), 1)
+    general = labels(Annotator("ann"), 6, 2)
+    directory = Path(str(at.directory("labels")))
+    directory.mkdir(parents=True)
+    pq.write_table(labels_to_table(general), directory / "labels.parquet")
+    made = Manifest("labels@1", "labels", "f", "dd", (), {}, {}, files=("labels.parquet",))
+    complete(directory, made)
+    held_out = next(one for one in general if one.split == "heldout")
+    leaking = replace(held_out, label_id="of the north", split="train")
+    pq.write_table(labels_to_table([general[0], leaking]), tmp_path / "north.parquet")
+    with pytest.raises(InputError, match=rf"1 prompt\(s\) .* {leaking.prompt.prompt_id}; .*split"):
+        STAGE.plan(at)
+    pq.write_table(labels_to_table([general[0], held_out]), tmp_path / "north.parquet")
+    assert STAGE.plan(at).rows.startswith("labels of")
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
