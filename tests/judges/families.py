@@ -33,7 +33,7 @@ from factory.media.clips import decode_clip
 from jobs.session.ray_session import ray_session
 from schemas.arrow import labels_to_table
 from schemas.recipe import Lora
-from schemas.rows import Label, Media, Prompt, Task
+from schemas.rows import Candidate, Label, Media, Prompt, Task
 from tests.judges import in_jobs
 from tests.judges.holding import (
     ANSWERED,
@@ -201,9 +201,7 @@ class Passage:
         media = [clip(seed) for seed in range(3)]
         prompt = Prompt.of(CAPTION, "video_generation")
         if self._lacks_stock_clips():
-            (ours,) = self._judges()
-            duels = ours.sit(prompt, candidates(media)).duels([(0, 1), (1, 2)])
-            return self._unheld([duel.error for duel in duels])
+            return self._unheld(prompt, candidates(media))
         stock = self._stock(self.base)
         rows = [self._shown(one) for one in media]
         for ours in self._judges():
@@ -219,9 +217,7 @@ class Passage:
     def judge_answers_on_clips(self) -> str:
         media = [clip(seed) for seed in range(2)]
         if self._lacks_stock_clips():
-            (ours,) = self._judges()
-            sitting = ours.sit(Prompt.of(ASKED, "video_understanding", media=media[0]), answers())
-            return self._unheld([duel.error for duel in sitting.duels([(0, 1), (1, 0)])])
+            return self._unheld(_question(media[0], "video_understanding"), answers())
         stock = self._stock(self.base)
         for ours in self._judges():
             _seen(self._held(ours, stock, "video_understanding", media))
@@ -232,9 +228,7 @@ class Passage:
     ) -> float:
         """How far the score of the same answer moves with what the question is about."""
         of_first = [
-            self.holding.hold_answers(
-                ours, stock, Prompt.of(ASKED, task, media=one), self._shown(one)
-            )[0]
+            self.holding.hold_answers(ours, stock, _question(one, task), self._shown(one))[0]
             for one in media
         ]
         return max(of_first) - min(of_first)
@@ -252,9 +246,19 @@ class Passage:
         """Whether clips are judged here, and no stock forward pass of one can be had."""
         return self.judge.takes_clips and bool(self.judge.lacking())
 
-    def _unheld(self, errors: Sequence[str | None]) -> str:
-        if faults := [error for error in errors if error is not None]:
+    def _unheld(self, prompt: Prompt, sides: Sequence[Candidate]) -> str:
+        """Only the fast path judges clips without the stock processor's half for them."""
+        ours, *_ = self._judges()
+        try:
+            duels = ours.sit(prompt, sides).duels([(0, 1), (1, 0)])
+        except SpecificationError as error:
+            if ours.eyes is None and all(one in str(error) for one in self.judge.lacking()):
+                return _needs(self.judge)
+            raise
+        if faults := [duel.error for duel in duels if duel.error is not None]:
             raise ValueError(faults[0])
+        if ours.eyes is None:
+            raise WrongError("a clip is judged by a processor that cannot read it")
         return f"yes, but a stock forward to hold it against {_needs(self.judge)}"
 
     def _as_clips(self) -> str:
@@ -307,12 +311,10 @@ class Passage:
         return "yes"
 
     def _judges(self) -> list[TransformersJudge]:
-        """By the path that its family takes; by the plain one too where that is another, and can
-        be taken here.
-        """
+        """By the path that its family takes; by the plain one too where that is another."""
         asked = specification(self.judge)
         first = TransformersJudge(str(self.base), "judge@0", specification=asked)
-        if first.eyes is None or self.judge.lacking():
+        if first.eyes is None:
             return [first]
         return [first, TransformersJudge(str(self.base), "j@0", specification=asked, run="plain")]
 
