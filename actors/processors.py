@@ -1,11 +1,13 @@
-"""The stock processor of a transformers vision-language model: its image processor, tokenizer and
-chat template.
+"""The processor of a transformers vision-language model: its image processor, tokenizer and chat
+template, for judges and for policies.
 
 Most families bring a processor of videos too, which takes torchvision, only to sample frames and to
-resize them. Here clips are shown as pictures, so where that half alone is what cannot be built the
-processor is built without it, by transformers' own class, and all else is the stock one. What else
-a processor needs (torchvision where its pictures have no other backend, num2words for SmolVLM's
-clips) is refused by the package's name.
+resize them. Where that half alone is what cannot be built, the stock processor is built without it,
+by transformers' own class: pictures need nothing of it. A policy shows clips as pictures; a judge
+whose family has a place for clips refuses them then, by the package's name (`missing_for_clips`).
+What else a processor needs (torchvision where its pictures have no other backend, num2words for
+SmolVLM) is refused by the package's name. The fast path of a judge needs no more than the two parts
+(`load_parts`).
 
 A trained model keeps the files of the model that it was trained from, byte for byte: none of them
 has changed, and one that is written anew here would lack the half that was left out.
@@ -13,11 +15,16 @@ has changed, and one that is written anew here would lack the half that was left
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+from factory.judging.specification import SpecificationError
 
 #: Files of which a processor is built, and code where it is the checkpoint's own.
 _FILES = (
@@ -35,11 +42,14 @@ _FILES = (
     "tekken.json",
     "*.py",
 )
+_FOLDERS = ("additional_chat_templates",)
 #: Packages that processors ask for, as their errors name them.
 _PACKAGES = ("torchvision", "num2words", "sentencepiece", "tiktoken", "mistral-common", "timm")
+#: Those that the extra `vision` brings.
+_EXTRA = ("torchvision", "num2words")
 
 
-class ProcessorError(ValueError):
+class ProcessorError(SpecificationError):
     """A processor that cannot be built here; the message says which package it takes."""
 
 
@@ -73,7 +83,114 @@ def load_processor(
             f"{path}: its processor is a {type(processor).__name__}, which takes no pictures with "
             "words: it lacks preprocessor_config.json, or is of a model that does not answer"
         )
+    if getattr(processor, "chat_template", None) is None:
+        written = written_template(Path(path)) if Path(path).is_dir() else None
+        processor.chat_template = processor.tokenizer.chat_template or written
     return processor
+
+
+def load_parts(path: str, config: Any, *, trust_remote_code: bool = False) -> Any:
+    """Tokenizer and image processor of a model alone, with the token that stands for a picture.
+
+    Args:
+        path: a directory.
+        config: the model's.
+        trust_remote_code: run the code that comes with the model.
+
+    Raises:
+        ProcessorError: a part cannot be loaded; says what to install where that is why.
+    """
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    try:
+        image_processor = AutoImageProcessor.from_pretrained(
+            path, trust_remote_code=trust_remote_code
+        )
+    except (ImportError, ValueError, OSError) as error:
+        raise ProcessorError(_why(path, error)) from error
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = written_template(Path(path))
+    # LLaVA calls it `image_token_index` in older files.
+    image = getattr(config, "image_token_id", None) or config.image_token_index
+    return SimpleNamespace(
+        tokenizer=tokenizer, image_processor=image_processor, image_token_id=image
+    )
+
+
+def written_template(directory: Path) -> str | None:
+    """The chat template in a file of its own; None where there is none.
+
+    Raises:
+        ProcessorError: a file that holds none.
+    """
+    jinja, legacy = directory / "chat_template.jinja", directory / "chat_template.json"
+    if jinja.is_file():
+        return jinja.read_text(encoding="utf-8")
+    for file in (legacy, directory / "processor_config.json"):
+        if not file.is_file():
+            continue
+        try:
+            told = json.loads(file.read_text(encoding="utf-8"))
+            template = told["chat_template"] if file == legacy else told.get("chat_template")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ProcessorError(f"{file}: cannot be read: {error!r}") from None
+        if template is not None:
+            return str(template)
+    return None
+
+
+def missing_packages(kind: str) -> list[str]:
+    """The packages that a family's stock processor needs for pictures and text and that are not
+    installed, told from its `model_type`. What only a checkpoint's files tell is not known here.
+    """
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+    from transformers.utils import is_torchvision_available
+
+    try:
+        processor = _class_of(kind)
+        if processor is None:
+            return []
+        processor.get_attributes()
+    except ImportError as error:  # of what stands for a class that cannot be had
+        return ["torchvision"] if "torchvision" in str(error).lower() else []
+    backends = IMAGE_PROCESSOR_MAPPING_NAMES.get(kind) or {"pil": ""}
+    missing = [] if is_torchvision_available() or "pil" in backends else ["torchvision"]
+    if getattr(sys.modules[processor.__module__], "num2words", "") is None:
+        missing.append("num2words")
+    return missing
+
+
+def missing_for_clips(kind: str) -> list[str]:
+    """The packages without which the half of a family's stock processor that reads clips is left
+    out; none for a family that has no such half.
+    """
+    from transformers.utils import is_torchvision_available
+
+    processor = _class_of(kind)
+    if processor is None or is_torchvision_available():
+        return []
+    try:
+        has_half = "video_processor" in processor.get_attributes()
+    except ImportError:  # as in `missing_packages`, which names it
+        return []
+    return ["torchvision"] if has_half else []
+
+
+def to_install(packages: list[str]) -> str:
+    """What to do about packages that are missing."""
+    built = " (torchvision built for the torch that is installed)"
+    extra = ", or preference-factory[vision]" if set(packages) <= set(_EXTRA) else ""
+    return f"pip install {' '.join(packages)}{built if 'torchvision' in packages else ''}{extra}"
+
+
+def _class_of(kind: str) -> Any:
+    """A family's stock class of processors; None where transformers has none."""
+    import transformers
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
+    name = PROCESSOR_MAPPING_NAMES.get(kind)
+    return None if name is None else getattr(transformers, name)
 
 
 def _without_video(path: str, where: dict[str, Any]) -> Any:
@@ -135,8 +252,7 @@ def _why(path: str, error: Exception) -> str:
     why = f"{path}: its processor cannot be built here: {' '.join(lines)[:300]}"
     if not needs:
         return why
-    built = ", built for the torch that is installed" if "torchvision" in needs else ""
-    return f"{why}. It takes {' and '.join(needs)}: pip install {' '.join(needs)}{built}"
+    return f"{why}. It needs {' and '.join(needs)}: {to_install(needs)}"
 
 
 def copy_small_files(path: str, directory: Path, revision: str | None = None) -> None:
@@ -151,7 +267,10 @@ def copy_small_files(path: str, directory: Path, revision: str | None = None) ->
     if not source.is_dir():
         from huggingface_hub import snapshot_download
 
-        source = Path(snapshot_download(path, revision=revision, allow_patterns=list(_FILES)))
+        wanted = [*_FILES, *(f"{one}/*" for one in _FOLDERS)]
+        source = Path(snapshot_download(path, revision=revision, allow_patterns=wanted))
     for file in sorted(source.iterdir()):
         if file.is_file() and any(fnmatch(file.name, one) for one in _FILES):
             shutil.copyfile(file, directory / file.name)
+        elif file.is_dir() and file.name in _FOLDERS:
+            shutil.copytree(file, directory / file.name, dirs_exist_ok=True)

@@ -8,8 +8,8 @@ from typing import Literal
 
 from actors.judges.eyes import has_eyes
 from actors.judges.plain import PlainFormat
-from actors.judges.processors import load_processor, load_stock_processor
 from actors.judges.prompts import PromptFormat
+from actors.processors import load_parts, load_processor
 from factory.judging.specification import JudgeSpecification
 
 #: How a model is run: `auto` takes the fast path where its family has one.
@@ -39,7 +39,7 @@ def format_of(
 
     config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
     if run == "plain" or (run == "auto" and not has_eyes(path)):
-        stock = load_stock_processor(path, trust_remote_code=trust_remote_code)
+        stock = load_processor(path, trust_remote_code=trust_remote_code)
         return PlainFormat(specification, stock, config)
-    processor = load_processor(path, config, trust_remote_code=trust_remote_code)
+    processor = load_parts(path, config, trust_remote_code=trust_remote_code)
     return PromptFormat(specification, processor)

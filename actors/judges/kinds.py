@@ -5,9 +5,9 @@ names alone, before any file of a checkpoint but its `config.json` is looked at.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 
+from actors.processors import missing_for_clips, missing_packages, to_install
 from factory.judge_kinds import check_family
 from factory.judging.specification import SpecificationError
 
@@ -31,36 +31,36 @@ def check_config(path: str, config: bytes, *, brings_code: bool = False) -> None
     if brings_code:
         return
     kind = json.loads(config)["model_type"]
-    missing = missing_packages(kind)
+    missing = [] if _is_fast(kind) else missing_packages(kind)
     if missing:
         raise SpecificationError(
             f"{path}: the processor of a model of type {kind!r} needs {' and '.join(missing)}: "
-            f"pip install {' '.join(missing)} (torchvision built for the torch that is installed), "
-            "or preference-factory[vision]"
+            f"{to_install(missing)}"
         )
 
 
-def missing_packages(kind: str) -> list[str]:
-    """The packages that a family's stock processor needs and that are not installed; none for a
-    family on the fast path, which does without. What only a checkpoint's files tell is not known
-    here.
-    """
-    import transformers
-    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
-    from transformers.utils import is_torchvision_available
+def check_clips(path: str, config: bytes) -> None:
+    """Refuse clips where the family has a place for them and the half of its processor that reads
+    them cannot be built here: as pictures in a row they would be another question.
 
+    Args:
+        path: of the model, for the message.
+        config: its `config.json`.
+
+    Raises:
+        SpecificationError: names the package.
+    """
+    kind = json.loads(config).get("model_type", "")
+    missing = [] if _is_fast(kind) else missing_for_clips(kind)
+    if missing:
+        raise SpecificationError(
+            f"{path}: a model of type {kind!r} judges pictures here, and for clips needs "
+            f"{' and '.join(missing)}: {to_install(missing)}"
+        )
+
+
+def _is_fast(kind: str) -> bool:
+    """Whether a family takes the fast path, which does without the stock processor."""
     from actors.judges.eyes import FAMILIES
 
-    name = PROCESSOR_MAPPING_NAMES.get(kind)
-    if kind in FAMILIES or name is None:
-        return []
-    processor = getattr(transformers, name)
-    try:
-        # A processor is built with all of its parts, and each video processor is torchvision's.
-        needs_torchvision = "video_processor" in processor.get_attributes()
-    except ImportError as error:  # of what stands for a class that cannot be had
-        return ["torchvision"] if "torchvision" in str(error).lower() else []
-    missing = ["torchvision"] if needs_torchvision and not is_torchvision_available() else []
-    if getattr(sys.modules[processor.__module__], "num2words", "") is None:
-        missing.append("num2words")
-    return missing
+    return kind in FAMILIES

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from actors.judges.eyes import LlavaEyes, Shown
 from actors.judges.local import TransformersJudge, logprobs_of
-from actors.judges.processors import load_processor
 from actors.judges.prompts import Answers, Medium, PromptFormat, Text
 from actors.judges.sitting import Match, ReadSitting, Response
+from actors.processors import load_parts
 from factory.judging.by_scores import RulesError
 from factory.judging.specification import JudgeSpecification, SpecificationError, TaskSpecification
 from factory.prompt_parts import in_words
@@ -182,7 +182,7 @@ class OnnxJudge:
         self.name = name
         specification = specification or JudgeSpecification.load(path.parent)
         config = AutoConfig.from_pretrained(path.parent, trust_remote_code=False)
-        self.format = PromptFormat(specification, load_processor(str(path.parent), config))
+        self.format = PromptFormat(specification, load_parts(str(path.parent), config))
         for task in specification.tasks.values():
             check_scale(self.format, task)
         # Its eyes only tell how many tokens stand for a picture: the file holds the tower.

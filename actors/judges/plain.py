@@ -12,7 +12,8 @@ written by transformers' own generation, from rows of one length, so that nothin
 all.
 
 A clip is shown as a video where the stock processor has a video half, and else as its frames, each
-a picture (`PlainFormat.clips`).
+a picture; where that half is there and could not be built here, clips are refused
+(`PlainFormat.clips`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from actors.judges.sampling import Chance
 from actors.judges.turns import Kind as MediumKind
 from actors.judges.turns import Place
 from actors.memory import is_attempt, reason
+from actors.processors import missing_for_clips, to_install
 from factory.judging.specification import (
     JudgeSpecification,
     Kind,
@@ -96,7 +98,8 @@ class PlainText:
 class PlainFormat(Answers):
     """Prompts of one specification for one model's own processor.
 
-    clips: how a clip is shown: as a `video`, or as its `frames`.
+    clips: how a clip is shown: as a `video`, or as its `frames`; `refused` where the half of the
+        processor that reads clips could not be built.
     """
 
     def __init__(self, specification: JudgeSpecification, processor: Any, config: Any) -> None:
@@ -114,9 +117,12 @@ class PlainFormat(Answers):
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         has_video = getattr(processor, "video_processor", None) is not None
-        self.clips: Literal["video", "frames"] = (
+        self.clips: Literal["video", "frames", "refused"] = (
             "video" if has_video and getattr(processor, "video_token", None) else "frames"
         )
+        self._lacking = missing_for_clips(self.kind) if not has_video else []
+        if self._lacking:
+            self.clips = "refused"
         if self.clips == "frames" and any(one.startswith("video") for one in specification.tasks):
             _log.info("%s: clips are shown as their frames, each a picture", self.kind)
         self._marks: dict[MediumKind, str] = {
@@ -167,6 +173,11 @@ class PlainFormat(Answers):
                 continue
             shown.append(part)
             look, is_clip = part
+            if is_clip and self.clips == "refused":
+                raise SpecificationError(
+                    f"a model of type {self.kind!r} judges pictures here, and for clips needs "
+                    f"{' and '.join(self._lacking)}: {to_install(self._lacking)}"
+                )
             if is_clip and self.clips == "video":
                 parts.append(Place("video", self._marks["video"]))
             else:

@@ -34,8 +34,8 @@ from actors.judges.heads import Head
 from actors.judges.local import local_directory
 from actors.judges.looks import Look, look_at, num_shown
 from actors.judges.plain import PlainFormat, PlainText, placed
-from actors.judges.processors import save_processor
 from actors.judges.prompts import Medium, PromptFormat, Text
+from actors.processors import copy_small_files
 from actors.storage import local_model
 from actors.trainers.adapters import add_adapters, attention_layers, merge_adapters
 from actors.trainers.learning import Forward
@@ -562,8 +562,7 @@ class JudgeLearner:
         if self.task.lora is not None:
             merge_adapters(self._model)
         self._model.save_pretrained(directory)
-        trust = self.task.trust_remote_code
-        save_processor(self.format.processor, self._base, directory, trust_remote_code=trust)
+        copy_small_files(self._base, directory)
         self.task.specification.save(directory)
 
 

@@ -17,6 +17,7 @@ from factory.judging.specification import SpecificationError
 from factory.ranking import ASKS
 from jobs.pipelines.judge_backends import (
     backend_of,
+    check_clips,
     check_scales,
     check_section,
     check_trainable,
@@ -83,7 +84,9 @@ def check_judge(at: Round, tasks: Collection[Task] = (), strategy: str | None = 
 
 
 def check_tasks(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
-    """Refuse tasks that a judge has no words for. Raises InputError."""
+    """Refuse tasks that a judge has no words for, and clips where what reads them is not installed.
+    Raises InputError.
+    """
     for below, one in member_sections(spec, key).items():
         check_tasks(one, below, tasks)
     if spec.panel:
@@ -104,6 +107,8 @@ def check_tasks(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
             specification.task(task)
         except SpecificationError as error:
             raise InputError(f"{key}.specification: {error}") from None
+    if any(one.startswith("video") and not specification.task(one).is_pictures for one in tasks):
+        check_clips(spec, key)
 
 
 def check_strategy(spec: JudgeSpec, key: str, tasks: Collection[Task], strategy: str) -> None:

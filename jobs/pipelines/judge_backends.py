@@ -230,6 +230,23 @@ def check_checkpoint(spec: JudgeSpec, key: str = "judge.path", *, is_trained: bo
     check_weights(spec, key, spec.allow_missing, is_trained=is_trained)
 
 
+def check_clips(spec: JudgeSpec, key: str) -> None:
+    """Refuse to show clips to a transformers model whose processor cannot read them here.
+
+    Raises:
+        InputError: names the package that it needs.
+    """
+    if name_of(spec) != "transformers" or spec.trust_remote_code:
+        return
+    from actors.judges import kinds
+
+    config = read_small(spec.path, _CONFIG, hub_commit(spec.path, spec.revision))
+    try:
+        kinds.check_clips(spec.path, config or b"{}")
+    except SpecificationError as error:
+        raise InputError(f"{key}: {error}") from None
+
+
 def _transformers(spec: JudgeSpec, key: str, address: str) -> JudgeRef:
     return JudgeRef.of(spec, spec.path, address, weights_of(spec))
 

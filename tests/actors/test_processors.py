@@ -1,17 +1,20 @@
 """Processors: where a chat template is read from, what is refused, and what is kept for others."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, AutoProcessor
+from transformers import AutoConfig, AutoImageProcessor, AutoProcessor
 
-from actors.judges.kinds import check_config, judging_classes, missing_packages
-from actors.judges.processors import (
+from actors.judges.kinds import check_clips, check_config, judging_classes
+from actors.processors import (
+    copy_small_files,
+    load_parts,
     load_processor,
-    load_stock_processor,
-    save_processor,
+    missing_for_clips,
+    missing_packages,
     written_template,
 )
 from factory.judging.specification import SpecificationError
@@ -28,58 +31,65 @@ def qwen(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def without_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: str, **given: Any) -> None:
-        raise ImportError("X requires the Torchvision library but it was not found")
-
-    monkeypatch.setattr(AutoProcessor, "from_pretrained", fail)
-
-
 def test_a_template_is_read_from_its_older_file(qwen: Path) -> None:
-    processor = load_processor(str(qwen), AutoConfig.from_pretrained(qwen))
+    processor = load_parts(str(qwen), AutoConfig.from_pretrained(qwen))
     assert processor.tokenizer.chat_template == TEMPLATE
     (qwen / "chat_template.json").write_text("[]")
     with pytest.raises(SpecificationError, match=r"chat_template\.json: cannot be read"):
         written_template(qwen)
 
 
-@pytest.mark.usefixtures("without_torchvision")
-def test_what_the_base_had_is_kept_where_its_processor_cannot_be_built(
+def test_a_trained_model_keeps_the_files_of_its_base(
     qwen: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    """Byte for byte, also those that cannot be built here."""
     (qwen / "video_preprocessor_config.json").write_text('{"min_pixels": 3136}')
-    processor = load_processor(str(qwen), AutoConfig.from_pretrained(qwen))
+    (qwen / "additional_chat_templates").mkdir()
+    (qwen / "additional_chat_templates" / "tools.jinja").write_text("{{ tools }}")
     trained = tmp_path_factory.mktemp("trained")
-    save_processor(processor, str(qwen), trained)
+    copy_small_files(str(qwen), trained)
     for name in (
         "chat_template.json",
         "preprocessor_config.json",
         "processor_config.json",
+        "tokenizer.json",
         "video_preprocessor_config.json",
+        "additional_chat_templates/tools.jinja",
     ):
         assert (trained / name).read_bytes() == (qwen / name).read_bytes()
-    again = load_processor(str(trained), AutoConfig.from_pretrained(qwen))
-    assert again.tokenizer.chat_template == TEMPLATE
+    assert not list(trained.glob("*.safetensors"))
 
 
-@pytest.mark.usefixtures("without_torchvision")
-def test_a_package_that_a_processor_needs_is_named_with_what_brings_it(qwen: Path) -> None:
+def test_what_a_processor_lacks_is_named_with_what_brings_it(
+    qwen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: str, **given: Any) -> None:
+        raise ImportError("X requires the Torchvision library but it was not found")
+
+    monkeypatch.setattr(AutoProcessor, "from_pretrained", fail)
+    monkeypatch.setattr(AutoImageProcessor, "from_pretrained", fail)
     with pytest.raises(SpecificationError, match=r"pip install torchvision.*factory\[vision\]"):
-        load_stock_processor(str(qwen))
+        load_processor(str(qwen))
 
 
 def test_the_plan_names_packages_before_any_file_is_fetched() -> None:
-    """By the family alone; a family on the fast path needs none."""
-    from importlib.util import find_spec
-
+    """By the family alone: what pictures need, and what clips do."""
     lacking = [one for one in ("torchvision", "num2words") if find_spec(one) is None]
-    assert missing_packages("smolvlm") == lacking
-    assert missing_packages("mistral3") == [one for one in lacking if one == "torchvision"]
-    for kind in ("llava", "qwen2_5_vl", "gemma3", "idefics3"):
+    of_clips = [one for one in lacking if one == "torchvision"]
+    assert missing_packages("smolvlm") == [one for one in lacking if one == "num2words"]
+    for kind in ("llava", "qwen2_5_vl", "qwen3_vl", "internvl", "gemma3", "idefics3"):
         assert missing_packages(kind) == []
+    for kind in ("qwen3_vl", "internvl", "smolvlm", "gemma4"):
+        assert missing_for_clips(kind) == of_clips
+    for kind in ("gemma3", "idefics3", "paligemma"):
+        assert missing_for_clips(kind) == []
     for kind in judging_classes():
         missing_packages(kind)
-    if lacking:
-        with pytest.raises(SpecificationError, match=f"needs {' and '.join(lacking)}: pip"):
-            check_config("PATH", json.dumps({"model_type": "smolvlm"}).encode())
+        missing_for_clips(kind)
+    if not lacking:
+        pytest.skip("nothing is missing")
+    with pytest.raises(SpecificationError, match="needs num2words: pip"):
+        check_config("PATH", json.dumps({"model_type": "smolvlm"}).encode())
+    with pytest.raises(SpecificationError, match="for clips needs torchvision: pip"):
+        check_clips("PATH", json.dumps({"model_type": "qwen3_vl"}).encode())
+    check_clips("PATH", json.dumps({"model_type": "qwen2_5_vl"}).encode())  # by the fast path

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-from tests.judges.families import CELLS, figures
+from tests.judges.families import CELLS, JOBS, figures
 
 _BAD = ("WRONG", "fails")
 
@@ -23,14 +23,14 @@ def main() -> int:
     faults = [
         f"{name}: {cell}: {cells[cell]}"
         for name, cells in table.items()
-        for cell in CELLS
+        for cell in (*CELLS, *JOBS)
         if not cells[cell].startswith("yes")
     ]
     others: dict[str, dict[str, str]] = found.get("other types of the mapping", {})  # type: ignore[assignment]
     of_types = others.get("types", {})
     bad = [f"{kind}: {said}" for kind, said in of_types.items() if said.startswith(_BAD)]
     print("\n".join([*faults, *bad]), file=sys.stderr)
-    num = len(table) * len(CELLS)
+    num = len(table) * (len(CELLS) + len(JOBS))
     print(
         f"{len(table)} families, {num - len(faults)} of {num} cells as they should be; "
         f"other types: {others.get('counts')}"

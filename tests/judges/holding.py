@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,19 @@ QUESTION = TaskSpecification(
     pairwise="Image 1: {media} Image 2: {media} caption: {prompt}. better:",
     scale=(1, 2, 3, 4, 5),
     answers=dict(zip(("first", "second", "tie"), ANSWERS, strict=True)),  # type: ignore[arg-type]
+)
+#: The same of answers to a question about a picture or a clip.
+ASKED = "what colour"
+SAID = ("a red circle", "large blue")
+ANSWERED = TaskSpecification(
+    pointwise="{media} question: {prompt} answer: {answer}. final score:",
+    pairwise="{media} question: {prompt} Answer 1: {answer} Answer 2: {answer}. better:",
+    scale=QUESTION.scale,
+    answers={
+        "first": "Answer 1 is better",
+        "second": "Answer 2 is better",
+        "tie": "Both answers are equally good",
+    },
 )
 
 
@@ -94,36 +107,85 @@ class Holding:
             ValueError: the judge gives none, and says why.
         """
         sides = shown or [[still(one)] for one in media]
-        sitting = judge.sit(prompt, candidates(media))
+
+        def asked(template: str, *at: int) -> list[Any]:
+            return content(template, [sides[one] for one in at])
+
+        means = self._hold(judge, stock, prompt, candidates(media), QUESTION, asked)
+        return max(means) - min(means)
+
+    def hold_answers(
+        self, judge: TransformersJudge, stock: Stock, prompt: Prompt, shown: Content
+    ) -> list[float]:
+        """The same of the answers `SAID` to `ASKED`.
+
+        Args:
+            judge: asked by `ANSWERED`.
+            stock: the same checkpoint.
+            prompt: the question, with what it is about.
+            shown: what a user of stock code shows of that.
+
+        Returns:
+            The stock scores of the answers.
+
+        Raises:
+            WrongError, ValueError: as `hold`.
+        """
+
+        def asked(template: str, *at: int) -> list[Any]:
+            return content(template, [shown], [SAID[one] for one in at])
+
+        return self._hold(judge, stock, prompt, answers(), ANSWERED, asked)
+
+    def _hold(
+        self,
+        judge: TransformersJudge,
+        stock: Stock,
+        prompt: Prompt,
+        sides: Sequence[Candidate],
+        task: TaskSpecification,
+        asked: Callable[..., list[Any]],
+    ) -> list[float]:
+        """The stock scores of all sides; `asked` is a user's turn of a template about some."""
+        sitting = judge.sit(prompt, sides)
         means = []
-        for score, side in zip(sitting.scores(), sides, strict=True):
+        for at, score in enumerate(sitting.scores()):
             if score.error is not None:
                 raise ValueError(score.error)
-            log_p = stock.log_p(content(QUESTION.pointwise, [side]), [*map(str, range(1, 6))])
-            mean = sum(math.exp(one) * n for one, n in zip(log_p, QUESTION.scale, strict=True))
+            log_p = stock.log_p(asked(task.pointwise, at), [*map(str, task.scale)])
+            mean = sum(math.exp(one) * n for one, n in zip(log_p, task.scale, strict=True))
             self.met([score.value / mean], [1.0], "scores")
             means.append(mean)
-        matches = [(0, 1), (1, 0), (2, 0)]
+        verdicts = [task.answers[one] for one in ("first", "second", "tie")]
+        matches = [(0, 1), (1, 0), (2, 0)][: len(sides)]
         for match, duel in zip(matches, sitting.duels(matches), strict=True):
             if duel.error is not None:
                 raise ValueError(duel.error)
-            asked = content(QUESTION.pairwise, [sides[index] for index in match])
             found = [math.log(p) for p in (duel.p_first, duel.p_second, duel.p_tie)]
-            self.met(found, stock.log_p(asked, ANSWERS), "verdicts")
-        return max(means) - min(means)
+            self.met(found, stock.log_p(asked(task.pairwise, *match), verdicts), "verdicts")
+        return means
 
 
-def content(template: str, sides: Sequence[Content]) -> list[Any]:
-    """A user's turn: the words of a template, and each side's media in their places."""
-    first, *others = template.replace("{prompt}", CAPTION).split("{media}")
-    made: list[Any] = [first]
-    for side, words in zip(sides, others, strict=True):
-        made += [*side, words]
+def content(template: str, sides: Sequence[Content], said: Sequence[str] = ()) -> list[Any]:
+    """A user's turn: the words of a template about `CAPTION`, or where answers to it are judged
+    about `ASKED`, and what is shown in each place of media.
+    """
+    for answer in said:
+        template = template.replace("{answer}", answer, 1)
+    words = template.replace("{prompt}", ASKED if said else CAPTION)
+    first, *others = words.split("{media}")
+    made: list[Any] = [first] if first else []
+    for side, text in zip(sides, others, strict=True):
+        made += [*side, text]
     return made
 
 
 def candidates(media: Sequence[Media]) -> list[Candidate]:
     return [Candidate(str(at), "generator@0", 0, one) for at, one in enumerate(media)]
+
+
+def answers() -> list[Candidate]:
+    return [Candidate(str(at), "generator@0", 0, answer=one) for at, one in enumerate(SAID)]
 
 
 def still(media: Media) -> Image.Image:

@@ -38,7 +38,8 @@ class Stock:
         Args:
             path: its directory.
             shows_first: whether its chat template shows all media of a turn before its text. Where
-                they are meant to stand in the text, a user then writes their tokens into it.
+                they are meant to stand in the text, a user then writes their tokens into it; where
+                they lead the turn, the template does as it is meant to.
         """
         import transformers
 
@@ -71,7 +72,7 @@ class Stock:
             words = "".join(part for part in content if isinstance(part, str))
             num = sum(not isinstance(part, str) for part in content)
             return str(self.processor.image_token) * num + words
-        if self.shows_first:
+        if self.shows_first and not _are_led(content):
             content = ["".join(self._mark(part) for part in content)]
         return str(
             self.processor.apply_chat_template(
@@ -187,6 +188,12 @@ def _part(part: str | Image.Image | Clip) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     return {"type": "video" if isinstance(part, Clip) else "image"}
+
+
+def _are_led(content: Content) -> bool:
+    """Whether no medium stands behind a text."""
+    texts = [isinstance(part, str) for part in content]
+    return texts == sorted(texts)
 
 
 def _metadata(clip: Clip) -> dict[str, Any]:

@@ -33,8 +33,8 @@ class TinyJudge:
     name: of the released model.
     family: transformers' `model_type`.
     save: writes it to a directory.
-    needs: packages without which its stock processor cannot be built; torchvision is for the half
-        that reads clips.
+    needs: packages without which its stock processor cannot be built whole; torchvision is for the
+        half that reads clips alone.
     takes_clips: whether its own template and processor have a place for a clip.
     has_template: whether it is asked through a chat template.
     shows_first: whether that template shows all media of a turn before its text.
