@@ -164,7 +164,9 @@ def ask(
     replies = ledger.replies
     scored = [one for one in replies if one.second_id is None]
     duelled = [one for one in replies if one.second_id is not None]
-    met, num_unmet = _meetings([duel_of(one) for one in duelled], own)
+    # A judge that only scores is asked for no duel: those that are made of its scores count.
+    duels = [duel_of(one) for one in duelled] or judge.duels
+    met, num_unmet = _meetings(duels, own)
     counted = [one for one in replies if one.num_read is not None]
     reasons = Counter((one.error or "")[:200] for one in replies if one.error is not None)
     return (

@@ -1,4 +1,6 @@
-"""A judge with its time taken: what it costs to ask it, apart from what is made to ask it about."""
+"""A judge with its time taken: what it costs to ask it, apart from what is made to ask it about.
+What it says of two is kept too: of a judge that only scores, no reply tells what is made of them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from schemas.rows import Candidate, Duel, Prompt, Score
 
 
 class WatchedJudge:
-    """Another judge, and how many seconds it took for how many verdicts since `start`."""
+    """Another judge, and how many seconds it took for how many verdicts since `start`, and the
+    `duels` among these.
+    """
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
@@ -22,6 +26,7 @@ class WatchedJudge:
 
     def start(self) -> None:
         self.seconds, self.num_verdicts = 0.0, 0
+        self.duels: list[Duel] = []
 
     def sit(self, prompt: Prompt, candidates: Sequence[Candidate]) -> WatchedSitting:
         began = time.perf_counter()
@@ -47,6 +52,7 @@ class WatchedSitting:
         began = time.perf_counter()
         found = self.sitting.duels(matches)
         self._stop(began, len(found))
+        self.watch.duels += found
         return found
 
     def about(self, prompt: Prompt) -> WatchedSitting:

@@ -55,7 +55,7 @@ def of_figure(one: CardFigure) -> str:
         return f"a copy {copy_at(one)} wins over its original"
     if one.part == "liking":
         source = "scores" if one.measure.endswith("scores") else "comparisons"
-        return f"liking of {MORE[one.name][0]} ones, by {source}"
+        return f"liking of what is {MORE[one.name][0]}, by {source}"
     if one.part == "damage":
         source = "scores" if one.measure.endswith("scores") else "comparisons"
         return f"reward for being {DAMAGED[one.name]}, by {source}"

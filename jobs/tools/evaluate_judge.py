@@ -24,6 +24,7 @@ from factory.labels.registry import OWN, Format
 from factory.labels.table import Table
 from jobs.datasets.labels import label_files, labels_seen
 from jobs.pipelines.given_judge import judge_parents
+from jobs.pipelines.judge_backends import parents_of
 from jobs.pipelines.models import ONNX, asked_as, named_judge, resolve
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.rounds import lifecycle
@@ -218,10 +219,17 @@ def blueprint_of(
         stability=stability,
         **importing.table_settings(benchmark.table),
     )
-    own = judge_parents(at) if benchmark.judge is None else [judge.parent("judge")]
-    parents = [*own, *sources]
+    parents = [*_judge_parents(benchmark, judge, at), *sources]
     kind = "agreement" if stability is None else "stability"
     return Blueprint(out, kind, settings, parents, "recipe or command line", "--out")
+
+
+def _judge_parents(benchmark: Benchmark, judge: Model, at: Round) -> list[Parent]:
+    if benchmark.judge is None:
+        return judge_parents(at)
+    if not benchmark.judge.endswith(ONNX) and resolve(benchmark.judge, at).spec.panel:
+        return parents_of(resolve(benchmark.judge, at).spec, judge.address)
+    return [judge.parent("judge")]
 
 
 def labels_of(benchmark: Benchmark, out: Path) -> tuple[list[Place], Manifest | None]:

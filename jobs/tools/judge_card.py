@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from actors.card_workers import STEP, CardAsker, said_in, stability_of_groups
-from actors.refs import PanelRef
+from actors.refs import EndpointRef, PanelRef
 from actors.storage import local_copy, place, write_whole
 from factory.evaluation.judge_report import report
 from factory.judge_card.asking import Said, num_requests
@@ -34,7 +34,8 @@ from jobs.datasets.labels import label_files
 from jobs.pages.judge_card import render
 from jobs.pipelines.card_sets import card_set
 from jobs.pipelines.given_judge import judge_parents
-from jobs.pipelines.models import named_judge
+from jobs.pipelines.judge_backends import parents_of
+from jobs.pipelines.models import ONNX, named_judge, resolve
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.rounds import lifecycle
 from jobs.rounds.checks import check_cpus, check_writable
@@ -69,6 +70,12 @@ class Asked:
     @property
     def name(self) -> str:
         return self.given or self.model.address
+
+    @property
+    def called(self) -> str:
+        """On the page: of an endpoint its model."""
+        served = self.ref.spec.endpoint if isinstance(self.ref, EndpointRef) else None
+        return self.name if served is None else served.model
 
     @property
     def slug(self) -> str:
@@ -120,7 +127,7 @@ def make_card(asked: Sequence[Asked], shown: CardSet, request: Request) -> list[
         InputError: labels of which none is held out, or other work under an address.
     """
     cards, out, seed = [], request.out, request.at.recipe.seed
-    names = short_names([one.name for one in asked])
+    names = short_names([one.called for one in asked])
     with ExitStack() as session:  # Ray starts where something is left to ask, and once
         for one, name in zip(asked, names, strict=True):
             said, stability = _said(one, shown, request, session)
@@ -301,7 +308,12 @@ def _report(one: Asked, request: Request, session: ExitStack) -> JudgeReport:
 
 
 def _parents(one: Asked, at: Round) -> list[Parent]:
-    return judge_parents(at) if one.given is None else [one.model.parent("judge")]
+    if one.given is None:
+        return judge_parents(at)
+    if one.given.endswith(ONNX):
+        return [one.model.parent("judge")]
+    found = resolve(one.given, at)  # an address alone does not say which model answers there
+    return parents_of(found.spec, found.address)
 
 
 def _specification(one: Asked) -> str | None:

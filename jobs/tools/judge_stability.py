@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.refs import JudgeRef
+from actors.refs import EndpointRef, JudgeRef
 from actors.stability import stability_of_table
 from actors.storage import place
 from factory.evaluation.stability import as_text, sample
@@ -133,6 +133,8 @@ def _endpoint(ref: Any, at: Round) -> Any:
     ]
     if not served:
         return "no judge of the recipe is behind an endpoint"
+    if isinstance(ref, EndpointRef):
+        return "it is asked there already"
     path = getattr(ref, "path", None)
     for key, spec, model in served:
         if model == path:
