@@ -107,6 +107,7 @@ DUEL = pa.struct(
         ("p_tie", pa.float64()),
         ("error", pa.string()),
         ("dimensions", pa.list_(DIMENSION)),
+        ("bound", pa.string()),
     ]
 )
 REPLY = pa.struct(

@@ -42,7 +42,7 @@ def digest_text(sums: Iterable[int]) -> str:
 #: Columns and fields that came after version 1 and say something of the row where they are filled.
 _LATER = (
     *("prompt_parts", "prompt_origin", "origin", "dimensions", "weight"),
-    *("member_scores", "member_duels", "dissent"),
+    *("member_scores", "member_duels", "dissent", "bound"),
 )
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from schemas.identity import PLACE, RESOURCE
+from schemas.identity import PLACE, RESOURCE, FirstDefault
 from schemas.plugins import PLUGIN, checked, is_plugin
 from schemas.rows import Task
 from schemas.section import Section, needed
@@ -843,6 +843,29 @@ class Produce(Section):
         return self
 
 
+class NoiseConstants(Section):
+    """Constants in the place of a judge's fitted noise, in shares of its scale: the whole scale, its
+    highest number less its lowest, is 1. What is not given is fitted.
+    """
+
+    quality_sd: float | None = Field(None, gt=0, description="spread of one prompt's candidates")
+    score_sd: float | None = Field(None, gt=0, description="noise of a score")
+    duel_sd: float | None = Field(None, gt=0, description="noise of a matchup")
+    item_sd: float | None = Field(
+        None, ge=0, description="error that a candidate's score and its duels share"
+    )
+    logits_per_share: float | None = Field(
+        None, gt=0, description="duel log-odds for a difference of the whole scale"
+    )
+    p_tie: float | None = Field(
+        None, ge=0, lt=1, description="probability of a tie between equals; for davidson"
+    )
+
+
+#: Of the constants in points, before noise was fitted: what those were that were not given.
+_IN_POINTS: dict[str, float] = {"score_sd": 0.5, "duel_sd": 0.5, "logits_per_point": 2.0}
+
+
 class Rank(Section):
     """From scores and duels to an order."""
 
@@ -853,23 +876,66 @@ class Rank(Section):
     ring_degree: int = Field(
         2, ge=2, multiple_of=2, description="opponents of each candidate on the ring; even"
     )
-    fusion: Literal["least_squares", "davidson"] = Field(
-        "least_squares",
-        description="a matchup is a measurement (its log-odds), or a vote with ties: for judges "
-        "whose verdicts are read from text",
+    fusion: Annotated[
+        Literal["least_squares", "davidson"] | None, FirstDefault("least_squares")
+    ] = Field(
+        None,
+        description="a matchup is a measurement (its log-odds), or verdicts in words with ties; by "
+        "what the judge says where not given",
     )
-    score_sd: float = Field(0.5, gt=0, description="noise of a score, in points of the scale")
-    duel_sd: float = Field(0.5, gt=0, description="noise of a duel, in points of the scale")
-    logits_per_point: float = Field(2.0, gt=0, description="duel log-odds for one point of quality")
-    quality_sd: float | None = Field(
+    noise: NoiseConstants = Field(
+        default_factory=NoiseConstants,
+        description="constants in the place of the noise that is fitted to the judge's own groups",
+    )
+    score_sd: Annotated[float | None, FirstDefault(0.5)] = Field(
         None,
         gt=0,
-        description="spread of one prompt's candidates, in points; given it, margins are free of "
-        "the luck by which the best score is the best",
+        description="of recipes from before noise was fitted: noise of a score, in points of the "
+        "scale; with any such constant nothing is fitted, and noise has to be left out",
     )
-    p_tie: float = Field(
-        0.2, ge=0, lt=1, description="probability of a tie between equals; for davidson"
+    duel_sd: Annotated[float | None, FirstDefault(0.5)] = Field(
+        None, gt=0, description="likewise: noise of a duel, in points of the scale"
     )
+    logits_per_point: Annotated[float | None, FirstDefault(2.0)] = Field(
+        None, gt=0, description="likewise: duel log-odds for one point of quality"
+    )
+    quality_sd: float | None = Field(
+        None, gt=0, description="likewise: spread of one prompt's candidates, in points"
+    )
+    p_tie: Annotated[float | None, FirstDefault(0.2)] = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="likewise: probability of a tie between equals; for davidson",
+    )
+
+    @property
+    def is_in_points(self) -> bool:
+        """Whether this has constants in points, as recipes had before noise was fitted."""
+        return any(getattr(self, name) is not None for name in (*_IN_POINTS, "quality_sd", "p_tie"))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _constants_in_points_are_given_whole(cls, given: Any) -> Any:
+        """A former recipe asks for what it asked for: those that it left out had defaults."""
+        if not isinstance(given, Mapping):
+            return given
+        names = (*_IN_POINTS, "quality_sd", "p_tie")
+        if all(given.get(name) is None for name in names):
+            return given
+        first = {**_IN_POINTS, "p_tie": 0.2, "fusion": "least_squares"}
+        return {**given, **{k: v for k, v in first.items() if given.get(k) is None}}
+
+    @model_validator(mode="after")
+    def _in_one_unit(self) -> Self:
+        told = self.noise.model_dump(exclude_none=True)
+        if told and self.is_in_points:
+            raise ValueError(
+                "score_sd, duel_sd, logits_per_point, quality_sd and p_tie are constants in points "
+                "and noise has some in shares of the scale: give only noise (divide an sd by the "
+                "scale's highest number less its lowest, and multiply logits_per_point by it)"
+            )
+        return self
 
 
 class Objections(Section):

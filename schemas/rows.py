@@ -401,12 +401,18 @@ class Score:
     members: tuple[Score, ...] = field(default=(), compare=False, repr=False)
 
 
+_OTHER: dict[str, Literal["first", "second"]] = {"first": "second", "second": "first"}
+
+
 @dataclass(frozen=True)
 class Duel:
     """A pairwise judgement of two candidates *in the order shown*.
 
     reply, members: as of a `Score`.
     dimensions: what the judge says of single aspects, where it does.
+    bound: the side that is ahead by at least as much as the probabilities say, where something was
+        done (a temperature, a correction) to log-odds that had been clipped; None where they are
+        as they were judged.
     """
 
     first_id: str
@@ -419,6 +425,7 @@ class Duel:
     reply: Reply | None = field(default=None, compare=False, repr=False)
     dimensions: tuple[Dimension, ...] = ()
     members: tuple[Duel, ...] = field(default=(), compare=False, repr=False)
+    bound: Literal["first", "second"] | None = None
 
     def swap(self) -> Duel:
         """The same judgement told from the other side.
@@ -435,6 +442,7 @@ class Duel:
             self.p_tie,
             self.error,
             dimensions=tuple(one.swap() for one in self.dimensions),
+            bound=_OTHER[self.bound] if self.bound else None,
         )
 
     @property

@@ -3,7 +3,8 @@
 A score loses, and the log-odds of a duel lose, what the judge gives for the attributes of the
 media: the flagged slopes of the bias profile, which were fitted on edits of the same picture and
 never on the pairs. Only flagged slopes are used, so a judge without a bias is left alone. Log-odds
-are then multiplied by the temperature of the prompt's slice. Position bias is not here: every
+are then multiplied by the temperature of the prompt's slice; those that were clipped, and say "at
+least so much", go on saying so of what becomes of them. Position bias is not here: every
 matchup averages both orders already.
 """
 
@@ -31,7 +32,7 @@ from factory.bias.response import DUELS, SCORES, corrected_slopes
 from factory.bias.seen import Block, PromptSums, Seen, as_seen
 from factory.bias.slices import calibration_figures
 from factory.ranking import is_scored
-from factory.ranking.matchups import MAX_LOGIT, Matchup, is_readable, log_odds
+from factory.ranking.matchups import MAX_LOGIT, Matchup, bound_of, is_readable, log_odds
 from factory.statistics.intervals import Array, bootstrap_of_clusters, mean_of_sums
 from schemas.rows import Duel, Group, Score
 
@@ -149,7 +150,8 @@ class Correction:
         advantage = self._advantage(looks.get(duel.first_id, {}), looks.get(duel.second_id, {}))
         if advantage == 0 and factor == 1:
             return duel  # as it is: its log-odds may be beyond those that are read
-        return tilt(duel, factor * (log_odds(duel) - advantage))
+        told = tilt(duel, factor * (log_odds(duel) - advantage))
+        return replace(told, bound=bound_of(duel))  # what was "at least" so much still is
 
     def _matchup(
         self, met: Matchup, first: Attributes, second: Attributes, factor: float

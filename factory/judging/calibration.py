@@ -26,7 +26,8 @@ import numpy as np
 from scipy import optimize, special
 
 from factory.judging.abstention import Abstention
-from factory.ranking.matchups import MAX_LOGIT, Matchup, is_readable, log_odds
+from factory.ranking.matchups import MAX_LOGIT, Matchup, Side, bound_of, is_readable, log_odds
+from factory.ranking.noise import Noise
 from factory.statistics.intervals import Array
 from schemas.rows import Duel, Score, Task
 
@@ -134,12 +135,15 @@ class Calibration:
         """
         p = float(self.p_better(task, [found.logit])[0])
         p_first, p_second, p_tie = _split(p, found.p_tie)
+        logit = float(special.logit(p))
+        clipped: Side = "first" if logit > 0 else "second"
         return replace(
             found,
             p_first=p_first,
             p_second=p_second,
             p_tie=p_tie,
-            logit=min(max(float(special.logit(p)), -MAX_LOGIT), MAX_LOGIT),
+            logit=min(max(logit, -MAX_LOGIT), MAX_LOGIT),
+            bound=clipped if found.bound is None and abs(logit) >= MAX_LOGIT else found.bound,
         )
 
     def duel(self, task: Task, found: Duel) -> Duel:
@@ -150,7 +154,9 @@ class Calibration:
             return found
         p = float(self.p_better(task, [log_odds(found)])[0])
         p_first, p_second, p_tie = _split(p, found.p_tie)
-        return replace(found, p_first=p_first, p_second=p_second, p_tie=p_tie)
+        # Log-odds that were clipped are "at least" so much, and so is what they are mapped to.
+        bound = bound_of(found)
+        return replace(found, p_first=p_first, p_second=p_second, p_tie=p_tie, bound=bound)
 
     def score(self, task: Task, found: Score) -> Score:
         """The score in people's points, with the spread of people's points around it."""
@@ -159,6 +165,27 @@ class Calibration:
             return found
         value = float(fitted.points(np.array([found.value]))[0])
         return replace(found, value=value, spread=found.spread * fitted.spread)
+
+    def noise(self, task: Task, found: Noise) -> Noise | None:
+        """The noise of the mapped statements, from that of the statements as they were judged: a
+        temperature divides the logits of a share, and a line multiplies all that is in shares.
+
+        None where steps were fitted, which change noise otherwise in each place: it is to be fitted
+        to the mapped statements then.
+        """
+        fitted = self.tasks.get(task, TaskCalibration())
+        points = Line(1.0, 0.0) if fitted.scores is None else fitted.scores.points
+        pairs = fitted.pairs or Temperature(1.0)
+        if not isinstance(points, Line) or not isinstance(pairs, Temperature):
+            return None
+        return replace(
+            found,
+            quality_sd=found.quality_sd * points.slope,
+            score_sd=found.score_sd * points.slope,
+            duel_sd=found.duel_sd * points.slope,
+            item_sd=found.item_sd * points.slope,
+            logits_per_share=found.logits_per_share / (pairs.temperature * points.slope),
+        )
 
     def is_confident(self, task: Task, found: Matchup) -> bool:
         """Whether the judge may be heard on this pair; yes where no abstention was fitted."""

@@ -43,6 +43,7 @@ from scipy.special import expit
 
 from factory.ranking.matchups import (
     MAX_LOGIT,
+    bound_of,
     is_readable,
     log_odds,
     matchup,
@@ -339,7 +340,11 @@ def fused_duel(duels: Sequence[Duel], judge: str, weights: TaskWeights) -> Duel:
     p_tie = float(weights.shares @ np.array([one.p_tie for one in duels]))
     # So that the log-odds with half of the tie on either side are the margin.
     p_first = float(np.clip(expit(margin) - p_tie / 2, 0.0, 1.0 - p_tie))
-    return Duel(first, second, judge, p_first, 1.0 - p_tie - p_first, p_tie)
+    # A member whose log-odds were clipped makes the sum "at least" so much.
+    heard = [one for one, weight in zip(duels, weights.weights, strict=True) if weight > 0]
+    bounds = {bound_of(one) for one in heard} - {None}
+    bound = bounds.pop() if len(bounds) == 1 else None
+    return Duel(first, second, judge, p_first, 1.0 - p_tie - p_first, p_tie, bound=bound)
 
 
 @dataclass(frozen=True)

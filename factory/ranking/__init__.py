@@ -1,11 +1,14 @@
 """Ranking: which duels to play, and what scores and duels together say about the order.
 
 A strategy (`strategies`, `published`) plans matches until it has seen enough, then orders the
-candidates; `fusion` is the statistics behind the order; `order` holds what they share.
+candidates; `fusion` makes the order of what was said, by `likelihood`; `noise` is how far a judge
+can be trusted, and `fitting` finds it. `order` holds what they share.
 """
 
-from factory.ranking.fusion import davidson, fuse, least_squares
-from factory.ranking.order import Match, Noise, Order, Strategy, is_scored, scores_of
+from factory.ranking.fitting import fit_noise
+from factory.ranking.fusion import fuse, fuse_all
+from factory.ranking.noise import FittedNoise, Noise, NoiseError, Scale, TaskNoise
+from factory.ranking.order import Match, Order, Strategy, is_scored, scores_of
 from factory.ranking.published import Pairwise, Paper
 from factory.ranking.strategies import (
     ASKS,
@@ -15,6 +18,7 @@ from factory.ranking.strategies import (
     RandomPairs,
     Ring,
     RoundRobin,
+    noise_of,
     strategy_of,
 )
 
@@ -22,8 +26,10 @@ __all__ = [
     "ASKS",
     "Bracket",
     "Duels",
+    "FittedNoise",
     "Match",
     "Noise",
+    "NoiseError",
     "Order",
     "Pairwise",
     "Paper",
@@ -31,11 +37,14 @@ __all__ = [
     "RandomPairs",
     "Ring",
     "RoundRobin",
+    "Scale",
     "Strategy",
-    "davidson",
+    "TaskNoise",
+    "fit_noise",
     "fuse",
+    "fuse_all",
     "is_scored",
-    "least_squares",
+    "noise_of",
     "scores_of",
     "strategy_of",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from schemas.rows import Duel, Opinion, Preference, Score
 
@@ -20,6 +21,9 @@ OUTCOME: Mapping[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 MAX_LOGIT = 6.0
 _SHARE: dict[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 _MIN_P = 1e-6  # keeps the logarithm of a probability finite
+#: Which side is ahead by at least what was read; `both` where two orders contradict each other so.
+Side = Literal["first", "second"]
+Bound = Literal["first", "second", "both"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class Matchup:
     is_flipped: whether the two orders give different verdicts (tie is a verdict too).
     first_slot_rate: share of the two orders' verdicts that pick whichever side is shown first, a
         tie counting half; one half where they are consistent.
+    bound: the side that is ahead by at least what `logit` says, where log-odds were clipped in one
+        order or in both; `both` where the orders are clipped against each other, and nothing is
+        known.
     """
 
     first_id: str
@@ -44,6 +51,7 @@ class Matchup:
     logit_position: float
     is_flipped: bool
     first_slot_rate: float
+    bound: Bound | None = None
 
     @property
     def preference(self) -> Preference:
@@ -51,6 +59,13 @@ class Matchup:
         return Duel(
             self.first_id, self.second_id, "", self.p_first, self.p_second, self.p_tie
         ).preference
+
+    @property
+    def between(self) -> tuple[float, float]:
+        """Between which two numbers the log-odds are; twice the same where they are measured."""
+        low = -math.inf if self.bound in ("second", "both") else self.logit
+        high = math.inf if self.bound in ("first", "both") else self.logit
+        return low, high
 
     @property
     def p_better(self) -> float:
@@ -69,6 +84,7 @@ class Matchup:
             self.logit_position,
             self.is_flipped,
             self.first_slot_rate,
+            swapped(self.bound),
         )
 
 
@@ -86,15 +102,18 @@ def log_odds(duel: Duel) -> float:
     return min(max(math.log(first / second), -MAX_LOGIT), MAX_LOGIT)
 
 
+def readable(duels: Sequence[Duel], first_id: str, second_id: str) -> list[Duel]:
+    """The readable duels of two candidates in this order."""
+    there = (first_id, second_id)
+    return [one for one in duels if (one.first_id, one.second_id) == there and is_readable(one)]
+
+
 def matchup(duels: Sequence[Duel], first_id: str, second_id: str) -> Matchup | None:
     """The matchup of two candidates, or None without a readable duel in each order.
 
     Several duels in the same order (of more than one judge, say) are averaged first.
     """
-    there, otherwise = (first_id, second_id), (second_id, first_id)
-    ahead = [duel for duel in duels if (duel.first_id, duel.second_id) == there]
-    back = [duel for duel in duels if (duel.first_id, duel.second_id) == otherwise]
-    ahead, back = ([duel for duel in one if is_readable(duel)] for one in (ahead, back))
+    ahead, back = readable(duels, first_id, second_id), readable(duels, second_id, first_id)
     if not ahead or not back:
         return None
     shown_first = _blend(ahead)
@@ -111,7 +130,33 @@ def matchup(duels: Sequence[Duel], first_id: str, second_id: str) -> Matchup | N
         logit_position=(logit_first - logit_second) / 2,
         is_flipped=shown_first.preference != shown_second.preference,
         first_slot_rate=(_SHARE[shown_first.preference] + 1 - _SHARE[shown_second.preference]) / 2,
+        bound=_together([*map(bound_of, ahead), *(bound_of(duel.swap()) for duel in back)]),
     )
+
+
+def bound_of(duel: Duel) -> Side | None:
+    """The side that is ahead by at least the duel's log-odds: by its mark, or since they are at
+    their limit.
+    """
+    if duel.bound is not None:
+        return duel.bound
+    logit = log_odds(duel)
+    if abs(logit) < MAX_LOGIT:
+        return None
+    return "first" if logit > 0 else "second"
+
+
+def swapped(bound: Bound | None) -> Bound | None:
+    """The same told from the other side."""
+    if bound is None or bound == "both":
+        return bound
+    return "second" if bound == "first" else "first"
+
+
+def _together(bounds: Sequence[Bound | None]) -> Bound | None:
+    """Of log-odds that are averaged: one bound makes their mean one."""
+    found = set(bounds) - {None}
+    return "both" if len(found) > 1 else next(iter(found), None)
 
 
 def matchups(duels: Sequence[Duel]) -> list[Matchup]:

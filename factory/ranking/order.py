@@ -1,38 +1,18 @@
-"""What ranking is about: matches, trust in a judge, an order, and what a strategy offers."""
+"""What ranking is about: matches, an order, and what a strategy offers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
+
+import numpy as np
+from scipy.special import ndtr
 
 from schemas.rows import Duel, Group, Score
 
 Match = tuple[int, int]  # index of the candidate shown first, index of the one shown second
-Fusion = Literal["least_squares", "davidson"]
-
-
-@dataclass(frozen=True)
-class Noise:
-    """How far the judge's statements can be trusted, and how they are brought together.
-
-    score_sd, duel_sd: noise of a score, and of a matchup, in points of the judge's scale.
-    logits_per_point: log-odds of a duel for one point of quality.
-    quality_sd: spread of one prompt's candidates, in points; infinite where nothing is assumed.
-        The best of N by noisy scores is the best partly by luck; knowing the spread takes that
-        luck out of the strengths, so that a margin claims no more than it should.
-    fusion: `least_squares` reads a matchup's log-odds as a measurement; `davidson` reads its
-        verdict as one vote, for judges that give no probabilities (see `factory.ranking.fusion`).
-    p_tie: probability of a tie between equals; for `davidson`.
-    """
-
-    score_sd: float = 0.5
-    duel_sd: float = 0.5
-    logits_per_point: float = 2.0
-    quality_sd: float = math.inf
-    fusion: Fusion = "least_squares"
-    p_tie: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -42,8 +22,10 @@ class Order:
     candidate_ids: all candidates, in the order of the group.
     ranking: indices of those that the strategy can place, best first; by the strengths, unless
         the strategy says otherwise.
-    strengths: points for each candidate; NaN where nothing is known.
-    covariance: of the strengths' errors.
+    strengths: what each candidate's true quality is expected to be, in points of the judge's scale;
+        NaN where nothing is known.
+    covariance: of the strengths' errors, with what the judge errs about a candidate in its score
+        and its duels alike.
     """
 
     candidate_ids: tuple[str, ...]
@@ -59,6 +41,16 @@ class Order:
         """Standard deviation of `margin(i, j)`."""
         cov = self.covariance
         return math.sqrt(max(cov[i][i] + cov[j][j] - 2 * cov[i][j], 0.0))
+
+    def p_right(self, i: int, j: int) -> float:
+        """The probability that candidate `i` is truly better than `j`; NaN where nothing is known.
+
+        Of a Gaussian posterior: Φ(margin / sd).
+        """
+        margin, sd = self.margin(i, j), self.difference_sd(i, j)
+        if sd == 0:
+            return 0.5 + 0.5 * float(np.sign(margin))
+        return float(ndtr(margin / sd))
 
 
 class Strategy(Protocol):

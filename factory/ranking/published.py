@@ -8,6 +8,7 @@ a low one. Who meets whom, and who is shown first, depends on the candidates' id
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,8 @@ import numpy as np
 
 from factory.ranking.fusion import fuse
 from factory.ranking.matchups import is_readable, log_odds
-from factory.ranking.order import Match, Noise, Order, is_scored
+from factory.ranking.noise import Noise
+from factory.ranking.order import Match, Order, is_scored
 from schemas.rows import Duel, Score, content_id
 
 
@@ -59,11 +61,18 @@ class Pairwise:
         strengths = np.full(len(scores), np.nan)
         covariance = np.full((len(scores), len(scores)), np.nan)
         placed = sorted(leads)
-        strengths[placed] = [leads[index] / 2 / self.noise.logits_per_point for index in placed]
+        # What the one duel says of the difference, on its way to the spread's expectation, and
+        # the error that a duel shares with the score: the two halves of one noisy difference.
+        noise, unit = self.noise, self.noise.scale.unit
+        prior = 2 * noise.seen_sd**2
+        weight = prior / (prior + noise.duel_sd**2) if math.isfinite(prior) else 1.0
+        variance = (noise.kept * noise.duel_sd) ** 2 * weight + 2 * noise.kept * noise.item_sd**2
+        points = unit * noise.kept * weight / noise.logits_per_share
+        strengths[placed] = [leads[index] / 2 * points for index in placed]
         covariance[np.ix_(placed, placed)] = 0.0
         for i, j in _matches(scores):
-            if i in leads and j in leads:  # the two halves of one noisy difference
-                half = self.noise.duel_sd**2 / 4
+            if i in leads and j in leads:
+                half = unit**2 * variance / 4
                 covariance[[i, j], [i, j]], covariance[[i, j], [j, i]] = half, -half
         ranking = sorted(placed, key=lambda index: (-leads[index], ids[index]))
         return Order(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from factory.ranking.fusion import fuse
-from factory.ranking.order import Match, Noise, Order, Strategy, is_scored
+from factory.ranking.noise import Noise
+from factory.ranking.order import Match, Order, Strategy, is_scored
 from factory.ranking.published import Pairwise, Paper
 from schemas import recipe
 from schemas.rows import Duel, Score, content_id
@@ -186,24 +187,41 @@ ASKS: Mapping[str, tuple[Literal["score", "duel"], ...]] = {
 }
 
 
-def strategy_of(rank: recipe.Rank) -> Strategy:
-    """The strategy that a recipe asks for."""
-    noise = Noise(
-        rank.score_sd,
-        rank.duel_sd,
-        rank.logits_per_point,
-        math.inf if rank.quality_sd is None else rank.quality_sd,
-        rank.fusion,
-        rank.p_tie,
-    )
+def strategy_of(rank: recipe.Rank, noise: Noise | None = None) -> Strategy:
+    """The strategy that a recipe asks for.
+
+    Args:
+        rank: of the recipe.
+        noise: of the judge about the task, on its scale, as fitted; the scale-free defaults where
+            not given. The recipe's constants come first.
+    """
+    known = noise_of(rank, noise or Noise())
     strategies: dict[str, Strategy] = {
-        "bracket": Bracket(rank.bracket_size, noise),
-        "paper": Paper(noise),
-        "pointwise": Pointwise(noise),
-        "pairwise": Pairwise(noise),
-        "ring": Ring(rank.ring_degree, noise),
-        "round_robin": RoundRobin(noise),
-        "duels": Duels(noise),
+        "bracket": Bracket(rank.bracket_size, known),
+        "paper": Paper(known),
+        "pointwise": Pointwise(known),
+        "pairwise": Pairwise(known),
+        "ring": Ring(rank.ring_degree, known),
+        "round_robin": RoundRobin(known),
+        "duels": Duels(known),
         "random": RandomPairs(),
     }
     return strategies[rank.strategy]
+
+
+def noise_of(rank: recipe.Rank, fitted: Noise) -> Noise:
+    """The noise that strategies reckon with: as fitted, but for the recipe's constants.
+
+    Constants in points, of recipes from before noise was fitted, are everything: a scale's ends
+    were numbers like others then, and a candidate had no error of its own.
+    """
+    if not rank.is_in_points:
+        told = rank.noise.model_dump()
+        return replace(fitted.overridden(**told), fusion=rank.fusion or fitted.fusion)
+    told = {"score_sd": rank.score_sd, "duel_sd": rank.duel_sd, "p_tie": rank.p_tie}
+    return Noise(
+        quality_sd=math.inf if rank.quality_sd is None else rank.quality_sd,
+        item_sd=0.0,
+        logits_per_share=rank.logits_per_point or 0.0,
+        fusion=rank.fusion or "least_squares",
+    ).overridden(**told)

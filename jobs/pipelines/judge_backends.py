@@ -283,7 +283,8 @@ def check_units(spec: JudgeSpec, key: str, curate: Curate) -> None:
     if rank.strategy != "pointwise":
         knobs |= {"rank.duel_sd": rank.duel_sd, "rank.logits_per_point": rank.logits_per_point}
     for rule in rules.values():
-        faults = scalar.knob_faults(rule, knobs)
+        given = {name: one for name, one in knobs.items() if one is not None}
+        faults = scalar.knob_faults(rule, given)
         if faults:
             told_knobs = "; ".join(faults)
             raise InputError(f"{key}: {spec.path} scores in a unit of its own: {told_knobs}")

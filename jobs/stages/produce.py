@@ -63,7 +63,16 @@ from schemas.columns import GROUPS
 from schemas.identity import LATER_KNOWN, NotIdentity
 from schemas.manifest import Parent
 from schemas.places import Place
-from schemas.recipe import Candidates, Criteria, Criterion, GeneratorSpec, Judged, Rank, Recipe
+from schemas.recipe import (
+    Candidates,
+    Criteria,
+    Criterion,
+    GeneratorSpec,
+    Judged,
+    NoiseConstants,
+    Rank,
+    Recipe,
+)
 from schemas.rows import OVERALL, Group
 from schemas.section import Section
 
@@ -81,12 +90,13 @@ class Played(Section):
 class Noise(Section):
     """By what a strategy decides, after some duels, which one to ask for next."""
 
-    fusion: str
-    score_sd: float
-    duel_sd: float
-    logits_per_point: float
+    fusion: str | None
+    score_sd: float | None
+    duel_sd: float | None
+    logits_per_point: float | None
     quality_sd: float | None
-    p_tie: float
+    p_tie: float | None
+    noise: NoiseConstants = Field(default_factory=NoiseConstants)
 
 
 class Asked(Criterion):

@@ -7,10 +7,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from factory.ranking import Match, Strategy
+from factory.ranking import Match, Noise, Strategy
+from factory.ranking.noise import Fusion
 from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id
 
 JUDGE = "judge@1"
+
+
+def constants(
+    score_sd: float = 0.5,
+    duel_sd: float = 0.5,
+    logits_per_point: float = 2.0,
+    quality_sd: float = math.inf,
+    fusion: Fusion = "least_squares",
+    p_tie: float = 0.2,
+    item_sd: float = 0.0,
+) -> Noise:
+    """Noise in points; nothing is assumed of the spread, and score and duels share no error."""
+    return Noise(quality_sd, score_sd, duel_sd, item_sd, logits_per_point, p_tie, fusion)
 
 
 def score(candidate_id: str, value: float, error: str | None = None) -> Score:

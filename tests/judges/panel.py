@@ -46,7 +46,7 @@ from factory.sandbox.oracle import ORACLE_TIE, measure_png
 from factory.sandbox.world import Scene, caption, sample_scene
 from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, clustered_bootstrap
 from schemas.rows import Candidate, Duel, Group, Media, Opinion, Preference, Prompt
-from tests.factory.simulated import SimulatedJudge, candidates_of, play
+from tests.factory.simulated import SimulatedJudge, candidates_of, constants, play
 
 WEIGHTS = "factory/sandbox/weights"
 MEMBERS = {"judge": f"{WEIGHTS}/judge", "base4": f"{WEIGHTS}/base4"}
@@ -232,7 +232,7 @@ def noise_of(cases: Sequence[Case], index: int) -> Noise:
             logits.append(float(np.clip(odds, -6, 6)))
     per_point = max(float(np.dot(leads, logits) / max(np.dot(leads, leads), 1e-9)), 0.1)
     sd = max(float(np.mean(values)) / 2, 1e-3)
-    return Noise(sd, sd, per_point)
+    return constants(sd, sd, per_point)
 
 
 def compare(cases: Sequence[Case], scales: Sequence[Scale]) -> dict[str, object]:

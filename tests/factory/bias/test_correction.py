@@ -17,7 +17,7 @@ from factory.ranking import Pointwise
 from factory.ranking.matchups import log_odds, matchup, matchups
 from schemas.rows import Duel, Group
 from tests.factory.bias.test_response import edit_probes
-from tests.factory.simulated import SimulatedJudge, duel, score, unreadable
+from tests.factory.simulated import SimulatedJudge, constants, duel, score, unreadable
 
 LOOK = {"brightness": 0.1, "saturation": 0.2}  # standard deviations
 LIKING = 4.0  # points for a brightness of 1: 0.4 for one standard deviation
@@ -160,7 +160,9 @@ def test_pairs_that_the_correction_decides_are_quarantined():
         def __call__(self, group: Group, measure=None) -> Group:
             return fair
 
-    curator = Curator(Pointwise(), (Quarantine(),), correction=Measured({"brightness": 2.0}))
+    curator = Curator(
+        Pointwise(constants()), (Quarantine(),), correction=Measured({"brightness": 2.0})
+    )
     (pair,) = curator(group)
     assert (pair.chosen.candidate_id, pair.margin_before) == (dark, pytest.approx(-0.5))
     assert pair.margin == pytest.approx(0.7)

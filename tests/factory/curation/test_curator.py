@@ -15,6 +15,7 @@ from factory.filters import objections_of
 from factory.ranking import Bracket, Pointwise
 from schemas.recipe import Objections
 from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score
+from tests.factory.simulated import constants
 
 PROMPT = Prompt.of("a red circle")
 
@@ -42,7 +43,7 @@ def group(values: list[float]) -> Group:
     return Group(PROMPT, candidates, scores, tuple(duels))
 
 
-CURATOR = Curator(Bracket(2), objections_of(Objections(min_margin=0.5)))
+CURATOR = Curator(Bracket(2, constants()), objections_of(Objections(min_margin=0.5)))
 
 
 def test_the_best_is_chosen_and_the_worst_rejected() -> None:
@@ -55,7 +56,7 @@ def test_the_best_is_chosen_and_the_worst_rejected() -> None:
 
 def test_more_pairs_of_a_prompt_use_no_candidate_twice() -> None:
     objections = objections_of(Objections(min_margin=0.5))
-    curator = Curator(Bracket(2), objections, Pairing(max_pairs=3))
+    curator = Curator(Bracket(2, constants()), objections, Pairing(max_pairs=3))
     pairs = curator(group([3.0, 4.0, 1.5, 2.5, 1.0]))
     sides = [(pair.chosen.candidate_id, pair.rejected.candidate_id) for pair in pairs]
     assert sides == [("c1", "c4"), ("c0", "c2")]  # the fifth has no partner
@@ -76,7 +77,7 @@ def test_a_thin_margin_is_rejected_with_its_reason() -> None:
 def test_no_pair_above_the_margin_leaves_a_thin_one_on_record() -> None:
     objections = objections_of(Objections(min_margin=0.5))
     for mode in ("near_miss", "all_above_margin"):
-        curator = Curator(Bracket(2), objections, Pairing(mode, 0.5, None))
+        curator = Curator(Bracket(2, constants()), objections, Pairing(mode, 0.5, None))
         (pair,) = curator(group([3.0, 3.1, 2.9]))
         assert (pair.chosen.candidate_id, pair.rejected.candidate_id) == ("c1", "c2")
         assert pair.verdict == "rejected"
@@ -96,10 +97,10 @@ def test_a_failed_group_is_invalid_and_not_rejected() -> None:
 def test_a_corrected_pair_remembers_the_margin_that_the_judge_gave_it() -> None:
     judged = group([3.0, 4.0, 1.5, 2.5])
     correction = Correction({"brightness": 0.5})
-    (pair,) = Curator(Pointwise(), (), correction=correction)(judged)
+    (pair,) = Curator(Pointwise(constants()), (), correction=correction)(judged)
     assert pair.margin_before == 2.5
     assert pair.margin != 2.5
-    (plain,) = Curator(Pointwise(), ())(judged)
+    (plain,) = Curator(Pointwise(constants()), ())(judged)
     assert (plain.margin_before, plain.margin) == (None, 2.5)
 
 

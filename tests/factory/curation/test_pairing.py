@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from factory.curation.pairing import Pairing, invalid_pair, pairing_of, why_no_pair
 from factory.curation.pairing import pair_of as make_pair
-from factory.ranking import Bracket, Noise, Pointwise, RandomPairs, fuse
+from factory.ranking import Bracket, Pointwise, RandomPairs, fuse
 from schemas.recipe import Curate
 from schemas.rows import Group, Prompt, content_id
 from tests.factory.simulated import (
     JUDGE,
     SimulatedJudge,
     candidates_of,
+    constants,
     duel,
     score,
     unreadable,
@@ -25,7 +26,7 @@ from tests.factory.simulated import (
 PROMPT = Prompt.of("a red circle")
 CANDIDATES = candidates_of(PROMPT, 4)
 A, B, C, D = (one.candidate_id for one in CANDIDATES)
-NOISE = Noise(0.5, 0.5, 2.0)
+NOISE = constants(0.5, 0.5, 2.0)
 
 
 def group(scores, duels=(), candidates=CANDIDATES):

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import approx_fprime, minimize
+from scipy.optimize import approx_fprime, minimize, minimize_scalar
+from scipy.stats import norm
 
-from factory.ranking import Noise, Pointwise, davidson, fuse, least_squares
+from factory.ranking import Pointwise, Scale, fuse, fuse_all
 from factory.ranking.matchups import matchups
 from schemas.rows import Duel
-from tests.factory.simulated import JUDGE, SimulatedJudge, duel, score, unreadable
+from tests.factory.simulated import JUDGE, SimulatedJudge, constants, duel, score, unreadable
 
-NOISE = Noise(score_sd=0.5, duel_sd=0.4, logits_per_point=2.0)
+NOISE = constants(score_sd=0.5, duel_sd=0.4, logits_per_point=2.0)
 
 
 def scored(*values):
@@ -57,10 +58,10 @@ def test_the_standard_deviations_are_those_of_the_errors():
     rng = np.random.default_rng(1)
     judge = SimulatedJudge(rng, score_sd=0.5, duel_sd=0.4, logits_per_point=2.0)
     ids, standardised = [f"c{i}" for i in range(5)], []
-    for _ in range(1500):
-        quality = rng.normal(size=5) * 0.5
-        duels = judge.duels(ids, quality, list(itertools.permutations(range(4), 2)))
-        order = fuse(judge.scores(ids, quality), duels, NOISE)
+    qualities = rng.normal(size=(1500, 5)) * 0.5
+    matches = list(itertools.permutations(range(4), 2))
+    said = [(judge.scores(ids, one), judge.duels(ids, one, matches)) for one in qualities]
+    for quality, order in zip(qualities, fuse_all(said, NOISE), strict=True):
         for i, j in ((0, 1), (0, 4)):
             error = order.margin(i, j) - (quality[i] - quality[j])
             standardised.append(error / order.difference_sd(i, j))
@@ -110,24 +111,86 @@ def test_equal_strengths_go_by_id_and_not_by_place():
         for one in (duel(f"c{best}", f"c{other}", 1.1), duel(f"c{other}", f"c{best}", -1.1))
     ]
     order = fuse(scored(*[2.1] * 8), duels, NOISE)
-    assert len(set(order.strengths)) > 2
+    assert len(set(order.strengths)) == 2
     assert order.ranking == (0, 4, 1, 2, 3, 5, 6, 7)
 
 
 def test_log_odds_at_their_limit_are_a_bound_and_not_a_measurement():
     """Odds of 400 to 1 for a candidate that scores four points more are no reason to think that it
-    is only three points better; for one that scores the same they are a measurement of three."""
+    is only three points better. By the same likelihood, written by its definition: the margin is
+    the mode of a normal density times the probability that noisy log-odds are at least six."""
     won = [duel("c0", "c1", 12.0), duel("c1", "c0", -12.0)]
-    assert fuse(scored(5.0, 1.0), won, NOISE).margin(0, 1) == pytest.approx(4.0)
-    assert fuse(scored(1.0, 5.0), won[::-1], NOISE).margin(0, 1) < 3.0
-    by_scores, by_duel = 1 / (2 * 0.5**2), 1 / 0.4**2
+
+    def mode(by_scores):
+        def loss(d):
+            beyond = norm.logcdf((2.0 * d - 6.0) / (2.0 * 0.4))
+            return (d - by_scores) ** 2 / (2 * 2 * 0.5**2) - beyond
+
+        return minimize_scalar(loss, bounds=(-10, 10), method="bounded").x
+
+    assert fuse(scored(5.0, 1.0), won, NOISE).margin(0, 1) == pytest.approx(mode(4.0), abs=1e-4)
+    assert mode(4.0) > 4.0
+    assert fuse(scored(1.0, 5.0), won, NOISE).margin(0, 1) == pytest.approx(mode(-4.0), abs=1e-4)
     order = fuse(scored(3.0, 3.0), won, NOISE)
-    assert order.margin(0, 1) == pytest.approx(3.0 * by_duel / (by_scores + by_duel))
-    assert order.difference_sd(0, 1) == pytest.approx(1 / math.sqrt(by_scores + by_duel))
-    # Beside a matchup that is a measurement from the first.
+    assert order.margin(0, 1) == pytest.approx(mode(0.0), abs=1e-4)
+    # Beside a matchup that is a measurement.
     ordinary = [duel("c2", "c3", 1.0), duel("c3", "c2", -1.0)]
     beside = fuse(scored(3.0, 3.0, 3.0, 3.0), [*won, *ordinary], NOISE)
     assert beside.margin(0, 1) == pytest.approx(order.margin(0, 1))
+
+
+def test_one_order_at_its_limit_is_a_bound_and_two_against_each_other_say_nothing():
+    """A position bias takes one order over the limit and not the other: their mean is too low."""
+    half = [duel("c0", "c1", 12.0), duel("c1", "c0", -4.0)]
+    measured = [duel("c0", "c1", 5.0), duel("c1", "c0", -5.0)]
+    assert fuse(scored(5.0, 1.0), half, NOISE).margin(0, 1) > 4.0
+    assert fuse(scored(5.0, 1.0), measured, NOISE).margin(0, 1) < 4.0
+    first = [duel("c0", "c1", 12.0), duel("c1", "c0", 12.0)]
+    unmet = fuse(scored(5.0, 1.0), [], NOISE)
+    assert fuse(scored(5.0, 1.0), first, NOISE).strengths == pytest.approx(unmet.strengths)
+
+
+def test_a_score_at_the_end_of_its_scale_is_a_bound():
+    """Two of the highest score: the one that wins the duel is better by more than a score can say,
+    and neither is drawn down to the end of the scale."""
+    noise = replace(constants(quality_sd=1.0), scale=Scale(4.0, 1.0, 5.0))
+    noise = replace(noise, score_sd=0.1, duel_sd=0.1, quality_sd=0.25, logits_per_share=8.0)
+    ended = fuse(scored(5.0, 4.0, 2.0), [], noise)
+    free = fuse(scored(5.0, 4.0, 2.0), [], noise.on(Scale(4.0)))
+    assert ended.strengths[0] > free.strengths[0]
+    assert ended.difference_sd(0, 1) > free.difference_sd(0, 1)
+    full = fuse(scored(5.0, 5.0, 5.0), [], noise)
+    assert full.margin(0, 1) == pytest.approx(0.0, abs=1e-6)
+    assert all(math.isfinite(one) for one in full.strengths)
+
+
+def test_the_error_that_score_and_duels_share_is_in_every_claim():
+    """A Gaussian among Gaussians: with no noise at all, quality is what is seen, drawn to the mean
+    by quality_sd^2 / (quality_sd^2 + item_sd^2), and around it lies the rest."""
+    noise = constants(score_sd=1e-6, quality_sd=1.0, item_sd=0.5)
+    order = fuse(scored(4.0, 2.0), [], noise)
+    kept = 1.0 / (1.0 + 0.25)
+    assert order.margin(0, 1) == pytest.approx(kept * 2.0, rel=1e-4)
+    assert order.difference_sd(0, 1) == pytest.approx(math.sqrt(2 * kept * 0.25), rel=1e-4)
+    sure = norm.cdf(order.margin(0, 1) / order.difference_sd(0, 1))
+    assert order.p_right(0, 1) == pytest.approx(sure)
+    assert order.p_right(1, 0) == pytest.approx(1 - sure)
+
+
+def test_many_groups_at_once_are_each_as_alone():
+    rng = np.random.default_rng(8)
+    judge = SimulatedJudge(rng, score_sd=0.5, duel_sd=0.4, position=3.0)
+    noise = constants(quality_sd=1.0, item_sd=0.3)
+    said = []
+    for num in (1, 5, 3, 0, 4):
+        ids, quality = [f"c{i}" for i in range(num)], 2 * rng.standard_normal(num)
+        duels = judge.duels(ids, quality, list(itertools.permutations(range(num), 2))[: 2 * num])
+        said.append((judge.scores(ids, quality), duels))
+    for (scores, duels), order in zip(said, fuse_all(said, noise), strict=True):
+        alone = fuse(scores, duels, noise)
+        assert order.ranking == alone.ranking
+        assert order.strengths == pytest.approx(alone.strengths, abs=1e-7)
+        assert np.array(order.covariance) == pytest.approx(np.array(alone.covariance), abs=1e-7)
 
 
 # --------------------------------------------------------------------------- the spread as prior
@@ -135,7 +198,7 @@ def test_log_odds_at_their_limit_are_a_bound_and_not_a_measurement():
 
 def test_the_spread_draws_scores_to_their_mean():
     """The posterior mean of a Gaussian among Gaussians, in closed form."""
-    noise = Noise(score_sd=0.8, quality_sd=1.0)
+    noise = constants(score_sd=0.8, quality_sd=1.0)
     order = fuse(scored(4.0, 3.0, 1.0), [], noise)
     kept = 1.0**2 / (1.0**2 + 0.8**2)
     mean = 8 / 3
@@ -152,7 +215,7 @@ def test_with_the_spread_the_margin_of_the_best_over_the_worst_is_honest():
         quality = rng.standard_normal(10)
         scores = judge.scores(ids, quality)
         for spread, found in excess.items():
-            order = Pointwise(Noise(score_sd=0.8, quality_sd=spread)).order(scores, [])
+            order = Pointwise(constants(score_sd=0.8, quality_sd=spread)).order(scores, [])
             best, worst = order.ranking[0], order.ranking[-1]
             found.append(order.margin(best, worst) - (quality[best] - quality[worst]))
     # The standard error of either mean is 0.04.
@@ -175,7 +238,7 @@ def votes(first, second, p_first, p_second, p_tie):
 def test_davidson_of_two_without_a_prior_is_the_maximum_likelihood(p_first, p_second, p_tie):
     """At the maximum, expected wins minus losses are those seen. For one match and fixed nu,
     with x = exp(d / 2): (x - 1 / x) / (x + 1 / x + nu) = lead, which is quadratic in x."""
-    noise = Noise(score_sd=1e4, logits_per_point=1.7, fusion="davidson", p_tie=0.25)
+    noise = constants(1e4, 1e-6, 1.7, fusion="davidson", p_tie=0.25)
     order = fuse(scored(3.0, 3.0), votes("c0", "c1", p_first, p_second, p_tie), noise)
     lead, nu = p_first - p_second, 2 * 0.25 / 0.75
     x = (lead * nu + math.sqrt((lead * nu) ** 2 + 4 * (1 - lead**2))) / (2 * (1 - lead))
@@ -184,7 +247,7 @@ def test_davidson_of_two_without_a_prior_is_the_maximum_likelihood(p_first, p_se
 
 def test_davidson_without_ties_is_bradley_terry():
     """Soft verdicts that come from strengths give those strengths back."""
-    noise = Noise(score_sd=1e4, logits_per_point=2.0, fusion="davidson", p_tie=0.0)
+    noise = constants(1e4, 1e-6, 2.0, fusion="davidson", p_tie=0.0)
     strengths = [1.2, 0.1, -0.6, 0.4]
     duels = [
         one
@@ -205,13 +268,13 @@ def test_davidson_agrees_with_a_general_optimiser(seed, spread, p_tie):
     scipy; the covariance against the Hessian by finite differences."""
     rng = np.random.default_rng(seed)
     values = rng.normal(3, 1, 5)
-    noise = Noise(0.6, 0.5, 1.5, spread, "davidson", p_tie)
+    noise = constants(0.6, 1e-6, 1.5, spread, "davidson", p_tie)
     duels = []
     for i, j in itertools.combinations(range(5), 2):
         if rng.random() < 0.6:
             p = rng.dirichlet([1, 1, 0.5 if p_tie else 1e-9])
             duels += votes(f"c{i}", f"c{j}", *(p / p.sum()))
-    order = davidson(scored(*values), duels, noise)
+    order = fuse(scored(*values), duels, noise)
     nu = 2 * p_tie / (1 - p_tie)
 
     def loss(s):
@@ -221,10 +284,10 @@ def test_davidson_agrees_with_a_general_optimiser(seed, spread, p_tie):
         for met in matchups(duels):
             one, two = (math.exp(1.5 * s[int(name[1])]) for name in (met.first_id, met.second_id))
             tie = nu * math.sqrt(one * two)
-            total -= met.p_first * math.log(one / (one + two + tie))
-            total -= met.p_second * math.log(two / (one + two + tie))
+            total -= 2 * met.p_first * math.log(one / (one + two + tie))
+            total -= 2 * met.p_second * math.log(two / (one + two + tie))
             if p_tie:
-                total -= met.p_tie * math.log(tie / (one + two + tie))
+                total -= 2 * met.p_tie * math.log(tie / (one + two + tie))
         return total
 
     found = minimize(
@@ -263,17 +326,20 @@ def test_a_tie_draws_two_together_and_favours_neither():
 
 def test_the_standard_deviations_of_davidson_are_those_of_votes():
     rng = np.random.default_rng(4)
-    noise = Noise(0.5, 0.5, 2.0, fusion="davidson", p_tie=0.2)
-    nu, standardised = 2 * 0.2 / 0.8, []
-    for _ in range(600):
-        quality = rng.normal(size=4) * 0.5
+    noise = constants(0.5, 1e-6, 2.0, fusion="davidson", p_tie=0.2)
+    nu, standardised, said = 2 * 0.2 / 0.8, [], []
+    qualities = rng.normal(size=(600, 4)) * 0.5
+    for quality in qualities:
         scores = scored(*(quality + 0.5 * rng.normal(size=4)))
         duels = []
         for i, j in itertools.combinations(range(4), 2):
             d = 2.0 * (quality[i] - quality[j])
             weights = np.array([math.exp(d / 2), math.exp(-d / 2), nu])
-            duels += votes(f"c{i}", f"c{j}", *rng.multinomial(1, weights / weights.sum()))
-        order = davidson(scores, duels, noise)
+            p = weights / weights.sum()
+            duels.append(Duel(f"c{i}", f"c{j}", JUDGE, *rng.multinomial(1, p)))
+            duels.append(Duel(f"c{j}", f"c{i}", JUDGE, *rng.multinomial(1, p[[1, 0, 2]])))
+        said.append((scores, duels))
+    for quality, order in zip(qualities, fuse_all(said, noise), strict=True):
         for i, j in ((0, 1), (2, 3)):
             error = order.margin(i, j) - (quality[i] - quality[j])
             standardised.append(error / order.difference_sd(i, j))
@@ -281,9 +347,10 @@ def test_the_standard_deviations_of_davidson_are_those_of_votes():
     assert np.std(standardised) == pytest.approx(1.0, abs=0.08)
 
 
-@pytest.mark.parametrize("fit", [least_squares, davidson])
-def test_nothing_to_fuse(fit):
-    assert fit([], [], Noise(quality_sd=1.0)).ranking == ()
-    order = fit(scored(2.0), [], Noise(quality_sd=1.0))
+@pytest.mark.parametrize("fusion", ["least_squares", "davidson"])
+def test_nothing_to_fuse(fusion):
+    noise = constants(quality_sd=1.0, fusion=fusion)
+    assert fuse([], [], noise).ranking == ()
+    order = fuse(scored(2.0), [], noise)
     assert (order.ranking, order.strengths) == ((0,), pytest.approx((2.0,)))
-    assert fit([score("c0", math.nan, "no")], [], Noise()).ranking == ()
+    assert fuse([score("c0", math.nan, "no")], [], noise).ranking == ()

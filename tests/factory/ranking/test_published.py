@@ -7,12 +7,20 @@ import pytest
 
 from factory.curation.curator import Curator
 from factory.filters import ThinMargin
-from factory.ranking import Noise, Pairwise, Paper
+from factory.ranking import Pairwise, Paper
 from schemas.rows import Duel, Group, Prompt
-from tests.factory.simulated import JUDGE, SimulatedJudge, candidates_of, duel, score, unreadable
+from tests.factory.simulated import (
+    JUDGE,
+    SimulatedJudge,
+    candidates_of,
+    constants,
+    duel,
+    score,
+    unreadable,
+)
 from tests.factory.simulated import play as play_out
 
-NOISE = Noise(score_sd=0.5, duel_sd=0.4, logits_per_point=2.0)
+NOISE = constants(score_sd=0.5, duel_sd=0.4, logits_per_point=2.0)
 
 
 def scored(*values):

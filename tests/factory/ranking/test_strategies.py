@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from factory.ranking import (
     Bracket,
     Duels,
-    Noise,
     Pairwise,
     Paper,
     Pointwise,
@@ -23,9 +22,9 @@ from factory.ranking import (
 from factory.ranking.matchups import matchup
 from schemas.recipe import Rank
 from tests.factory import simulated
-from tests.factory.simulated import SimulatedJudge, duel, score, unreadable
+from tests.factory.simulated import SimulatedJudge, constants, duel, score, unreadable
 
-NOISE = Noise(score_sd=0.5, duel_sd=0.4, logits_per_point=2.0)
+NOISE = constants(score_sd=0.5, duel_sd=0.4, logits_per_point=2.0)
 
 
 def scored(*values):
@@ -35,7 +34,7 @@ def scored(*values):
 #: Every strategy that a recipe can name.
 EVERY = [
     Bracket(2, NOISE),
-    Bracket(2, Noise(fusion="davidson", quality_sd=1.0)),
+    Bracket(2, constants(fusion="davidson", quality_sd=1.0)),
     Paper(NOISE),
     Pointwise(NOISE),
     Pairwise(NOISE),
@@ -236,7 +235,7 @@ def simulate(strategy, num_groups, rng):
 
 
 def test_duels_where_they_matter_make_better_pairs():
-    noise = Noise(score_sd=0.8, duel_sd=0.5, logits_per_point=2.0)
+    noise = constants(score_sd=0.8, duel_sd=0.5, logits_per_point=2.0)
     rng = np.random.default_rng(2)
     pointwise, _, num_pointwise = simulate(Pointwise(noise), 600, rng)
     bracket, has_met, num_bracket = simulate(Bracket(2, noise), 600, rng)
@@ -298,7 +297,7 @@ def test_the_recipe_names_the_strategy():
     rank = Rank(
         bracket_size=3, ring_degree=4, score_sd=0.1, duel_sd=0.2, logits_per_point=4, p_tie=0.3
     )
-    noise = Noise(0.1, 0.2, 4, math.inf, "least_squares", 0.3)
+    noise = constants(0.1, 0.2, 4, math.inf, "least_squares", 0.3)
     assert strategy_of(rank) == Bracket(3, noise)
     named = {
         "paper": Paper(noise),
@@ -312,4 +311,4 @@ def test_the_recipe_names_the_strategy():
     for name, strategy in named.items():
         assert strategy_of(rank.model_copy(update={"strategy": name})) == strategy
     trusted = rank.model_copy(update={"fusion": "davidson", "quality_sd": 0.8})
-    assert strategy_of(trusted) == Bracket(3, Noise(0.1, 0.2, 4, 0.8, "davidson", 0.3))
+    assert strategy_of(trusted) == Bracket(3, constants(0.1, 0.2, 4, 0.8, "davidson", 0.3))
