@@ -45,6 +45,7 @@ from jobs.datasets.measured import (
 from jobs.datasets.reading import data_files, find_rows, sources_of, stream
 from jobs.pipelines.given_judge import judging_pool
 from jobs.pipelines.models import judge_ref
+from jobs.pipelines.noise import points_per_scale
 from jobs.rounds.workspace import InputError, Round
 from schemas.arrow import groups_from_table, labels_from_table
 from schemas.columns import GROUPS, LABELS
@@ -78,7 +79,9 @@ def profile_of(
 ) -> BiasProfile:
     """The profile, each figure with what the recipe's correction leaves of it."""
     audit, correct, judged = at.recipe.audit, at.recipe.curate.correct, at.recipe.produce.judged
-    relevance = Relevance(audit.min_points, audit.min_logits, audit.min_share)
+    relevance = Relevance(
+        audit.least_points(points_per_scale(at)), audit.min_logits, audit.min_share
+    )
     profile = bias_profile(
         seen,
         labels,

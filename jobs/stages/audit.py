@@ -35,6 +35,7 @@ from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool,
 from jobs.pipelines.judge_backends import backend_of, specification_given
 from jobs.pipelines.judge_training import check_points, check_shown
 from jobs.pipelines.models import judge_ref
+from jobs.pipelines.noise import points_per_scale
 from jobs.pipelines.opinions import (
     OPINIONS_FILE,
     heldout_opinions,
@@ -138,7 +139,7 @@ class Audit:
             print(f"{judge}: {two.name}: {_told(two)} of {two.num} matchups", flush=True)
         for sentence in profile.unknown:
             print(f"{judge}: not known: {sentence}", flush=True)
-        for finding in gates.profile_gates(profile, at.recipe.gates):
+        for finding in gates.profile_gates(profile, at.recipe.gates, points_per_scale(at)):
             if not finding.is_passed:
                 print(f"{judge}: gate {finding.gate}: {finding.message}", flush=True)
         return Outcome(_counts(profile, probes), _figures(profile))

@@ -31,6 +31,7 @@ from jobs.pipelines.given_judge import check_judge, check_tasks, judge_parents, 
 from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.judge_backends import check_section, parents_of, ref_of
 from jobs.pipelines.models import generator_ref, judge_ref, witness_sections
+from jobs.pipelines.noise import points_per_scale
 from jobs.pipelines.opinions import heldout_opinions, hold_against_gates
 from jobs.pipelines.prompt_checks import check_drawn, check_judged, check_witnesses
 from jobs.pipelines.reuse import as_parents, reused
@@ -301,7 +302,8 @@ def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: 
             *gates.hacking_gates(found.claims, limits),
         )
     ]
-    findings += [(judge(at).address, one) for one in gates.profile_gates(profile, limits)]
+    unit = points_per_scale(at)
+    findings += [(judge(at).address, one) for one in gates.profile_gates(profile, limits, unit)]
     if is_judge_given(at) and is_labelled(at):  # one that is trained passed these before it judged
         findings += [(one.subject, one) for one in hold_against_gates(heldout_opinions(at), at)]
     return Decision(
