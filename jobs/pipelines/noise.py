@@ -24,6 +24,8 @@ from actors.storage import local_copy, local_model, place
 from factory.judging.calibration import Calibration
 from factory.judging.criteria import weigh
 from factory.judging.fitting import part
+from factory.judging.specification import FILE as SPECIFICATION
+from factory.judging.specification import JudgeSpecification, SpecificationError
 from factory.ranking import (
     ByTask,
     FittedNoise,
@@ -64,6 +66,8 @@ def scales_of(at: Round, groups: Sequence[Group] = ()) -> dict[Task, Scale]:
     judged = at.recipe.produce.judged
     if judged is not None:
         found = _alike(Scale() if judged.scale is None else Scale.of(*judged.scale))
+    elif (own := _own_specification(at)) is not None:
+        found = _of_specification(own)
     else:
         found = _scales(at.recipe.judge)
     return {
@@ -101,7 +105,21 @@ def _scales(spec: JudgeSpec) -> dict[Task, Scale]:
         return _of_rules(spec)
     if not backend_of(spec).is_specified:
         return _alike(Scale())
-    told = specification_given(spec, "judge")
+    return _of_specification(specification_given(spec, "judge"))
+
+
+def _own_specification(at: Round) -> JudgeSpecification | None:
+    """Of a judge that the round has trained: its base need not be there any more."""
+    file = at.directory("judge") / SPECIFICATION
+    if is_judge_given(at) or not file.is_file():
+        return None
+    try:
+        return JudgeSpecification.read(file.read_text(encoding="utf-8"), str(file))
+    except SpecificationError as error:
+        raise InputError(str(error)) from None
+
+
+def _of_specification(told: JudgeSpecification) -> dict[Task, Scale]:
     return {
         task: Scale.of(float(one.scale[0]), float(one.scale[-1]))
         for task, one in told.tasks.items()
