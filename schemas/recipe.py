@@ -844,8 +844,8 @@ class Produce(Section):
 
 
 class NoiseConstants(Section):
-    """Constants in the place of a judge's fitted noise, in shares of its scale, whose highest number
-    less its lowest is 1. What is not given is fitted.
+    """Constants in the place of a judge's fitted noise, in shares of its scale: all of it, its
+    highest number less its lowest, is 1. What is not given is fitted.
     """
 
     quality_sd: float | None = Field(None, gt=0, description="spread of one prompt's candidates")

@@ -143,7 +143,7 @@ class Calibration:
             p_second=p_second,
             p_tie=p_tie,
             logit=min(max(logit, -MAX_LOGIT), MAX_LOGIT),
-            bound=clipped if found.bound is None and abs(logit) >= MAX_LOGIT else found.bound,
+            bounds=(clipped, clipped) if abs(logit) >= MAX_LOGIT else found.bounds,
         )
 
     def duel(self, task: Task, found: Duel) -> Duel:
@@ -185,6 +185,8 @@ class Calibration:
             duel_sd=found.duel_sd * points.slope,
             item_sd=found.item_sd * points.slope,
             logits_per_share=found.logits_per_share / (pairs.temperature * points.slope),
+            position=found.position / pairs.temperature,
+            position_sd=found.position_sd / pairs.temperature,
         )
 
     def is_confident(self, task: Task, found: Matchup) -> bool:

@@ -30,7 +30,8 @@ def statements(said: Sequence[Said], noise: Noise) -> Statements:
 
     Args:
         said: by group.
-        noise: whose `scale` scores are on, and whose `fusion` says whether verdicts are words.
+        noise: whose `scale` scores are on, whose `fusion` says whether verdicts are words, and
+            whose `position` is taken out where one order alone was not clipped.
     """
     met = [_met(*one) for one in said]
     num = max((len(scores) for scores, _ in said), default=0)
@@ -42,6 +43,7 @@ def statements(said: Sequence[Said], noise: Noise) -> Statements:
     first, second = np.zeros(pairs, dtype=np.intp), np.zeros(pairs, dtype=np.intp)
     is_met = np.zeros(pairs, dtype=bool)
     low, high = np.zeros(pairs), np.zeros(pairs)
+    alone = np.zeros(pairs, dtype=bool)
     votes = np.zeros((*pairs, 2, 3)) if noise.fusion == "davidson" else None
     for group, (given, duels) in enumerate(said):
         valid = taking_part(given, duels)
@@ -59,10 +61,13 @@ def statements(said: Sequence[Said], noise: Noise) -> Statements:
                 continue
             is_met[group, place] = True
             first[group, place], second[group, place] = row[one.first_id], row[one.second_id]
-            low[group, place], high[group, place] = one.between
+            low[group, place], high[group, place] = one.between(noise.position)
+            alone[group, place] = one.is_half
             if votes is not None:
                 votes[group, place] = _votes(duels, one)
-    return Statements(scores, scored, there, end, centre, first, second, is_met, low, high, votes)
+    return Statements(
+        scores, scored, there, end, centre, first, second, is_met, low, high, alone, votes
+    )
 
 
 def taking_part(scores: Sequence[Score], duels: Sequence[Duel]) -> list[int]:

@@ -25,7 +25,7 @@ from scipy import optimize, special
 
 from factory.ranking.evidence import Said, statements
 from factory.ranking.likelihood import Array, Statements, posterior
-from factory.ranking.matchups import is_readable
+from factory.ranking.matchups import is_readable, matchups
 from factory.ranking.noise import FittedNoise, Fusion, Noise, Scale, TaskNoise
 from factory.ranking.order import scores_of
 from schemas.rows import Duel, Group, Opinion, Score, Task
@@ -85,12 +85,13 @@ def _fit_task(
     used = _spaced(said) or _spaced(pairs)
     how = fusion or ("davidson" if _is_worded(used) else "least_squares")
     start = Noise(fusion=how, scale=scale)
+    start = _with_position(used, start)
     given = statements(used, start)
     by_groups = _fit(given, start)
     if not said:
         by_groups = replace(by_groups, why="; ".join(filter(None, (_NO_GROUPS, by_groups.why))))
     if not labels or not by_groups.is_fitted:
-        return _assumed(by_groups, bool(labels))
+        return _assumed(by_groups)
     return _with_labels(by_groups, pairs, labels)
 
 
@@ -102,6 +103,19 @@ def _judge(groups: Sequence[Group], labels: Sequence[Opinion]) -> str:
         for one in (*group.scores, *group.duels):
             return one.judge
     return labels[0].judge if labels else ""
+
+
+def _with_position(said: Sequence[Said], start: Noise) -> Noise:
+    """What the side shown first gains, by the matchups of which both orders were measured."""
+    found = [
+        one.logit_position
+        for _, duels in said
+        for one in matchups(duels)
+        if one.bounds == (None, None)
+    ]
+    if start.fusion == "davidson" or len(found) < MIN_GROUPS:
+        return start
+    return replace(start, position=float(np.mean(found)), position_sd=float(np.std(found)))
 
 
 def _spaced(said: Sequence[Said]) -> list[Said]:
@@ -147,7 +161,7 @@ class _Free:
     def centre(self, name: str) -> float:
         """Where the prior of a parameter is; that of the spread is flat."""
         if name == "position":
-            return 0.0
+            return self.start.position
         if name == "p_tie":
             return float(special.logit(min(max(self.start.p_tie, 0.01), 0.99)))
         value, spread = float(getattr(self.start, name)), self.start.seen_sd
@@ -169,6 +183,7 @@ class _Free:
             # By duels alone a share is whatever has these many logits: nothing else tells.
             logits_per_share=logits if is_scored else self.start.logits_per_share,
             p_tie=float(special.expit(self.value("p_tie", at))),
+            position=self.value("position", at),
         )
 
     def bounds(self) -> list[tuple[float, float]]:
@@ -209,8 +224,7 @@ def _fit(given: Statements, start: Noise) -> TaskNoise:
 
     def by_group(at: Array) -> Array:
         noise = free.noise(at, is_scored=is_scored)
-        value_of_position = free.value("position", at) if "position" in names else 0.0
-        return posterior(useful, noise, value_of_position).log_marginal
+        return posterior(useful, noise).log_marginal
 
     def loss(at: Array) -> float:
         return -(float(by_group(at).sum()) + free.log_prior(at))
@@ -261,7 +275,7 @@ def _errors(
 # ------------------------------------------------------------------------------------- labels
 
 
-def _assumed(fitted: TaskNoise, has_labels: bool) -> TaskNoise:
+def _assumed(fitted: TaskNoise) -> TaskNoise:
     """With the defaults' share of the judge's own error in the spread of what is seen."""
     if not fitted.is_fitted:
         return fitted
@@ -270,7 +284,6 @@ def _assumed(fitted: TaskNoise, has_labels: bool) -> TaskNoise:
     noise = replace(
         fitted.noise, quality_sd=spread * kept, item_sd=spread * math.sqrt(1 - usual.kept)
     )
-    del has_labels
     return replace(fitted, noise=noise)
 
 
@@ -282,7 +295,7 @@ def _with_labels(fitted: TaskNoise, pairs: Sequence[Said], labels: Sequence[Opin
     num = int(is_told.sum())
     if num < MIN_LABELS:
         few = f"{num} label(s) with a winner, and {MIN_LABELS} are needed for the judge's own error"
-        short = _assumed(fitted, True)
+        short = _assumed(fitted)
         return replace(short, num_labels=num, why="; ".join(filter(None, (fitted.why, few))))
     told = given.rows(np.flatnonzero(is_told))
     said = np.array(

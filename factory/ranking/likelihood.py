@@ -51,7 +51,8 @@ class Statements:
     centre: the mean score of each group [G].
     first, second: positions of a matchup's sides [G, M].
     is_met: whether there is a matchup at that place [G, M].
-    low, high: between which its log-odds are [G, M]; equal where measured, infinite where not known.
+    low, high: between which its log-odds are [G, M]; equal where measured, infinite where unknown.
+    is_alone: whether only one order could be measured, which the position bias reaches [G, M].
     votes: shares of first, second and tie in both orders, told from the first side
         [G, M, 2, 3]; None where log-odds are read and not words.
     """
@@ -66,6 +67,7 @@ class Statements:
     is_met: Flags
     low: Array
     high: Array
+    is_alone: Flags
     votes: Array | None = None
 
     @property
@@ -90,6 +92,7 @@ class Statements:
                     self.is_met,
                     self.low,
                     self.high,
+                    self.is_alone,
                     self.votes,
                 )
             )  # type: ignore[arg-type]
@@ -110,19 +113,17 @@ class Posterior:
     log_marginal: Array
 
 
-def posterior(said: Statements, noise: Noise, position: float = 0.0) -> Posterior:
+def posterior(said: Statements, noise: Noise) -> Posterior:
     """The posterior of what a judge sees in the candidates of many groups.
 
     Args:
         said: their statements.
         noise: of the judge; `scale` and `fusion` are not looked at, and `seen_sd` is the spread.
-        position: logits that the side shown first gains; of words only, since log-odds of both
-            orders together are free of it.
     """
     sides = _sides(said)
     num = said.is_in.sum(axis=1)
     prior = _prior(said, noise, num)
-    terms = _terms(said, noise, position)
+    terms = _terms(said, noise)
 
     def value_of(s: Array) -> Array:
         """Log joint density of each group [G], up to what does not depend on s."""
@@ -208,9 +209,7 @@ def _prior(said: Statements, noise: Noise, num: Array) -> Array:
 _Parts = tuple[Array, Array, Array]
 
 
-def _terms(
-    said: Statements, noise: Noise, position: float
-) -> Callable[[Array, Array], tuple[_Parts, _Parts]]:
+def _terms(said: Statements, noise: Noise) -> Callable[[Array, Array], tuple[_Parts, _Parts]]:
     """Log-likelihood, slope and negative curvature of scores [G, N] in s, and of matchups [G, M] in
     their difference d.
     """
@@ -236,7 +235,7 @@ def _terms(
     read = _measured if said.votes is None else _worded
 
     def both(s: Array, d: Array) -> tuple[_Parts, _Parts]:
-        value, slope, curve = read(said, noise, position, d)
+        value, slope, curve = read(said, noise, d)
         there = said.is_met
         return by_scores(s), (value * there, slope * there, curve * there)
 
@@ -250,13 +249,13 @@ def _tail(t: Array) -> _Parts:
     return value, slope, slope * (slope + t)
 
 
-def _measured(said: Statements, noise: Noise, position: float, d: Array) -> _Parts:
-    del position  # both orders' mean is free of it
-    per, sd = noise.logits_per_share, noise.logits_per_share * noise.duel_sd
+def _measured(said: Statements, noise: Noise, d: Array) -> _Parts:
+    per = noise.logits_per_share
+    sd = np.hypot(per * noise.duel_sd, noise.position_sd * said.is_alone)
     is_known = said.low == said.high
     z = (np.where(is_known, said.low, 0.0) - per * d) / sd
     value, slope = -(z**2) / 2 - _LOG_ROOT - np.log(sd), z * per / sd
-    curve = np.full_like(d, (per / sd) ** 2)
+    curve = np.broadcast_to((per / sd) ** 2, d.shape)
     is_bound = ~is_known & said.is_met
     if is_bound.any():
         at_least = np.isfinite(said.low)
@@ -270,7 +269,7 @@ def _measured(said: Statements, noise: Noise, position: float, d: Array) -> _Par
     return value, slope, curve
 
 
-def _worded(said: Statements, noise: Noise, position: float, d: Array) -> _Parts:
+def _worded(said: Statements, noise: Noise, d: Array) -> _Parts:
     votes = said.votes
     assert votes is not None
     per = noise.logits_per_share
@@ -278,7 +277,7 @@ def _worded(said: Statements, noise: Noise, position: float, d: Array) -> _Parts
     total = np.zeros((*d.shape, len(_NODES)))
     slope, curve = np.zeros_like(total), np.zeros_like(total)
     odds = per * (d[..., None] + noise.duel_sd * _NODES)
-    for order, shift in ((0, position), (1, -position)):
+    for order, shift in ((0, noise.position), (1, -noise.position)):
         u = odds + shift
         logs = np.stack([u / 2, -u / 2, np.full_like(u, log_tie)], axis=-1)
         logs -= np.logaddexp.reduce(logs, axis=-1, keepdims=True)

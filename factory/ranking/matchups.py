@@ -21,9 +21,7 @@ OUTCOME: Mapping[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 MAX_LOGIT = 6.0
 _SHARE: dict[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 _MIN_P = 1e-6  # keeps the logarithm of a probability finite
-#: Which side is ahead by at least what was read; `both` where two orders contradict each other so.
 Side = Literal["first", "second"]
-Bound = Literal["first", "second", "both"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,8 @@ class Matchup:
     is_flipped: whether the two orders give different verdicts (tie is a verdict too).
     first_slot_rate: share of the two orders' verdicts that pick whichever side is shown first, a
         tie counting half; one half where they are consistent.
-    bound: the side that is ahead by at least what `logit` says, where log-odds were clipped in one
-        order or in both; `both` where the orders are clipped against each other, and nothing is
-        known.
+    bounds: of the order as told and of the other, the side that is ahead by at least what its
+        log-odds say, since they were clipped; None where they are measured.
     """
 
     first_id: str
@@ -51,7 +48,7 @@ class Matchup:
     logit_position: float
     is_flipped: bool
     first_slot_rate: float
-    bound: Bound | None = None
+    bounds: tuple[Side | None, Side | None] = (None, None)
 
     @property
     def preference(self) -> Preference:
@@ -61,11 +58,33 @@ class Matchup:
         ).preference
 
     @property
-    def between(self) -> tuple[float, float]:
-        """Between which two numbers the log-odds are; twice the same where they are measured."""
-        low = -math.inf if self.bound in ("second", "both") else self.logit
-        high = math.inf if self.bound in ("first", "both") else self.logit
-        return low, high
+    def is_half(self) -> bool:
+        """Whether one order is clipped and the other is not."""
+        return (self.bounds[0] is None) != (self.bounds[1] is None)
+
+    def between(self, position: float = 0.0) -> tuple[float, float]:
+        """Between which two numbers the log-odds are, free of the order shown; twice the same where
+        they are measured.
+
+        Where one order is clipped, the other is a measurement once its position bias is taken out.
+        Where both are, what is sure is what either says; and nothing, where they contradict.
+
+        Args:
+            position: logits that the side shown first gains, of this judge.
+        """
+        told = self.logit + self.logit_position - position
+        back = self.logit - self.logit_position + position
+        ahead, behind = self.bounds
+        if ahead is None and behind is None:
+            return self.logit, self.logit
+        if self.is_half:
+            measured = told if ahead is None else back
+            return measured, measured
+        if ahead != behind:
+            return -math.inf, math.inf
+        if ahead == "first":
+            return max(told, back), math.inf
+        return -math.inf, min(told, back)
 
     @property
     def p_better(self) -> float:
@@ -84,7 +103,7 @@ class Matchup:
             self.logit_position,
             self.is_flipped,
             self.first_slot_rate,
-            swapped(self.bound),
+            (swapped(self.bounds[1]), swapped(self.bounds[0])),
         )
 
 
@@ -130,7 +149,7 @@ def matchup(duels: Sequence[Duel], first_id: str, second_id: str) -> Matchup | N
         logit_position=(logit_first - logit_second) / 2,
         is_flipped=shown_first.preference != shown_second.preference,
         first_slot_rate=(_SHARE[shown_first.preference] + 1 - _SHARE[shown_second.preference]) / 2,
-        bound=_together([*map(bound_of, ahead), *(bound_of(duel.swap()) for duel in back)]),
+        bounds=(_together(ahead), _together([duel.swap() for duel in back])),
     )
 
 
@@ -146,17 +165,15 @@ def bound_of(duel: Duel) -> Side | None:
     return "first" if logit > 0 else "second"
 
 
-def swapped(bound: Bound | None) -> Bound | None:
+def swapped(bound: Side | None) -> Side | None:
     """The same told from the other side."""
-    if bound is None or bound == "both":
-        return bound
-    return "second" if bound == "first" else "first"
+    return None if bound is None else "second" if bound == "first" else "first"
 
 
-def _together(bounds: Sequence[Bound | None]) -> Bound | None:
+def _together(duels: Sequence[Duel]) -> Side | None:
     """Of log-odds that are averaged: one bound makes their mean one."""
-    found = set(bounds) - {None}
-    return "both" if len(found) > 1 else next(iter(found), None)
+    found = [bound_of(one) for one in duels]
+    return next((one for one in found if one is not None), None)
 
 
 def matchups(duels: Sequence[Duel]) -> list[Matchup]:

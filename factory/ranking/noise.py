@@ -71,7 +71,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise of one judge about one task. All but `p_tie`, and what follows it, in shares.
+    """The noise of one judge about one task. All but `p_tie` and what follows it in shares.
 
     The defaults hold on every scale and are nobody's: the proportions are those of METHOD's
     simulation (a score 0.8, a duel 0.5, log-odds 2 of the spread of quality), with half of the
@@ -84,6 +84,9 @@ class Noise:
         labels do.
     logits_per_share: log-odds of a duel for a difference of one share.
     p_tie: probability of a tie between equals, where verdicts are words.
+    position, position_sd: logits that the side shown first gains, and how much that varies from
+        duel to duel; both orders together are free of it, and one order alone, where the other was
+        clipped, is not.
     fusion: `least_squares` reads log-odds as a measurement, `davidson` verdicts as words.
     scale: whose shares these are, for strengths in points; as scores are where not given.
     """
@@ -94,6 +97,8 @@ class Noise:
     item_sd: float = 0.1
     logits_per_share: float = 10.0
     p_tie: float = 0.2
+    position: float = 0.0
+    position_sd: float = 1.0
     fusion: Fusion = "least_squares"
     scale: Scale = field(default_factory=Scale)
 

@@ -24,7 +24,7 @@ def constants(
     item_sd: float = 0.0,
 ) -> Noise:
     """Noise in points; nothing is assumed of the spread, and score and duels share no error."""
-    return Noise(quality_sd, score_sd, duel_sd, item_sd, logits_per_point, p_tie, fusion)
+    return Noise(quality_sd, score_sd, duel_sd, item_sd, logits_per_point, p_tie, fusion=fusion)
 
 
 def score(candidate_id: str, value: float, error: str | None = None) -> Score:

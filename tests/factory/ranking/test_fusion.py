@@ -139,12 +139,16 @@ def test_log_odds_at_their_limit_are_a_bound_and_not_a_measurement():
     assert beside.margin(0, 1) == pytest.approx(order.margin(0, 1))
 
 
-def test_one_order_at_its_limit_is_a_bound_and_two_against_each_other_say_nothing():
-    """A position bias takes one order over the limit and not the other: their mean is too low."""
-    half = [duel("c0", "c1", 12.0), duel("c1", "c0", -4.0)]
-    measured = [duel("c0", "c1", 5.0), duel("c1", "c0", -5.0)]
-    assert fuse(scored(5.0, 1.0), half, NOISE).margin(0, 1) > 4.0
-    assert fuse(scored(5.0, 1.0), measured, NOISE).margin(0, 1) < 4.0
+def test_one_order_at_its_limit_leaves_the_other_and_two_against_each_other_say_nothing():
+    """A position bias of two logits takes one order over the limit: their mean, 5, is too low, and
+    the other order less the bias is right."""
+    half = [duel("c0", "c1", 8.0), duel("c1", "c0", -4.0)]
+    whole = [duel("c0", "c1", 5.9), duel("c1", "c0", -5.9)]
+    known = replace(NOISE, position=2.0, position_sd=0.0)
+    wanted = fuse(scored(5.0, 1.0), whole, NOISE).margin(0, 1)
+    assert fuse(scored(5.0, 1.0), half, known).margin(0, 1) == pytest.approx(wanted, abs=0.05)
+    order = fuse(scored(5.0, 1.0), half, replace(known, position_sd=3.0))
+    assert order.difference_sd(0, 1) > fuse(scored(5.0, 1.0), half, known).difference_sd(0, 1)
     first = [duel("c0", "c1", 12.0), duel("c1", "c0", 12.0)]
     unmet = fuse(scored(5.0, 1.0), [], NOISE)
     assert fuse(scored(5.0, 1.0), first, NOISE).strengths == pytest.approx(unmet.strengths)
