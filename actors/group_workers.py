@@ -28,7 +28,7 @@ from factory.judging.panel_judge import PanelRecorder
 from factory.judging.recording import Recorder, without_words
 from factory.judging.specification import conditioning
 from factory.protocols import DrawsAhead, Generator, Judge, Sitting
-from factory.ranking import Duels, Strategy
+from factory.ranking import ByTask, Duels, Strategy, for_task
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id
 
@@ -289,7 +289,7 @@ class Judging:
     def __init__(
         self,
         judges: Sequence[JudgingRef],
-        strategy: Strategy,
+        strategy: Strategy | ByTask,
         tally: TallyHandle,
         keep: Keep,
         fetching: Fetching = lambda group: group,
@@ -300,7 +300,7 @@ class Judging:
 
         Args:
             judges: each of which judges every group.
-            strategy: which duels to play.
+            strategy: which duels to play; one of each task, where they differ by it.
             tally: of the run.
             keep: what becomes of a block that is judged.
             fetching: a row whose media are read when a judge looks at them, of one that came with
@@ -359,7 +359,8 @@ class Judging:
         prompt, candidates = group.prompt, group.candidates
         sitting: Sitting | None = None
         scores: list[Score] = []
-        is_unscored = isinstance(self.strategy, Duels)
+        strategy = for_task(self.strategy, prompt.task)
+        is_unscored = isinstance(strategy, Duels)
         try:
             sitting = judge.sit(prompt, candidates)
             scores = scores if is_unscored else sitting.scores()
@@ -381,6 +382,6 @@ class Judging:
             Score(one.candidate_id, judge.name, nan, nan, one.error) for one in candidates
         ]
         duels: list[Duel] = []
-        while matches := self.strategy.plan(places, duels):
+        while matches := strategy.plan(places, duels):
             duels += halving(play, matches)
         return scores, duels

@@ -8,6 +8,9 @@ place or a resource. No stage keeps a list of its own. So
   before there was such a knob;
 - a **changed default** keeps the first one on the knob, `Annotated[int, FirstDefault(20)] = 30`: a
   recipe without the knob now asks for something else than it did, and artifacts and ids say so;
+- a knob **in points** that a share of the judge's scale has taken the place of is marked with the
+  default that it had, `Annotated[float | None, Superseded(0.3)]`: artifacts that note it are those
+  of a recipe that gives neither, since on most scales both defaults are the same;
 - a **renamed knob**, or one with another unit, leaves its old name in `former_names` of its
   section: recipes and manifests that have it are translated, or refused with the successor's name.
   No name is ever used again with another meaning;
@@ -60,6 +63,16 @@ class FirstDefault:
     value: Any
 
 
+@dataclass(frozen=True)
+class Superseded:
+    """A mark on a knob that is null now where it is not given, since another has taken its place:
+    the default that it had. Artifacts that note that one are taken for those of a recipe that does
+    not give it.
+    """
+
+    default: Any
+
+
 def identity(section: Section) -> dict[str, Any]:
     """What of a section is identity: the knobs that have no default, and those that differ from
     their first one, as JSON. Places and resources are left out.
@@ -83,7 +96,7 @@ def read_out(kind: type[Section], settings: Mapping[str, Any]) -> dict[str, Any]
     for key, field in kind.model_fields.items():
         value = given.pop(key, _first_default(field))
         if value is not _NONE and not _is_marked(field):
-            said[key] = _within(field, value, read_out)
+            said[key] = _within(field, _settled(field, value), read_out)
     return {**said, **given}
 
 
@@ -102,7 +115,7 @@ def _told_apart(kind: type[Section], settings: Mapping[str, Any]) -> dict[str, A
     said: dict[str, Any] = {}
     for key, field in kind.model_fields.items():
         if key in settings and not _is_marked(field):
-            value = _within(field, settings[key], _told_apart)
+            value = _within(field, _settled(field, settings[key]), _told_apart)
             if value != _within(field, _first_default(field), _told_apart):
                 said[key] = value
     return said
@@ -117,6 +130,13 @@ def _first_default(field: FieldInfo) -> Any:
         if isinstance(mark, FirstDefault):
             return mark.value
     return _NONE if field.is_required() else _plain(field.get_default(call_default_factory=True))
+
+
+def _settled(field: FieldInfo, value: Any) -> Any:
+    """A knob's value; null of one that is superseded and as it was by default."""
+    if any(isinstance(one, Superseded) and one.default == value for one in field.metadata):
+        return None
+    return value
 
 
 def _plain(default: Any) -> Any:

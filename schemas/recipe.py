@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from schemas.identity import PLACE, RESOURCE, FirstDefault
+from schemas.identity import PLACE, RESOURCE, FirstDefault, Superseded
 from schemas.plugins import PLUGIN, checked, is_plugin
 from schemas.rows import Task
 from schemas.section import Renamed, Section, needed
@@ -938,10 +938,35 @@ class Rank(Section):
         return self
 
 
+def _points(successor: str, above: float | None = None) -> Any:
+    """The field of a knob in points, as recipes had before shares of the judge's scale."""
+    return Field(
+        None,
+        gt=above,
+        ge=0,
+        description=f"of recipes from before there was {successor}, in points of the scale; where "
+        "given, it counts and the share does not",
+    )
+
+
+def _limit(points: float | None, share: float, unit: float) -> float:
+    """A limit in points.
+
+    Args:
+        points: as a former recipe says it.
+        share: of the scale.
+        unit: points of the whole scale.
+    """
+    return share * unit if points is None else points
+
+
 class Objections(Section):
     """When a pair is rejected."""
 
-    min_margin: float = Field(0.3, ge=0, description="least margin, in points of the scale")
+    min_margin_share: float = Field(
+        0.075, ge=0, description="least margin, as a share of the judge's scale: 0.3 points of 1–5"
+    )
+    min_margin: Annotated[float | None, FirstDefault(0.3)] = _points("min_margin_share")
     min_hash_distance: float = Field(
         0.02, ge=0, le=1, description="least perceptual distance of the sides"
     )
@@ -993,6 +1018,10 @@ class Objections(Section):
         default_factory=list,
         description="package.module:name of objections of your own; see factory/filters/plugged_in",
     )
+
+    def least_margin(self, unit: float) -> float:
+        """In points, on a scale of `unit` points."""
+        return _limit(self.min_margin, self.min_margin_share, unit)
 
 
 class AuditSample(Section):
@@ -1066,11 +1095,19 @@ class Audit(Section):
     false_discovery_rate: float = Field(
         0.05, gt=0, lt=1, description="share of false alarms among the flagged biases"
     )
-    min_points: float = Field(
-        0.05, ge=0, description="points per sd of an attribute, or per change, that do not matter"
+    min_points_share: float = Field(
+        0.0125,
+        ge=0,
+        description="share of the judge's scale per sd of an attribute, or per change, that does "
+        "not matter: 0.05 points of 1–5",
     )
+    min_points: Annotated[float | None, Superseded(0.05)] = _points("min_points_share")
     min_logits: float = Field(0.1, ge=0, description="log-odds of a duel that do not matter")
     min_share: Share = Field(0.03, description="share of verdicts that does not matter")
+
+    def least_points(self, unit: float) -> float:
+        """Points that do not matter, on a scale of `unit` points."""
+        return _limit(self.min_points, self.min_points_share, unit)
 
 
 class Correct(Section):
@@ -1097,8 +1134,8 @@ class Curate(Section):
     rank: Rank = Rank()
     pairing: Literal["best_against_worst", "near_miss", "all_above_margin"] = Field(
         "best_against_worst",
-        description="the farthest apart first; the best against the nearest that is "
-        "objections.min_margin weaker; or all that are so far apart, the largest margin first",
+        description="the farthest apart first; the best against the nearest that is weaker by "
+        "objections.min_margin_share; or all that are so far apart, the largest margin first",
     )
     pairs_per_prompt: Positive | None = Field(
         1, description="most pairs of one prompt (m); null: as many as there are"
@@ -1141,9 +1178,13 @@ class Align(Training):
     weighting: Literal["none", "confidence", "margin"] = Field(
         "none", description="pairs count by the certainty, or by the size, of their margin"
     )
-    full_margin: float = Field(
-        2.0, gt=0, description="margin from which a pair counts in full, in points of the scale"
+    full_margin_share: float = Field(
+        0.5,
+        gt=0,
+        description="margin from which a pair counts in full, as a share of the judge's scale: 2 "
+        "points of 1–5",
     )
+    full_margin: Annotated[float | None, Superseded(2.0)] = _points("full_margin_share", above=0)
     timesteps: Literal["all", "sampler"] = Field(
         "all", description="noise levels trained on: all, or those that the generator draws with"
     )
@@ -1162,6 +1203,10 @@ class Align(Training):
     cache_gb: Annotated[float, RESOURCE] = Field(
         4.0, ge=0, description="memory of a worker for latents and text embeddings, in GB"
     )
+
+    def margin_in_full(self, unit: float) -> float:
+        """In points, on a scale of `unit` points."""
+        return _limit(self.full_margin, self.full_margin_share, unit)
 
 
 class Evaluate(Section):
@@ -1237,8 +1282,13 @@ class Gates(Section):
     max_position_lean: Share = Field(
         0.1, description="bias: share above one half of single verdicts for the side shown first"
     )
-    max_attribute_slope: float = Field(
-        0.3, ge=0, description="bias: points for one sd of an attribute, after correction"
+    max_attribute_slope_share: float = Field(
+        0.075,
+        ge=0,
+        description="bias: share of the judge's scale for one sd of an attribute, after correction",
+    )
+    max_attribute_slope: Annotated[float | None, Superseded(0.3)] = _points(
+        "max_attribute_slope_share"
     )
     max_attribute_excess: float | None = Field(
         0.2,
@@ -1246,24 +1296,43 @@ class Gates(Section):
         description="bias: preference (-1 to 1) beyond people's per sd, corrected. null: no gate, "
         "for judges that are held against no labels, where it would not be passed",
     )
-    max_damage_gain: float = Field(
-        0.1, ge=0, description="bias: points that compression or text across a picture may gain"
+    max_damage_gain_share: float = Field(
+        0.025,
+        ge=0,
+        description="bias: share of the scale that compression or text across a picture may gain",
     )
-    max_twin_gap: float = Field(
-        0.3, ge=0, description="bias: points that one twin word adds over the other"
+    max_damage_gain: Annotated[float | None, Superseded(0.1)] = _points("max_damage_gain_share")
+    max_twin_gap_share: float = Field(
+        0.075, ge=0, description="bias: share of the scale that one twin word adds over the other"
     )
-    max_slice_gap: float = Field(
-        0.3, ge=0, description="bias: points that a slice gets beyond those that people give"
+    max_twin_gap: Annotated[float | None, Superseded(0.3)] = _points("max_twin_gap_share")
+    max_slice_gap_share: float = Field(
+        0.075,
+        ge=0,
+        description="bias: share of the scale that a slice gets beyond what people give",
     )
+    max_slice_gap: Annotated[float | None, Superseded(0.3)] = _points("max_slice_gap_share")
     min_selection_ratio: Share = Field(
         0.8, description="bias: selection of any slice, to that of the slice most selected"
     )
-    min_media_drop: float = Field(
-        0.1, ge=0, description="bias: points lost without the right media; a judge must look"
+    min_media_drop_share: float = Field(
+        0.025,
+        ge=0,
+        description="bias: share of the scale lost without the right media; a judge must look",
     )
+    min_media_drop: Annotated[float | None, Superseded(0.1)] = _points("min_media_drop_share")
     max_calibration_error: Share | None = Field(
         None, description="bias: calibration error on any slice of labels; null: no gate"
     )
+
+    def in_points(self, name: str, unit: float) -> float:
+        """A limit that is a share of the scale, in points.
+
+        Args:
+            name: without `_share`.
+            unit: points of the judge's whole scale.
+        """
+        return _limit(getattr(self, name), getattr(self, f"{name}_share"), unit)
 
 
 class Limits(Section):

@@ -3,6 +3,7 @@
     curves.json      train_judge, align   a list of points {"step": 10, "loss": 0.31, ...}
     profile.json     audit                Profile
     evaluation.json  evaluate             Evaluation
+    ranking.json     curate               TaskRanking, ... (by whose noise pairs were ordered)
     slices.json      curate               Slice, ... (pairs by verdict and objection)
     kept_leads.json  curate               Estimate, ... (of what was corrected, in kept pairs)
     human_audit.json human_audit          HumanAudit
@@ -34,6 +35,7 @@ PROFILE = "profile.json"
 EVALUATION = "evaluation.json"
 SLICES = "slices.json"
 KEPT_LEADS = "kept_leads.json"
+RANKING = "ranking.json"
 HUMAN_AUDIT = "human_audit.json"
 FINDINGS = "findings.json"
 CURVES = "curves.json"
@@ -428,6 +430,37 @@ class Slice:
     reasons: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class TaskRanking:
+    """By what noise of the judge the candidates of one task were ordered, and what its claims are
+    worth.
+
+    task: of the prompts.
+    source: where the noise is from, in a sentence.
+    unit: points of the judge's whole scale, whose shares all sds are.
+    quality_sd, score_sd, duel_sd, item_sd, logits_per_share: see `factory.ranking.noise`;
+        `quality_sd` is null where no spread is assumed.
+    num_groups, num_duels, num_labels: that it was fitted on.
+    why: what could not be fitted, and why; empty where nothing is missing.
+    estimates: the calibration of P(right) on held-out labels that nothing was fitted on; a value
+        that is null is not known, and the note says why.
+    """
+
+    task: str
+    source: str
+    unit: float
+    quality_sd: float | None
+    score_sd: float
+    duel_sd: float
+    item_sd: float
+    logits_per_share: float
+    num_groups: int = 0
+    num_duels: int = 0
+    num_labels: int = 0
+    why: str = ""
+    estimates: tuple[Estimate, ...] = ()
+
+
 Result = (
     Profile
     | Evaluation
@@ -441,6 +474,7 @@ Result = (
     | tuple[Finding, ...]
     | tuple[Slice, ...]
     | tuple[Estimate, ...]
+    | tuple[TaskRanking, ...]
 )
 
 
@@ -470,6 +504,7 @@ ROUND_RESULTS = (
     ResultFile("agreement_as_given", "profile", AGREEMENT, JudgeReport),
     ResultFile("slices", "pairs", SLICES, tuple[Slice, ...]),
     ResultFile("kept_leads", "pairs", KEPT_LEADS, tuple[Estimate, ...]),
+    ResultFile("ranking", "pairs", RANKING, tuple[TaskRanking, ...]),
     ResultFile("evaluation", "evaluation", EVALUATION, Evaluation),
     ResultFile("decision", "evaluation", FINDINGS, Decision),
     ResultFile("human_audit", "human_audit", HUMAN_AUDIT, HumanAudit),

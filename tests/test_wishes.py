@@ -42,6 +42,7 @@ from schemas.recipe import GeneratorSpec, Objections
 from schemas.recipe_file import load
 from schemas.rows import Candidate, Duel, Group, Prompt, Score
 from tests.factory.labels.media import png
+from tests.factory.simulated import constants
 from tests.factory.some_pairs import GOOD, media, picture
 from tests.stubs import StubJudge, Untallied
 
@@ -148,7 +149,9 @@ STORE = MediaStore("/nowhere", 0)  # these rows hold all their media
 
 def curated(plugins: list[str], *texts: str):
     """The pairs of some groups as a worker makes them, whose curator has travelled to it."""
-    curator = Curator(Bracket(1), objections_of(Objections(min_margin=0.5, plugins=plugins)))
+    curator = Curator(
+        Bracket(1, constants()), objections_of(Objections(min_margin=0.5, plugins=plugins))
+    )
     stage = CurateTable(pickle.loads(pickle.dumps(curator)), Untallied(), STORE)
     return pairs_from_table(stage(groups_to_table([group(text) for text in texts])))
 
@@ -177,7 +180,7 @@ def test_where_it_fails_the_pair_is_invalid_and_the_others_live():
     ],
 )
 def test_what_is_no_reason_is_a_fault_beside_other_objections(plugin: str, fault: str):
-    thin = replace(GOOD, margin=0.1)
+    thin = replace(GOOD, margin=0.05)
     found = judge_pair(thin, objections_of(Objections(plugins=[plugin])))
     assert found.verdict == "invalid"
     assert found.objections[0].startswith("thin margin: ")

@@ -12,7 +12,7 @@ from factory.curation.pairing import Pairing, invalid_pair, why_no_pair
 from factory.filters import Objection, judge_pair
 from factory.filters.objection import Fetch
 from factory.judging.criteria import weigh
-from factory.ranking import Order, Strategy, scores_of
+from factory.ranking import ByTask, Order, Strategy, for_task, scores_of
 from schemas.recipe import Criteria
 from schemas.rows import Group, Pair
 
@@ -21,10 +21,11 @@ from schemas.rows import Group, Pair
 class Curator:
     """Turns each group into pairs, at least one: kept, rejected with reasons, or invalid.
 
+    strategy: by which groups are ordered; one of each task, where they differ by it.
     correction: what is taken out of the judge's statements first.
     """
 
-    strategy: Strategy
+    strategy: Strategy | ByTask
     objections: tuple[Objection, ...]
     pairing: Pairing = field(default_factory=Pairing)
     criteria: Criteria = field(default_factory=Criteria)
@@ -49,7 +50,8 @@ class Curator:
         return pairs or [invalid_pair(group, why_no_pair(group))]
 
     def _order(self, group: Group) -> Order:
-        return self.strategy.order(scores_of(group), group.duels)
+        strategy = for_task(self.strategy, group.prompt.task)
+        return strategy.order(scores_of(group), group.duels)
 
     def _with_margin_before(self, pair: Pair, judged: Group) -> Pair:
         """The pair with the margin that the uncorrected statements give its two sides."""

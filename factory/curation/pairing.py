@@ -11,15 +11,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from factory.judging.panel import dissent
 from factory.ranking import Match, Order, is_scored
 from factory.ranking.matchups import matchup
 from schemas import recipe
-from schemas.rows import Candidate, Group, Pair, content_id
+from schemas.rows import Candidate, Group, Pair, Task, content_id
 
 Mode = Literal["best_against_worst", "near_miss", "all_above_margin"]
 
@@ -32,13 +32,13 @@ class Pairing:
         best and worst, second best and second worst, and so on. `near_miss`: the best against the
         candidate that is just `min_margin` weaker or little more, for pairs that are hard to tell
         apart. `all_above_margin`: all that are `min_margin` apart, the largest margin first.
-    min_margin: in points; not used by `best_against_worst`.
+    min_margin: in points, by task, or of all; not used by `best_against_worst`.
     max_pairs: of one prompt; None for as many as there are.
     max_uses: of one candidate in the pairs of its prompt; None for no limit.
     """
 
     mode: Mode = "best_against_worst"
-    min_margin: float = 0.0
+    min_margin: float | Mapping[Task, float] = 0.0
     max_pairs: int | None = 1
     max_uses: int | None = 1
 
@@ -48,19 +48,24 @@ class Pairing:
         Where no two are far enough apart, best and worst stand for the group, so that its thin
         margin is on record.
         """
-        taken = self._take(self._proposals(order))
+        taken = self._take(self._proposals(order, self._least(group.prompt.task)))
         if not taken and len(order.ranking) > 1:
             taken = [(order.ranking[0], order.ranking[-1])]
         return [pair_of(group, order, better, worse) for better, worse in taken]
 
-    def _proposals(self, order: Order) -> list[Match]:
+    def _least(self, task: Task) -> float:
+        if isinstance(self.min_margin, Mapping):
+            return self.min_margin.get(task, 0.0)
+        return self.min_margin
+
+    def _proposals(self, order: Order, min_margin: float) -> list[Match]:
         """(better, worse) by position in the group, in the order in which they are wanted."""
         ranks = list(itertools.combinations(range(len(order.ranking)), 2))
         pairs = [(order.ranking[better], order.ranking[worse]) for better, worse in ranks]
         if self.mode == "best_against_worst":
             by_distance = sorted(ranks, key=lambda rank: (rank[0] - rank[1], rank[0]))
             return [(order.ranking[better], order.ranking[worse]) for better, worse in by_distance]
-        apart = [pair for pair in pairs if order.margin(*pair) >= self.min_margin]
+        apart = [pair for pair in pairs if order.margin(*pair) >= min_margin]
         if self.mode == "near_miss":
             rank_of = {index: rank for rank, index in enumerate(order.ranking)}
             return sorted(apart, key=lambda pair: (rank_of[pair[0]], order.margin(*pair)))
@@ -173,8 +178,15 @@ def _judge(group: Group) -> str:
     return verdicts[0].judge if verdicts else ""
 
 
-def pairing_of(curate: recipe.Curate) -> Pairing:
-    """The pairing that a recipe asks for."""
-    return Pairing(
-        curate.pairing, curate.objections.min_margin, curate.pairs_per_prompt, curate.max_uses
-    )
+def pairing_of(curate: recipe.Curate, units: Mapping[Task, float] | None = None) -> Pairing:
+    """The pairing that a recipe asks for.
+
+    Args:
+        curate: of the recipe.
+        units: points of the judge's whole scale, by task; its points are shares where not given.
+    """
+    least = {
+        task: curate.objections.least_margin((units or {}).get(task, 1.0))
+        for task in get_args(Task)
+    }
+    return Pairing(curate.pairing, least, curate.pairs_per_prompt, curate.max_uses)

@@ -177,7 +177,7 @@ def _told(found: Interval) -> str:
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
-def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding, ...]:
+def bias_gates(figures: Sequence[Figure], gates: recipe.Gates, unit: float) -> tuple[Finding, ...]:
     """May a generator be promoted that was aligned on what this judge preferred?
 
     A profile has many figures, and some are beyond any threshold by chance. So a gate is breached
@@ -186,8 +186,9 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding,
     since averaging both orders would hide a judge that only looks at places.
 
     Args:
-        figures: of the bias profile.
+        figures: of the bias profile, in points where they are of scores.
         gates: the thresholds.
+        unit: points of the judge's whole scale.
     """
     asked: list[tuple[str, float | None, Callable[[Figure], bool]]] = [
         (
@@ -197,7 +198,7 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding,
         ),
         (
             "max_attribute_slope",
-            gates.max_attribute_slope,
+            gates.in_points("max_attribute_slope", unit),
             lambda one: one.kind == "edit" and one.measure == SCORES,
         ),
         (
@@ -205,10 +206,10 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding,
             gates.max_attribute_excess,
             lambda one: one.kind == "association" and one.measure == "slope of excess",
         ),
-        ("max_twin_gap", gates.max_twin_gap, lambda one: one.kind == "twin"),
+        ("max_twin_gap", gates.in_points("max_twin_gap", unit), lambda one: one.kind == "twin"),
         (
             "max_slice_gap",
-            gates.max_slice_gap,
+            gates.in_points("max_slice_gap", unit),
             lambda one: one.kind == "slice" and one.measure == "score gap beyond people's",
         ),
     ]
@@ -218,6 +219,8 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding,
         for one in figures
         if limit is not None and is_meant(one)
     ]
+    most_gain = gates.in_points("max_damage_gain", unit)
+    least_drop = gates.in_points("min_media_drop", unit)
     for one in figures:
         if (
             one.kind == "edit"
@@ -225,23 +228,29 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates) -> tuple[Finding,
             and one.num
             and (not math.isnan(one.p_value))
         ):
-            found.append(_is_at_most("max_damage_gain", one, gates.max_damage_gain))
+            found.append(_is_at_most("max_damage_gain", one, most_gain))
         if one.kind == "slice" and one.measure == "selection ratio":
             found.append(_is_at_least("min_selection_ratio", one, gates.min_selection_ratio))
         if one.kind == "neglect":
-            found.append(_is_at_least("min_media_drop", one, gates.min_media_drop))
+            found.append(_is_at_least("min_media_drop", one, least_drop))
         limit = gates.max_calibration_error
         if limit is not None and one.measure == "calibration error":
             found.append(_is_at_most("max_calibration_error", one, limit))
     return tuple(found)
 
 
-def profile_gates(profile: BiasProfile, gates: recipe.Gates) -> tuple[Finding, ...]:
-    """All gates of the judge that a profile is of: what it measured, and what it could not."""
+def profile_gates(profile: BiasProfile, gates: recipe.Gates, unit: float) -> tuple[Finding, ...]:
+    """All gates of the judge that a profile is of: what it measured, and what it could not.
+
+    Args:
+        profile: of the judge.
+        gates: the thresholds.
+        unit: points of the judge's whole scale.
+    """
     return (
-        *unprobed_gates(profile.num_probes, gates),
+        *unprobed_gates(profile.num_probes, gates, unit),
         *unlabelled_gates(profile, gates),
-        *bias_gates(profile.figures, gates),
+        *bias_gates(profile.figures, gates, unit),
     )
 
 
@@ -266,7 +275,7 @@ def unlabelled_gates(profile: BiasProfile, gates: recipe.Gates) -> tuple[Finding
     )
 
 
-def unprobed_gates(num_probes: int, gates: recipe.Gates) -> tuple[Finding, ...]:
+def unprobed_gates(num_probes: int, gates: recipe.Gates, unit: float) -> tuple[Finding, ...]:
     """What cannot be said of a judge that was asked nothing about edited, blank or swapped media.
 
     Such a profile has no figure that could breach these gates, which must not look like passing.
@@ -274,16 +283,17 @@ def unprobed_gates(num_probes: int, gates: recipe.Gates) -> tuple[Finding, ...]:
     Args:
         num_probes: of the bias profile.
         gates: the thresholds.
+        unit: points of the judge's whole scale.
     """
     if num_probes:
         return ()
     why = "the judge was not probed (see audit.num_groups)"
     return tuple(
-        _unmeasured(gate, limit, what, why)
-        for gate, limit, what in (
-            ("max_attribute_slope", gates.max_attribute_slope, "the response to edits"),
-            ("max_damage_gain", gates.max_damage_gain, "the gain from damage"),
-            ("min_media_drop", gates.min_media_drop, "the drop without the right media"),
+        _unmeasured(gate, gates.in_points(gate, unit), what, why)
+        for gate, what in (
+            ("max_attribute_slope", "the response to edits"),
+            ("max_damage_gain", "the gain from damage"),
+            ("min_media_drop", "the drop without the right media"),
         )
     )
 

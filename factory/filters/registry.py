@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import get_args
 
 from factory.filters.answers import SimilarAnswers
 from factory.filters.contamination import Contaminated
@@ -26,6 +27,7 @@ def objections_of(
     settings: recipe.Objections,
     evaluation: Mapping[str, Iterable[Prompt]] | None = None,
     least_confidence: Mapping[Task, float] | None = None,
+    units: Mapping[Task, float] | None = None,
 ) -> tuple[Objection, ...]:
     """The objections to single pairs that a recipe asks for, in the order in which they are raised.
 
@@ -33,6 +35,7 @@ def objections_of(
         settings: the thresholds.
         evaluation: the prompts of each evaluation set by its name.
         least_confidence: of the judge's duels, by task; looked at where `settings.abstain` is true.
+        units: points of the judge's whole scale, by task; its points are shares where not given.
 
     Raises:
         PluginError: the safety classifier, or an objection of the user's own, cannot be loaded.
@@ -40,7 +43,9 @@ def objections_of(
     found: list[Objection] = [
         BrokenMedia(),
         Inconsistent(),
-        ThinMargin(settings.min_margin),
+        ThinMargin(
+            {task: settings.least_margin((units or {}).get(task, 1.0)) for task in get_args(Task)}
+        ),
         LowConfidence(settings.min_confidence),
         Disagree(),
         Dissent(settings.max_panel_dissent),

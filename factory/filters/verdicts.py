@@ -25,24 +25,28 @@ class Inconsistent:
 
 @dataclass(frozen=True)
 class ThinMargin:
-    """The chosen side is not stronger by enough points."""
+    """The chosen side is not stronger by enough.
 
-    min_margin: float
+    min_margin: in points of the judge's scale, by task, or of all.
+    """
+
+    min_margin: float | Mapping[Task, float]
 
     needs_media = False
 
     def __call__(self, pair: Pair) -> str | None:
-        if not pair.margin < self.min_margin:  # a baseline without margins has NaN
+        given = self.min_margin
+        least = given.get(pair.prompt.task, 0.0) if isinstance(given, Mapping) else given
+        if not pair.margin < least:  # a baseline without margins has NaN
             return None
-        return f"thin margin: {pair.margin:.3g} points, {self.min_margin:g} wanted"
+        return f"thin margin: {pair.margin:.3g} points, {least:.3g} wanted"
 
 
 @dataclass(frozen=True)
 class LowConfidence:
-    """The judge is not sure enough that the chosen side is the better one.
+    """It is not probable enough that the chosen side is truly the better one.
 
-    min_confidence: least probability, by the margin and its spread and by the duel, whichever is
-        less sure.
+    min_confidence: least P(right), see `confidence`.
     """
 
     min_confidence: float
@@ -57,15 +61,18 @@ class LowConfidence:
 
 
 def confidence(pair: Pair) -> float:
-    """Probability that the chosen side is the better one, by the judge's least sure statement.
+    """P(right): the probability that the chosen side is truly the better one.
 
-    One statement is the margin, normal with `margin_sd`; the other is the duel of the two sides.
-    NaN where the judge made neither.
+    Φ(margin / sd) of the likelihood of all scores and duels of the prompt, the judge's own error
+    about each candidate included. A duel of the two sides is part of it, and is no second opinion:
+    its log-odds alone would leave that error out. They stand only where the order claims no margin,
+    and it is NaN where there are none.
     """
-    said = [pair.p_chosen]
-    if pair.margin_sd > 0:
-        said.append(0.5 * math.erfc(-pair.margin / pair.margin_sd / math.sqrt(2)))
-    return min((one for one in said if not math.isnan(one)), default=math.nan)
+    if not math.isfinite(pair.margin):
+        return pair.p_chosen
+    if not pair.margin_sd > 0:
+        return 0.5 if pair.margin == 0 else float(pair.margin > 0)
+    return 0.5 * math.erfc(-pair.margin / pair.margin_sd / math.sqrt(2))
 
 
 @dataclass(frozen=True)

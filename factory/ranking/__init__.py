@@ -13,11 +13,13 @@ from factory.ranking.published import Pairwise, Paper
 from factory.ranking.strategies import (
     ASKS,
     Bracket,
+    ByTask,
     Duels,
     Pointwise,
     RandomPairs,
     Ring,
     RoundRobin,
+    for_task,
     noise_of,
     strategy_of,
 )
@@ -25,6 +27,7 @@ from factory.ranking.strategies import (
 __all__ = [
     "ASKS",
     "Bracket",
+    "ByTask",
     "Duels",
     "FittedNoise",
     "Match",
@@ -41,6 +44,7 @@ __all__ = [
     "Strategy",
     "TaskNoise",
     "fit_noise",
+    "for_task",
     "fuse",
     "fuse_all",
     "is_scored",

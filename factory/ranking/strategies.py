@@ -13,7 +13,7 @@ from factory.ranking.noise import Noise
 from factory.ranking.order import Match, Order, Strategy, is_scored
 from factory.ranking.published import Pairwise, Paper
 from schemas import recipe
-from schemas.rows import Duel, Score, content_id
+from schemas.rows import Duel, Score, Task, content_id
 
 
 @dataclass(frozen=True)
@@ -207,6 +207,27 @@ def strategy_of(rank: recipe.Rank, noise: Noise | None = None) -> Strategy:
         "random": RandomPairs(),
     }
     return strategies[rank.strategy]
+
+
+@dataclass(frozen=True)
+class ByTask:
+    """One strategy with the noise of the judge about each task.
+
+    usual: of tasks about which nothing is known.
+    tasks: of the others.
+    """
+
+    usual: Strategy
+    tasks: Mapping[Task, Strategy] = field(default_factory=dict)
+
+    def of(self, task: Task) -> Strategy:
+        """That of a task."""
+        return self.tasks.get(task, self.usual)
+
+
+def for_task(strategy: Strategy | ByTask, task: Task) -> Strategy:
+    """The strategy for a task, where there may be several."""
+    return strategy.of(task) if isinstance(strategy, ByTask) else strategy
 
 
 def noise_of(rank: recipe.Rank, fitted: Noise) -> Noise:

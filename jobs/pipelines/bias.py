@@ -46,6 +46,7 @@ from jobs.datasets.measured import (
 from jobs.datasets.reading import data_files, find_rows, sources_of, stream
 from jobs.pipelines.given_judge import judging_pool
 from jobs.pipelines.models import judge_ref
+from jobs.pipelines.noise import points_per_scale
 from jobs.rounds.workspace import InputError, Round
 from schemas.arrow import groups_from_table, labels_from_table
 from schemas.columns import GROUPS, LABELS
@@ -105,7 +106,8 @@ def profile_of(
 def relevance_of(at: Round) -> Relevance:
     """What the recipe takes to be too small to matter."""
     audit = at.recipe.audit
-    return Relevance(audit.min_points, audit.min_logits, audit.min_share)
+    points = audit.least_points(points_per_scale(at))
+    return Relevance(points, audit.min_logits, audit.min_share)
 
 
 def attributes_measured(audit: Audit) -> list[str]:

@@ -26,7 +26,7 @@ from actors.media_store import media_store
 from actors.refs import GeneratorLike, JudgingRef
 from factory.ids import Ids, numbers_of, positions
 from factory.prompts import Prompts
-from factory.ranking import Strategy
+from factory.ranking import ByTask, Strategy
 from jobs.datasets import parts
 from jobs.datasets.at_hand import DRAWN, AtHand, Source
 from jobs.datasets.files import write_table
@@ -121,7 +121,7 @@ def run_pipeline(
     generators: Sequence[GeneratorLike],
     num_candidates: int,
     judges: Sequence[JudgingRef] = (),
-    strategy: Strategy | None = None,
+    strategy: Strategy | ByTask | None = None,
     count: parts.Count | None = None,
     seed: int | None = None,
     sources: Sequence[Source] = (),
@@ -187,7 +187,7 @@ def make_groups(
     generators: Sequence[GeneratorLike],
     num_candidates: int,
     judges: Sequence[JudgingRef],
-    strategy: Strategy | None,
+    strategy: Strategy | ByTask | None,
     prefix: str = "part",
     seed: int | None = None,
     at_hand: AtHand | None = None,

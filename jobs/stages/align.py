@@ -22,6 +22,7 @@ from factory.alignment.weighting import Weighting
 from factory.generator_kinds import TASKS, check_alignable, generator_kind
 from factory.prompts import PromptsFile, read_prompts
 from jobs.datasets.reading import read_dataset, stream
+from jobs.pipelines.noise import points_per_scale
 from jobs.pipelines.prompt_checks import check_trained
 from jobs.pipelines.training import run_fit, samples_directory, stopping
 from jobs.rounds.checks import check_generator
@@ -106,7 +107,7 @@ class Align:
                 f"{at.address('pairs')} has no kept pair of the tasks of {model.address} "
                 f"({', '.join(tasks)})"
             )
-        task, kept = trainer(model.path, at.recipe), kept_pairs(pairs, tasks)
+        task, kept = trainer(model.path, at.recipe, points_per_scale(at)), kept_pairs(pairs, tasks)
         curves = run_fit(
             task, at.recipe.align, {"pairs": kept}, at, "generator", directory, _samples(at, tasks)
         )
@@ -154,8 +155,14 @@ def _log_samples(at: Round, run: StageRun) -> None:
     remove(directory)
 
 
-def trainer(policy: str, recipe: Recipe) -> Any:
-    """What is trained, as it travels to the workers."""
+def trainer(policy: str, recipe: Recipe, unit: float) -> Any:
+    """What is trained, as it travels to the workers.
+
+    Args:
+        policy: where it is.
+        recipe: that says how.
+        unit: points of the judge's whole scale.
+    """
     from factory.alignment.losses import Objective
 
     align, spec = recipe.align, recipe.generator
@@ -171,7 +178,7 @@ def trainer(policy: str, recipe: Recipe) -> Any:
     common: dict[str, Any] = {
         "policy": policy,
         "objective": objective,
-        "weighting": Weighting(align.weighting, align.full_margin),
+        "weighting": Weighting(align.weighting, align.margin_in_full(unit)),
         "lora": align.lora,
         "gradient_checkpointing": align.gradient_checkpointing,
         "cache_gb": align.cache_gb,

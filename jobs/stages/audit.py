@@ -45,6 +45,7 @@ from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool,
 from jobs.pipelines.judge_backends import backend_of, specification_given
 from jobs.pipelines.judge_training import check_points, check_shown
 from jobs.pipelines.models import judge_ref
+from jobs.pipelines.noise import points_per_scale
 from jobs.pipelines.opinions import (
     OPINIONS_FILE,
     heldout_opinions,
@@ -153,7 +154,7 @@ class Audit:
             print(f"{judge}: not known: {sentence}", flush=True)
         for sentence in could:
             print(f"{judge}: {sentence}", flush=True)
-        for finding in gates.profile_gates(profile, at.recipe.gates):
+        for finding in gates.profile_gates(profile, at.recipe.gates, points_per_scale(at)):
             if not finding.is_passed:
                 print(f"{judge}: gate {finding.gate}: {finding.message}", flush=True)
         return Outcome(_counts(profile, probes), _figures(profile))
@@ -171,7 +172,7 @@ def power_of(at: Round) -> list[str]:
             continue
         before = read_profile(one)
         then = Size(made.settings["num_groups"], made.settings["num_candidates"], 1)
-        lines = strength.told_after(before, then, size, relevance_of(at), made.address)
+        lines = strength.told_after(before, then, size, relevance_of(one), made.address)
         if before.score_sd > 0 and lines:  # profiles of before did not keep that
             return lines
     judge, twins = Believed(margin_logits=audit.min_logits), len(audit.twins)

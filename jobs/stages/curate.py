@@ -20,12 +20,15 @@ from factory.curation.pairing import pairing_of
 from factory.filters import objections_of
 from factory.judging.calibration import Calibration, CalibrationError
 from factory.prompts import read_prompts
-from factory.ranking import strategy_of
+from factory.ranking import ByTask, strategy_of
+from factory.ranking.noise import FILE as NOISE
 from jobs.pages.audit_sample import write_sample
+from jobs.pipelines import noise
 from jobs.pipelines.bias import correction_of, read_profile
 from jobs.pipelines.curation import Balance, run_curation, survey_pairs
 from jobs.pipelines.given_judge import check_judge, judge_parents
 from jobs.pipelines.kept_leads import kept_leads, lead_in_words
+from jobs.pipelines.noise import RoundNoise, noise_at
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import InputError, Round, judge
 from jobs.stages.base import Outcome, Plan
@@ -75,11 +78,13 @@ class Curate:
         return [at.parent("groups"), at.parent("profile"), *asked, *evaluation]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
-        curate = at.recipe.curate
+        curate, known = at.recipe.curate, noise_at(at)
         curator = Curator(
-            strategy_of(curate.rank),
-            objections_of(curate.objections, _evaluation_prompts(at), _least_confidence(at)),
-            pairing_of(curate),
+            _strategies(curate.rank, known),
+            objections_of(
+                curate.objections, _evaluation_prompts(at), _least_confidence(at), known.units
+            ),
+            pairing_of(curate, known.units),
             at.recipe.criteria,
             correction_of(at),
         )
@@ -99,6 +104,11 @@ class Curate:
             results.write(directory / results.KEPT_LEADS, leads)
         for one in leads:
             print(f"{at.address('pairs')}: {lead_in_words(one)}", flush=True)
+        (directory / NOISE).write_bytes(known.fitted.to_json().encode())
+        rankings = noise.rankings(at, known)
+        results.write(directory / results.RANKING, rankings)
+        for one in rankings:
+            print(f"{at.address('pairs')}: {one.task}: noise: {one.source}", flush=True)
         num = write_sample(directory, curate.audit_sample, at.recipe.seed, settled.files)
         if num:
             print(f"{at.address('pairs')}: {num} pairs for people to look at", flush=True)
@@ -106,6 +116,7 @@ class Curate:
             {**survey.counts(), "audit_sample": num},
             {
                 "effective_pairs": survey.num_effective,
+                **noise.figures(known),
                 **{
                     f"objection_{reason.replace(' ', '_')}": float(num)
                     for reason, num in sorted(survey.reasons.items())
@@ -114,6 +125,12 @@ class Curate:
             digest=settled.digest,
             files=settled.files,
         )
+
+
+def _strategies(rank: sections.Rank, known: RoundNoise) -> ByTask:
+    return ByTask(
+        strategy_of(rank), {task: strategy_of(rank, known.noise(task)) for task in known.sources}
+    )
 
 
 def _least_confidence(at: Round) -> dict[Task, float]:

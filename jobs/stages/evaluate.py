@@ -31,6 +31,7 @@ from jobs.pipelines.given_judge import check_judge, check_tasks, judge_parents, 
 from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.judge_backends import check_section, parents_of, ref_of
 from jobs.pipelines.models import generator_ref, judge_ref, witness_sections
+from jobs.pipelines.noise import points_per_scale
 from jobs.pipelines.opinions import heldout_opinions, hold_against_gates
 from jobs.pipelines.prompt_checks import check_drawn, check_judged, check_witnesses
 from jobs.pipelines.reuse import as_parents, reused
@@ -162,7 +163,7 @@ class Evaluate:
         shown = [one.prompt.prompt_id for one in groups[: settings.grid_prompts]]
         _write_grid(directory, settled.files, shown, names, run)
         results.write(directory / results.EVALUATION, found.evaluation)
-        decision = decide(found, read_profile(at), old, new, at)
+        decision = decide(found, read_profile(at), old, new, at, points_per_scale(at))
         results.write(directory / results.FINDINGS, decision)
         _say(decision, found.evaluation)
         evaluation = found.evaluation
@@ -284,8 +285,19 @@ def _start(at: Round, old: Model) -> tuple[str, Outputs] | None:
     return base.address, outputs(read_measured(first.directory("evaluation")))[0]
 
 
-def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: Round) -> Decision:
-    """Hold the challenger, and the judge that made its pairs, against the gates of the recipe."""
+def decide(
+    found: Comparison, profile: BiasProfile, old: Model, new: Model, at: Round, unit: float
+) -> Decision:
+    """Hold the challenger, and the judge that made its pairs, against the gates of the recipe.
+
+    Args:
+        found: how the two compare.
+        profile: of the judge.
+        old: the champion.
+        new: the challenger.
+        at: whose gates.
+        unit: points of the judge's whole scale.
+    """
     limits, won = at.recipe.gates, found.won
     nan = float("nan")
     interval = Interval(
@@ -301,7 +313,7 @@ def decide(found: Comparison, profile: BiasProfile, old: Model, new: Model, at: 
             *gates.hacking_gates(found.claims, limits),
         )
     ]
-    findings += [(judge(at).address, one) for one in gates.profile_gates(profile, limits)]
+    findings += [(judge(at).address, one) for one in gates.profile_gates(profile, limits, unit)]
     if is_judge_given(at) and is_labelled(at):  # one that is trained passed these before it judged
         findings += [(one.subject, one) for one in hold_against_gates(heldout_opinions(at), at)]
     return Decision(

@@ -23,7 +23,6 @@ from actors.storage import place
 from factory.curation.survey import count_table
 from factory.ids import Ids, numbers_of, to_text
 from factory.prompts import PromptsFile
-from factory.ranking import strategy_of
 from jobs.datasets.at_hand import AtHand, Source
 from jobs.datasets.failures import say_failures
 from jobs.datasets.parts import ids_of, read_parts, settle
@@ -50,6 +49,7 @@ from jobs.pipelines.given_judge import told as told_judge
 from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.judged_groups import parent_of_judged, take_judged, told_judged
 from jobs.pipelines.models import judge_ref
+from jobs.pipelines.noise import kept_noise, noise_parents, planning, told_planning
 from jobs.pipelines.prompt_checks import check_judged
 from jobs.pipelines.reuse import as_parents
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS
@@ -155,7 +155,7 @@ class Produce:
             pool_cpus(pools) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(pools, judging_pool(at)),
             lambda: told_at_hand(at, prompts, is_judged=True),
-            lambda: notes_of_drawing(at, prompts),
+            lambda: [*notes_of_drawing(at, prompts), *filter(None, [told_planning(at)])],
         )
 
     def settings(self, at: Round) -> Settings | Taken:
@@ -177,7 +177,7 @@ class Produce:
     def parents(self, at: Round) -> list[Parent]:
         if at.recipe.produce.judged is not None:
             return [parent_of_judged(at.recipe.produce.judged)]
-        return [*drawn_from(at), *judge_parents(at)]
+        return [*drawn_from(at), *judge_parents(at), *noise_parents(at)]
 
     def make(self, at: Round, directory: Place, run: StageRun) -> Outcome:
         recipe = at.recipe
@@ -193,7 +193,7 @@ class Produce:
             generators=generators_of(at),
             num_candidates=recipe.produce.num_candidates,
             judges=[_judge(at)],
-            strategy=strategy_of(recipe.curate.rank),
+            strategy=planning(at),
             count=count_table,
             seed=at.seed,
             sources=[*work.brought, *sources],
@@ -205,11 +205,19 @@ class Produce:
         say_failures(directory, settled.counts)
         return Outcome(
             {**settled.counts, **told_aside(work.counts)},
-            speed.figures(),
+            {**speed.figures(), **_planned_by(at)},
             digest=settled.digest,
             files=settled.files,
             parents=as_parents(sources),
         )
+
+
+def _planned_by(at: Round) -> dict[str, float]:
+    """How many labels the noise rests on by which duels were planned, by task; 0 of defaults."""
+    kept = kept_noise(at)
+    if kept is None:
+        return {"noise_labels": 0.0}
+    return {f"{task}_noise_labels": float(one.num_labels) for task, one in kept.tasks.items()}
 
 
 def judging_alone(recipe: Recipe, number: int) -> Recipe:
@@ -302,7 +310,7 @@ def retry_invalid(at: Round) -> None:
         generators = generators_of(at)
         ids = numbers_of(group.prompt.prompt_id for group in left)
         store = media_store(directory, at.recipe.storage.max_inline_bytes)
-        num, strategy = at.recipe.produce.num_candidates, strategy_of(at.recipe.curate.rank)
+        num, strategy = at.recipe.produce.num_candidates, planning(at)
         speed = make_groups(
             left,
             len(left),

@@ -20,6 +20,8 @@ from factory.evaluation.report_text import as_text
 from factory.judging.specification import (
     SpecificationError,
 )
+from factory.ranking import Scale, fit_noise
+from factory.ranking.noise import FILE as NOISE
 from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files_so_far
 from jobs.datasets.reading import read_dataset
@@ -51,6 +53,7 @@ from schemas.manifest import Parent
 from schemas.places import Place
 from schemas.recipe import Recipe
 from schemas.results import Finding, JudgeReport
+from schemas.rows import Task
 from schemas.section import Section
 
 if TYPE_CHECKING:
@@ -137,6 +140,10 @@ class TrainJudge:
         if calibration is not None:
             with working_directory(directory) as local:
                 calibration.save(local)
+                # On what the calibration was fitted on: the rest tells what its claims are worth.
+                seen = [one for one in opinions if one.prompt_id in calibration.fitted_on]
+                noise = fit_noise((), labels=seen, scales=_scales(recipe))
+                noise.save(local / NOISE)
         made = report(
             rest,
             at.address("judge"),
@@ -157,6 +164,11 @@ class TrainJudge:
                 "Give it more or cleaner labels, or train it longer."
             )
         return Outcome(_count(files), {**_figures(made, findings), **stopping(curves)}, curves)
+
+
+def _scales(recipe: Recipe) -> dict[Task, Scale]:
+    told = specification_of(recipe.judge).tasks
+    return {task: Scale.of(float(one.scale[0]), float(one.scale[-1])) for task, one in told.items()}
 
 
 def _count(files: Sequence[Place]) -> dict[str, int]:

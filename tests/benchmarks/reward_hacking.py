@@ -188,7 +188,9 @@ def pairs_of(judge: Judge, drawn: Sequence[Group]) -> pa.Table:
 def align(recipe: Recipe, pairs: pa.Table, directory: Path) -> None:
     """Diffusion-DPO as the recipe has it: its learner and objective, in a plain loop."""
     settings = recipe.align
-    task: DiffusionDPO = trainer(recipe.generator.path, recipe)
+    task: DiffusionDPO = trainer(
+        recipe.generator.path, recipe, 4.0
+    )  # the sandbox's judge rates 1 to 5
     learner = task.build(torch.device("cpu"), torch.float32)
     weights = [one for one in learner.module.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=0.0)

@@ -13,7 +13,7 @@ from schemas.identity import (
     read_out,
     spelled_out,
 )
-from schemas.recipe import Align, Curate, Distil, EndpointSpec, Lora, TrainJudge
+from schemas.recipe import Align, Audit, Curate, Distil, EndpointSpec, Gates, Lora, TrainJudge
 from schemas.section import Renamed, Section
 
 
@@ -169,5 +169,11 @@ def test_what_changes_numbers_beyond_rounding_is_identity_and_what_does_not_is_n
     assert identity(TrainJudge(**needed)) == identity(Distil(**needed)) == needed
     # Recipes had constants in points here, and a judge's noise is fitted now; see `Rank`.
     fitted = {"score_sd", "duel_sd", "logits_per_point", "p_tie", "fusion"}
-    assert identity(Curate()) == {"rank": dict.fromkeys(fitted)}
-    assert identity(Curate(rank={"score_sd": 0.5})) == {}
+    # And margins in points are shares of the scale.
+    thin = {"min_margin": None}
+    assert identity(Curate()) == {"rank": dict.fromkeys(fitted), "objections": thin}
+    # Where both defaults are the same on most scales, nothing that was made is refused.
+    assert identity(Gates()) == identity(Gates(max_twin_gap=0.3)) == identity(Audit()) == {}
+    assert identity(Gates(max_twin_gap=0.4)) == {"max_twin_gap": 0.4}
+    former = {"rank": {"score_sd": 0.5}, "objections": {"min_margin": 0.3}}
+    assert identity(Curate(**former)) == {}

@@ -70,7 +70,6 @@ def test_a_thin_margin_is_rejected_with_its_reason() -> None:
     assert pair.verdict == "rejected"
     assert [one.partition(":")[0] for one in pair.objections] == [
         "thin margin",
-        "low confidence",
     ]
 
 

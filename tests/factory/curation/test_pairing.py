@@ -2,6 +2,7 @@ import itertools
 import math
 from collections import Counter
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from factory.curation.pairing import Pairing, invalid_pair, pairing_of, why_no_p
 from factory.curation.pairing import pair_of as make_pair
 from factory.ranking import Bracket, Pointwise, RandomPairs, fuse
 from schemas.recipe import Curate
-from schemas.rows import Group, Prompt, content_id
+from schemas.rows import Group, Prompt, Task, content_id
 from tests.factory.simulated import (
     JUDGE,
     SimulatedJudge,
@@ -232,7 +233,10 @@ def test_the_recipe_names_the_pairing():
     curate = Curate(
         pairing="near_miss", pairs_per_prompt=None, max_uses=2, objections={"min_margin": 0.4}
     )
-    assert pairing_of(curate) == Pairing("near_miss", 0.4, None, 2)
-    assert pairing_of(Curate(pairs_per_prompt=3)) == Pairing("best_against_worst", 0.3, 3, 1)
+    tasks = get_args(Task)
+    assert pairing_of(curate) == Pairing("near_miss", dict.fromkeys(tasks, 0.4), None, 2)
+    units = dict.fromkeys(tasks, 4.0)
+    by_share = Pairing("best_against_worst", dict.fromkeys(tasks, 0.3), 3, 1)
+    assert pairing_of(Curate(pairs_per_prompt=3), units) == by_share
     with pytest.raises(ValueError, match=r"needs margins, which rank\.strategy: random has not"):
         Curate(pairing="near_miss", rank={"strategy": "random"})

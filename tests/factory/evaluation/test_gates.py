@@ -121,7 +121,7 @@ def slope(value, low, high, corrected=None):
 
 
 def breaches(*figures, **gates):
-    return [one for one in bias_gates(figures, Gates(**gates)) if not one.is_passed]
+    return [one for one in bias_gates(figures, Gates(**gates), 4.0) if not one.is_passed]
 
 
 def test_a_breach_names_the_attribute_and_says_by_how_much():
@@ -146,7 +146,7 @@ def test_what_a_judge_may_mind_for_a_good_reason_is_no_breach():
 
 
 def test_what_may_be_chance_is_no_breach():
-    (found,) = bias_gates([slope(0.35, 0.25, 0.45)], Gates(max_attribute_slope=0.3))
+    (found,) = bias_gates([slope(0.35, 0.25, 0.45)], Gates(max_attribute_slope=0.3), 4.0)
     assert found.is_passed
     assert "is not shown to be beyond 0.3" in found.message
 
@@ -199,7 +199,7 @@ def test_a_gate_looks_at_one_measure_of_one_kind(kind, measure, gates):
     far = Interval(-9.0, -9.5, -8.5)
     assert len(breaches(Figure(kind, "it", measure, "", far, 100), **gates)) == 1
     for other in ((kind, "it", "other"), ("x", "it", measure)):
-        assert bias_gates([Figure(*other, "", far, 100)], Gates(**gates)) == ()
+        assert bias_gates([Figure(*other, "", far, 100)], Gates(**gates), 4.0) == ()
 
 
 @pytest.mark.parametrize(
@@ -225,13 +225,13 @@ def test_a_shift_that_was_not_tested_is_not_judged():
     measure, up = "mean shift of scores at dose 1", Interval(0.4, 0.3, 0.5)
     for num, p_value in ((0, 0.5), (100, math.nan)):
         figure = Figure("edit", "overlay text", measure, "points", up, num, p_value=p_value)
-        assert bias_gates([figure], Gates(max_damage_gain=0.1)) == ()
+        assert bias_gates([figure], Gates(max_damage_gain=0.1), 4.0) == ()
     other = Figure("twin", "overlay text", measure, "points", up, 100, p_value=0.5)
-    assert [one.gate for one in bias_gates([other], Gates())] == ["max_twin_gap:overlay text"]
+    assert [one.gate for one in bias_gates([other], Gates(), 4.0)] == ["max_twin_gap:overlay text"]
 
 
 def test_a_judge_that_was_not_probed_passes_no_gate_on_probes():
-    findings = unprobed_gates(0, Gates())
+    findings = unprobed_gates(0, Gates(), 4.0)
     assert [one.gate for one in findings] == [
         "max_attribute_slope",
         "max_damage_gain",
@@ -239,7 +239,7 @@ def test_a_judge_that_was_not_probed_passes_no_gate_on_probes():
     ]
     assert not any(one.is_passed for one in findings)
     assert all("was not probed" in one.message for one in findings)
-    assert unprobed_gates(1, Gates()) == ()
+    assert unprobed_gates(1, Gates(), 4.0) == ()
 
 
 def test_a_damage_that_gains_points_is_a_breach_and_one_that_costs_them_is_none():
@@ -258,4 +258,4 @@ def test_a_bias_that_could_not_be_measured_does_not_pass():
 def test_a_figure_without_a_gate_is_no_finding():
     told = Figure("association", "brightness", "slope of scores", "", Interval(9, 8, 10), 100)
     error = Figure("calibration", "all", "calibration error", "", Interval(0.9, 0.8, 1), 100)
-    assert bias_gates([told, error], Gates()) == ()
+    assert bias_gates([told, error], Gates(), 4.0) == ()

@@ -1,6 +1,7 @@
 import math
 import pickle
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from factory.media.pictures import entropy
 from factory.plugins import PluginError
 from factory.statistics.metrics import hash_share
 from schemas.recipe import Objections
-from schemas.rows import Group, Media
+from schemas.rows import Group, Media, Task
 from tests.factory.some_pairs import GOOD, answers, media, picture, side, swapped
 
 ALL = objections_of(Objections(min_margin=0.3, min_hash_distance=0.02))
@@ -41,7 +42,7 @@ def test_a_good_pair_is_kept():
 
 
 def test_every_objection_is_written_down_in_a_fixed_order():
-    bad = replace(GOOD, margin=0.1, is_flipped=True, p_chosen=0.4)
+    bad = replace(GOOD, margin=0.1, margin_sd=1.0, is_flipped=True, p_chosen=0.4)
     judged = judge_pair(replace(bad, rejected=replace(bad.chosen, candidate_id="b")), ALL)
     assert judged.verdict == "rejected"
     reasons = [one.partition(":")[0] for one in judged.objections]
@@ -86,6 +87,17 @@ def test_abstention(p_chosen, least, said):
     raised = judge_pair(pair, objections_of(settings, least_confidence={task: least})).objections
     assert [one for one in raised if one.startswith("abstention")] == ([said] if said else [])
     assert not any(isinstance(one, Abstain) for one in ALL)
+
+
+def test_a_margin_is_a_share_of_each_tasks_scale():
+    """0.3 points are a lot from 1 to 5, and nothing from 0 to 100."""
+    pair, units = replace(GOOD, margin=0.31), {GOOD.prompt.task: 4.0}
+    assert judge_pair(pair, objections_of(Objections(), units=units)).verdict == "kept"
+    wide = objections_of(Objections(), units={GOOD.prompt.task: 100.0})
+    (thin,) = judge_pair(pair, wide).objections
+    assert thin == "thin margin: 0.31 points, 7.5 wanted"
+    former = objections_of(Objections(min_margin=0.3), units={GOOD.prompt.task: 100.0})
+    assert judge_pair(pair, former).verdict == "kept"  # in points, as the recipe says
 
 
 def test_what_lies_on_a_threshold_passes():
@@ -241,10 +253,11 @@ def sees_pixels():
 
 def test_objections_travel_and_come_from_the_recipe():
     assert pickle.loads(pickle.dumps(ALL)) == ALL
+    tasks = get_args(Task)
     assert (
         BrokenMedia(),
         Inconsistent(),
-        ThinMargin(0.3),
+        ThinMargin(dict.fromkeys(tasks, 0.3)),
         LowConfidence(0.6),
         Disagree(),
         Dissent(0.4),
@@ -258,14 +271,15 @@ def test_objections_travel_and_come_from_the_recipe():
     ("margin", "margin_sd", "p_chosen", "wanted"),
     [
         (1.0, 1.0, math.nan, 0.8413),  # the normal distribution at one standard deviation
-        (1.0, 1.0, 0.7, 0.7),  # the duel is less sure
-        (0.2, 1.0, 0.9, 0.5793),  # the margin is
+        (1.0, 1.0, 0.7, 0.8413),  # the duel is part of the margin, and no second opinion
+        (0.2, 1.0, 0.99, 0.5793),  # a sure duel does not know the judge's own error
         (-1.0, 1.0, 0.9, 0.1587),
-        (math.nan, math.nan, 0.9, 0.9),
+        (0.0, 0.0, 0.9, 0.5),
+        (math.nan, math.nan, 0.9, 0.9),  # no margin is claimed
         (math.nan, math.nan, math.nan, math.nan),
     ],
 )
-def test_confidence_is_the_least_sure_statement(margin, margin_sd, p_chosen, wanted):
+def test_confidence_is_the_probability_of_being_right(margin, margin_sd, p_chosen, wanted):
     pair = replace(GOOD, margin=margin, margin_sd=margin_sd, p_chosen=p_chosen)
     assert confidence(pair) == pytest.approx(wanted, abs=1e-4, nan_ok=True)
     objection = LowConfidence(0.75)(pair)

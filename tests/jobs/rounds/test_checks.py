@@ -77,7 +77,7 @@ def test_trust_reaches_the_loaders_of_the_section_that_has_it(tmp_path: Path) ->
         made = recipe(tmp_path, f"{key}.trust_remote_code=true")
         assert judge_task(made).trust_remote_code == (key == "judge")
         assert judge_ref(Round(made, 1)).trust_remote_code == (key == "judge")
-        aligned = trainer(made.generator.path, made)
+        aligned = trainer(made.generator.path, made, 4.0)
         assert aligned.trust_remote_code == (key == "generator")
 
 
@@ -137,8 +137,8 @@ def test_a_revision_is_in_settings_and_reaches_what_loads_and_no_other_checkpoin
     ):
         assert flatten(identity(stage.settings(at)))[key] == COMMIT
     assert judge_task(at.recipe).revision == COMMIT
-    assert trainer("org/draws", at.recipe).revision == COMMIT
-    assert trainer("factory/sandbox/weights/generator", at.recipe).revision is None
+    assert trainer("org/draws", at.recipe, 4.0).revision == COMMIT
+    assert trainer("factory/sandbox/weights/generator", at.recipe, 4.0).revision is None
     assert generator_ref(given(at.recipe.generator), at).weights == f"hub:org/draws@{COMMIT}"
     assert asked_as("org/judge", at.recipe).revision == COMMIT
     assert asked_as("org/other", at.recipe).revision is None

@@ -55,6 +55,7 @@ def with_other_settings(at: Round, kind: str, old: dict[str, Any]) -> list[str]:
 
 #: Without constants of its own a recipe's noise is fitted now, and was a constant in points: pairs
 #: that were made so are told from those that would be made.
+THIN_NOW = "objections.min_margin: 0.3 -> None"  # a share of the scale, where it is not given
 FITTED_NOW = [
     "rank.duel_sd: 0.5 -> None",
     "rank.fusion: 'least_squares' -> None",
@@ -72,7 +73,8 @@ def test_an_old_recipe_asks_for_the_work_that_it_asked_for(name: str) -> None:
     assert len(old["stages"]) > 7
     for kind, stage in old["stages"].items():
         is_fitted = kind == "pairs" and not at.recipe.curate.rank.is_in_points
-        wanted = FITTED_NOW if is_fitted else []
+        is_thin = at.recipe.curate.objections.min_margin is None
+        wanted = [*([THIN_NOW] if is_thin else []), *FITTED_NOW] if is_fitted else []
         assert sorted(with_other_settings(at, kind, stage)) == wanted, kind
 
 

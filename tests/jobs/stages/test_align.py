@@ -35,7 +35,7 @@ def test_a_pipeline_is_trained_by_diffusion_dpo():
             "generator.guidance_scale=2.0",
         ],
     )
-    assert trainer(PIPELINE, recipe) == DiffusionDPO(
+    assert trainer(PIPELINE, recipe, 4.0) == DiffusionDPO(
         PIPELINE,
         Objective(2000.0, "ipo"),
         Weighting("margin", 2.0),
@@ -59,7 +59,7 @@ def test_a_model_that_answers_is_trained_by_dpo_of_answers():
             f"generator.answering={{question: '{question}'}}",
         ],
     )
-    assert trainer(BASE, recipe) == AnswerDPO(
+    assert trainer(BASE, recipe, 4.0) == AnswerDPO(
         BASE,
         Objective(0.1, "sigmoid", 0.05, 0.1, is_length_normalised=True),
         Answering(question=question),

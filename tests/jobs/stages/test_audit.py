@@ -136,7 +136,9 @@ def better(at: Round, profile: BiasProfile) -> Decision:
     """The decision on a generator that wins, after a judge with this profile."""
     won = Estimate("win rate", 0.8, 0.7, 0.9, 0.5)
     found = Comparison(won, {}, None, (), Evaluation("generator@1", "generator@0", (won,)))
-    return evaluate.decide(found, profile, Model("x", "generator@0"), Model("y", "generator@1"), at)
+    return evaluate.decide(
+        found, profile, Model("x", "generator@0"), Model("y", "generator@1"), at, 4.0
+    )
 
 
 def test_a_breached_bias_gate_stops_a_promotion(at):

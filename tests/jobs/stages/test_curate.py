@@ -57,12 +57,13 @@ from schemas.manifest import FILE, to_bytes
 from schemas.manifest import read as read_manifest
 from schemas.recipe import AuditSample, HumanAudit, Objections
 from schemas.rows import Candidate, Duel, Group, Pair, Prompt, Score
+from tests.factory.simulated import constants
 from tests.factory.some_pairs import GOOD, candidate, picture
 from tests.stubs import Untallied
 
 OBJECTIONS = Objections(min_margin=0.5, max_per_slice={"region": 3})
 STORE = MediaStore("/nowhere", 0)  # these rows hold all their media
-CURATOR = Curator(Bracket(2), objections_of(OBJECTIONS))
+CURATOR = Curator(Bracket(2, constants()), objections_of(OBJECTIONS))
 
 
 def group(number: int, look: int) -> Group:
@@ -235,7 +236,7 @@ def test_what_killed_runs_left_is_paired_once(tmp_path, recipe):
         groups = left if name == "left" else write_groups(tmp_path / "whole", distinct, 9)
         directory = tmp_path / f"pairs-{name}"
         directory.mkdir()
-        curator = Curator(Bracket(2), objections_of(objections))
+        curator = Curator(Bracket(2, constants()), objections_of(objections))
         of_it = run_curation(groups, directory, curator, objections, recipe)
         survey = survey_pairs(directory, of_it.files)
         assert survey.counts() == {"pairs": 9, "kept": 9, "rejected": 0, "invalid": 0}
