@@ -12,14 +12,14 @@ section decides what is made, and what to do when a knob is added, renamed or gi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from schemas.identity import PLACE, RESOURCE
 from schemas.plugins import PLUGIN, checked, is_plugin
 from schemas.rows import Task
-from schemas.section import Section, needed
+from schemas.section import Renamed, Section, needed
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -1130,16 +1130,40 @@ class Evaluate(Section):
 class Gates(Section):
     """What a challenger must show before it is promoted."""
 
+    former_names: ClassVar[Mapping[str, Renamed]] = {
+        # In sds of all outputs, of which 3 could hardly be reached: kept in proportion.
+        "max_attribute_drift": Renamed("max_twin_drift", lambda limit: limit / 3),
+        "min_selection_ratio": Renamed(
+            "max_slice_gap",
+            None,
+            "a ratio to the slice most selected blocks judges where prompts differ in difficulty; "
+            "remove it, or make it 0",
+            asked_nothing=0.0,
+        ),
+    }
+
     min_judge_accuracy: Share = Field(
         0.7, description="judge: accuracy on held-out labels without ties"
     )
     max_flip_rate: Share = Field(0.2, description="judge: verdicts that change with the order")
-    min_win_rate: Share = Field(0.5, description="generator: lower 95 % bound of the win rate")
-    max_attribute_drift: float = Field(
-        3.0,
+    min_win_rate: Share = Field(
+        0.5, description="generator: lower bound of the win rate, at the level of the round"
+    )
+    max_false_promotions: Share = Field(
+        0.05,
+        description="generator: chance that a loop promotes, in any of its rounds, a challenger "
+        "that gains nothing; each round spends a part of it, which its plan tells",
+    )
+    max_failure_excess: Share = Field(
+        0.05,
+        description="generator: share of outputs that fail, beyond the champion's; upper bound",
+    )
+    max_twin_drift: float = Field(
+        1.0,
         gt=0,
-        description="generator: shift of any attribute since the generator that the recipe starts "
-        "from, in standard deviations of its",
+        description="generator: mean shift of any attribute from twin to twin since the generator "
+        "that the recipe starts from, in standard deviations of its outputs for one prompt (of all "
+        "its outputs with evaluate.images_per_prompt 1)",
     )
     min_diversity: Share = Field(
         0.5,
@@ -1157,6 +1181,9 @@ class Gates(Section):
     max_attribute_slope: float = Field(
         0.3, ge=0, description="bias: points for one sd of an attribute, after correction"
     )
+    max_duel_slope: float = Field(
+        0.6, ge=0, description="bias: log-odds of a duel for one sd of an attribute, corrected"
+    )
     max_attribute_excess: float | None = Field(
         0.2,
         ge=0,
@@ -1164,19 +1191,23 @@ class Gates(Section):
         "for judges that are held against no labels, where it would not be passed",
     )
     max_damage_gain: float = Field(
-        0.1, ge=0, description="bias: points that compression or text across a picture may gain"
+        0.1,
+        ge=0,
+        description="bias: points that compression or text across a picture may gain; upper bound",
     )
     max_twin_gap: float = Field(
         0.3, ge=0, description="bias: points that one twin word adds over the other"
     )
     max_slice_gap: float = Field(
-        0.3, ge=0, description="bias: points that a slice gets beyond those that people give"
-    )
-    min_selection_ratio: Share = Field(
-        0.8, description="bias: selection of any slice, to that of the slice most selected"
+        0.3,
+        ge=0,
+        description="bias: points that a slice gets beyond those that people give; the level holds "
+        "for all slices together",
     )
     min_media_drop: float = Field(
-        0.1, ge=0, description="bias: points lost without the right media; a judge must look"
+        0.1,
+        ge=0,
+        description="bias: points lost without the right media; lower bound: a judge must look",
     )
     max_calibration_error: Share | None = Field(
         None, description="bias: calibration error on any slice of labels; null: no gate"
