@@ -1256,18 +1256,39 @@ class Gates(Section):
 
     former_names: ClassVar[Mapping[str, Renamed]] = {
         "max_judge_lead": Renamed("max_unseen_gain", _share_of_gain),
+        # In sds of all outputs, of which 3 could hardly be reached: kept in proportion.
+        "max_attribute_drift": Renamed("max_twin_drift", lambda limit: limit / 3),
+        "min_selection_ratio": Renamed(
+            "max_slice_gap_share",
+            None,
+            "a ratio to the slice most selected blocks judges where prompts differ in difficulty; "
+            "remove it, or make it 0",
+            asked_nothing=0.0,
+        ),
     }
 
     min_judge_accuracy: Share = Field(
         0.7, description="judge: accuracy on held-out labels without ties"
     )
     max_flip_rate: Share = Field(0.2, description="judge: verdicts that change with the order")
-    min_win_rate: Share = Field(0.5, description="generator: lower 95 % bound of the win rate")
-    max_attribute_drift: float = Field(
-        3.0,
+    min_win_rate: Share = Field(
+        0.5, description="generator: lower bound of the win rate, at the level of the round"
+    )
+    max_false_promotions: Share = Field(
+        0.05,
+        description="generator: chance that a loop promotes, in any of its rounds, a challenger "
+        "that gains nothing; each round spends a part of it, which its plan tells",
+    )
+    max_failure_excess: Share = Field(
+        0.05,
+        description="generator: share of outputs that fail, beyond the champion's; upper bound",
+    )
+    max_twin_drift: float = Field(
+        1.0,
         gt=0,
-        description="generator: shift of any attribute since the generator that the recipe starts "
-        "from, in standard deviations of its",
+        description="generator: mean shift of any attribute from twin to twin since the generator "
+        "that the recipe starts from, in standard deviations of its outputs for one prompt (of all "
+        "its outputs with evaluate.images_per_prompt 1)",
     )
     min_diversity: Share = Field(
         0.5,
@@ -1290,6 +1311,9 @@ class Gates(Section):
     max_attribute_slope: Annotated[float | None, Superseded(0.3)] = _points(
         "max_attribute_slope_share"
     )
+    max_duel_slope: float = Field(
+        0.6, ge=0, description="bias: log-odds of a duel for one sd of an attribute, corrected"
+    )
     max_attribute_excess: float | None = Field(
         0.2,
         ge=0,
@@ -1299,7 +1323,8 @@ class Gates(Section):
     max_damage_gain_share: float = Field(
         0.025,
         ge=0,
-        description="bias: share of the scale that compression or text across a picture may gain",
+        description="bias: share of the scale that compression or text across a picture may gain; "
+        "upper bound",
     )
     max_damage_gain: Annotated[float | None, Superseded(0.1)] = _points("max_damage_gain_share")
     max_twin_gap_share: float = Field(
@@ -1309,16 +1334,15 @@ class Gates(Section):
     max_slice_gap_share: float = Field(
         0.075,
         ge=0,
-        description="bias: share of the scale that a slice gets beyond what people give",
+        description="bias: share of the scale that a slice gets beyond what people give; the level "
+        "holds for all slices together",
     )
     max_slice_gap: Annotated[float | None, Superseded(0.3)] = _points("max_slice_gap_share")
-    min_selection_ratio: Share = Field(
-        0.8, description="bias: selection of any slice, to that of the slice most selected"
-    )
     min_media_drop_share: float = Field(
         0.025,
         ge=0,
-        description="bias: share of the scale lost without the right media; a judge must look",
+        description="bias: share of the scale lost without the right media; lower bound: a judge "
+        "must look",
     )
     min_media_drop: Annotated[float | None, Superseded(0.1)] = _points("min_media_drop_share")
     max_calibration_error: Share | None = Field(

@@ -159,6 +159,7 @@ class Evaluation:
     leads: of the round's own judge over each other one, in win rates.
     slices: win rates on slices of prompts.
     diversity: of the outputs for one prompt; empty where there was one of each model.
+    failures: shares of outputs that failed, of either model, and what the challenger has more.
     """
 
     challenger: str
@@ -172,6 +173,7 @@ class Evaluation:
     leads: tuple[Estimate, ...] = ()
     slices: tuple[Estimate, ...] = ()
     diversity: tuple[Estimate, ...] = ()
+    failures: tuple[Estimate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -339,12 +341,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Decision:
-    """The decision of a round: the challenger becomes champion, or the champion stays."""
+    """The decision of a round: the challenger becomes champion, or the champion stays.
+
+    champion: the one that it was compared with.
+    level: chance of error at which the win rate was tested, one-sided; None in decisions from
+        before a loop's rounds spent from one sum, and of judges.
+    """
 
     decision: Literal["promote", "keep"]
     challenger: str
-    champion: str  # the one that it was compared with
+    champion: str
     findings: tuple[Finding, ...]
+    level: float | None = None
 
 
 @dataclass(frozen=True)

@@ -97,15 +97,23 @@ class Renamed:
         elsewhere, and then nothing is translated.
     translate: from a former value to the successor's; None where a value alone does not say it.
     advice: added to the error where nothing is translated.
+    asked_nothing: of a knob that is gone, the value with which it asked for nothing: a recipe may
+        still have that one, and any other is refused with the successor's name. Manifests keep no
+        such knob, whatever it was: no artifact's contents hang on it.
     """
 
     successor: str
     translate: Callable[[Any], Any] | None = _as_it_is
     advice: str = ""
+    asked_nothing: Any = None
 
     @property
     def is_translated(self) -> bool:
         return self.translate is not None and "." not in self.successor
+
+    @property
+    def is_gone(self) -> bool:
+        return self.asked_nothing is not None
 
 
 class Section(BaseModel):
@@ -124,7 +132,9 @@ class Section(BaseModel):
         if not isinstance(given, Mapping):
             return given
         for name, renamed in _former_names(cls).items():
-            if name in given and renamed.successor in given:
+            if renamed.is_gone and given.get(name) == renamed.asked_nothing:
+                continue
+            if name in given and not renamed.is_gone and renamed.successor in given:
                 raise ValueError(f"{name}: is called {renamed.successor} now; give only that")
             if name in given and not renamed.is_translated:
                 advice = f"; {renamed.advice}" if renamed.advice else ""
@@ -178,6 +188,8 @@ def translated(kind: type[Section], settings: Mapping[str, Any]) -> dict[str, An
     """Settings under the names of today, where a former name can be translated."""
     today = dict(settings)
     for name, renamed in _former_names(kind).items():
-        if name in today and renamed.translate is not None and renamed.is_translated:
+        if renamed.is_gone:
+            today.pop(name, None)
+        elif name in today and renamed.translate is not None and renamed.is_translated:
             today[renamed.successor] = renamed.translate(today.pop(name))
     return today

@@ -34,6 +34,8 @@ from schemas.rows import Preference
 OUTCOME: Mapping[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 #: A slice of fewer prompts is too small to say anything of.
 MIN_PROMPTS = 10
+#: The measure of a slice that a gate looks at.
+GAP_BEYOND_PEOPLES = "score gap beyond people's"
 _NUM_BINS = 10
 _ALL = "all prompts"
 
@@ -171,7 +173,7 @@ def _beyond_people(
             Figure(
                 "slice",
                 f"{key}={value}",
-                "score gap beyond people's",
+                GAP_BEYOND_PEOPLES,
                 "points",
                 bootstrap_of_sums(terms, prompts, _difference, num_resamples, seed),
                 int(inside.sum()),

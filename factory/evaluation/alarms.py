@@ -193,7 +193,9 @@ class _Asked:
         self.responses = self.responses_of(self.total)
         witnesses = Told(labels.leads[:, 1:], labels.prompts)
         self.weights = pool(witnesses, self.responses[0, 1:])
-        as_one = np.nan_to_num(witnesses.leads)[:, self.weights > 0] @ self.weights[self.weights > 0]
+        as_one = (
+            np.nan_to_num(witnesses.leads)[:, self.weights > 0] @ self.weights[self.weights > 0]
+        )
         is_read = np.isfinite(witnesses.leads[:, self.weights > 0]).all(axis=1)
         self.accuracy = float((1 + np.sign(as_one[is_read])).mean() / 2) if is_read.any() else 0.5
 

@@ -29,6 +29,8 @@ class Comparison:
     """Champion against challenger, in numbers.
 
     won: win rate by the judge that decides: the last of those that were asked.
+    told: the results that it rests on.
+    failures: of either model's outputs.
     drift: of each attribute since the generator that the recipe starts from.
     diversity: None where one output a prompt was drawn.
     claims: the round's own judge held against each other one.
@@ -36,6 +38,8 @@ class Comparison:
     """
 
     won: Estimate
+    told: tuple[Result, ...]
+    failures: contest.Failures
     drift: Mapping[str, Interval]
     diversity: shift.Diversity | None
     claims: tuple[Claim, ...]
@@ -76,6 +80,7 @@ def compare(
         for address, before in {names[0]: old, since[0]: since[1]}.items()
     }
     varied = shift.diversity(old, new, **boot)
+    failed = contest.failures(told[judges[-1]], **boot)
     own, *witnesses = judges
     claims = hacking_claims(
         (own, told[own]),
@@ -103,10 +108,19 @@ def compare(
             for name, found in of.items()
         ),
         diversity=tuple(_diversity(varied, names)),
+        failures=tuple(_failures(failed, names)),
         grid_prompts=tuple(in_words(group.prompt) for group in shown),
         grid_columns=tuple(grid_columns(shown, names)),
     )
-    return Comparison(gains[judges[-1]][0], drifts[since[0]], varied, tuple(claims), evaluation)
+    return Comparison(
+        gains[judges[-1]][0],
+        tuple(told[judges[-1]]),
+        failed,
+        drifts[since[0]],
+        varied,
+        tuple(claims),
+        evaluation,
+    )
 
 
 def outputs(groups: Sequence[Group]) -> tuple[Outputs, Outputs]:
@@ -191,6 +205,18 @@ def _lead(claim: Claim) -> Estimate:
         claim.num_invalid,
         f"{claim.judge} over {claim.witness}",
     )
+
+
+def _failures(found: contest.Failures, names: tuple[str, str]) -> list[Estimate]:
+    return [
+        *(
+            Estimate.of(f"failures of {name}", one, None, "share of outputs", found.num)
+            for name, one in zip(names, (found.champion, found.challenger), strict=True)
+        ),
+        Estimate.of(
+            "failures beyond the champion's", found.excess, 0.0, "share of outputs", found.num
+        ),
+    ]
 
 
 def _diversity(found: shift.Diversity | None, names: tuple[str, str]) -> list[Estimate]:

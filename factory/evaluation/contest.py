@@ -2,6 +2,10 @@
 
 A contest group holds the champion's candidates first and as many of the challenger's after them;
 candidate i of one meets candidate i of the other, which was drawn from the same noise.
+
+An output that failed (no picture, an answer without an end) is a loss where the other one is there,
+and a tie where both failed. It is the model's failure, whatever the judge; only what a judge could
+not read of two outputs that are there is in no share.
 """
 
 from __future__ import annotations
@@ -11,11 +15,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import stdtrit
 
 from factory.ranking import Match, Noise, Order, fuse
 from factory.ranking.matchups import matchup
-from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, mean_of_sums, ratio
+from factory.statistics.intervals import (
+    Array,
+    Interval,
+    bootstrap_of_sums,
+    clustered_bootstrap,
+    jackknife_of_sums,
+    mean_of_sums,
+    ratio,
+)
 from schemas.rows import Candidate, Duel, Group, Preference, Score
+
+_POINTS: Mapping[Preference | None, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
 
 
 @dataclass(frozen=True)
@@ -39,9 +54,11 @@ class Result:
     """What one judge says of one pair of twins.
 
     outcome: "first" where the challenger wins; None where either could not be judged.
-    score_gain: challenger's score minus champion's, in points; NaN likewise.
+    score_gain: challenger's score minus champion's, in points; NaN likewise, and where either
+        failed.
     tags: of the prompt.
     lead: log-odds of both orders that the challenger is better; NaN likewise.
+    has_failed: whether the champion's and the challenger's output failed.
     """
 
     prompt_id: str
@@ -49,6 +66,7 @@ class Result:
     score_gain: float
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
     lead: float = math.nan
+    has_failed: tuple[bool, bool] = (False, False)
 
 
 def sides(group: Group) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
@@ -64,13 +82,63 @@ def results(group: Group, judge: str) -> list[Result]:
     found = []
     for champion, challenger in zip(*sides(group), strict=True):
         met = matchup(duels, challenger.candidate_id, champion.candidate_id)
+        failed = champion.error is not None, challenger.error is not None
         outcome = met.preference if met is not None else None
+        if any(failed):
+            outcome = "tie" if all(failed) else "first" if failed[0] else "second"
         gain = scores.get(challenger.candidate_id, math.nan) - scores.get(
             champion.candidate_id, math.nan
         )
         lead = met.logit if met is not None else math.nan
-        found.append(Result(group.prompt.prompt_id, outcome, gain, group.prompt.tags, lead))
+        found.append(Result(group.prompt.prompt_id, outcome, gain, group.prompt.tags, lead, failed))
     return found
+
+
+def win_bound(told: Sequence[Result], level: float) -> Interval:
+    """The challenger's win rate, a tie counting half, between its bounds at a one-sided level.
+
+    By a jackknife over prompts and Student's t, since a bootstrap of 2,000 resamples cannot tell a
+    level of a thousandth. Where all prompts agree there is no spread to go by: the lower bound is
+    never above what the sign test can say of so few prompts (it is 0 where `2 ** -num > level`).
+
+    Args:
+        told: by one judge.
+        level: chance that the truth is below the lower bound, and that it is above the upper one.
+    """
+    points = [(_POINTS[one.outcome], one.prompt_id) for one in told if one.outcome is not None]
+    terms = np.array([(won, 1.0) for won, _ in points]).reshape(-1, 2)
+    found = jackknife_of_sums(terms, [prompt for _, prompt in points], mean_of_sums)
+    if not level > 0 or math.isnan(found.se):
+        return Interval(found.value)
+    reach = -float(stdtrit(found.num_clusters - 1, level)) * found.se
+    low, high = max(found.value - reach, 0.0), min(found.value + reach, 1.0)
+    return Interval(found.value, low if 0.5**found.num_clusters <= level else 0.0, high)
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How often the outputs of either model failed.
+
+    champion, challenger: shares of outputs.
+    excess: the second less the first, twin by twin.
+    num: twins.
+    """
+
+    champion: Interval
+    challenger: Interval
+    excess: Interval
+    num: int
+
+
+def failures(told: Sequence[Result], num_resamples: int = 1000, seed: int = 0) -> Failures:
+    """Count outputs that failed; they are the same whoever judges."""
+    prompts = [one.prompt_id for one in told]
+    failed = np.array([one.has_failed for one in told], dtype=np.float64).reshape(-1, 2)
+    champion, challenger, excess = (
+        clustered_bootstrap(column, prompts, num_resamples, seed)
+        for column in (failed[:, 0], failed[:, 1], failed[:, 1] - failed[:, 0])
+    )
+    return Failures(champion, challenger, excess, len(told))
 
 
 @dataclass(frozen=True)
@@ -79,8 +147,8 @@ class Errors:
 
     champion, challenger: shares of outputs that are wrong.
     reduction: by what share of the champion's errors the challenger has fewer.
-    num: twins of which both were judged.
-    num_invalid: of which either was not; they are in no share.
+    num: twins of which both were judged, or failed.
+    num_invalid: of which either could not be read; they are in no share.
     """
 
     champion: Interval
@@ -93,12 +161,15 @@ class Errors:
 def errors(
     groups: Sequence[Group], judge: str, full: float, num_resamples: int = 1000, seed: int = 0
 ) -> Errors:
-    """Count an output as wrong where the judge gives it less than `full` marks."""
+    """Count an output as wrong where the judge gives it less than `full` marks, or it failed."""
     terms, prompts, num_invalid = [], [], 0
     for group in groups:
         scores = {one.candidate_id: one.value for one in group.scores if one.judge == judge}
         for twins in zip(*sides(group), strict=True):
-            values = [scores.get(one.candidate_id, math.nan) for one in twins]
+            values = [
+                scores.get(one.candidate_id, math.nan) if one.error is None else -math.inf
+                for one in twins
+            ]
             if any(math.isnan(one) for one in values):
                 num_invalid += 1
                 continue

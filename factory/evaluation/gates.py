@@ -10,17 +10,24 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from scipy.special import ndtri
+
 from factory.bias.figure import Figure
 from factory.bias.profile import BiasProfile
-from factory.bias.response import SCORES
+from factory.bias.response import DUELS, SCORES
+from factory.bias.slices import GAP_BEYOND_PEOPLES
 from factory.evaluation.alarms import ALL, Claim
+from factory.evaluation.contest import Failures
 from factory.evaluation.judge_change import Change
+from factory.evaluation.spending import ROUND_LEVEL
 from factory.statistics.intervals import Interval
 from schemas import recipe
 from schemas.results import Finding
 
-#: Added to the name of a gate that looks at several attributes: "max_attribute_drift:sharpness".
+#: Added to the name of a gate that looks at several attributes: "max_twin_drift:sharpness".
 _OF = ":"
+#: Gates that a figure fails of which too little is known.
+_SLOPES = ("max_attribute_slope", "max_duel_slope")
 
 
 def judge_gates(
@@ -44,6 +51,8 @@ def generator_gates(
     drift: Mapping[str, Interval],
     gates: recipe.Gates,
     diversity: Interval | None = None,
+    failures: Failures | None = None,
+    level: float = ROUND_LEVEL,
 ) -> tuple[Finding, ...]:
     """May this challenger replace the champion?
 
@@ -51,22 +60,28 @@ def generator_gates(
     a tie and the bound is exactly one half, which is no reason to promote.
 
     Args:
-        win_rate: against the champion on held-out prompts, by a judge that it was not trained on.
-        drift: shift of each attribute, in standard deviations of the base.
+        win_rate: against the champion on held-out prompts, by a judge that it was not trained on,
+            with its bounds at `level`.
+        drift: shift of each attribute, in within-prompt standard deviations of the base.
         gates: the thresholds.
         diversity: of the challenger, as a share of the champion's; None where not measured.
+        failures: of either model's outputs; None where nobody counted them.
+        level: chance of error that this round may spend (`factory.evaluation.spending`).
     """
     wanted = gates.min_win_rate
     is_above = win_rate.low > wanted  # False for NaN
-    if math.isnan(win_rate.low):
+    if not level > 0:
+        text = "the loop's chance of a false promotion is used up (gates.max_false_promotions)"
+    elif math.isnan(win_rate.low):
         text = "win rate could not be measured"
     else:
-        text = f"win rate's lower bound {_compare(win_rate.low, wanted)}"
+        at = "" if level == ROUND_LEVEL else f" at a chance of error of {level:.2%}"
+        text = f"win rate's lower bound{at} {_compare(win_rate.low, wanted)}"
     first = Finding.of("min_win_rate", win_rate, wanted, is_passed=is_above, message=text)
-    limit = gates.max_attribute_drift
-    drifts = [
+    limit = gates.max_twin_drift
+    found = [
         _at_most(
-            f"max_attribute_drift{_OF}{name}",
+            f"max_twin_drift{_OF}{name}",
             f"{name}'s drift",
             shift if shift.value >= 0 else Interval(-shift.value, -shift.high, -shift.low),
             limit,
@@ -74,10 +89,27 @@ def generator_gates(
         )
         for name, shift in drift.items()
     ]
-    if diversity is None:
-        return first, *drifts
-    kept = _at_least("min_diversity", "diversity kept", diversity, gates.min_diversity)
-    return first, *drifts, kept
+    if failures is not None:
+        found.append(_failure_gate(failures, gates.max_failure_excess))
+    if diversity is not None:
+        found.append(_at_least("min_diversity", "diversity kept", diversity, gates.min_diversity))
+    return first, *found
+
+
+def _failure_gate(failures: Failures, limit: float) -> Finding:
+    """A challenger must be shown not to fail more often than the champion, but for a margin.
+
+    Where nothing failed there is no sign that it does; what would have gone unseen is told, and a
+    failure is a lost comparison in the win rate besides.
+    """
+    excess = failures.excess
+    if failures.num and not (failures.champion.value or failures.challenger.value):
+        unseen = 1 - ROUND_LEVEL ** (1 / failures.num)
+        text = f"none of {failures.num} outputs failed; up to {unseen:.1%} could go unseen"
+        return Finding.of("max_failure_excess", excess, limit, is_passed=True, message=text)
+    text = _by_bound("failures beyond the champion's: upper bound", excess.high, limit)
+    is_passed = excess.high <= limit  # False for NaN
+    return Finding.of("max_failure_excess", excess, limit, is_passed=is_passed, message=text)
 
 
 def local_judge_gates(
@@ -180,10 +212,15 @@ def _told(found: Interval) -> str:
 def bias_gates(figures: Sequence[Figure], gates: recipe.Gates, unit: float) -> tuple[Finding, ...]:
     """May a generator be promoted that was aligned on what this judge preferred?
 
-    A profile has many figures, and some are beyond any threshold by chance. So a gate is breached
-    where the whole 95 % interval is beyond it. What counts is what the correction leaves: the
-    corrected figure, where there is one. A limit on single verdicts of one order is the exception,
-    since averaging both orders would hide a judge that only looks at places.
+    A profile has many figures, and some are beyond any threshold by chance. So a gate on a lean is
+    breached where the whole 95 % interval is beyond it; on slopes of edits also where the interval
+    is wider than all that is allowed, which tells nothing. Two things a judge must *show*, and few
+    probes show nothing: that it gives less without the right media, by the lower bound, and that
+    damage gains nothing, by the upper one. The level of gaps of slices holds for all of them
+    together (Bonferroni, by the normal approximation of each interval). What counts is what the
+    correction leaves: the corrected figure, where there is one. A limit on single verdicts of one
+    order is the exception, since averaging both orders would hide a judge that only looks at
+    places.
 
     Args:
         figures: of the bias profile, in points where they are of scores.
@@ -202,16 +239,16 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates, unit: float) -> t
             lambda one: one.kind == "edit" and one.measure == SCORES,
         ),
         (
+            "max_duel_slope",
+            gates.max_duel_slope,
+            lambda one: one.kind == "edit" and one.measure == DUELS,
+        ),
+        (
             "max_attribute_excess",
             gates.max_attribute_excess,
             lambda one: one.kind == "association" and one.measure == "slope of excess",
         ),
         ("max_twin_gap", gates.in_points("max_twin_gap", unit), lambda one: one.kind == "twin"),
-        (
-            "max_slice_gap",
-            gates.in_points("max_slice_gap", unit),
-            lambda one: one.kind == "slice" and one.measure == "score gap beyond people's",
-        ),
     ]
     found = [
         _is_within(name, one, limit)
@@ -228,15 +265,29 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates, unit: float) -> t
             and one.num
             and (not math.isnan(one.p_value))
         ):
-            found.append(_is_at_most("max_damage_gain", one, most_gain))
-        if one.kind == "slice" and one.measure == "selection ratio":
-            found.append(_is_at_least("min_selection_ratio", one, gates.min_selection_ratio))
+            found.append(_must_be_at_most("max_damage_gain", one, most_gain))
         if one.kind == "neglect":
-            found.append(_is_at_least("min_media_drop", one, least_drop))
+            found.append(_must_be_at_least("min_media_drop", one, least_drop))
         limit = gates.max_calibration_error
         if limit is not None and one.measure == "calibration error":
             found.append(_is_at_most("max_calibration_error", one, limit))
+    gaps = [one for one in figures if one.kind == "slice" and one.measure == GAP_BEYOND_PEOPLES]
+    most_gap = gates.in_points("max_slice_gap", unit)
+    for one in gaps:
+        left = _for_all(one.estimate, len(gaps))
+        is_beyond = left.low > most_gap or left.high < -most_gap
+        found.append(_bias_finding("max_slice_gap", one, left, most_gap, is_beyond, "beyond"))
     return tuple(found)
+
+
+def _for_all(found: Interval, num: int) -> Interval:
+    """A 95 % interval widened so that `num` of them hold together."""
+    wider = float(ndtri(ROUND_LEVEL / num) / ndtri(ROUND_LEVEL))
+    return Interval(
+        found.value,
+        found.value - wider * (found.value - found.low),
+        found.value + wider * (found.high - found.value),
+    )
 
 
 def profile_gates(profile: BiasProfile, gates: recipe.Gates, unit: float) -> tuple[Finding, ...]:
@@ -289,11 +340,20 @@ def unprobed_gates(num_probes: int, gates: recipe.Gates, unit: float) -> tuple[F
         return ()
     why = "the judge was not probed (see audit.num_groups)"
     return tuple(
-        _unmeasured(gate, gates.in_points(gate, unit), what, why)
-        for gate, what in (
-            ("max_attribute_slope", "the response to edits"),
-            ("max_damage_gain", "the gain from damage"),
-            ("min_media_drop", "the drop without the right media"),
+        _unmeasured(gate, limit, what, why)
+        for gate, limit, what in (
+            (
+                "max_attribute_slope",
+                gates.in_points("max_attribute_slope", unit),
+                "the response to edits",
+            ),
+            ("max_duel_slope", gates.max_duel_slope, "the response of duels to edits"),
+            ("max_damage_gain", gates.in_points("max_damage_gain", unit), "the gain from damage"),
+            (
+                "min_media_drop",
+                gates.in_points("min_media_drop", unit),
+                "the drop without the right media",
+            ),
         )
     )
 
@@ -306,19 +366,50 @@ def _unmeasured(gate: str, limit: float, what: str, why: str) -> Finding:
 def _is_within(gate: str, figure: Figure, limit: float) -> Finding:
     """Not beyond `limit` on either side of zero, or on the one side on which the figure accuses."""
     left = _left(gate, figure)
+    if gate in _SLOPES and limit > 0 and left.high - left.low > 2 * limit:
+        text = (
+            f"{figure.name}: {figure.measure} {_told(left)} {figure.unit} is not known well enough "
+            f"to be held against {limit:g}: ask for more probes (audit.num_groups)"
+        )
+        name = f"{gate}{_OF}{figure.name}"
+        return Finding.of(name, left, limit, is_passed=False, message=text)
     is_above = left.low > limit and figure.accuses != "below"
     is_beyond = is_above or (left.high < -limit and figure.accuses != "above")
     return _bias_finding(gate, figure, left, limit, is_beyond, "beyond")
 
 
+def _must_be_at_most(gate: str, figure: Figure, limit: float) -> Finding:
+    left = _left(gate, figure)
+    return _shown(gate, figure, left, limit, "upper", left.high, left.high <= limit)
+
+
+def _must_be_at_least(gate: str, figure: Figure, limit: float) -> Finding:
+    left = _left(gate, figure)
+    return _shown(gate, figure, left, limit, "lower", left.low, left.low >= limit)
+
+
+def _shown(
+    gate: str,
+    figure: Figure,
+    left: Interval,
+    limit: float,
+    side: str,
+    bound: float,
+    is_passed: bool,
+) -> Finding:
+    """Of a figure that carries the burden of proof: its bound must be within, False for NaN."""
+    what = f"{figure.name}: {figure.measure}: {side} bound"
+    text = (
+        _by_bound(what, bound, limit)
+        if not math.isnan(bound)
+        else (f"{figure.name}: {figure.measure} could not be measured")
+    )
+    return Finding.of(f"{gate}{_OF}{figure.name}", left, limit, is_passed=is_passed, message=text)
+
+
 def _is_at_most(gate: str, figure: Figure, limit: float) -> Finding:
     left = _left(gate, figure)
     return _bias_finding(gate, figure, left, limit, left.low > limit, "above")
-
-
-def _is_at_least(gate: str, figure: Figure, limit: float) -> Finding:
-    left = _left(gate, figure)
-    return _bias_finding(gate, figure, left, limit, left.high < limit, "below")
 
 
 def _left(gate: str, figure: Figure) -> Interval:

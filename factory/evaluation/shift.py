@@ -21,7 +21,7 @@ from factory.filters.pictures import hash_of
 from factory.filters.text import similarity
 from factory.media.pictures import MediaError
 from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, mean_of_sums, ratio
-from factory.statistics.metrics import attribute_drift, hash_share
+from factory.statistics.metrics import hash_share
 from schemas.rows import Candidate
 
 #: The outputs of one model by prompt.
@@ -47,23 +47,61 @@ class Diversity:
 def drift(
     base: Outputs, new: Outputs, num_resamples: int = 1000, seed: int = 0
 ) -> dict[str, Interval]:
-    """Shift of each attribute's mean, in standard deviations of `base`, over the prompts of both.
+    """Mean shift of each attribute from twin to twin, over the prompts of both, in standard
+    deviations of what `base` draws for one prompt (Cohen's d, with the spread that is no matter of
+    what was asked for). With one output a prompt that spread is not known, and the one of all its
+    outputs takes its place, which is the larger: the shift then looks smaller.
 
     Brightness, saturation, contrast and sharpness of pictures; those and motion of clips; length of
-    answers: as the bias profile has them. What cannot be read has none.
+    answers: as the bias profile has them. What cannot be read has none. It is infinite where the
+    base does not vary and the mean has moved, and has no interval then.
+
+    Args:
+        base: outputs by prompt; those of one prompt in the order of their noise.
+        new: likewise, from equal noise.
+        num_resamples: of the bootstrap, clustered by prompt.
+        seed: of the bootstrap.
     """
-    both = [prompt for prompt in base if prompt in new]
-    before, after = (_measured({prompt: one[prompt] for prompt in both}) for one in (base, new))
-    return attribute_drift(before, after, num_resamples, seed)
+    found: dict[str, list[tuple[str, Array, Array]]] = {}
+    for prompt in (one for one in base if one in new):
+        before, after = ([measure_candidate(one) for one in side[prompt]] for side in (base, new))
+        for name in dict.fromkeys(name for one in before for name in one):
+            old, now = (
+                np.array([one.get(name, math.nan) for one in side]) for side in (before, after)
+            )
+            num = min(len(old), len(now))
+            found.setdefault(name, []).append((prompt, old, now[:num] - old[:num]))
+    return {name: _drift(rows, num_resamples, seed) for name, rows in found.items()}
 
 
-def _measured(outputs: Outputs) -> dict[str, list[tuple[str, float]]]:
-    found: dict[str, list[tuple[str, float]]] = {}
-    for prompt, candidates in outputs.items():
-        for candidate in candidates:
-            for name, value in measure_candidate(candidate).items():
-                found.setdefault(name, []).append((prompt, value))
-    return found
+def _drift(rows: Sequence[tuple[str, Array, Array]], num_resamples: int, seed: int) -> Interval:
+    """Of rows of (prompt, values of the base [N], differences of twins [N])."""
+    every = np.concatenate([old for _, old, _ in rows])
+    middle, prompts, terms = float(np.nanmean(every)), [], []
+    is_within = any(np.isfinite(old).sum() > 1 for _, old, _ in rows)
+    for prompt, old, gaps in rows:
+        old, gaps = old[np.isfinite(old)] - middle, gaps[np.isfinite(gaps)]
+        squares, free = float((old**2).sum()), float(len(old))
+        if is_within:
+            squares, free = float(((old - old.mean()) ** 2).sum()), len(old) - 1.0
+        terms.append((gaps.sum(), len(gaps), squares, free, old.sum()))
+        prompts.append(prompt)
+    table = np.array(terms, dtype=np.float64)
+    if not table[:, 1].sum():
+        return Interval(math.nan)
+
+    def shift_in_sds(sums: Array) -> Array:
+        mean, variance = ratio(sums[:, 0], sums[:, 1]), ratio(sums[:, 2], sums[:, 3])
+        if not is_within:  # around the mean, which differs from resample to resample
+            around = sums[:, 2] - ratio(sums[:, 4] ** 2, sums[:, 3])
+            variance = ratio(np.maximum(around, 0), np.maximum(sums[:, 3] - 1, 0))
+        return ratio(mean, np.sqrt(variance))
+
+    total = table.sum(axis=0)
+    if not np.isfinite(shift_in_sds(total[None])[0]):
+        shift = float(total[0] / total[1])
+        return Interval(math.copysign(math.inf, shift) if shift else 0.0)
+    return bootstrap_of_sums(table, prompts, shift_in_sds, num_resamples, seed)
 
 
 def diversity(

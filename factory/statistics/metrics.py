@@ -7,7 +7,7 @@ of every mean, and `Accuracy` carries its rate beside the accuracies.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,7 @@ from factory.media.pictures import hash_distance
 from factory.statistics.intervals import (
     Array,
     Interval,
-    bootstrap_of_sums,
     clustered_bootstrap,
-    ratio,
 )
 from schemas.rows import Preference
 
@@ -131,47 +129,6 @@ def expected_calibration_error(
     bins = np.minimum((probability * num_bins).astype(np.int64), num_bins - 1)
     gaps = np.bincount(bins, weights=probability - outcome, minlength=num_bins)
     return float(np.abs(gaps).sum() / len(probability)) if len(probability) else math.nan
-
-
-#: Values with the prompt of each.
-Measured = Sequence[tuple[str, float]]
-
-
-def attribute_drift(
-    base: Mapping[str, Measured],
-    new: Mapping[str, Measured],
-    num_resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Interval]:
-    """Shift of each attribute's mean from `base` to `new`, in standard deviations of `base`.
-
-    It is infinite where the base does not vary and the mean has moved, and has no interval then.
-    """
-    return {name: _drift(base[name], new.get(name, ()), num_resamples, seed) for name in base}
-
-
-def _drift(base: Measured, new: Measured, num_resamples: int, seed: int) -> Interval:
-    if len(base) < 2 or not new:
-        return Interval(math.nan)
-    before = np.array([value for _, value in base])
-    after = np.array([value for _, value in new])
-    middle, spread = before.mean(), before.std(ddof=1)  # centred, or the squares lose digits
-    if not spread > 0:
-        shift = float(after.mean() - middle)
-        return Interval(math.copysign(math.inf, shift) if shift else 0.0)
-    terms = np.zeros((len(base) + len(new), 5))
-    terms[: len(base), 0], terms[: len(base), 1] = 1, (before - middle) / spread
-    terms[: len(base), 2] = terms[: len(base), 1] ** 2
-    terms[len(base) :, 3], terms[len(base) :, 4] = 1, (after - middle) / spread
-
-    def shift_in_sds(sums: Array) -> Array:
-        num, mean = sums[:, 0], ratio(sums[:, 1], sums[:, 0])
-        squares = np.maximum(sums[:, 2] - num * mean**2, 0)
-        sd = np.sqrt(ratio(squares, np.maximum(num - 1, 0)))
-        return ratio(ratio(sums[:, 4], sums[:, 3]) - mean, sd)
-
-    prompts = [prompt for prompt, _ in (*base, *new)]
-    return bootstrap_of_sums(terms, prompts, shift_in_sds, num_resamples, seed)
 
 
 def hash_share(first: int, second: int) -> float:

@@ -102,13 +102,13 @@ class Curate:
         leads = kept_leads(at, directory, curator, settled.files)
         if leads:
             results.write(directory / results.KEPT_LEADS, leads)
-        for one in leads:
-            print(f"{at.address('pairs')}: {lead_in_words(one)}", flush=True)
+        for lead in leads:
+            print(f"{at.address('pairs')}: {lead_in_words(lead)}", flush=True)
         (directory / NOISE).write_bytes(known.fitted.to_json().encode())
         rankings = noise.rankings(at, known)
         results.write(directory / results.RANKING, rankings)
-        for one in rankings:
-            print(f"{at.address('pairs')}: {one.task}: noise: {one.source}", flush=True)
+        for ranking in rankings:
+            print(f"{at.address('pairs')}: {ranking.task}: noise: {ranking.source}", flush=True)
         num = write_sample(directory, curate.audit_sample, at.recipe.seed, settled.files)
         if num:
             print(f"{at.address('pairs')}: {num} pairs for people to look at", flush=True)

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 from actors.refs import PluginRef
 from actors.storage import place
 from factory.bias.profile import BiasProfile
-from factory.evaluation import contest, gates
+from factory.evaluation import contest, gates, spending
 from factory.evaluation.comparison import Comparison, compare, grid, outputs
 from factory.evaluation.reference import REFERENCE_KEY, reference_of
 from factory.evaluation.shift import Outputs
 from factory.prompts import PromptsFile
 from factory.protocols import ReferenceJudge
-from factory.statistics.intervals import Interval
 from jobs.datasets.at_hand import Source
 from jobs.datasets.measured import read_measured
 from jobs.datasets.reading import find_rows
@@ -45,6 +44,7 @@ from jobs.rounds.workspace import (
     is_judge_given,
     is_labelled,
     judge,
+    rollbacks,
 )
 from jobs.stages.base import Outcome, Plan
 from schemas import manifest, results
@@ -109,6 +109,7 @@ class Evaluate:
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
             pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(recipe, _pool(at, reference)),
+            notes=lambda: _told_power(at, len(heldout)),
         )
 
     def settings(self, at: Round) -> Settings:
@@ -298,18 +299,13 @@ def decide(
         at: whose gates.
         unit: points of the judge's whole scale.
     """
-    limits, won = at.recipe.gates, found.won
-    nan = float("nan")
-    interval = Interval(
-        nan if won.value is None else won.value,
-        nan if won.low is None else won.low,
-        nan if won.high is None else won.high,
-    )
+    limits, level = at.recipe.gates, level_of_round(at)
+    won = contest.win_bound(found.told, level)
     kept = found.diversity.kept if found.diversity is not None else None
     findings = [
         (new.address, one)
         for one in (
-            *gates.generator_gates(interval, found.drift, limits, kept),
+            *gates.generator_gates(won, found.drift, limits, kept, found.failures, level),
             *gates.hacking_gates(found.claims, limits),
         )
     ]
@@ -321,7 +317,30 @@ def decide(
         challenger=new.address,
         champion=old.address,
         findings=tuple(finding.about(subject) for subject, finding in findings),
+        level=level,
     )
+
+
+def level_of_round(at: Round) -> float:
+    """The chance of error that this round may spend, by what the decisions of earlier ones say that
+    they spent. A promotion from which someone went back has spent its own, and decisions from
+    before there was such a sum have spent nothing of it.
+    """
+    spent = []
+    gone_back = {back.was for one in at.earlier() for back in rollbacks(one)}
+    for one in at.earlier():
+        made = results.read(one.directory("evaluation") / results.FINDINGS, Decision)
+        if made is not None and made.level is not None:
+            is_returned = made.decision == "promote" and made.challenger not in gone_back
+            spent.append(spending.Spent(made.level, is_returned))
+    total = at.recipe.gates.max_false_promotions
+    return spending.level_of(at.number, at.recipe.num_rounds, spent, total)
+
+
+def _told_power(at: Round, num_prompts: int) -> list[str]:
+    recipe = at.recipe
+    total = recipe.gates.max_false_promotions
+    return [spending.told(num_prompts, level_of_round(at), recipe.num_rounds, total)]
 
 
 def _write_grid(

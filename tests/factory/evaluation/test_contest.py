@@ -1,10 +1,11 @@
 """Contests of twins: who met whom, and how often either model is wrong."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from factory.evaluation.contest import errors, results, sides
+from factory.evaluation.contest import Result, errors, failures, results, sides, win_bound
 from schemas.rows import Candidate, Duel, Group, Prompt, Score
 
 JUDGE = "oracle@0"
@@ -70,3 +71,33 @@ def test_a_twin_is_won_by_the_duels_and_scores_of_one_judge():
     )
     assert (first.outcome, first.score_gain, first.tags) == ("first", 2.5, {"k": "v"})
     assert (second.outcome, math.isnan(second.score_gain)) == (None, True)
+
+
+def failed(one: Candidate) -> Candidate:
+    return replace(one, error="no end")
+
+
+def test_failing_alone_is_a_loss_and_failing_both_is_a_tie():
+    met = group("a", [5.0, 5.0, 5.0], [1.0, 1.0, 1.0])
+    old, new = sides(met)
+    candidates = (failed(old[0]), old[1], failed(old[2]), new[0], *map(failed, new[1:]))
+    told = results(replace(met, candidates=candidates), JUDGE)
+    assert [one.outcome for one in told] == ["first", "second", "tie"]
+    assert [one.has_failed for one in told] == [(True, False), (False, True), (True, True)]
+    found = errors([replace(met, candidates=candidates)], JUDGE, 5.0)
+    assert (found.num, found.champion.value, found.challenger.value) == (3, pytest.approx(2 / 3), 1)
+    counted = failures(told)
+    assert (counted.champion.value, counted.excess.value, counted.num) == (
+        pytest.approx(2 / 3),
+        pytest.approx(0.0),
+        3,
+    )
+
+
+def test_a_few_prompts_that_agree_promote_nobody():
+    def bound(num: int, level: float) -> float:
+        return win_bound([Result(f"p{at}", "first", 1.0) for at in range(num)], level).low
+
+    assert bound(5, 0.025) == 0.0  # 1 of 32
+    assert bound(6, 0.025) == 1.0
+    assert bound(6, 0.001) == 0.0

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from factory.bias.figure import Figure
+from factory.evaluation.contest import Result, failures
 from factory.evaluation.gates import (
     bias_gates,
     decide,
@@ -14,7 +15,7 @@ from factory.evaluation.gates import (
 from factory.statistics.intervals import Interval
 from schemas.recipe import Gates
 
-GATES = Gates(min_judge_accuracy=0.7, max_flip_rate=0.2, min_win_rate=0.5, max_attribute_drift=3.0)
+GATES = Gates(min_judge_accuracy=0.7, max_flip_rate=0.2, min_win_rate=0.5, max_twin_drift=3.0)
 
 
 def test_a_good_judge_passes():
@@ -62,8 +63,8 @@ def test_a_challenger_is_judged_by_the_lower_bound():
     assert (won.is_passed, won.value, won.low, won.high) == (False, 0.56, 0.48, 0.64)
     assert won.message == "win rate's lower bound 0.48 is below 0.50"
     assert [(one.gate, one.is_passed) for one in drifts] == [
-        ("max_attribute_drift:brightness", True),
-        ("max_attribute_drift:sharpness", False),
+        ("max_twin_drift:brightness", True),
+        ("max_twin_drift:sharpness", False),
     ]
     assert [(one.value, one.low, one.high) for one in drifts] == [(0.5, 0.2, 0.7), (3.4, 3.0, 3.8)]
     assert drifts[1].message == "sharpness's drift 3.40 is above 3.00 standard deviations"
@@ -174,7 +175,7 @@ def test_what_the_correction_leaves_counts():
         ("association", "slope of excess", (0.3, 0.25, 0.4), {"max_attribute_excess": 0.2}),
         ("twin", "second word for the first", (-0.5, -0.6, -0.4), {"max_twin_gap": 0.3}),
         ("slice", "score gap beyond people's", (0.5, 0.4, 0.6), {"max_slice_gap": 0.3}),
-        ("slice", "selection ratio", (0.6, 0.5, 0.7), {"min_selection_ratio": 0.8}),
+        ("edit", "slope of duels", (0.9, 0.7, 1.1), {"max_duel_slope": 0.6}),
         ("neglect", "drop of scores", (0.0, -0.02, 0.02), {"min_media_drop": 0.1}),
         ("calibration", "calibration error", (0.3, 0.2, 0.4), {"max_calibration_error": 0.1}),
     ],
@@ -192,7 +193,7 @@ def test_every_gate_can_be_breached(kind, measure, interval, gates):
         ("edit", "slope of scores", {"max_attribute_slope": 0.3}),
         ("association", "slope of excess", {"max_attribute_excess": 0.3}),
         ("slice", "score gap beyond people's", {"max_slice_gap": 0.3}),
-        ("slice", "selection ratio", {"min_selection_ratio": 0.3}),
+        ("edit", "slope of duels", {"max_duel_slope": 0.6}),
     ],
 )
 def test_a_gate_looks_at_one_measure_of_one_kind(kind, measure, gates):
@@ -207,7 +208,6 @@ def test_a_gate_looks_at_one_measure_of_one_kind(kind, measure, gates):
     [
         ("twin", "gap", (0.3, 0.5), (0.31, 0.5), {"max_twin_gap": 0.3}),
         ("twin", "gap", (-0.5, -0.3), (-0.5, -0.31), {"max_twin_gap": 0.3}),
-        ("neglect", "drop", (0.0, 0.3), (0.0, 0.29), {"min_media_drop": 0.3}),
         ("x", "calibration error", (0.3, 0.5), (0.31, 0.5), {"max_calibration_error": 0.3}),
     ],
 )
@@ -234,12 +234,52 @@ def test_a_judge_that_was_not_probed_passes_no_gate_on_probes():
     findings = unprobed_gates(0, Gates(), 4.0)
     assert [one.gate for one in findings] == [
         "max_attribute_slope",
+        "max_duel_slope",
         "max_damage_gain",
         "min_media_drop",
     ]
     assert not any(one.is_passed for one in findings)
     assert all("was not probed" in one.message for one in findings)
     assert unprobed_gates(1, Gates(), 4.0) == ()
+
+
+@pytest.mark.parametrize("reach", [0.05, 0.5, math.nan])
+def test_what_a_judge_must_show_is_not_shown_by_few_probes(reach):
+    """An estimate on the right side is enough only with the bound that ignorance widens."""
+    drop = Figure("neglect", "blank media", "drop", "points", around(0.3, reach), 9)
+    measure = "mean shift of scores at dose 1"
+    gain = Figure("edit", "noise", measure, "points", around(-0.1, reach), 9, p_value=0.5)
+    slope_of_duels = Figure("edit", "text", "slope of duels", "", around(0.0, 2 * reach), 9)
+    found = bias_gates(
+        [drop, gain, slope_of_duels],
+        Gates(min_media_drop=0.1, max_damage_gain=0.1, max_duel_slope=0.6),
+    )
+    assert len(found) == 3
+    assert [one.is_passed for one in found] == [reach == 0.05] * 3
+
+
+def around(value, reach):
+    return Interval(value, value - reach, value + reach)
+
+
+def test_many_slices_share_one_level():
+    """One interval of eight that is just beyond the limit is what chance gives."""
+    gap = Figure("slice", "a", "score gap beyond people's", "points", around(0.5, 0.19), 30)
+    others = [replace(gap, name=str(at), estimate=around(0.0, 0.19)) for at in range(7)]
+    assert not all(one.is_passed for one in bias_gates([gap], Gates(max_slice_gap=0.3)))
+    assert all(one.is_passed for one in bias_gates([gap, *others], Gates(max_slice_gap=0.3)))
+
+
+def test_more_failures_than_the_champion_s_must_be_shown_not_to_be():
+    def gate(old, new):
+        told = [Result(f"p{at}", "tie", 0.0, has_failed=(at < old, at < new)) for at in range(100)]
+        *_, found = generator_gates(Interval(0.7, 0.6, 0.8), {}, GATES, failures=failures(told))
+        assert found.gate == "max_failure_excess"
+        return found
+
+    assert not gate(0, 4).is_passed  # 4 %, and no more than 5 % is not shown
+    assert gate(4, 4).is_passed
+    assert gate(0, 0).message.startswith("none of 100 outputs failed")
 
 
 def test_a_damage_that_gains_points_is_a_breach_and_one_that_costs_them_is_none():

@@ -36,6 +36,24 @@ def test_brighter_pictures_are_seen_with_sign_size_and_interval():
     assert {one.value for one in same.values()} == {0.0}
 
 
+def test_the_spread_is_that_of_one_prompt_s_outputs_where_it_is_known():
+    """What prompts ask for differs much; a shift that is large beside the rest is seen."""
+    levels = {f"p{at}": 40 + 2 * at for at in range(60)}
+    base = {name: [picture(level - 5), picture(level + 5)] for name, level in levels.items()}
+    new = {name: [picture(level + 5), picture(level + 15)] for name, level in levels.items()}
+    found = drift(base, new, num_resamples=200)["brightness"]
+    assert found.value == pytest.approx(10 / math.sqrt(50), rel=0.02)
+    one_each = drift(*({k: v[:1] for k, v in side.items()} for side in (base, new)), 200)
+    assert one_each["brightness"].value < 0.4
+
+
+def test_what_does_not_vary_and_moves_is_infinitely_far():
+    base = {f"p{at}": [picture(100)] * 2 for at in range(3)}
+    found = drift(base, {name: [picture(90)] * 2 for name in base})
+    assert found["brightness"].value == -math.inf
+    assert drift(base, base)["brightness"].value == 0.0
+
+
 def test_longer_answers_are_seen():
     base = {f"p{at}": [answer("red " * (3 + at % 3))] for at in range(30)}
     new = {f"p{at}": [answer("red " * (9 + at % 3))] for at in range(30)}

@@ -5,11 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.statistics.intervals import Interval
 from factory.statistics.metrics import (
     accuracy,
     adjusted_p_values,
-    attribute_drift,
     brier,
     expected_calibration_error,
     flip_rate,
@@ -130,37 +128,6 @@ def test_calibration_error_sees_over_confidence():
 
 
 # ----------------------------------------------------------------------------- drift and variety
-
-
-def of(values):
-    return [(f"p{at}", float(value)) for at, value in enumerate(values)]
-
-
-def test_drift_is_in_standard_deviations_of_the_base():
-    rng = np.random.default_rng(3)
-    bright, flat = rng.normal(0.5, 0.1, 4000), rng.normal(0.2, 0.05, 4000)
-    base = {"brightness": of(bright), "contrast": of(flat)}
-    found = attribute_drift(base, {"brightness": of(bright + 0.15), "contrast": of(flat)})
-    assert found["brightness"].value == pytest.approx(1.5, abs=0.05)
-    assert found["contrast"] == Interval(0.0, 0.0, 0.0)  # of the same prompts, so nothing varies
-    # Of a paired shift only the base's spread is uncertain: 1.5 / sqrt(2 n) is its deviation.
-    width = found["brightness"].high - found["brightness"].low
-    assert width == pytest.approx(2 * 1.96 * 1.5 / math.sqrt(2 * 4000), rel=0.2)
-
-
-def test_drift_of_a_small_base_uses_the_sample_s_standard_deviation():
-    found = attribute_drift({"x": of([0.0, 2.0])}, {"x": of([2.0])})["x"]
-    assert found.value == pytest.approx(1 / math.sqrt(2))
-
-
-def test_drift_of_what_does_not_vary():
-    base = {"same": of([1.0, 1.0]), "moved": of([1.0, 1.0]), "short": of([1.0]), "gone": of([1, 2])}
-    found = attribute_drift(
-        base, {"same": of([1.0]), "moved": of([0.0]), "short": of([2.0]), "gone": []}
-    )
-    assert (found["same"].value, found["moved"].value) == (0.0, -math.inf)
-    assert math.isnan(found["short"].value)
-    assert math.isnan(found["gone"].value)
 
 
 def test_the_distance_of_hashes_is_the_share_of_differing_bits():

@@ -95,7 +95,7 @@ def test_a_challenger_that_only_its_judge_likes_is_not_promoted_and_the_reason_s
 def test_brightness_beyond_the_limit_is_named(at):
     found = compared(at, {"judge@1": 1.0, "oracle@0": 1.0}, brighter=120)
     _, failed = gates_of(found, at)
-    (one,) = [one for one in failed if one.gate == "max_attribute_drift:brightness"]
+    (one,) = [one for one in failed if one.gate == "max_twin_drift:brightness"]
     assert one.low is not None
     assert one.low > 3.0
     assert "standard deviations" in one.message
@@ -152,7 +152,7 @@ def test_drift_adds_up_over_rounds(at):
     assert found.drift["brightness"].value == by["brightness", "sd of generator@0"]
     assert found.drift["brightness"].value > by["brightness", "sd of generator@3"] + 3
     _, failed = gates_of(found, at)
-    assert "max_attribute_drift:brightness" in [one.gate for one in failed]
+    assert "max_twin_drift:brightness" in [one.gate for one in failed]
 
 
 def dark(candidate):
