@@ -173,7 +173,8 @@ class AnswerDPOLearner:
             inputs,
             starts,
             targets,
-            *ref_logp.to(self.device),
+            ref_logp[0].to(self.device),
+            ref_logp[1].to(self.device),
             torch.tensor(weights, device=self.device),
         )
 
