@@ -100,6 +100,7 @@ class Batch:
     starts: [2B], the position of each that predicts the first token of its answer.
     targets: [2B, K], the tokens of the answers, -100 beyond.
     ref_logp: [2B, K], of these tokens under the reference; zero beyond.
+    drawn_ref_logp: the same with its logits divided by the temperature of the candidates.
     weights: of the pairs, [B].
     """
 
@@ -107,6 +108,7 @@ class Batch:
     starts: Tensor
     targets: Tensor
     ref_logp: Tensor
+    drawn_ref_logp: Tensor
     weights: Tensor
 
 
@@ -137,6 +139,7 @@ class AnswerDPOLearner:
             elif hasattr(one, "attention_dropout"):
                 one.attention_dropout = 0.0
         self._cache = Cache(int(task.cache_gb * 1e9))
+        # [2, K] each: as the model says it, and at the temperature of the candidates.
         self._ref_logp: dict[tuple[str, str], Tensor] = {}
 
     @property
@@ -151,17 +154,18 @@ class AnswerDPOLearner:
         for part in rows:
             table = part["pairs"].to_pylist()
             inputs, starts, targets = self._tensors(table)
-            found = self._log_probabilities(model, inputs, starts, targets).cpu()
+            both = self._log_probabilities(model, inputs, starts, targets)
+            found = torch.stack(both, dim=1).cpu()  # 2B 2 K
             keys = [(row["pair_id"], side) for side in _SIDES for row in table]
             for key, logp, asked in zip(keys, found, targets.cpu() != _IGNORED, strict=True):
-                self._ref_logp[key] = logp[asked].clone()
+                self._ref_logp[key] = logp[:, asked].clone()
 
     def collate(self, rows: Mapping[str, pa.Table]) -> Batch:
         table = rows["pairs"].to_pylist()
         inputs, starts, targets = self._tensors(table)
         known = [self._ref_logp[row["pair_id"], side] for side in _SIDES for row in table]
-        ref_logp = torch.zeros(targets.shape)
-        ref_logp[targets.cpu() != _IGNORED] = torch.cat(known)  # row by row, as the mask reads
+        ref_logp = torch.zeros(2, *targets.shape)
+        ref_logp[:, targets.cpu() != _IGNORED] = torch.cat(known, dim=1)  # as the mask reads
         weights = [
             row["weight"] * self.task.weighting(row["margin"], row["margin_sd"]) for row in table
         ]
@@ -169,7 +173,8 @@ class AnswerDPOLearner:
             inputs,
             starts,
             targets,
-            ref_logp.to(self.device),
+            ref_logp[0].to(self.device),
+            ref_logp[1].to(self.device),
             torch.tensor(weights, device=self.device),
         )
 
@@ -226,18 +231,21 @@ class AnswerDPOLearner:
         inputs: Sequence[Mapping[str, Tensor]],
         starts: Tensor,
         targets: Tensor,
-    ) -> Tensor:
-        """Of each answer token, zero elsewhere: [2B, K]."""
+    ) -> tuple[Tensor, Tensor]:
+        """Of each answer token, zero elsewhere, [2B, K]; and the same without gradient at the
+        temperature of the candidates.
+        """
         found, first = [], 0
         for some in inputs:
             rows = slice(first, first + len(some["input_ids"]))
             found.append(self._of_rows(model, some, starts[rows], targets[rows]))
             first = rows.stop
-        return torch.cat(found)
+        plain, drawn = zip(*found, strict=True)
+        return torch.cat(plain), torch.cat(drawn)
 
     def _of_rows(
         self, model: Forward, inputs: Mapping[str, Tensor], starts: Tensor, targets: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """The same of one batch."""
         asked = targets != _IGNORED
         positions = torch.arange(inputs["input_ids"].shape[1], device=self.device)
@@ -248,8 +256,14 @@ class AnswerDPOLearner:
         logits = output.logits  # 1 N V, of all answers one after the other
         if logits.shape[:2] == is_asked.shape:  # a family whose head is no module
             logits = logits[is_asked][None]
+        none = torch.zeros(targets.shape, device=self.device)
         logp = answer_token_log_probabilities(logits, targets[asked][None])
-        return torch.zeros(targets.shape, device=self.device).masked_scatter(asked, logp)
+        temperature, drawn = self.task.asking.temperature, logp.detach()
+        if temperature != 1:
+            drawn = answer_token_log_probabilities(
+                logits.detach(), targets[asked][None], temperature=temperature
+            )
+        return none.masked_scatter(asked, logp), none.masked_scatter(asked, drawn)
 
     def loss(self, model: Forward, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The loss, and what to watch:
@@ -257,9 +271,10 @@ class AnswerDPOLearner:
         accuracy, margin: of the implicit reward.
         shift_chosen, shift_rejected: by how many nats an answer is less likely to the policy than
             to the reference. DPO is content when both grow, if only the second grows faster.
-        kl: estimate of the divergence from the reference, in nats an answer.
+        kl: estimate of the divergence from the reference, in nats an answer, of both at the
+            temperature at which the candidates were drawn.
         """
-        tokens = self._log_probabilities(model, batch.inputs, batch.starts, batch.targets)
+        tokens, drawn = self._log_probabilities(model, batch.inputs, batch.starts, batch.targets)
         logp, ref_logp = tokens.sum(dim=1), batch.ref_logp.sum(dim=1)
         num_tokens = (batch.targets != _IGNORED).sum(dim=1)
         num_chosen, num_rejected = num_tokens.chunk(2)
@@ -280,7 +295,7 @@ class AnswerDPOLearner:
             "margin": found.margin,
             "shift_chosen": (ref_chosen - chosen).detach().mean(),
             "shift_rejected": (ref_rejected - rejected).detach().mean(),
-            "kl": kl_of_answers(tokens, batch.ref_logp, len(logp)),
+            "kl": kl_of_answers(drawn, batch.drawn_ref_logp, len(logp)),
         }
         return found.loss, scalars
 

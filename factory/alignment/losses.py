@@ -162,7 +162,7 @@ def weighted_answer_cross_entropy(
 
 
 def answer_token_log_probabilities(
-    logits: Tensor, targets: Tensor, ignore_index: int = -100
+    logits: Tensor, targets: Tensor, ignore_index: int = -100, temperature: float = 1.0
 ) -> Tensor:
     """Log-probability of each token of the answers, zero outside of them: [B, T].
 
@@ -170,13 +170,17 @@ def answer_token_log_probabilities(
         logits: [B, T, V]; those at a position predict that position's target.
         targets: [B, T] token ids, `ignore_index` outside of answers.
         ignore_index: marks the positions that are left out.
+        temperature: by which the logits are divided.
     """
     asked = targets != ignore_index
     # Row by row in float32: a copy of all logits in float32 would be the largest tensor of a step.
     rows = []
     for row, wanted in zip(logits, targets.where(asked, 0), strict=True):
         picked = row.gather(-1, wanted.unsqueeze(-1)).squeeze(-1).float()
-        rows.append(picked - row.float().logsumexp(dim=-1))
+        if temperature == 1:
+            rows.append(picked - row.float().logsumexp(dim=-1))
+        else:
+            rows.append(picked / temperature - (row.float() / temperature).logsumexp(dim=-1))
     return torch.stack(rows) * asked
 
 
@@ -355,8 +359,10 @@ def kl_of_answers(logp: Tensor, ref_logp: Tensor, num_answers: int) -> Tensor:
 
     The mean over answers of the sum over tokens of exp(g) - 1 - g, g = logp - ref_logp: unbiased
     where the answers are samples of the reference, and of low variance near it (Schulman 2020,
-    "Approximating KL divergence", k3). The two sides of a pair were picked from such samples by a
-    judge, so it is a curve to watch and no measurement.
+    "Approximating KL divergence", k3). So both are taken at the temperature of the samples, and it
+    is the divergence of the two at that temperature. What was left out where only the likeliest
+    tokens were sampled from (`top_p`) is no part of it. The two sides of a pair were picked from
+    such samples by a judge, so it is a curve to watch and no measurement.
 
     Args:
         logp: of each token under the policy, zero outside of answers, any shape.

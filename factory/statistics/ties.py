@@ -141,7 +141,7 @@ def _cross_fitted(
             # A threshold between two sizes ties what the lower of them ties.
             step = np.searchsorted(ladders[side].thresholds, threshold, side="right") - 1
             total += met[side][np.arange(len(weights)), step]
-        return total / weights.sum(axis=1)
+        return np.asarray(total / weights.sum(axis=1))
 
     value = float(shares(np.ones((1, len(d))))[0])
     rng = np.random.default_rng(seed)

@@ -24,6 +24,7 @@ from factory.ranking import ByTask, strategy_of
 from factory.ranking.noise import FILE as NOISE
 from jobs.pages.audit_sample import write_sample
 from jobs.pipelines import noise
+from jobs.pipelines.abstaining import corrected_confidence
 from jobs.pipelines.bias import correction_of, read_profile
 from jobs.pipelines.curation import Balance, run_curation, survey_pairs
 from jobs.pipelines.given_judge import check_judge, judge_parents
@@ -134,10 +135,12 @@ def _strategies(rank: sections.Rank, known: RoundNoise) -> ByTask:
 
 
 def _least_confidence(at: Round) -> dict[Task, float]:
-    """The confidence of a duel from which the judge is to be heard, where the recipe asks.
+    """The confidence of a duel from which the judge is to be heard, where the recipe asks; of a
+    corrected one where duels are corrected.
 
     Raises:
-        InputError: the judge has no calibration, or one that cannot be read.
+        InputError: the judge has no calibration, or one that cannot be read, or none that can be
+            found again for corrected duels.
     """
     if not at.recipe.curate.objections.abstain:
         return {}
@@ -158,6 +161,9 @@ def _least_confidence(at: Round) -> dict[Task, float]:
             f"curate.objections.abstain: {model.address} has no abstention ({directory}); "
             "it had too few held-out pairs to fit one"
         )
+    correction = correction_of(at)
+    if correction.is_needed:
+        found = corrected_confidence(at, calibration, correction)
     for task, least in found.items():
         told = "never heard" if math.isinf(least) else f"heard from a confidence of {least:.3f}"
         print(f"{model.address}: {task}: {told}", flush=True)

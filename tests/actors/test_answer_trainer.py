@@ -104,6 +104,45 @@ def test_before_the_first_step_nothing_is_preferred():
     assert any(one.grad.abs().max() > 0 for one in learner.module.parameters())
 
 
+def test_the_divergence_is_told_at_the_temperature_of_the_candidates():
+    """One answer of one token more: what its k3 is at the temperature, from the stock model."""
+    table = pairs(2)
+    plain = build(table)
+    warm = build(table, asking=ASKING.model_copy(update={"temperature": 0.5}))
+    perturb(plain.module)
+    perturb(warm.module)
+    (loss, told), (warm_loss, warm_told) = (
+        one.loss(one.module, one.collate({"pairs": table})) for one in (plain, warm)
+    )
+    assert warm_loss.item() == pytest.approx(loss.item(), abs=1e-6)  # of the loss it is no part
+    policy, processor = warm.module, load(BASE)[1]
+    reference = load(BASE)[0]
+    total = 0.0
+    for row in table.to_pylist():
+        for side in ("chosen", "rejected"):
+            ours, theirs = (
+                tokens_at(one, processor, row, side, 0.5) for one in (policy, reference)
+            )
+            gain = ours - theirs
+            total += (gain.expm1() - gain).sum().item()
+    assert warm_told["kl"].item() == pytest.approx(total / 4, rel=1e-3)
+    assert told["kl"].item() != pytest.approx(total / 4, rel=1e-2)
+
+
+@torch.no_grad()
+def tokens_at(model, processor, row: dict, side: str, temperature: float) -> torch.Tensor:
+    """Log-probability of each token of an answer at a temperature, without padding or batch."""
+    question = f"image : <image> question : {row['prompt']} answer :"
+    picture = Image.fromarray(pixels(int(row["pair_id"][-2:])))
+    asked = processor(images=[picture], text=[question], return_tensors="pt")
+    answer = processor.tokenizer(row[side]["answer"] + " </s>", add_special_tokens=False).input_ids
+    ids = torch.cat([asked["input_ids"], torch.tensor([answer])], dim=1)
+    logits = model(input_ids=ids, pixel_values=asked["pixel_values"]).logits[0]
+    log_p = (logits / temperature).log_softmax(-1)
+    start = asked["input_ids"].shape[1]
+    return torch.stack([log_p[start + at - 1, token] for at, token in enumerate(answer)])
+
+
 def test_log_probabilities_are_those_of_answer_tokens_one_by_one():
     table = pairs(3)
     learner = build(table)
@@ -450,10 +489,10 @@ def test_pictures_of_any_size_go_into_one_batch(qwen):
     (inputs,) = batch.inputs
     assert inputs["image_grid_thw"].tolist() == 2 * [[1, 4, 4], [1, 8, 4]]
     asked = (batch.starts, batch.targets)
-    together = learner._log_probabilities(learner.module, [inputs], *asked).sum(dim=1)
+    together = learner._log_probabilities(learner.module, [inputs], *asked)[0].sum(dim=1)
     alone = torch.stack(
         [
-            learner._log_probabilities(learner.module, *learner._tensors([row])).sum(dim=1)
+            learner._log_probabilities(learner.module, *learner._tensors([row]))[0].sum(dim=1)
             for row in table.to_pylist()
         ],
         dim=1,
@@ -466,7 +505,7 @@ def test_pictures_of_any_size_go_into_one_batch(qwen):
 
     # The first answer token is predicted from its own picture.
     swapped = {**inputs, "pixel_values": inputs["pixel_values"].flip(0)}
-    other = learner._log_probabilities(learner.module, [swapped], *asked).sum(dim=1)
+    other = learner._log_probabilities(learner.module, [swapped], *asked)[0].sum(dim=1)
     assert (other - together).abs().max() > 0.01
 
 

@@ -5,12 +5,14 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from factory.bias.correction import Correction
 from factory.bias.figure import Figure
+from factory.bias.observation import LabelObservation
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.evaluation.comparison import Comparison
@@ -19,9 +21,11 @@ from factory.ids import numbers_of
 from factory.judging.abstention import Abstention
 from factory.judging.calibration import Calibration, TaskCalibration, Temperature
 from factory.media.measures import measure
+from factory.ranking.matchups import is_right, matchup
 from factory.statistics.intervals import Interval
 from jobs.pages.report import BIAS_KINDS
 from jobs.pipelines import bias
+from jobs.pipelines.abstaining import least_confidence
 from jobs.pipelines.curation import Balance
 from jobs.rounds.workspace import InputError, Model, Round
 from jobs.stages import audit, curate, evaluate
@@ -31,6 +35,7 @@ from schemas.columns import FIGURES, PROBES
 from schemas.manifest import Manifest
 from schemas.results import Decision, Estimate, Evaluation
 from schemas.rows import Candidate, Media, Pair, Prompt
+from tests.factory.simulated import duel
 from tests.stubs import Untallied
 
 BIASED = Figure(
@@ -163,14 +168,17 @@ def test_a_judge_that_was_not_probed_promotes_nothing(at):
     assert all("not probed (see audit.num_groups)" in one.message for one in missing)
 
 
-def abstaining(at: Round, is_calibrated: bool = False) -> Round:
+def abstaining(at: Round, is_calibrated: bool = False, corrects: bool = False) -> Round:
+    correct = at.recipe.curate.correct.model_copy(
+        update={"attributes": corrects, "slices": corrects, "max_lean": None}
+    )
     objections = at.recipe.curate.objections.model_copy(update={"abstain": True})
-    curating = at.recipe.curate.model_copy(update={"objections": objections})
+    curating = at.recipe.curate.model_copy(update={"objections": objections, "correct": correct})
     produce = at.recipe.produce.model_copy(update={"is_calibrated": is_calibrated})
     return Round(at.recipe.model_copy(update={"curate": curating, "produce": produce}), 1)
 
 
-def test_abstention_is_read_from_the_judge(at):
+def test_abstention_is_read_from_the_judge(at, monkeypatch):
     assert curate._least_confidence(at) == {}
     directory = at.directory("judge")
     directory.mkdir(parents=True)
@@ -186,6 +194,49 @@ def test_abstention_is_read_from_the_judge(at):
     assert curate._least_confidence(abstaining(at, is_calibrated=True)) == {
         "image_generation": pytest.approx(0.75)
     }
+    write_profile(at)
+    monkeypatch.setattr("jobs.pipelines.abstaining.heldout_opinions", lambda _: [])
+    with pytest.raises(InputError, match=r"no confidence is known for corrected duels"):
+        curate._least_confidence(abstaining(at, corrects=True))
+
+
+@pytest.mark.parametrize("is_calibrated", [False, True])
+def test_abstention_is_found_again_for_duels_that_are_corrected(is_calibrated):
+    """A judge whose log-odds hold a liking that is larger than what it knows. Below a threshold of
+    the raw duels a good part of the wrong ones is left; one for corrected duels keeps the target.
+    """
+    rng = np.random.default_rng(3)
+    labels = []
+    for number in range(2000):
+        knows, bright = rng.normal(), float(rng.normal())
+        told = "first" if rng.random() < 1 / (1 + np.exp(-3 * knows)) else "second"
+        logit = knows + 1.5 * bright
+        met = matchup([duel("0", "1", logit), duel("1", "0", -logit)], "0", "1")
+        sides = {"brightness": bright}, {"brightness": 0.0}
+        labels.append(LabelObservation(f"p{number}", told, met, *sides))
+    correction = Correction(logits={"brightness": 1.5})
+    tasks = dict.fromkeys((one.prompt_id for one in labels), "image_generation")
+    raw = Abstention(None, 0.95, None, None, 0.0, 1000, 1000.0)  # its duels never keep so much
+    of_task = TaskCalibration(Temperature(2.0), abstention=raw)
+    calibration = Calibration({"image_generation": of_task})
+    none = least_confidence(
+        labels[:1000], tasks, calibration, Correction(), is_calibrated=is_calibrated
+    )
+    assert none["image_generation"] == math.inf
+    found = least_confidence(
+        labels[:1000], tasks, calibration, correction, is_calibrated=is_calibrated
+    )
+    if is_calibrated:  # the liking is taken out at its full size of log-odds that were halved
+        assert found["image_generation"] == math.inf
+        return
+    told = [correction.label(one) for one in labels[1000:]]
+    kept = [
+        is_right(one.matchup, one.preference)
+        for one in told
+        if max(one.matchup.p_better, 1 - one.matchup.p_better) >= found["image_generation"]
+    ]
+    assert len(kept) > 200
+    assert np.mean(kept) >= 0.94
 
 
 # --------------------------------------------------------------------------------------- balance
