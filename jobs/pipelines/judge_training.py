@@ -27,6 +27,7 @@ from factory.judging.specification import (
 from factory.media.shape import shape_fault
 from factory.prompt_parts import role_fault
 from jobs.datasets.files import read_columns, row_batches
+from jobs.pipelines.judge_backends import check_clips
 from jobs.rounds.workspace import InputError
 from schemas.places import Place
 from schemas.recipe import Calibrate, JudgeSpec, Recipe, TrainJudge
@@ -130,6 +131,19 @@ def check_shown(files: Sequence[Place], specification: JudgeSpecification) -> No
                     f"and the judge's specification does not say in `source` of {task} how one is "
                     "shown"
                 )
+
+
+def check_clips_of(files: Sequence[Place], recipe: Recipe) -> None:
+    """Refuse labels of clips, of a task that is learned, where what reads them is not installed.
+
+    Raises:
+        InputError: names the package.
+    """
+    specification, shares = specification_of(recipe.judge), recipe.train_judge.task_shares
+    tasks = {one for path in files for one in read_columns(path, ["task"])["task"].to_pylist()}
+    learned = tasks & set(shares) if shares else tasks
+    if any(one.startswith("video") and not specification.task(one).is_pictures for one in learned):
+        check_clips(recipe.judge, "judge.path")
 
 
 #: The leaf of the prompts' parts that is read, and none of their media.

@@ -27,6 +27,7 @@ from jobs.datasets.labels import label_files_so_far
 from jobs.datasets.reading import read_dataset
 from jobs.pipelines.judge_backends import check_checkpoint, check_trainable
 from jobs.pipelines.judge_training import (
+    check_clips_of,
     check_points,
     check_shares,
     check_shown,
@@ -128,6 +129,7 @@ class TrainJudge:
         files = label_files_so_far(at)
         check_points(files, specification_of(recipe.judge))
         check_shown(files, specification_of(recipe.judge))
+        check_clips_of(files, recipe)
         directories = [one.directory("labels") for one in (*at.earlier(), at)]
         rows = read_dataset(directories, LABELS, where=col("split") == "train")
         task = judge_task(recipe)

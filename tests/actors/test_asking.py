@@ -25,7 +25,7 @@ from factory.judging.text import parse_duel
 from factory.media.clips import describe, encode_clip
 from factory.media.pictures import encode_png
 from schemas.rows import Candidate, Dimension, Label, Media, Prompt, Reply, Sample, Task
-from tests.actors.tiny_checkpoints import SAVERS
+from tests.tiny.spelt import SAVERS
 
 QWEN = "unifiedreward-qwen2.5-vl"
 CLIPS: Task = "video_generation"

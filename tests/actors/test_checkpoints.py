@@ -1,6 +1,6 @@
 """Checkpoints in the formats of LLaVA-OneVision and Qwen2.5-VL, against their stock forward pass.
 
-The weights are random and tiny (`tiny_checkpoints`): what is compared is arithmetic, not judgement.
+The weights are random and tiny (`tests.tiny.spelt`): what is compared is arithmetic, not judgement.
 """
 
 import json
@@ -32,7 +32,7 @@ from factory.tensors import CheckpointError, Stored
 from schemas.arrow import labels_to_table
 from schemas.recipe import Lora
 from schemas.rows import Candidate, Label, Media, Part, Prompt, Task
-from tests.actors.tiny_checkpoints import SAVERS
+from tests.tiny.spelt import SAVERS
 
 FAMILIES = list(SAVERS)
 

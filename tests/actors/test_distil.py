@@ -19,7 +19,7 @@ from factory.sandbox.imperfect import SIDE, imperfect
 from factory.sandbox.world import caption, sample_scene
 from schemas.arrow import groups_to_table
 from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score
-from tests.actors.tiny_checkpoints import save_qwen
+from tests.tiny.spelt import save_qwen
 
 BASE = Path("factory/sandbox/weights/base4")
 OF_PICTURES = Path("factory/sandbox/weights/base")

@@ -33,7 +33,7 @@ from schemas.arrow import labels_to_table
 from schemas.recipe import Lora
 from schemas.rows import Prompt, Task
 from tests.actors.test_checkpoints import group, labels_of
-from tests.actors.tiny_checkpoints import build_tokenizer, text_config
+from tests.tiny.spelt import build_tokenizer, text_config
 
 BASE = "factory/sandbox/weights/base4"
 TASKS: tuple[Task, ...] = (

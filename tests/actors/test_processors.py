@@ -18,7 +18,7 @@ from actors.processors import (
     written_template,
 )
 from factory.judging.specification import SpecificationError
-from tests.actors.tiny_checkpoints import TEMPLATE, save_qwen
+from tests.tiny.spelt import TEMPLATE, save_qwen
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from factory.ranking import RoundRobin
 from schemas.arrow import groups_from_table, groups_to_table, pairs_from_table, pairs_to_table
 from schemas.recipe import Answering, GeneratorSpec
 from schemas.rows import Group, Origin
-from tests.actors.tiny_checkpoints import save_llava_onevision
+from tests.tiny.spelt import save_llava_onevision
 
 BASE = Path(__file__).parents[2] / "factory/sandbox/weights/base"
 TEMPLATE = (

@@ -22,7 +22,7 @@ from factory.media.pictures import encode_png
 from schemas.recipe import EndpointSpec
 from schemas.recipe_file import load
 from schemas.rows import Candidate, Media, Part, Prompt
-from tests.actors.tiny_checkpoints import SAVERS
+from tests.tiny.spelt import SAVERS
 
 #: Of the pointwise and the pairwise request.
 GOLDEN: dict[str, dict[str, tuple[str, str]]] = {

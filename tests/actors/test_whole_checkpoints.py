@@ -18,8 +18,8 @@ from jobs.pipelines.judge_backends import check_checkpoint
 from jobs.rounds.checks import told_missing
 from jobs.rounds.workspace import InputError
 from schemas.recipe import JudgeSpec, Recipe
-from tests.actors.tiny_checkpoints import save_llava_onevision
 from tests.judges.damaged import DAMAGES, DOORS, QUANTISED, WEIGHTS, counted, quantise, refusal
+from tests.tiny.spelt import save_llava_onevision
 
 NEEDS = {"bitsandbytes": "bitsandbytes", "AWQ": "gptqmodel", "GPTQ": "optimum and gptqmodel"}
 

@@ -26,7 +26,7 @@ from factory.judge_card.verdict import JudgeCard, card_of, whom_to_trust
 from factory.sandbox import card_set
 from jobs.pages.judge_card import render
 from schemas.rows import Group
-from tests.actors.tiny_checkpoints import SAVERS
+from tests.tiny.spelt import SAVERS
 
 #: What a card is to name of each planted judge.
 PLANTED: Mapping[str, tuple[str, ...]] = {

@@ -31,7 +31,7 @@ from jobs.pipelines.judge_backends import check_checkpoint
 from jobs.rounds.checks import check_generator
 from jobs.rounds.workspace import InputError
 from schemas.recipe import Answering, GeneratorSpec, JudgeSpec, Recipe
-from tests.actors.tiny_checkpoints import save_llava_onevision
+from tests.tiny.spelt import save_llava_onevision
 
 Tensors = dict[str, torch.Tensor]
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -20,7 +20,7 @@ from actors.judges.prompts import Medium, PromptFormat
 from factory.judging.specification import JudgeSpecification, TaskSpecification, find
 from factory.prompt_parts import in_words
 from schemas.rows import UNDERSTANDING, Media, Part, Prompt
-from tests.actors.tiny_checkpoints import build_tokenizer
+from tests.tiny.spelt import build_tokenizer
 
 MESSAGES = Path(__file__).with_name("published_messages.json")
 #: As the templates of Qwen2.5-VL and Qwen3-VL lay a conversation out.

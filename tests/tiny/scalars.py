@@ -25,7 +25,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from actors.judges.scalar.networks import RegressionModel
-from tests.actors.tiny_checkpoints import build_tokenizer
+from tests.tiny.spelt import build_tokenizer
 from tests.tiny.texts import clip_tokenizer
 
 SIDE = 28  # of the tiny CLIP's and BLIP's pictures

@@ -1,7 +1,6 @@
-"""Tiny random-weight checkpoints of real families, saved in the format of the published ones.
-
-Their answers mean nothing. What is tested on them is that real checkpoints load and are read as
-their stock code would compute them.
+"""Tiny random checkpoints of the two families of the first published judges, whose every token is a
+byte: numbers are spelt digit by digit, and no word is one token. Beside them `families` has one of
+each family, with a tokenizer like the published one.
 """
 
 from pathlib import Path
