@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from factory.judge_kinds import check_family
 from factory.judging.specification import SpecificationError
 
+#: Families without a chat template whose published prompt their processor makes of marks and text.
+MEDIA_FIRST = ("paligemma",)
+
 
 def judging_classes() -> Mapping[str, str]:
     """The `model_type` of each image-text-to-text family of transformers, and its class."""
@@ -38,6 +41,11 @@ def check_config(path: str, config: bytes, *, brings_code: bool = False) -> None
             f"pip install {' '.join(missing)} (torchvision built for the torch that is installed), "
             "or preference-factory[vision]"
         )
+
+
+def writes_own_prompt(config: bytes) -> bool:
+    """Whether a family without a chat template has a published prompt, by its `config.json`."""
+    return json.loads(config).get("model_type") in MEDIA_FIRST
 
 
 def missing_packages(kind: str) -> list[str]:

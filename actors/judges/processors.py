@@ -20,6 +20,13 @@ from factory.judging.specification import SpecificationError
 
 #: Packages that stock processors may need, and the extra that brings each.
 _EXTRAS = {"torchvision": "vision", "num2words": "vision"}
+#: Where a chat template may be written: as a file, or as `chat_template` in a configuration.
+TEMPLATE_FILES = (
+    "chat_template.jinja",
+    "chat_template.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+)
 #: What a trained model keeps of its base where the stock processor cannot be built to save it.
 _FILES = (
     "processor_config.json",
