@@ -43,6 +43,13 @@ _FILES = (
     "*.py",
 )
 _FOLDERS = ("additional_chat_templates",)
+#: Where a chat template may be written: as a file, or as `chat_template` in a configuration.
+TEMPLATE_FILES = (
+    "chat_template.jinja",
+    "chat_template.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+)
 #: Packages that processors ask for, as their errors name them.
 _PACKAGES = ("torchvision", "num2words", "sentencepiece", "tiktoken", "mistral-common", "timm")
 #: Those that the extra `vision` brings.

@@ -11,6 +11,9 @@ from actors.processors import missing_for_clips, missing_packages, to_install
 from factory.judge_kinds import check_family
 from factory.judging.specification import SpecificationError
 
+#: Families without a chat template whose published prompt their processor makes of marks and text.
+MEDIA_FIRST = ("paligemma",)
+
 
 def judging_classes() -> Mapping[str, str]:
     """The `model_type` of each image-text-to-text family of transformers, and its class."""
@@ -37,6 +40,11 @@ def check_config(path: str, config: bytes, *, brings_code: bool = False) -> None
             f"{path}: the processor of a model of type {kind!r} needs {' and '.join(missing)}: "
             f"{to_install(missing)}"
         )
+
+
+def writes_own_prompt(config: bytes) -> bool:
+    """Whether a family without a chat template has a published prompt, by its `config.json`."""
+    return json.loads(config).get("model_type") in MEDIA_FIRST
 
 
 def check_clips(path: str, config: bytes) -> None:

@@ -33,6 +33,7 @@ from torch import Tensor
 from actors.answering import SeededSampling
 from actors.judges.decoder import Written
 from actors.judges.heads import Head
+from actors.judges.kinds import MEDIA_FIRST
 from actors.judges.looks import Look
 from actors.judges.prompts import Answers
 from actors.judges.sampling import Chance
@@ -64,8 +65,6 @@ _NOT_INPUTS = {
 _OF_ANSWERS = {("attention_mask", None): 1, ("token_type_ids", "paligemma"): 1}
 #: How far logits may move, as a share of the largest, before prompts count as changing each other.
 _SAME, _SAME_IN_HALF = 1e-3, 0.05
-#: Families without a chat template whose published prompt their processor makes of marks and text.
-_MEDIA_FIRST = ("paligemma",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +111,7 @@ class PlainFormat(Answers):
             SpecificationError: it has no chat template and none can do without.
         """
         self.kind = str(config.model_type)
-        self._has_own_form = self.kind in _MEDIA_FIRST and not processor.chat_template
+        self._has_own_form = self.kind in MEDIA_FIRST and not processor.chat_template
         super().__init__(specification, processor)
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token

@@ -42,6 +42,7 @@ class DistilTask:
     verdict_weight: of the divergence from the teacher's verdicts, in nats.
     trust_remote_code: run the code that comes with the teacher.
     revision: commit of a teacher in a hub's repository.
+    allow_missing: patterns of names of tensors that the teacher may lack.
     """
 
     teacher: str
@@ -53,6 +54,7 @@ class DistilTask:
     verdict_weight: float = 1.0
     trust_remote_code: bool = False
     revision: str | None = None
+    allow_missing: tuple[str, ...] = ()
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -97,6 +99,7 @@ class DistilLearner:
                 pair_share=0.0,
                 trust_remote_code=task.trust_remote_code,
                 revision=task.revision,
+                allow_missing=task.allow_missing,
             ),
             device,
             dtype,

@@ -13,7 +13,7 @@ from collections.abc import Collection
 
 from actors.storage import place
 from factory.judging import by_scores, calibration
-from factory.judging.specification import SpecificationError
+from factory.judging.specification import JudgeSpecification, Kind, SpecificationError
 from factory.ranking import ASKS
 from jobs.pipelines.judge_backends import (
     backend_of,
@@ -22,6 +22,7 @@ from jobs.pipelines.judge_backends import (
     check_section,
     check_trainable,
     check_units,
+    has_verdicts,
     is_served,
     member_sections,
     name_of,
@@ -111,19 +112,46 @@ def check_tasks(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
         check_clips(spec, key)
 
 
-def check_strategy(spec: JudgeSpec, key: str, tasks: Collection[Task], strategy: str) -> None:
-    """Refuse a strategy of ranking that asks what a checkpoint was not trained for.
+def check_contest(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
+    """Refuse a judge that cannot do what an evaluation asks of each: to score, and to compare.
 
     Raises:
-        InputError: names the strategy, and those that do not.
+        InputError: names the judge, and what it was not trained for.
     """
+    for below, one in member_sections(spec, key).items():
+        check_contest(one, below, tasks)
+    if name_of(spec) == "scalar" and not has_verdicts(spec, key):
+        raise InputError(
+            f"{key}: an evaluation compares, and nothing says how the scores of {spec.path} become "
+            "verdicts: fit that on labels (`python -m jobs.fit_scale`), or name another judge"
+        )
     if not backend_of(spec).is_specified:
         return
     specification = specification_given(spec, key)
     for task in tasks:
-        kinds = set(specification.task(task).kinds)
-        if "score" in kinds and _has_rules(spec):
-            kinds.add("duel")  # which are made of its scores
+        try:
+            lacking = [
+                one for one in ("score", "duel") if one not in _kinds(spec, specification, task)
+            ]
+            specification.check_kinds(task, lacking, "an evaluation")
+        except SpecificationError as error:
+            raise InputError(f"{key}: {spec.path}: {error}: name another judge") from None
+
+
+def check_strategy(spec: JudgeSpec, key: str, tasks: Collection[Task], strategy: str) -> None:
+    """Refuse a strategy of ranking that asks what a checkpoint, or a member of a panel, was not
+    trained for.
+
+    Raises:
+        InputError: names the strategy, and those that do not.
+    """
+    for below, one in member_sections(spec, key).items():
+        check_strategy(one, below, tasks, strategy)
+    if not backend_of(spec).is_specified:
+        return
+    specification = specification_given(spec, key)
+    for task in tasks:
+        kinds = _kinds(spec, specification, task)
         try:
             specification.check_kinds(
                 task, [one for one in ASKS[strategy] if one not in kinds], "it"
@@ -133,6 +161,12 @@ def check_strategy(spec: JudgeSpec, key: str, tasks: Collection[Task], strategy:
             raise InputError(
                 f"curate.rank.strategy: {strategy}: {error}: choose {' or '.join(others)}"
             ) from None
+
+
+def _kinds(spec: JudgeSpec, specification: JudgeSpecification, task: Task) -> set[Kind]:
+    """What a judge can be asked: duels too, where these are made of its scores."""
+    kinds: set[Kind] = set(specification.task(task).kinds)
+    return kinds | {"duel"} if "score" in kinds and _has_rules(spec) else kinds
 
 
 def _has_rules(spec: JudgeSpec) -> bool:

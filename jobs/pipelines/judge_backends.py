@@ -98,7 +98,9 @@ def check_section(spec: JudgeSpec, key: str) -> Backend:
         raise InputError(f"{key}.{error}") from None
     backend.check(spec, key)
     if backend.is_specified:
-        specification_given(spec, key)
+        asked = specification_given(spec, key)
+        if backend is BACKENDS["transformers"]:
+            check_template(spec, f"{key}.path", asked)
     return backend
 
 
@@ -247,6 +249,32 @@ def check_clips(spec: JudgeSpec, key: str) -> None:
         raise InputError(f"{key}: {error}") from None
 
 
+def check_template(spec: JudgeSpec, key: str, asked: JudgeSpecification) -> None:
+    """Refuse a checkpoint that is to be asked by its chat template and has none, where no published
+    prompt of its family stands in. Code that comes with it may write one, which its worker sees.
+
+    Raises:
+        InputError: says what to add.
+    """
+    if not asked.is_chat or asked.turn or spec.trust_remote_code:
+        return
+    from actors.judges.kinds import writes_own_prompt
+    from actors.processors import TEMPLATE_FILES
+
+    commit = hub_commit(spec.path, spec.revision)
+    if writes_own_prompt(read_small(spec.path, _CONFIG, commit) or b"{}"):
+        return
+    for file in TEMPLATE_FILES:
+        told = read_small(spec.path, file, commit)
+        if told is not None and (file.endswith(".jinja") or b'"chat_template"' in told):
+            return
+    raise InputError(
+        f"{key}: {spec.path}: the specification asks by a chat template, and the model has none "
+        f"({', '.join(TEMPLATE_FILES)}): add the chat_template.jinja that it was trained with, or "
+        'name a copy of the specification that asks in plain text ("is_chat": false)'
+    )
+
+
 def _transformers(spec: JudgeSpec, key: str, address: str) -> JudgeRef:
     return JudgeRef.of(spec, spec.path, address, weights_of(spec))
 
@@ -305,6 +333,17 @@ def check_units(spec: JudgeSpec, key: str, curate: Curate) -> None:
         if faults:
             told_knobs = "; ".join(faults)
             raise InputError(f"{key}: {spec.path} scores in a unit of its own: {told_knobs}")
+
+
+def has_verdicts(spec: JudgeSpec, key: str) -> bool:
+    """Whether something says how the scores of a reward model become verdicts. Of a hub's, which is
+    not here yet, its worker says so.
+    """
+    if not place(spec.path).is_dir():
+        return True
+    from actors.judges.scalar.loading import rules_of
+
+    return bool(rules_of(local_model(spec.path), scalar_given(spec, key)))
 
 
 def _check_scalar(spec: JudgeSpec, key: str) -> None:

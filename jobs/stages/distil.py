@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from actors.storage import local_model, working_directory
 from actors.weights import hub_commit
@@ -30,7 +31,11 @@ from jobs.pipelines.given_judge import (
     check_judge,
     judge_parents,
 )
-from jobs.pipelines.judge_backends import check_trainable, specification_given
+from jobs.pipelines.judge_backends import (
+    check_checkpoint,
+    check_trainable,
+    specification_given,
+)
 from jobs.pipelines.models import checkpoint_ref, judge_ref, onnx_ref
 from jobs.pipelines.opinions import OPINIONS_FILE, judge_labels, write_opinions
 from jobs.pipelines.training import run_fit
@@ -57,6 +62,7 @@ class Settings(Section):
     seed: int
     distil: Distil
     trust_remote_code: bool = False
+    allow_missing: list[str] = Field(default_factory=list)
 
 
 class DistilJudge:
@@ -72,6 +78,8 @@ class DistilJudge:
         settings = at.recipe.distil
         check_judge(at)
         check_trainable(at.recipe.judge, "judge.path", "distilled")
+        if is_judge_given(at):  # one that is trained was looked at then
+            check_checkpoint(at.recipe.judge, is_trained=True)
         ask_for_labels(at, "jobs.distil")
         if settings.is_exported:
             from actors.judges.onnx import check_packages
@@ -84,6 +92,7 @@ class DistilJudge:
             seed=at.recipe.seed,
             distil=at.recipe.distil,
             trust_remote_code=at.recipe.judge.trust_remote_code,
+            allow_missing=at.recipe.judge.allow_missing if is_judge_given(at) else [],
         )
 
     def parents(self, at: Round) -> list[Parent]:
@@ -193,6 +202,7 @@ def _task(at: Round, rules: Mapping[Task, RaoKupper]) -> Any:
         settings.verdict_weight,
         at.recipe.judge.trust_remote_code,
         hub_commit(teacher, at.recipe.judge.revision),
+        tuple(at.recipe.judge.allow_missing) if is_judge_given(at) else (),
     )
 
 

@@ -26,7 +26,13 @@ from jobs.datasets.at_hand import Source
 from jobs.datasets.measured import read_measured
 from jobs.datasets.reading import find_rows
 from jobs.pipelines.bias import read_profile
-from jobs.pipelines.given_judge import check_judge, check_tasks, judge_parents, judging_pool
+from jobs.pipelines.given_judge import (
+    check_contest,
+    check_judge,
+    check_tasks,
+    judge_parents,
+    judging_pool,
+)
 from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.judge_backends import check_section, parents_of, ref_of
 from jobs.pipelines.models import generator_ref, judge_ref, witness_sections
@@ -91,6 +97,8 @@ class Evaluate:
         check_generator(recipe.generator, recipe, tasks=prompts.tasks)
         check_drawn(prompts, {"generator.path": recipe.generator})
         check_judge(at, prompts.tasks)
+        if is_judge_given(at):
+            check_contest(recipe.judge, "judge", prompts.tasks)
         check_judged(prompts, recipe.judge)
         if recipe.produce.has("prompts"):
             _check_new(heldout, recipe)
@@ -103,6 +111,7 @@ class Evaluate:
         for key, spec in witness_sections(recipe).items():
             check_section(spec, key)
             check_tasks(spec, key, prompts.tasks)
+            check_contest(spec, key, prompts.tasks)
         check_witnesses(prompts, recipe.evaluate)
         return Plan(
             f"{len(heldout)} held-out prompts x 2 x {recipe.evaluate.images_per_prompt}",

@@ -18,7 +18,8 @@ panel: two judges together against the better one alone (`tests.judges.panel`).
 results: how many different result files the same benchmark gives when it is shuffled, split and
     judged by several actors; and stability (`tests.judges.results`).
 cards: which likings the cards of the sandbox's judge, of planted judges and of tiny checkpoints
-    name (`tests.judges.cards`).
+    name; with --honest 20, of how many judges without a fault one is named
+    (`tests.judges.cards`).
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(_PARTS)}; all")
     parser.add_argument("--fuzzed", type=int, default=100_000, help="texts of `answers`")
     parser.add_argument("--clones", type=Path, help="of the publishers' repositories, of `scalars`")
+    told = "honest simulated judges of `cards`, to tell false alarms; none where 0"
+    parser.add_argument("--honest", type=int, default=0, metavar="N", help=told)
     parser.add_argument("--page", type=Path, help="where the page of `cards` goes")
     given = parser.parse_args()
     unknown = set(given.parts) - set(_PARTS)
@@ -105,9 +108,10 @@ def _results(given: Any) -> Figures:
 
 
 def _cards(given: Any) -> Figures:
-    from tests.judges.cards import figures
+    from tests.judges.cards import false_alarms, figures
 
-    return figures(page=given.page)
+    found = figures(page=given.page)
+    return found | {"false alarms": false_alarms(given.honest)} if given.honest else found
 
 
 _PARTS: dict[str, Callable[[Any], Figures]] = {

@@ -1,11 +1,15 @@
 """Judge cards of judges whose faults are known, because they were planted, and of real checkpoints.
 
     python -m tests.judges.cards [--pictures 64] [--clips 12] [--answers 48] [--page card.html]
+    python -m tests.judges.cards --honest 20
 
 Each planted judge (`factory.sandbox.planted_judges`) has one fault: the card is to name it, and
 nothing else; of the honest one it is to name nothing. Beside them stand the sandbox's own judge, of
 which no fault is known beforehand, and two tiny checkpoints with random weights, which nobody
 should trust. All are asked in this process; `jobs.judge_card` has workers ask the same.
+
+`--honest` tells false alarms: many simulated judges with noise and without any liking, each on
+prompts of its own, and the share of their cards that name a fault all the same.
 """
 
 from __future__ import annotations
@@ -15,17 +19,23 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from actors.card_workers import CardAsker, said_in, stability_of_groups
 from actors.refs import JudgeRef, PluginRef
+from factory.human_audit.estimate import wilson
+from factory.judge_card.asking import ask
+from factory.judge_card.figures import FALSE_DISCOVERY_RATE
 from factory.judge_card.sets import CardSet
 from factory.judge_card.verdict import JudgeCard, card_of, whom_to_trust
-from factory.sandbox import card_set
+from factory.judge_card.watch import WatchedJudge
+from factory.judging.recording import Recorder, RecordingJudge
+from factory.keys import Asking
+from factory.sandbox import card_set, planted_judges
 from jobs.pages.judge_card import render
-from schemas.rows import Group
+from schemas.rows import Group, Task
 from tests.tiny.spelt import SAVERS
 
 #: What a card is to name of each planted judge.
@@ -95,6 +105,43 @@ def figures(sizes: Sizes = Sizes(), page: Path | None = None) -> dict[str, objec
     }
 
 
+def false_alarms(num_judges: int, sizes: Sizes = Sizes(24, 0, 16)) -> dict[str, object]:
+    """How often a card names a fault of a judge that has none.
+
+    Args:
+        num_judges: simulated ones, whose noise differs by their seeds.
+        sizes: of each one's set, of whose prompts no other has any.
+    """
+    tasks: dict[Task, int] = {
+        "image_generation": sizes.pictures,
+        "image_understanding": sizes.answers,
+    }
+    drawn = {task: card_set.of_task(task, num * num_judges) for task, num in tasks.items()}
+    named: dict[str, list[str]] = {}
+    for seed in range(num_judges):
+        judge = replace(planted_judges.honest(), seed=1000 + seed)
+        groups = [
+            one for task, num in tasks.items() for one in drawn[task][num * seed : num * (seed + 1)]
+        ]
+        recorder = Recorder(lambda _: Asking(None, "simulated"))
+        watched = WatchedJudge(RecordingJudge(judge, recorder))
+        asked = CardSet("sandbox", tuple(groups)).asked()
+        said = [ask(watched, recorder, *both)[0] for both in asked]
+        card = card_of(f"honest {seed}", judge.name, said, None, None, seed)
+        if card.names:
+            named[card.name] = list(card.names)
+    share = wilson(len(named) / num_judges, num_judges)
+    return {
+        "honest judges": num_judges,
+        "prompts of each": sum(tasks.values()),
+        "cards that name a fault": len(named),
+        "share": share.value,
+        "interval": [share.low, share.high],
+        "wanted at most": FALSE_DISCOVERY_RATE,
+        "named": named,
+    }
+
+
 def _refs(directory: Path) -> dict[str, Any]:
     refs: dict[str, Any] = {
         name: PluginRef(f"{_MODULE}:{name}", "--judge", f"planted-{name}@0", is_renamed=True)
@@ -135,7 +182,11 @@ def main() -> None:
     for name, default in (("pictures", 64), ("clips", 12), ("answers", 48)):
         arguments.add_argument(f"--{name}", type=int, default=default)
     arguments.add_argument("--page", type=Path)
+    arguments.add_argument("--honest", type=int, default=0, metavar="N", help="judges; only these")
     given = arguments.parse_args()
+    if given.honest:
+        print(json.dumps(false_alarms(given.honest), indent=1, ensure_ascii=False))
+        return
     found = figures(Sizes(given.pictures, given.clips, given.answers), given.page)
     print(json.dumps(found, indent=1, ensure_ascii=False))
 

@@ -1,6 +1,7 @@
 """Whoever judges is found, checked and known by one shape, wherever it is named."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ from factory.judging import scalar
 from factory.judging.panel import PanelWeights, TaskWeights
 from factory.media.pictures import encode_png
 from jobs import judge_card
-from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool
+from jobs.pipelines.given_judge import (
+    check_contest,
+    check_judge,
+    check_strategy,
+    judge_parents,
+    judging_pool,
+)
 from jobs.pipelines.judge_backends import BACKENDS, backend_of, check_section, name_of, ref_of
 from jobs.pipelines.models import judge_asking, judge_ref, named_judge, resolve
 from jobs.rounds.workspace import InputError, Round
@@ -333,3 +340,52 @@ def test_a_card_is_of_one_judge_and_a_panel_says_whose(tmp_path: Path, capsys) -
     said = capsys.readouterr().err
     assert "both@0 is a panel, and a card is of one judge" in said
     assert "--judge a@0 --judge b@0" in said
+
+
+# ------------------------------------------------------------- what only a worker used to tell
+
+
+def specification(path: Path, **changes: Any) -> Path:
+    """A shipped specification with keys of its task of pictures changed; None takes one out."""
+    whole = json.loads(Path(f"factory/judging/published/{SPECIFICATION}.json").read_text())
+    task = {**whole["tasks"]["image_generation"], **changes}
+    whole["tasks"] = {"image_generation": {k: v for k, v in task.items() if v is not None}}
+    path.write_text(json.dumps(whole))
+    return path
+
+
+def test_a_model_without_a_chat_template_is_refused_where_it_is_to_be_asked_by_one(
+    tmp_path: Path,
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(BASE, base)
+    spec = JudgeSpec(path=str(base), specification=SPECIFICATION)
+    with pytest.raises(InputError, match=r"^judge\.path: .*has none \(chat_template\.jinja, .*add"):
+        check_section(spec, "judge")
+    told = json.loads((base / "tokenizer_config.json").read_text())
+    (base / "tokenizer_config.json").write_text(json.dumps(told | {"chat_template": "{{ 1 }}"}))
+    check_section(spec, "judge")
+
+
+def test_an_evaluation_asks_no_judge_what_it_was_not_trained_for(
+    tmp_path: Path, pickscore: Path
+) -> None:
+    no_points = specification(tmp_path / "pairs.json", pointwise=None)
+    served = SERVED.replace(SPECIFICATION, str(no_points))
+    one = at(tmp_path, f"judge={served}", "curate.rank={strategy: duels}").recipe.judge
+    check_strategy(one, "judge", ["image_generation"], "duels")
+    with pytest.raises(
+        InputError, match=r"^judge: http.*not trained for pointwise .*an evaluation"
+    ):
+        check_contest(one, "judge", ["image_generation"])
+    witness = (
+        f"evaluate.heldout_judge={{panel: [{served.replace('{path', '{name: c, path')}, "
+        "{path: 'a.b:C', name: d}]}"
+    )
+    panel_spec = at(tmp_path, witness).recipe.evaluate.heldout_judge
+    assert panel_spec is not None
+    with pytest.raises(InputError, match=r"^evaluate\.heldout_judge\.panel\.0: "):
+        check_contest(panel_spec, "evaluate.heldout_judge", ["image_generation"])
+    check_contest(JudgeSpec(path=str(pickscore)), "judge", ["image_generation"])
+    with pytest.raises(InputError, match=r"curate\.rank\.strategy: bracket: .*pointwise"):
+        check_strategy(panel_spec, "judge", ["image_generation"], "bracket")
