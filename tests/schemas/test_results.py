@@ -100,7 +100,7 @@ def test_a_round_is_read_from_its_artifacts_folders(tmp_path: Path) -> None:
         "judge_findings": (FINDING,),
         "decision": Decision("keep", "b@2", "a@1", (FINDING,)),
     }
-    assert len(found) == 11
+    assert len(found) == 12
 
 
 def test_what_was_not_measured_is_null() -> None:

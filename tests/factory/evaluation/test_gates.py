@@ -253,6 +253,7 @@ def test_what_a_judge_must_show_is_not_shown_by_few_probes(reach):
     found = bias_gates(
         [drop, gain, slope_of_duels],
         Gates(min_media_drop=0.1, max_damage_gain=0.1, max_duel_slope=0.6),
+        4.0,
     )
     assert len(found) == 3
     assert [one.is_passed for one in found] == [reach == 0.05] * 3
@@ -266,8 +267,9 @@ def test_many_slices_share_one_level():
     """One interval of eight that is just beyond the limit is what chance gives."""
     gap = Figure("slice", "a", "score gap beyond people's", "points", around(0.5, 0.19), 30)
     others = [replace(gap, name=str(at), estimate=around(0.0, 0.19)) for at in range(7)]
-    assert not all(one.is_passed for one in bias_gates([gap], Gates(max_slice_gap=0.3)))
-    assert all(one.is_passed for one in bias_gates([gap, *others], Gates(max_slice_gap=0.3)))
+    gates = Gates(max_slice_gap=0.3)
+    assert not all(one.is_passed for one in bias_gates([gap], gates, 4.0))
+    assert all(one.is_passed for one in bias_gates([gap, *others], gates, 4.0))
 
 
 def test_more_failures_than_the_champion_s_must_be_shown_not_to_be():
