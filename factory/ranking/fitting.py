@@ -100,8 +100,10 @@ _NO_GROUPS = "no groups: spread and noise are those of the labelled pairs"
 
 def _judge(groups: Sequence[Group], labels: Sequence[Opinion]) -> str:
     for group in groups:
-        for one in (*group.scores, *group.duels):
-            return one.judge
+        for score in group.scores:
+            return score.judge
+        for duel in group.duels:
+            return duel.judge
     return labels[0].judge if labels else ""
 
 
@@ -201,7 +203,7 @@ class _Free:
             for name, value in zip(self.names, at, strict=True)
             if name != "seen"
         ]
-        return -sum(one**2 for one in away) / 2
+        return -float(np.sum(np.square(away))) / 2
 
 
 def _fit(given: Statements, start: Noise) -> TaskNoise:
@@ -230,17 +232,20 @@ def _fit(given: Statements, start: Noise) -> TaskNoise:
         return -(float(by_group(at).sum()) + free.log_prior(at))
 
     first = np.array([free.centre(name) if name != "seen" else math.log(spread) for name in names])
-    found = optimize.minimize(
-        loss, first, method="L-BFGS-B", bounds=free.bounds(), options={"eps": _STEP}
-    )
+    try:
+        found = optimize.minimize(
+            loss, first, method="L-BFGS-B", bounds=free.bounds(), options={"eps": _STEP}
+        )
+    except np.linalg.LinAlgError as error:
+        return TaskNoise(start, {}, *counts, why=f"the fit has failed ({error})")
     if not np.isfinite(found.fun) or not np.isfinite(found.x).all():
         why = f"the fit has not converged ({found.message})"
         return TaskNoise(start, {}, *counts, why=why)
     why = ""
     if not has_duels:
         why = (
-            f"{counts[1]} duel(s), and {MIN_GROUPS} are needed to tell noise from spread: the ratio "
-            "of the two is that of the defaults"
+            f"{counts[1]} duel(s), and {MIN_GROUPS} are needed to tell noise from spread: their "
+            "ratio is that of the defaults"
         )
     elif not is_scored:
         why = "no scores: a share is what has as many logits as the defaults say"

@@ -43,9 +43,8 @@ def fuse_all(said: Sequence[Said], noise: Noise) -> list[Order]:
         return []
     given = statements(said, noise)
     found = posterior(given, noise)
-    quality, covariance = _of_quality(
-        found.mode, np.linalg.inv(found.precision), given.is_in, noise
-    )
+    inverse: Array = np.asarray(np.linalg.inv(found.precision), dtype=np.float64)
+    quality, covariance = _of_quality(found.mode, inverse, given.is_in, noise)
     low = noise.scale.low if math.isfinite(noise.scale.low) else 0.0
     strengths = np.where(given.is_in, low + noise.scale.unit * quality, np.nan)
     both = given.is_in[:, :, None] & given.is_in[:, None, :]

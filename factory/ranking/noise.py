@@ -130,7 +130,8 @@ class Noise:
 
     def overridden(self, **constants: float | None) -> Noise:
         """With a recipe's constants in the place of fields; None leaves a field as it is."""
-        return replace(self, **{name: one for name, one in constants.items() if one is not None})
+        told: dict[str, Any] = {name: one for name, one in constants.items() if one is not None}
+        return replace(self, **told)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +63,7 @@ from jobs.stages.run import run_stages
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
 from schemas.rows import Candidate, Group
-from tests.factory.simulated import SimulatedJudge, play
+from tests.factory.simulated import SimulatedJudge, constants, play
 
 PROMPTS = "jobs/recipes/prompts/sweep.txt"
 NUM_CANDIDATES = 10
@@ -182,8 +182,9 @@ def measure_noise(groups: Sequence[Group], truths: Sequence[Truth]) -> tuple[Noi
     noise = Noise(
         score_sd=math.sqrt(max(float(s @ s) / len(s) - judged, 1e-4) / 2),
         duel_sd=math.sqrt(max(float(points @ points) / len(s) - judged, 1e-4)),
-        logits_per_point=logits_per_point,
+        logits_per_share=logits_per_point,  # a share is a point here, whatever the scale
         quality_sd=math.sqrt(judged / 2),
+        item_sd=0.0,
     )
     shared = judged / 2 - float(slope**2 * (t @ t)) / len(t) / 2
     return noise, math.sqrt(max(shared, 0.0))
@@ -280,7 +281,7 @@ def main() -> None:
     print(
         f"\n{len(groups)} prompts of {NUM_CANDIDATES} candidates; noise fitted on {sum(is_fit)} "
         f"others: score {noise.score_sd:.2f}, duel {noise.duel_sd:.2f}, error that both share "
-        f"{shared_sd:.2f} points; {noise.logits_per_point:.2f} logits a point; spread of judged "
+        f"{shared_sd:.2f} points; {noise.logits_per_share:.2f} logits a point; spread of judged "
         f"quality {noise.quality_sd:.2f}, of true quality {true_sd:.2f}"
     )
     objections = objections_of(load(cli.LAPTOP, given.overrides).curate.objections)
@@ -292,7 +293,7 @@ def main() -> None:
     show("the same statements read as text, oracle as truth", text, with_objections=True)
 
     wide = SimulatedJudge(np.random.default_rng(0), **SIMULATED)
-    wide_noise = Noise(SIMULATED["score_sd"], SIMULATED["duel_sd"], 2.0, 1.0)
+    wide_noise = constants(SIMULATED["score_sd"], SIMULATED["duel_sd"], 2.0, 1.0)
     wide_results = simulate(wide, 1.0, wide_noise, NUM_SIMULATED)
     show(
         f"simulation, {NUM_SIMULATED} prompts, noise of the bracket's choice ({SIMULATED})",
@@ -304,7 +305,7 @@ def main() -> None:
         score_sd=noise.score_sd,
         duel_sd=noise.duel_sd,
         item_sd=shared_sd,
-        logits_per_point=noise.logits_per_point,
+        logits_per_point=noise.logits_per_share,
     )
     alike_results = simulate(alike, true_sd, noise, NUM_SIMULATED)
     show(
@@ -352,8 +353,12 @@ def _figures(
             for measured in ("forwards", "margin", "precision", "better", "has_pair"):
                 title = _TITLES.get(measured, measured)
                 figures[f"{key}_{title}"] = column(outcomes, measured).value
-    names = ("score_sd", "duel_sd", "logits_per_point", "quality_sd")
-    figures |= dict(zip(names, astuple(noise)[: len(names)], strict=True))
+    figures |= {
+        "score_sd": noise.score_sd,
+        "duel_sd": noise.duel_sd,
+        "logits_per_point": noise.logits_per_share,
+        "quality_sd": noise.quality_sd,
+    }
     return {name: round(value, 4) for name, value in figures.items()} | {
         "shared_error_sd": round(shared_sd, 4)
     }
