@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from factory.candidates import is_unfinished
 from factory.judging.panel import dissent
 from factory.ranking import Match, Order, is_scored
 from factory.ranking.matchups import matchup
@@ -35,12 +36,15 @@ class Pairing:
     min_margin: in points; not used by `best_against_worst`.
     max_pairs: of one prompt; None for as many as there are.
     max_uses: of one candidate in the pairs of its prompt; None for no limit.
+    reject_unfinished: whether the best is also paired with an answer that came to no end, beside
+        the pairs of the order; no judge was asked, so such a pair has no margin.
     """
 
     mode: Mode = "best_against_worst"
     min_margin: float = 0.0
     max_pairs: int | None = 1
     max_uses: int | None = 1
+    reject_unfinished: bool = False
 
     def __call__(self, group: Group, order: Order) -> list[Pair]:
         """The pairs, for objections to look at; none where the order has no two candidates.
@@ -51,7 +55,14 @@ class Pairing:
         taken = self._take(self._proposals(order))
         if not taken and len(order.ranking) > 1:
             taken = [(order.ranking[0], order.ranking[-1])]
+        taken += self._unfinished(group, order)
         return [pair_of(group, order, better, worse) for better, worse in taken]
+
+    def _unfinished(self, group: Group, order: Order) -> list[Match]:
+        """The best and the first answer without an end, where there are both."""
+        cut = [at for at, one in enumerate(group.candidates) if is_unfinished(one)]
+        is_wanted = self.reject_unfinished and cut and order.ranking
+        return [(order.ranking[0], cut[0])] if is_wanted else []
 
     def _proposals(self, order: Order) -> list[Match]:
         """(better, worse) by position in the group, in the order in which they are wanted."""
@@ -176,5 +187,9 @@ def _judge(group: Group) -> str:
 def pairing_of(curate: recipe.Curate) -> Pairing:
     """The pairing that a recipe asks for."""
     return Pairing(
-        curate.pairing, curate.objections.min_margin, curate.pairs_per_prompt, curate.max_uses
+        curate.pairing,
+        curate.objections.min_margin,
+        curate.pairs_per_prompt,
+        curate.max_uses,
+        curate.reject_unfinished,
     )
