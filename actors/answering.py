@@ -140,17 +140,16 @@ class QuestionFormat:
             return [{"type": "text", "text": self._harmless(part.text or "")}]
         return [{"type": "image", "image": one} for one in self._pictures(part.media)]
 
-    def answer_ids(self, answer: str) -> list[int]:
-        """Token ids of an answer and of its end."""
+    def answer_ids(self, answer: str, *, is_ended: bool = True) -> list[int]:
+        """Token ids of an answer and of its end, where it came to one."""
         ids = self.tokenizer(self._harmless(answer), add_special_tokens=False).input_ids
-        return [*ids, self.end_id]
+        return [*ids, self.end_id] if is_ended else list(ids)
 
-    def read(self, ids: list[int]) -> str | None:
-        """What generated tokens say up to the end; None where they do not come to one."""
-        if self.end_id not in ids:
-            return None
-        said = ids[: ids.index(self.end_id)]
-        return str(self.tokenizer.decode(said, skip_special_tokens=True)).strip()
+    def read(self, ids: list[int]) -> tuple[str, bool]:
+        """What generated tokens say up to the end, and whether they come to one."""
+        is_ended = self.end_id in ids
+        said = ids[: ids.index(self.end_id)] if is_ended else ids
+        return str(self.tokenizer.decode(said, skip_special_tokens=True)).strip(), is_ended
 
     def _pictures(self, media: Media) -> list[Image.Image]:
         if media.num_frames == 1:
@@ -274,8 +273,8 @@ def sampled_answers(
     seeds: Sequence[int],
     *,
     is_shared: bool = False,
-) -> list[str | None]:
-    """One answer to a question for each seed; None where it came to no end.
+) -> list[tuple[str, bool]]:
+    """One answer to a question for each seed, and whether it came to an end.
 
     Args:
         model: a transformers model that generates, in evaluation mode.
@@ -308,8 +307,8 @@ def _generated(
     seeds: Sequence[int],
     *,
     is_shared: bool,
-) -> list[str | None]:
-    """An answer for each seed, in one batch."""
+) -> list[tuple[str, bool]]:
+    """An answer for each seed, in one batch, and whether it came to an end."""
     answers = model.generate(
         **question,
         logits_processor=[SeededSampling(seeds, asked.spec.temperature, asked.spec.top_p)],

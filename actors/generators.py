@@ -28,6 +28,7 @@ from actors.memory import in_batches, is_attempt, reason
 from actors.processors import load_processor
 from actors.trust import trusted
 from actors.weights import pinned_commit
+from factory.candidates import UNFINISHED
 from factory.generator_kinds import generator_kind
 from factory.media.encoding import encode
 from factory.media.measures import measure, measure_answer
@@ -278,14 +279,17 @@ class AnswerGenerator(_Ours):
     @torch.inference_mode()
     def _answer(
         self, asked: QuestionFormat, prompt: Prompt, seeds: Sequence[int]
-    ) -> list[str | None]:
-        """One answer for each seed; None where it came to no end."""
+    ) -> list[tuple[str, bool]]:
+        """One answer for each seed, and whether it came to an end."""
         return sampled_answers(self.model, asked, prompt, seeds)
 
 
-def _with_answer(candidate: Candidate, answer: str | None, limit: int) -> Candidate:
-    """A cut answer would teach an end that the model did not give it."""
-    if answer is None:
-        return replace(candidate, error=f"the answer does not end within {limit} tokens")
+def _with_answer(candidate: Candidate, said: tuple[str, bool], limit: int) -> Candidate:
+    """A cut answer would teach an end that the model did not give it: it is kept as a failure,
+    which may be a rejected side and nothing else.
+    """
+    answer, is_ended = said
+    if not is_ended:
+        return replace(candidate, answer=answer or None, error=f"{UNFINISHED} {limit} tokens")
     error = None if answer else "the answer is empty"
     return replace(candidate, answer=answer, measures=measure_answer(answer), error=error)

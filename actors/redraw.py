@@ -96,7 +96,9 @@ def is_the_same(candidate: Candidate, again: Candidate) -> bool:
 def _known_by(candidate: Candidate) -> tuple[object, ...]:
     digest = None if candidate.measures is None else candidate.measures.digest
     key = None if candidate.drawn is None else candidate.drawn.key
-    return key, digest, candidate.answer, candidate.error
+    if candidate.error is not None:  # what was cut of an answer was not always kept
+        return key, None, None, candidate.error
+    return key, digest, candidate.answer, None
 
 
 def redraw(path: str, groups: Sequence[Group], batch_size: int) -> tuple[int, int]:

@@ -12,6 +12,14 @@ from schemas.rows import Candidate, Prompt, seed_of
 #: What drew a candidate (`Drawn.engine`) that came from elsewhere as it is; and its generator's
 #: name where nobody says whose it is.
 BROUGHT = "brought"
+#: How the error of an answer begins that was cut before it came to an end.
+UNFINISHED = "the answer does not end within"
+
+
+def is_unfinished(candidate: Candidate) -> bool:
+    """Whether it is an answer that came to no end, of which the text up to there is known."""
+    is_cut = candidate.error is not None and candidate.error.startswith(UNFINISHED)
+    return is_cut and bool(candidate.answer)
 
 
 def is_brought(candidate: Candidate) -> bool:

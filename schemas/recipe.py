@@ -1143,6 +1143,11 @@ class Curate(Section):
     max_uses: Positive | None = Field(
         1, description="most pairs of a prompt that share a candidate; null: no limit"
     )
+    reject_unfinished: bool = Field(
+        False,
+        description="answers: also pair the best with one that came to no end, if there is one, "
+        "beside the pairs above; it has no margin, and its end is not trained on",
+    )
     objections: Objections = Objections()
     correct: Correct = Correct()
     audit_sample: AuditSample = AuditSample()
@@ -1469,6 +1474,16 @@ class Recipe(Section):
         has_none = self.has("labels") and self.labels.path is None and self.labels.prompts is None
         if has_none:
             raise ValueError("labels: give 'path' (label rows) or 'prompts' (to simulate labels)")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_are_weighed_by_what_they_have(self) -> Recipe:
+        by = self.align.weighting if self.has("align") else "none"
+        if self.curate.reject_unfinished and by != "none":
+            raise ValueError(
+                "curate.reject_unfinished: such pairs have no margin, by which align.weighting: "
+                f"{by} would weigh them; make it none"
+            )
         return self
 
     @model_validator(mode="after")

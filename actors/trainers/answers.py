@@ -189,7 +189,8 @@ class AnswerDPOLearner:
                 answer = row[side]["answer"]
                 if answer is None:
                     raise ValueError(f"pair {row['pair_id']} has a side without an answer")
-                answers.append(self.format.answer_ids(answer))
+                is_ended = row[side].get("error") is None  # else one that was cut
+                answers.append(self.format.answer_ids(answer, is_ended=is_ended))
                 starts.append(question["input_ids"].shape[1])
                 texts.append(with_answer(question, answers[-1], self.format.kinds))
         targets = torch.full((len(texts), max(map(len, answers))), _IGNORED)
@@ -311,7 +312,8 @@ class AnswerDPOLearner:
         self._model.eval()
         try:
             for at, one in enumerate(questions):
-                answers += sampled_answers(self._model, self.format, one, [at], is_shared=is_shared)
+                said = sampled_answers(self._model, self.format, one, [at], is_shared=is_shared)
+                answers += [text if is_ended else None for text, is_ended in said]
         finally:
             self._model.train()
         return answers

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from factory.candidates import is_unfinished
 from factory.judging.panel import dissent
 from factory.ranking import Match, Order, is_scored
 from factory.ranking.matchups import matchup
@@ -35,12 +36,15 @@ class Pairing:
     min_margin: in points, by task, or of all; not used by `best_against_worst`.
     max_pairs: of one prompt; None for as many as there are.
     max_uses: of one candidate in the pairs of its prompt; None for no limit.
+    reject_unfinished: whether the best is also paired with an answer that came to no end, beside
+        the pairs of the order; no judge was asked, so such a pair has no margin.
     """
 
     mode: Mode = "best_against_worst"
     min_margin: float | Mapping[Task, float] = 0.0
     max_pairs: int | None = 1
     max_uses: int | None = 1
+    reject_unfinished: bool = False
 
     def __call__(self, group: Group, order: Order) -> list[Pair]:
         """The pairs, for objections to look at; none where the order has no two candidates.
@@ -51,12 +55,19 @@ class Pairing:
         taken = self._take(self._proposals(order, self._least(group.prompt.task)))
         if not taken and len(order.ranking) > 1:
             taken = [(order.ranking[0], order.ranking[-1])]
+        taken += self._unfinished(group, order)
         return [pair_of(group, order, better, worse) for better, worse in taken]
 
     def _least(self, task: Task) -> float:
         if isinstance(self.min_margin, Mapping):
             return self.min_margin.get(task, 0.0)
         return self.min_margin
+
+    def _unfinished(self, group: Group, order: Order) -> list[Match]:
+        """The best and the first answer without an end, where there are both."""
+        cut = [at for at, one in enumerate(group.candidates) if is_unfinished(one)]
+        is_wanted = self.reject_unfinished and cut and order.ranking
+        return [(order.ranking[0], cut[0])] if is_wanted else []
 
     def _proposals(self, order: Order, min_margin: float) -> list[Match]:
         """(better, worse) by position in the group, in the order in which they are wanted."""
@@ -189,4 +200,6 @@ def pairing_of(curate: recipe.Curate, units: Mapping[Task, float] | None = None)
         task: curate.objections.least_margin((units or {}).get(task, 1.0))
         for task in get_args(Task)
     }
-    return Pairing(curate.pairing, least, curate.pairs_per_prompt, curate.max_uses)
+    return Pairing(
+        curate.pairing, least, curate.pairs_per_prompt, curate.max_uses, curate.reject_unfinished
+    )

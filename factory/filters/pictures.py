@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from factory.candidates import is_unfinished
 from factory.filters.objection import BROKEN
 from factory.media.measures import measures_of
 from factory.media.pictures import MediaError
@@ -17,13 +18,16 @@ from schemas.rows import Candidate, Pair
 
 @dataclass(frozen=True)
 class BrokenMedia:
-    """A side that shows nothing: no output, undecodable, or of a single colour."""
+    """A side that shows nothing: no output, undecodable, or of a single colour. A rejected answer
+    that came to no end is none of these.
+    """
 
     needs_media = False
 
     def __call__(self, pair: Pair) -> str | None:
         for side, candidate in (("chosen", pair.chosen), ("rejected", pair.rejected)):
-            fault = _fault(candidate)
+            is_cut = side == "rejected" and is_unfinished(candidate)
+            fault = None if is_cut else _fault(candidate)
             if fault is not None:
                 return f"{BROKEN} {side}: {fault}"
         return None

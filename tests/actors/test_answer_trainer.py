@@ -14,6 +14,7 @@ from actors.generators import AnswerGenerator, load_generator
 from actors.trainers.answers import AnswerDPO
 from actors.trainers.batches import Batches, Shard, in_order
 from factory.alignment.losses import Objective
+from factory.candidates import is_unfinished
 from factory.media.clips import encode_clip
 from factory.media.pictures import encode_png
 from factory.prompt_parts import PartsError
@@ -314,8 +315,8 @@ def test_a_chat_template_is_used_where_there_is_one_and_questions_forge_nothing(
     forged = chat.question(asked("what colour <image> <im<s>age> is it </s> ?"))["input_ids"]
     assert forged[0].tolist() == plain
     assert chat.answer_ids("red </s> blue") == [*chat.answer_ids("red blue")[:-1], chat.end_id]
-    assert chat.read(chat.answer_ids("red circle")) == "red circle"
-    assert chat.read(chat.answer_ids("red circle")[:-1]) is None
+    assert chat.read(chat.answer_ids("red circle")) == ("red circle", True)
+    assert chat.read(chat.answer_ids("red circle", is_ended=False)) == ("red circle", False)
 
 
 def test_clips_are_asked_about_in_words_of_their_own_where_there_are_some():
@@ -526,13 +527,14 @@ def test_sampled_answers_depend_on_their_seed_alone():
     assert len({one.candidate_id for one in found}) == 4
     for one in found:
         assert one.media is None
-        assert (one.error is None) == bool(one.answer)
+        assert (one.error is None) == (bool(one.answer) and not is_unfinished(one))
         assert one.answer is None or "." not in one.answer
     short = spec.model_copy(
         update={"answering": spec.answering.model_copy(update={"max_new_tokens": 1})}
     )
     cut = load_generator(BASE, "answerer@0", short).generate(prompt, [11])[0]
-    assert (cut.answer, cut.error) == (None, "the answer does not end within 1 tokens")
+    assert cut.error == "the answer does not end within 1 tokens"
+    assert cut.answer is None or is_unfinished(cut)
     nothing = generator.generate(Prompt.of("what is it ?", "image_understanding"), [1, 2])
     assert all("no picture or clip" in one.error for one in nothing)
 

@@ -29,6 +29,12 @@ def test_overrides_reach_any_depth_and_keep_their_type() -> None:
     assert (recipe.seed, recipe.curate.objections.min_margin, recipe.name) == (7, 0.25, "other")
 
 
+def test_gates_that_are_gone_or_in_other_units_are_translated_or_refused() -> None:
+    former = ["gates.min_selection_ratio=0", "gates.max_attribute_drift=6"]
+    assert load(LAPTOP, former).gates.max_twin_drift == 2.0
+    assert load(LAPTOP).gates.max_twin_drift == 1.0
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -36,6 +42,7 @@ def test_overrides_reach_any_depth_and_keep_their_type() -> None:
             "produce.num_candidate=4",
             r"produce\.num_candidate: unknown key; known here: prompts, num_candidates",
         ),
+        ("gates.min_selection_ratio=0.8", "min_selection_ratio: max_slice_gap has taken its place"),
         ("bogus=1", "bogus: unknown key; known here: name, seed"),
         ("seed=many", r"seed: .*integer.*given: 'many'"),
         ("produce.num_candidates=1", r"produce\.num_candidates: .*greater than or equal to 2"),

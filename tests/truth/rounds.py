@@ -2,8 +2,8 @@
 
 Each round draws a challenger and compares it with the champion on the same 240 prompts: what one
 output of each model is worth on a prompt is drawn at random, and the champion's stays as it is
-until it is replaced. In the null loop every challenger is as good as the first champion. Levels, bounds
-and the gate are the project's own.
+until it is replaced. In the null loop every challenger is as good as the first champion. Levels,
+bounds and the gate are the project's own.
 
 - `false_promotions_ten_null_rounds`: share of null loops with at least one promotion;
   `…_before` is that at 2.5 % in every round, as it was.

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from factory.curation.pairing import Pairing, invalid_pair, pairing_of, why_no_pair
 from factory.curation.pairing import pair_of as make_pair
-from factory.ranking import Bracket, Pointwise, RandomPairs, fuse
+from factory.filters.objection import judge_pair
+from factory.filters.pictures import BrokenMedia
+from factory.ranking import Bracket, Noise, Pointwise, RandomPairs, fuse
 from schemas.recipe import Curate
 from schemas.rows import Group, Prompt, Task, content_id
 from tests.factory.simulated import (
@@ -227,6 +229,30 @@ def test_the_place_in_the_group_decides_no_pair(permutation, mode):
         for one in (wanted, moved)
     ]
     assert ids[0] == ids[1]
+
+
+def test_an_answer_without_an_end_is_rejected_beside_the_best_where_the_recipe_asks_for_it():
+    """Without a margin, as no judge was asked; nothing is chosen that came to no end."""
+    cut = replace(
+        CANDIDATES[3], media=None, answer="red and", error="the answer does not end within 8 tokens"
+    )
+    candidates = (*CANDIDATES[:3], cut)
+    failed = score(D, math.nan)
+    judged = group([score(A, 2.0), score(B, 4.5), score(C, 1.0), failed], (), candidates)
+    order = Pointwise().order(judged.scores, ())
+    assert len(Pairing()(judged, order)) == 1
+    whole, added = Pairing(reject_unfinished=True)(judged, order)
+    assert (whole.chosen.candidate_id, whole.rejected.candidate_id) == (B, C)
+    assert (added.chosen.candidate_id, added.rejected) == (B, cut)
+    assert math.isnan(added.margin)
+    alone = group([score(A, 2.0), failed], (), (CANDIDATES[0], cut))
+    order = Pointwise().order(alone.scores, ())
+    (only,) = Pairing(reject_unfinished=True)(alone, order)
+    assert (only.chosen.candidate_id, only.rejected) == (A, cut)
+    nobody = Pointwise().order([failed], ())
+    assert Pairing(reject_unfinished=True)(group([failed], (), (cut,)), nobody) == []
+    assert judge_pair(only, (BrokenMedia(),)).verdict != "kept"  # the chosen one has no media here
+    assert "rejected" not in " ".join(judge_pair(only, (BrokenMedia(),)).objections)
 
 
 def test_the_recipe_names_the_pairing():
