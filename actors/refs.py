@@ -206,8 +206,18 @@ class _JudgingRef(ABC):
         return CriteriaJudge(judge, self.criteria) if self.criteria.named else judge
 
 
+class _RefOfFiles(_JudgingRef):
+    """Of a judge that lies at a path, with whatever lies beside it."""
+
+    path: str
+
+    @property
+    def directory(self) -> Path:
+        return Path(local_model(self.path))
+
+
 @dataclass(frozen=True)
-class JudgeRef(_JudgingRef):
+class JudgeRef(_RefOfFiles):
     """What travels to a worker that is to load a judge: a transformers model that answers."""
 
     path: str
@@ -236,10 +246,6 @@ class JudgeRef(_JudgingRef):
             allow_missing=tuple(spec.allow_missing),
         )
 
-    @property
-    def directory(self) -> Path:
-        return Path(local_model(self.path))
-
     def raw(self) -> TransformersJudge:
         from actors.judges import TransformersJudge
 
@@ -263,7 +269,7 @@ class JudgeRef(_JudgingRef):
 
 
 @dataclass(frozen=True)
-class ScalarRef(_JudgingRef):
+class ScalarRef(_RefOfFiles):
     """What travels to a worker that is to load a reward model, which gives numbers.
 
     specification: name of a shipped scalar specification, or a JSON file; the `scalar.json` beside
@@ -280,10 +286,6 @@ class ScalarRef(_JudgingRef):
     weights: str | None = None
     criteria: Criteria = field(default_factory=Criteria)
     is_calibrated: bool = False
-
-    @property
-    def directory(self) -> Path:
-        return Path(local_model(self.path))
 
     def raw(self) -> ScalarJudge:
         from actors.judges.scalar import ScalarJudge
@@ -311,7 +313,7 @@ class ScalarRef(_JudgingRef):
 
 
 @dataclass(frozen=True)
-class OnnxRef(_JudgingRef):
+class OnnxRef(_RefOfFiles):
     """What travels to a worker that is to load a light judge from an ONNX file of its directory."""
 
     path: str  # the model's directory
@@ -320,10 +322,6 @@ class OnnxRef(_JudgingRef):
     weights: str | None = None
     criteria: Criteria = field(default_factory=Criteria)
     is_calibrated: bool = False
-
-    @property
-    def directory(self) -> Path:
-        return Path(local_model(self.path))
 
     def raw(self) -> OnnxJudge:
         from actors.judges.onnx import OnnxJudge

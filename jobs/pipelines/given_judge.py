@@ -128,11 +128,11 @@ def check_contest(spec: JudgeSpec, key: str, tasks: Collection[Task]) -> None:
     if not backend_of(spec).is_specified:
         return
     specification = specification_given(spec, key)
+    asked: tuple[Kind, ...] = ("score", "duel")
     for task in tasks:
         try:
-            lacking = [
-                one for one in ("score", "duel") if one not in _kinds(spec, specification, task)
-            ]
+            kinds = _kinds(spec, specification, task)
+            lacking = [one for one in asked if one not in kinds]
             specification.check_kinds(task, lacking, "an evaluation")
         except SpecificationError as error:
             raise InputError(f"{key}: {spec.path}: {error}: name another judge") from None

@@ -11,6 +11,7 @@ import pickle
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
@@ -107,13 +108,20 @@ def completion(text: str | None, reason: str = "stop") -> bytes:
     return json.dumps({"choices": [choice]}).encode()
 
 
-@pytest.fixture
-def server() -> Iterator[StubServer]:
+@contextmanager
+def serving() -> Iterator[StubServer]:
+    """A stub that answers for as long as it is needed."""
     stub = StubServer()
     stub.start()
     yield stub
     stub.shutdown()
     stub.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[StubServer]:
+    with serving() as stub:
+        yield stub
 
 
 def judge(server: StubServer, pauses: list[float] | None = None, **spec: Any) -> EndpointJudge:

@@ -17,7 +17,7 @@ from schemas.arrow import groups_from_table, groups_to_table
 from schemas.recipe import Criteria, Criterion, EndpointSpec
 from schemas.recipe_file import load
 from schemas.rows import Candidate, Group, Media, Prompt, Reply
-from tests.actors.test_endpoint import StubServer
+from tests.actors.test_endpoint import StubServer, serving
 
 PROMPT = Prompt.of("a large red cross in the center on a white background")
 MATCHES = [(0, 1), (1, 0), (2, 1)]
@@ -34,11 +34,8 @@ CANDIDATES = [Candidate(str(seed), "g@0", seed, picture(seed)) for seed in range
 
 @pytest.fixture
 def server() -> Iterator[StubServer]:
-    stub = StubServer()
-    stub.start()
-    yield stub
-    stub.shutdown()
-    stub.server_close()
+    with serving() as stub:
+        yield stub
 
 
 def run(ref: JudgingRef, at_hand: Sequence[Reply] = ()) -> tuple[Group, Judge]:

@@ -4,13 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.actors.test_endpoint import StubServer
+from tests.actors.test_endpoint import StubServer, serving
 
 
 @pytest.fixture
 def server() -> Iterator[StubServer]:
-    stub = StubServer()
-    stub.start()
-    yield stub
-    stub.shutdown()
-    stub.server_close()
+    with serving() as stub:
+        yield stub
