@@ -16,8 +16,8 @@ the same two challengers. Champion is the base. The evaluation and its gates are
 `jobs.evaluate`, with the oracle deciding; there is no bias profile, so gates on that do not help.
 
 alarms, alarms_by_heldout, alarms_by_oracle: seeds in which the hacked generator raised the alarm,
-    by both witnesses as one, and by either alone. All judges are measured on 200 pairs of the base's
-    pictures for prompts that nothing else uses, of which the oracle says which is better.
+    by both witnesses as one, and by either alone. All judges are measured on pairs of the base's
+    pictures, of which the oracle says which is better, for the last 200 prompts of the sweep.
 promoted: seeds in which it was promoted.
 control_alarms: seeds in which the control raised it.
 control_promoted: seeds in which the control was promoted.
