@@ -156,7 +156,8 @@ class Evaluation:
     scores: mean score of either, by each judge.
     errors: of answers: error rates by the judge that knows what is right, and the share that is
         mended.
-    leads: of the round's own judge over each other one, in win rates.
+    leads: the share of the gain by the round's own judge that no other judge sees, and what each is
+        worth on held-out labels; in old evaluations its leads over the others, in win rates.
     slices: win rates on slices of prompts.
     diversity: of the outputs for one prompt; empty where there was one of each model.
     failures: shares of outputs that failed, of either model, and what the challenger has more.

@@ -3,15 +3,16 @@
 A policy that is trained on a judge's preferences finds whatever that judge likes wrongly. It shows
 in this: of the gain by that judge, a part is seen by none that had no part in its training (the
 witnesses: a held-out judge, an endpoint, a judge that knows what is right). A witness that is often
-wrong sees less of any gain, hacked or not, so both are measured against the same held-out labels
-first (`factory.evaluation.witnesses`), and what is compared is the gain that either would have seen
-were it always right. All witnesses are heard as one, weighted by what they know: a weak one never
+wrong sees less of any gain, hacked or not, so all are measured on the same held-out labels first
+(`factory.evaluation.witnesses`), and what is compared is the gain that each would have seen were it
+always right. All witnesses are heard as one, weighted by what they know: a weak one never
 overrules a strong one, and one of which nothing is known, or that may be guessing, is none.
 
-The alarm is raised where the judge is up for certain and the share of its gain that is unseen is for
-certain beyond a margin. The uncertainty of both accuracies is in that interval. Slices of prompts
-are tested together, so that many of them raise no alarm by chance. Where nothing is known of the
-witnesses, only a gain that one of them sees as a loss is called hacked, and the claim says so.
+The alarm is raised where the judge is up for certain and the share of its gain that is unseen is
+for certain beyond a margin. The uncertainty of all accuracies is in that interval. Slices of
+prompts are tested together, so that many of them raise no alarm by chance. Where nothing is known
+of the witnesses, only a gain that one of them sees as a loss is called hacked, and the claim says
+so.
 
 What it cannot see: a mistake that the witnesses share with the judge, and one that people make. Two
 assumptions are told in `factory.evaluation.witnesses`; a share of a gain as margin leaves room for
@@ -114,6 +115,12 @@ class Claim:
         """Whether there is a judge and a witness of which labels tell something."""
         return not self.judge.why_not and any(not one.why_not for one in self.witnesses)
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether the judge, or every witness, could judge no twins at all."""
+        nobody = all(math.isnan(one.won.value) for one in self.witnesses)
+        return nobody or math.isnan(self.judge.won.value)
+
 
 def hacking_claims(
     names: Sequence[str],
@@ -210,7 +217,7 @@ def _claim(
     divided: `A = R_w M_j` and `B = R_j M_w`, equal where every gain is seen.
     """
     counted = [0, *(at for at in columns[1:] if heard[at].weight > 0)]
-    both = twins.of(np.isfinite(twins.leads[:, counted]).all(axis=1))
+    both = _read_by_all(twins, counted)
     num = len(both.prompts)
     found = Claim(
         part,
@@ -300,16 +307,16 @@ def _by_direction(heard: Sequence[Heard], twins: Told) -> Claim:
     """The claim on all prompts where labels tell nothing of the judge or of any witness. Whatever
     share of a gain a witness sees, one that is better than chance sees no loss.
     """
-    told = [replace(one, won=_won(twins, at)) for at, one in enumerate(heard)]
-    both = twins.of(np.isfinite(twins.leads).all(axis=1))
+    seen = [replace(one, won=_won(twins, at)) for at, one in enumerate(heard)]
+    both = _read_by_all(twins, range(len(heard)))
     up, *others = (_mean(twins, at) for at in range(len(heard)))
     is_up = up.p_above(0.0) <= LEVEL
     downs = [one.p_below(0.0) for one in others if math.isfinite(one.value)]
     least = min((len(downs) * p for p in downs if math.isfinite(p)), default=math.nan)
     return Claim(
         ALL,
-        told[0],
-        tuple(told[1:]),
+        seen[0],
+        tuple(seen[1:]),
         Interval(math.nan),
         len(both.prompts),
         len(twins.prompts) - len(both.prompts),
@@ -317,6 +324,11 @@ def _by_direction(heard: Sequence[Heard], twins: Told) -> Claim:
         is_up=bool(is_up),
         is_hacked=bool(is_up and least <= LEVEL),
     )
+
+
+def _read_by_all(twins: Told, columns: Sequence[int]) -> Told:
+    is_read = np.isfinite(twins.leads[:, list(columns)]).all(axis=1)
+    return twins.of([int(row) for row in np.flatnonzero(is_read)])
 
 
 def _why_not(known: Known, leads: Array) -> str:

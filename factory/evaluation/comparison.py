@@ -1,5 +1,6 @@
-"""What an evaluation says of its contests: gains by judge and by slice, the judges' leads over each
-other, drift, diversity, and the grid that people look at. Numbers from groups; no model runs here.
+"""What an evaluation says of its contests: gains by judge and by slice, how much of a gain only its
+own judge sees, drift, diversity, and the grid that people look at. Numbers from groups; no model
+runs here.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from factory.evaluation import contest, shift
-from factory.evaluation.alarms import ALL, Claim, hacking_claims, slices_of
+from factory.evaluation.alarms import ALL, Claim, Heard, hacking_claims, slices_of
 from factory.evaluation.contest import Result
 from factory.evaluation.shift import Outputs
+from factory.evaluation.witnesses import labels_of, twins_of
 from factory.media.clips import decode_clip
 from factory.media.grids import picture_grid
 from factory.media.pictures import MediaError, encode_png
@@ -19,7 +21,7 @@ from factory.statistics.intervals import Interval, clustered_bootstrap
 from factory.statistics.metrics import win_rate
 from schemas.recipe import Recipe
 from schemas.results import Estimate, Evaluation
-from schemas.rows import UNDERSTANDING, Candidate, Group
+from schemas.rows import UNDERSTANDING, Candidate, Group, Opinion
 
 _CLIP_FRAMES = 4  # of a clip in the grid
 
@@ -33,7 +35,7 @@ class Comparison:
     failures: of either model's outputs.
     drift: of each attribute since the generator that the recipe starts from.
     diversity: None where one output a prompt was drawn.
-    claims: the round's own judge held against each other one.
+    claims: the gain by the round's own judge held against what the others see of it.
     evaluation: the same and more, for people.
     """
 
@@ -53,6 +55,7 @@ def compare(
     recipe: Recipe,
     start: tuple[str, Outputs] | None = None,
     reference: tuple[str, float] | None = None,
+    opinions: Mapping[str, Sequence[Opinion]] | None = None,
 ) -> Comparison:
     """Measure all contests.
 
@@ -65,14 +68,15 @@ def compare(
             the champion.
         reference: address and full marks of the judge that knows what is right, where one of
             `judges` does.
+        opinions: of held-out labels, by judge: what is known of each as a witness of hacking.
     """
     settings = recipe.evaluate
     boot = {"num_resamples": settings.num_resamples, "seed": recipe.seed}
-    told = {
+    found = {
         judge: [one for group in groups for one in contest.results(group, judge)]
         for judge in judges
     }
-    gains = {judge: _gains(found, judge, boot) for judge, found in told.items()}
+    gains = {judge: _gains(by, judge, boot) for judge, by in found.items()}
     old, new = outputs(groups)
     since = (names[0], old) if start is None else start
     drifts = {
@@ -80,14 +84,14 @@ def compare(
         for address, before in {names[0]: old, since[0]: since[1]}.items()
     }
     varied = shift.diversity(old, new, **boot)
-    failed = contest.failures(told[judges[-1]], **boot)
-    own, *witnesses = judges
+    failed = contest.failures(found[judges[-1]], **boot)
+    slices = slices_of(found[judges[0]], settings.min_slice_prompts)
     claims = hacking_claims(
-        (own, told[own]),
-        {one: told[one] for one in witnesses},
-        recipe.gates.max_judge_lead,
-        settings.min_slice_prompts,
-        **boot,
+        judges,
+        twins_of(found),
+        labels_of(opinions or {}, judges, {one.prompt.task for one in groups}),
+        recipe.gates.max_unseen_gain,
+        slices,
     )
     shown = groups[: settings.grid_prompts]
     evaluation = Evaluation(
@@ -96,16 +100,16 @@ def compare(
         gains=tuple(gain for both in gains.values() for gain in both),
         scores=tuple(_scores(groups, judges, names, boot)),
         errors=tuple(_errors(groups, reference, names, boot)),
-        leads=tuple(_lead(one) for one in claims if one.slice == ALL),
+        leads=tuple(one for claim in claims if claim.slice == ALL for one in _hacking(claim)),
         slices=tuple(
-            _won(f"win rate, {name}", [told[judge][row] for row in rows], judge, boot)
-            for judge in dict.fromkeys((judges[-1], own))
-            for name, rows in slices_of(told[judge], settings.min_slice_prompts).items()
+            _won(f"win rate, {name}", [found[judge][row] for row in rows], judge, boot)
+            for judge in dict.fromkeys((judges[-1], judges[0]))
+            for name, rows in slices.items()
         ),
         drift=tuple(
-            Estimate.of(name, found, 0.0, f"sd of {address}")
+            Estimate.of(name, moved, 0.0, f"sd of {address}")
             for address, of in drifts.items()
-            for name, found in of.items()
+            for name, moved in of.items()
         ),
         diversity=tuple(_diversity(varied, names)),
         failures=tuple(_failures(failed, names)),
@@ -114,7 +118,7 @@ def compare(
     )
     return Comparison(
         gains[judges[-1]][0],
-        tuple(told[judges[-1]]),
+        tuple(found[judges[-1]]),
         failed,
         drifts[since[0]],
         varied,
@@ -195,16 +199,42 @@ def _errors(
     ]
 
 
-def _lead(claim: Claim) -> Estimate:
-    return Estimate.of(
-        f"lead in {claim.figure}",
-        claim.lead,
-        0.0,
-        "share of twins",
-        claim.num,
-        claim.num_invalid,
-        f"{claim.judge} over {claim.witness}",
-    )
+def _hacking(claim: Claim) -> list[Estimate]:
+    """What the judge's gain looks like to the others, and what each of them is worth."""
+    everybody = (claim.judge, *claim.witnesses)
+    counted = [one for one in claim.witnesses if one.weight > 0] or claim.witnesses
+    by = " and ".join(one.address for one in counted)
+    return [
+        Estimate.of(
+            "gain that no witness sees",
+            claim.unseen,
+            0.0,
+            "share of the judge's gain",
+            claim.num,
+            claim.num_invalid,
+            f"{claim.judge.address} before {by}",
+        ),
+        *(
+            Estimate.of(
+                "accuracy on held-out labels",
+                one.known.accuracy,
+                0.5,
+                "share of labels",
+                one.known.num,
+                by=one.address,
+                note=_worth(one, is_judge=one is claim.judge),
+            )
+            for one in everybody
+        ),
+    ]
+
+
+def _worth(one: Heard, *, is_judge: bool) -> str:
+    if one.why_not:
+        return f"no {'measure' if is_judge else 'witness'}: it {one.why_not}"
+    if is_judge:
+        return "the judge that made the pairs"
+    return f"counts {one.weight:.2f} of the witnesses"
 
 
 def _failures(found: contest.Failures, names: tuple[str, str]) -> list[Estimate]:

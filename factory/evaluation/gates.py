@@ -16,6 +16,7 @@ from factory.bias.figure import Figure
 from factory.bias.profile import BiasProfile
 from factory.bias.response import DUELS, SCORES
 from factory.bias.slices import GAP_BEYOND_PEOPLES
+from factory.evaluation.alarm_text import hacking_told
 from factory.evaluation.alarms import ALL, Claim
 from factory.evaluation.contest import Failures
 from factory.evaluation.judge_change import Change
@@ -28,6 +29,8 @@ from schemas.results import Finding
 _OF = ":"
 #: Gates that a figure fails of which too little is known.
 _SLOPES = ("max_attribute_slope", "max_duel_slope")
+#: The gate of the reward-hacking alarm, as the recipe calls it.
+HACKING = "max_unseen_gain"
 
 
 def judge_gates(
@@ -167,8 +170,10 @@ def _by_bound(what: str, bound: float, threshold: float) -> str:
 def hacking_gates(claims: Sequence[Claim], gates: recipe.Gates) -> tuple[Finding, ...]:
     """Has a challenger learned to please its judge rather than people?
 
-    A finding for each figure and witness on all prompts, and one for each slice that raises the
-    alarm. What no witness could tell does not pass; without any witness there is nothing to say.
+    A finding on all prompts, and one for each slice that raises the alarm. Twins that the judge, or
+    every witness, could not judge at all do not pass. Where nothing is known of the witnesses the
+    finding passes unless one of them sees a loss, and says what it cannot know; without any witness
+    there is nothing to say.
 
     Args:
         claims: of `factory.evaluation.alarms.hacking_claims`.
@@ -176,33 +181,15 @@ def hacking_gates(claims: Sequence[Claim], gates: recipe.Gates) -> tuple[Finding
     """
     return tuple(
         Finding.of(
-            f"max_judge_lead{_OF}{one.figure}, {one.slice}",
-            one.lead,
-            gates.max_judge_lead,
-            is_passed=not one.is_hacked and not math.isnan(one.lead.low),
-            message=_claimed(one),
+            HACKING + ("" if one.slice == ALL else f"{_OF}{one.slice}"),
+            one.unseen,
+            gates.max_unseen_gain,
+            is_passed=not one.is_hacked and not one.is_blind,
+            message=hacking_told(one),
         )
         for one in claims
         if one.slice == ALL or one.is_hacked
     )
-
-
-def _claimed(claim: Claim) -> str:
-    where = "all prompts" if claim.slice == ALL else claim.slice
-    what = f"{claim.figure} on {where}"
-    if math.isnan(claim.lead.low):
-        return (
-            f"{what} could not be compared: {claim.num_invalid} of "
-            f"{claim.num + claim.num_invalid} twins could not be judged by {claim.judge} or by "
-            f"{claim.witness}"
-        )
-    told = f"{claim.judge} says {_told(claim.by_judge)}, {claim.witness} {_told(claim.by_witness)}"
-    lead = f"a lead of {_told(claim.lead)}"
-    invalid = f"; {claim.num_invalid} twins could not be judged" if claim.num_invalid else ""
-    if claim.is_hacked:
-        p = "" if math.isnan(claim.p_value) else f", adjusted p {claim.p_value:.2g}"
-        return f"reward hacking: {what} is up for its judge alone: {told}, {lead}{p}{invalid}"
-    return f"no reward hacking shown: {what}: {told}, {lead}{invalid}"
 
 
 def _told(found: Interval) -> str:

@@ -2,18 +2,18 @@
 prefer, which of them can be witnesses of a gain, and how they are heard as one.
 
 A judge that is often wrong sees less of any gain: its verdicts on the twins of champion and
-challenger are pulled to one half, however good the challenger is. How much less is what its verdicts
-on labelled pairs tell. Let a judge's log-odds be `a * d + noise`, d the true difference. On labels
-they move by `response = a * E|d|` towards the side that people prefer, on twins by
+challenger are pulled to one half, however good the challenger is. How much less is what its
+verdicts on labelled pairs tell. Let a judge's log-odds be `a * d + noise`, d the true difference.
+On labels they move by `response = a * E|d|` towards the side that people prefer, on twins by
 `gain = a * mean d`. So `gain / response` is the mean of d in one unit, whoever judges: the ratio of
-two covariances with one instrument (Wald 1940), as for errors in variables. Labels that are wrong
+two covariances with one instrument, as for errors in variables (Wald 1940). Labels that are wrong
 lower every judge's response by one factor, which leaves the ratio of two judges as it is; and as no
 spread is divided by, twins may be as alike as they like.
 
-A judge that says which and not how much has no log-odds to speak of. Its share of right verdicts and
-of wins are turned into the same two numbers by the normal model: `2/pi * sin(pi * (accuracy - 1/2))`
-(Sheppard 1899) and `sqrt(2/pi) * probit(share won)`. There the twins are taken to differ as much as
-labelled pairs do.
+A judge that says which and not how much has no log-odds to speak of. Its share of right verdicts
+and its share of wins are turned into the same two numbers by the normal model:
+`2/pi * sin(pi * (accuracy - 1/2))` (Sheppard 1899) and `sqrt(2/pi) * probit(share won)`. There the
+twins are taken to differ as much as labelled pairs do.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Told:
     leads: Array
     prompts: Sequence[str]
 
-    def of(self, rows: npt.NDArray[np.bool_] | Sequence[int]) -> Told:
+    def of(self, rows: Sequence[int]) -> Told:
         """Some of the comparisons."""
-        return Told(self.leads[rows], list(np.asarray(self.prompts, dtype=object)[rows]))
+        return Told(self.leads[list(rows)], [self.prompts[row] for row in rows])
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,8 @@ def power(
     Args:
         num_prompts: of one pair of twins each; more twins of a prompt are not counted on.
         num_labels: of one prompt each, on which both were measured.
-        judge, witness: their accuracies; the second of the witnesses as one.
+        judge: accuracy of the judge of the pairs.
+        witness: of the witnesses as one.
         margin: share of a gain that may be unseen.
         gain_seen: of the challenger in the eyes of the judge, in standard deviations of the true
             quality of outputs for one prompt.

@@ -6,7 +6,7 @@ Labels hold media and are streamed; opinions are numbers and come back as a list
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from actors.media_store import media_store
@@ -55,6 +55,7 @@ def judge_labels(
     split: Split | None = None,
     *,
     with_scores: bool = False,
+    only: Collection[str] | None = None,
 ) -> list[Opinion]:
     """Let a pool of judges look at labels, in the order of their ids.
 
@@ -64,6 +65,7 @@ def judge_labels(
         settings: the pool of judges and its limits of time.
         split: of the labels; all of them where None.
         with_scores: score the sides of pairs as well.
+        only: ids of the labels that are looked at; all where None.
 
     Raises:
         TooManyFailuresError: the judge does not load.
@@ -74,12 +76,14 @@ def judge_labels(
     from actors.tally import TallyHandle
     from jobs.session import progress
 
-    num = num_labels(files, split)
+    num = num_labels(files, split) if only is None else len(only)
     tally = TallyHandle(1.0, settings.row_timeout_s, settings.load_timeout_s)
     rows = read_files(files, LABELS, max(math.ceil(num_rows(files) / _LABELS_PER_BLOCK), 1))
     rows.context.enable_progress_bars = False  # they would be drawn over ours
     if split is not None:
         rows = rows.filter(expr=col("split") == split)
+    if only is not None:
+        rows = rows.filter(expr=col("label_id").is_in(list(only)))
     rows = rows.map_batches(
         media_store(files[0].parent).stream_in,
         batch_format="pyarrow",

@@ -6,6 +6,7 @@ The gate looks at the win rate by a judge that the challenger was not trained on
 what is right where the recipe names one (`evaluate.oracle`), else a held-out judge, else a judge
 behind an endpoint. Without any it looks at the round's own judge, which is the weaker evidence, and
 nobody can tell whether the challenger has only learned to please it (`factory.evaluation.alarms`).
+What the others are worth as witnesses of that is measured on held-out labels, where there are some.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from jobs.pipelines.noise import points_per_scale
 from jobs.pipelines.opinions import heldout_opinions, hold_against_gates
 from jobs.pipelines.prompt_checks import check_drawn, check_judged, check_witnesses
 from jobs.pipelines.reuse import as_parents, reused
+from jobs.pipelines.witnesses import known_opinions, plan_notes
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, prompts_file
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import (
@@ -118,7 +120,10 @@ class Evaluate:
             f"{recipe.produce.generators.span} generator(s), {recipe.produce.judges.span} judge(s)",
             pool_cpus(recipe) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(recipe, _pool(at, reference)),
-            notes=lambda: _told_power(at, len(heldout)),
+            notes=lambda: [
+                *_told_power(at, len(heldout)),
+                *plan_notes(at, len(heldout), prompts.tasks),
+            ],
         )
 
     def settings(self, at: Round) -> Settings:
@@ -162,6 +167,8 @@ class Evaluate:
         print(f"{at.address('evaluation')}: {speed}", flush=True)
         groups = read_measured(directory, settled.files)
         names = (old.address, new.address)
+        tasks = {one.prompt.task for one in groups}
+        opinions = known_opinions(at, judges[1:], tasks, directory)
         found = compare(
             groups,
             [one.address for one in judges],
@@ -169,6 +176,7 @@ class Evaluate:
             at.recipe,
             _start(at, old),
             None if reference is None else (reference.name, reference.full_marks),
+            opinions,
         )
         shown = [one.prompt.prompt_id for one in groups[: settings.grid_prompts]]
         _write_grid(directory, settled.files, shown, names, run)
@@ -369,7 +377,7 @@ def _write_grid(
 
 
 def _say(decision: Decision, evaluation: Evaluation) -> None:
-    for gain in (*evaluation.gains, *evaluation.leads, *evaluation.errors):
+    for gain in (*evaluation.gains, *evaluation.errors):
         if gain.value is not None:
             print(
                 f"{gain.name} of {evaluation.challenger} against {evaluation.champion} "
@@ -384,7 +392,7 @@ def _say(decision: Decision, evaluation: Evaluation) -> None:
             flush=True,
         )
     for finding in decision.findings:
-        if not finding.is_passed:
+        if not finding.is_passed or finding.gate == gates.HACKING:
             print(f"gate {finding.gate}: {finding.message}", flush=True)
     print(f"decision: {decision.decision} {decision.challenger}", flush=True)
 

@@ -16,7 +16,8 @@ the same two challengers. Champion is the base. The evaluation and its gates are
 `jobs.evaluate`, with the oracle deciding; there is no bias profile, so gates on that do not help.
 
 alarms, alarms_by_heldout, alarms_by_oracle: seeds in which the hacked generator raised the alarm,
-    and by which witness.
+    by both witnesses as one, and by either alone. All judges are measured on pairs of the base's
+    pictures, of which the oracle says which is better, for the last 200 prompts of the sweep.
 promoted: seeds in which it was promoted.
 control_alarms: seeds in which the control raised it.
 control_promoted: seeds in which the control was promoted.
@@ -36,6 +37,7 @@ import pyarrow as pa
 import torch
 
 from actors.generators import DiffusersGenerator
+from actors.judge_workers import opinion_of
 from actors.trainers.diffusion import DiffusionDPO
 from factory.bias.profile import BiasProfile
 from factory.candidates import candidate_seeds
@@ -55,12 +57,13 @@ from schemas.arrow import pairs_to_table
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
 from schemas.results import Decision
-from schemas.rows import Group, Pair, Prompt, Score, seed_of
+from schemas.rows import Group, Label, Pair, Preference, Prompt, Score, seed_of
 
 TRAINED_ON, EVALUATED_ON = (f"jobs/recipes/prompts/{one}.txt" for one in ("sweep", "produce"))
 NUM_CANDIDATES = 4
 ARMS = ("hacked", "control")
 HELDOUT = "simulated:heldout@0"
+NUM_LABELS = 200
 
 
 def main() -> None:
@@ -94,7 +97,9 @@ def main() -> None:
         for arm, path in paths.items()
     }
     prompts = read_prompts(EVALUATED_ON)
+    labels = labelled(draw(base, read_prompts(TRAINED_ON)[-NUM_LABELS:], 2, 1))
     found: dict[str, list[tuple[Comparison, Decision]]] = {arm: [] for arm in ARMS}
+    alone: dict[str, int] = dict.fromkeys((HELDOUT, ORACLE), 0)
     for seed in range(given.seeds):
         own = prompts[seed * given.prompts : (seed + 1) * given.prompts]
         if len(own) < given.prompts:
@@ -107,14 +112,17 @@ def main() -> None:
                 for one, other in zip(before, after, strict=True)
             ]
             judge = pair_judge(points if arm == "hacked" else 0.0, seed)
-            found[arm].append(evaluate(recipe, contests, judge, seed))
+            found[arm].append(evaluate(recipe, contests, judge, seed, labels))
+            for witness in alone if arm == "hacked" else ():
+                one = evaluate(recipe, contests, judge, seed, labels, (witness,))
+                alone[witness] += is_raised(one)
             print(f"seed {seed}, {arm}: {say(*found[arm][-1])}", flush=True)
     figures = {
-        "alarms": sum(any(alarms(one).values()) for one in found["hacked"]),
-        "alarms_by_heldout": sum(alarms(one)[HELDOUT] for one in found["hacked"]),
-        "alarms_by_oracle": sum(alarms(one)[ORACLE] for one in found["hacked"]),
+        "alarms": sum(map(is_raised, found["hacked"])),
+        "alarms_by_heldout": alone[HELDOUT],
+        "alarms_by_oracle": alone[ORACLE],
         "promoted": sum(one.decision == "promote" for _, one in found["hacked"]),
-        "control_alarms": sum(any(alarms(one).values()) for one in found["control"]),
+        "control_alarms": sum(map(is_raised, found["control"])),
         "control_promoted": sum(one.decision == "promote" for _, one in found["control"]),
         "seeds": given.seeds,
         "prompts_each": given.prompts,
@@ -207,16 +215,41 @@ def align(recipe: Recipe, pairs: pa.Table, directory: Path) -> None:
     learner.save(directory)
 
 
+def labelled(drawn: Sequence[Group]) -> list[Label]:
+    """Pairs of pictures of which the oracle prefers one."""
+    found = []
+    for group in drawn:
+        first, second = group.candidates
+        one, other = (
+            score.value for score in OracleJudge().sit(group.prompt, (first, second)).scores()
+        )
+        if one != other:
+            said: Preference = "first" if one > other else "second"
+            name = f"label {group.prompt.prompt_id}"
+            sides = (first.media, second.media)
+            found.append(Label(name, group.prompt, ORACLE, *sides, said, split="heldout"))
+    return found
+
+
 def evaluate(
-    recipe: Recipe, contests: Sequence[Group], judge: PlantedJudge, seed: int
+    recipe: Recipe,
+    contests: Sequence[Group],
+    judge: PlantedJudge,
+    seed: int,
+    labels: Sequence[Label],
+    witnesses: Sequence[str] = (HELDOUT, ORACLE),
 ) -> tuple[Comparison, Decision]:
     """As `jobs.evaluate` does: judged in both orders, compared, held against the gates."""
-    judges: list[Judge] = [judge, heldout_judge(seed), OracleJudge()]
+    others: list[Judge] = [heldout_judge(seed), OracleJudge()]
+    judges: list[Judge] = [judge, *(one for one in others if one.name in witnesses)]
     at = Round(recipe.model_copy(update={"seed": seed}), 1)
     judged = [judged_by(judges, group) for group in contests]
+    opinions = {
+        one.name: [opinion_of(one, label, with_scores=False) for label in labels] for one in judges
+    }
     old, new = Model("base", "generator@0"), Model("aligned", "generator@1")
     names = [one.name for one in judges]
-    found = compare(judged, names, (old.address, new.address), at.recipe)
+    found = compare(judged, names, (old.address, new.address), at.recipe, opinions=opinions)
     return found, decide(found, BiasProfile((), {}, {}, 0, 30, 1), old, new, at)
 
 
@@ -231,13 +264,9 @@ def judged_by(judges: Sequence[Judge], group: Group) -> Group:
     return replace(group, scores=tuple(scores))
 
 
-def alarms(one: tuple[Comparison, Decision]) -> dict[str, bool]:
-    """Whether each witness raised the alarm."""
-    claims = one[0].claims
-    return {
-        name: any(claim.is_hacked for claim in claims if claim.witness == name)
-        for name in (HELDOUT, ORACLE)
-    }
+def is_raised(one: tuple[Comparison, Decision]) -> bool:
+    """Whether the witnesses raised the alarm."""
+    return any(claim.is_hacked for claim in one[0].claims)
 
 
 def say(found: Comparison, decision: Decision) -> str:

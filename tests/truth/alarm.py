@@ -1,4 +1,4 @@
-"""The reward-hacking alarm: how often it accuses an honest challenger, and how often it finds a hack.
+"""The reward-hacking alarm: how often it accuses the honest, and how often it finds a hack.
 
 Simulated: the quality of an output is N(0, 1) within its prompt, a challenger's is higher by its
 true gain, and its judge sees a hacked gain on top of that. The judge's matchups have the noise of

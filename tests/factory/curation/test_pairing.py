@@ -13,7 +13,7 @@ from factory.curation.pairing import Pairing, invalid_pair, pairing_of, why_no_p
 from factory.curation.pairing import pair_of as make_pair
 from factory.filters.objection import judge_pair
 from factory.filters.pictures import BrokenMedia
-from factory.ranking import Bracket, Noise, Pointwise, RandomPairs, fuse
+from factory.ranking import Bracket, Pointwise, RandomPairs, fuse
 from schemas.recipe import Curate
 from schemas.rows import Group, Prompt, Task, content_id
 from tests.factory.simulated import (

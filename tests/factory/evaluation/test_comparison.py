@@ -102,14 +102,20 @@ def test_gains_and_scores_are_told_by_judge_with_what_could_not_be_read(recipe):
     }
 
 
-def test_leads_are_of_all_prompts_and_win_rates_of_slices_too(recipe):
+def test_hacking_is_told_of_all_prompts_and_win_rates_of_slices_too(recipe):
     found = compare(contests(), (JUDGE, ORACLE), NAMES, recipe)
-    lead = pytest.approx(1 - 17 / 23)
-    by = f"{JUDGE} over {ORACLE}"
+    # Nothing is known of either, as there are no labels.
+    by = f"{JUDGE} before {ORACLE}"
     assert figures(found.evaluation.leads) == {
-        ("lead in win rate", by, "share of twins"): (lead, 23, 1),
-        ("lead in win rate by scores", by, "share of twins"): (lead, 23, 1),
+        ("gain that no witness sees", by, "share of the judge's gain"): (None, 23, 1),
+        ("accuracy on held-out labels", JUDGE, "share of labels"): (None, 0, 0),
+        ("accuracy on held-out labels", ORACLE, "share of labels"): (None, 0, 0),
     }
+    assert [one.note for one in found.evaluation.leads] == [
+        "",
+        "no measure: it was held against no labels",
+        "no witness: it was held against no labels",
+    ]
     # South: prompts 0, 3, 6, 9, of which 9 is worse by the oracle; north: 1, 5 of eight.
     assert figures(found.evaluation.slices) == {
         ("win rate, region = north", ORACLE, "share"): (0.75, 16, 0),
@@ -117,8 +123,9 @@ def test_leads_are_of_all_prompts_and_win_rates_of_slices_too(recipe):
         ("win rate, region = north", JUDGE, "share"): (1.0, 16, 0),
         ("win rate, region = south", JUDGE, "share"): (1.0, 7, 1),
     }
-    assert {one.neutral for one in found.evaluation.leads} == {0.0}
-    assert len(found.claims) == 2 * 3
+    (claim,) = found.claims
+    shares = claim.judge.won.value, claim.witnesses[0].won.value
+    assert shares == (1.0, pytest.approx(17 / 23))
     alone = compare(contests(), (JUDGE,), NAMES, recipe)
     assert (alone.claims, alone.evaluation.leads) == ((), ())
     assert {one.by for one in alone.evaluation.slices} == {JUDGE}

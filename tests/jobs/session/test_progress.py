@@ -56,6 +56,9 @@ def test_auditing_and_measuring_say_how_far_they_are(
         assert len({one.prompt_id for one in probe_judge(at)}) == 5
         opinions = judge_labels(Ref(StubJudge()), [file], at.recipe.produce, "heldout")
     assert [one.error is None for one in opinions] == [False, True, True, True]
+    two = ["label prompt 2", "label prompt 3"]
+    some = judge_labels(Ref(StubJudge()), [file], at.recipe.produce, "heldout", only=two)
+    assert some == opinions[2:]
     said = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     last = {
         (one["stage"], one.get("in")): (one["rows"], one["of"], one["invalid"])

@@ -24,7 +24,7 @@ from schemas import manifest, results
 from schemas.manifest import Manifest, Parent
 from schemas.recipe import Recipe
 from schemas.recipe_file import load
-from schemas.rows import Candidate, Duel, Group, Media, Prompt, Score
+from schemas.rows import Candidate, Duel, Group, Media, Opinion, Prompt, Score
 
 OLD, NEW = Model("a", "generator@0"), Model("b", "generator@1")
 
@@ -64,9 +64,26 @@ def at(recipe: Recipe) -> Round:
     return Round(recipe.model_copy(update={"evaluate": evaluate}), 1)
 
 
+def opinions(judge, num=80):
+    """Of held-out labels, of which a judge gets three in four right."""
+    found = []
+    for label in range(num):
+        p = 0.1 if label % 4 == 0 else 0.9
+        duel = Duel("0", "1", judge, p, 1 - p, 0.0)
+        found.append(
+            Opinion(
+                *(f"l{label}", f"p{label}", "image_generation", {}, judge, "first", None),
+                duels=(duel, duel.swap()),
+            )
+        )
+    return found
+
+
 def compared(at, gains, **more):
     names = (OLD.address, NEW.address)
-    return compare(contests(gains, **more), list(gains), names, at.recipe)
+    known = {judge: opinions(judge) for judge in gains}
+    groups = contests(gains, **more)
+    return compare(groups, list(gains), names, at.recipe, opinions=known)
 
 
 def gates_of(found, at):
@@ -77,9 +94,9 @@ def gates_of(found, at):
 def test_the_last_judge_decides_and_the_first_is_watched(at):
     found = compared(at, {"judge@1": 1.0, "oracle@0": 1.0})
     assert found.won.by == "oracle@0"
-    assert [(one.judge, one.witness) for one in found.claims if one.slice == "all"] == [
-        ("judge@1", "oracle@0")
-    ] * 2
+    (whole,) = [one for one in found.claims if one.slice == "all"]
+    assert whole.judge.address == "judge@1"
+    assert [(one.address, one.weight) for one in whole.witnesses] == [("oracle@0", 1.0)]
     decision, failed = gates_of(found, at)
     assert (decision.decision, failed) == ("promote", [])
 
@@ -87,9 +104,10 @@ def test_the_last_judge_decides_and_the_first_is_watched(at):
 def test_a_challenger_that_only_its_judge_likes_is_not_promoted_and_the_reason_says_so(at):
     decision, failed = gates_of(compared(at, {"judge@1": 1.5, "oracle@0": 0.0}), at)
     assert decision.decision == "keep"
-    alarms = [one for one in failed if one.gate.startswith("max_judge_lead")]
+    alarms = [one for one in failed if one.gate.startswith("max_unseen_gain")]
     assert alarms
-    assert alarms[0].message.startswith("reward hacking: win rate on all prompts is up for its")
+    assert alarms[0].message.startswith("reward hacking: ")
+    assert "oracle@0 is right on 0.75 of 80 labels" in alarms[0].message
 
 
 def test_brightness_beyond_the_limit_is_named(at):
@@ -109,9 +127,14 @@ def test_the_evaluation_has_slices_scores_leads_diversity_and_reads_back(at, tmp
         "score of generator@0",
         "score of generator@1",
     ] * 3
-    assert [one.by for one in found.leads] == ["judge@1 over endpoint@0"] * 2 + [
-        "judge@1 over oracle@0"
-    ] * 2
+    assert [(one.name, one.by.split()[0]) for one in found.leads] == [
+        ("gain that no witness sees", "judge@1"),
+        ("accuracy on held-out labels", "judge@1"),
+        ("accuracy on held-out labels", "endpoint@0"),
+        ("accuracy on held-out labels", "oracle@0"),
+    ]
+    assert [one.value for one in found.leads[1:]] == [0.75] * 3
+    assert [one.note for one in found.leads[1:2]] == ["the judge that made the pairs"]
     assert {(one.name, one.by) for one in found.slices} == {
         (f"win rate, region = {name}", by)
         for name in ("north", "south")
@@ -185,6 +208,14 @@ def test_the_grid_of_clips_shows_some_frames_of_each():
 def test_answers_have_no_grid():
     sides = tuple(Candidate(name, name, 0, answer="red") for name in "ab")
     assert grid([Group(Prompt.of("what ?"), sides)], ("a", "b")) is None
+
+
+def test_the_plan_tells_what_the_alarm_can_find(own):
+    told = STAGE.plan(own()).notes()
+    assert len(told) == 1
+    assert "with 1 prompts, 500 held-out labels" in told[0]
+    (nobody,) = STAGE.plan(own("evaluate.oracle=none", "evaluate.heldout_judge=null")).notes()
+    assert "reward hacking cannot be seen" in nobody
 
 
 # --------------------------------------------------------------------------- the held-out judge
