@@ -24,6 +24,8 @@ from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, mea
 from factory.statistics.metrics import hash_share
 from schemas.rows import Candidate
 
+#: Most pictures have no text at all, so that one that has some would be an infinite shift.
+_RARE = "text"
 #: The outputs of one model by prompt.
 Outputs = Mapping[str, Sequence[Candidate]]
 
@@ -65,7 +67,7 @@ def drift(
     found: dict[str, list[tuple[str, Array, Array]]] = {}
     for prompt in (one for one in base if one in new):
         before, after = ([measure_candidate(one) for one in side[prompt]] for side in (base, new))
-        for name in dict.fromkeys(name for one in before for name in one):
+        for name in dict.fromkeys(name for one in before for name in one if name != _RARE):
             old, now = (
                 np.array([one.get(name, math.nan) for one in side]) for side in (before, after)
             )

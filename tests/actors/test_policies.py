@@ -104,5 +104,5 @@ def test_a_package_that_a_processor_takes_is_named_at_the_plan(tmp_path: Path) -
     JUDGES["smolvlm"].save(tmp_path)
     spec = GeneratorSpec(path=str(tmp_path))
     recipe = Recipe.model_validate({"name": "r", "root": "nowhere", "generator": dict(spec)})
-    with pytest.raises(InputError, match=r"generator\.path: .*takes num2words: pip install num2"):
+    with pytest.raises(InputError, match=r"generator\.path: .*needs num2words: pip install num2"):
         check_generator(spec, recipe)

@@ -38,7 +38,7 @@ LOADERS = {
     "training of an answerer": (JUDGE, ["AutoProcessor", "AutoModelForImageTextToText"]),
     "training of a judge": (
         JUDGE,
-        ["AutoModelForImageTextToText", "AutoImageProcessor", "AutoTokenizer", "AutoProcessor"],
+        ["AutoModelForImageTextToText", "AutoImageProcessor", "AutoTokenizer"],
     ),
 }
 

@@ -42,7 +42,10 @@ def test_gates_that_are_gone_or_in_other_units_are_translated_or_refused() -> No
             "produce.num_candidate=4",
             r"produce\.num_candidate: unknown key; known here: prompts, num_candidates",
         ),
-        ("gates.min_selection_ratio=0.8", "min_selection_ratio: max_slice_gap has taken its place"),
+        (
+            "gates.min_selection_ratio=0.8",
+            "min_selection_ratio: max_slice_gap_share has taken its place",
+        ),
         ("bogus=1", "bogus: unknown key; known here: name, seed"),
         ("seed=many", r"seed: .*integer.*given: 'many'"),
         ("produce.num_candidates=1", r"produce\.num_candidates: .*greater than or equal to 2"),

@@ -16,6 +16,7 @@ from factory.bias.observation import LabelObservation
 from factory.bias.probes import Probe
 from factory.bias.profile import BiasProfile
 from factory.evaluation.comparison import Comparison
+from factory.evaluation.contest import Result, failures
 from factory.filters.across import Raised
 from factory.ids import numbers_of
 from factory.judging.abstention import Abstention
@@ -104,6 +105,8 @@ def test_a_plan_says_what_an_audit_of_its_size_finds(recipe):
 
 
 def test_a_later_plan_rests_on_the_audit_before(recipe):
+    judge = recipe.judge.model_copy(update={"path": "factory/sandbox/weights/base"})
+    recipe = recipe.model_copy(update={"judge": judge})
     first = Round(recipe, 1)
     write_profile(first, replace(PROFILE, score_sd=1.0))
     settings = {"num_groups": 40, "num_candidates": 2}
@@ -140,7 +143,9 @@ def test_the_report_knows_every_kind_and_says_what_is_flagged():
 def better(at: Round, profile: BiasProfile) -> Decision:
     """The decision on a generator that wins, after a judge with this profile."""
     won = Estimate("win rate", 0.8, 0.7, 0.9, 0.5)
-    found = Comparison(won, {}, None, (), Evaluation("generator@1", "generator@0", (won,)))
+    told = tuple(Result(f"prompt {n}", "second" if n % 5 == 0 else "first", 1.0) for n in range(50))
+    shown = Evaluation("generator@1", "generator@0", (won,))
+    found = Comparison(won, told, failures(told), {}, None, (), shown)
     return evaluate.decide(
         found, profile, Model("x", "generator@0"), Model("y", "generator@1"), at, 4.0
     )
@@ -162,6 +167,7 @@ def test_a_judge_that_was_not_probed_promotes_nothing(at):
     missing = [one for one in decided.findings if not one.is_passed]
     assert [one.gate for one in missing] == [
         "max_attribute_slope",
+        "max_duel_slope",
         "max_damage_gain",
         "min_media_drop",
     ]

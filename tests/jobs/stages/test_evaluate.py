@@ -87,7 +87,7 @@ def compared(at, gains, **more):
 
 
 def gates_of(found, at):
-    decision = decide(found, BiasProfile((), {}, {}, 0, 30, 1), OLD, NEW, at)
+    decision = decide(found, BiasProfile((), {}, {}, 0, 30, 1), OLD, NEW, at, 4.0)
     return decision, [one for one in decision.findings if not one.is_passed]
 
 
@@ -211,10 +211,9 @@ def test_answers_have_no_grid():
 
 
 def test_the_plan_tells_what_the_alarm_can_find(own):
-    told = STAGE.plan(own()).notes()
-    assert len(told) == 1
-    assert "with 1 prompts, 500 held-out labels" in told[0]
-    (nobody,) = STAGE.plan(own("evaluate.oracle=none", "evaluate.heldout_judge=null")).notes()
+    _, told = STAGE.plan(own()).notes()
+    assert "with 1 prompts, 500 held-out labels" in told
+    _, nobody = STAGE.plan(own("evaluate.oracle=none", "evaluate.heldout_judge=null")).notes()
     assert "reward hacking cannot be seen" in nobody
 
 
