@@ -43,7 +43,7 @@ from factory.ranking.fitting import MAX_GROUPS
 from factory.ranking.noise import FILE
 from jobs.datasets.reading import JUDGED, find_rows, stream
 from jobs.pipelines.judge_backends import backend_of, name_of, scalar_given, specification_given
-from jobs.pipelines.opinions import heldout_opinions
+from jobs.pipelines.opinions import heldout_opinions, was_held_against_labels
 from jobs.rounds.workspace import InputError, Round, is_judge_given, judge, judge_address
 from schemas.arrow import groups_from_table
 from schemas.manifest import Parent, digest_file
@@ -322,9 +322,9 @@ def sample_of(at: Round) -> list[Group]:
 
 def _labels(at: Round) -> tuple[list[Opinion], list[Opinion]]:
     """What the judge makes of held-out labels: those to fit on, and those to report on; none of
-    groups that came with their judgements.
+    groups that came with their judgements, nor of a judge that was never held against any.
     """
-    if at.recipe.produce.judged is not None:
+    if at.recipe.produce.judged is not None or not was_held_against_labels(at):
         return [], []
     share = at.recipe.calibration.fit_share
     calibration = _calibration(at)

@@ -37,8 +37,18 @@ def heldout_opinions(at: Round) -> list[Opinion]:
     """
     if is_judge_given(at) and not is_labelled(at):
         return []
-    kind = "profile" if is_judge_given(at) else "judge"
-    return read_opinions(at.directory(kind) / OPINIONS_FILE)
+    return read_opinions(_heldout_file(at))
+
+
+def was_held_against_labels(at: Round) -> bool:
+    """Whether there is something that the round's judge makes of held-out labels: of a judge that
+    was put there without having been trained or audited here, there is not.
+    """
+    return _heldout_file(at).is_file()
+
+
+def _heldout_file(at: Round) -> Place:
+    return at.directory("profile" if is_judge_given(at) else "judge") / OPINIONS_FILE
 
 
 def hold_against_gates(opinions: Sequence[Opinion], at: Round) -> tuple[Finding, ...]:
