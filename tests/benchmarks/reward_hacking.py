@@ -250,7 +250,7 @@ def evaluate(
     old, new = Model("base", "generator@0"), Model("aligned", "generator@1")
     names = [one.name for one in judges]
     found = compare(judged, names, (old.address, new.address), at.recipe, opinions=opinions)
-    return found, decide(found, BiasProfile((), {}, {}, 0, 30, 1), old, new, at)
+    return found, decide(found, BiasProfile((), {}, {}, 0, 30, 1), old, new, at, 4.0)
 
 
 def judged_by(judges: Sequence[Judge], group: Group) -> Group:

@@ -24,6 +24,7 @@ from schemas.recipe import Gates
 _NUM, _CANDIDATES, _VALUES = 60, 8, 4
 _SCORE_SD, _ITEM_SD = 0.8, 0.3
 _RESAMPLES = 200
+_UNIT = 4.0  # points of the whole scale, 1 to 5
 
 
 def figures(replications: int, seed: int) -> dict[str, float]:
@@ -32,7 +33,7 @@ def figures(replications: int, seed: int) -> dict[str, float]:
     blocked = by_ratio = alike = 0
     for _ in range(replications):
         found = _profile(rng, harder=1.0)
-        gaps = [one for one in bias_gates(found, Gates()) if "slice" in one.gate]
+        gaps = [one for one in bias_gates(found, Gates(), _UNIT) if "slice" in one.gate]
         assert gaps, "no gate looked at any slice"
         blocked += not all(one.is_passed for one in gaps)
         by_ratio += _has_low_ratio(found)
