@@ -71,6 +71,11 @@ class Comparisons:
         return cls(source, len(leads), sums.reshape(len(sums), x.shape[1], 3))
 
 
+#: Most pictures have no text: where no two sides differ in it there is nothing to lean on, and that
+#: nothing was measured speaks against no judge.
+_RARE = "text"
+
+
 def associate(
     rows: Comparisons,
     names: Sequence[str],
@@ -90,6 +95,8 @@ def associate(
     found = []
     for at, name in enumerate(names):
         sums = np.ascontiguousarray(rows.sums[:, at])
+        if name == _RARE and not sums[:, 1].any():
+            continue
         slope = bootstrap_of_clusters(sums, _slope, num_resamples, seed)
         correlation = float(_correlation(sums.sum(axis=0, keepdims=True))[0])
         p_value = math.nan
