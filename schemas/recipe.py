@@ -1019,9 +1019,16 @@ class Objections(Section):
         description="package.module:name of objections of your own; see factory/filters/plugged_in",
     )
 
-    def least_margin(self, unit: float) -> float:
-        """In points, on a scale of `unit` points."""
-        return _limit(self.min_margin, self.min_margin_share, unit)
+    def least_margins(self, units: Mapping[Task, float] | None) -> dict[Task, float]:
+        """In points, by task.
+
+        Args:
+            units: points of the judge's whole scale, by task; a share is a point where not given.
+        """
+        return {
+            task: _limit(self.min_margin, self.min_margin_share, (units or {}).get(task, 1.0))
+            for task in get_args(Task)
+        }
 
 
 class AuditSample(Section):

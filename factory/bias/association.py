@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 
 from factory.bias.figure import Figure
+from factory.bias.observation import RARE
 from factory.statistics.intervals import (
     Array,
     bootstrap_of_clusters,
@@ -71,11 +72,6 @@ class Comparisons:
         return cls(source, len(leads), sums.reshape(len(sums), x.shape[1], 3))
 
 
-#: Most pictures have no text: where no two sides differ in it there is nothing to lean on, and that
-#: nothing was measured speaks against no judge.
-_RARE = "text"
-
-
 def associate(
     rows: Comparisons,
     names: Sequence[str],
@@ -95,7 +91,7 @@ def associate(
     found = []
     for at, name in enumerate(names):
         sums = np.ascontiguousarray(rows.sums[:, at])
-        if name == _RARE and not sums[:, 1].any():
+        if name == RARE and not sums[:, 1].any():
             continue
         slope = bootstrap_of_clusters(sums, _slope, num_resamples, seed)
         correlation = float(_correlation(sums.sum(axis=0, keepdims=True))[0])

@@ -19,6 +19,11 @@ from schemas.rows import Candidate, Group, Label, Measures, Media, Preference
 Attributes = Mapping[str, float]
 #: All attributes that there are, of media and of answers.
 NAMES = (*ATTRIBUTES, "motion", "length", "text")
+#: What most pictures have none of: where nothing differs in it there is nothing to lean on, which
+#: speaks against no judge, and one picture that has some would be an infinite shift.
+RARE = "text"
+#: The fields of `Measures` that `attributes_in` looks at.
+MEASURED = (*ATTRIBUTES, "motion", "num_words", "text")
 Measure = Callable[[Candidate], Attributes]
 
 

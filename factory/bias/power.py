@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from scipy.stats import nct
 from scipy.stats import t as student
 
 from factory.bias.edits import EDITS
+from factory.ranking.noise import Noise
 
 #: Sizes of a bias: what one standard deviation of an attribute within a prompt adds, in standard
 #: deviations of true quality within a prompt (Cohen's small, medium and large).
@@ -49,20 +50,14 @@ _MOST_PROMPTS = 100_000
 class Believed:
     """What is taken to be known of a judge, in shares of its scale.
 
-    quality_sd: spread of true quality among the candidates of a prompt.
-    score_sd: noise of a score that an edited copy does not share with its original.
-    duel_sd: noise of a duel, both orders together.
-    logits_per_share: log-odds of a duel for one share.
+    noise: of the judge; that of a score is not shared by an edited copy and its original.
     response_sd: how far the response to one standard deviation of an attribute differs from
         candidate to candidate.
     margin_share, margin_logits: slopes that are too small to matter (`Relevance`).
     source: of the noise, in words.
     """
 
-    quality_sd: float = 0.2
-    score_sd: float = 0.16
-    duel_sd: float = 0.1
-    logits_per_share: float = 10.0
+    noise: Noise = field(default_factory=Noise)
     response_sd: float = 0.12
     margin_share: float = 0.0125
     margin_logits: float = 0.1
@@ -95,16 +90,16 @@ def power(attribute: str, size: float, audit: Size, judge: Believed) -> float:
         judge: what is believed of the judge.
     """
     by_scores, by_duels = INFORMATION[attribute]
-    least_logits = judge.margin_logits / judge.logits_per_share
+    least_logits = judge.margin_logits / judge.noise.logits_per_share
     return max(
         chance_of_flag(
-            size * judge.quality_sd - least,
+            size * judge.noise.quality_sd - least,
             math.hypot(noise / math.sqrt(information), judge.response_sd),
             audit,
         )
         for least, noise, information in (
-            (judge.margin_share, judge.score_sd, by_scores),
-            (least_logits, judge.duel_sd, by_duels),
+            (judge.margin_share, judge.noise.score_sd, by_scores),
+            (least_logits, judge.noise.duel_sd, by_duels),
         )
     )
 

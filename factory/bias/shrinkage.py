@@ -23,9 +23,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import expit
 
-from factory.statistics.intervals import Array, Interval
+from factory.statistics.intervals import NORMAL_95, Array, Interval
 
-_NORMAL_95 = 1.959964
 #: Where w and tau are looked for; tau as shares of the largest slope.
 _WEIGHTS = np.linspace(0.02, 1.0, 50)
 _SCALES = np.geomspace(0.02, 1.5, 80)
@@ -47,7 +46,7 @@ def shrunk(slopes: Sequence[float], errors: Sequence[float]) -> list[Interval | 
     if known.any():
         means, sds = _posterior(b[known], np.maximum(s[known], np.finfo(float).tiny ** 0.25))
         for at, mean, sd in zip(np.flatnonzero(known), means.tolist(), sds.tolist(), strict=True):
-            found[at] = Interval(mean, mean - _NORMAL_95 * sd, mean + _NORMAL_95 * sd)
+            found[at] = Interval(mean, mean - NORMAL_95 * sd, mean + NORMAL_95 * sd)
     return found
 
 

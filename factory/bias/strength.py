@@ -32,6 +32,7 @@ from factory.bias.power import (
 )
 from factory.bias.profile import BiasProfile
 from factory.bias.response import SCORES
+from factory.statistics.intervals import NORMAL_95
 
 #: What can be done to candidates of each medium (`Edit.needs`).
 _MEDIA: Mapping[str, tuple[str, ...]] = {
@@ -39,7 +40,7 @@ _MEDIA: Mapping[str, tuple[str, ...]] = {
     "clips": ("picture", "clip"),
     "answers": ("answer",),
 }
-_NORMAL_95, _NORMAL_POWER = 1.959964, 1.644854
+_NORMAL_POWER = 1.644854
 
 
 def told(
@@ -155,7 +156,7 @@ def _sentences(found: Mapping[str, Found], audit: Size, of: str, rests: str) -> 
 def _errors(profile: BiasProfile) -> dict[str, float]:
     """The standard errors of the slopes of scores that are tested, by attribute."""
     return {
-        one.name: (one.estimate.high - one.estimate.low) / (2 * _NORMAL_95)
+        one.name: (one.estimate.high - one.estimate.low) / (2 * NORMAL_95)
         for one in profile.figures
         if (one.kind, one.measure) == ("edit", SCORES)
         and not math.isnan(one.p_value)

@@ -13,9 +13,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from factory.candidates import is_unfinished
+from factory.filters.verdicts import of_task
 from factory.judging.panel import dissent
 from factory.ranking import Match, Order, is_scored
 from factory.ranking.matchups import matchup
@@ -52,16 +53,11 @@ class Pairing:
         Where no two are far enough apart, best and worst stand for the group, so that its thin
         margin is on record.
         """
-        taken = self._take(self._proposals(order, self._least(group.prompt.task)))
+        taken = self._take(self._proposals(order, of_task(self.min_margin, group.prompt.task)))
         if not taken and len(order.ranking) > 1:
             taken = [(order.ranking[0], order.ranking[-1])]
         taken += self._unfinished(group, order)
         return [pair_of(group, order, better, worse) for better, worse in taken]
-
-    def _least(self, task: Task) -> float:
-        if isinstance(self.min_margin, Mapping):
-            return self.min_margin.get(task, 0.0)
-        return self.min_margin
 
     def _unfinished(self, group: Group, order: Order) -> list[Match]:
         """The best and the first answer without an end, where there are both."""
@@ -196,10 +192,10 @@ def pairing_of(curate: recipe.Curate, units: Mapping[Task, float] | None = None)
         curate: of the recipe.
         units: points of the judge's whole scale, by task; its points are shares where not given.
     """
-    least = {
-        task: curate.objections.least_margin((units or {}).get(task, 1.0))
-        for task in get_args(Task)
-    }
     return Pairing(
-        curate.pairing, least, curate.pairs_per_prompt, curate.max_uses, curate.reject_unfinished
+        curate.pairing,
+        curate.objections.least_margins(units),
+        curate.pairs_per_prompt,
+        curate.max_uses,
+        curate.reject_unfinished,
     )

@@ -16,7 +16,7 @@ from statistics import fmean
 
 import numpy as np
 
-from factory.bias.observation import measure_candidate
+from factory.bias.observation import RARE, measure_candidate
 from factory.filters.pictures import hash_of
 from factory.filters.text import similarity
 from factory.media.pictures import MediaError
@@ -24,8 +24,6 @@ from factory.statistics.intervals import Array, Interval, bootstrap_of_sums, mea
 from factory.statistics.metrics import hash_share
 from schemas.rows import Candidate
 
-#: Most pictures have no text at all, so that one that has some would be an infinite shift.
-_RARE = "text"
 #: The outputs of one model by prompt.
 Outputs = Mapping[str, Sequence[Candidate]]
 
@@ -55,8 +53,8 @@ def drift(
     outputs takes its place, which is the larger: the shift then looks smaller.
 
     Brightness, saturation, contrast and sharpness of pictures; those and motion of clips; length of
-    answers: as the bias profile has them. What cannot be read has none. It is infinite where the
-    base does not vary and the mean has moved, and has no interval then.
+    answers: as the bias profile has them, but for `RARE`. What cannot be read has none. It is
+    infinite where the base does not vary and the mean has moved, and has no interval then.
 
     Args:
         base: outputs by prompt; those of one prompt in the order of their noise.
@@ -67,7 +65,7 @@ def drift(
     found: dict[str, list[tuple[str, Array, Array]]] = {}
     for prompt in (one for one in base if one in new):
         before, after = ([measure_candidate(one) for one in side[prompt]] for side in (base, new))
-        for name in dict.fromkeys(name for one in before for name in one if name != _RARE):
+        for name in dict.fromkeys(name for one in before for name in one if name != RARE):
             old, now = (
                 np.array([one.get(name, math.nan) for one in side]) for side in (before, after)
             )

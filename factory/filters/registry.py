@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import get_args
 
 from factory.filters.answers import SimilarAnswers
 from factory.filters.contamination import Contaminated
@@ -43,9 +42,7 @@ def objections_of(
     found: list[Objection] = [
         BrokenMedia(),
         Inconsistent(),
-        ThinMargin(
-            {task: settings.least_margin((units or {}).get(task, 1.0)) for task in get_args(Task)}
-        ),
+        ThinMargin(settings.least_margins(units)),
         LowConfidence(settings.min_confidence),
         Disagree(),
         Dissent(settings.max_panel_dissent),

@@ -35,11 +35,15 @@ class ThinMargin:
     needs_media = False
 
     def __call__(self, pair: Pair) -> str | None:
-        given = self.min_margin
-        least = given.get(pair.prompt.task, 0.0) if isinstance(given, Mapping) else given
+        least = of_task(self.min_margin, pair.prompt.task)
         if not pair.margin < least:  # a baseline without margins has NaN
             return None
         return f"thin margin: {pair.margin:.3g} points, {least:.3g} wanted"
+
+
+def of_task(limit: float | Mapping[Task, float], task: Task) -> float:
+    """A limit of one task: 0 where limits differ by task and none is given for it."""
+    return limit.get(task, 0.0) if isinstance(limit, Mapping) else limit
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 from scipy.special import ndtri, stdtrit
 
-from factory.statistics.intervals import Array, Interval
+from factory.statistics.intervals import NORMAL_95, Array, Interval
 
 Cells = npt.NDArray[np.int64]
 
-_Z = 1.959964
+_Z = NORMAL_95
 _MOST = 6.0  # standard deviations from one half, beyond which doubts are alike
 _PER_SD = 25  # cells
 #: Doubts are told apart by cells of a twenty-fifth of a standard deviation, so that what is known

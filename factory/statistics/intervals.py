@@ -26,6 +26,8 @@ Clusters = Sequence[str] | npt.NDArray[np.int64]
 Statistic = Callable[[Array], Array]
 
 _TAIL = 2.5  # per cent, on either side
+#: Standard deviations of a normal on either side of its mean that hold 95 % of it.
+NORMAL_95 = 1.959964
 _CHUNK = 4_000_000  # entries of a weight matrix [resamples, prompts] that are held at once
 _MOST_KEPT = 4  # larger weight matrices on disk, of 2 bytes an entry
 

@@ -21,6 +21,7 @@ from factory.bias.edits import EDITS
 from factory.bias.estimate import bias_profile
 from factory.bias.figure import Relevance
 from factory.bias.observation import (
+    MEASURED,
     LabelObservation,
     Observation,
     PointObservation,
@@ -30,7 +31,6 @@ from factory.bias.observation import (
 from factory.bias.probes import Probe, Prober, Twins, sample_prompts
 from factory.bias.profile import BiasProfile
 from factory.bias.seen import Packed, Seen
-from factory.media.pictures import ATTRIBUTES
 from factory.ranking import is_scored
 from factory.ranking.matchups import Matchup, meeting
 from jobs.datasets.files import num_rows
@@ -66,10 +66,7 @@ _OBSERVED = [
     *("prompt_id", "task", "tags", "error"),
     *(f"candidates.list.element.{name}" for name in ("candidate_id", "generator", "error")),
     *(f"candidates.list.element.{name}" for name in ("answer", "media.width")),
-    *(
-        f"candidates.list.element.measures.{name}"
-        for name in (*ATTRIBUTES, "motion", "num_words", "text")
-    ),
+    *(f"candidates.list.element.measures.{name}" for name in MEASURED),
     *(f"scores.list.element.{name}" for name in ("candidate_id", "judge", "value", "error")),
     "duels",
 ]
@@ -81,10 +78,10 @@ def profile_of(
     labels: Sequence[LabelObservation],
     points: Sequence[PointObservation],
     probes: Sequence[Probe],
+    relevance: Relevance,
 ) -> BiasProfile:
     """The profile, each figure with what the recipe's correction leaves of it."""
     audit, correct, judged = at.recipe.audit, at.recipe.curate.correct, at.recipe.produce.judged
-    relevance = relevance_of(at)
     profile = bias_profile(
         seen,
         labels,

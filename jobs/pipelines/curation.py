@@ -8,7 +8,6 @@ brought in where an objection needs their pixels, and where nobody has measured 
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,12 +19,12 @@ import pyarrow.compute as pc
 
 from actors.media_store import MediaStore, media_store
 from factory.bias.balance import to_reject, to_weigh
-from factory.bias.observation import attributes_in
+from factory.bias.kept import lead
+from factory.bias.observation import MEASURED, attributes_in
 from factory.curation.curator import Curator
 from factory.curation.survey import Survey
 from factory.filters.across import Raised, Signatures, signature
 from factory.ids import Ids, positions, to_numbers
-from factory.media.pictures import ATTRIBUTES
 from factory.scratch import Scratch
 from factory.statistics.intervals import Array
 from jobs.datasets.files import num_rows
@@ -63,8 +62,6 @@ _GROUPS_A_BLOCK = 1024
 _LEAST_WEIGHT = 1e-3  # a pair that counts for less teaches nothing
 
 
-#: What `Balance` reads of a side.
-_LOOKS = (*ATTRIBUTES, "motion", "num_words", "text")
 #: What a draft holds beside the columns of a pair: see `factory.filters.across.Signature`.
 _SIGNATURE = pa.schema([("signature_chosen", pa.uint64()), ("signature_rejected", pa.uint64())])
 _DRAFTS = pa.schema([*PAIRS, *_SIGNATURE])
@@ -179,7 +176,7 @@ class Balance:
         """
         names = [name for name, sd in self.sds.items() if sd > 0]
         found, leads = Scratch(np.uint64), Scratch(np.float64)
-        looks = [f"{side}.measures.{name}" for side in ("chosen", "rejected") for name in _LOOKS]
+        looks = [f"{side}.measures.{name}" for side in ("chosen", "rejected") for name in MEASURED]
         columns = ["pair_id", "verdict", *looks]
         for batch in stream(directory, columns, files=files, media="none"):
             kept = batch.filter(pc.equal(batch.column("verdict"), "kept"))
@@ -207,10 +204,7 @@ class Balance:
         if None in measures:
             raise ValueError(f"pair {pair['pair_id']}: a side was not measured")
         chosen, rejected = (attributes_in(Measures(**one)) for one in measures)
-        return [
-            (chosen.get(name, math.nan) - rejected.get(name, math.nan)) / self.sds[name]
-            for name in names
-        ]
+        return lead(chosen, rejected, {name: self.sds[name] for name in names})
 
     def _reason(self, names: Sequence[str], leads: Sequence[float]) -> str:
         lead, name = max(zip(leads, names, strict=True), key=lambda one: abs(one[0]))

@@ -15,10 +15,9 @@ import pyarrow.compute as pc
 
 from factory.bias.correction import Correction
 from factory.bias.kept import Leads, lead
-from factory.bias.observation import attributes_in, measure_candidate
+from factory.bias.observation import MEASURED, attributes_in, measure_candidate
 from factory.curation.curator import Curator
 from factory.filters.objection import needs_pixels
-from factory.media.pictures import ATTRIBUTES
 from jobs.datasets.measured import MeasuredGroups, Stretch, each_in_a_task, stretches
 from jobs.datasets.reading import sources_of, stream
 from jobs.pipelines.bias import read_profile
@@ -26,8 +25,6 @@ from jobs.rounds.workspace import Round
 from schemas.places import Place
 from schemas.results import Estimate
 from schemas.rows import Measures
-
-_LOOKS = (*ATTRIBUTES, "motion", "num_words", "text")
 
 
 def kept_leads(
@@ -94,7 +91,7 @@ def leads_of_stretch(stretch: Stretch, curator: Curator, sds: dict[str, float]) 
 
 def _kept(directory: Place, sds: dict[str, float], files: Sequence[str]) -> Leads:
     """Of the pairs that are kept, by their weights."""
-    looks = [f"{side}.measures.{name}" for side in ("chosen", "rejected") for name in _LOOKS]
+    looks = [f"{side}.measures.{name}" for side in ("chosen", "rejected") for name in MEASURED]
     columns = ["prompt_id", "verdict", "weight", *looks]
     prompts, leads, weights = [], [], []
     for batch in stream(directory, columns, files=list(files), media="none"):

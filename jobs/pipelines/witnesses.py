@@ -15,8 +15,14 @@ from factory.evaluation.alarm_text import power_told
 from jobs.datasets.files import read_columns
 from jobs.datasets.labels import label_files_so_far
 from jobs.pipelines.models import witness_sections
-from jobs.pipelines.opinions import heldout_opinions, judge_labels, read_opinions, write_opinions
-from jobs.rounds.workspace import InputError, Round, is_labelled, judge, was_labelled
+from jobs.pipelines.opinions import (
+    heldout_opinions,
+    judge_labels,
+    read_opinions,
+    was_held_against_labels,
+    write_opinions,
+)
+from jobs.rounds.workspace import Round, is_labelled, judge, was_labelled
 from schemas.places import Place
 from schemas.rows import Opinion, Task
 
@@ -61,10 +67,7 @@ def known_opinions(
 
 def _own_opinions(at: Round) -> list[Opinion]:
     """None of a judge whose opinions were not kept, as where another factory's had judged."""
-    try:
-        return heldout_opinions(at)
-    except InputError:
-        return []
+    return heldout_opinions(at) if was_held_against_labels(at) else []
 
 
 def chosen_labels(files: Sequence[Place], tasks: Collection[Task], num: int) -> list[str]:

@@ -136,11 +136,12 @@ class Audit:
         opinions = _opinions(at, directory) if is_there else []
         labels, points = observe_labels(at, opinions)
         probes = probe_judge(at) if is_there else []
-        profile = profile_of(at, seen, labels, points, probes)
+        relevance = relevance_of(at)
+        profile = profile_of(at, seen, labels, points, probes, relevance)
         _write(profile, probes, directory)
         judge = judge_address(at)
         apart = _disagreements(at)
-        could = strength.found_by(profile, relevance_of(at), at.recipe.audit.false_discovery_rate)
+        could = strength.found_by(profile, relevance, at.recipe.audit.false_discovery_rate)
         found = (*estimates(profile, judge), *apart)
         shown = Profile(judge, found, profile.unknown, tuple(could))
         results.write(directory / results.PROFILE, shown)

@@ -93,7 +93,7 @@ def work(job: Job, answer: Any) -> None:
         seen = bias.observe_groups(at)
         with mock.patch.object(bias, "judge_ref", return_value=judge):
             probes = bias.probe_judge(at)
-        bias.profile_of(at, seen, [], [], probes)
+        bias.profile_of(at, seen, [], [], probes, bias.relevance_of(at))
         passed("audit")
         objections = recipe.curate.objections
         curator = Curator(Bracket(1), objections_of(objections), pairing_of(recipe.curate))

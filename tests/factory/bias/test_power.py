@@ -20,16 +20,16 @@ PICTURES = ("brightness", "contrast", "saturation", "sharpness", "overlay text")
 
 def test_it_is_the_share_of_flags_in_simulated_audits():
     """Slopes by scores alone: one a prompt, known as well as the formula says, by Student's t."""
-    judge = replace(JUDGE, duel_sd=100.0, response_sd=0.05)
+    judge = Believed(replace(JUDGE.noise, duel_sd=100.0), response_sd=0.05)
     audit = Size(12, 2, 20)
     rng = np.random.default_rng(0)
     sd = math.sqrt(
-        (judge.score_sd**2 / 5.8 + 0.05**2) / 2
+        (judge.noise.score_sd**2 / 5.8 + 0.05**2) / 2
     )  # of the slope in one prompt of two candidates
     price = 20 * sum(1 / at for at in range(1, 21))
     found = []
     for _ in range(2000):
-        slopes = 0.35 * judge.quality_sd + sd * rng.normal(size=12)
+        slopes = 0.35 * judge.noise.quality_sd + sd * rng.normal(size=12)
         test = jackknife_of_sums(
             np.stack([slopes, np.ones(12)], axis=1), list(map(str, range(12))), mean_of_sums
         )
@@ -42,7 +42,8 @@ def test_more_prompts_and_larger_biases_are_found_more_often():
         by_size = [power(name, size, AUDIT, JUDGE) for size in SIZES.values()]
         assert by_size == sorted(by_size)
         assert power(name, 0.5, replace(AUDIT, num_prompts=48), JUDGE) > by_size[1]
-        assert power(name, 0.5, AUDIT, replace(JUDGE, score_sd=0.4, duel_sd=0.4)) < by_size[1]
+        noisy = Believed(replace(JUDGE.noise, score_sd=0.4, duel_sd=0.4))
+        assert power(name, 0.5, AUDIT, noisy) < by_size[1]
     assert power("brightness", 0.5, replace(AUDIT, num_prompts=1), JUDGE) == 0
 
 
