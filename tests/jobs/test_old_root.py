@@ -234,7 +234,10 @@ def test_round_2_comes_to_the_same_pairs(second: Round) -> None:
         sides = (pair.chosen.candidate_id, pair.rejected.candidate_id)
         assert (*sides, pair.verdict) == (old["chosen"], old["rejected"], old["verdict"])
         assert [pair.margin, pair.weight] == pytest.approx([old["margin"], old["weight"]], abs=1e-3)
-        assert sorted(one.partition(":")[0] for one in pair.objections) == old["reasons"]
+        # A duel's own log-odds are no confidence any more, P(right) is: decision 0052.
+        without = {"low confidence"}
+        reasons = {one.partition(":")[0] for one in pair.objections}
+        assert reasons - without == set(old["reasons"]) - without
 
 
 @pytest.mark.slow
