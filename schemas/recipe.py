@@ -796,6 +796,13 @@ class Produce(Section):
         description="data sets of groups or candidates, of any root, finished or begun: what they "
         "hold of what this recipe would draw and ask is taken from there and not paid for again",
     )
+    pilot: int = Field(
+        64,
+        ge=0,
+        description="prompts of each task that are judged before all others where nothing tells "
+        "the judge's noise, so that what they tell plans the finals of `bracket`; only where there "
+        "are four times as many. 0: none",
+    )
     groups_per_block: Annotated[Positive, RESOURCE] = Field(
         8, description="prompts in one Ray Data block"
     )

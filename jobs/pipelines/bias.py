@@ -46,7 +46,7 @@ from jobs.datasets.measured import (
 from jobs.datasets.reading import data_files, find_rows, sources_of, stream
 from jobs.pipelines.given_judge import judging_pool
 from jobs.pipelines.models import judge_ref
-from jobs.pipelines.noise import points_per_scale
+from jobs.pipelines.scales import points_per_scale
 from jobs.rounds.workspace import InputError, Round
 from schemas.arrow import groups_from_table, labels_from_table
 from schemas.columns import GROUPS, LABELS

@@ -16,11 +16,14 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from actors.media_store import media_store
 from actors.refs import GeneratorLike, JudgingRef
@@ -68,6 +71,25 @@ class Throughput:
     num_made: Mapping[str, int] = field(default_factory=dict)
     num_taken: Mapping[str, int] = field(default_factory=dict)
 
+    def then(self, after: Throughput) -> Throughput:
+        """Of this run and another after it, as if they were one."""
+        if not self.num_rows or not after.num_rows:
+            return self if self.num_rows else after
+        return Throughput(
+            num_rows=self.num_rows + after.num_rows,
+            seconds=self.seconds + after.seconds,
+            steady_s=self.steady_s + after.steady_s,
+            busy_s=_added(self.busy_s, after.busy_s),
+            num_made=_added(self.num_made, after.num_made),
+            num_taken=_added(self.num_taken, after.num_taken),
+            bare_rate={
+                step: (self.num_rows + after.num_rows)
+                / (self.num_rows / rate + after.num_rows / after.bare_rate[step])
+                for step, rate in self.bare_rate.items()
+                if step in after.bare_rate
+            },
+        )
+
     @property
     def slowest(self) -> str | None:
         """The step whose models hold the others back."""
@@ -113,6 +135,25 @@ class Throughput:
         }
 
 
+_Number = TypeVar("_Number", int, float)
+
+
+def _added(one: Mapping[str, _Number], other: Mapping[str, _Number]) -> dict[str, _Number]:
+    return {step: one.get(step, 0) + other.get(step, 0) for step in {**one, **other}}
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """Prompts that are judged before all others.
+
+    ids: of them, ascending.
+    planned: the strategy of the others, by what is there of these.
+    """
+
+    ids: Ids
+    planned: Callable[[], ByTask]
+
+
 def run_pipeline(
     prompts: Prompts,
     directory: Place,
@@ -126,6 +167,7 @@ def run_pipeline(
     seed: int | None = None,
     sources: Sequence[Source] = (),
     drawn_for: Ids | None = None,
+    pilot: Pilot | None = None,
 ) -> tuple[Throughput, Settled]:
     """Draw candidates for every prompt, judge them, and write groups to `directory`.
 
@@ -142,6 +184,7 @@ def run_pipeline(
         sources: that may hold candidates and replies which are then not paid for again, and those
             that hold candidates which were brought along.
         drawn_for: ids of the prompts for which generators draw, ascending; None for all.
+        pilot: prompts by which the duels of the others are planned; `strategy` is then theirs.
 
     Raises:
         TooManyFailuresError: more rows failed than the recipe allows, or a model does not load.
@@ -150,14 +193,14 @@ def run_pipeline(
     done = parts.ids_of(parts.read_parts(directory, "prompt_id"))
     ids = numbers_of(prompts.ids())
     is_left = positions(ids, done) < 0
-    num_left = int(is_left.sum())
-    speed = Throughput()
-    if num_left:
+
+    def make(is_now: npt.NDArray[np.bool_], strategy: Strategy | ByTask | None) -> Throughput:
+        if not is_now.any():
+            return Throughput()
         store = media_store(directory, recipe.storage.max_inline_bytes)
-        at_hand = AtHand((Source.own(directory), *sources), ids[is_left], store)
-        speed = make_groups(
-            (Group(one, ()) for one, is_one in zip(prompts, is_left, strict=True) if is_one),
-            num_left,
+        return make_groups(
+            (Group(one, ()) for one, is_one in zip(prompts, is_now, strict=True) if is_one),
+            int(is_now.sum()),
             directory,
             recipe,
             generators,
@@ -165,9 +208,16 @@ def run_pipeline(
             judges,
             strategy,
             seed=seed,
-            at_hand=at_hand,
+            at_hand=AtHand((Source.own(directory), *sources), ids[is_now], store),
             drawn_for=drawn_for,
         )
+
+    if pilot is None or not is_left.any():
+        speed = make(is_left, strategy)
+    else:
+        is_first = positions(ids, pilot.ids) >= 0
+        speed = make(is_left & is_first, strategy)
+        speed = speed.then(make(is_left & ~is_first, pilot.planned()))
     settled = parts.settle(
         parts.read_parts(directory, "prompt_id"),
         directory,

@@ -22,8 +22,8 @@ from factory.alignment.weighting import Weighting
 from factory.generator_kinds import TASKS, check_alignable, generator_kind
 from factory.prompts import PromptsFile, read_prompts
 from jobs.datasets.reading import read_dataset, stream
-from jobs.pipelines.noise import points_per_scale
 from jobs.pipelines.prompt_checks import check_trained
+from jobs.pipelines.scales import points_per_scale
 from jobs.pipelines.training import run_fit, samples_directory, stopping
 from jobs.rounds.checks import check_generator
 from jobs.rounds.tracking import StageRun

@@ -45,7 +45,6 @@ from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool,
 from jobs.pipelines.judge_backends import backend_of, specification_given
 from jobs.pipelines.judge_training import check_points, check_shown
 from jobs.pipelines.models import judge_ref
-from jobs.pipelines.noise import points_per_scale
 from jobs.pipelines.opinions import (
     OPINIONS_FILE,
     heldout_opinions,
@@ -53,6 +52,7 @@ from jobs.pipelines.opinions import (
     judge_labels,
     write_opinions,
 )
+from jobs.pipelines.scales import points_per_scale
 from jobs.rounds.history import told as _told
 from jobs.rounds.tracking import StageRun
 from jobs.rounds.workspace import (

@@ -37,10 +37,10 @@ from jobs.pipelines.given_judge import (
 from jobs.pipelines.groups import pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.judge_backends import check_section, parents_of, ref_of
 from jobs.pipelines.models import generator_ref, judge_ref, witness_sections
-from jobs.pipelines.noise import points_per_scale
 from jobs.pipelines.opinions import heldout_opinions, hold_against_gates
 from jobs.pipelines.prompt_checks import check_drawn, check_judged, check_witnesses
 from jobs.pipelines.reuse import as_parents, reused
+from jobs.pipelines.scales import points_per_scale
 from jobs.pipelines.witnesses import known_opinions, plan_notes
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS, check_generator, prompts_file
 from jobs.rounds.tracking import StageRun

@@ -29,6 +29,7 @@ from jobs.datasets.parts import ids_of, read_parts, settle
 from jobs.datasets.reading import data_files, stream
 from jobs.pipelines.bringing import clear_notes
 from jobs.pipelines.drawing import (
+    Checked,
     check_drawing,
     drawing_of,
     drawn_before,
@@ -46,10 +47,17 @@ from jobs.pipelines.drawing import (
 )
 from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool
 from jobs.pipelines.given_judge import told as told_judge
-from jobs.pipelines.groups import Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
+from jobs.pipelines.groups import Pilot, Throughput, make_groups, pool_cpus, pool_gpus, run_pipeline
 from jobs.pipelines.judged_groups import parent_of_judged, take_judged, told_judged
 from jobs.pipelines.models import judge_ref
-from jobs.pipelines.noise import kept_noise, noise_parents, planning, told_planning
+from jobs.pipelines.planning import (
+    kept_noise,
+    noise_parents,
+    pilot_of,
+    planning,
+    planning_again,
+    told_planning,
+)
 from jobs.pipelines.prompt_checks import check_judged
 from jobs.pipelines.reuse import as_parents
 from jobs.rounds.checks import PIPELINE_OVERHEAD_CPUS
@@ -85,6 +93,7 @@ class Played(Section):
     strategy: str
     bracket_size: int | None = None
     ring_degree: int | None = None
+    pilot: int = 64
 
 
 class Noise(Section):
@@ -155,7 +164,7 @@ class Produce:
             pool_cpus(pools) + PIPELINE_OVERHEAD_CPUS,
             pool_gpus(pools, judging_pool(at)),
             lambda: told_at_hand(at, prompts, is_judged=True),
-            lambda: [*notes_of_drawing(at, prompts), *filter(None, [told_planning(at)])],
+            lambda: _notes(at, prompts),
         )
 
     def settings(self, at: Round) -> Settings | Taken:
@@ -168,7 +177,7 @@ class Produce:
             judge_trust_remote_code=recipe.judge.trust_remote_code,
             judge_allow_missing=recipe.judge.allow_missing,
             is_calibrated=recipe.produce.is_calibrated,
-            rank=_played(recipe.curate.rank),
+            rank=_played(recipe),
             noise=_noise(recipe.curate.rank),
             weights=_weights(recipe.criteria),
             criteria=[Asked(**dict(one)) for one in recipe.criteria.named],
@@ -186,6 +195,7 @@ class Produce:
             counted = {**settled.counts, **told_aside(counts)}
             return Outcome(counted, digest=settled.digest, files=settled.files)
         work, sources = work_of(at, directory), [*drawn_before(at), *sources_of(at)]
+        pilot = pilot_of(at, work.prompts)
         speed, settled = run_pipeline(
             work.prompts,
             directory,
@@ -198,6 +208,7 @@ class Produce:
             seed=at.seed,
             sources=[*work.brought, *sources],
             drawn_for=work.drawn_for,
+            pilot=pilot,
         )
         clear_notes(directory)
         invalid = settled.counts.get("invalid", 0)
@@ -205,19 +216,28 @@ class Produce:
         say_failures(directory, settled.counts)
         return Outcome(
             {**settled.counts, **told_aside(work.counts)},
-            {**speed.figures(), **_planned_by(at)},
+            {**speed.figures(), **_planned_by(at, pilot)},
             digest=settled.digest,
             files=settled.files,
             parents=as_parents(sources),
         )
 
 
-def _planned_by(at: Round) -> dict[str, float]:
-    """How many labels the noise rests on by which duels were planned, by task; 0 of defaults."""
+def _notes(at: Round, prompts: Checked) -> list[str]:
+    known = prompts.drawn if prompts.brought is None else None
+    return [*notes_of_drawing(at, prompts), *filter(None, [told_planning(at, known)])]
+
+
+def _planned_by(at: Round, pilot: Pilot | None) -> dict[str, float]:
+    """How many labels the noise rests on by which duels were planned, by task, and how many prompts
+    of a pilot; 0 of defaults.
+    """
+    figures = {"noise_pilot": 0.0 if pilot is None else float(len(pilot.ids))}
     kept = kept_noise(at)
     if kept is None:
-        return {"noise_labels": 0.0}
-    return {f"{task}_noise_labels": float(one.num_labels) for task, one in kept.tasks.items()}
+        return {"noise_labels": 0.0, **figures}
+    labels = {f"{task}_noise_labels": float(one.num_labels) for task, one in kept.tasks.items()}
+    return {**labels, **figures}
 
 
 def judging_alone(recipe: Recipe, number: int) -> Recipe:
@@ -310,7 +330,7 @@ def retry_invalid(at: Round) -> None:
         generators = generators_of(at)
         ids = numbers_of(group.prompt.prompt_id for group in left)
         store = media_store(directory, at.recipe.storage.max_inline_bytes)
-        num, strategy = at.recipe.produce.num_candidates, planning(at)
+        num, strategy = at.recipe.produce.num_candidates, planning_again(at)
         speed = make_groups(
             left,
             len(left),
@@ -341,11 +361,13 @@ def retry_invalid(at: Round) -> None:
     print(f"{made.address}: made again: {speed}; {still} still invalid", flush=True)
 
 
-def _played(rank: Rank) -> Played:
+def _played(recipe: Recipe) -> Played:
+    rank, is_bracket = recipe.curate.rank, recipe.curate.rank.strategy == "bracket"
     return Played(
         strategy=rank.strategy,
-        bracket_size=rank.bracket_size if rank.strategy == "bracket" else None,
+        bracket_size=rank.bracket_size if is_bracket else None,
         ring_degree=rank.ring_degree if rank.strategy == "ring" else None,
+        **({"pilot": recipe.produce.pilot} if is_bracket else {}),
     )
 
 

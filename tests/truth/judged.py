@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float64]
 TASK = "image_generation"
 NUM_CANDIDATES = 8
 #: Groups that are ranked by the scale-free defaults, before there is anything to fit.
-NUM_PILOT = 100
+NUM_PILOT = 64  # `produce.pilot`
 NUM_LABELS = 500
 
 

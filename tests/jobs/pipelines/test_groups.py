@@ -13,12 +13,13 @@ import pytest
 from actors.refs import GeneratorPluginRef, PluginRef
 from actors.tally import TooManyFailuresError
 from factory.curation.survey import count_table
-from factory.ranking import Bracket, Pointwise, RoundRobin
+from factory.ids import numbers_of
+from factory.ranking import Bracket, ByTask, Pointwise, RoundRobin
 from jobs.datasets import parts
 from jobs.datasets.at_hand import Source
 from jobs.datasets.files import write_table
 from jobs.datasets.reading import read_groups
-from jobs.pipelines.groups import Throughput, make_groups, run_pipeline
+from jobs.pipelines.groups import Pilot, Throughput, make_groups, run_pipeline
 from jobs.rounds.lifecycle import clear
 from jobs.session.run_log import run_log
 from schemas.arrow import groups_to_table
@@ -87,6 +88,39 @@ def test_a_run_goes_on_where_it_was_and_makes_nothing_twice(
     speed, again = run(what, directory, small, calls=str(calls))
     assert not calls.exists()
     assert (speed, again.digest) == (Throughput(), whole.digest)
+
+
+def test_the_pilot_is_made_first_and_what_is_there_of_it_plans_the_others(
+    local_ray: None, small: Recipe, tmp_path: Path
+) -> None:
+    what, directory = prompts(num=6), tmp_path / "data" / "groups@1"
+    first = numbers_of(one.prompt_id for one in what[:2])
+    first.sort()
+    seen: list[int] = []
+
+    def planned() -> ByTask:
+        seen.append(len(read_groups(directory)))
+        return ByTask(Pointwise())
+
+    def once() -> tuple[Throughput, parts.Settled]:
+        return run_pipeline(
+            Listed(what),
+            directory,
+            small,
+            generators=[Ref(StubGenerator())],
+            num_candidates=4,
+            judges=[Ref(StubJudge())],
+            strategy=Bracket(1),
+            pilot=Pilot(first, planned),
+        )
+
+    speed, settled = once()
+    assert seen == [2]
+    assert (speed.num_rows, speed.num_made["generate"]) == (6, 24)
+    duels = {one.prompt.text: len(one.duels) for one in read_groups(directory, settled.files)}
+    assert [duels[one.text] for one in what] == [2, 2, 0, 0, 0, 0]
+    again, same = once()
+    assert (again.num_rows, same.digest) == (0, settled.digest)
 
 
 def test_bad_rows_are_written_with_stage_and_error_and_their_block_lives(
