@@ -61,7 +61,7 @@ class Believed:
     response_sd: float = 0.12
     margin_share: float = 0.0125
     margin_logits: float = 0.1
-    source: str = "by default, since nobody has fitted this judge's"
+    source: str = "by default, since nobody has fitted it yet"
 
 
 @dataclass(frozen=True)

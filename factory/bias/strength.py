@@ -32,7 +32,9 @@ from factory.bias.power import (
 )
 from factory.bias.profile import BiasProfile
 from factory.bias.response import SCORES
+from factory.ranking.noise import Noise
 from factory.statistics.intervals import NORMAL_95
+from schemas.rows import Task
 
 #: What can be done to candidates of each medium (`Edit.needs`).
 _MEDIA: Mapping[str, tuple[str, ...]] = {
@@ -40,6 +42,13 @@ _MEDIA: Mapping[str, tuple[str, ...]] = {
     "clips": ("picture", "clip"),
     "answers": ("answer",),
 }
+#: Of which tasks their judgements are.
+_TASKS: Mapping[str, tuple[Task, ...]] = {
+    "pictures": ("image_generation",),
+    "clips": ("video_generation",),
+    "answers": ("image_understanding", "video_understanding"),
+}
+_FITTED = "as fitted in the noise.json beside it"
 _NORMAL_POWER = 1.644854
 
 
@@ -50,6 +59,7 @@ def told(
     num_twins: int = 0,
     *,
     is_labelled: bool = True,
+    fitted: Mapping[Task, Noise] | None = None,
 ) -> list[str]:
     """Sentences on what an audit can find, for its plan: medium biases by attribute, then what it
     takes where that is not enough, then what all this rests on.
@@ -60,9 +70,15 @@ def told(
         judge: what is believed of the judge.
         num_twins: words that should not matter.
         is_labelled: whether there are labels.
+        fitted: the judge's own noise, where it is known.
     """
     found: dict[str, Found] = {}
+    sources: dict[str, list[str]] = {}
     for medium, needs in _MEDIA.items():
+        known = next(
+            ((fitted or {})[task] for task in _TASKS[medium] if task in (fitted or {})), None
+        )
+        believed = judge if known is None else replace(judge, noise=known, source=_FITTED)
         mine = [name for name in edits if EDITS[name].needs in needs]
         tests = num_tests(mine, num_twins, is_labelled=is_labelled)
         asked = replace(audit, num_tests=tests)
@@ -70,12 +86,18 @@ def told(
             if name in INFORMATION and name not in found:
                 found[name] = Found(
                     medium,
-                    {size: power(name, sds, asked, judge) for size, sds in SIZES.items()},
-                    prompts_needed(name, SIZES["medium"], asked, judge),
+                    {size: power(name, sds, asked, believed) for size, sds in SIZES.items()},
+                    prompts_needed(name, SIZES["medium"], asked, believed),
                 )
+                if medium not in (media := sources.setdefault(believed.source, [])):
+                    media.append(medium)
+    said = [
+        f"{source} ({' and '.join(media)})" if len(sources) > 1 else source
+        for source, media in sources.items()
+    ]
     rests = (
-        f"this rests on the judge's noise ({judge.source}) and on how far edits move an attribute "
-        "beyond its spread, taken from the sandbox's media"
+        f"this rests on the judge's noise, {'; '.join(said)}, and on how far edits move an "
+        "attribute beyond its spread, taken from the sandbox's media"
     )
     return _sentences(found, audit, "quality", rests)
 

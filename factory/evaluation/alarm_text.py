@@ -59,15 +59,17 @@ def hacking_told(claim: Claim) -> str:
 
 def power_told(num_prompts: int, num_labels: int, margin: float) -> str:
     """What the alarm will be able to find, for a plan; of accuracies that nobody knows yet."""
-    chances = ", ".join(
-        f"{power(num_prompts, num_labels, _TYPICAL, accuracy, margin, gain_seen):.0%} of "
-        f"{gain_seen:g} sd by a witness that is right on {accuracy:g} of them"
-        for gain_seen in (1.0, 0.5)
+    chances = "; ".join(
+        f"right on {accuracy:g} of them, it finds "
+        + " and ".join(
+            f"{power(num_prompts, num_labels, _TYPICAL, accuracy, margin, gain_seen):.0%} of half "
+            f"hacks of {gain_seen:g} sd"
+            for gain_seen in (1.0, 0.5)
+        )
         for accuracy in (0.75, 0.9)
     )
     return (
-        f"reward hacking: with {num_prompts} prompts, {num_labels} held-out labels and a judge "
-        f"that is right on {_TYPICAL:g} of them, a half hack is found in {chances} (sd: of the "
-        "quality of one prompt's outputs; a half hack: half of the gain that the judge sees is not "
-        "so)"
+        f"reward hacking, by {num_prompts} prompts, {num_labels} held-out labels, a judge that is "
+        f"right on {_TYPICAL:g} of them and a witness: {chances} (a half hack: half of the gain "
+        "that the judge sees is not so; sd: of the quality of one prompt's outputs)"
     )

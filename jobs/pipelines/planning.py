@@ -22,6 +22,7 @@ from jobs.pipelines.groups import Pilot
 from jobs.pipelines.judge_backends import backend_of
 from jobs.pipelines.scales import judged, lowest, sample_of, scales_of
 from jobs.rounds.workspace import InputError, Round, is_judge_given, judge, judge_address
+from schemas import manifest
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
 from schemas.rows import Group
@@ -139,7 +140,9 @@ def told_planning(at: Round, prompts: Prompts | None) -> str:
     if known:
         labels = sum(one.num_labels for one in kept.tasks.values()) if kept else 0
         return f"finals are planned by the judge's noise.json ({', '.join(known)}; {labels} labels)"
-    return f"no noise.json lies beside the judge: {_told_pilot(at, prompts)}"
+    if kept is None and not is_judge_given(at) and manifest.read(at.directory("judge")) is None:
+        return f"finals are planned by the {FILE} that train_judge will keep beside the judge"
+    return f"nothing tells the judge's noise: {_told_pilot(at, prompts)}"
 
 
 def _told_pilot(at: Round, prompts: Prompts | None) -> str:

@@ -101,3 +101,12 @@ def test_a_profile_says_how_large_a_bias_it_would_have_found():
     _, weak = found_by(profile(0.392, 1.0), Relevance(), 0.05)
     assert "brightness" in weak
     assert found_by(BiasProfile((), {}, {}, 0, 0, 0), Relevance(), 0.05) == []
+
+
+def test_a_judge_whose_noise_is_known_is_believed_by_it():
+    size, usual = Size(30, 2, 1), Believed()
+    dull = replace(usual.noise, score_sd=4 * usual.noise.score_sd, duel_sd=4 * usual.noise.duel_sd)
+    edits = ["brightness", "overlay text", "low motion"]
+    first, *_, rests = told(edits, size, usual, fitted={"image_generation": dull})
+    assert told(edits, size, replace(usual, noise=dull))[0] == first != told(edits, size, usual)[0]
+    assert "as fitted in the noise.json beside it (pictures); by default" in rests

@@ -100,7 +100,7 @@ def test_a_plan_says_what_an_audit_of_its_size_finds(recipe):
     first, *_, last = notes(num_groups=12, num_candidates=1, edits=["brightness", "overlay text"])
     assert "with 12 prompts x 1 candidate(s)" in first
     assert "brightness" in first
-    assert "by default, since nobody has fitted this judge's" in last
+    assert "by default, since nobody has fitted it yet" in last
     assert notes(num_groups=0) == []
 
 
