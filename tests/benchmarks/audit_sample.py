@@ -28,7 +28,7 @@ from factory.filters import objections_of
 from factory.human_audit.estimate import weighted_share, wilson
 from factory.human_audit.sampling import doubts, draw, inclusion
 from factory.media.pictures import encode_png
-from factory.ranking import Bracket
+from factory.ranking import Bracket, Noise, Scale
 from factory.sandbox.drawing import CONTENT_DEFECTS, spoil_scene
 from factory.sandbox.drawing import draw as draw_scene
 from factory.sandbox.oracle import Measurement, measure, prefer
@@ -39,6 +39,7 @@ from schemas.rows import Candidate, Duel, Group, Media, Pair, Prompt, Score, con
 _NUM_CANDIDATES = 8
 _SIDE = 32
 _NOISE = 0.25  # of the simulated judge, on the oracle's scale of 0 to 1
+_USUAL = Noise().on(Scale.of(1.0, 5.0))  # as a run plans before noise is fitted
 
 
 def simulate_group(number: int) -> tuple[Group, dict[str, Measurement]]:
@@ -61,7 +62,7 @@ def simulate_group(number: int) -> tuple[Group, dict[str, Measurement]]:
         seen[name] = 1 + 4 * (found[name].quality + rng.gauss(0, _NOISE / 2))
         scores.append(Score(name, "simulated@0", seen[name] + rng.gauss(0, 2 * _NOISE), 0.5))
     duels: list[Duel] = []
-    while matches := Bracket(2).plan(scores, duels):
+    while matches := Bracket(2, _USUAL).plan(scores, duels):
         for i, j in matches:
             one, other = candidates[i].candidate_id, candidates[j].candidate_id
             logit = 2 * (seen[one] - seen[other]) + rng.gauss(0, 1)
@@ -72,7 +73,9 @@ def simulate_group(number: int) -> tuple[Group, dict[str, Measurement]]:
 
 def kept_pairs(num_prompts: int) -> Iterator[tuple[Pair, bool]]:
     """Kept pairs, and whether the oracle prefers the chosen side; a tie counts against."""
-    curator = Curator(Bracket(2), objections_of(Objections(min_margin=0.3)), Pairing(max_pairs=3))
+    curator = Curator(
+        Bracket(2, _USUAL), objections_of(Objections(min_margin=0.3)), Pairing(max_pairs=3)
+    )
     for number in range(num_prompts):
         group, found = simulate_group(number)
         for pair in curator(group):

@@ -46,7 +46,7 @@ from actors.judges.eyes import LlavaEyes
 from actors.judges.local import TransformersSitting
 from actors.judges.prompts import Medium
 from factory.judging.text import UnreadableError, parse_verdict
-from factory.ranking import Bracket
+from factory.ranking import Bracket, Noise, Scale
 from factory.statistics.intervals import clustered_bootstrap
 from jobs import cli
 from jobs.datasets.reading import read_groups
@@ -57,6 +57,7 @@ from schemas.rows import Candidate, Duel, Group, Preference, Prompt
 
 Match = tuple[int, int]
 _N = 10
+_USUAL = Noise().on(Scale.of(1.0, 5.0))  # as a run plans before noise is fitted
 #: On a CPU the seconds that this process computed: another's work on the machine does not count.
 _now = time.perf_counter if torch.cuda.is_available() else time.process_time
 
@@ -251,7 +252,7 @@ def _played(
     """The rounds of duels that a bracket of `size` asks for."""
     sitting = judge.sit(prompt, candidates)
     scores, duels, rounds = sitting.scores(), list[Duel](), []
-    while matches := Bracket(size).plan(scores, duels):
+    while matches := Bracket(size, _USUAL).plan(scores, duels):
         duels += sitting.duels(matches)
         rounds.append([(match[0], match[1]) for match in matches])
     return rounds

@@ -35,7 +35,7 @@ import numpy as np
 
 from actors.refs import GeneratorRef, JudgeRef
 from factory.prompts import read_prompts
-from factory.ranking import Bracket
+from factory.ranking import Bracket, Noise, Scale
 from jobs.pipelines.groups import Throughput, run_pipeline
 from jobs.session.ray_session import ray_session
 from schemas.recipe import Recipe
@@ -112,7 +112,7 @@ def make(prompts: Sequence[Prompt], recipe: Recipe, refs: tuple[Any, Any], name:
         generators=[refs[0]],
         num_candidates=recipe.produce.num_candidates,
         judges=[refs[1]],
-        strategy=Bracket(2),
+        strategy=Bracket(2, Noise().on(Scale.of(1.0, 5.0))),
     )
     print(f"{name}: {speed.seconds - speed.steady_s:.1f} s to start; {speed}", flush=True)
     return speed
