@@ -111,6 +111,12 @@ def check_trainable(spec: JudgeSpec, key: str, what: str) -> None:
         InputError: names the key and what was to be made of the judge.
     """
     backend = backend_of(spec)
+    if spec.panel:
+        raise InputError(
+            f"{key.removesuffix('.path')}.panel: a panel judges as it is and cannot be {what}: name "
+            f"one model in {key}, or leave the section out that asks for it; members are {what} "
+            "each by a recipe of its own"
+        )
     if not backend.can_train:
         raise InputError(
             f"{key}: {spec.path!r} is {backend.what}, which judges as it is and cannot be {what} "

@@ -38,6 +38,10 @@ BASE = "factory/sandbox/weights/base"
 URL = "http://127.0.0.1:9/v1"
 SPECIFICATION = "unifiedreward-llava-onevision"
 SERVED = f"{{path: '{URL}', endpoint: {{model: big}}, specification: {SPECIFICATION}}}"
+PANEL = (
+    "{path: '', name: both, panel: [{name: one, path: factory/sandbox/weights/base}, "
+    "{name: two, path: factory/sandbox/weights/base4}]}"
+)
 
 
 def at(root: Path, *more: str) -> Round:
@@ -101,6 +105,9 @@ def test_what_a_backend_cannot_do_is_refused_by_name(judge: str, what: str, tmp_
         print_plan(at(tmp_path, f"judge={judge}", train, labels).recipe, ["train_judge"])
     with pytest.raises(InputError, match=rf"^judge\.path: .* is {what}.* cannot be distilled here"):
         DISTIL.plan(at(tmp_path, f"judge={judge}", labels, f"distil={train.partition('=')[2]}"))
+    panel = at(tmp_path, f"judge={PANEL}", train, labels)
+    with pytest.raises(InputError, match=r"^judge\.panel: a panel .* cannot be trained: name one"):
+        print_plan(panel.recipe, ["train_judge"])
     with pytest.raises(InputError, match=rf"^produce\.is_calibrated: .* is {what}.*: there is no"):
         check_judge(at(tmp_path, f"judge={judge}", "produce.is_calibrated=true"))
 
