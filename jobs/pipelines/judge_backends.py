@@ -113,9 +113,9 @@ def check_trainable(spec: JudgeSpec, key: str, what: str) -> None:
     backend = backend_of(spec)
     if spec.panel:
         raise InputError(
-            f"{key.removesuffix('.path')}.panel: a panel judges as it is and cannot be {what}: name "
-            f"one model in {key}, or leave the section out that asks for it; members are {what} "
-            "each by a recipe of its own"
+            f"{key.removesuffix('.path')}.panel: a panel judges as it is and cannot be {what}: "
+            f"name one model in {key}, or leave the section out that asks for it; members are "
+            f"{what} each by a recipe of its own"
         )
     if not backend.can_train:
         raise InputError(
