@@ -13,7 +13,7 @@ Then the memory of one step's tensors (weights, gradients, optimiser states, ref
 activations), for all weights beside a frozen copy and for adapters whose reference has them off.
 
 figure: CPU time of our steps over that of the plain ones. The largest difference between the two
-trained models is printed beside it: the comparison is void unless it is rounding. Of answers that can
+trained models is printed beside it: the comparison is void unless it is rounding. Of answers it may
 come to a learning rate or two: where a gradient is nothing but rounding, AdamW steps by its sign.
 """
 
