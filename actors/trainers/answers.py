@@ -139,6 +139,7 @@ class AnswerDPOLearner:
             elif hasattr(one, "attention_dropout"):
                 one.attention_dropout = 0.0
         self._cache = Cache(int(task.cache_gb * 1e9))
+        self._answers: dict[tuple[str, str], list[int]] = {}  # tokens of each pair's sides
         # [2, K] each: as the model says it, and at the temperature of the candidates.
         self._ref_logp: dict[tuple[str, str], Tensor] = {}
 
@@ -186,11 +187,7 @@ class AnswerDPOLearner:
         questions = [self._cache.get(row["pair_id"], partial(self._question, row)) for row in table]
         for side in _SIDES:
             for row, question in zip(table, questions, strict=True):
-                answer = row[side]["answer"]
-                if answer is None:
-                    raise ValueError(f"pair {row['pair_id']} has a side without an answer")
-                is_ended = row[side].get("error") is None  # else one that was cut
-                answers.append(self.format.answer_ids(answer, is_ended=is_ended))
+                answers.append(self._answer(row, side))
                 starts.append(question["input_ids"].shape[1])
                 texts.append(with_answer(question, answers[-1], self.format.kinds))
         targets = torch.full((len(texts), max(map(len, answers))), _IGNORED)
@@ -218,6 +215,17 @@ class AnswerDPOLearner:
             return self.format.question(prompt_from_row(row))
         except ValueError as error:
             raise ValueError(f"pair {row['pair_id']}: {error}") from error
+
+    def _answer(self, row: Mapping[str, Any], side: str) -> list[int]:
+        """The tokens of a side's answer; made once and kept."""
+        key = (row["pair_id"], side)
+        if key not in self._answers:
+            answer = row[side]["answer"]
+            if answer is None:
+                raise ValueError(f"pair {row['pair_id']} has a side without an answer")
+            is_ended = row[side].get("error") is None  # else one that was cut
+            self._answers[key] = self.format.answer_ids(answer, is_ended=is_ended)
+        return self._answers[key]
 
     @property
     def _pad(self) -> int:

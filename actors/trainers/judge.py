@@ -303,13 +303,17 @@ class JudgeLearner:
         # A justification speaks of "image 1" and "image 2": it is true in the order written alone.
         swapped = [label.swap() for label in pairs]
         shown = [*pairs, *swapped, *points]
-        looks = [_looks(label, self._asked(label)) for label in shown]
+        of_pairs = [_looks(label, self._asked(label)) for label in pairs]
+        of_points = [_looks(label, self._asked(label)) for label in points]
+        looks = [one.shown for one in of_pairs]
+        looks += [one.swapped for one in of_pairs]
+        looks += [one.shown for one in of_points]
         prompts = [self._prompt(*one) for one in zip(shown, looks, strict=True)]
         given = self._made(
             prompts,
             [
-                _as_shown(self._asked(label), label, seen)
-                for label, seen in zip(shown, looks, strict=True)
+                _as_shown(self._asked(label), label, one)
+                for label, one in zip(shown, looks, strict=True)
             ],
         )
         examples = [
@@ -566,8 +570,16 @@ class JudgeLearner:
         self.task.specification.save(directory)
 
 
-def _looks(label: Label, task: TaskSpecification) -> list[Look]:
-    """The media of a label, decoded.
+@dataclass(frozen=True)
+class _Seen:
+    """The media of a label, decoded once: in the order of its sides, and in the other."""
+
+    shown: list[Look]
+    swapped: list[Look]
+
+
+def _looks(label: Label, task: TaskSpecification) -> _Seen:
+    """The media of a label.
 
     Raises:
         ValueError: one cannot be read.
@@ -576,7 +588,11 @@ def _looks(label: Label, task: TaskSpecification) -> list[Look]:
     error = next((side.error for side in sides if side.error), None)
     if error is not None:
         raise ValueError(f"label {label.label_id}: {error}")
-    return looks
+    if len(sides) == 1 or label.prompt.task in UNDERSTANDING:
+        return _Seen(looks, looks)
+    first, second = sides
+    order = [*second.sources, *second.looks, *first.looks]
+    return _Seen(looks, [looks[at] for at in order])
 
 
 def _as_shown(task: TaskSpecification, label: Label, looks: Sequence[Look]) -> list[Shown]:

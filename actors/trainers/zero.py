@@ -111,6 +111,11 @@ class ZeroEngine:
             dist_init_required=False,
         )
         self.module = module.train()
+        self._is_alone = training.num_workers == 1 and self.model.zero_optimization_stage() == 0
+        if self._is_alone:
+            # DeepSpeed would gather all gradients into one tensor, reduce it over one worker, and
+            # copy it back.
+            self.model.enable_backward_allreduce = False
         for name, one in module.named_parameters():
             if one.requires_grad and name in self._exact:
                 # DeepSpeed makes the float32 masters from weights that it has rounded before.
@@ -161,6 +166,10 @@ class ZeroEngine:
         self._part = 0
         for group in self.model.optimizer.param_groups:
             group["lr"] = rate
+            for one in group["params"]:
+                if self._is_alone and one.grad is None:
+                    # As DeepSpeed's reduction would: Adam's averages fall where nothing is added.
+                    one.grad = torch.zeros_like(one)
         norm: Tensor | None = None
         if self.model.zero_optimization_stage() == 0:
             # Plain gradients on plain parameters: DeepSpeed clips them but keeps no norm.

@@ -20,7 +20,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
-from scipy import ndimage
 
 from factory.media.kinds import kind_of, refusal
 from factory.media.orientation import UPRIGHT, turned
@@ -44,6 +43,7 @@ _HASH_BITS = 64
 #: (in any channel) from its median colour.
 _BLANK_SHARE = 0.005
 _BLANK_STEP = 12
+_LEVELS = np.arange(256)
 
 
 #: What Pillow raises for bytes that are broken.
@@ -195,30 +195,56 @@ def attributes(pixels: Pixels, light: Luma | None = None) -> dict[str, float]:
     """
     light = luma(pixels) if light is None else light
     red, green, blue = np.moveaxis(pixels, -1, 0)  # one by one: three times as fast as by axis
-    highest = np.maximum(np.maximum(red, green), blue).astype(np.float64)
-    lowest = np.minimum(np.minimum(red, green), blue).astype(np.float64)
+    highest = np.maximum(np.maximum(red, green), blue)
+    spread = highest - np.minimum(np.minimum(red, green), blue)
+    saturation = np.divide(spread, np.maximum(highest, 1), dtype=np.float64)
     return {
         "brightness": float(light.mean()),
-        "saturation": float(((highest - lowest) / np.maximum(highest, 1.0)).mean()),
+        "saturation": float(saturation.mean()),
         "contrast": float(light.std()),
-        "sharpness": float(np.abs(ndimage.laplace(light, mode="nearest")).mean()),
+        "sharpness": float(np.abs(_laplacian(light)).mean()),
     }
+
+
+def _laplacian(light: Luma) -> Luma:
+    """As `scipy.ndimage.laplace` with mode "nearest", to the last bit, in less time: sharpness is
+    stored, and what is measured again must be what was stored.
+    """
+    height, width = light.shape
+    wide = np.empty((height + 2, width + 2))
+    wide[1:-1, 1:-1] = light
+    wide[0, 1:-1], wide[-1, 1:-1] = light[0], light[-1]
+    wide[1:-1, 0], wide[1:-1, -1] = light[:, 0], light[:, -1]
+    twice = 2 * light
+    upright = wide[:-2, 1:-1] + wide[2:, 1:-1]
+    upright -= twice
+    across = wide[1:-1, :-2] + wide[1:-1, 2:]
+    across -= twice
+    upright += across
+    return upright
 
 
 def is_blank(pixels: Pixels) -> bool:
     """Whether a picture shows next to nothing but one colour, as a failed generation does."""
-    is_away = np.zeros(pixels.shape[:2], dtype=np.bool_)
-    for channel in np.moveaxis(pixels, -1, 0):
-        # Told of each of the levels, and looked up.
-        is_away |= (np.abs(np.arange(256) - _median_level(channel)) > _BLANK_STEP)[channel]
-    return bool(is_away.mean() < _BLANK_SHARE)
+    size = pixels.shape[0] * pixels.shape[1]
+    counts = _level_counts(pixels)
+    until = counts.cumsum(axis=1)
+    # Of each channel twice the median, which lies between the two levels in the middle.
+    middle = (until <= (size - 1) // 2).sum(axis=1) + (until <= size // 2).sum(axis=1)
+    is_far = np.abs(_LEVELS - middle[:, None] / 2) > _BLANK_STEP
+    num_far = (counts * is_far).sum(axis=1)
+    # Pixels may be far in several channels: no fewer than in one, no more than in all added up.
+    if num_far.max() / size >= _BLANK_SHARE:
+        return False
+    if num_far.sum() / size < _BLANK_SHARE:
+        return True
+    away = [of[channel] for of, channel in zip(is_far, np.moveaxis(pixels, -1, 0), strict=True)]
+    return bool(np.logical_or.reduce(away).mean() < _BLANK_SHARE)
 
 
-def _median_level(channel: npt.NDArray[np.uint8]) -> float:
-    """The median of a channel's levels, by counting them: there are only 256."""
-    until = np.bincount(channel.ravel(), minlength=256).cumsum()
-    middle = np.searchsorted(until, [(channel.size - 1) // 2, channel.size // 2], "right")
-    return float(middle.mean())
+def _level_counts(pixels: Pixels) -> npt.NDArray[np.int64]:
+    """How many pixels have each level, by channel: [3, 256]."""
+    return np.array(Image.fromarray(pixels).histogram()).reshape(3, 256)
 
 
 def entropy(pixels: Pixels, light: Luma | None = None) -> float:

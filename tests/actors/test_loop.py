@@ -208,6 +208,23 @@ def test_a_run_matches_plain_pytorch_at_every_stage(zero_stage, ema_decay):
 
 
 @pytest.mark.usefixtures("process_group")
+def test_weights_that_a_step_does_not_use_move_alike_with_and_without_sharding():
+    moved = []
+    for zero_stage in (0, 1):
+        module = nn.ModuleDict({name: nn.Linear(1, 1, bias=False) for name in ("used", "left")})
+        for one in module.parameters():
+            nn.init.ones_(one)
+        engine = zero.ZeroEngine(module, training(zero_stage=zero_stage))
+        engine.backward(module["used"].weight.sum() + module["left"].weight.sum())
+        engine.step(0.1)
+        engine.backward(module["used"].weight.sum())
+        engine.step(0.1)
+        moved.append([one.item() for one in module.parameters()])
+    assert moved[0] == pytest.approx(moved[1])
+    assert moved[0][1] < 0.85  # beyond the 0.9 of one step: Adam's average goes on
+
+
+@pytest.mark.usefixtures("process_group")
 @pytest.mark.parametrize("zero_stage", [1, 2, 3])
 def test_an_optimiser_on_the_host_takes_the_same_steps(zero_stage, tmp_path):
     plan = training(zero_stage=zero_stage, offload=True, ema_decay=0.8)

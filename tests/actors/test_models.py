@@ -25,7 +25,7 @@ from factory.ranking import Bracket, Match, Paper, Pointwise, Ring, RoundRobin, 
 from schemas.arrow import labels_to_table
 from schemas.recipe import Lora
 from schemas.recipe_file import load
-from schemas.rows import Candidate, Duel, Group, Label, Media, Prompt, Score
+from schemas.rows import Candidate, Duel, Group, Label, Media, Part, Prompt, Score
 
 RECIPE = load("jobs/recipes/laptop.yaml")
 PROMPT = Prompt.of("a large red cross in the center on a white background")
@@ -249,6 +249,27 @@ def test_a_label_becomes_prompt_and_the_tokens_that_decide(candidates: list[Cand
     assert [one for one in example.targets if one != -100] == learner.format.answer_ids("4")
     with pytest.raises(ValueError, match="scale"):
         learner.example(Label("p", PROMPT, "ann", first, points=7), looks(label))
+
+
+@pytest.mark.parametrize(("kind", "num_seen"), [("drawn", 2), ("edited", 3), ("asked about", 1)])
+def test_a_pair_is_learned_in_both_orders_as_if_it_were_labelled_in_either(
+    kind: str, num_seen: int, candidates: list[Candidate]
+) -> None:
+    first, second, third = (one.media for one in candidates)
+    prompt, sides = PROMPT, {"first": second, "second": third}
+    if kind == "edited":
+        prompt = Prompt.of_parts([Part("source", media=first), Part("user", "a red cross")])
+    elif kind == "asked about":
+        prompt = Prompt.of("what is seen ?", "image_understanding", media=first)
+        sides = {"first": None, "first_answer": "a cross", "second_answer": "a circle"}
+    label = Label("l", prompt, "ann", preference="second", **sides)  # type: ignore[arg-type]
+    learner = learner_of()
+    batch = learner.batch([label])
+    other = learner.batch([replace(label.swap(), label_id="m")])
+    assert torch.equal(batch.input_ids, other.input_ids.flip(0))
+    shown, swapped = batch.media["pixel_values"].chunk(2)
+    assert torch.equal(torch.cat([swapped, shown]), other.media["pixel_values"])
+    assert len(shown.unique(dim=0)) == num_seen
 
 
 def test_points_between_two_numbers_are_learned_as_both(candidates: list[Candidate]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from scipy import ndimage
 
 from factory.media import pictures
 from factory.media.pictures import (
@@ -207,6 +208,27 @@ def test_blank_pictures():
         assert pictures.is_blank(np.full((32, 32, 3), colour, np.uint8))
     faint = np.random.default_rng(0).integers(120, 126, (64, 64, 3)).astype(np.uint8)
     assert pictures.is_blank(faint)
+
+
+def test_a_picture_is_blank_by_the_pixels_that_are_far_in_any_channel():
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(300):
+        pixels = np.full((40, 50, 3), 100, np.uint8)  # of which ten pixels are too many
+        for channel in range(3):
+            places = rng.choice(40, size=rng.integers(8), replace=False)
+            pixels.reshape(-1, 3)[places, channel] = rng.choice([112, 113, 88, 87])
+        is_far = (abs(pixels - np.median(pixels, axis=(0, 1))) > 12).any(axis=-1)
+        found.append(pictures.is_blank(pixels))
+        assert found[-1] == (is_far.mean() < 0.005)
+    assert 50 < sum(found) < 295
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 1), (8, 12), (45, 31)])
+def test_sharpness_is_that_of_scipys_laplacian_to_the_last_bit(size):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    edges = ndimage.laplace(pictures.luma(pixels), mode="nearest")
+    assert attributes(pixels)["sharpness"] == abs(edges).mean()
 
 
 def test_drawn_pictures_are_not_blank():
