@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 from PIL import Image
-from scipy import ndimage
 
 _SIDE = 256  # px to which larger pictures are shrunk first
 _STROKE = 48  # strokes are thinner than about two of so many parts of the width
@@ -33,13 +33,15 @@ def lettering(light: npt.NDArray[np.float64]) -> float:
     light = _small(light)
     height, width = light.shape
     thin = (1, max(3, 2 * round(width / _STROKE) + 1))
-    filled = ndimage.grey_closing(light, size=thin, mode="nearest") - light
-    wiped = light - ndimage.grey_opening(light, size=thin, mode="nearest")
+    filled = scipy.ndimage.grey_closing(light, size=thin, mode="nearest") - light
+    wiped = light - scipy.ndimage.grey_opening(light, size=thin, mode="nearest")
     strokes = np.maximum(filled, wiped)
     window = (max(3, round(height / _BAND[0])), max(5, round(width / _BAND[1])))
     clear = (strokes > _CLEAR).astype(np.float64)
-    dense = ndimage.uniform_filter(clear, size=window, mode="constant")
-    around = ndimage.grey_opening(dense, size=(max(3, round(height / _CALM)), 1), mode="nearest")
+    dense = scipy.ndimage.uniform_filter(clear, size=window, mode="constant")
+    around = scipy.ndimage.grey_opening(
+        dense, size=(max(3, round(height / _CALM)), 1), mode="nearest"
+    )
     is_band = dense - around > _DENSE
     return float((np.clip(strokes - _FAINT, 0, None) * is_band).mean())
 

@@ -19,8 +19,8 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 from PIL import ExifTags, Image, UnidentifiedImageError
-from scipy import ndimage
 
 from factory.media.kinds import kind_of, refusal
 from factory.media.orientation import UPRIGHT, turned
@@ -201,7 +201,7 @@ def attributes(pixels: Pixels, light: Luma | None = None) -> dict[str, float]:
         "brightness": float(light.mean()),
         "saturation": float(((highest - lowest) / np.maximum(highest, 1.0)).mean()),
         "contrast": float(light.std()),
-        "sharpness": float(np.abs(ndimage.laplace(light, mode="nearest")).mean()),
+        "sharpness": float(np.abs(scipy.ndimage.laplace(light, mode="nearest")).mean()),
     }
 
 
