@@ -24,7 +24,7 @@ from schemas.places import Place
 _BYTES_AT_ONCE = 16 * 1024**2
 
 
-class ParquetFiles(Datasource):  # type: ignore[misc]  # Ray is not typed
+class ParquetFiles(Datasource):
     """Files of one root; what older rows lack is null.
 
     Raises:
