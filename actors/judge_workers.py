@@ -32,13 +32,17 @@ _TURN, _WARM_UP = 30, 5
 class JudgeLabels:
     """Duels the sides of every pairwise label in both orders, and scores single sides.
 
-    Reads label rows; writes a row of opinions for each. With `with_scores`, the sides of pairs are
-    scored as well.
+    Reads label rows; writes for each a row of opinions by each judge, in the judges' order. With
+    `with_scores`, the sides of pairs are scored as well.
     """
 
-    def __init__(self, ref: JudgeRef, tally: TallyHandle, with_scores: bool = False) -> None:
-        with tally.loading("opinions", ref.name):
-            self.judge = ref.load()
+    def __init__(
+        self, refs: Sequence[ModelRef[Judge]], tally: TallyHandle, with_scores: bool = False
+    ) -> None:
+        self.judges: list[Judge] = []
+        for ref in refs:
+            with tally.loading("opinions", ref.name):
+                self.judges.append(ref.load())
         one_thread_per_worker()
         self.tally = tally
         self.with_scores = with_scores
@@ -46,14 +50,17 @@ class JudgeLabels:
     def __call__(self, table: pa.Table) -> pa.Table:
         labels = labels_from_table(table)
         with self.tally.busy("opinions", [one.label_id for one in labels]) as done:
-            return opinions_to_table([self._opinion(label, done) for label in labels])
+            return opinions_to_table([one for label in labels for one in self._of(label, done)])
 
-    def _opinion(self, label: Label, done: Piece) -> Opinion:
-        watch = done.model(label.label_id, self.judge.name)
-        opinion = opinion_of(self.judge, label, with_scores=self.with_scores, watch=watch)
-        if opinion.error is not None:
-            done.fail(label.label_id, opinion.error)
-        return opinion
+    def _of(self, label: Label, done: Piece) -> list[Opinion]:
+        found = []
+        for judge in self.judges:
+            watch = done.model(label.label_id, judge.name)
+            found.append(opinion_of(judge, label, with_scores=self.with_scores, watch=watch))
+        errors = [one.error for one in found if one.error is not None]
+        if errors:
+            done.fail(label.label_id, errors[0])
+        return found
 
 
 def opinion_of(

@@ -273,6 +273,19 @@ def test_the_whole_of_factory_loads_no_cluster_tracker_or_engine():
     assert loaded_by(importable_modules("factory"), FACTORY_NEVER_IMPORTS) == {}
 
 
+# Each takes a tenth of a second of a processor or more to load, in every process of a run.
+# `import scipy` loads them where they are first asked for.
+SCIPY = {f"scipy.{name}" for name in ("ndimage", "optimize", "special", "stats")}
+
+
+def test_workers_load_of_scipy_only_what_they_use():
+    assert loaded_by(["actors.group_workers", "jobs.datasets.writing"], SCIPY) == {}
+
+
+def test_a_driver_loads_of_scipy_only_what_it_uses():
+    assert loaded_by(["jobs.pipelines.groups", "jobs.pipelines.curation"], SCIPY) == {}
+
+
 # A round's labels from people's label rows, without Ray and MLflow around the stage.
 LABEL = """
 import json, sys

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+import scipy
 
 from factory.statistics.intervals import Array
 
@@ -69,7 +69,7 @@ def to_weigh(leads: Array, limit: float) -> Array:
         value = ((1 - w) ** 2 / 2 + w * (a @ m)).sum()
         return float(-value / num), np.asarray(-(w @ a) / num)
 
-    found = minimize(
+    found = scipy.optimize.minimize(
         negative_dual,
         np.zeros(a.shape[1]),
         jac=True,

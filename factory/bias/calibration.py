@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from factory.bias.observation import LabelObservation
 from factory.bias.slices import OUTCOME, slices_of
@@ -48,7 +48,9 @@ def temperature(
     def slope(log_t: float) -> float:
         """Of the penalised loss over log t: rising."""
         t = np.exp(log_t)
-        return float(((expit(t * x) - y) * t * x).sum() + stiff * (log_t - np.log(centre)))
+        return float(
+            ((scipy.special.expit(t * x) - y) * t * x).sum() + stiff * (log_t - np.log(centre))
+        )
 
     low, high = np.log(_RANGE[0]), np.log(_RANGE[1])
     for _ in range(_ROUNDS):  # the loss falls, then rises: halving finds where it turns

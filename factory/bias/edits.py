@@ -21,8 +21,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 
 from factory.media.clips import Frames, is_clip, read_clip, write_clip
 from factory.media.pictures import Pixels, decode, encode_png, luma
@@ -233,7 +233,9 @@ def _saturation(pixels: Pixels, dose: float) -> Pixels:
 
 
 def _sharpness(pixels: Pixels, dose: float) -> Pixels:
-    blurred = ndimage.gaussian_filter(pixels.astype(np.float64), (_BLUR, _BLUR, 0), mode="nearest")
+    blurred = scipy.ndimage.gaussian_filter(
+        pixels.astype(np.float64), (_BLUR, _BLUR, 0), mode="nearest"
+    )
     return _levels(pixels + SHARPER * dose * (pixels - blurred))
 
 

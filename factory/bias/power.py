@@ -23,8 +23,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from scipy.stats import nct
-from scipy.stats import t as student
+import scipy
 
 from factory.bias.edits import EDITS
 from factory.ranking.noise import Noise
@@ -118,8 +117,8 @@ def chance_of_flag(beyond: float, sd: float, audit: Size) -> float:
     se = sd / math.sqrt(audit.num_prompts * audit.num_candidates)
     # One side: that a bias is taken for one of the other sign is next to impossible.
     level = audit.false_discovery_rate / (audit.num_tests * harmonic(audit.num_tests))
-    limit = float(student.isf(level, freedom))
-    return float(nct.sf(limit, freedom, beyond / se))
+    limit = float(scipy.stats.t.isf(level, freedom))
+    return float(scipy.stats.nct.sf(limit, freedom, beyond / se))
 
 
 def prompts_needed(

@@ -21,7 +21,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from factory.statistics.intervals import NORMAL_95, Array, Interval
 
@@ -69,7 +69,7 @@ def _posterior(b: Array, s: Array) -> tuple[Array, Array]:
     w, variance = float(_WEIGHTS[weight]), float(variances[scale])
     share = variance / (variance + s * s)
     prior = math.inf if w == 1 else math.log(w / (1 - w))
-    p = expit(prior + odds[scale])
+    p = scipy.special.expit(prior + odds[scale])
     mean, spread = share * b, share * s * s
     return p * mean, np.sqrt(p * (spread + mean**2) - (p * mean) ** 2)
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from scipy.stats import norm
+import scipy
 
 from factory.bias.edits import EDITS
 from factory.bias.figure import Relevance
@@ -202,7 +202,7 @@ def found_by(profile: BiasProfile, relevance: Relevance, false_discovery_rate: f
     if not errors:
         return []
     level = false_discovery_rate / (tests * harmonic(tests))
-    beyond = float(norm.isf(level)) + _NORMAL_POWER
+    beyond = float(scipy.stats.norm.isf(level)) + _NORMAL_POWER
     least = {name: relevance.points + beyond * se for name, se in errors.items()}
     spread = profile.score_sd
     told = ", ".join(

@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtr
+import scipy
 
 from factory.curation.survey import MAX_VALUES
 from factory.evaluation.contest import Result
@@ -283,7 +283,7 @@ def _p_beyond(value: Array, covariance: Array, margin: float, num_clusters: int)
         return 1.0
     if se == 0:
         return float(beyond <= 0)
-    return float(stdtr(num_clusters - 1, -beyond / se))
+    return float(scipy.special.stdtr(num_clusters - 1, -beyond / se))
 
 
 def _unseen(value: Array, covariance: Array, num_clusters: int) -> Interval:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy
 
 from factory.ranking import Match, Noise, Order, fuse
 from factory.ranking.matchups import matchup
@@ -110,7 +110,7 @@ def win_bound(told: Sequence[Result], level: float) -> Interval:
     found = jackknife_of_sums(terms, [prompt for _, prompt in points], mean_of_sums)
     if not level > 0 or math.isnan(found.se):
         return Interval(found.value)
-    reach = -float(stdtrit(found.num_clusters - 1, level)) * found.se
+    reach = -float(scipy.special.stdtrit(found.num_clusters - 1, level)) * found.se
     low, high = max(found.value - reach, 0.0), min(found.value + reach, 1.0)
     return Interval(found.value, low if 0.5**found.num_clusters <= level else 0.0, high)
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from scipy.special import ndtri
+import scipy
 
 from factory.bias.figure import Figure
 from factory.bias.profile import BiasProfile
@@ -269,7 +269,7 @@ def bias_gates(figures: Sequence[Figure], gates: recipe.Gates, unit: float) -> t
 
 def _for_all(found: Interval, num: int) -> Interval:
     """A 95 % interval widened so that `num` of them hold together."""
-    wider = float(ndtri(ROUND_LEVEL / num) / ndtri(ROUND_LEVEL))
+    wider = float(scipy.special.ndtri(ROUND_LEVEL / num) / scipy.special.ndtri(ROUND_LEVEL))
     return Interval(
         found.value,
         found.value - wider * (found.value - found.low),

@@ -23,7 +23,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import ndtr, ndtri
+import scipy
 
 #: One-sided level of a 95 % interval: what a loop of one round spends of 5 %.
 ROUND_LEVEL = 0.025
@@ -62,7 +62,7 @@ def power(num_prompts: int, level: float, win: float = _WIN) -> float:
     if not level > 0 or num_prompts < 1:
         return 0.0
     spread = math.sqrt(win * (1 - win) / num_prompts)
-    return float(ndtr((win - 0.5) / spread + ndtri(level)))
+    return float(scipy.special.ndtr((win - 0.5) / spread + scipy.special.ndtri(level)))
 
 
 def told(num_prompts: int, level: float, num_rounds: int, total: float) -> str:
@@ -70,7 +70,7 @@ def told(num_prompts: int, level: float, num_rounds: int, total: float) -> str:
     if not level > 0:
         return "nothing can be promoted: earlier rounds have used up gates.max_false_promotions"
     spread = math.sqrt(_WIN * (1 - _WIN)) / (_WIN - 0.5)
-    needed = math.ceil((spread * (ndtri(_POWER) - ndtri(level))) ** 2)
+    needed = math.ceil((spread * (scipy.special.ndtri(_POWER) - scipy.special.ndtri(level))) ** 2)
     return (
         f"a challenger that wins {_WIN:.2f} of {num_prompts} prompts is promoted in "
         f"{power(num_prompts, level):.0%} of such evaluations, and in {_POWER:.0%} with {needed}: "

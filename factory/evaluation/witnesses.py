@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri, stdtrit
+import scipy
 
 from factory.evaluation.contest import Result
 from factory.ranking.matchups import meeting
@@ -150,7 +150,7 @@ def gain(means: Array, num: Array | float, signs: npt.NDArray[np.bool_]) -> Arra
     """From the mean leads on `num` twins, [..., K]; nobody wins more than all but half a twin."""
     most = 1 - 1 / np.maximum(num, 2)
     share = (1 + np.clip(means, -most, most)) / 2
-    return np.where(signs, _E_ABS * ndtri(share), means)
+    return np.where(signs, _E_ABS * scipy.special.ndtri(share), means)
 
 
 def sums_by_judge(told: Told) -> Array:
@@ -259,9 +259,9 @@ def power(
     by_response = np.array([-seen, (1 - margin) * up])
     se = math.sqrt(by_gain @ twins @ by_gain + by_response @ labels @ by_response)
     unseen = moved * ((1 - margin) * up - seen)
-    needed = -float(ndtri(LEVEL))
-    is_up = float(ndtr(up / math.sqrt(twins[0, 0]) - needed))
-    return min(float(ndtr(unseen / se - needed)), is_up)
+    needed = -float(scipy.special.ndtri(LEVEL))
+    is_up = float(scipy.special.ndtr(up / math.sqrt(twins[0, 0]) - needed))
+    return min(float(scipy.special.ndtr(unseen / se - needed)), is_up)
 
 
 def interval_of(found: Jackknife, lowest: float = -math.inf, highest: float = math.inf) -> Interval:
@@ -276,7 +276,7 @@ def interval_of(found: Jackknife, lowest: float = -math.inf, highest: float = ma
 
 def quantile(num_clusters: int) -> float:
     """Standard errors to either side of a 95 % interval."""
-    return float(stdtrit(num_clusters - 1, 1 - LEVEL))
+    return float(scipy.special.stdtrit(num_clusters - 1, 1 - LEVEL))
 
 
 def told(found: Interval) -> str:

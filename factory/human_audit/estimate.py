@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
-from scipy.special import ndtri, stdtrit
+import scipy
 
 from factory.statistics.intervals import NORMAL_95, Array, Interval
 
@@ -50,7 +49,7 @@ class Known:
 
 def cells_of(doubt: Array) -> Cells:
     """The cell of each doubt, surest first: the probit of a doubt, in steps, [N] -> [N]."""
-    z = np.clip(ndtri(np.asarray(doubt, dtype=np.float64)), -_MOST, _MOST)
+    z = np.clip(scipy.special.ndtri(np.asarray(doubt, dtype=np.float64)), -_MOST, _MOST)
     return np.asarray(np.rint((z + _MOST) * _PER_SD), dtype=np.int64)
 
 
@@ -141,7 +140,7 @@ class _Spread:
         """The same, as many fewer as Student's quantile is larger than the normal one."""
         if not self.variance > 0:
             return 0.0
-        return self.num(share) * (_Z / float(stdtrit(self.freedom, 0.975))) ** 2
+        return self.num(share) * (_Z / float(scipy.special.stdtrit(self.freedom, 0.975))) ** 2
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ def _curve(hits: Array, weights: Array, cells: Cells) -> Array:
     mean = np.bincount(cells, weights * hits, NUM_CELLS)[there] / counts[there]
     centre = np.average(there, weights=counts[there])
     rises = float((counts[there] * (there - centre) * mean).sum()) > 0
-    fitted = isotonic_regression(mean, weights=counts[there], increasing=rises).x
+    fitted = scipy.optimize.isotonic_regression(mean, weights=counts[there], increasing=rises).x
     return np.asarray(np.interp(np.arange(NUM_CELLS), there, fitted))
 
 

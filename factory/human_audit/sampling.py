@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
+import scipy
 
 from factory.ids import Ids
 from factory.statistics.intervals import Array
@@ -49,7 +49,7 @@ def doubts(
     All arguments are the columns of pairs of that name, [N]; NaN is what was not measured.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        by_margin = ndtr(-margin / margin_sd)
+        by_margin = scipy.special.ndtr(-margin / margin_sd)
     found = np.fmax(by_margin, 1 - p_chosen)  # fmax: the known one where one is NaN
     is_contradicted = is_flipped | (score_margin < 0)
     if margin_before is not None:

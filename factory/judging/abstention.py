@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from factory.statistics.intervals import Array
 
@@ -96,7 +96,7 @@ def lower_bound(num_right: float, num: float, level: float = LEVEL) -> float:
     """One-sided Clopper-Pearson bound of a share; numbers need not be whole."""
     if num_right <= 0:
         return 0.0
-    return float(stats.beta.ppf(1 - level, num_right, num - num_right + 1))
+    return float(scipy.stats.beta.ppf(1 - level, num_right, num - num_right + 1))
 
 
 def intraclass_correlation(values: Array, clusters: npt.NDArray[np.str_]) -> float:

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from scipy import special
-from scipy.optimize import minimize
+import scipy
 
 from factory.protocols import Judge, Sitting, scores_of
 from factory.ranking.matchups import Matchup, is_readable, matchups
@@ -99,8 +98,8 @@ class UncertainBradleyTerry:
             raise RulesError("this rule needs the standard deviations of the scores")
         means = np.asarray(differences, dtype=np.float64)[..., None]
         margin = self.slope * (means + np.asarray(spreads, dtype=np.float64)[..., None] * _NODES)
-        first = special.expit(margin) @ _WEIGHTS / _WEIGHTS.sum()
-        second = special.expit(-margin) @ _WEIGHTS / _WEIGHTS.sum()
+        first = scipy.special.expit(margin) @ _WEIGHTS / _WEIGHTS.sum()
+        second = scipy.special.expit(-margin) @ _WEIGHTS / _WEIGHTS.sum()
         return np.stack([first, second, np.zeros_like(first)], axis=-1)
 
 
@@ -122,7 +121,9 @@ def fit(differences: Sequence[float] | Array, p: Sequence[Sequence[float]] | Arr
         said = RaoKupper(math.exp(at[0]), 1.0 + math.exp(at[1])).probabilities(d)
         return float(-(wanted * np.log(np.maximum(said, 1e-12))).sum(axis=-1).mean())
 
-    found = minimize(cross_entropy, x0=(0.0, 0.0), bounds=_BOUNDS, method="Nelder-Mead")
+    found = scipy.optimize.minimize(
+        cross_entropy, x0=(0.0, 0.0), bounds=_BOUNDS, method="Nelder-Mead"
+    )
     return RaoKupper(math.exp(found.x[0]), 1.0 + math.exp(found.x[1]))
 
 

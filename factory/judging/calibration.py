@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
-from scipy import optimize, special
+import scipy
 
 from factory.judging.abstention import Abstention
 from factory.ranking.matchups import MAX_LOGIT, Matchup, Side, bound_of, is_readable, log_odds
@@ -51,7 +51,7 @@ class Temperature:
     method: Method = "temperature"
 
     def __call__(self, logits: Array) -> Array:
-        return np.asarray(special.expit(np.asarray(logits) / self.temperature))
+        return np.asarray(scipy.special.expit(np.asarray(logits) / self.temperature))
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Calibration:
         """
         p = float(self.p_better(task, [found.logit])[0])
         p_first, p_second, p_tie = _split(p, found.p_tie)
-        logit = float(special.logit(p))
+        logit = float(scipy.special.logit(p))
         clipped: Side = "first" if logit > 0 else "second"
         return replace(
             found,
@@ -213,7 +213,7 @@ class Calibration:
             if least is None:
                 found[task] = math.inf
             elif is_calibrated:
-                found[task] = float(self.p_better(task, [float(special.logit(least))])[0])
+                found[task] = float(self.p_better(task, [float(scipy.special.logit(least))])[0])
             else:
                 found[task] = least
         return found
@@ -276,7 +276,7 @@ def fit_pairs(
             scaled = leading * inverse
             return float(np.mean(np.logaddexp(0, scaled) - share * scaled))
 
-        found = optimize.minimize_scalar(
+        found = scipy.optimize.minimize_scalar(
             loss, bounds=(_MIN_INVERSE, _MAX_INVERSE), method="bounded", options={"xatol": 1e-6}
         )
         return Temperature(1 / float(found.x))
@@ -327,7 +327,7 @@ def _rising(x: Array, y: Array) -> tuple[Array, Array, Array]:
     """Isotonic regression: the first and last x of each pooled block, its mean, and its size."""
     at, codes, counts = np.unique(x, return_inverse=True, return_counts=True)
     means = np.bincount(codes, weights=y) / counts
-    found = optimize.isotonic_regression(means, weights=counts)
+    found = scipy.optimize.isotonic_regression(means, weights=counts)
     starts, ends = found.blocks[:-1], found.blocks[1:] - 1
     sizes = np.add.reduceat(counts, starts)
     places = np.unique(np.concatenate([starts, ends]))

@@ -38,8 +38,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import expit
+import scipy
 
 from factory.ranking.matchups import (
     MAX_LOGIT,
@@ -307,7 +306,7 @@ def _slope(right: Array) -> float:
     def loss(log_slope: float) -> float:
         return float(np.logaddexp(0.0, -math.exp(log_slope) * right).mean())
 
-    return math.exp(minimize_scalar(loss, bounds=_SLOPES, method="bounded").x)
+    return math.exp(scipy.optimize.minimize_scalar(loss, bounds=_SLOPES, method="bounded").x)
 
 
 def _moments(opinions: Sequence[Opinion]) -> tuple[float, float]:
@@ -339,7 +338,7 @@ def fused_duel(duels: Sequence[Duel], judge: str, weights: TaskWeights) -> Duel:
     margin = min(max(float(margin), -MAX_LOGIT), MAX_LOGIT)
     p_tie = float(weights.shares @ np.array([one.p_tie for one in duels]))
     # So that the log-odds with half of the tie on either side are the margin.
-    p_first = float(np.clip(expit(margin) - p_tie / 2, 0.0, 1.0 - p_tie))
+    p_first = float(np.clip(scipy.special.expit(margin) - p_tie / 2, 0.0, 1.0 - p_tie))
     # A member whose log-odds were clipped makes the sum "at least" so much.
     heard = [one for one, weight in zip(duels, weights.weights, strict=True) if weight > 0]
     bounds = {bound_of(one) for one in heard} - {None}

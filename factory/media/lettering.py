@@ -10,12 +10,10 @@ small ones (below a fiftieth of the width) and letters upon railings are not see
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import numpy.typing as npt
+import scipy
 from PIL import Image
-from scipy import ndimage
 
 _SIDE = 256  # px to which larger pictures are shrunk first
 _STROKE = 48  # strokes are thinner than about two of so many parts of the width
@@ -42,7 +40,7 @@ def lettering(light: npt.NDArray[np.float64]) -> float:
     if not is_clear.any():
         return 0.0
     window = (max(3, round(height / _BAND[0])), max(5, round(width / _BAND[1])))
-    dense = ndimage.uniform_filter(is_clear.astype(np.float64), size=window, mode="constant")
+    dense = scipy.ndimage.uniform_filter(is_clear.astype(np.float64), size=window, mode="constant")
     tall = max(3, round(height / _CALM))
     # Of an even number of rows the second window lies one row further up, as an opening's does.
     around = _highest(_lowest(dense, tall, axis=0), tall, axis=0, origin=tall % 2 - 1)
@@ -52,8 +50,20 @@ def lettering(light: npt.NDArray[np.float64]) -> float:
 
 # Closing and opening are these two one after the other; scipy's own, for any number of axes, cost
 # twice as much on a small picture.
-_lowest = partial(ndimage.minimum_filter1d, mode="nearest")
-_highest = partial(ndimage.maximum_filter1d, mode="nearest")
+
+
+def _lowest(values: npt.NDArray[np.float64], size: int, **how: int) -> npt.NDArray[np.float64]:
+    found: npt.NDArray[np.float64] = scipy.ndimage.minimum_filter1d(
+        values, size, mode="nearest", **how
+    )
+    return found
+
+
+def _highest(values: npt.NDArray[np.float64], size: int, **how: int) -> npt.NDArray[np.float64]:
+    found: npt.NDArray[np.float64] = scipy.ndimage.maximum_filter1d(
+        values, size, mode="nearest", **how
+    )
+    return found
 
 
 def _small(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize, special
+import scipy
 
 from factory.ranking.evidence import Said, statements
 from factory.ranking.likelihood import Array, Statements, posterior
@@ -165,7 +165,7 @@ class _Free:
         if name == "position":
             return self.start.position
         if name == "p_tie":
-            return float(special.logit(min(max(self.start.p_tie, 0.01), 0.99)))
+            return float(scipy.special.logit(min(max(self.start.p_tie, 0.01), 0.99)))
         value, spread = float(getattr(self.start, name)), self.start.seen_sd
         return math.log(value * spread if name == "logits_per_share" else value / spread)
 
@@ -184,7 +184,7 @@ class _Free:
             duel_sd=spread * math.exp(self.value("duel_sd", at)),
             # By duels alone a share is whatever has these many logits: nothing else tells.
             logits_per_share=logits if is_scored else self.start.logits_per_share,
-            p_tie=float(special.expit(self.value("p_tie", at))),
+            p_tie=float(scipy.special.expit(self.value("p_tie", at))),
             position=self.value("position", at),
         )
 
@@ -233,7 +233,7 @@ def _fit(given: Statements, start: Noise) -> TaskNoise:
 
     first = np.array([free.centre(name) if name != "seen" else math.log(spread) for name in names])
     try:
-        found = optimize.minimize(
+        found = scipy.optimize.minimize(
             loss, first, method="L-BFGS-B", bounds=free.bounds(), options={"eps": _STEP}
         )
     except np.linalg.LinAlgError as error:
@@ -314,9 +314,9 @@ def _with_labels(fitted: TaskNoise, pairs: Sequence[Said], labels: Sequence[Opin
     def loss(item_sd: float) -> float:
         kept = 1 - item_sd**2 / spread**2
         sd = np.sqrt(kept**2 * variance + 2 * kept * item_sd**2)
-        return -float(special.log_ndtr(said * kept * lead / sd).sum())
+        return -float(scipy.special.log_ndtr(said * kept * lead / sd).sum())
 
-    found = optimize.minimize_scalar(loss, bounds=(1e-4 * most, most), method="bounded")
+    found = scipy.optimize.minimize_scalar(loss, bounds=(1e-4 * most, most), method="bounded")
     item_sd = float(found.x)
     quality_sd = math.sqrt(fitted.noise.quality_sd**2 - item_sd**2)
     noise = replace(fitted.noise, quality_sd=quality_sd, item_sd=item_sd)
@@ -333,7 +333,7 @@ def _of_pairs(given: Statements, noise: Noise) -> tuple[float, Array, Array]:
         return -float(posterior(given, wide).log_marginal.sum())
 
     bounds = (math.log(_LEAST), math.log(_MOST))
-    spread = math.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x)
+    spread = math.exp(scipy.optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x)
     found = posterior(given, replace(noise, quality_sd=spread, item_sd=0.0))
     covariance = np.linalg.inv(found.precision)
     lead = found.mode[:, 0] - found.mode[:, 1]

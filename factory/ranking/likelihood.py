@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_ndtr
+import scipy
 
 from factory.ranking.matchups import MAX_LOGIT
 from factory.ranking.noise import Noise
@@ -244,7 +244,7 @@ def _terms(said: Statements, noise: Noise) -> Callable[[Array, Array], tuple[_Pa
 
 def _tail(t: Array) -> _Parts:
     """Log Φ(t), its slope, and its negative curvature."""
-    value = log_ndtr(t)
+    value = scipy.special.log_ndtr(t)
     slope = np.exp(-(t**2) / 2 - _LOG_ROOT - value)
     return value, slope, slope * (slope + t)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.special import ndtr
+import scipy
 
 from schemas.rows import Duel, Group, Score
 
@@ -50,7 +50,7 @@ class Order:
         margin, sd = self.margin(i, j), self.difference_sd(i, j)
         if sd == 0:
             return 0.5 + 0.5 * float(np.sign(margin))
-        return float(ndtr(margin / sd))
+        return float(scipy.special.ndtr(margin / sd))
 
 
 class Strategy(Protocol):

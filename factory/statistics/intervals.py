@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtr
+import scipy
 
 from factory.scratch import Scratch
 
@@ -222,7 +222,7 @@ class Jackknife:
             return math.nan
         if self.se == 0:
             return 0.5 if distance == 0 else float(distance < 0)
-        return float(stdtr(self.num_clusters - 1, -distance / self.se))
+        return float(scipy.special.stdtr(self.num_clusters - 1, -distance / self.se))
 
 
 def jackknife_of_sums(terms: Array, clusters: Clusters, statistic: Statistic) -> Jackknife:

@@ -1,18 +1,19 @@
 """Parquet files: the only place where one is opened, read or written.
 
-    one file      parquet, num_rows, read_columns, row_batches        write_table, write_file
+    one file      parquet, sizes, num_rows, read_columns, row_batches        write_table, write_file
                   streamed_batches                                writer_to
     several       scan, with a filter
 
 What a *data set* is, and which of its files count, is said elsewhere: `parts`, `reading`. Rows come
 as they lie there: media that are only referred to stay references. Ray Data reads and writes files
-of its own accord (`reading.read_files`, `writing.write_parts`), with the options from here.
+of its own accord (`writing.write_parts`), with the options from here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
@@ -61,19 +62,38 @@ def parquet(source: IO[bytes], path: Place, buffer_bytes: int = 0) -> pq.Parquet
     return file
 
 
+@dataclass(frozen=True)
+class Size:
+    """Of a Parquet file, by its footer: rows, and bytes of them in memory, about."""
+
+    num_rows: int
+    num_bytes: int
+
+
+def sizes(files: Iterable[Place]) -> list[Size]:
+    """How large Parquet files are, by their footers.
+
+    Raises:
+        SchemaError: a newer factory wrote one.
+    """
+
+    def of_file(path: Place) -> Size:
+        with path.open("rb") as source:
+            footer = parquet(source, path).metadata
+            groups = range(footer.num_row_groups)
+            return Size(footer.num_rows, sum(footer.row_group(at).total_byte_size for at in groups))
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(of_file, files))
+
+
 def num_rows(files: Iterable[Place]) -> int:
     """Rows of Parquet files, by their footers.
 
     Raises:
         SchemaError: a newer factory wrote one.
     """
-
-    def of_file(path: Place) -> int:
-        with path.open("rb") as source:
-            return int(parquet(source, path).metadata.num_rows)
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return sum(pool.map(of_file, files))
+    return sum(one.num_rows for one in sizes(files))
 
 
 def read_columns(

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.media_store import media_store
-from actors.storage import arrow_path, place
+from actors.storage import place
 from jobs.datasets.files import (
     Indices,
     file_batches,
@@ -81,22 +81,9 @@ def read_files(files: Sequence[Place], schema: pa.Schema, num_blocks: int | None
     """
     import ray.data
 
-    num_rows(files)  # refuses what a newer factory wrote
+    from jobs.datasets.source import ParquetFiles
 
-    # The newer reader takes a second or more to start, and makes one block of a small file however
-    # many were asked for: rows would be written, and safe, only when all of them are done.
-    ray.data.DataContext.get_current().use_datasource_v2 = False
-    sources = [arrow_path(path) for path in files]
-    return ray.data.read_parquet(
-        [path for _, path in sources],
-        filesystem=sources[0][0] if sources else None,
-        schema=schema,
-        # Folders that happen to be named KEY=VALUE are no columns, and what ends in .parquet is not
-        # left out without a word where a folder above it has a question mark in its name.
-        partitioning=None,
-        file_extensions=None,
-        override_num_blocks=num_blocks,
-    )
+    return ray.data.read_datasource(ParquetFiles(files, schema), override_num_blocks=num_blocks)
 
 
 def read_rows(files: Sequence[Place], schema: pa.Schema, where: Any = None) -> Any:

@@ -67,10 +67,27 @@ def judge_labels(
     with_scores: bool = False,
     only: Collection[str] | None = None,
 ) -> list[Opinion]:
-    """Let a pool of judges look at labels, in the order of their ids.
+    """What a judge makes of labels, in the order of their ids; see `judges_on_labels`."""
+    (found,) = judges_on_labels(
+        [ref], files, settings, split, with_scores=with_scores, only=only
+    ).values()
+    return found
+
+
+def judges_on_labels(
+    refs: Sequence[Any],
+    files: Sequence[Place],
+    settings: Produce,
+    split: Split | None = None,
+    *,
+    with_scores: bool = False,
+    only: Collection[str] | None = None,
+) -> dict[str, list[Opinion]]:
+    """Let a pool of workers, each with all of the judges, look at labels: opinions by the address
+    of each judge, in the order of the labels' ids.
 
     Args:
-        ref: `actors.group_workers.JudgeRef`.
+        refs: `actors.group_workers.JudgeRef`, of different addresses.
         files: Parquet of label rows.
         settings: the pool of judges and its limits of time.
         split: of the labels; all of them where None.
@@ -78,7 +95,7 @@ def judge_labels(
         only: ids of the labels that are looked at; all where None.
 
     Raises:
-        TooManyFailuresError: the judge does not load.
+        TooManyFailuresError: a judge does not load.
     """
     from ray.data.expressions import col
 
@@ -102,19 +119,21 @@ def judge_labels(
     )
     rows = rows.map_batches(
         JudgeLabels,
-        fn_constructor_args=(ref, tally, with_scores),
-        **step_wiring(pool_for([ref], settings.judges), _LABELS_AT_ONCE),
+        fn_constructor_args=(refs, tally, with_scores),
+        **step_wiring(pool_for(refs, settings.judges), _LABELS_AT_ONCE),
     )
     found: list[Opinion] = []
     try:
-        with progress.shown(f"labels before {ref.address}", num, tally):
+        names = ", ".join(one.address for one in refs)
+        with progress.shown(f"labels before {names}", num, tally):
             for table in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
                 if table.num_rows:  # one that holds no row may come without its columns
                     found += opinions_from_table(table)
     except Exception:
         tally.check()  # a worker that was told to stop says so less clearly
         raise
-    return sorted(found, key=lambda one: one.label_id)
+    found.sort(key=lambda one: one.label_id)  # those of one label stay in the judges' order
+    return {one.address: found[at :: len(refs)] for at, one in enumerate(refs)}
 
 
 def write_opinions(path: Place, opinions: Sequence[Opinion]) -> None:

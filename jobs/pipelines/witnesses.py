@@ -17,7 +17,7 @@ from jobs.datasets.labels import label_files_so_far
 from jobs.pipelines.models import witness_sections
 from jobs.pipelines.opinions import (
     heldout_opinions,
-    judge_labels,
+    judges_on_labels,
     read_opinions,
     was_held_against_labels,
     write_opinions,
@@ -54,14 +54,17 @@ def known_opinions(
     asked = read_opinions(path) if path.is_file() else []
     files = label_files_so_far(at)
     wanted = chosen_labels(files, tasks, at.recipe.evaluate.num_witness_labels)
-    for one in witnesses:
-        of_it = [said for said in asked if said.judge == one.address]
-        if wanted and {said.label_id for said in of_it} != set(wanted):
-            print(f"{one.address}: held against {len(wanted)} held-out labels", flush=True)
-            of_it = judge_labels(one, files, at.recipe.produce, "heldout", only=wanted)
-            asked = [said for said in asked if said.judge != one.address] + of_it
-            write_opinions(path, asked)
-        found[one.address] = of_it
+    known = {
+        one.address: [said for said in asked if said.judge == one.address] for one in witnesses
+    }
+    new = [one for one in witnesses if {of.label_id for of in known[one.address]} != set(wanted)]
+    if wanted and new:
+        names = ", ".join(one.address for one in new)
+        print(f"{names}: held against {len(wanted)} held-out labels", flush=True)
+        # By workers that hold all of them, as those that compare do.
+        known |= judges_on_labels(new, files, at.recipe.produce, "heldout", only=wanted)
+        write_opinions(path, [said for of_one in known.values() for said in of_one])
+    found |= known
     return found
 
 

@@ -24,7 +24,6 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
-    import ray.data
 
     owned = not ray.is_initialized()
     if owned and recipe.address == "local":
@@ -37,6 +36,8 @@ def ray_session(recipe: Recipe) -> Iterator[None]:
         except BaseException:
             ray.shutdown()
             raise
+    import ray.data  # a second or more, in which the workers that Ray starts ahead come up
+
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = os.isatty(2)

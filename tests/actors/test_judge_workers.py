@@ -91,19 +91,31 @@ def test_whatever_goes_wrong_is_written_into_the_row() -> None:
     assert opinion_of(ByWidth(), empty, with_scores=False).scores[0].error == "empty"
 
 
-def test_the_stage_gives_a_row_for_each_label() -> None:
+class Second(ByWidth):
+    """A judge whose opinions are no one else's."""
+
+    name = "second@1"
+
+
+def test_the_stage_gives_a_row_for_each_label_and_judge() -> None:
     labels = [
         Label("l", PROMPT, "ann", LARGE, SMALL, "first"),
         Label("b", Prompt.of("boom"), "ann", SMALL, LARGE, "tie"),
     ]
-    stage = JudgeLabels(ByWidth(), Untallied())  # type: ignore[arg-type]
+    tally = Untallied()
+    stage = JudgeLabels([ByWidth(), Second()], tally)  # type: ignore[list-item, arg-type]
     found = opinions_from_table(stage(labels_to_table(labels)))
-    assert [(one.label_id, one.error is None) for one in found] == [("l", True), ("b", False)]
+    assert [(one.label_id, one.judge, one.error is None) for one in found] == [
+        ("l", "width@1", True),
+        ("l", "second@1", True),
+        ("b", "width@1", False),
+        ("b", "second@1", False),
+    ]
 
 
 @pytest.mark.parametrize("with_scores", [True, False])
 def test_the_rows_survive_their_table(with_scores: bool) -> None:
     label = Label("l", PROMPT, "ann", LARGE, SMALL, "first")
-    stage = JudgeLabels(ByWidth(), Untallied(), with_scores)  # type: ignore[arg-type]
+    stage = JudgeLabels([ByWidth()], Untallied(), with_scores)  # type: ignore[arg-type]
     (found,) = opinions_from_table(stage(labels_to_table([label])))
     assert found == opinion_of(ByWidth(), label, with_scores=with_scores)

@@ -53,11 +53,14 @@ def test_witnesses_are_asked_once(
 ) -> None:
     asked = []
 
-    def ask(ref, files, settings, split, only):
-        asked.append((ref.address, split, tuple(only)))
-        return [Opinion(one, "p", TASK, {}, ref.address, "first", None) for one in only]
+    def ask(refs, files, settings, split, only):
+        asked.append(([ref.address for ref in refs], split, tuple(only)))
+        return {
+            ref.address: [Opinion(one, "p", TASK, {}, ref.address, "first", None) for one in only]
+            for ref in refs
+        }
 
-    monkeypatch.setattr(witnesses, "judge_labels", ask)
+    monkeypatch.setattr(witnesses, "judges_on_labels", ask)
     monkeypatch.setattr(witnesses, "label_files_so_far", lambda at: [file])
     refs, at = [Ref("w@0"), Ref("oracle@0")], Round(recipe, 1)
     assert known_opinions(at, refs, {TASK}, tmp_path) == {}  # there are no labels
@@ -65,10 +68,12 @@ def test_witnesses_are_asked_once(
     monkeypatch.setattr(witnesses, "was_labelled", lambda at: True)
     found = known_opinions(at, refs, {TASK}, tmp_path)
     labels = tuple(f"label {one}" for one in range(6))
-    assert asked == [("w@0", "heldout", labels), ("oracle@0", "heldout", labels)]
+    assert asked == [(["w@0", "oracle@0"], "heldout", labels)]
     assert {by: len(said) for by, said in found.items()} == {"judge@1": 0, "w@0": 6, "oracle@0": 6}
     assert known_opinions(at, refs, {TASK}, tmp_path) == found
-    assert len(asked) == 2  # the rest is read again
+    assert len(asked) == 1  # the rest is read again
+    assert known_opinions(at, [*refs, Ref("new@0")], {TASK}, tmp_path).keys() > found.keys()
+    assert asked[1:] == [(["new@0"], "heldout", labels)]
 
 
 def test_the_plan_says_what_cannot_be_known(

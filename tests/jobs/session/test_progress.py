@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.pipelines.bias import observe_groups, probe_judge
-from jobs.pipelines.opinions import judge_labels
+from jobs.pipelines.opinions import judge_labels, judges_on_labels
 from jobs.rounds.workspace import Round
 from jobs.session.run_log import run_log
 from schemas.arrow import groups_to_table, labels_to_table
@@ -57,8 +57,10 @@ def test_auditing_and_measuring_say_how_far_they_are(
         opinions = judge_labels(Ref(StubJudge()), [file], at.recipe.produce, "heldout")
     assert [one.error is None for one in opinions] == [False, True, True, True]
     two = ["label prompt 2", "label prompt 3"]
-    some = judge_labels(Ref(StubJudge()), [file], at.recipe.produce, "heldout", only=two)
-    assert some == opinions[2:]
+    other = Ref(StubJudge(name="other@0"))
+    some = judges_on_labels([Ref(StubJudge()), other], [file], at.recipe.produce, only=two)
+    assert some["stubjudge@1"] == opinions[2:]
+    assert [(one.label_id, one.judge) for one in some["other@0"]] == [(n, "other@0") for n in two]
     said = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     last = {
         (one["stage"], one.get("in")): (one["rows"], one["of"], one["invalid"])
