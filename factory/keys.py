@@ -98,12 +98,18 @@ def output_digest(candidate: Candidate) -> str | None:
 
 def with_key(drawn: Drawn, prompt: Prompt, seed: int) -> Drawn:
     """What a candidate is drawn from, with its key; without one where the weights are not known."""
+    return with_keys(drawn, prompt, [seed])[0]
+
+
+def with_keys(drawn: Drawn, prompt: Prompt, seeds: Sequence[int]) -> list[Drawn]:
+    """The same of the candidates of several seeds; the prompt is looked at once for all of them."""
     if drawn.weights is None:
-        return replace(drawn, key=None)
+        return [replace(drawn, key=None) for _ in seeds]
+    digest = prompt_digest(prompt)
     said = {
         name: value for name, value in vars(drawn).items() if name not in ("key", "num_together")
     }
-    return replace(drawn, key=key_of("candidate", DRAWING, prompt_digest(prompt), said, seed))
+    return [replace(drawn, key=key_of("candidate", DRAWING, digest, said, seed)) for seed in seeds]
 
 
 def brought_key(prompt: Prompt, digest: str) -> str:

@@ -6,7 +6,8 @@ Whoever reads a table of somebody else's, or of an older version, first has it `
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -233,6 +234,16 @@ def groups_to_table(groups: Iterable[Group]) -> pa.Table:
         for group in groups
     ]
     return pa.Table.from_pylist(rows, schema=GROUPS)
+
+
+def with_judgements(table: pa.Table, groups: Sequence[Group]) -> pa.Table:
+    """A table of schema `GROUPS` with what is said of its candidates as in `groups`, of the same
+    rows in the same order; prompts and candidates, with their media, stay as they are.
+    """
+    told = groups_to_table(replace(group, candidates=()) for group in groups)
+    kept = (*PROMPTS.names, "candidates")
+    columns = [table.column(name) if name in kept else told.column(name) for name in GROUPS.names]
+    return pa.Table.from_arrays(columns, schema=GROUPS)
 
 
 def groups_from_table(table: pa.Table) -> list[Group]:
