@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from actors.memory import halving, is_out_of_memory, reason
 from actors.tally import Piece
@@ -121,7 +122,7 @@ class Hearing:
         while open_ones := [one for one in open_ones if one.error is None and not one.is_too_large]:
             planned = self._plans(open_ones)
             for one, matches in planned:
-                self._ask(one, lambda one, matches=matches: self._play(one, matches))
+                self._ask(one, partial(self._play, matches=matches))
             open_ones = [one for one, _ in planned]
         for one in every:
             one.sitting = None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -297,7 +297,7 @@ class Piece:
         self._first = first
         self._handle = handle
         self._orders = orders
-        self._spent: Counter[tuple[str, str]] = Counter()  # seconds, by row and model
+        self._spent: defaultdict[tuple[str, str], float] = defaultdict(float)  # by row and model
 
     @contextmanager
     def model(self, row: str, name: str) -> Iterator[None]:
