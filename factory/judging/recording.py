@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from factory.judging.criteria import asked, criteria_for
 from factory.judging.reading import duel_of, lacks_words, read, reply_of, score_of
 from factory.judging.specification import JudgeSpecification, asking_of
-from factory.keys import Asking, Kind, output_digest, prompt_digest, request_key
+from factory.keys import Asking, Kind, output_digest, prompt_digest, request_keys
 from factory.protocols import Judge, Sitting, scores_of
 from schemas import recipe
 from schemas.rows import Candidate, Duel, Group, Prompt, Reply, Score, Task
@@ -232,6 +232,7 @@ class RecordingSitting:
     ) -> list[Reply]:
         """What is said of each, in order: taken where it is at hand, else asked in one call."""
         ledger = self.judge.recorder.ledger
+        self._learn_keys(kind, sides)
         # Equal requests, as of two answers in the same words, are put to the judge once.
         requests: dict[object, Sides] = {}
         for one in sides:
@@ -248,9 +249,14 @@ class RecordingSitting:
             said |= dict(zip(missing, map(reply_of, verdicts), strict=True))
         ledger.num_asked += len(missing)
         ledger.num_taken += len(said) - len(missing)
+        named: dict[Sides, Reply] = {}
         for request, one in requests.items():
-            ledger.keep(self._named(kind, one, said[request]))
-        return [self._named(kind, one, said.get(self._key(kind, one) or one)) for one in sides]
+            named[one] = self._named(kind, one, said[request])
+            ledger.keep(named[one])
+        return [
+            named.get(one) or self._named(kind, one, said.get(self._key(kind, one) or one))
+            for one in sides
+        ]
 
     def _at_hand(self, key: str | None) -> Reply | None:
         """What can be taken, by today's reading."""
@@ -274,14 +280,15 @@ class RecordingSitting:
         return next((f"not generated: {error}" for error in errors if error is not None), None)
 
     def _key(self, kind: Kind, sides: Sides) -> str | None:
-        if (kind, sides) not in self._keys:
-            shown = [self._digests[index] for index in sides]
-            self._keys[kind, sides] = (
-                None
-                if self._asking is None
-                else request_key(self._asking, kind, self._prompt_digest, shown)
-            )
         return self._keys[kind, sides]
+
+    def _learn_keys(self, kind: Kind, sides: Sequence[Sides]) -> None:
+        new = [one for one in dict.fromkeys(sides) if (kind, one) not in self._keys]
+        keys: list[str | None] = [None] * len(new)
+        if self._asking is not None:
+            shown = [[self._digests[index] for index in one] for one in new]
+            keys = request_keys(self._asking, kind, self._prompt_digest, shown)
+        self._keys |= {(kind, one): key for one, key in zip(new, keys, strict=True)}
 
 
 def without_words(group: Group) -> Group:
