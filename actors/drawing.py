@@ -18,7 +18,7 @@ from actors.calling import arguments_of, frames_argument
 from actors.trust import trusted
 from actors.weights import pinned_commit
 from factory.generator_kinds import generator_kind
-from factory.keys import DRAWING, with_key
+from factory.keys import DRAWING, with_keys
 from schemas.identity import identity
 from schemas.recipe import CLIP_FORMATS, Answering, GeneratorSpec
 from schemas.rows import Candidate, Drawn, Prompt, content_id
@@ -146,9 +146,10 @@ class Drawing:
         """
         drawn = drawn or self.from_what(prompt)
         ids = candidate_ids(self.name, self.spec, prompt, seeds)
+        keyed = with_keys(drawn, prompt, seeds)
         return [
-            Candidate(candidate_id, self.name, seed, drawn=with_key(drawn, prompt, seed))
-            for candidate_id, seed in zip(ids, seeds, strict=True)
+            Candidate(candidate_id, self.name, seed, drawn=one)
+            for candidate_id, seed, one in zip(ids, seeds, keyed, strict=True)
         ]
 
     def _drawn(self, prompt: Prompt) -> Drawn:

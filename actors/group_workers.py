@@ -1,16 +1,15 @@
 """The steps of a Ray Data pipeline: callable classes from an Arrow table of groups to another.
 
-A step holds its model and handles one group after the other. What is at hand already (a candidate
-that was drawn before, a reply that a judge gave before) comes with the group and is taken; the rest
-is drawn in one call and asked in one sitting. What goes wrong with a row is written into the row
-(`error`), so that one bad row never takes its block along. Each step writes what it has made before
-it hands it on: a run that is killed loses only the blocks that were being worked on. Model
-libraries are loaded with a model, and a model only where something is left for it to do.
+A step holds its model. What is at hand already (a candidate that was drawn before, a reply that a
+judge gave before) comes with the group and is taken; the rest is drawn in one call and asked in one
+sitting. What goes wrong with a row is written into the row (`error`), so that one bad row never
+takes its block along. Each step writes what it has made before it hands it on: a run that is killed
+loses only the blocks that were being worked on. Model libraries are loaded with a model, and a
+model only where something is left for it to do.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,18 +18,18 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from actors.memory import halving, is_out_of_memory, reason
+from actors.block_judging import Heard, Hearing, in_turns
+from actors.memory import reason
 from actors.refs import GeneratorLike, JudgingRef
 from actors.tally import GENERATE, JUDGE, Piece, TallyHandle
 from factory.candidates import candidate_seeds, is_brought, take
 from factory.ids import Ids, numbers_of, positions
 from factory.judging.panel_judge import PanelRecorder
 from factory.judging.recording import Recorder, without_words
-from factory.judging.specification import conditioning
-from factory.protocols import DrawsAhead, Generator, Judge, Sitting
-from factory.ranking import ByTask, Duels, Strategy, for_task
-from schemas.arrow import groups_from_table, groups_to_table
-from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id
+from factory.protocols import Generator, Judge, draws_ahead
+from factory.ranking import ByTask, Strategy
+from schemas.arrow import groups_from_table, groups_to_table, with_judgements
+from schemas.rows import Candidate, Group, Prompt, content_id
 
 #: Writes a table of groups where the next run finds it, and returns what the next step is to get.
 Keep = Callable[[pa.Table], pa.Table]
@@ -148,11 +147,11 @@ class Generate:
 
     def _is_to_stop(self) -> bool:
         """Whether the run begins no more rows; waits for judges that are far behind."""
-        while True:
-            stopped, num_waiting = self.tally.state()
-            if stopped is not None or self.max_lead is None or num_waiting < self.max_lead:
-                return stopped is not None
+        stopped, num_waiting = self.tally.last_state()
+        while stopped is None and self.max_lead is not None and num_waiting >= self.max_lead:
             time.sleep(_LOOK_S)
+            stopped, num_waiting = self.tally.state()
+        return stopped is not None
 
     def _load(self, refs: Iterable[GeneratorLike]) -> None:
         for ref in refs:
@@ -188,7 +187,7 @@ class Generate:
         drawn: Future[list[Candidate]] = Future()
         try:
             with done.model(prompt.prompt_id, generator.name):
-                if isinstance(generator, DrawsAhead):
+                if draws_ahead(generator):
                     drawn = encoders.submit(generator.draw_ahead(prompt, seeds))
                 else:
                     drawn.set_result(generator.generate(prompt, seeds))
@@ -264,26 +263,13 @@ def _one_a_seed(drawn: Sequence[Candidate], seeds: Sequence[int]) -> Sequence[Ca
 # ------------------------------------------------------------------------------------- judging
 
 
-def _as_put_to(recorder: Recorder | PanelRecorder, group: Group) -> Group:
-    """A group as one judge is to see it: with the prompt that its specification asks for.
-
-    Raises:
-        SpecificationError: the judge was not made for the task, or there is no one such prompt.
-    """
-    if recorder.specification is None:
-        return group
-    if recorder.specification.task(group.prompt.task).prompt == "original":
-        return group
-    return replace(group, prompt=conditioning(group.prompt, group.candidates))
-
-
 class Judging:
     """Adds scores and duels.
 
     Reads `candidates`, and the replies that are at hand; adds to `scores` one score for each, and
     to `duels` those that the ranking strategy asks for: all of one plan together, then the next
-    plan. `replies` are then what these were read from, and nothing else. Where a judge fails,
-    `error` and `failed_stage` say so.
+    plan, which is made for the groups of a block at once. `replies` are then what these were read
+    from, and nothing else. Where a judge fails, `error` and `failed_stage` say so.
     """
 
     def __init__(
@@ -320,68 +306,51 @@ class Judging:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         with self.tally.busy(JUDGE, table.column("prompt_id").to_pylist()) as done:
-            groups = [self.judge(group, done) for group in groups_from_table(table)]
+            groups = self.judge_all(groups_from_table(table), done)
             if not self.keep_words:
                 groups = [without_words(group) for group in groups]
-            return self.keep(groups_to_table(groups))
+            return self.keep(with_judgements(table, groups))
 
     def judge(self, group: Group, done: Piece) -> Group:
-        replies, group = group.replies, replace(group, replies=())
-        if group.error is not None:
-            return group
-        shown = self.fetching(group)
+        """One group alone."""
+        return self.judge_all([group], done)[0]
+
+    def judge_all(self, groups: Sequence[Group], done: Piece) -> list[Group]:
+        """The groups of a block, each with what the judges say of it."""
+        judged: list[Group] = []
+        for some in in_turns(groups):
+            judged += self._judge_together(some, done)
+        return judged
+
+    def _judge_together(self, groups: Sequence[Group], done: Piece) -> list[Group]:
+        judged = [replace(group, replies=()) for group in groups]
+        shown = {at: self.fetching(one) for at, one in enumerate(judged) if one.error is None}
         for judge, recorder in self.judges:
-            why = None
-            with recorder.open(replies) as ledger:
-                try:
-                    with done.model(group.prompt.prompt_id, judge.name):
-                        scores, duels = self._verdicts(judge, _as_put_to(recorder, shown))
-                except Exception as error:
-                    why = reason(error, f"{judge.name}: ")
-            done.count(ledger.num_asked, ledger.num_taken)
-            group = replace(group, replies=(*group.replies, *ledger.replies))
+            left = [at for at in shown if judged[at].error is None]
+            hearing = Hearing(judge, recorder, self.strategy, done)
+            heard = hearing.hear([shown[at] for at in left], [groups[at].replies for at in left])
+            for at, one in zip(left, heard, strict=True):
+                judged[at] = _with(judged[at], one)
+        for at in shown:
+            why = judged[at].error
+            if why is None and judged[at].is_invalid:
+                errors = (score.error for score in judged[at].scores if score.error)
+                why = next(errors, "fewer than two scores")
             if why is not None:
-                done.fail(group.prompt.prompt_id, why)
-                return replace(group, error=why, failed_stage=JUDGE)
-            group = replace(group, scores=(*group.scores, *scores), duels=(*group.duels, *duels))
-            group = replace(
-                group,
-                member_scores=(*group.member_scores, *(m for one in scores for m in one.members)),
-                member_duels=(*group.member_duels, *(m for one in duels for m in one.members)),
-            )
-        if group.is_invalid:
-            errors = (score.error for score in group.scores if score.error)
-            done.fail(group.prompt.prompt_id, next(errors, "fewer than two scores"))
-        return group
+                done.fail(judged[at].prompt.prompt_id, why)
+        return judged
 
-    def _verdicts(self, judge: Judge, group: Group) -> tuple[list[Score], list[Duel]]:
-        """One judge's scores and duels; in smaller sittings where memory is too small for one."""
-        prompt, candidates = group.prompt, group.candidates
-        sitting: Sitting | None = None
-        scores: list[Score] = []
-        strategy = for_task(self.strategy, prompt.task)
-        is_unscored = isinstance(strategy, Duels)
-        try:
-            sitting = judge.sit(prompt, candidates)
-            scores = scores if is_unscored else sitting.scores()
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            sitting = None
-        if sitting is None and not is_unscored:
-            scores = halving(lambda few: judge.sit(prompt, few).scores(), candidates)
 
-        def play(matches: Sequence[tuple[int, int]]) -> list[Duel]:
-            if sitting is not None:
-                return sitting.duels(matches)
-            sides = [[candidates[first], candidates[second]] for first, second in matches]
-            return [duel for both in sides for duel in judge.sit(prompt, both).duels([(0, 1)])]
-
-        nan = math.nan
-        places = scores or [
-            Score(one.candidate_id, judge.name, nan, nan, one.error) for one in candidates
-        ]
-        duels: list[Duel] = []
-        while matches := strategy.plan(places, duels):
-            duels += halving(play, matches)
-        return scores, duels
+def _with(group: Group, heard: Heard) -> Group:
+    """A group with what one more judge says of it."""
+    group = replace(group, replies=(*group.replies, *heard.ledger.replies))
+    if heard.error is not None:
+        return replace(group, error=heard.error, failed_stage=JUDGE)
+    scores, duels = heard.scores, heard.duels
+    return replace(
+        group,
+        scores=(*group.scores, *scores),
+        duels=(*group.duels, *duels),
+        member_scores=(*group.member_scores, *(m for one in scores for m in one.members)),
+        member_duels=(*group.member_duels, *(m for one in duels for m in one.members)),
+    )

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from actors.memory import is_attempt, reason
-from factory.keys import with_key
+from factory.keys import with_keys
 from factory.media.measures import measure, measure_answer
-from factory.protocols import DrawsAhead, Generator
+from factory.protocols import Generator, draws_ahead
 from schemas.identity import identity
 from schemas.recipe import GeneratorSpec
 from schemas.rows import Candidate, Drawn, Measures, Prompt, content_id
@@ -73,12 +73,15 @@ class RecordedGenerator:
         try:
             finish = self._draw(prompt, seeds)
         except Exception as error:
-            none = [self._failed(drawn, prompt, seed, error) for seed in seeds]
+            none = [
+                self._failed(one, prompt, seed, error)
+                for seed, one in zip(seeds, with_keys(drawn, prompt, seeds), strict=True)
+            ]
             return lambda: none
-        return lambda: [_recorded(one, drawn, prompt) for one in finish()]
+        return lambda: _recorded(finish(), drawn, prompt)
 
     def _draw(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
-        if isinstance(self.generator, DrawsAhead):
+        if draws_ahead(self.generator):
             return self.generator.draw_ahead(prompt, seeds)
         made = self.generator.generate(prompt, seeds)
         return lambda: made
@@ -89,19 +92,22 @@ class RecordedGenerator:
             self.name,
             seed,
             error=reason(error),
-            drawn=with_key(drawn, prompt, seed),
+            drawn=drawn,
             is_attempt=is_attempt(error),
         )
 
 
-def _recorded(candidate: Candidate, drawn: Drawn, prompt: Prompt) -> Candidate:
-    """What the generator says itself stands, under the key that was known before."""
-    key = with_key(drawn, prompt, candidate.seed).key
-    return replace(
-        candidate,
-        drawn=replace(candidate.drawn or drawn, key=key),
-        measures=candidate.measures or _measures(candidate),
-    )
+def _recorded(made: Sequence[Candidate], drawn: Drawn, prompt: Prompt) -> list[Candidate]:
+    """What the generator says itself stands, under the keys that were known before."""
+    keyed = with_keys(drawn, prompt, [one.seed for one in made])
+    return [
+        replace(
+            one,
+            drawn=known if one.drawn is None else replace(one.drawn, key=known.key),
+            measures=one.measures or _measures(one),
+        )
+        for one, known in zip(made, keyed, strict=True)
+    ]
 
 
 def _measures(candidate: Candidate) -> Measures | None:

@@ -24,7 +24,7 @@ from factory.judging.panel_judge import Member, PanelJudge, PanelRecorder
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.signed import SignedJudge
 from factory.judging.specification import JudgeSpecification, find
-from factory.keys import Asking, with_key
+from factory.keys import Asking, with_keys
 from factory.plugins import PluginError, load, make
 from factory.prompt_parts import declared
 from factory.protocols import Generator, Judge
@@ -118,7 +118,8 @@ class GeneratorPluginRef:
     def planned(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
         drawn = replace(self._drawn_by, prompt=prompt.text)
         return [
-            Candidate("", self.address, seed, drawn=with_key(drawn, prompt, seed)) for seed in seeds
+            Candidate("", self.address, seed, drawn=one)
+            for seed, one in zip(seeds, with_keys(drawn, prompt, seeds), strict=True)
         ]
 
     @cached_property

@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.storage import StorageError
 from actors.watch import time_limit
-from factory.plugins import PluginError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: Rows of a step before its share of failures is looked at.
 MIN_ROWS = 32
@@ -111,6 +112,9 @@ class TrainingTally:
 Event = Mapping[str, Any]
 #: Numbers of the steps, events, and where the training is, if it is one.
 Drained = tuple[dict[str, StepTally], list[Event], TrainingTally | None]
+#: Why the run is to begin no more rows, where it is not, and how many rows are drawn, or about to
+#: be, and have not come through the last step.
+_State = tuple[str | None, int]
 _Key = tuple[str, str]  # step, first row of a block
 _Call = tuple[str, str, str]  # step, row, model
 
@@ -121,10 +125,12 @@ class _Orders:
 
     given_up: why, by (row, model), for those that are not to be tried.
     is_watched: whether an earlier worker died of this block, so that each row must be announced.
+    is_calm: whether no block was ever taken up twice and no row given up.
     """
 
     given_up: Mapping[tuple[str, str], str] = field(default_factory=dict)
     is_watched: bool = False
+    is_calm: bool = True
 
 
 class _Tally:
@@ -140,6 +146,7 @@ class _Tally:
         self.now_at: dict[_Key, _Call] = {}
         self.deaths: Counter[_Call] = Counter()
         self.given_up: dict[_Call, str] = {}
+        self.is_calm = True
         self.hung_loads: Counter[tuple[str, str]] = Counter()  # by (step, model)
         #: Rows that are drawn, or about to be, and not judged; as ids, since a block whose worker
         #: was lost is drawn again and must not count twice.
@@ -151,6 +158,7 @@ class _Tally:
         key = (step, rows[0]) if rows else (step, "")
         self.starts[key] += 1
         if self.starts[key] > 1:
+            self.is_calm = False
             self._note("worker_lost", step, key[1], times=self.starts[key] - 1)
         call = self.now_at.pop(key, None)
         if call is not None:
@@ -164,7 +172,7 @@ class _Tally:
             for (at, row, model), why in self.given_up.items()
             if at == step and row in wanted
         }
-        return _Orders(given_up, self.starts[key] > 1)
+        return _Orders(given_up, self.starts[key] > 1, self.is_calm)
 
     def enter(self, step: str, first: str, row: str | None, model: str) -> None:
         """A worker is about to call a model; without a row, it has come back."""
@@ -175,6 +183,7 @@ class _Tally:
 
     def give_up(self, step: str, row: str, model: str, why: str) -> None:
         self.given_up[step, row, model] = why
+        self.is_calm = False
         self._note("row_given_up", step, row, model=model, error=why)
 
     def begin_load(self, step: str, model: str) -> str | None:
@@ -193,10 +202,11 @@ class _Tally:
         """The run is to end: nothing that is left of it can come about."""
         self.stopped = self.stopped or why
 
-    def state(self) -> tuple[str | None, int]:
+    def state(self) -> _State:
         return self.stopped, len(self.waiting)
 
-    def add(self, step: str, first: str, piece: StepTally, rows: Sequence[str] = ()) -> None:
+    def add(self, step: str, first: str, piece: StepTally, rows: Sequence[str] = ()) -> _State:
+        """Count a block that is done; tells how the run stands then."""
         self.waiting.difference_update(rows)
         for record in (self.starts, self.now_at):
             record.pop((step, first), None)
@@ -224,6 +234,7 @@ class _Tally:
                 f"produce.max_failed_share: {self.max_failed_share:g} allows. {causes}"
             )
         self._stop_where_a_model_is_lost(step, at)
+        return self.state()
 
     def _stop_where_a_model_is_lost(self, step: str, at: StepTally) -> None:
         """Of several generators one may fail for ever while no row does."""
@@ -271,7 +282,7 @@ class Piece:
         step: str,
         first: str = "",
         handle: TallyHandle | None = None,
-        begun: Callable[[], _Orders] = _Orders,
+        orders: Callable[[], _Orders] = _Orders,
     ) -> None:
         """Begin.
 
@@ -279,41 +290,52 @@ class Piece:
             step: its name.
             first: id of the block's first row.
             handle: of the tally; None where there is none.
-            begun: waits until the tally knows that the block was taken up, and gives its orders.
+            orders: what the tally has told about the block by now.
         """
         self.numbers = StepTally(began=time.time())
         self._step = step
         self._first = first
         self._handle = handle
-        self._begun = begun
-
-    @cached_property
-    def _orders(self) -> _Orders:
-        # Asked for when a model is about to be called, and not before: until then nothing is done
-        # that a worker could die of, and the answer has long come.
-        return self._begun()
+        self._orders = orders
+        self._spent: defaultdict[tuple[str, str], float] = defaultdict(float)  # by row and model
 
     @contextmanager
     def model(self, row: str, name: str) -> Iterator[None]:
-        """Time what a model does with a row, and end this worker where it does not come back.
+        """As `watched`; all of it is the model's time."""
+        began = time.perf_counter()
+        try:
+            with self.watched(row, name):
+                yield
+        finally:
+            self.took(time.perf_counter() - began)
+
+    @contextmanager
+    def watched(self, row: str, name: str) -> Iterator[None]:
+        """End this worker where a model does not come back with a row: after the recipe's limit,
+        which is one for all that it is called for about that row.
 
         Raises:
             GivenUpError: it did not come back before, or its worker died.
         """
-        why = self._orders.given_up.get((row, name))
+        orders = self._orders()
+        why = orders.given_up.get((row, name))
         if why is not None:
             raise GivenUpError(why)
-        if self._orders.is_watched:
+        if orders.is_watched:
             self._enter(row, name)
-        began = time.perf_counter()
         limit = self._handle.row_timeout_s if self._handle is not None else None
+        began = time.monotonic()
         try:
-            with time_limit(limit, partial(self._give_up, row, name)):
+            with time_limit(limit, partial(self._give_up, row, name), self._spent[row, name]):
                 yield
         finally:
-            self.numbers.model_s += time.perf_counter() - began
-            if self._orders.is_watched:
+            self._spent[row, name] += time.monotonic() - began
+            if orders.is_watched:
                 self._enter(None, name)
+
+    def took(self, seconds: float) -> None:
+        """Count time that a model itself took."""
+        self.numbers.model_s += seconds
 
     def count(self, num_made: int, num_taken: int) -> None:
         """Count what was paid for, and what was not paid for again."""
@@ -360,6 +382,12 @@ class TallyHandle:
         self.row_timeout_s = row_timeout_s
         self.load_timeout_s = load_timeout_s
         self.last_step = last_step  # of a pipeline that draws
+        self._is_calm = False  # as far as this process has heard
+        self._counted: Future[_State] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what this process has heard: another one begins by asking."""
+        return {**vars(self), "_is_calm": False, "_counted": None}
 
     @contextmanager
     def loading(self, step: str, model: str) -> Iterator[None]:
@@ -382,8 +410,13 @@ class TallyHandle:
         """
         try:
             yield
-        except (PluginError, StorageError) as error:
-            ray.get(self.actor.stop.remote(str(error)))
+        except Exception as error:
+            # Here and not above: the process of the actor needs neither, and starts the sooner.
+            from actors.storage import StorageError
+            from factory.plugins import PluginError
+
+            if isinstance(error, PluginError | StorageError):
+                ray.get(self.actor.stop.remote(str(error)))
             raise
 
     def _load_hung(self, step: str, model: str) -> None:
@@ -402,7 +435,8 @@ class TallyHandle:
             yield Piece(step)
             return
         first = rows[0]
-        piece = Piece(step, first, self, partial(ray.get, self.actor.begin.remote(step, rows)))
+        begun = self.actor.begin.remote(step, rows).future()
+        piece = Piece(step, first, self, partial(self._orders, begun))
         start = time.perf_counter()
         with self._telling():
             yield piece
@@ -412,16 +446,35 @@ class TallyHandle:
         done.ended = time.time()
         done.workers = {f"{_node()}:{os.getpid()}": (done.began, done.ended)}
         # Whoever is the last to work on rows takes them from those that wait.
-        self.actor.add.remote(step, first, done, rows if step == self.last_step else ())
+        last = rows if step == self.last_step else ()
+        self._counted = self.actor.add.remote(step, first, done, last).future()
+
+    def _orders(self, begun: Future[_Orders]) -> _Orders:
+        """What the tally has told about a block. A new process waits for that, since it may have
+        come up for one that died of the block; others go on with a model meanwhile, as long as they
+        know of no worker that died.
+        """
+        if self._is_calm and not begun.done():
+            return _Orders()
+        orders = begun.result()
+        self._is_calm = orders.is_calm
+        return orders
 
     def read(self) -> dict[str, StepTally]:
         return dict(ray.get(self.actor.read.remote()))
 
-    def state(self) -> tuple[str | None, int]:
-        """Why the run is to begin no more rows, where it is not; those begun are still written. And
-        how many rows are drawn, or about to be, and have not come through the last step.
+    def state(self) -> _State:
+        """How the run stands now: whether it begins no more rows (those begun are still written),
+        and how many are on their way.
         """
-        found: tuple[str | None, int] = ray.get(self.actor.state.remote())
+        found: _State = ray.get(self.actor.state.remote())
+        return found
+
+    def last_state(self) -> _State:
+        """How it stood when this worker's last block was counted, which is known without asking."""
+        if self._counted is None:
+            return self.state()
+        found: _State = self._counted.result()
         return found
 
     def check(self) -> None:

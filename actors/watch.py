@@ -29,12 +29,12 @@ class _Watchdog:
         self.seconds = math.inf  # the limit of the last call
         self.call: tuple[float, Callable[[], None]] | None = None  # (deadline, report)
 
-    def begin(self, seconds: float, report: Callable[[], None]) -> None:
+    def begin(self, seconds: float, spent_s: float, report: Callable[[], None]) -> None:
         is_first = self.seconds == math.inf
         if seconds != self.seconds:  # seldom: a timer for each call would cost more than the call
             self.seconds = seconds
             self._put_off()
-        self.call = (time.monotonic() + seconds, report)
+        self.call = (time.monotonic() + seconds - spent_s, report)
         if is_first:
             threading.Thread(target=self._watch, daemon=True, name="time limit").start()
 
@@ -65,11 +65,14 @@ def _watchdog() -> _Watchdog:
 
 
 @contextmanager
-def time_limit(seconds: float | None, report: Callable[[], None]) -> Iterator[None]:
+def time_limit(
+    seconds: float | None, report: Callable[[], None], spent_s: float = 0.0
+) -> Iterator[None]:
     """Kill this process where the block takes longer. One block at a time in a process.
 
     Args:
         seconds: the limit; None for none.
+        spent_s: how much of it went by in earlier blocks about the same thing.
         report: called in another thread right before, to say what was at work. Where no other
             thread gets to run, the process ends unreported, `GRACE_S` later.
     """
@@ -77,7 +80,7 @@ def time_limit(seconds: float | None, report: Callable[[], None]) -> Iterator[No
         yield
         return
     watchdog = _watchdog()
-    watchdog.begin(seconds, report)
+    watchdog.begin(seconds, spent_s, report)
     try:
         yield
     finally:

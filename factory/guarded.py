@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from factory.prompt_parts import Need, check_needs, needs_of
-from factory.protocols import DrawsAhead, Generator, Judge, Sitting
+from factory.protocols import Generator, Judge, Sitting, draws_ahead
 from schemas.rows import Candidate, Prompt
 
 
@@ -32,7 +32,7 @@ class GuardedGenerator:
         return self.generator.generate(prompt, seeds)
 
     def draw_ahead(self, prompt: Prompt, seeds: Sequence[int]) -> Callable[[], list[Candidate]]:
-        if not isinstance(self.generator, DrawsAhead):
+        if not draws_ahead(self.generator):
             made = self.generate(prompt, seeds)
             return lambda: made
         check_needs(needs_of(prompt), self.takes, self.name)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -53,8 +53,20 @@ class Asking:
 
 def key_of(*parts: object) -> str:
     """128 bits of a digest of JSON-serialisable parts, as 32 hexadecimal digits."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _digest(_json(parts))
+
+
+_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _keys(shared: Sequence[object], last: Iterable[object]) -> list[str]:
+    """As `key_of` the shared parts and each last one; what is shared is serialised once."""
+    head = _json(shared).removesuffix("]")
+    return [_digest(f"{head},{_json(one)}]") for one in last]
 
 
 def prompt_digest(prompt: Prompt) -> str:
@@ -98,12 +110,19 @@ def output_digest(candidate: Candidate) -> str | None:
 
 def with_key(drawn: Drawn, prompt: Prompt, seed: int) -> Drawn:
     """What a candidate is drawn from, with its key; without one where the weights are not known."""
+    return with_keys(drawn, prompt, [seed])[0]
+
+
+def with_keys(drawn: Drawn, prompt: Prompt, seeds: Sequence[int]) -> list[Drawn]:
+    """The same of the candidates of several seeds; the prompt is looked at once for all of them."""
     if drawn.weights is None:
-        return replace(drawn, key=None)
+        return [replace(drawn, key=None) for _ in seeds]
+    digest = prompt_digest(prompt)
     said = {
         name: value for name, value in vars(drawn).items() if name not in ("key", "num_together")
     }
-    return replace(drawn, key=key_of("candidate", DRAWING, prompt_digest(prompt), said, seed))
+    keys = _keys(("candidate", DRAWING, digest, said), seeds)
+    return [replace(drawn, key=key) for key in keys]
 
 
 def brought_key(prompt: Prompt, digest: str) -> str:
@@ -127,13 +146,18 @@ def reply_key(asking: Asking, kind: Kind, prompt: Prompt, sides: Sequence[Candid
         sides: as they are shown.
     """
     shown = [output_digest(side) for side in sides]
-    return request_key(asking, kind, prompt_digest(prompt), shown)
+    return request_keys(asking, kind, prompt_digest(prompt), [shown])[0]
 
 
-def request_key(asking: Asking, kind: Kind, prompt: str, shown: Sequence[str | None]) -> str | None:
-    """The same from the digests of the prompt and of what is shown, for whoever has them."""
-    if asking.weights is None or None in shown:
-        return None
+def request_keys(
+    asking: Asking, kind: Kind, prompt: str, shown: Sequence[Sequence[str | None]]
+) -> list[str | None]:
+    """The same of several requests about one prompt, for whoever has the digests: of the prompt,
+    and of what each request shows.
+    """
+    if asking.weights is None:
+        return [None] * len(shown)
     how = asking.score if kind == "score" else asking.duel
     by = (asking.weights, asking.precision, dict(how))
-    return key_of("reply", ASKING, kind, by, prompt, list(shown))
+    keys = _keys(("reply", ASKING, kind, by, prompt), map(list, shown))
+    return [None if None in one else key for key, one in zip(keys, shown, strict=True)]

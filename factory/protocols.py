@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeGuard, runtime_checkable
 
 from schemas.recipe import GeneratorSpec
 from schemas.rows import Candidate, Duel, Group, Label, Preference, Prompt, Score
@@ -34,6 +34,13 @@ class DrawsAhead(Protocol):
         and measures. That second step may run in another thread beside further draws, is called
         once, and raises nothing that a candidate's `error` can say.
         """
+
+
+def draws_ahead(generator: Generator) -> TypeGuard[DrawsAhead]:
+    """Whether a generator is one; asked for each prompt, so without Python's slow look at all that
+    a protocol names.
+    """
+    return hasattr(generator, "draw_ahead")
 
 
 class Sitting(Protocol):

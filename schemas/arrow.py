@@ -6,11 +6,24 @@ Whoever reads a table of somebody else's, or of an older version, first has it `
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
 
+from schemas.columnar import (
+    Reader,
+    Writer,
+    lists,
+    lists_written,
+    mappings,
+    mappings_written,
+    plain,
+    structs,
+    structs_written,
+    written,
+)
 from schemas.columns import GROUPS, LABELS, OPINIONS, PAIRS, PROMPTS, SchemaError
 from schemas.rows import (
     UNDERSTANDING,
@@ -133,35 +146,6 @@ def _candidate_from_row(row: Row) -> Candidate:
     )
 
 
-def _reply_to_row(reply: Reply) -> Row:
-    said = [{"answer": answer, "logprob": value} for answer, value in reply.logprobs.items()]
-    return {
-        **vars(reply),
-        "logprobs": said,
-        "breakdown": _breakdown_to_rows(reply.breakdown),
-        "dimensions": list(map(vars, reply.dimensions)),
-        "samples": list(map(vars, reply.samples)),
-    }
-
-
-def reply_from_row(row: Row) -> Reply:
-    """A reply of a group's row."""
-    return Reply(
-        **{
-            **row,
-            "numbers": tuple(map(_number, row["numbers"] or ())),
-            "is_attempt": bool(row["is_attempt"]),
-            "is_cut": bool(row["is_cut"]),
-            "logprobs": {one["answer"]: _number(one["logprob"]) for one in row["logprobs"] or ()},
-            "breakdown": _breakdown_from_rows(row.get("breakdown")),
-            "dimensions": _dimensions_from_rows(row.get("dimensions")),
-            "samples": tuple(
-                Sample(one["text"], bool(one["is_cut"])) for one in row.get("samples") or ()
-            ),
-        }
-    )
-
-
 def _dimensions_from_rows(rows: Iterable[Row] | None) -> tuple[Dimension, ...]:
     return tuple(Dimension(**one) for one in rows or ())
 
@@ -217,40 +201,36 @@ def prompts_from_table(table: pa.Table) -> list[Prompt]:
 
 def groups_to_table(groups: Iterable[Group]) -> pa.Table:
     """Groups, media included, as a table of schema `GROUPS`."""
+    groups = list(groups)
     rows = [
         {
             **_prompt_to_row(group.prompt),
             "candidates": [_candidate_to_row(candidate) for candidate in group.candidates],
-            "scores": [_score_to_row(score) for score in group.scores],
-            "duels": [_duel_to_row(duel) for duel in group.duels],
-            "error": group.error,
-            "failed_stage": group.failed_stage,
-            "attempts": group.attempts,
-            "replies": [_reply_to_row(reply) for reply in group.replies],
-            "member_scores": [_score_to_row(score) for score in group.member_scores],
-            "member_duels": [_without_reply(duel) for duel in group.member_duels],
         }
         for group in groups
     ]
-    return pa.Table.from_pylist(rows, schema=GROUPS)
+    # By way of rows, which Arrow cuts where a column's media come to more than an array can hold.
+    table = pa.Table.from_pylist(rows, schema=pa.schema([*PROMPTS, GROUPS.field("candidates")]))
+    return with_judgements(table, groups)
+
+
+def with_judgements(table: pa.Table, groups: Sequence[Group]) -> pa.Table:
+    """A table with the columns of prompts and candidates, and beside them what is said in `groups`,
+    of the same rows in the same order, as a table of schema `GROUPS`.
+    """
+    columns = [
+        _JUDGEMENTS[field.name]([getattr(group, field.name) for group in groups], field.type)
+        if field.name in _JUDGEMENTS
+        else table.column(field.name)
+        for field in GROUPS
+    ]
+    return pa.Table.from_arrays(columns, schema=GROUPS)
 
 
 def groups_from_table(table: pa.Table) -> list[Group]:
     """The rows of a table of schema `GROUPS`."""
     return [
-        Group(
-            prompt_from_row(row),
-            tuple(_candidate_from_row(one) for one in row["candidates"]),
-            tuple(score_from_row(one) for one in row["scores"] or ()),
-            tuple(duel_from_row(one) for one in row["duels"] or ()),
-            row["error"],
-            row["failed_stage"],
-            row["attempts"],
-            tuple(reply_from_row(one) for one in row.get("replies") or ()),
-            tuple(score_from_row(one) for one in row.get("member_scores") or ()),
-            tuple(duel_from_row(one) for one in row.get("member_duels") or ()),
-        )
-        for row in table.to_pylist()
+        group for batch in table.to_batches() for group in _read_groups(batch.to_struct_array())
     ]
 
 
@@ -374,3 +354,127 @@ def duel_from_row(row: Row) -> Duel:
     numbers = {p: _number(row[p]) for p in ("p_first", "p_second", "p_tie")}
     dimensions = _dimensions_from_rows(row.get("dimensions"))
     return Duel(**{**row, **numbers, "dimensions": dimensions})
+
+
+# ---------------------------------------------------------------------- groups, by their columns
+
+
+def _flags(array: pa.Array) -> list[bool]:
+    return list(map(bool, array.to_pylist()))
+
+
+def _numbers(array: pa.Array) -> list[float]:
+    return list(map(_number, array.to_pylist()))
+
+
+def _reader_of(kind: Any, **readers: Reader) -> Reader:
+    """Of a struct whose fields are those of a dataclass, in its order."""
+    return structs(kind, {one.name: readers.get(one.name, plain) for one in fields(kind)})
+
+
+def _media_of(
+    image: tuple[bytes | None, str | None] | None,
+    width: int,
+    height: int,
+    num_frames: int,
+    fps: float,
+    origin: Origin | None,
+) -> Media:
+    data, path = image or (None, None)
+    return Media(data, width, height, num_frames, fps, path, origin)
+
+
+def _group_of(*told: Any) -> Group:
+    num = len(PROMPTS)
+    return Group(Prompt(*told[:num]), *told[num:])
+
+
+def _each(names: str, reader: Reader = plain) -> dict[str, Reader]:
+    return dict.fromkeys(names.split(), reader)
+
+
+_read_origin = _reader_of(Origin)
+_read_media = structs(
+    _media_of,
+    {
+        "image": structs(lambda *image: image, _each("bytes path")),
+        **_each("width height num_frames fps"),
+        "origin": _read_origin,
+    },
+)
+_read_dimensions = lists(_reader_of(Dimension))
+_read_points = mappings(_number)
+_nothing = lists(plain)  # of what stands in a column of its own
+_read_scores = lists(
+    _reader_of(Score, value=_numbers, spread=_numbers, breakdown=_read_points, members=_nothing)
+)
+_read_duels = lists(
+    _reader_of(
+        Duel,
+        p_first=_numbers,
+        p_second=_numbers,
+        p_tie=_numbers,
+        dimensions=_read_dimensions,
+        members=_nothing,
+    )
+)
+_read_groups = structs(
+    _group_of,
+    {
+        **_each("prompt_id prompt task"),
+        "tags": mappings(),
+        "prompt_media": _read_media,
+        "prompt_parts": lists(_reader_of(Part, media=_read_media)),
+        "prompt_origin": _read_origin,
+        "candidates": lists(
+            _reader_of(
+                Candidate,
+                media=_read_media,
+                drawn=_reader_of(Drawn, adapters=lists(plain)),
+                measures=_reader_of(Measures),
+                is_attempt=_flags,
+            )
+        ),
+        "scores": _read_scores,
+        "duels": _read_duels,
+        **_each("error failed_stage attempts"),
+        "replies": lists(
+            _reader_of(
+                Reply,
+                numbers=lists(_numbers),
+                is_attempt=_flags,
+                is_cut=_flags,
+                logprobs=_read_points,
+                breakdown=_read_points,
+                dimensions=_read_dimensions,
+                samples=lists(_reader_of(Sample, is_cut=_flags)),
+            )
+        ),
+        "member_scores": _read_scores,
+        "member_duels": _read_duels,
+    },
+)
+
+_write_dimensions = lists_written(structs_written({}))
+_write_scores = lists_written(structs_written({"breakdown": mappings_written}))
+_write_duels = lists_written(structs_written({"dimensions": _write_dimensions}))
+#: The columns of what is said of candidates.
+_JUDGEMENTS: dict[str, Writer] = {
+    "scores": _write_scores,
+    "duels": _write_duels,
+    "error": written,
+    "failed_stage": written,
+    "attempts": written,
+    "replies": lists_written(
+        structs_written(
+            {
+                "logprobs": mappings_written,
+                "breakdown": mappings_written,
+                "dimensions": _write_dimensions,
+                "samples": lists_written(structs_written({})),
+            }
+        )
+    ),
+    "member_scores": _write_scores,
+    "member_duels": _write_duels,
+}

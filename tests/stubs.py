@@ -18,7 +18,7 @@ import numpy as np
 
 from actors.recorded import RecordedGenerator, drawn_by
 from factory.judging.recording import Recorder, RecordingJudge
-from factory.keys import Asking, with_key
+from factory.keys import Asking, with_keys
 from factory.media.pictures import decode, encode_png
 from schemas.recipe import GeneratorSpec
 from schemas.rows import Candidate, Drawn, Duel, Media, Prompt, Score, content_id
@@ -173,8 +173,8 @@ class Ref:
             return [Candidate("", self.model.name, seed) for seed in seeds]
         drawn = replace(self._drawn_by, prompt=prompt.text)
         return [
-            Candidate("", self.model.name, seed, drawn=with_key(drawn, prompt, seed))
-            for seed in seeds
+            Candidate("", self.model.name, seed, drawn=one)
+            for seed, one in zip(seeds, with_keys(drawn, prompt, seeds), strict=True)
         ]
 
     @cached_property

@@ -98,6 +98,14 @@ class PanelLedger:
 
     ledgers: Sequence[Ledger]
 
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """As `Ledger.opened`, for every member."""
+        with ExitStack() as opened:
+            for one in self.ledgers:
+                opened.enter_context(one.opened())
+            yield
+
     @property
     def replies(self) -> tuple[Reply, ...]:
         """Of one member after the other."""
@@ -111,6 +119,10 @@ class PanelLedger:
     def num_taken(self) -> int:
         return sum(one.num_taken for one in self.ledgers)
 
+    @property
+    def model_s(self) -> float:
+        return sum(one.model_s for one in self.ledgers)
+
 
 class PanelRecorder:
     """The recorders of a panel's members as one. It has no specification: members have theirs."""
@@ -122,6 +134,11 @@ class PanelRecorder:
 
     @contextmanager
     def open(self, at_hand: Sequence[Reply] = ()) -> Iterator[PanelLedger]:
-        """As `Recorder.open`: each member finds its own among the replies at hand by their keys."""
-        with ExitStack() as opened:
-            yield PanelLedger([opened.enter_context(one.open(at_hand)) for one in self.recorders])
+        """As `Recorder.open`."""
+        ledger = self.ledger_for(at_hand)
+        with ledger.opened():
+            yield ledger
+
+    def ledger_for(self, at_hand: Sequence[Reply] = ()) -> PanelLedger:
+        """As `Recorder.ledger_for`: each member finds its own among the replies by their keys."""
+        return PanelLedger([one.ledger_for(at_hand) for one in self.recorders])

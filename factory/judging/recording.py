@@ -13,14 +13,15 @@ the same way. Left out: where replies at hand come from, and what becomes of the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
 from factory.judging.criteria import asked, criteria_for
 from factory.judging.reading import duel_of, lacks_words, read, reply_of, score_of
 from factory.judging.specification import JudgeSpecification, asking_of
-from factory.keys import Asking, Kind, output_digest, prompt_digest, request_key
+from factory.keys import Asking, Kind, output_digest, prompt_digest, request_keys
 from factory.protocols import Judge, Sitting, scores_of
 from schemas import recipe
 from schemas.rows import Candidate, Duel, Group, Prompt, Reply, Score, Task
@@ -31,20 +32,31 @@ Sides = tuple[int, ...]
 
 @dataclass
 class Ledger:
-    """What a judge said while a ledger was open.
+    """What a judge said of one row, while the ledger was open.
 
     num_asked, num_taken: requests that were put to the judge, and that were answered already.
+    model_s: seconds that the judge itself took for them.
     """
 
+    recorder: Recorder
     at_hand: dict[str, Reply]
     num_asked: int = 0
     num_taken: int = 0
+    model_s: float = 0.0
     _kept: dict[object, Reply] = field(default_factory=dict)
 
     @property
     def replies(self) -> tuple[Reply, ...]:
         """In the order in which they were first asked for, each key once."""
         return tuple(self._kept.values())
+
+    def opened(self) -> AbstractContextManager[None]:
+        """Enter here all that is said within.
+
+        Raises:
+            RuntimeError: the ledger of another row is open.
+        """
+        return self.recorder.writing(self)
 
     def answer(self, key: str | None) -> Reply | None:
         """What was said to a request already, today or before; attempts are no answers."""
@@ -59,7 +71,7 @@ class Ledger:
 
 
 class Recorder:
-    """The ledger of one judge in one process: open for one row at a time."""
+    """What keeps the words of one judge in one process: for one row at a time."""
 
     def __init__(
         self,
@@ -90,24 +102,37 @@ class Recorder:
 
     @contextmanager
     def open(self, at_hand: Sequence[Reply] = ()) -> Iterator[Ledger]:
-        """Collect all that is said within, and answer from the replies at hand.
-
-        Args:
-            at_hand: of earlier runs, of any judge; attempts and those without a key are passed by.
-                Of several with one key the first counts.
+        """Collect all that is said within, and answer from the replies at hand, as `ledger_for`
+        takes them.
 
         Raises:
             RuntimeError: the ledger of another row is open.
         """
-        if self._ledger is not None:
-            raise RuntimeError("a recorder was opened for a row while another's ledger was open")
+        ledger = self.ledger_for(at_hand)
+        with ledger.opened():
+            yield ledger
+
+    def ledger_for(self, at_hand: Sequence[Reply] = ()) -> Ledger:
+        """The ledger of a row, closed: whoever has several rows at once opens now one, now another.
+
+        Args:
+            at_hand: of earlier runs, of any judge; attempts and those without a key are passed by.
+                Of several with one key the first counts.
+        """
         known: dict[str, Reply] = {}
         for reply in at_hand:
             if reply.key is not None and not reply.is_attempt:
                 known.setdefault(reply.key, reply)
-        self._ledger = Ledger(known)
+        return Ledger(self, known)
+
+    @contextmanager
+    def writing(self, ledger: Ledger) -> Iterator[None]:
+        """As `Ledger.opened`."""
+        if self._ledger is not None:
+            raise RuntimeError("a recorder was opened for a row while another's ledger was open")
+        self._ledger = ledger
         try:
-            yield self._ledger
+            yield
         finally:
             self._ledger = None
 
@@ -207,6 +232,7 @@ class RecordingSitting:
     ) -> list[Reply]:
         """What is said of each, in order: taken where it is at hand, else asked in one call."""
         ledger = self.judge.recorder.ledger
+        self._learn_keys(kind, sides)
         # Equal requests, as of two answers in the same words, are put to the judge once.
         requests: dict[object, Sides] = {}
         for one in sides:
@@ -215,13 +241,22 @@ class RecordingSitting:
         said = {request: self._at_hand(self._key(kind, one)) for request, one in requests.items()}
         missing = [request for request, reply in said.items() if reply is None]
         if missing:
-            verdicts = ask([requests[request] for request in missing])
+            began = time.perf_counter()
+            try:
+                verdicts = ask([requests[request] for request in missing])
+            finally:
+                ledger.model_s += time.perf_counter() - began
             said |= dict(zip(missing, map(reply_of, verdicts), strict=True))
         ledger.num_asked += len(missing)
         ledger.num_taken += len(said) - len(missing)
+        named: dict[Sides, Reply] = {}
         for request, one in requests.items():
-            ledger.keep(self._named(kind, one, said[request]))
-        return [self._named(kind, one, said.get(self._key(kind, one) or one)) for one in sides]
+            named[one] = self._named(kind, one, said[request])
+            ledger.keep(named[one])
+        return [
+            named.get(one) or self._named(kind, one, said.get(self._key(kind, one) or one))
+            for one in sides
+        ]
 
     def _at_hand(self, key: str | None) -> Reply | None:
         """What can be taken, by today's reading."""
@@ -245,14 +280,15 @@ class RecordingSitting:
         return next((f"not generated: {error}" for error in errors if error is not None), None)
 
     def _key(self, kind: Kind, sides: Sides) -> str | None:
-        if (kind, sides) not in self._keys:
-            shown = [self._digests[index] for index in sides]
-            self._keys[kind, sides] = (
-                None
-                if self._asking is None
-                else request_key(self._asking, kind, self._prompt_digest, shown)
-            )
         return self._keys[kind, sides]
+
+    def _learn_keys(self, kind: Kind, sides: Sequence[Sides]) -> None:
+        new = [one for one in dict.fromkeys(sides) if (kind, one) not in self._keys]
+        keys: list[str | None] = [None] * len(new)
+        if self._asking is not None:
+            shown = [[self._digests[index] for index in one] for one in new]
+            keys = request_keys(self._asking, kind, self._prompt_digest, shown)
+        self._keys |= {(kind, one): key for one, key in zip(new, keys, strict=True)}
 
 
 def without_words(group: Group) -> Group:

@@ -19,7 +19,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import scipy
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from factory.media.kinds import kind_of, refusal

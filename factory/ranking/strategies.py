@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from factory.ranking.fusion import fuse
+from factory.ranking.evidence import Said
+from factory.ranking.fusion import fuse, fuse_all
 from factory.ranking.noise import Noise
 from factory.ranking.order import Match, Order, Strategy, is_scored
 from factory.ranking.published import Pairwise, Paper
@@ -33,18 +34,31 @@ class Bracket:
     noise: Noise = field(default_factory=Noise)
 
     def plan(self, scores: Sequence[Score], duels: Sequence[Duel]) -> list[Match]:
-        missing = _unplayed(scores, duels, self._brackets(scores))
-        if missing:
-            return missing
-        ranking = self.order(scores, duels).ranking
-        final = [(ranking[0], ranking[-1])] if len(ranking) > 1 else []
-        return _unplayed(scores, duels, final)
+        return self.plan_all([(scores, duels)])[0]
+
+    def plan_all(self, said: Sequence[Said]) -> list[list[Match]]:
+        """The plans of many groups. Brackets follow from the scores; the finals of all groups whose
+        brackets were played, and whose final was not, take one fit together.
+        """
+        brackets = [self._brackets(scores) for scores, _ in said]
+        plans = [_unplayed(*one, matches) for one, matches in zip(said, brackets, strict=True)]
+        due: list[int] = []
+        played: list[Said] = []
+        for at, ((scores, duels), matches) in enumerate(zip(said, brackets, strict=True)):
+            within = _within(scores, duels, matches)
+            # What was played outside of the brackets is the final.
+            if not plans[at] and len(within) == len(duels):
+                due.append(at)
+                played.append((scores, within))
+        for at, order in zip(due, fuse_all(played, self.noise), strict=True):
+            final = [(order.ranking[0], order.ranking[-1])] if len(order.ranking) > 1 else []
+            plans[at] = _unplayed(*said[at], final)
+        return plans
 
     def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
         if not any(map(is_scored, scores)):  # there are no brackets: all duels count
             return fuse(scores, duels, self.noise)
-        brackets = {_ids(scores, match) for match in self._brackets(scores)}
-        within = [duel for duel in duels if frozenset((duel.first_id, duel.second_id)) in brackets]
+        within = _within(scores, duels, self._brackets(scores))
         ranking = fuse(scores, within, self.noise).ranking
         return replace(fuse(scores, duels, self.noise), ranking=ranking)
 
@@ -170,8 +184,21 @@ def _unplayed(
     return found
 
 
+def _within(scores: Sequence[Score], duels: Sequence[Duel], matches: Iterable[Match]) -> list[Duel]:
+    """The duels that were played of some matches."""
+    known = {_ids(scores, match) for match in matches}
+    return [duel for duel in duels if frozenset((duel.first_id, duel.second_id)) in known]
+
+
 def _ids(scores: Sequence[Score], match: Match) -> frozenset[str]:
     return frozenset(scores[index].candidate_id for index in match)
+
+
+def plan_all(strategy: Strategy, said: Sequence[Said]) -> list[list[Match]]:
+    """The next matches of many groups of one task, each as `Strategy.plan` gives them for one."""
+    if isinstance(strategy, Bracket):
+        return strategy.plan_all(said)
+    return [strategy.plan(*one) for one in said]
 
 
 #: What a strategy asks of a judge: points of each candidate, which of two is better, or both.

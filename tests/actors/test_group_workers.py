@@ -1,16 +1,19 @@
 """What the judging step puts to a judge."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
 
+from actors.block_judging import in_turns
 from actors.group_workers import Generate, Judging
 from actors.tally import Piece
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.specification import DEFAULT, JudgeSpecification, ShownPrompt
-from factory.ranking import Duels, Pointwise
+from factory.ranking import Bracket, Duels, Noise, Order, Pointwise, fuse_all
+from schemas.arrow import groups_from_table, groups_to_table, with_judgements
 from schemas.rows import Candidate, Drawn, Group, Prompt
 from tests.stubs import Ref as StubRef
 from tests.stubs import StubGenerator, StubJudge, Untallied
@@ -103,6 +106,59 @@ def test_a_generator_that_fails_beside_another_is_counted_by_its_name() -> None:
     assert done.numbers.num_failed == 0
     again = Piece("generate")
     assert stage.generate(drawn.without_attempts(), again).candidates[:2] == drawn.candidates[:2]
+
+
+def test_a_block_is_judged_as_its_groups_would_be_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = ["a cup", "judge fails", "small judge", "a pot", "generator fails", "a jug"]
+    groups = [
+        Group(prompt := Prompt.of(text), tuple(StubGenerator().generate(prompt, range(6))))
+        for text in texts
+    ]
+    groups[4] = replace(groups[4], error="no", failed_stage="generate")
+    stage = Judging(
+        [StubRef(StubJudge(), weights="w")], Bracket(2), cast("Any", Untallied()), lambda t: t
+    )
+    alone = [stage.judge(one, Piece("judge")) for one in groups]
+    fits: list[int] = []
+
+    def counted(said: Sequence[Any], noise: Noise) -> list[Order]:
+        fits.append(len(said))
+        return fuse_all(said, noise)
+
+    monkeypatch.setattr("factory.ranking.strategies.fuse_all", counted)
+    done = Piece("judge")
+    table = groups_to_table(groups)
+    judged = stage.judge_all(groups_from_table(table), done)
+    assert judged == alone
+    assert [len(one.duels) for one in judged] == [6, 0, 6, 6, 0, 6]
+    assert fits[:2] == [0, 3]  # none for the brackets, one for the finals of three
+    assert [row for row, _ in done.numbers.examples] == [groups[1].prompt.prompt_id]
+    assert done.numbers.num_made == sum(len(one.replies) for one in judged)
+    assert with_judgements(table, judged).equals(groups_to_table(judged), check_metadata=True)
+    monkeypatch.setattr("actors.block_judging.PIXELS_TOGETHER", 2 * 6 * 8 * 8)
+    assert [len(some) for some in in_turns(groups)] == [2, 2, 2]
+    assert stage.judge_all(groups, Piece("judge")) == alone
+    # Whoever judges this again asks nothing.
+    again = Piece("judge")
+    known = [replace(one, replies=old.replies) for one, old in zip(groups, judged, strict=True)]
+    assert stage.judge_all(known, again) == alone
+    assert (again.numbers.num_made, again.numbers.num_taken) == (0, done.numbers.num_made)
+
+
+def test_planning_is_no_time_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(said: Sequence[Any], noise: Noise) -> list[Order]:
+        time.sleep(0.2)
+        return fuse_all(said, noise)
+
+    monkeypatch.setattr("factory.ranking.strategies.fuse_all", slowly)
+    stage = Judging(
+        [StubRef(StubJudge(seconds=0.02))], Bracket(2), cast("Any", Untallied()), lambda t: t
+    )
+    done = Piece("judge")
+    stage.judge(group(*"abcdef"), done)
+    assert 0.02 <= done.numbers.model_s < 0.2
 
 
 def test_what_failed_before_is_handed_on_as_it_is() -> None:

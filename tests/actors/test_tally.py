@@ -1,6 +1,13 @@
 """Which rows are given up: those at which workers die, and never those that only were there."""
 
-from actors.tally import StepTally, _Tally
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+
+import pytest
+
+from actors.tally import Piece, StepTally, TallyHandle, _Orders, _Tally
 
 BLOCK = ["a", "b", "c"]
 
@@ -40,6 +47,41 @@ def test_workers_that_die_at_different_rows_or_between_them_condemn_none() -> No
         assert not tally.begin("generate", BLOCK).given_up
         tally.enter("generate", "a", "b", "g@0")
         tally.enter("generate", "a", None, "g@0")
+
+
+def test_who_knows_of_no_death_does_not_wait_and_a_new_process_does() -> None:
+    worker = TallyHandle.__new__(TallyHandle)
+    worker._is_calm, tally = False, _Tally(0.5)
+    begun: Future[_Orders] = Future()
+    begun.set_result(tally.begin("judge", BLOCK))
+    assert not worker._orders(begun).is_watched  # a new one, that has heard now
+    later: Future[_Orders] = Future()
+    assert not worker._orders(later).is_watched  # and goes on before it hears
+    later.set_result(tally.begin("judge", BLOCK))
+    assert worker._orders(later).is_watched  # of a block that killed another
+    third: Future[_Orders] = Future()
+    threading.Timer(0.05, lambda: third.set_result(tally.begin("judge", ["d"]))).start()
+    assert not worker._orders(third).is_watched
+    assert third.done()  # since it knows of a death, it has waited
+
+
+def test_all_calls_about_a_row_have_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent: list[float] = []
+
+    def noted(
+        seconds: float | None, report: object, spent_s: float
+    ) -> AbstractContextManager[None]:
+        spent.append(spent_s)
+        return nullcontext()
+
+    monkeypatch.setattr("actors.tally.time_limit", noted)
+    piece = Piece("judge")
+    for row in ("a", "b", "a"):
+        with piece.watched(row, "j@1"):
+            time.sleep(0.01)
+    assert spent[:2] == [0.0, 0.0]
+    assert 0.01 <= spent[2] < 1.0
+    assert piece.numbers.model_s == 0.0  # nobody said that a model took any of it
 
 
 def test_only_the_model_that_hung_is_given_up() -> None:

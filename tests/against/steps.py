@@ -109,7 +109,7 @@ def _timed(
 class _NeverStopped(Untallied):
     """A stub of a tally whose run goes on."""
 
-    def state(self) -> tuple[None, int]:
+    def last_state(self) -> tuple[None, int]:
         return None, 0
 
 

@@ -187,7 +187,11 @@ RECORDED = Group(
 
 
 def test_the_record_of_a_row_survives_arrow() -> None:
-    assert arrow.groups_from_table(arrow.groups_to_table([RECORDED])) == [RECORDED]
+    table = arrow.groups_to_table([RECORDED, Group(PROMPT, ()), RECORDED])
+    assert arrow.groups_from_table(table)[::2] == [RECORDED, RECORDED]
+    # Of a table of several pieces, and of a part of one.
+    pieces = pa.concat_tables([table.slice(2), table.slice(1, 1), table])
+    assert arrow.groups_from_table(pieces.slice(1, 3))[1:] == [RECORDED, Group(PROMPT, ())]
 
 
 def test_what_a_duel_says_of_single_aspects_survives_arrow_and_counts() -> None:
