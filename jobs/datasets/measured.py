@@ -210,7 +210,9 @@ def with_measures(groups: Sequence[Group], store: MediaStore) -> list[Group]:
 
 
 def _with_measures(group: Group, store: MediaStore) -> Group:
-    whole = groups_from_table(store.bring_in(groups_to_table([group])))[0]
+    whole = group
+    if any(one.media is not None and one.media.stored is None for one in group.candidates):
+        whole = groups_from_table(store.bring_in(groups_to_table([group])))[0]
     pairs = zip(group.candidates, whole.candidates, strict=True)
     return replace(
         group,

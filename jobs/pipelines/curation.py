@@ -85,7 +85,7 @@ class CurateTable:
             return self._pairs(groups, done)
 
     def _pairs(self, groups: Sequence[Group], done: Piece) -> pa.Table:
-        pairs = [pair for group in groups for pair in self.curator(group, self._fetch)]
+        pairs = [pair for some in self.curator.all_of(groups, self._fetch) for pair in some]
         for pair in pairs:
             if pair.verdict == "invalid":
                 done.fail(pair.prompt.prompt_id, "; ".join(pair.objections))
