@@ -46,35 +46,28 @@ class Curator:
         judged = [weigh(one, self.criteria) if one.error is None else one for one in groups]
         told = [self.correction(one) if one.error is None else one for one in judged]
         orders = self._orders(told)
-        before = self._orders(judged) if self.correction.is_needed else orders
-        return [
-            self._pairs(*one, fetch) if one[1] is not None else [_no_pair(one[0])]
-            for one in zip(told, orders, before, strict=True)
-        ]
+        before = self._orders(judged) if self.correction.is_needed else {}
+        found = []
+        for at, group in enumerate(told):
+            pairs = self.pairing(group, orders[at]) if at in orders else []
+            if at in before:
+                pairs = [_with_margin_before(pair, before[at]) for pair in pairs]
+            judged_pairs = [judge_pair(pair, self.objections, fetch) for pair in pairs]
+            found.append(judged_pairs or [invalid_pair(group, why_no_pair(group))])
+        return found
 
-    def _pairs(self, group: Group, order: Order, before: Order, fetch: Fetch) -> list[Pair]:
-        pairs = self.pairing(group, order)
-        if self.correction.is_needed:
-            pairs = [_with_margin_before(pair, before) for pair in pairs]
-        return [judge_pair(pair, self.objections, fetch) for pair in pairs] or [_no_pair(group)]
-
-    def _orders(self, groups: Sequence[Group]) -> list[Order | None]:
-        """By group; None of those that failed as a whole."""
+    def _orders(self, groups: Sequence[Group]) -> dict[int, Order]:
+        """By the group's place; none of those that failed as a whole."""
         by_task: dict[Task, list[int]] = {}
         for at, group in enumerate(groups):
             if group.error is None:
                 by_task.setdefault(group.prompt.task, []).append(at)
-        orders: list[Order | None] = [None] * len(groups)
+        orders: dict[int, Order] = {}
         for task, places in by_task.items():
             said = [(scores_of(groups[at]), groups[at].duels) for at in places]
             found = order_all(for_task(self.strategy, task), said)
-            for at, order in zip(places, found, strict=True):
-                orders[at] = order
+            orders.update(zip(places, found, strict=True))
         return orders
-
-
-def _no_pair(group: Group) -> Pair:
-    return invalid_pair(group, why_no_pair(group))
 
 
 def _with_margin_before(pair: Pair, order: Order) -> Pair:

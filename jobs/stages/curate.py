@@ -26,7 +26,8 @@ from jobs.pages.audit_sample import write_sample
 from jobs.pipelines import noise
 from jobs.pipelines.abstaining import corrected_confidence
 from jobs.pipelines.bias import correction_of, read_profile
-from jobs.pipelines.curation import Balance, run_curation, survey_pairs
+from jobs.pipelines.amending import Balance
+from jobs.pipelines.curation import run_curation, survey_pairs
 from jobs.pipelines.given_judge import check_judge, judge_parents
 from jobs.pipelines.kept_leads import kept_leads, lead_in_words
 from jobs.pipelines.noise import RoundNoise, noise_at

@@ -52,7 +52,7 @@ def varied(num: int) -> Iterator[Group]:
     """Groups of many shapes."""
     for number, group in enumerate(simulate_groups(num)):
         rng = random.Random(-number)
-        kept = set(one.candidate_id for one in group.candidates[: rng.choice((2, 3, 5, 8, 8, 8))])
+        kept = {one.candidate_id for one in group.candidates[: rng.choice((2, 3, 5, 8, 8, 8))]}
         candidates = tuple(one for one in group.candidates if one.candidate_id in kept)
         scores = [one for one in group.scores if one.candidate_id in kept]
         duels = [one for one in group.duels if {one.first_id, one.second_id} <= kept]

@@ -44,7 +44,8 @@ from jobs.pages.audit_sample import (
 )
 from jobs.pages.collect import _pairs, collect
 from jobs.pages.report import render
-from jobs.pipelines.curation import Amend, Balance, CurateTable, run_curation, survey_pairs
+from jobs.pipelines.amending import Amend, Balance
+from jobs.pipelines.curation import CurateTable, run_curation, survey_pairs
 from jobs.rounds.lifecycle import LostRaceError, Outcome, clear, remake
 from jobs.rounds.workspace import InputError, Round
 from jobs.session.run_log import run_log
