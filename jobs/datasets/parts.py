@@ -340,4 +340,13 @@ def _rows(job: _Job, num_at_once: int = _ROWS_AT_ONCE) -> Iterator[pa.Table]:
             yield upgraded(pa.Table.from_batches([batch]), job.schema)
 
 
-__all__ = ["Finish", "IncompleteError", "Part", "SchemaError", "Settled", "named_parts", "read_parts", "settle"]
+__all__ = [
+    "Finish",
+    "IncompleteError",
+    "Part",
+    "SchemaError",
+    "Settled",
+    "named_parts",
+    "read_parts",
+    "settle",
+]

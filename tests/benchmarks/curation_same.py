@@ -1,6 +1,6 @@
 """Whether curation still makes the same pairs: digests of what it makes of judged groups.
 
-    python -m tests.benchmarks.curation_same [--groups 10000]
+    python -m tests.benchmarks.curation_same [--groups 10000] [--ways bracket ring]
 
 Prints a digest of all pairs for each way of ordering groups: verdicts, objections, margins and
 their deviations, to the last digit. Copied into a checkout of an older commit, this file prints
@@ -85,10 +85,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--groups", type=int, default=10_000)
-    table = groups_to_table(varied(parser.parse_args().groups))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    chosen = parser.parse_args()
+    table = groups_to_table(varied(chosen.groups))
     objections = objections_of(Objections(min_margin=0.1))
     store = media_store(place("data/groups@1"))
-    for name, (strategy, correction) in WAYS.items():
+    for name in chosen.ways:
+        strategy, correction = WAYS[name]
         curator = Curator(strategy, objections, Pairing(max_pairs=3), correction=correction)
         work = CurateTable(curator, cast("Any", Untallied()), store)
         began = time.process_time()
