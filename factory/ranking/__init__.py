@@ -21,6 +21,7 @@ from factory.ranking.strategies import (
     RoundRobin,
     for_task,
     noise_of,
+    order_all,
     plan_all,
     strategy_of,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "fuse_all",
     "is_scored",
     "noise_of",
+    "order_all",
     "plan_all",
     "scores_of",
     "strategy_of",

@@ -25,15 +25,18 @@ Said = tuple[Sequence[Score], Sequence[Duel]]
 AT_END = 0.01
 
 
-def statements(said: Sequence[Said], noise: Noise) -> Statements:
+def statements(
+    said: Sequence[Said], noise: Noise, met: Sequence[Sequence[Matchup]] | None = None
+) -> Statements:
     """The statements of groups, candidates at their places.
 
     Args:
         said: by group.
         noise: whose `scale` scores are on, whose `fusion` says whether verdicts are words, and
             whose `position` is taken out where one order alone was not clipped.
+        met: the matchups that count, by group; all of them where not given.
     """
-    met = [_met(*one) for one in said]
+    met = [met_in(*one) for one in said] if met is None else met
     num = max((len(scores) for scores, _ in said), default=0)
     most = max(map(len, met), default=0)
     shape, pairs = (len(said), num), (len(said), most)
@@ -85,7 +88,8 @@ def taking_part(scores: Sequence[Score], duels: Sequence[Duel]) -> list[int]:
     ]
 
 
-def _met(scores: Sequence[Score], duels: Sequence[Duel]) -> list[Matchup]:
+def met_in(scores: Sequence[Score], duels: Sequence[Duel]) -> list[Matchup]:
+    """The matchups of a group's own candidates."""
     known = {one.candidate_id for one in scores}
     return matchups([one for one in duels if one.first_id in known and one.second_id in known])
 

@@ -13,13 +13,14 @@ noise that differs between candidates, and a spread of quality that differs betw
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from factory.ranking.evidence import Said, statements
+from factory.ranking.evidence import Said, met_in, statements
 from factory.ranking.likelihood import posterior
+from factory.ranking.matchups import Matchup
 from factory.ranking.noise import Noise
 from factory.ranking.order import Order
 from schemas.rows import Duel, Score
@@ -32,27 +33,40 @@ def fuse(scores: Sequence[Score], duels: Sequence[Duel], noise: Noise) -> Order:
     return fuse_all([(scores, duels)], noise)[0]
 
 
-def fuse_all(said: Sequence[Said], noise: Noise) -> list[Order]:
-    """The orders of many groups of one task, at once.
+def fuse_all(
+    said: Sequence[Said], noise: Noise, met: Sequence[Sequence[Matchup]] | None = None
+) -> list[Order]:
+    """The orders of many groups of one task, at once: to the last digit those of each alone, since
+    only groups of one shape are fitted together and no sum runs over empty places.
 
     Args:
         said: scores, one of each candidate, and duels, by group.
         noise: of the judge about that task, on its scale.
+        met: the matchups that count, by group (`met_in`); all of them where not given.
     """
-    if not said:
-        return []
-    given = statements(said, noise)
-    found = posterior(given, noise)
+    met = [met_in(*one) for one in said] if met is None else met
+    shapes: dict[tuple[int, int], list[int]] = {}
+    for at, ((scores, _), found) in enumerate(zip(said, met, strict=True)):
+        shapes.setdefault((len(scores), len(found)), []).append(at)
+    orders: dict[int, Order] = {}
+    for places in shapes.values():
+        alike = [said[at] for at in places], [met[at] for at in places]
+        orders.update(zip(places, _fuse_alike(*alike, noise), strict=True))
+    return [orders[at] for at in range(len(said))]
+
+
+def _fuse_alike(
+    said: Sequence[Said], met: Sequence[Sequence[Matchup]], noise: Noise
+) -> Iterator[Order]:
+    given = statements(said, noise, met)
+    found = posterior(given, noise, is_apart=True)
     inverse: Array = np.asarray(np.linalg.inv(found.precision), dtype=np.float64)
     quality, covariance = _of_quality(found.mode, inverse, given.is_in, noise)
     low = noise.scale.low if math.isfinite(noise.scale.low) else 0.0
     strengths = np.where(given.is_in, low + noise.scale.unit * quality, np.nan)
     both = given.is_in[:, :, None] & given.is_in[:, None, :]
     covariance = np.where(both, noise.scale.unit**2 * covariance, np.nan)
-    return [
-        _order(scores, strengths[at, : len(scores)], covariance[at, : len(scores), : len(scores)])
-        for at, (scores, _) in enumerate(said)
-    ]
+    return map(_order, [scores for scores, _ in said], strengths, covariance)
 
 
 def _of_quality(

@@ -71,10 +71,11 @@ class Statements:
     votes: Array | None = None
 
     @property
-    def is_gaussian(self) -> bool:
-        """Whether every statement is a measurement."""
+    def is_gaussian(self) -> Flags:
+        """Of which groups every statement is a measurement [G]."""
         bounds = (self.low != self.high) & self.is_met
-        return self.votes is None and not self.end.any() and not bounds.any()
+        is_open = self.end.any(axis=1) | bounds.any(axis=1)
+        return np.asarray(~is_open & (self.votes is None))
 
     def rows(self, at: Indices | slice) -> Statements:
         """Those of some groups."""
@@ -113,12 +114,15 @@ class Posterior:
     log_marginal: Array
 
 
-def posterior(said: Statements, noise: Noise) -> Posterior:
+def posterior(said: Statements, noise: Noise, *, is_apart: bool = False) -> Posterior:
     """The posterior of what a judge sees in the candidates of many groups.
 
     Args:
         said: their statements.
         noise: of the judge; `scale` and `fusion` are not looked at, and `seen_sd` is the spread.
+        is_apart: whether each group takes the steps that it would take alone, so that its last
+            digits do not depend on the groups beside it: for orders. Else all take as many as the
+            one that needs most; noise was always fitted so, and fits are on record.
     """
     sides = _sides(said)
     num = said.is_in.sum(axis=1)
@@ -146,21 +150,27 @@ def posterior(said: Statements, noise: Noise) -> Posterior:
 
     s = np.where(said.is_in, said.centre[:, None], 0.0)
     reached = value_of(s)
+    is_gaussian = said.is_gaussian
+    if not is_apart:
+        is_gaussian = np.full(len(s), is_gaussian.all())
+    is_there = np.zeros(len(s), dtype=np.bool_)
     for _ in range(_MAX_STEPS):
         gradient, hessian = slopes_of(s)
         step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
-        size = np.ones(len(s))
-        if not said.is_gaussian:  # concave, so a full step or a shorter one climbs
+        size = np.where(is_there, 0.0, 1.0)
+        if not is_gaussian.all():  # concave, so a full step or a shorter one climbs
             for _ in range(20):
                 value = value_of(s + size[:, None] * step)
-                short = ~(value >= reached - 1e-12)
+                short = ~(value >= reached - 1e-12) & ~is_gaussian
                 if not short.any():
                     break
                 size = np.where(short, size / 2, size)
             size = np.where(short, 0.0, size)
         s = s + size[:, None] * step
         reached = value_of(s)
-        if said.is_gaussian or (size * np.abs(step).max(axis=1, initial=0.0)).max() < 1e-9:
+        stays = is_gaussian | (size * np.abs(step).max(axis=1, initial=0.0) < 1e-9)
+        is_there |= stays if is_apart else stays.all()
+        if is_there.all():
             break
     precision = slopes_of(s)[1]
     _, log_det = np.linalg.slogdet(precision)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from factory.ranking.evidence import Said
+from factory.ranking.evidence import Said, met_in
 from factory.ranking.fusion import fuse, fuse_all
 from factory.ranking.noise import Noise
 from factory.ranking.order import Match, Order, Strategy, is_scored
@@ -56,11 +56,24 @@ class Bracket:
         return plans
 
     def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
-        if not any(map(is_scored, scores)):  # there are no brackets: all duels count
-            return fuse(scores, duels, self.noise)
-        within = _within(scores, duels, self._brackets(scores))
-        ranking = fuse(scores, within, self.noise).ranking
-        return replace(fuse(scores, duels, self.noise), ranking=ranking)
+        return self.order_all([(scores, duels)])[0]
+
+    def order_all(self, said: Sequence[Said]) -> list[Order]:
+        """The orders of many groups of one task, in two fits of all of them."""
+        met = [met_in(*one) for one in said]
+        within = [
+            [one for one in found if frozenset((one.first_id, one.second_id)) in brackets]
+            if (brackets := {_ids(scores, match) for match in self._brackets(scores)})
+            or any(map(is_scored, scores))
+            else found  # there are no brackets: all duels count
+            for (scores, _), found in zip(said, met, strict=True)
+        ]
+        by_brackets = fuse_all(said, self.noise, within)
+        by_all = fuse_all(said, self.noise, met)
+        return [
+            replace(one, ranking=first.ranking)
+            for one, first in zip(by_all, by_brackets, strict=True)
+        ]
 
     def _brackets(self, scores: Sequence[Score]) -> list[Match]:
         """The matches of the first round, once each, the higher score first."""
@@ -199,6 +212,15 @@ def plan_all(strategy: Strategy, said: Sequence[Said]) -> list[list[Match]]:
     if isinstance(strategy, Bracket):
         return strategy.plan_all(said)
     return [strategy.plan(*one) for one in said]
+
+
+def order_all(strategy: Strategy, said: Sequence[Said]) -> list[Order]:
+    """The orders of many groups of one task, each as `Strategy.order` gives it for one."""
+    if isinstance(strategy, Bracket):
+        return strategy.order_all(said)
+    if isinstance(strategy, Ring | RoundRobin | Duels):
+        return fuse_all(said, strategy.noise)
+    return [strategy.order(*one) for one in said]
 
 
 #: What a strategy asks of a judge: points of each candidate, which of two is better, or both.

@@ -106,7 +106,7 @@ class MeasuredGroups:
                 begin += num
                 read = file_batches(file, _ROWS_AT_ONCE, [at], names, has_bytes=False)
                 tables = [_as_groups(one) for one in without(read, mine)]
-                if not any(map(_lacks_measures, tables)):
+                if not any(map(lacks_measures, tables)):
                     yield from map(groups_from_table, tables)
                     continue
                 with_media = file_batches(file, _ROWS_WITH_MEDIA, [at], JUDGED.names)
@@ -126,7 +126,7 @@ def _as_groups(batch: pa.RecordBatch) -> pa.Table:
     return upgraded(pa.Table.from_batches([batch]), GROUPS)
 
 
-def _lacks_measures(table: pa.Table) -> bool:
+def lacks_measures(table: pa.Table) -> bool:
     """Whether a medium of some candidate was not measured."""
     for chunk in table.column("candidates").chunks:
         candidates = chunk.flatten()
@@ -210,7 +210,9 @@ def with_measures(groups: Sequence[Group], store: MediaStore) -> list[Group]:
 
 
 def _with_measures(group: Group, store: MediaStore) -> Group:
-    whole = groups_from_table(store.bring_in(groups_to_table([group])))[0]
+    whole = group
+    if any(one.media is not None and one.media.stored is None for one in group.candidates):
+        whole = groups_from_table(store.bring_in(groups_to_table([group])))[0]
     pairs = zip(group.candidates, whole.candidates, strict=True)
     return replace(
         group,

@@ -18,7 +18,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -36,6 +36,7 @@ from schemas.recipe import Storage
 
 _THREADS = 16
 _ROWS_AT_ONCE = 64
+_DRAFTS_AT_ONCE = 256
 _IDS_AT_ONCE = 8192
 #: Parts of at least this share of a file's size stay as they are.
 _LARGE_ENOUGH = 0.25
@@ -69,6 +70,18 @@ class Part:
     ids: Ids
 
 
+@dataclass(frozen=True)
+class Finish:
+    """What becomes of parts that are drafts, as they are settled.
+
+    schema: of the drafts.
+    work: from a table of them to the same rows as the data set has them.
+    """
+
+    schema: pa.Schema
+    work: Callable[[pa.Table], pa.Table]
+
+
 def read_parts(directory: Place, key: str, prefix: str = "") -> list[Part]:
     """The parts of a directory, by name; files that a killed writer left torn are passed over.
 
@@ -80,7 +93,7 @@ def read_parts(directory: Place, key: str, prefix: str = "") -> list[Part]:
         prefix: of the parts' names.
     """
     names = [name for name in file_names(directory) if name.startswith(prefix)]
-    return _read_parts(directory, names, key)
+    return named_parts(directory, names, key)
 
 
 def file_names(directory: Place) -> list[str]:
@@ -89,7 +102,8 @@ def file_names(directory: Place) -> list[str]:
     return sorted(name for name in names if not name.startswith("_"))
 
 
-def _read_parts(directory: Place, names: Sequence[str], key: str) -> list[Part]:
+def named_parts(directory: Place, names: Sequence[str], key: str) -> list[Part]:
+    """The parts of these names; see `read_parts`."""
     with ThreadPoolExecutor(_THREADS) as pool:
         found: list[tuple[str, int]] = []
         scratch, bounds = Scratch(np.uint64), [0]
@@ -135,16 +149,18 @@ def settle(
     *,
     wanted: Iterable[str] | None = None,
     count: Count | None = None,
+    finish: Finish | None = None,
 ) -> Settled:
     """Turn parts into the files of a data set.
 
     Args:
         parts: all that there are; a row that is in several is taken from the first.
         directory: of the data set.
-        schema: that the parts must have.
+        schema: that the parts must have, and that the files have.
         layout: sizes of files and row groups.
         wanted: the ids that must be there, where that is known; others are left out.
         count: what to count in a table of rows; the counts are summed.
+        finish: what parts need that are drafts; all of them are then written anew.
 
     Raises:
         IncompleteError: an id is missing.
@@ -153,12 +169,14 @@ def settle(
     import ray
 
     left_out = rows_left_out(parts, wanted)
-    jobs = [_Job(*one, directory, schema, layout, count) for one in _plan(parts, left_out, layout)]
+    planned = _plan(parts, left_out, layout, is_draft=finish is not None)
+    jobs = [_Job(*one, directory, schema, layout, count) for one in planned]
     if len(jobs) == 1:  # a worker's start would cost more than to join the parts of one file
-        results = [_settle(jobs[0])]
+        results = [_settle(jobs[0], finish)]
     else:
         task = ray.remote(num_cpus=1)(_settle)
-        results = ray.get([task.remote(job) for job in jobs])
+        shared = ray.put(finish)
+        results = ray.get([task.remote(job, shared) for job in jobs])
     counts: Counter[str] = Counter()
     for _, found in results:
         counts.update(found)
@@ -221,7 +239,7 @@ def unfinished(directory: Place) -> list[tuple[Place, _Rows]]:
     names = file_names(directory)
     written = [name for name in names if name.startswith(_WRITTEN)]
     key = _key(directory, written) if len(written) > 1 else None
-    found = _read_parts(directory, written, key) if key is not None else []
+    found = named_parts(directory, written, key) if key is not None else []
     left_out = dict(zip((part.name for part in found), rows_left_out(found), strict=True))
     gone = {part.name for part in found if len(left_out[part.name]) == len(part.ids)}
     nothing = np.empty(0, np.int64)
@@ -248,7 +266,7 @@ _Sources = tuple[tuple[str, tuple[int, ...]], ...]  # parts, and their rows that
 
 
 def _plan(
-    parts: Sequence[Part], left_out: Sequence[_Rows], layout: Storage
+    parts: Sequence[Part], left_out: Sequence[_Rows], layout: Storage, *, is_draft: bool = False
 ) -> Iterator[tuple[_Sources, str | None]]:
     """What becomes of the parts: (sources, name of the file made of them, or None to keep one)."""
     small: list[tuple[str, tuple[int, ...]]] = []
@@ -256,7 +274,7 @@ def _plan(
     for part, out in zip(parts, left_out, strict=True):
         if len(out) == len(part.ids):
             continue
-        if not len(out) and part.num_bytes >= _LARGE_ENOUGH * layout.file_bytes:
+        if not is_draft and not len(out) and part.num_bytes >= _LARGE_ENOUGH * layout.file_bytes:
             yield ((part.name, ()),), None
             continue
         if small and size + part.num_bytes > layout.file_bytes:
@@ -264,7 +282,7 @@ def _plan(
             small, size = [], 0.0
         small.append((part.name, tuple(out.tolist())))
         size += part.num_bytes * (1 - len(out) / len(part.ids))
-    if len(small) == 1 and not small[0][1]:
+    if len(small) == 1 and not small[0][1] and not is_draft:
         yield tuple(small), None
     elif small:
         yield tuple(small), _name()
@@ -287,7 +305,7 @@ class _Job:
     count: Count | None
 
 
-def _settle(job: _Job) -> tuple[int, Mapping[str, int]]:
+def _settle(job: _Job, finish: Finish | None = None) -> tuple[int, Mapping[str, int]]:
     """Read the rows of one file-to-be, write them where it has a name, hash and count them."""
     total, counts = 0, Counter[str]()
 
@@ -297,7 +315,7 @@ def _settle(job: _Job) -> tuple[int, Mapping[str, int]]:
         counts.update(job.count(table) if job.count is not None else {"rows": table.num_rows})
         return table
 
-    tables = map(look, _rows(job))
+    tables = map(look, _rows(job) if finish is None else _finished(job, finish))
     if job.target is None:
         for _ in tables:
             pass
@@ -307,15 +325,28 @@ def _settle(job: _Job) -> tuple[int, Mapping[str, int]]:
     return total, counts
 
 
-def _rows(job: _Job) -> Iterator[pa.Table]:
+def _finished(job: _Job, finish: Finish) -> Iterator[pa.Table]:
+    return map(finish.work, _rows(replace(job, schema=finish.schema), _DRAFTS_AT_ONCE))
+
+
+def _rows(job: _Job, num_at_once: int = _ROWS_AT_ONCE) -> Iterator[pa.Table]:
     for name, left_out in job.sources:
         path = job.directory / name
         with path.open("rb") as source:
             found = parquet(source, path).schema_arrow
             check_schema(found, job.schema, str(path))
         names = [name for name in job.schema.names if name in found.names]
-        for batch in row_batches(path, _ROWS_AT_ONCE, names, left_out):
+        for batch in row_batches(path, num_at_once, names, left_out):
             yield upgraded(pa.Table.from_batches([batch]), job.schema)
 
 
-__all__ = ["IncompleteError", "Part", "SchemaError", "Settled", "read_parts", "settle"]
+__all__ = [
+    "Finish",
+    "IncompleteError",
+    "Part",
+    "SchemaError",
+    "Settled",
+    "named_parts",
+    "read_parts",
+    "settle",
+]

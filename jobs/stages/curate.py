@@ -3,9 +3,9 @@
     groups -> pairs with objections -> objections across the data set -> pairs -> audit sample
 
 No model runs here, so thresholds can change and curation can run again in seconds. Rejected pairs
-are written with their reasons; nothing is dropped. Rows stream through Ray Data. What must be
-decided over all of them at once (pairs like one already kept, quotas, the audit sample) is decided
-from a few numbers of each pair, in this process; the pairs then stream once more to get it.
+are written with their reasons; nothing is dropped. Rows stream through Ray Data, unless they are few.
+What must be decided over all of them at once (pairs like one already kept, quotas, the audit sample)
+is decided from a few numbers of each pair, in this process, and written as their files are joined.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from factory.ranking.noise import FILE as NOISE
 from jobs.pages.audit_sample import write_sample
 from jobs.pipelines import noise
 from jobs.pipelines.abstaining import corrected_confidence
+from jobs.pipelines.amending import Balance
 from jobs.pipelines.bias import correction_of, read_profile
-from jobs.pipelines.curation import Balance, run_curation, survey_pairs
+from jobs.pipelines.curation import run_curation, survey_pairs
 from jobs.pipelines.given_judge import check_judge, judge_parents
 from jobs.pipelines.kept_leads import kept_leads, lead_in_words
 from jobs.pipelines.noise import RoundNoise, noise_at

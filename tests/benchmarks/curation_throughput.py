@@ -39,21 +39,29 @@ _GROUPS_PER_FILE = 5_000
 
 
 def simulate_groups(num: int) -> Iterator[Any]:
-    """Groups without media, judged by a simulated judge: all scores, and three duels both ways."""
+    """Groups without media, judged by a simulated judge: all scores, and three duels both ways.
+    Candidates are measured, as where they are drawn.
+    """
+    from factory.media.measures import measure_answer
     from schemas.rows import Candidate, Duel, Group, Prompt, Score, content_id
 
     for number in range(num):
         rng = random.Random(number)
         tags = {"region": rng.choice(("north", "south", "east", "west"))}
         prompt = Prompt.of(f"question {number} of a simulated population", tags=tags)
+        answers = [
+            f"answer {rng.randrange(10**9)} and {rng.randrange(10**9)}"
+            for _ in range(_NUM_CANDIDATES)
+        ]
         candidates = tuple(
             Candidate(
                 content_id(prompt.prompt_id, index),
                 "simulated@0",
                 index,
-                answer=f"answer {rng.randrange(10**9)} and {rng.randrange(10**9)}",
+                answer=answer,
+                measures=measure_answer(answer),
             )
-            for index in range(_NUM_CANDIDATES)
+            for index, answer in enumerate(answers)
         )
         quality = [rng.gauss(3, 1) for _ in candidates]
         ids = [one.candidate_id for one in candidates]
@@ -146,7 +154,7 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
     from factory.curation.curator import Curator
     from factory.curation.pairing import Pairing
     from factory.filters import objections_of
-    from factory.ranking import Bracket
+    from factory.ranking import Bracket, Noise, Scale
     from jobs.pages.audit_sample import write_sample
     from jobs.pipelines.curation import run_curation, survey_pairs
     from jobs.session.ray_session import ray_session
@@ -162,7 +170,8 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
         memory.start()
         before = time.process_time()
         began = time.monotonic()
-        curator = Curator(Bracket(2), objections_of(objections), Pairing(max_pairs=3))
+        strategy = Bracket(2, Noise(scale=Scale.of(1, 5)))
+        curator = Curator(strategy, objections_of(objections), Pairing(max_pairs=3))
         settled = run_curation(groups, directory, curator, objections, recipe)
         streamed = time.monotonic() - began
         survey = survey_pairs(directory, settled.files)
@@ -178,6 +187,7 @@ def curate(groups: Path, cpus: int, num: int, answer: Any) -> None:
             "seconds": round(seconds, 1),
             "streaming_seconds": round(streamed, 1),
             "cpu_seconds": round(cpu, 1),
+            "cpu_ms_a_group": round(1e3 * cpu / num, 2),
             "groups_per_minute": round(60 * num / seconds),
             "groups_per_cpu_minute": round(60 * num / cpu),
             "driver_mb": round(memory.driver / 2**20),

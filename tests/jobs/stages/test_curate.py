@@ -44,7 +44,8 @@ from jobs.pages.audit_sample import (
 )
 from jobs.pages.collect import _pairs, collect
 from jobs.pages.report import render
-from jobs.pipelines.curation import Amend, Balance, CurateTable, run_curation, survey_pairs
+from jobs.pipelines.amending import Amend, Balance
+from jobs.pipelines.curation import CurateTable, run_curation, survey_pairs
 from jobs.rounds.lifecycle import LostRaceError, Outcome, clear, remake
 from jobs.rounds.workspace import InputError, Round
 from jobs.session.run_log import run_log
@@ -168,6 +169,25 @@ def test_curation_says_how_far_it_is(tmp_path, recipe, monkeypatch, capsys):
     assert (invalid["row"], invalid["in"]) == (failed.prompt.prompt_id, "curate")
     assert "out of memory" in invalid["error"]
     assert "pairs@1: 15 of 15 rows" in capsys.readouterr().out
+
+
+def test_few_groups_that_are_measured_are_paired_in_this_process(tmp_path, recipe, monkeypatch):
+    monkeypatch.delattr("jobs.pipelines.curation._draft")  # by workers
+    (data := tmp_path / "data").mkdir()
+    failed = Group(Prompt.of("failed"), (), error="out of memory")
+    groups = [*with_measures(GROUPS_OF_TEST, STORE), failed]
+    source = write_groups(data / "groups@1", groups, 5)
+    directory = data / "pairs@1"
+    directory.mkdir()
+    with run_log(tmp_path / "log.jsonl"):
+        settled = run_curation(source, directory, CURATOR, OBJECTIONS, recipe)
+    assert digest_dataset(directory) == settled.digest
+    assert sorted(one.name for one in directory.iterdir()) == sorted(settled.files)
+    counts = {"pairs": 15, "kept": 6, "rejected": 8, "invalid": 1}
+    assert survey_pairs(directory).counts() == counts
+    said = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    (invalid,) = (one for one in said if one["event"] == "row_invalid")
+    assert (invalid["row"], invalid["in"]) == (failed.prompt.prompt_id, "curate")
 
 
 @pytest.mark.slow
