@@ -100,8 +100,8 @@ def win_bound(told: Sequence[Result], level: float) -> Interval:
 
     By a jackknife over prompts and Student's t, since a bootstrap of 2,000 resamples cannot tell a
     level of a thousandth. Where all prompts agree there is no spread to go by: the lower bound is
-    never above what the sign test can say of so few prompts (it is 0 where `2 ** -num > level`). Nor
-    is it above one half where so few prompts are no ties, however many ties there are.
+    never above what the sign test can say of so few prompts (it is 0 where `2 ** -num > level`).
+    Nor is it above one half where so few prompts are no ties, however many ties there are.
 
     Args:
         told: by one judge.
