@@ -10,6 +10,10 @@ is zero on average, whatever the attribute, for a judge whose probabilities are 
 first: an over-confident judge has an excess of everything that people value. Note too that the
 duels of a bracket are no random pairs: candidates of like score meet more often, so slopes of duels
 are not those of random pairs.
+
+Where the sides of few prompts differ in an attribute (words in a picture, say), the excess along it
+would be told from these few, however many labels there are. Below `MIN_DIFFERING` it is not
+measured.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from factory.bias.figure import Figure
 from factory.bias.observation import RARE
 from factory.statistics.intervals import (
     Array,
+    Interval,
     bootstrap_of_clusters,
     jackknife_of_clusters,
     ratio,
@@ -39,6 +44,8 @@ UNITS: dict[Source, str] = {
     "people": "preference (-1 to 1) per sd",
     "excess": "preference (-1 to 1) per sd",
 }
+#: The excess along an attribute is measured where the sides of so many prompts differ in it.
+MIN_DIFFERING = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,22 @@ class Comparisons:
         sums = sums_of_clusters(terms.reshape(len(leads), 3 * x.shape[1]), prompts)
         return cls(source, len(leads), sums.reshape(len(sums), x.shape[1], 3))
 
+    def num_differing(self, at: int) -> int:
+        """Prompts of which two sides differ in the attribute at this place."""
+        return int(np.count_nonzero(self.sums[:, at, 1]))
+
+    def is_too_few(self, at: int) -> bool:
+        """Whether the attribute at this place would accuse a judge by too few prompts."""
+        return self.source == "excess" and self.num_differing(at) < MIN_DIFFERING
+
+
+def too_few(name: str, num: int) -> str:
+    """Why the excess along an attribute is not measured."""
+    return (
+        f"sides of {num} labelled prompt(s) differ in {name}, and {MIN_DIFFERING} are needed for "
+        "the excess along it"
+    )
+
 
 def associate(
     rows: Comparisons,
@@ -83,7 +106,8 @@ def associate(
 
     Args:
         rows: of one source.
-        names: of the attributes, length K.
+        names: of the attributes, length K. What most media have none of is left out where too few
+            differ in it: that nothing was measured speaks against no judge.
         margin: slopes up to this are no bias; for the excess alone, which is tested.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -91,13 +115,16 @@ def associate(
     found = []
     for at, name in enumerate(names):
         sums = np.ascontiguousarray(rows.sums[:, at])
-        if name == RARE and not sums[:, 1].any():
+        is_too_few = rows.is_too_few(at)
+        if name == RARE and (is_too_few or not sums[:, 1].any()):
             continue
-        slope = bootstrap_of_clusters(sums, _slope, num_resamples, seed)
-        correlation = float(_correlation(sums.sum(axis=0, keepdims=True))[0])
-        p_value = math.nan
-        if rows.source == "excess":
-            p_value = jackknife_of_clusters(sums, _slope).p_beyond(margin)
+        slope, p_value, note = Interval(math.nan), math.nan, too_few(name, rows.num_differing(at))
+        if not is_too_few:
+            slope = bootstrap_of_clusters(sums, _slope, num_resamples, seed)
+            note = f"correlation {float(_correlation(sums.sum(axis=0, keepdims=True))[0]):.2f}"
+        if rows.source == "excess" and not is_too_few:
+            # Prompts whose sides are alike say nothing, and are no degrees of freedom.
+            p_value = jackknife_of_clusters(sums[sums[:, 1] > 0], _slope).p_beyond(margin)
         found.append(
             Figure(
                 "association",
@@ -107,7 +134,7 @@ def associate(
                 slope,
                 rows.num,
                 p_value=p_value,
-                note=f"correlation {correlation:.2f}",
+                note=note,
             )
         )
     return found

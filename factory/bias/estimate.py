@@ -7,10 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from factory.bias.association import Comparisons, Source, associate
+from factory.bias.association import (
+    MIN_DIFFERING,
+    Comparisons,
+    Source,
+    associate,
+    too_few,
+)
 from factory.bias.calibration import ALL, temperatures
 from factory.bias.figure import Figure, Relevance, flag
 from factory.bias.observation import (
+    RARE,
     Attributes,
     LabelObservation,
     Observation,
@@ -102,7 +109,7 @@ def bias_profile(
         len(seen),
         len(labelled),
         len(asked),
-        _unknown(seen, labelled, scored, asked, is_order_told),
+        (*_unknown(seen, labelled, scored, asked, is_order_told), *_unheld(labelled, sds)),
         score_sd(seen),
     )
 
@@ -142,6 +149,17 @@ def _unknown(
             "words: it was not probed, and no attribute is corrected"
         )
     return tuple(unknown)
+
+
+def _unheld(labelled: Sequence[LabelObservation], sds: Mapping[str, float]) -> list[str]:
+    """Of an attribute that most media have none of, and few labels differ in: that no excess along
+    it was measured. Of others a figure says so.
+    """
+    told = [one for one in labelled if one.matchup is not None and one.first and one.second]
+    if RARE not in sds or not told:
+        return []
+    differ = {one.prompt_id for one in told if one.first.get(RARE, 0) != one.second.get(RARE, 0)}
+    return [] if len(differ) >= MIN_DIFFERING else [too_few(RARE, len(differ))]
 
 
 def position_figures(

@@ -27,6 +27,7 @@ from factory.statistics.intervals import (
     jackknife_of_sums,
     mean_of_sums,
     ratio,
+    sums_of_clusters,
 )
 from schemas.rows import Candidate, Duel, Group, Preference, Score
 
@@ -100,6 +101,7 @@ def win_bound(told: Sequence[Result], level: float) -> Interval:
     By a jackknife over prompts and Student's t, since a bootstrap of 2,000 resamples cannot tell a
     level of a thousandth. Where all prompts agree there is no spread to go by: the lower bound is
     never above what the sign test can say of so few prompts (it is 0 where `2 ** -num > level`).
+    Nor is it above one half where so few prompts are no ties, however many ties there are.
 
     Args:
         told: by one judge.
@@ -112,6 +114,9 @@ def win_bound(told: Sequence[Result], level: float) -> Interval:
         return Interval(found.value)
     reach = -float(scipy.special.stdtrit(found.num_clusters - 1, level)) * found.se
     low, high = max(found.value - reach, 0.0), min(found.value + reach, 1.0)
+    won, num = sums_of_clusters(terms, [prompt for _, prompt in points]).T
+    if 0.5 ** np.count_nonzero(won != num / 2) > level:
+        low = min(low, 0.5)
     return Interval(found.value, low if 0.5**found.num_clusters <= level else 0.0, high)
 
 

@@ -412,7 +412,8 @@ def _bias_finding(
     name = f"{gate}{_OF}{figure.name}"
     what = f"{figure.name}: {figure.measure}"
     if math.isnan(left.low):
-        text = f"{what} could not be measured"
+        why = f": {figure.note}" if math.isnan(figure.estimate.value) and figure.note else ""
+        text = f"{what} could not be measured{why}"
         return Finding.of(name, left, limit, is_passed=False, message=text)
     stands = f"is {word}" if is_breached else f"is not shown to be {word}"
     by = min(abs(left.low - limit), abs(left.high - limit), abs(left.high + limit))

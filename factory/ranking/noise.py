@@ -155,6 +155,14 @@ class TaskNoise:
     is_by_labels: bool = False
     why: str = ""
 
+    @property
+    def tells_scores(self) -> bool:
+        """Whether it was fitted to scores and duels. By duels alone a share is whatever has the
+        defaults' logits, which is not a share of the scale that scores are on; by scores alone
+        nothing tells noise from spread.
+        """
+        return self.is_fitted and "score_sd" in self.errors
+
 
 @dataclass(frozen=True)
 class FittedNoise:

@@ -12,13 +12,14 @@ A recipe's constants come before all of this. By what duels were planned: `jobs.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from actors.storage import local_copy, place
 from factory.judging.calibration import Calibration
 from factory.judging.fitting import part
 from factory.ranking import (
+    ASKS,
     FittedNoise,
     Noise,
     Scale,
@@ -75,7 +76,7 @@ def noise_at(at: Round) -> RoundNoise:
     found: dict[Task, TaskNoise] = {}
     sources: dict[Task, str] = {}
     for task in tasks:
-        one, source = _chosen(task, fitted, kept, judge_of(at))
+        one, source = _chosen(task, fitted, kept, judge_of(at), ASKS[rank.strategy])
         if rank.strategy == "random":
             source = "none: pairs were drawn without any judgement"
         elif rank.is_in_points:
@@ -97,7 +98,7 @@ def judge_of(at: Round) -> str:
 
 
 def _chosen(
-    task: Task, fitted: FittedNoise, kept: FittedNoise | None, judge: str
+    task: Task, fitted: FittedNoise, kept: FittedNoise | None, judge: str, asks: Collection[str]
 ) -> tuple[TaskNoise, str]:
     own = fitted.task(task)
     if own.is_fitted:
@@ -108,7 +109,7 @@ def _chosen(
         )
         return own, f"fitted on {own.num_groups} groups with {own.num_duels} matchups; {error}"
     beside = (kept or FittedNoise()).task(task)
-    if beside.is_fitted:
+    if beside.tells_scores or (beside.is_fitted and "score" not in asks):
         return beside, f"noise.json of {judge}, by {beside.num_labels} held-out labels"
     return own, "scale-free defaults: too little was said to fit anything"
 

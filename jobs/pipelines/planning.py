@@ -1,6 +1,6 @@
 """By what noise duels are planned, before there are groups to order.
 
-    noise.json beside the judge    by its held-out labels
+    noise.json beside the judge    by its held-out labels, scored and compared
     a pilot                        where there is none: the first prompts are judged, planned by
                                    scale-free defaults, and what they tell plans all others
     scale-free defaults            where prompts are too few for a pilot
@@ -67,7 +67,9 @@ def _file(at: Round) -> Place | None:
 
 def planning(at: Round) -> ByTask:
     """The round's strategy, as duels are planned by it where nobody has judged any yet."""
-    return _planned_by(at, kept_noise(at) or FittedNoise(), ())
+    kept = kept_noise(at) or FittedNoise()
+    known = {task: one for task, one in kept.tasks.items() if one.tells_scores}
+    return _planned_by(at, FittedNoise(kept.judge, known), ())
 
 
 def pilot_of(at: Round, prompts: Prompts) -> Pilot | None:
@@ -78,7 +80,7 @@ def pilot_of(at: Round, prompts: Prompts) -> Pilot | None:
     if not _needs_pilot(at):
         return None
     kept = kept_noise(at) or FittedNoise()
-    each = ((one.prompt_id, one.task) for one in prompts if not kept.task(one.task).is_fitted)
+    each = ((one.prompt_id, one.task) for one in prompts if not kept.task(one.task).tells_scores)
     ids = [one for some in lowest(each, at.recipe.produce.pilot).values() for one in some]
     if not ids or len(prompts) < _WORTH_IT * len(ids):
         return None
@@ -108,7 +110,7 @@ def _told_by(at: Round, groups: Sequence[Group]) -> tuple[FittedNoise, Sequence[
     kept = kept_noise(at) or FittedNoise()
     scales, fusion = scales_of(at, groups), at.recipe.curate.rank.fusion
     fitted = fit_noise(groups, scales=scales, fusion=fusion)
-    known = {task: one for task, one in kept.tasks.items() if one.is_fitted}
+    known = {task: one for task, one in kept.tasks.items() if one.tells_scores}
     return FittedNoise(judge_address(at), {**fitted.tasks, **known}), groups
 
 
@@ -136,7 +138,7 @@ def told_planning(at: Round, prompts: Prompts | None) -> str:
     if rank.is_in_points:
         return "finals are planned by the recipe's constants of noise, in points"
     kept = kept_noise(at)
-    known = [] if kept is None else [task for task, one in kept.tasks.items() if one.is_fitted]
+    known = [] if kept is None else [task for task, one in kept.tasks.items() if one.tells_scores]
     if known:
         labels = sum(one.num_labels for one in kept.tasks.values()) if kept else 0
         return f"finals are planned by the judge's noise.json ({', '.join(known)}; {labels} labels)"

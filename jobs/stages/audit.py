@@ -180,7 +180,7 @@ def power_of(at: Round) -> list[str]:
             return lines
     judge, twins = Believed(margin_logits=audit.min_logits), len(audit.twins)
     kept = kept_noise(at) or FittedNoise()
-    fitted = {task: one.noise for task, one in kept.tasks.items() if one.is_fitted}
+    fitted = {task: one.noise for task, one in kept.tasks.items() if one.tells_scores}
     labelled = is_labelled(at)
     return strength.told(audit.edits, size, judge, twins, is_labelled=labelled, fitted=fitted)
 

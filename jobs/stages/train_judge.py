@@ -17,9 +17,7 @@ from pydantic import Field
 from actors.storage import working_directory
 from factory.evaluation.judge_report import AFTER, estimate_of, report
 from factory.evaluation.report_text import as_text
-from factory.judging.specification import (
-    SpecificationError,
-)
+from factory.judging.specification import JudgeSpecification, SpecificationError
 from factory.ranking import Scale, fit_noise
 from factory.ranking.noise import FILE as NOISE
 from jobs.datasets.files import read_columns
@@ -136,7 +134,8 @@ class TrainJudge:
         datasets = label_datasets(rows, task)
         curves = run_fit(task, recipe.train_judge, datasets, at, "judge", directory)
 
-        opinions = judge_labels(judge_ref(at), files, recipe.produce, "heldout")
+        scored = _is_scored(specification_of(recipe.judge))
+        opinions = judge_labels(judge_ref(at), files, recipe.produce, "heldout", with_scores=scored)
         write_opinions(directory / OPINIONS_FILE, opinions)
         calibration, rest = fit_calibration(opinions, recipe.train_judge.calibration)
         if calibration is not None:
@@ -166,6 +165,13 @@ class TrainJudge:
                 "Give it more or cleaner labels, or train it longer."
             )
         return Outcome(_count(files), {**_figures(made, findings), **stopping(curves)}, curves)
+
+
+def _is_scored(told: JudgeSpecification) -> bool:
+    """Whether sides of labelled pairs are scored too: by duels alone nobody knows how much of the
+    scale that scores are on a judge's noise is.
+    """
+    return all("score" in told.task(task).kinds for task in told.tasks)
 
 
 def _scales(recipe: Recipe) -> dict[Task, Scale]:

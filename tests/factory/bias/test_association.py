@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from factory.bias.association import Comparisons, associate
+from factory.bias.association import MIN_DIFFERING, Comparisons, associate
 from factory.bias.figure import flag
 
 NAMES = ("brightness", "saturation", "contrast", "sharpness")
@@ -88,17 +88,51 @@ def test_false_alarms_are_as_rare_as_promised():
 def test_what_cannot_be_told_is_not_flagged():
     constant = Comparisons.of("excess", ["a", "b"], np.array([1.0, 2.0]), np.zeros((2, 1)))
     one_prompt = Comparisons.of("excess", ["a", "a"], np.array([1.0, 2.0]), np.ones((2, 1)))
-    for rows, slope in ((constant, math.nan), (one_prompt, 1.5)):
+    for rows in (constant, one_prompt):
         (found,) = flag(associate(rows, ["contrast"]), 0.05)
-        assert found.estimate.value == pytest.approx(slope, nan_ok=True)
-        assert math.isnan(found.estimate.low)
+        assert math.isnan(found.estimate.value)
         assert math.isnan(found.p_adjusted)
         assert not found.is_flagged
+    (told,) = associate(replace(one_prompt, source="people"), ["contrast"])
+    assert (told.estimate.value, math.isnan(told.estimate.low)) == (1.5, True)
+
+
+def few(rng, num, num_prompts=200):
+    """Labels of a judge without bias, of which so many differ in an attribute."""
+    logits, x = rng.normal(0, 2, num_prompts), np.zeros((num_prompts, 1))
+    x[:num, 0] = rng.normal(0, 3, num)
+    p = 1 / (1 + np.exp(-logits))
+    leads = 2 * p - 1 - np.where(rng.random(num_prompts) < p, 1.0, -1.0)
+    return Comparisons.of("excess", [f"p{at}" for at in range(num_prompts)], leads, x)
+
+
+@pytest.mark.parametrize("num", [1, 2, MIN_DIFFERING - 1])
+def test_few_labels_that_differ_do_not_accuse(num):
+    """Of 200 labels two differ in brightness: a slope told from these would be next to nothing's,
+    and a gate on it would block a quarter of all judges without a bias.
+    """
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        (found,) = associate(few(rng, num), ["brightness"], 0.03, num_resamples=20)
+        assert math.isnan(found.estimate.value)
+        assert math.isnan(found.p_value)
+        assert found.note.startswith(f"sides of {num} labelled prompt(s) differ in brightness, ")
+        # Most pictures have no words: that nothing was measured speaks against no judge.
+        assert associate(few(rng, num), ["text"], 0.03, num_resamples=20) == []
+    (told,) = associate(few(rng, MIN_DIFFERING), ["text"], num_resamples=20)
+    assert told.estimate.low < told.estimate.high
+
+
+def test_prompts_that_say_nothing_are_no_evidence():
+    rows = few(np.random.default_rng(5), 12)
+    (found,) = associate(rows, ["text"], num_resamples=20)
+    (alone,) = associate(replace(rows, sums=rows.sums[rows.sums[:, 0, 1] > 0]), ["text"])
+    assert found.p_value == pytest.approx(alone.p_value)
 
 
 def test_a_perfect_fit_is_certain():
-    x = np.array([[1.0], [2.0], [3.0]])
-    (found,) = associate(Comparisons.of("excess", list("abc"), 2 * x[:, 0], x), ["contrast"])
+    x, prompts = np.arange(1.0, MIN_DIFFERING + 1)[:, None], [f"p{n}" for n in range(MIN_DIFFERING)]
+    (found,) = associate(Comparisons.of("excess", prompts, 2 * x[:, 0], x), ["contrast"])
     assert found.p_value == 0.0
-    (none,) = associate(Comparisons.of("excess", list("abc"), 0 * x[:, 0], x), ["contrast"])
+    (none,) = associate(Comparisons.of("excess", prompts, 0 * x[:, 0], x), ["contrast"])
     assert none.p_value == 1.0

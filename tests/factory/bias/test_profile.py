@@ -248,6 +248,22 @@ def test_labels_without_a_judge_have_no_excess():
     assert associations == {"slope of people"}
 
 
+def test_words_in_few_labelled_pictures_are_told_as_not_measured():
+    rng = np.random.default_rng(10)
+    labels = [
+        replace(one, first={**one.first, "text": float(at < 3)}, second={**one.second, "text": 0.0})
+        for at, one in enumerate(label_observations(rng, 1.0, 1.0, num_prompts=40))
+    ]
+    profile = bias_profile([], labels, names=(*NAMES, "text"), num_resamples=20)
+    assert profile.find("association", "text", "slope of excess") is None
+    assert association(profile, "brightness", "excess").estimate.low < 1
+    (told,) = [one for one in profile.unknown if "differ in text" in one]
+    assert told == (
+        f"sides of {len({one.prompt_id for one in labels[:3]})} labelled prompt(s) differ in text, "
+        "and 10 are needed for the excess along it"
+    )
+
+
 def test_candidates_that_could_not_be_measured_are_left_out():
     judge = SimulatedJudge(np.random.default_rng(8))
     (whole,) = observations(judge, num_prompts=1)

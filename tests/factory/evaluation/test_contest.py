@@ -101,3 +101,18 @@ def test_a_few_prompts_that_agree_promote_nobody():
     assert bound(5, 0.025) == 0.0  # 1 of 32
     assert bound(6, 0.025) == 1.0
     assert bound(6, 0.001) == 0.0
+
+
+def test_ties_do_not_make_evidence_of_a_few_wins():
+    """Of five prompts that are no ties a fair coin gives all to one side in 1 of 32."""
+
+    def bound(wins: int, losses: int, level: float) -> float:
+        outcomes = ["first"] * wins + ["second"] * losses + ["tie"] * (240 - wins - losses)
+        return win_bound([Result(f"p{at}", one, 0.0) for at, one in enumerate(outcomes)], level).low
+
+    assert bound(5, 0, 0.025) == 0.5
+    assert 0.5 < bound(6, 0, 0.025) < 0.51
+    assert bound(7, 0, 0.0045) == 0.5  # 1 of 128
+    assert bound(8, 0, 0.0045) > 0.5
+    assert bound(0, 0, 0.025) == 0.5
+    assert bound(2, 3, 0.025) < 0.5

@@ -138,6 +138,18 @@ def test_labels_stand_for_groups_where_there_are_none() -> None:
     assert "no groups" in one.why
 
 
+def test_labels_that_were_only_compared_tell_no_share_of_the_scale() -> None:
+    """A judge that uses a fortieth of its scale: by duels alone nothing shows it."""
+    pairs = labelled(replace(WORLD, share=1 / 40), draws(WORLD, 200, 4, size=2))
+    scored = fit_noise([], labels=pairs, scales=SCALES).task(TASK)
+    assert scored.tells_scores
+    assert scored.noise.quality_sd == pytest.approx(1 / 40, rel=0.4)
+    compared = fit_noise([], labels=[replace(one, scores=()) for one in pairs], scales=SCALES)
+    assert compared.task(TASK).is_fitted
+    assert not compared.task(TASK).tells_scores
+    assert compared.task(TASK).noise.quality_sd > 4 / 40
+
+
 def test_noise_comes_back_from_its_file(groups: list[Group], tmp_path: Path) -> None:
     found = fit_noise(groups[:50], scales=SCALES)
     path = tmp_path / "noise.json"

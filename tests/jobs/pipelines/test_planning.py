@@ -8,7 +8,7 @@ import pytest
 from actors.storage import place
 from factory.ids import to_text
 from factory.prompts import PromptsFile
-from factory.ranking import Bracket, Noise
+from factory.ranking import Bracket, FittedNoise, Noise, TaskNoise
 from jobs.datasets.files import write_table
 from jobs.pipelines.planning import pilot_of, planning, planning_again, told_planning
 from jobs.pipelines.scales import lowest
@@ -77,3 +77,20 @@ def test_there_is_none_where_it_decides_nothing_or_costs_too_much(
     assert pilot_of(given, prompts) is None
     told = told_planning(given, prompts)
     assert told == said if not said else said in told
+
+
+@pytest.mark.parametrize("is_scored", [True, False])
+def test_noise_of_labels_that_were_only_compared_plans_nothing(
+    tmp_path: Path, prompts: PromptsFile, monkeypatch: pytest.MonkeyPatch, is_scored: bool
+) -> None:
+    """It is in shares of no scale, so a pilot is asked all the same."""
+    noise = Noise(quality_sd=0.02)
+    known = TaskNoise(noise, {"score_sd": 0.1} if is_scored else {}, 100, 100, 100, is_fitted=True)
+    kept = FittedNoise("judge@0", {"image_generation": known})
+    monkeypatch.setattr("jobs.pipelines.planning.kept_noise", lambda at: kept)
+    given = at(tmp_path)
+    assert (pilot_of(given, prompts) is None) is is_scored
+    assert ("noise.json" in told_planning(given, prompts)) is is_scored
+    planned = planning(given).of("image_generation")
+    assert isinstance(planned, Bracket)
+    assert planned.noise.quality_sd == (noise if is_scored else Noise()).quality_sd

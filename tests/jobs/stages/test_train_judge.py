@@ -18,7 +18,7 @@ from jobs.pipelines.opinions import (
     write_opinions,
 )
 from jobs.rounds.workspace import InputError, Round
-from jobs.stages.train_judge import _count
+from jobs.stages.train_judge import _count, _is_scored
 from schemas import results
 from schemas.arrow import labels_to_table
 from schemas.recipe import Calibrate, Recipe
@@ -110,6 +110,13 @@ def test_without_a_share_there_is_no_calibration() -> None:
     calibration, rest = fit_calibration(found, Calibrate(fit_share=0.0))
     assert calibration is None
     assert rest == found
+
+
+def test_labelled_pairs_are_scored_where_the_judge_scores() -> None:
+    assert _is_scored(DEFAULT)
+    first = next(iter(DEFAULT.tasks))
+    only = replace(DEFAULT.tasks[first], pointwise="")
+    assert not _is_scored(replace(DEFAULT, tasks={**DEFAULT.tasks, first: only}))
 
 
 def test_gates_look_at_all_heldout_labels(recipe: Recipe) -> None:
