@@ -106,11 +106,9 @@ def _votes(duels: Sequence[Duel], met: Matchup) -> Array:
     """Both orders' probabilities of first, second and tie, told from the first side [2, 3]."""
     ahead = readable(duels, met.first_id, met.second_id)
     back = [one.swap() for one in readable(duels, met.second_id, met.first_id)]
-    return np.array([np.mean([_vote(one) for one in shown], axis=0) for shown in (ahead, back)])
-
-
-def _vote(duel: Duel) -> tuple[float, float, float]:
-    """A verdict in words: that which a temperature made of it says no more and no less."""
-    if duel.bound is not None and duel.preference == duel.bound:
-        return (1.0, 0.0, 0.0) if duel.bound == "first" else (0.0, 1.0, 0.0)
-    return duel.p_first, duel.p_second, duel.p_tie
+    return np.array(
+        [
+            np.mean([(one.p_first, one.p_second, one.p_tie) for one in shown], axis=0)
+            for shown in (ahead, back)
+        ]
+    )
