@@ -25,7 +25,7 @@ import scipy
 
 from factory.ranking.evidence import Said, statements
 from factory.ranking.likelihood import Array, Statements, posterior
-from factory.ranking.matchups import is_readable, matchups
+from factory.ranking.matchups import bound_of, is_readable, matchups
 from factory.ranking.noise import FittedNoise, Fusion, Noise, Scale, TaskNoise
 from factory.ranking.order import scores_of
 from schemas.rows import Duel, Group, Opinion, Score, Task
@@ -136,9 +136,11 @@ def _sides(opinion: Opinion) -> list[Score]:
 
 
 def _is_worded(said: Sequence[Said]) -> bool:
-    """Whether every verdict is sure of itself, as one in words is."""
+    """Whether every verdict is sure of itself, as one in words is; also where a temperature or a
+    slice's factor has been at it since, which leaves the mark of what was clipped.
+    """
     found = [one for _, duels in said for one in duels if is_readable(one)]
-    return bool(found) and all(_is_sure(one) for one in found)
+    return bool(found) and all(_is_sure(one) or bound_of(one) is not None for one in found)
 
 
 def _is_sure(duel: Duel) -> bool:

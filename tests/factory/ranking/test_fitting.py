@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from factory.judging.calibration import Calibration, TaskCalibration, Temperature
 from factory.ranking import Bracket, FittedNoise, Noise, NoiseError, RoundRobin, Scale, fit_noise
 from schemas.rows import Group
 from tests.truth.judged import TASK, World, draws, judged, labelled
@@ -93,6 +94,13 @@ def test_verdicts_that_are_all_sure_are_read_as_words(groups: list[Group]) -> No
     assert found.p_tie < 0.1  # there are none
     assert found.seen_sd == pytest.approx(WORLD.noise.seen_sd, rel=0.4)
     assert fit_noise(groups[:40], scales=SCALES).task(TASK).noise.fusion == "least_squares"
+    # A temperature makes no measurements of them.
+    mild = Calibration({TASK: TaskCalibration(pairs=Temperature(3.0))})
+    mapped = [
+        replace(one, duels=tuple(mild.duel(TASK, each) for each in one.duels)) for one in words
+    ]
+    assert max(each.p_first for one in mapped for each in one.duels) < 0.9
+    assert fit_noise(mapped, scales=SCALES).task(TASK).noise.fusion == "davidson"
 
 
 def test_what_groups_cannot_tell_is_a_default_and_said(groups: list[Group]) -> None:
