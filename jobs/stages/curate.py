@@ -3,9 +3,10 @@
     groups -> pairs with objections -> objections across the data set -> pairs -> audit sample
 
 No model runs here, so thresholds can change and curation can run again in seconds. Rejected pairs
-are written with their reasons; nothing is dropped. Rows stream through Ray Data, unless they are few.
-What must be decided over all of them at once (pairs like one already kept, quotas, the audit sample)
-is decided from a few numbers of each pair, in this process, and written as their files are joined.
+are written with their reasons; nothing is dropped. Rows stream through Ray Data, unless they are
+few. What must be decided over all of them at once (pairs like one already kept, quotas, the audit
+sample) is decided from a few numbers of each pair, in this process, and written as their files are
+joined.
 """
 
 from __future__ import annotations
