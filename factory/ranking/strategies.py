@@ -220,6 +220,8 @@ def order_all(strategy: Strategy, said: Sequence[Said]) -> list[Order]:
         return strategy.order_all(said)
     if isinstance(strategy, Ring | RoundRobin | Duels):
         return fuse_all(said, strategy.noise)
+    if isinstance(strategy, Pointwise):
+        return fuse_all([(scores, ()) for scores, _ in said], strategy.noise)
     return [strategy.order(*one) for one in said]
 
 
