@@ -11,6 +11,9 @@ from factory.bias.figure import Figure, Relevance
 from factory.bias.probes import Probe
 from factory.statistics.intervals import Array, bootstrap_of_sums, jackknife_of_sums, mean_of_sums
 
+#: Of a figure that does not accuse.
+ONE_WORD = "media of one word only: holds their misfit too"
+
 
 def unseen_figures(
     probes: Iterable[Probe], relevance: Relevance, num_resamples: int = 1000, seed: int = 0
@@ -79,7 +82,7 @@ def twin_figures(
                 len(read),
                 len(asked) - len(read),
                 p_value=p_value,
-                note="" if both else "media of one word only: holds their misfit too",
+                note="" if both else ONE_WORD,
             )
         )
     return found

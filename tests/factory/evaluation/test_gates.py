@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from factory.bias.figure import Figure
+from factory.bias.substitution import ONE_WORD
 from factory.evaluation.contest import Result, failures
 from factory.evaluation.gates import (
     bias_gates,
@@ -228,6 +229,7 @@ def test_a_shift_that_was_not_tested_is_not_judged():
         assert bias_gates([figure], Gates(max_damage_gain=0.1), 4.0) == ()
     other = Figure("twin", "overlay text", measure, "points", up, 100, p_value=0.5)
     assert [one.gate for one in bias_gates([other], Gates(), 4.0)] == ["max_twin_gap:overlay text"]
+    assert bias_gates([replace(other, note=ONE_WORD)], Gates(), 4.0) == ()
 
 
 def test_a_judge_that_was_not_probed_passes_no_gate_on_probes():
