@@ -233,6 +233,6 @@ def test_a_margin_of_all_is_no_gate_and_one_of_none_asks_for_all():
 
 def test_the_plan_tells_the_power_in_words():
     text = power_told(240, 500, 0.1)
-    assert text.startswith("reward hacking: with 240 prompts, 500 held-out labels and a judge")
-    assert "of 1 sd by a witness that is right on 0.75 of them" in text
+    assert text.startswith("reward hacking, by 240 prompts, 500 held-out labels, a judge")
+    assert "a witness: right on 0.75 of them, it finds" in text
     assert ALL not in text.split()

@@ -85,6 +85,6 @@ def test_the_plan_says_what_cannot_be_known(
     monkeypatch.setattr(witnesses, "is_labelled", lambda at: True)
     monkeypatch.setattr(witnesses, "was_labelled", lambda at: True)
     monkeypatch.setattr(witnesses, "label_files_so_far", lambda at: [file])
-    assert "with 240 prompts, 6 held-out labels" in plan_notes(at, 240, {TASK})[0]
+    assert "by 240 prompts, 6 held-out labels" in plan_notes(at, 240, {TASK})[0]
     monkeypatch.setattr(witnesses, "label_files_so_far", lambda at: [])
     assert "no held-out label prefers a side" in plan_notes(at, 240, {TASK})[0]

@@ -212,7 +212,7 @@ def test_answers_have_no_grid():
 
 def test_the_plan_tells_what_the_alarm_can_find(own):
     _, told = STAGE.plan(own()).notes()
-    assert "with 1 prompts, 500 held-out labels" in told
+    assert "by 1 prompts, 500 held-out labels" in told
     _, nobody = STAGE.plan(own("evaluate.oracle=none", "evaluate.heldout_judge=null")).notes()
     assert "reward hacking cannot be seen" in nobody
 
