@@ -107,7 +107,13 @@ def _chosen(
             if own.is_by_labels
             else "its own error assumed, since too few held-out labels tell it"
         )
-        return own, f"fitted on {own.num_groups} groups with {own.num_duels} matchups; {error}"
+        source = f"fitted on {own.num_groups} groups with {own.num_duels} matchups; {error}"
+        if "score" not in asks:
+            source += (
+                "; nobody was asked for points, so the unit of margins is assumed: their signs and "
+                "P(right) mean something, their size does not"
+            )
+        return own, source
     beside = (kept or FittedNoise()).task(task)
     if beside.tells_scores or (beside.is_fitted and "score" not in asks):
         return beside, f"noise.json of {judge}, by {beside.num_labels} held-out labels"

@@ -8,8 +8,9 @@ import pytest
 from actors.storage import place
 from factory.ids import to_text
 from factory.prompts import PromptsFile
-from factory.ranking import Bracket, FittedNoise, Noise, TaskNoise
+from factory.ranking import Bracket, Duels, FittedNoise, Noise, TaskNoise
 from jobs.datasets.files import write_table
+from jobs.pipelines.noise import noise_at
 from jobs.pipelines.planning import pilot_of, planning, planning_again, told_planning
 from jobs.pipelines.scales import lowest
 from jobs.rounds.workspace import Round
@@ -94,3 +95,16 @@ def test_noise_of_labels_that_were_only_compared_plans_nothing(
     planned = planning(given).of("image_generation")
     assert isinstance(planned, Bracket)
     assert planned.noise.quality_sd == (noise if is_scored else Noise()).quality_sd
+
+
+def test_where_nobody_gave_points_the_report_says_that_margins_have_no_unit(tmp_path: Path) -> None:
+    world = World()
+    groups = judged(world, draws(world, 40, seed=1), Duels(Noise().on(world.scale)))
+    for strategy, is_told in (("duels", True), ("bracket", False)):
+        given = at(tmp_path / strategy, f"curate.rank.strategy={strategy}")
+        directory = given.directory("groups")
+        directory.mkdir(parents=True)
+        write_table(place(str(directory)) / "part-0.parquet", groups_to_table(groups))
+        source = noise_at(given).sources["image_generation"]
+        assert "fitted on 40 groups" in source
+        assert ("the unit of margins is assumed" in source) == is_told
