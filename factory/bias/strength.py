@@ -75,10 +75,8 @@ def told(
     found: dict[str, Found] = {}
     sources: dict[str, list[str]] = {}
     for medium, needs in _MEDIA.items():
-        known = next(
-            ((fitted or {})[task] for task in _TASKS[medium] if task in (fitted or {})), None
-        )
-        believed = judge if known is None else replace(judge, noise=known, source=_FITTED)
+        own = [fitted[task] for task in _TASKS[medium] if fitted and task in fitted]
+        believed = replace(judge, noise=own[0], source=_FITTED) if own else judge
         mine = [name for name in edits if EDITS[name].needs in needs]
         tests = num_tests(mine, num_twins, is_labelled=is_labelled)
         asked = replace(audit, num_tests=tests)

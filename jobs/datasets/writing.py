@@ -1,4 +1,4 @@
-"""How data sets are written with Ray: as parts, and settled."""
+"""How data sets are written with Ray: as parts, which `parts.settle` makes files of."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ import pyarrow as pa
 from actors.media_store import MediaStore, media_store, without_bytes
 from actors.memory import reason
 from actors.storage import StorageError, arrow_path
-from jobs.datasets import parts
 from jobs.datasets.files import write_table, writer_options
-from jobs.datasets.parts import Settled
 from schemas.places import Place
 from schemas.recipe import Recipe
 
@@ -96,16 +94,6 @@ class Part:
             table = patiently(target, lambda: self.store.keep(table))
             patiently(target, lambda: write_table(target, without_bytes(table)))
         return table.select(["prompt_id"]) if self.is_last else table
-
-
-def write_dataset(
-    rows: Any, directory: Place, schema: pa.Schema, key: str, recipe: Recipe
-) -> Settled:
-    """Write a Ray data set as a whole data set, beside whatever other drivers left there."""
-    prefix = f"part-{uuid.uuid4().hex}"
-    write_parts(rows, directory, schema, recipe, prefix)
-    mine = parts.read_parts(directory, key, prefix)
-    return parts.settle(mine, directory, schema, recipe.storage)
 
 
 _LOGGER = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from factory.filters.across import Signatures, signature
 from factory.filters.objection import needs_pixels
 from factory.filters.plugged_in import PluggedIn
 from factory.ids import to_numbers
-from jobs.datasets.files import num_rows, row_batches, write_file
+from jobs.datasets.files import num_rows, write_file
 from jobs.datasets.measured import lacks_measures, with_measures
 from jobs.datasets.parts import Finish, Settled, named_parts, settle
 from jobs.datasets.reading import (
@@ -33,7 +33,6 @@ from jobs.datasets.reading import (
     data_files,
     read_dataset,
     small_blocks,
-    sources_of,
     stream,
 )
 from jobs.datasets.writing import write_parts
@@ -114,6 +113,9 @@ class Here:
         for row, error in piece.numbers.examples:
             note("row_invalid", **at, row=row, error=error)
 
+    def check(self) -> None:
+        """Nothing stops what is done here but its own exception; see `TallyHandle.check`."""
+
 
 def run_curation(
     groups: Place,
@@ -177,11 +179,8 @@ def _is_one_root(groups: Place, directory: Place) -> bool:
 def _draft_here(
     groups: Place, directory: Place, work: CurateTable, recipe: Recipe, prefix: str
 ) -> None:
-    tables = (
-        work(upgraded(pa.Table.from_batches([batch]), JUDGED))
-        for path, left_out in sources_of(groups)
-        for batch in row_batches(path, _GROUPS_AT_ONCE, JUDGED.names, left_out)
-    )
+    read = stream(groups, JUDGED.names, _GROUPS_AT_ONCE, media="inline")
+    tables = (work(upgraded(one, JUDGED)) for one in read)
     target = directory / f"{prefix}.parquet"
     write_file(target, tables, _DRAFTS, recipe.storage.row_group_bytes)
 
@@ -197,9 +196,7 @@ def _draft(groups: Place, directory: Place, work: CurateTable, recipe: Recipe, p
         with _shown(directory, num_rows(files), work.tally, _CURATE):
             write_parts(rows, directory, _DRAFTS, recipe, prefix)
     except Exception:
-        # A worker on which an objection cannot be loaded says so less clearly.
-        if not isinstance(work.tally, Here):
-            work.tally.check()
+        work.tally.check()  # a worker on which an objection cannot be loaded says so less clearly
         raise
 
 

@@ -11,12 +11,13 @@ strategies ask for their duels without any noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from actors.storage import place
 from factory.ids import Ids, numbers_of
 from factory.prompts import Prompts
-from factory.ranking import ByTask, FittedNoise, NoiseError, fit_noise, strategy_of
+from factory.ranking import ByTask, FittedNoise, NoiseError, Scale, fit_noise, strategy_of
 from factory.ranking.noise import FILE
 from jobs.pipelines.groups import Pilot
 from jobs.pipelines.judge_backends import backend_of
@@ -25,7 +26,7 @@ from jobs.rounds.workspace import InputError, Round, is_judge_given, judge, judg
 from schemas import manifest
 from schemas.manifest import Parent, digest_file
 from schemas.places import Place
-from schemas.rows import Group
+from schemas.rows import Group, Task
 
 #: A pilot starts the models once more, so there is none for less than so many times its prompts.
 _WORTH_IT = 4
@@ -65,11 +66,15 @@ def _file(at: Round) -> Place | None:
     return file if file.is_file() else None
 
 
+def known_noise(at: Round) -> FittedNoise:
+    """Of `kept_noise`, the tasks of which it tells scores and duels alike; there may be none."""
+    kept = kept_noise(at) or FittedNoise()
+    return replace(kept, tasks={task: one for task, one in kept.tasks.items() if one.tells_scores})
+
+
 def planning(at: Round) -> ByTask:
     """The round's strategy, as duels are planned by it where nobody has judged any yet."""
-    kept = kept_noise(at) or FittedNoise()
-    known = {task: one for task, one in kept.tasks.items() if one.tells_scores}
-    return _planned_by(at, FittedNoise(kept.judge, known), ())
+    return _planned_by(at, known_noise(at), scales_of(at))
 
 
 def pilot_of(at: Round, prompts: Prompts) -> Pilot | None:
@@ -79,18 +84,17 @@ def pilot_of(at: Round, prompts: Prompts) -> Pilot | None:
     """
     if not _needs_pilot(at):
         return None
-    kept = kept_noise(at) or FittedNoise()
-    each = ((one.prompt_id, one.task) for one in prompts if not kept.task(one.task).tells_scores)
+    known = known_noise(at).tasks
+    each = ((one.prompt_id, one.task) for one in prompts if one.task not in known)
     ids = [one for some in lowest(each, at.recipe.produce.pilot).values() for one in some]
     if not ids or len(prompts) < _WORTH_IT * len(ids):
         return None
-    return Pilot(_ascending(ids), lambda: _planned_by(at, *_told_by(at, judged(at, ids))))
+    return Pilot(_ascending(ids), lambda: _planned_by_groups(at, judged(at, ids)))
 
 
 def planning_again(at: Round) -> ByTask:
     """The round's strategy where groups are there already: by what they tell."""
-    groups = sample_of(at) if _needs_pilot(at) else []
-    return _planned_by(at, *_told_by(at, groups))
+    return _planned_by_groups(at, sample_of(at) if _needs_pilot(at) else [])
 
 
 def _needs_pilot(at: Round) -> bool:
@@ -105,24 +109,20 @@ def _ascending(ids: Sequence[str]) -> Ids:
     return numbers
 
 
-def _told_by(at: Round, groups: Sequence[Group]) -> tuple[FittedNoise, Sequence[Group]]:
-    """What is known of the judge's noise, and what groups tell of it where nothing is."""
-    kept = kept_noise(at) or FittedNoise()
-    scales, fusion = scales_of(at, groups), at.recipe.curate.rank.fusion
-    fitted = fit_noise(groups, scales=scales, fusion=fusion)
-    known = {task: one for task, one in kept.tasks.items() if one.tells_scores}
-    return FittedNoise(judge_address(at), {**fitted.tasks, **known}), groups
+def _planned_by_groups(at: Round, groups: Sequence[Group]) -> ByTask:
+    """By what is known of the judge's noise, and by what groups tell of it where nothing is."""
+    scales = scales_of(at, groups)
+    fitted = fit_noise(groups, scales=scales, fusion=at.recipe.curate.rank.fusion)
+    tasks = {**fitted.tasks, **known_noise(at).tasks}
+    return _planned_by(at, FittedNoise(judge_address(at), tasks), scales)
 
 
-def _planned_by(at: Round, noise: FittedNoise, groups: Sequence[Group]) -> ByTask:
+def _planned_by(at: Round, noise: FittedNoise, scales: Mapping[Task, Scale]) -> ByTask:
     rank = at.recipe.curate.rank
-    return ByTask(
-        strategy_of(rank),
-        {
-            task: strategy_of(rank, noise.task(task).noise.on(scale))
-            for task, scale in scales_of(at, groups).items()
-        },
-    )
+    by_task = {
+        task: strategy_of(rank, noise.task(task).noise.on(scale)) for task, scale in scales.items()
+    }
+    return ByTask(strategy_of(rank), by_task)
 
 
 def told_planning(at: Round, prompts: Prompts | None) -> str:
@@ -137,10 +137,9 @@ def told_planning(at: Round, prompts: Prompts | None) -> str:
         return ""
     if rank.is_in_points:
         return "finals are planned by the recipe's constants of noise, in points"
-    kept = kept_noise(at)
-    known = [] if kept is None else [task for task, one in kept.tasks.items() if one.tells_scores]
-    if known:
-        labels = sum(one.num_labels for one in kept.tasks.values()) if kept else 0
+    kept, known = kept_noise(at), known_noise(at).tasks
+    if kept is not None and known:
+        labels = sum(one.num_labels for one in kept.tasks.values())
         return f"finals are planned by the judge's noise.json ({', '.join(known)}; {labels} labels)"
     if kept is None and not is_judge_given(at) and manifest.read(at.directory("judge")) is None:
         return f"finals are planned by the {FILE} that train_judge will keep beside the judge"

@@ -29,7 +29,6 @@ from factory.evaluation import gates
 from factory.evaluation.judge_report import report
 from factory.evaluation.panel_report import disagreements
 from factory.evaluation.report_text import as_text
-from factory.ranking import FittedNoise
 from jobs.datasets.files import write_table
 from jobs.datasets.labels import label_files_so_far, num_labels
 from jobs.datasets.reading import stream
@@ -53,7 +52,7 @@ from jobs.pipelines.opinions import (
     judge_labels,
     write_opinions,
 )
-from jobs.pipelines.planning import kept_noise
+from jobs.pipelines.planning import known_noise
 from jobs.pipelines.scales import points_per_scale
 from jobs.rounds.history import told as _told
 from jobs.rounds.tracking import StageRun
@@ -179,8 +178,7 @@ def power_of(at: Round) -> list[str]:
         if before.score_sd > 0 and lines:  # profiles of before did not keep that
             return lines
     judge, twins = Believed(margin_logits=audit.min_logits), len(audit.twins)
-    kept = kept_noise(at) or FittedNoise()
-    fitted = {task: one.noise for task, one in kept.tasks.items() if one.tells_scores}
+    fitted = {task: one.noise for task, one in known_noise(at).tasks.items()}
     labelled = is_labelled(at)
     return strength.told(audit.edits, size, judge, twins, is_labelled=labelled, fitted=fitted)
 
