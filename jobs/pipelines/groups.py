@@ -45,6 +45,8 @@ from schemas.rows import Group
 
 _INPUT = "_prompts"
 _BLOCKS_A_FILE = 64
+#: Of rows that go to Ray as they are.
+_FEW_BYTES = 64 * 1024**2
 #: What each step pays for.
 _PAID_FOR = {"generate": "candidates drawn", "judge": "replies asked for"}
 
@@ -278,10 +280,9 @@ def make_groups(
     made = Part(directory, prefix, store, is_last=True)
     began = time.monotonic()
     try:
-        todo = _write_input(
+        rows = _input(
             groups, num_groups, directory, prefix_todo, settings.groups_per_block, at_hand
         )
-        rows = read_files(todo, GROUPS, math.ceil(num_groups / settings.groups_per_block))
         rows.context.enable_progress_bars = False  # they would be drawn over ours
         # Whoever is done first goes on first: no digest depends on the order of the parts.
         rows.context.execution_options.preserve_order = False
@@ -342,25 +343,33 @@ def _max_lead(recipe: Recipe) -> int:
     return settings.groups_per_block * (settings.generators.most + 2 * settings.judges.most)
 
 
-def _write_input(
+def _input(
     groups: Iterable[Group],
     num_groups: int,
     directory: Place,
     prefix: str,
     groups_per_block: int,
     at_hand: AtHand | None,
-) -> list[Place]:
-    """Write groups as files of some blocks each: a file is read by one task, block after block."""
+) -> Any:
+    """Groups as a Ray data set of blocks. Few go to Ray as they are: a worker that reads them would
+    take longer to start. Many are written as files of some blocks each, so that nobody holds all of
+    them: a file is read by one task, block after block.
+    """
+    import ray.data
+
     num_files = math.ceil(num_groups / (groups_per_block * _BLOCKS_A_FILE))
     left, files = iter(groups), []
     for number in range(num_files):
         rows = list(islice(left, math.ceil(num_groups / num_files)))
+        table = groups_to_table(rows if at_hand is None else at_hand.groups(rows))
+        if num_files == 1 and table.nbytes <= _FEW_BYTES:
+            starts = range(0, table.num_rows, groups_per_block)
+            return ray.data.from_blocks([table.slice(at, groups_per_block) for at in starts])
         if rows:
             path = directory / f"{prefix}-{number:06d}.parquet"
-            table = groups_to_table(rows if at_hand is None else at_hand.groups(rows))
             patiently(path, partial(write_table, path, table))
             files.append(path)
-    return files
+    return read_files(files, GROUPS, math.ceil(num_groups / groups_per_block))
 
 
 def step_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:
