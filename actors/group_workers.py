@@ -1,4 +1,5 @@
-"""The steps of a Ray Data pipeline: callable classes from an Arrow table of groups to another.
+"""The steps of a Ray Data pipeline: callable classes from an Arrow table of groups to another, each
+of which travels as one value (`actors.blocks`).
 
 A step holds its model. What is at hand already (a candidate that was drawn before, a reply that a
 judge gave before) comes with the group and is taken; the rest is drawn in one call and asked in one
@@ -19,6 +20,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from actors.block_judging import Heard, Hearing, in_turns
+from actors.blocks import packed, unpacked
 from actors.memory import reason
 from actors.refs import GeneratorLike, JudgingRef
 from actors.tally import GENERATE, JUDGE, Piece, TallyHandle
@@ -114,7 +116,12 @@ class Generate:
         self.drawn_for = drawn_for
         self._loaded: dict[str, Generator] = {}
 
-    def __call__(self, table: pa.Table) -> pa.Table:
+    def __call__(self, block: pa.Table) -> pa.Table:
+        made = self.work(unpacked(block))
+        return made if self.is_last else packed(made)
+
+    def work(self, table: pa.Table) -> pa.Table:
+        """From a table of groups to what `keep` makes of it with their candidates."""
         if self._is_to_stop():
             return self.keep(table.slice(0, 0))
         groups = [self.fetching(group) for group in groups_from_table(table)]
@@ -304,7 +311,11 @@ class Judging:
         self.fetching = fetching
         self.keep_words = keep_words
 
-    def __call__(self, table: pa.Table) -> pa.Table:
+    def __call__(self, block: pa.Table) -> pa.Table:
+        return self.work(unpacked(block))
+
+    def work(self, table: pa.Table) -> pa.Table:
+        """From a table of groups to what `keep` makes of it with what is said of them."""
         with self.tally.busy(JUDGE, table.column("prompt_id").to_pylist()) as done:
             groups = self.judge_all(groups_from_table(table), done)
             if not self.keep_words:

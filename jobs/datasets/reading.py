@@ -68,13 +68,19 @@ def sources_of(directory: Place, files: Sequence[str] | None = None) -> list[tup
     return [(directory / name, ()) for name in files]
 
 
-def read_files(files: Sequence[Place], schema: pa.Schema, num_blocks: int | None = None) -> Any:
+def read_files(
+    files: Sequence[Place],
+    schema: pa.Schema,
+    num_blocks: int | None = None,
+    rows_a_block: int | None = None,
+) -> Any:
     """Parquet files of one root as a Ray data set, references to media as they are.
 
     Args:
         files: what to read.
         schema: of the rows; what older ones lack is null.
         num_blocks: of all files together; Ray's choice where None.
+        rows_a_block: of blocks that travel as one value (`actors.blocks`); None for rows.
 
     Raises:
         SchemaError: a newer factory wrote one.
@@ -83,7 +89,8 @@ def read_files(files: Sequence[Place], schema: pa.Schema, num_blocks: int | None
 
     from jobs.datasets.source import ParquetFiles
 
-    return ray.data.read_datasource(ParquetFiles(files, schema), override_num_blocks=num_blocks)
+    source = ParquetFiles(files, schema, rows_a_block)
+    return ray.data.read_datasource(source, override_num_blocks=num_blocks)
 
 
 def read_rows(files: Sequence[Place], schema: pa.Schema, where: Any = None) -> Any:

@@ -8,6 +8,7 @@ Left out: conditions and projections that are pushed down; rows come whole, as t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow as pa
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
+from actors.blocks import packed
 from jobs.datasets.files import Size, row_batches, sizes
 from schemas.columns import upgraded
 from schemas.places import Place
@@ -25,16 +27,25 @@ _BYTES_AT_ONCE = 16 * 1024**2
 
 
 class ParquetFiles(Datasource):
-    """Files of one root; what older rows lack is null.
+    """Files of one root; what older rows lack is null."""
 
-    Raises:
-        SchemaError: a newer factory wrote one.
-    """
+    def __init__(
+        self, files: Sequence[Place], schema: pa.Schema, rows_a_block: int | None = None
+    ) -> None:
+        """Look at their footers.
 
-    def __init__(self, files: Sequence[Place], schema: pa.Schema) -> None:
+        Args:
+            files: to read.
+            schema: of the rows.
+            rows_a_block: of the blocks as which rows travel (`actors.blocks`); None for rows.
+
+        Raises:
+            SchemaError: a newer factory wrote one.
+        """
         super().__init__()
         self.files = list(zip(files, sizes(files), strict=True))
         self.schema = schema
+        self.rows_a_block = rows_a_block
 
     def estimate_inmemory_data_size(self) -> int:
         return sum(size.num_bytes for _, size in self.files)
@@ -45,18 +56,27 @@ class ParquetFiles(Datasource):
         """A task for each file, however many blocks there are to be."""
         return [
             ReadTask(
-                partial(_rows, path, size, self.schema),
+                partial(self._read, path, size),
                 BlockMetadata(
-                    num_rows=size.num_rows,
+                    num_rows=self._num_rows(size),
                     size_bytes=size.num_bytes,
                     input_files=[str(path)],
                     exec_stats=None,
                 ),
-                schema=self.schema,
+                schema=self.schema if self.rows_a_block is None else None,
                 per_task_row_limit=per_task_row_limit,
             )
             for path, size in self.files
         ]
+
+    def _num_rows(self, size: Size) -> int:
+        """Of what is read of a file."""
+        return math.ceil(size.num_rows / (self.rows_a_block or 1))
+
+    def _read(self, path: Place, size: Size) -> Iterator[pa.Table]:
+        if self.rows_a_block is None:
+            return _rows(path, size, self.schema)
+        return map(packed, _batches(path, self.rows_a_block, self.schema))
 
 
 def _rows(path: Place, size: Size, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -64,5 +84,9 @@ def _rows(path: Place, size: Size, schema: pa.Schema) -> Iterator[pa.Table]:
         yield schema.empty_table()
         return
     at_once = max(size.num_rows * _BYTES_AT_ONCE // max(size.num_bytes, 1), 1)
-    for batch in row_batches(path, min(at_once, size.num_rows), schema.names):
+    yield from _batches(path, min(at_once, size.num_rows), schema)
+
+
+def _batches(path: Place, num_rows: int, schema: pa.Schema) -> Iterator[pa.Table]:
+    for batch in row_batches(path, num_rows, schema.names):
         yield upgraded(pa.Table.from_batches([batch]), schema)

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from actors.blocks import packed
 from actors.media_store import media_store
 from actors.refs import GeneratorLike, JudgingRef
 from factory.ids import Ids, numbers_of, positions
@@ -298,14 +299,14 @@ def make_groups(
                 _max_lead(recipe) if judges else None,
             ),
             fn_constructor_kwargs={"is_last": not judges, "drawn_for": drawn_for},
-            **step_wiring(settings.generators, settings.groups_per_block),
+            **step_wiring(settings.generators, 1),
         )
         if judges:
             rows = rows.map_batches(
                 Judging,
                 fn_constructor_args=(judges, strategy, tally, made, store.fetching),
                 fn_constructor_kwargs={"keep_words": settings.keep_words},
-                **step_wiring(pool_for(judges, settings.judges), settings.groups_per_block),
+                **step_wiring(pool_for(judges, settings.judges), 1),
             )
         with progress.shown(directory.name, num_groups, tally):
             rows.materialize()  # the ids alone: the steps have written the rows
@@ -351,25 +352,26 @@ def _input(
     groups_per_block: int,
     at_hand: AtHand | None,
 ) -> Any:
-    """Groups as a Ray data set of blocks. Few go to Ray as they are: a worker that reads them would
-    take longer to start. Many are written as files of some blocks each, so that nobody holds all of
-    them: a file is read by one task, block after block.
+    """Groups as a Ray data set of blocks, each of which is one value (`actors.blocks`). Few go to
+    Ray as they are: a worker that reads them would take longer to start. Many are written as files
+    of some blocks each, so that nobody holds all of them: a file is read by one task, block after
+    block.
     """
     import ray.data
 
-    num_files = math.ceil(num_groups / (groups_per_block * _BLOCKS_A_FILE))
+    rows_a_file = groups_per_block * _BLOCKS_A_FILE
     left, files = iter(groups), []
-    for number in range(num_files):
-        rows = list(islice(left, math.ceil(num_groups / num_files)))
+    while rows := list(islice(left, rows_a_file)):
         table = groups_to_table(rows if at_hand is None else at_hand.groups(rows))
-        if num_files == 1 and table.nbytes <= _FEW_BYTES:
+        if num_groups <= rows_a_file and table.nbytes <= _FEW_BYTES:
             starts = range(0, table.num_rows, groups_per_block)
-            return ray.data.from_blocks([table.slice(at, groups_per_block) for at in starts])
-        if rows:
-            path = directory / f"{prefix}-{number:06d}.parquet"
-            patiently(path, partial(write_table, path, table))
-            files.append(path)
-    return read_files(files, GROUPS, math.ceil(num_groups / groups_per_block))
+            blocks = [packed(table.slice(at, groups_per_block)) for at in starts]
+            return ray.data.from_blocks(blocks)
+        path = directory / f"{prefix}-{len(files):06d}.parquet"
+        patiently(path, partial(write_table, path, table))
+        files.append(path)
+    num_blocks = math.ceil(num_groups / groups_per_block)
+    return read_files(files, GROUPS, num_blocks, groups_per_block)
 
 
 def step_wiring(pool: Pool, batch_size: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 
+from actors.blocks import packed, unpacked
 from actors.group_workers import Generate, Judging
 from actors.media_store import media_store
 from factory.curation.curator import Curator
@@ -83,10 +84,9 @@ def measure(num: int, num_candidates: int, strategy: Strategy, clock: Clock) -> 
         made = Part(directory, "part", store, is_last=True)
         for first in range(0, num, _BLOCK):
             rows = [Group(Prompt.of(f"prompt {n}"), ()) for n in range(first, first + _BLOCK)]
-            table = groups_to_table(rows)
-            table = _timed(clock, "generate", generate, table)
-            table = _timed(clock, "write_drawn", drawn, table)
-            table = _timed(clock, "judge", judge, table)
+            block = _timed(clock, "generate", generate, packed(groups_to_table(rows)))
+            _timed(clock, "write_drawn", drawn, unpacked(block))
+            table = _timed(clock, "judge", judge, block)
             _timed(clock, "write_judged", made, table)
         with clock.of("settle"):
             parts.settle(

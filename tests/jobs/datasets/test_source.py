@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from actors.blocks import unpacked
 from jobs.datasets.files import write_table
 from jobs.datasets.source import ParquetFiles
 from schemas.arrow import groups_from_table, groups_to_table
@@ -32,6 +33,19 @@ def test_a_task_reads_a_file_a_few_rows_at_a_time(tmp_path: Path) -> None:
     assert large_one.metadata.num_rows == NUM
     assert source.estimate_inmemory_data_size() >= NUM * 9 * 1024**2
     assert [table.schema for table in empty()] == [GROUPS]  # Ray knows no columns without it
+
+
+def test_blocks_that_travel_as_one_value_are_those_rows(tmp_path: Path) -> None:
+    groups = [large(number) for number in range(NUM)]
+    write_table(tmp_path / "large.parquet", groups_to_table(groups))
+    source = ParquetFiles([tmp_path / "large.parquet"], GROUPS, rows_a_block=2)
+    (task,) = source.get_read_tasks(1)
+    blocks = list(task())
+    assert task.metadata.num_rows == len(blocks) == 3
+    assert {block.num_rows for block in blocks} == {1}
+    tables = [unpacked(block) for block in blocks]
+    assert [table.num_rows for table in tables] == [2, 2, 1]
+    assert groups_from_table(pa.concat_tables(tables)) == groups
 
 
 def test_what_older_rows_lack_is_null_and_newer_ones_are_refused(tmp_path: Path) -> None:
