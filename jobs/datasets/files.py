@@ -14,17 +14,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from actors.storage import arrow_path
 from schemas.columns import check_version, upgraded
 from schemas.places import Place
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 #: Of rows in a file, from 0.
 Indices = Sequence[int] | npt.NDArray[np.int64]
@@ -210,6 +212,8 @@ def scan(
         schema: of the rows; the first file's where None.
         batch_size: rows of a batch at most.
     """
+    import pyarrow.dataset as ds  # a tenth of a second, which workers that write need not spend
+
     num_rows(files)  # refuses rows of a newer factory
     sources = [arrow_path(path) for path in files]
     options = ds.ParquetFragmentScanOptions(pre_buffer=False)  # as in `parquet`
