@@ -37,5 +37,6 @@ def demo(folder: Path, num_runs: int) -> dict[str, object]:
             raise SystemExit(f"demo: says neither pairs nor a decision: {done.stdout[-1000:]}")
         first.append(int(told[1]))
         decisions.append(decided[1])
-        print(f"run {number}: first pairs {first[-1]} s, all {whole[-1]} s, {decided[1]}", flush=True)
+        said = f"first pairs {first[-1]} s, all {whole[-1]} s; {decided[1]}"
+        print(f"run {number}: {said}", flush=True)
     return {"demo_first_pairs_s": first, "demo_s": whole, "demo_decisions": decisions}
