@@ -360,7 +360,8 @@ def _input(
     import ray.data
 
     rows_a_file = groups_per_block * _BLOCKS_A_FILE
-    left, files = iter(groups), []
+    left = iter(groups)
+    files: list[Place] = []
     while rows := list(islice(left, rows_a_file)):
         table = groups_to_table(rows if at_hand is None else at_hand.groups(rows))
         if num_groups <= rows_a_file and table.nbytes <= _FEW_BYTES:
