@@ -28,7 +28,7 @@ import pyarrow as pa
 from actors.storage import explained
 from factory.ids import Ids, numbers_of, positions, to_numbers, to_text
 from factory.scratch import Scratch
-from jobs.datasets.files import parquet, row_batches, write_file
+from jobs.datasets.files import file_batches, parquet, without, write_file
 from schemas.columns import SchemaError, check_schema, upgraded
 from schemas.digests import add_up_rows, digest_text
 from schemas.places import Place
@@ -333,11 +333,13 @@ def _rows(job: _Job, num_at_once: int = _ROWS_AT_ONCE) -> Iterator[pa.Table]:
     for name, left_out in job.sources:
         path = job.directory / name
         with path.open("rb") as source:
-            found = parquet(source, path).schema_arrow
+            file = parquet(source, path)
+            found = file.schema_arrow
             check_schema(found, job.schema, str(path))
-        names = [name for name in job.schema.names if name in found.names]
-        for batch in row_batches(path, num_at_once, names, left_out):
-            yield upgraded(pa.Table.from_batches([batch]), job.schema)
+            names = [name for name in job.schema.names if name in found.names]
+            batches = file_batches(file, num_at_once, columns=names)
+            for batch in without(batches, left_out) if left_out else batches:
+                yield upgraded(pa.Table.from_batches([batch]), job.schema)
 
 
 __all__ = [
