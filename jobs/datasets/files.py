@@ -285,18 +285,45 @@ def write_file(
     filesystem, name = arrow_path(path)
     with (
         filesystem.open_output_stream(name, compression=None) as sink,
-        pq.ParquetWriter(sink, schema, **writer_options(schema)) as writer,
+        RowGroups(sink, schema, row_group_bytes) as groups,
     ):
-        held: list[pa.Table] = []
-        num_bytes = 0
         for table in tables:
-            held.append(table)
-            num_bytes += _num_bytes(table)
-            if num_bytes >= row_group_bytes:
-                _write_group(writer, held, num_bytes)
-                held, num_bytes = [], 0
-        if held:
-            _write_group(writer, held, num_bytes)
+            groups.add(table)
+
+
+class RowGroups:
+    """A Parquet file that is written to an open file, in row groups of about so many bytes; no more
+    than that is held at a time. The file is whole when the context is left.
+    """
+
+    def __init__(self, sink: IO[bytes], schema: pa.Schema, row_group_bytes: int) -> None:
+        self._writer = writer_to(sink, schema)
+        self._row_group_bytes = row_group_bytes
+        self._held: list[pa.Table] = []
+        self._num_bytes = 0
+
+    def __enter__(self) -> RowGroups:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def add(self, table: pa.Table) -> None:
+        """Append rows."""
+        self._held.append(table)
+        self._num_bytes += _num_bytes(table)
+        if self._num_bytes >= self._row_group_bytes:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is held, and the end of the file."""
+        if self._held:
+            self._write()
+        self._writer.close()
+
+    def _write(self) -> None:
+        _write_group(self._writer, self._held, self._num_bytes)
+        self._held, self._num_bytes = [], 0
 
 
 def _num_bytes(table: pa.Table) -> int:
