@@ -231,19 +231,22 @@ def scan(
 # ------------------------------------------------------------------------------------- writing
 
 
-def writer_options(schema: pa.Schema) -> dict[str, Any]:
-    """How Parquet is written everywhere: zstd, but for media, which are compressed already.
+def writer_options(schema: pa.Schema, *, is_compressed: bool = True) -> dict[str, Any]:
+    """How Parquet is written everywhere: zstd, but for media, which are compressed already, and for
+    small parts, which are soon joined: a column's compressor takes longer to set up than to work.
 
     Without dictionaries, since media never repeat and zstd finds what does, and without statistics,
     which of media would be copies of their first bytes.
     """
+    plain: dict[str, Any] = {"use_dictionary": False, "write_statistics": False}
+    if not is_compressed:
+        return {"compression": "NONE", **plain}
     names = [name for field in schema for name in _leaves(field.name, field.type)]
     text = [name for name in names if not name.endswith(_BYTES)]
     return {
         "compression": {name: "ZSTD" if name in text else "NONE" for name in names},
         "compression_level": dict.fromkeys(text, 1),
-        "use_dictionary": False,
-        "write_statistics": False,
+        **plain,
     }
 
 
@@ -258,16 +261,23 @@ def _leaves(name: str, type_: pa.DataType) -> Iterator[str]:
         yield name
 
 
-def write_table(path: Place, table: pa.Table, row_group_size: int | None = None) -> None:
+def write_table(
+    path: Place,
+    table: pa.Table,
+    row_group_size: int | None = None,
+    *,
+    is_compressed: bool = True,
+) -> None:
     """Write a table as a Parquet file.
 
     Args:
         path: of the file.
         table: its rows.
         row_group_size: rows of a row group at most; pyarrow's choice where None.
+        is_compressed: see `writer_options`.
     """
     filesystem, name = arrow_path(path)
-    options = writer_options(table.schema)
+    options = writer_options(table.schema, is_compressed=is_compressed)
     pq.write_table(table, name, row_group_size, filesystem=filesystem, **options)
 
 

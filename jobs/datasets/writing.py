@@ -93,7 +93,9 @@ class Part:
         if table.num_rows:
             target = self.directory / name
             table = patiently(target, lambda: self.store.keep(table))
-            patiently(target, lambda: write_table(target, without_bytes(table)))
+            rows = without_bytes(table)
+            is_small = rows.get_total_buffer_size() < _SMALL
+            patiently(target, lambda: write_table(target, rows, is_compressed=not is_small))
         if not self.is_last:
             return table
         names = pa.repeat(pa.scalar(name), table.num_rows)
@@ -106,6 +108,8 @@ PART = "part"
 _LOGGER = logging.getLogger(__name__)
 #: Between two attempts to write what a step has made.
 _WAITS_S = (1.0, 4.0, 16.0)
+#: Bytes of a part's rows that are written as they are: it is soon read, joined and cleared away.
+_SMALL = 1024**2
 #: Logical CPUs of a task that mostly waits for storage.
 _THIN = 0.5
 
