@@ -235,19 +235,22 @@ def scan(
 # ------------------------------------------------------------------------------------- writing
 
 
-def writer_options(schema: pa.Schema) -> dict[str, Any]:
-    """How Parquet is written everywhere: zstd, but for media, which are compressed already.
+def writer_options(schema: pa.Schema, *, is_compressed: bool = True) -> dict[str, Any]:
+    """How Parquet is written everywhere: zstd, but for media, which are compressed already, and for
+    small parts, which are soon joined: a column's compressor takes longer to set up than to work.
 
     Without dictionaries, since media never repeat and zstd finds what does, and without statistics,
     which of media would be copies of their first bytes.
     """
+    plain: dict[str, Any] = {"use_dictionary": False, "write_statistics": False}
+    if not is_compressed:
+        return {"compression": "NONE", **plain}
     names = [name for field in schema for name in _leaves(field.name, field.type)]
     text = [name for name in names if not name.endswith(_BYTES)]
     return {
         "compression": {name: "ZSTD" if name in text else "NONE" for name in names},
         "compression_level": dict.fromkeys(text, 1),
-        "use_dictionary": False,
-        "write_statistics": False,
+        **plain,
     }
 
 
@@ -262,16 +265,23 @@ def _leaves(name: str, type_: pa.DataType) -> Iterator[str]:
         yield name
 
 
-def write_table(path: Place, table: pa.Table, row_group_size: int | None = None) -> None:
+def write_table(
+    path: Place,
+    table: pa.Table,
+    row_group_size: int | None = None,
+    *,
+    is_compressed: bool = True,
+) -> None:
     """Write a table as a Parquet file.
 
     Args:
         path: of the file.
         table: its rows.
         row_group_size: rows of a row group at most; pyarrow's choice where None.
+        is_compressed: see `writer_options`.
     """
     filesystem, name = arrow_path(path)
-    options = writer_options(table.schema)
+    options = writer_options(table.schema, is_compressed=is_compressed)
     pq.write_table(table, name, row_group_size, filesystem=filesystem, **options)
 
 
@@ -289,18 +299,45 @@ def write_file(
     filesystem, name = arrow_path(path)
     with (
         filesystem.open_output_stream(name, compression=None) as sink,
-        pq.ParquetWriter(sink, schema, **writer_options(schema)) as writer,
+        RowGroups(sink, schema, row_group_bytes) as groups,
     ):
-        held: list[pa.Table] = []
-        num_bytes = 0
         for table in tables:
-            held.append(table)
-            num_bytes += _num_bytes(table)
-            if num_bytes >= row_group_bytes:
-                _write_group(writer, held, num_bytes)
-                held, num_bytes = [], 0
-        if held:
-            _write_group(writer, held, num_bytes)
+            groups.add(table)
+
+
+class RowGroups:
+    """A Parquet file that is written to an open file, in row groups of about so many bytes; no more
+    than that is held at a time. The file is whole when the context is left.
+    """
+
+    def __init__(self, sink: IO[bytes], schema: pa.Schema, row_group_bytes: int) -> None:
+        self._writer = writer_to(sink, schema)
+        self._row_group_bytes = row_group_bytes
+        self._held: list[pa.Table] = []
+        self._num_bytes = 0
+
+    def __enter__(self) -> RowGroups:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def add(self, table: pa.Table) -> None:
+        """Append rows."""
+        self._held.append(table)
+        self._num_bytes += _num_bytes(table)
+        if self._num_bytes >= self._row_group_bytes:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is held, and the end of the file."""
+        if self._held:
+            self._write()
+        self._writer.close()
+
+    def _write(self) -> None:
+        _write_group(self._writer, self._held, self._num_bytes)
+        self._held, self._num_bytes = [], 0
 
 
 def _num_bytes(table: pa.Table) -> int:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ import pyarrow as pa
 from actors.storage import explained
 from factory.ids import Ids, numbers_of, positions, to_numbers, to_text
 from factory.scratch import Scratch
-from jobs.datasets.files import parquet, row_batches, write_file
+from jobs.datasets.files import file_batches, parquet, without, write_file
 from schemas.columns import SchemaError, check_schema, upgraded
 from schemas.digests import add_up_rows, digest_text
 from schemas.places import Place
@@ -68,6 +69,21 @@ class Part:
     name: str
     num_bytes: int
     ids: Ids
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """A file that was made of parts while others were still being written (`datasets.joining`).
+
+    part: the file, as a part of its own.
+    sources: the names of the parts.
+    total, counts: the sum of its rows' hashes, and what was counted in them.
+    """
+
+    part: Part
+    sources: tuple[str, ...]
+    total: int
+    counts: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -141,12 +157,18 @@ def _joined(ids: Sequence[Ids]) -> Ids:
     return np.concatenate(ids) if ids else np.empty(0, np.uint64)
 
 
+def is_large(num_bytes: int, layout: Storage) -> bool:
+    """Whether a part of so many bytes stays as it is."""
+    return num_bytes >= _LARGE_ENOUGH * layout.file_bytes
+
+
 def settle(
     parts: Sequence[Part],
     directory: Place,
     schema: pa.Schema,
     layout: Storage,
     *,
+    joined: Sequence[Joined] = (),
     wanted: Iterable[str] | None = None,
     count: Count | None = None,
     finish: Finish | None = None,
@@ -154,10 +176,12 @@ def settle(
     """Turn parts into the files of a data set.
 
     Args:
-        parts: all that there are; a row that is in several is taken from the first.
+        parts: all others that there are; a row that is in several is taken from the first.
         directory: of the data set.
         schema: that the parts must have, and that the files have.
         layout: sizes of files and row groups.
+        joined: files that were made of parts already, which come before all others and need not be
+            read again where they stay as they are; with the same `count`.
         wanted: the ids that must be there, where that is known; others are left out.
         count: what to count in a table of rows; the counts are summed.
         finish: what parts need that are drafts; all of them are then written anew.
@@ -168,21 +192,26 @@ def settle(
     """
     import ray
 
+    parts = [*(one.part for one in joined), *parts]
     left_out = rows_left_out(parts, wanted)
     planned = _plan(parts, left_out, layout, is_draft=finish is not None)
     jobs = [_Job(*one, directory, schema, layout, count) for one in planned]
-    if len(jobs) == 1:  # a worker's start would cost more than to join the parts of one file
-        results = [_settle(jobs[0], finish)]
-    else:
+    known = {one.part.name: (one.total, one.counts) for one in joined}
+    results = {job.file: known[job.file] for job in jobs if job.file in known}
+    left = [job for job in jobs if job.file not in known]
+    if len(left) == 1:  # a worker's start would cost more than to join the parts of one file
+        results[left[0].file] = _settle(left[0], finish)
+    elif left:
         task = ray.remote(num_cpus=1)(_settle)
         shared = ray.put(finish)
-        results = ray.get([task.remote(job, shared) for job in jobs])
+        made = ray.get([task.remote(job, shared) for job in left])
+        results.update(zip((job.file for job in left), made, strict=True))
     counts: Counter[str] = Counter()
-    for _, found in results:
+    for _, found in results.values():
         counts.update(found)
     return Settled(
-        tuple(job.target or job.sources[0][0] for job in jobs),
-        digest_text(total for total, _ in results),
+        tuple(job.file for job in jobs),
+        digest_text(total for total, _ in results.values()),
         dict(counts),
     )
 
@@ -274,23 +303,24 @@ def _plan(
     for part, out in zip(parts, left_out, strict=True):
         if len(out) == len(part.ids):
             continue
-        if not is_draft and not len(out) and part.num_bytes >= _LARGE_ENOUGH * layout.file_bytes:
+        if not is_draft and not len(out) and is_large(part.num_bytes, layout):
             yield ((part.name, ()),), None
             continue
         if small and size + part.num_bytes > layout.file_bytes:
-            yield tuple(small), _name()
+            yield tuple(small), new_name()
             small, size = [], 0.0
         small.append((part.name, tuple(out.tolist())))
         size += part.num_bytes * (1 - len(out) / len(part.ids))
     if len(small) == 1 and not small[0][1] and not is_draft:
         yield tuple(small), None
     elif small:
-        yield tuple(small), _name()
+        yield tuple(small), new_name()
 
 
-def _name() -> str:
-    """A name that no other driver writes: of two that join the same parts, the slower one would
-    write over the file that the manifest names, of parts that are being cleared away.
+def new_name() -> str:
+    """Of a file of joined parts. No other driver writes one of this name: of two that join the same
+    parts, the slower one would write over the file that the manifest names, of parts that are being
+    cleared away.
     """
     return f"rows-{uuid.uuid4().hex[:16]}.parquet"
 
@@ -304,6 +334,11 @@ class _Job:
     layout: Storage
     count: Count | None
 
+    @property
+    def file(self) -> str:
+        """The file that the rows are in at the end."""
+        return self.target or self.sources[0][0]
+
 
 def _settle(job: _Job, finish: Finish | None = None) -> tuple[int, Mapping[str, int]]:
     """Read the rows of one file-to-be, write them where it has a name, hash and count them."""
@@ -312,7 +347,7 @@ def _settle(job: _Job, finish: Finish | None = None) -> tuple[int, Mapping[str, 
     def look(table: pa.Table) -> pa.Table:
         nonlocal total
         total += add_up_rows(table)
-        counts.update(job.count(table) if job.count is not None else {"rows": table.num_rows})
+        counts.update(counted(table, job.count))
         return table
 
     tables = map(look, _rows(job) if finish is None else _finished(job, finish))
@@ -325,6 +360,11 @@ def _settle(job: _Job, finish: Finish | None = None) -> tuple[int, Mapping[str, 
     return total, counts
 
 
+def counted(table: pa.Table, count: Count | None) -> Mapping[str, int]:
+    """What is counted in a table: its rows, where nothing else is said."""
+    return count(table) if count is not None else {"rows": table.num_rows}
+
+
 def _finished(job: _Job, finish: Finish) -> Iterator[pa.Table]:
     return map(finish.work, _rows(replace(job, schema=finish.schema), _DRAFTS_AT_ONCE))
 
@@ -333,16 +373,34 @@ def _rows(job: _Job, num_at_once: int = _ROWS_AT_ONCE) -> Iterator[pa.Table]:
     for name, left_out in job.sources:
         path = job.directory / name
         with path.open("rb") as source:
-            found = parquet(source, path).schema_arrow
-            check_schema(found, job.schema, str(path))
-        names = [name for name in job.schema.names if name in found.names]
-        for batch in row_batches(path, num_at_once, names, left_out):
-            yield upgraded(pa.Table.from_batches([batch]), job.schema)
+            yield from rows_of(source, path, job.schema, left_out, num_at_once)
+
+
+def rows_of(
+    source: IO[bytes],
+    path: Place,
+    schema: pa.Schema,
+    left_out: Sequence[int] = (),
+    num_at_once: int = _ROWS_AT_ONCE,
+) -> Iterator[pa.Table]:
+    """The rows of an open part, a few at a time, in the columns of `schema`.
+
+    Raises:
+        SchemaError: it has other columns; names `path`.
+    """
+    file = parquet(source, path)
+    found = file.schema_arrow
+    check_schema(found, schema, str(path))
+    names = [name for name in schema.names if name in found.names]
+    batches = file_batches(file, num_at_once, columns=names)
+    for batch in without(batches, left_out) if left_out else batches:
+        yield upgraded(pa.Table.from_batches([batch]), schema)
 
 
 __all__ = [
     "Finish",
     "IncompleteError",
+    "Joined",
     "Part",
     "SchemaError",
     "Settled",

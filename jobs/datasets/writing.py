@@ -79,8 +79,8 @@ class Part:
     directory: of the data set.
     prefix: of the parts' names.
     store: gets the media.
-    is_last: whether nothing but the ids of the rows goes on from here; else all of them, with the
-        bytes of their media.
+    is_last: whether nothing but the ids of the rows, and the name of the part that has each, goes
+        on from here; else all of them, with the bytes of their media.
     """
 
     directory: Place
@@ -89,16 +89,27 @@ class Part:
     is_last: bool
 
     def __call__(self, table: pa.Table) -> pa.Table:
+        name = f"{self.prefix}-{uuid.uuid4().hex}.parquet"
         if table.num_rows:
-            target = self.directory / f"{self.prefix}-{uuid.uuid4().hex}.parquet"
+            target = self.directory / name
             table = patiently(target, lambda: self.store.keep(table))
-            patiently(target, lambda: write_table(target, without_bytes(table)))
-        return table.select(["prompt_id"]) if self.is_last else table
+            rows = without_bytes(table)
+            is_small = rows.get_total_buffer_size() < _SMALL
+            patiently(target, lambda: write_table(target, rows, is_compressed=not is_small))
+        if not self.is_last:
+            return table
+        names = pa.repeat(pa.scalar(name), table.num_rows)
+        return table.select(["prompt_id"]).append_column(PART, names)
 
+
+#: The column that says in which part a row lies.
+PART = "part"
 
 _LOGGER = logging.getLogger(__name__)
 #: Between two attempts to write what a step has made.
 _WAITS_S = (1.0, 4.0, 16.0)
+#: Bytes of a part's rows that are written as they are: it is soon read, joined and cleared away.
+_SMALL = 1024**2
 #: Logical CPUs of a task that mostly waits for storage.
 _THIN = 0.5
 

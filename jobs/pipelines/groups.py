@@ -34,9 +34,10 @@ from factory.ranking import ByTask, Strategy
 from jobs.datasets import parts
 from jobs.datasets.at_hand import DRAWN, AtHand, Source
 from jobs.datasets.files import write_table
+from jobs.datasets.joining import Joining
 from jobs.datasets.parts import Settled
 from jobs.datasets.reading import read_files
-from jobs.datasets.writing import Part, patiently
+from jobs.datasets.writing import PART, Part, patiently
 from jobs.pipelines.judge_backends import pool_for
 from schemas.arrow import groups_to_table
 from schemas.columns import GROUPS
@@ -213,19 +214,25 @@ def run_pipeline(
             seed=seed,
             at_hand=AtHand((Source.own(directory), *sources), ids[is_now], store),
             drawn_for=drawn_for,
+            tell=joining.add,
         )
 
-    if pilot is None or not is_left.any():
-        speed = make(is_left, strategy)
-    else:
-        is_first = positions(ids, pilot.ids) >= 0
-        speed = make(is_left & is_first, strategy)
-        speed = speed.then(make(is_left & ~is_first, pilot.planned()))
+    with Joining(directory, "prompt_id", GROUPS, recipe.storage, count) as joining:
+        if pilot is None or not is_left.any():
+            speed = make(is_left, strategy)
+        else:
+            is_first = positions(ids, pilot.ids) >= 0
+            speed = make(is_left & is_first, strategy)
+            speed = speed.then(make(is_left & ~is_first, pilot.planned()))
+        joined = joining.end()
+    is_known = {name for one in joined for name in (one.part.name, *one.sources)}
+    others = [name for name in parts.file_names(directory) if name not in is_known]
     settled = parts.settle(
-        parts.read_parts(directory, "prompt_id"),
+        parts.named_parts(directory, others, "prompt_id"),
         directory,
         GROUPS,
         recipe.storage,
+        joined=joined,
         wanted=prompts.ids(),
         count=count,
     )
@@ -245,6 +252,7 @@ def make_groups(
     seed: int | None = None,
     at_hand: AtHand | None = None,
     drawn_for: Ids | None = None,
+    tell: Callable[[Iterable[str]], None] = lambda _: None,
 ) -> Throughput:
     """Stream groups through the models, and write them as parts.
 
@@ -261,6 +269,7 @@ def make_groups(
         seed: of the candidates; the recipe's where not given.
         at_hand: more that is not to be made again.
         drawn_for: ids of the prompts for which generators draw, ascending; None for all.
+        tell: hears the names of the parts as they are there; must return at once.
 
     Raises:
         TooManyFailuresError: more rows failed than the recipe allows, or a model does not load.
@@ -309,7 +318,11 @@ def make_groups(
                 **step_wiring(pool_for(judges, settings.judges), 1),
             )
         with progress.shown(directory.name, num_groups, tally):
-            rows.materialize()  # the ids alone: the steps have written the rows
+            # Of ids and names alone: the steps have written the rows.
+            for block in rows.iter_batches(
+                batch_size=None, batch_format="pyarrow", prefetch_batches=0
+            ):
+                tell(block.column(PART).unique().to_pylist())
     except Exception:
         tally.check()  # a worker that was told to stop says so less clearly
         raise

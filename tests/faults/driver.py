@@ -187,14 +187,14 @@ class _WriteAndDie:
 
     order: Order
 
-    def __call__(self, path: Place, table: pa.Table) -> None:
+    def __call__(self, path: Place, table: pa.Table, **options: Any) -> None:
         assert self.order.dies_writing is not None
         prefix, moment = self.order.dies_writing
         if not path.name.startswith(f"{prefix}-") or self.order.died.exists():
-            write_table(path, table)
+            write_table(path, table, **options)
             return
         if moment != "nothing":
-            write_table(path, table)
+            write_table(path, table, **options)
         if moment == "half":
             whole = path.read_bytes()
             path.write_bytes(whole[: len(whole) // 2])

@@ -8,7 +8,7 @@ from actors.media_store import MediaStore
 from actors.storage import StorageError
 from jobs.datasets import writing
 from jobs.datasets.files import read_columns
-from jobs.datasets.writing import Part
+from jobs.datasets.writing import PART, Part
 from schemas.arrow import groups_to_table
 from schemas.rows import Candidate, Group, Media, Prompt
 
@@ -40,7 +40,8 @@ def test_a_write_is_tried_again_whatever_kind_of_storage_fails(
     ids = Part(tmp_path, "part", MediaStore(str(tmp_path), 10), is_last=True)(TABLE)
     (path,) = tmp_path.glob("part-*.parquet")
     assert failing == []
-    assert ids.equals(read_columns(path, ["prompt_id"]))
+    assert ids.drop_columns(PART).equals(read_columns(path, ["prompt_id"]))
+    assert ids.column(PART).to_pylist() == [path.name]
 
 
 def test_storage_that_goes_on_failing_is_named(tmp_path: Path, failing: list[Exception]) -> None:
