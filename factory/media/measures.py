@@ -1,7 +1,8 @@
 """What can be measured of an output, from the bytes that are stored and from nothing else.
 
-    measures_of, all_measured    those of candidates' rows, or of what they are
-    measure, measure_answer      all of it, from bytes that are unpacked once
+    measures_of, all_measures    those of candidates' rows, or of what they are
+    measure, measure_all         all of it, from bytes that are unpacked once
+    measure_answer               the same of an answer
     attributes_of, still         the two looks that it consists of, for who needs only one
 
 Audits look at a clip's frames one by one, filters at four of them in one picture. Whoever measures
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -67,8 +67,8 @@ def _measured(media: Media) -> Measures:
     return measure(media)
 
 
-def all_measured(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates, each with what `measures_of` says; media of one shape together.
+def all_measures(candidates: Sequence[Candidate]) -> list[Measures | None]:
+    """As `measures_of` each, their media together.
 
     Raises:
         MediaAwayError: as of `measures_of`.
@@ -79,10 +79,7 @@ def all_measured(candidates: Sequence[Candidate]) -> list[Candidate]:
         if one.media is not None and (one.measures, one.error, one.answer) == (None, None, None)
     }
     found = dict(zip(lacking, measure_all(list(lacking.values())), strict=True))
-    return [
-        replace(one, measures=found[at] if at in found else measures_of(one))
-        for at, one in enumerate(candidates)
-    ]
+    return [found[at] if at in found else measures_of(one) for at, one in enumerate(candidates)]
 
 
 def measure(media: Media) -> Measures:
@@ -130,7 +127,7 @@ def _fits(pixels: Pixels, others: Sequence[Pixels]) -> bool:
 
 def _num_together(pixels: Pixels) -> int:
     *_, height, width, _ = pixels.shape
-    return max(1, _AT_ONCE // (height * width))
+    return int(max(1, _AT_ONCE // (height * width)))
 
 
 def _look_at(pictures: dict[int, Pixels], looks: list[dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from factory.filters import pictures
 from factory.filters.pictures import hash_of
 from factory.media import measures as looks
 from factory.media.clips import decode_clip, encode_clip
-from factory.media.measures import all_measured, measure, measure_all, measure_answer, still
+from factory.media.measures import all_measures, measure, measure_all, measure_answer, still
 from factory.media.pictures import ATTRIBUTES, encode_png, entropy, is_blank
 from schemas.rows import Candidate, Measures, Media
 
@@ -96,9 +96,10 @@ def test_pictures_that_are_measured_together_are_measured_as_each_alone() -> Non
     found = replace(alone[0], text=0.5)  # as its row says
     rows = [Candidate("c", "g@0", 0, one) for one in media]
     rows[3] = replace(rows[3], measures=found)
-    measured = all_measured([*rows, Candidate("a", "g@0", 0, answer="one two")])
-    assert [one.measures for one in measured[:-1]] == [*alone[:3], found, *alone[4:]]
-    assert measured[-1].measures == measure_answer("one two")
+    rows[4] = replace(rows[4], error="lost")
+    *measured, of_answer = all_measures([*rows, Candidate("a", "g@0", 0, answer="one two")])
+    assert measured == [*alone[:3], found, None, *alone[5:]]
+    assert of_answer == measure_answer("one two")
 
 
 def test_frames_are_looked_at_in_turns_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
