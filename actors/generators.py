@@ -30,10 +30,11 @@ from actors.trust import trusted
 from actors.weights import pinned_commit
 from factory.candidates import UNFINISHED
 from factory.generator_kinds import generator_kind
-from factory.media.encoding import encode
-from factory.media.measures import measure, measure_answer
+from factory.media.encoding import encode, is_exact
+from factory.media.measures import measure_all, measure_answer
+from factory.media.pictures import Pixels
 from schemas.recipe import Answering, Encoding, GeneratorSpec
-from schemas.rows import Candidate, Drawn, Media, Prompt
+from schemas.rows import Candidate, Drawn, Prompt
 
 _FPS = 16.0  # of a clip of which a row does not say it: code of a checkpoint's own drew it
 #: How the error of a candidate begins that a safety checker flagged, by the name in its output.
@@ -142,10 +143,7 @@ class DiffusersGenerator(_Ours):
     ) -> Callable[[], list[Candidate]]:
         candidates = self.drawing.candidates(prompt, seeds, drawn)
         outcomes = self._outcomes(drawn, prompt, seeds)
-        return lambda: [
-            _ended(one, outcome, num, drawn)
-            for one, (outcome, num) in zip(candidates, outcomes, strict=True)
-        ]
+        return lambda: _ended(candidates, outcomes, drawn)
 
     def _outcomes(
         self, drawn: Drawn, prompt: Prompt, seeds: Sequence[int]
@@ -198,34 +196,52 @@ def _alone(draw: Callable[[Sequence[int]], list[Raw]], seed: int) -> tuple[Raw |
     return raw, 1
 
 
-def _ended(candidate: Candidate, outcome: Raw | Exception, num: int, drawn: Drawn) -> Candidate:
-    """A candidate of which a pipeline drew something, or failed to."""
+def _ended(
+    candidates: Sequence[Candidate], outcomes: Sequence[tuple[Raw | Exception, int]], drawn: Drawn
+) -> list[Candidate]:
+    """A prompt's candidates of which a pipeline drew something or failed to: their media encoded
+    one by one and measured together, with errors where there are none.
+    """
+    ended = [
+        _stored(one, outcome, num, drawn)
+        for one, (outcome, num) in zip(candidates, outcomes, strict=True)
+    ]
+    media = {at: one.media for at, (one, _) in enumerate(ended) if one.media is not None}
+    try:
+        found = measure_all(list(media.values()), [ended[at][1] for at in media])
+    except Exception as error:
+        return [failed(replace(one, media=None), error) if one.media else one for one, _ in ended]
+    measured = [one for one, _ in ended]
+    for at, measures in zip(media, found, strict=True):
+        raw = outcomes[at][0]
+        is_unsafe = raw.is_unsafe if isinstance(raw, Raw) else None
+        measured[at] = replace(measured[at], measures=replace(measures, is_unsafe=is_unsafe))
+    return measured
+
+
+def _stored(
+    candidate: Candidate, outcome: Raw | Exception, num: int, drawn: Drawn
+) -> tuple[Candidate, Pixels | None]:
+    """A candidate with its medium, or with an error where there is none; and the pixels of the
+    medium, where nothing was lost in storing them.
+    """
     if isinstance(outcome, Exception):
-        return failed(candidate, outcome)
-    return _with_pixels(_drawn_with(candidate, num), outcome, drawn)
-
-
-def _with_pixels(candidate: Candidate, raw: Raw, drawn: Drawn) -> Candidate:
-    """A candidate with its medium, encoded and measured; with an error where there is none."""
-    if raw.is_unsafe:
+        return failed(candidate, outcome), None
+    candidate = _drawn_with(candidate, num)
+    if outcome.is_unsafe:
         nothing = replace(measure_answer(""), num_words=None, is_unsafe=True)
         why = f"{FLAGGED}: the pipeline's safety checker flagged it"
-        return replace(candidate, error=why, measures=nothing)
-    if not np.isfinite(raw.pixels).all():
-        return replace(candidate, error="the pipeline drew pixels that are not finite numbers")
+        return replace(candidate, error=why, measures=nothing), None
+    if not np.isfinite(outcome.pixels).all():
+        why = "the pipeline drew pixels that are not finite numbers"
+        return replace(candidate, error=why), None
     try:
-        medium = _encoded(raw.pixels, drawn)
-        measures = replace(measure(medium), is_unsafe=raw.is_unsafe)
-        return replace(candidate, media=medium, measures=measures)
+        encoding = Encoding.of(drawn.encoding)
+        pixels = np.asarray(np.rint(outcome.pixels * 255), dtype=np.uint8)
+        medium = encode(pixels, json.loads(drawn.arguments).get("fps", _FPS), encoding)
     except Exception as error:
-        return failed(candidate, error)
-
-
-def _encoded(shares: np.ndarray, drawn: Drawn) -> Media:
-    """A picture [H, W, 3] or a clip [T, H, W, 3], 0 to 1, as it is stored."""
-    pixels = np.asarray(np.rint(shares * 255), dtype=np.uint8)
-    fps = json.loads(drawn.arguments).get("fps", _FPS)
-    return encode(pixels, fps, Encoding.of(drawn.encoding))
+        return failed(candidate, error), None
+    return replace(candidate, media=medium), pixels if is_exact(pixels, encoding) else None
 
 
 class AnswerGenerator(_Ours):

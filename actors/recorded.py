@@ -11,11 +11,11 @@ from functools import cached_property
 
 from actors.memory import is_attempt, reason
 from factory.keys import with_keys
-from factory.media.measures import measure, measure_answer
+from factory.media.measures import all_measures
 from factory.protocols import Generator, draws_ahead
 from schemas.identity import identity
 from schemas.recipe import GeneratorSpec
-from schemas.rows import Candidate, Drawn, Measures, Prompt, content_id
+from schemas.rows import Candidate, Drawn, Prompt, content_id
 
 #: What has a field of its own in `Drawn`, or decides nothing of what is drawn.
 _SAID = ("name", "precision", "revision", "width", "height", "num_frames", "trust_remote_code")
@@ -100,17 +100,17 @@ class RecordedGenerator:
 def _recorded(made: Sequence[Candidate], drawn: Drawn, prompt: Prompt) -> list[Candidate]:
     """What the generator says itself stands, under the keys that were known before."""
     keyed = with_keys(drawn, prompt, [one.seed for one in made])
+    measured = all_measures([_without_error(one) for one in made])
     return [
         replace(
             one,
             drawn=known if one.drawn is None else replace(one.drawn, key=known.key),
-            measures=one.measures or _measures(one),
+            measures=measures,
         )
-        for one, known in zip(made, keyed, strict=True)
+        for one, known, measures in zip(made, keyed, measured, strict=True)
     ]
 
 
-def _measures(candidate: Candidate) -> Measures | None:
-    if candidate.media is not None:
-        return measure(candidate.media)
-    return None if candidate.answer is None else measure_answer(candidate.answer)
+def _without_error(candidate: Candidate) -> Candidate:
+    """What there is of a candidate is measured, whatever its generator says against it."""
+    return candidate if candidate.error is None else replace(candidate, error=None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, get_args
@@ -20,7 +20,7 @@ from factory.brought.cells import Cells, Columns, RowFault, items_of
 from factory.candidates import BROUGHT
 from factory.keys import brought_key
 from factory.media.clips import describe
-from factory.media.measures import measure, measure_answer
+from factory.media.measures import all_measures
 from factory.media.pictures import MediaError
 from factory.media.shape import shape_fault
 from factory.prompt_rows import PromptsError, check_words, prompt_of
@@ -68,7 +68,7 @@ class RowReader:
         cells = Cells(row, self.columns)
         prompt = self.prompt(cells, read)
         items = items_of(cells, PER_CANDIDATE)
-        return Group(prompt, tuple(candidate_of(one, prompt, read) for one in items))
+        return Group(prompt, candidates_of(items, prompt, read))
 
     def prompt(self, cells: Cells, read: ReadMedia) -> Prompt:
         """The prompt of a row. Raises as `__call__`."""
@@ -109,7 +109,14 @@ def _column_in(reason: str, cells: Cells) -> str:
     return cells.name("prompt")
 
 
-def candidate_of(cells: Cells, prompt: Prompt, read: ReadMedia) -> Candidate:
+def candidates_of(items: Sequence[Cells], prompt: Prompt, read: ReadMedia) -> tuple[Candidate, ...]:
+    """The candidates of a row, measured. Raises as `_candidate_of`."""
+    candidates = [_candidate_of(one, prompt, read) for one in items]
+    pairs = zip(candidates, all_measures(candidates), strict=True)
+    return tuple(replace(one, measures=measures) for one, measures in pairs)
+
+
+def _candidate_of(cells: Cells, prompt: Prompt, read: ReadMedia) -> Candidate:
     """One candidate; where its medium or answer cannot be used, with the reason as its error.
 
     Raises:
@@ -138,7 +145,6 @@ def candidate_of(cells: Cells, prompt: Prompt, read: ReadMedia) -> Candidate:
         seed,
         media=medium,
         drawn=_drawn(prompt, digest),
-        measures=measure(medium),
     )
 
 
@@ -157,7 +163,6 @@ def _answered(cells: Cells, prompt: Prompt, generator: str, seed: int) -> Candid
         seed,
         answer=answer,
         drawn=_drawn(prompt, digest),
-        measures=measure_answer(answer),
     )
 
 

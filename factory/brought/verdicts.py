@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from factory.brought.candidates import PER_CANDIDATE, ReadMedia, RowReader, candidate_of
+from factory.brought.candidates import PER_CANDIDATE, ReadMedia, RowReader, candidates_of
 from factory.brought.cells import Cells, RowFault, ScaleError, items_of, number
 from factory.ranking import is_scored
 from factory.ranking.matchups import is_readable
@@ -60,7 +60,7 @@ class JudgedRowReader(RowReader):
         cells = Cells(row, self.columns)
         items = items_of(cells, (*PER_CANDIDATE, "score", "breakdown", "rank"))
         prompt = self.prompt(cells, read)
-        candidates = [candidate_of(one, prompt, read) for one in items]
+        candidates = candidates_of(items, prompt, read)
         scores = [self._score(*one) for one in zip(items, candidates, strict=True)]
         told = [*self._preferred(cells, candidates), *self._ranked(items, candidates)]
         duels = [both for one in told for both in (one, one.swap())]
@@ -69,7 +69,7 @@ class JudgedRowReader(RowReader):
         if not given and not duels:
             names = " and ".join(map(cells.name, ("score", "preference", "rank", "duels")))
             raise RowFault(names, "are all empty: the row says nothing of its candidates")
-        return Group(prompt, tuple(candidates), given, tuple(duels))
+        return Group(prompt, candidates, given, tuple(duels))
 
     def _score(self, cells: Cells, candidate: Candidate) -> Score | None:
         """None where the row gives none."""

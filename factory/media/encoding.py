@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from factory.media.clips import AV1, Frames, encode_av1, encode_clip
-from factory.media.pictures import MediaError, Pixels, encode_png
+from factory.media.pictures import MAX_PIXELS, MediaError, Pixels, encode_png
 from schemas.recipe import CLIP_FORMATS, PICTURE_FORMATS, Encoding
 from schemas.rows import UNDERSTANDING, Media, Task
 
@@ -38,6 +38,13 @@ def encode(drawn: Pixels | Frames, fps: float, encoding: Encoding) -> Media:
     if drawn.ndim == 3:
         return Media(_picture(drawn, encoding), width, height)
     return Media(_clip(drawn, fps, encoding), width, height, len(drawn), fps)
+
+
+def is_exact(drawn: Pixels | Frames, encoding: Encoding) -> bool:
+    """Whether what `encode` makes of it is decoded to the same pixels."""
+    height, width = drawn.shape[-3:-1]
+    is_kept = drawn.ndim == 3 and encoding.format in (None, "png", "webp-lossless")
+    return is_kept and height * width <= MAX_PIXELS
 
 
 def check_encoding(encoding: Encoding, tasks: Collection[Task], key: str) -> None:

@@ -1,31 +1,37 @@
 """What can be measured of an output, from the bytes that are stored and from nothing else.
 
-    measures_of                those of a candidate's row, or of what it is
-    measure, measure_answer    all of it, from bytes that are unpacked once
-    attributes_of, still       the two looks that it consists of, for who needs only one
+    measures_of, all_measures    those of candidates' rows, or of what they are
+    measure, measure_all         all of it, from bytes that are unpacked once
+    measure_answer               the same of an answer
+    attributes_of, still         the two looks that it consists of, for who needs only one
 
 Audits look at a clip's frames one by one, filters at four of them in one picture. Whoever measures
-here gets the numbers that both would come to. Left out: what a judge or a safety checker says.
+here gets the numbers that both would come to. Pictures of one shape are looked at together, since
+of small ones the calls cost more than the looks; each has the numbers that it would have alone.
+Left out: what a judge or a safety checker says.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from factory.media.clips import Frames, decode_clip, decode_samples, is_clip
 from factory.media.lettering import lettering
 from factory.media.pictures import (
-    ATTRIBUTES,
     Luma,
     MediaError,
+    Numbers,
     Pixels,
     attributes,
     decode,
     entropy,
+    images_of,
     is_blank,
     luma,
     perceptual_hash,
@@ -36,6 +42,9 @@ from schemas.rows import Candidate, Measures, Media
 _NUM_FRAMES = 8
 #: Frames of a clip that make up its still, two by two.
 _NUM_STILL = 4
+#: Pixels that are looked at together. More would not fit into a core's cache beside what is made of
+#: them, which costs more than calls do.
+_AT_ONCE = 2**16
 
 
 def measures_of(candidate: Candidate) -> Measures | None:
@@ -58,14 +67,77 @@ def _measured(media: Media) -> Measures:
     return measure(media)
 
 
+def all_measures(candidates: Sequence[Candidate]) -> list[Measures | None]:
+    """As `measures_of` each, their media together.
+
+    Raises:
+        MediaAwayError: as of `measures_of`.
+    """
+    lacking = {
+        at: one.media
+        for at, one in enumerate(candidates)
+        if one.media is not None and (one.measures, one.error, one.answer) == (None, None, None)
+    }
+    found = dict(zip(lacking, measure_all(list(lacking.values())), strict=True))
+    return [found[at] if at in found else measures_of(one) for at, one in enumerate(candidates)]
+
+
 def measure(media: Media) -> Measures:
     """All that can be measured of a picture or clip; `fault` says why where it shows nothing."""
-    data = media.data
-    try:
-        looks = _looks_at_clip(media) if is_clip(data) else _looks_at_picture(data)
-    except MediaError as error:
-        looks = {"fault": str(error)}
-    return Measures(hashlib.sha256(data).hexdigest(), len(data), **looks)
+    return measure_all([media])[0]
+
+
+def measure_all(
+    media: Sequence[Media], shown: Sequence[Pixels | None] | None = None
+) -> list[Measures]:
+    """As `measure` of each.
+
+    Args:
+        media: pictures and clips.
+        shown: the pixels [H, W, 3] of pictures, where it is known that their bytes are decoded to
+            these; None for others.
+    """
+    looks: list[dict[str, Any]] = [{} for _ in media]
+    waiting: dict[int, Pixels] = {}
+    for at, (one, pixels) in enumerate(zip(media, shown or [None] * len(media), strict=True)):
+        try:
+            if is_clip(one.data):
+                looks[at] = _looks_at_clip(one)
+                continue
+            pixels = decode(one.data) if pixels is None else pixels
+        except MediaError as error:
+            looks[at] = {"fault": str(error)}
+            continue
+        if waiting and not _fits(pixels, list(waiting.values())):
+            _look_at(waiting, looks)
+            waiting = {}
+        waiting[at] = pixels
+    if waiting:
+        _look_at(waiting, looks)
+    return [
+        Measures(hashlib.sha256(one.data).hexdigest(), len(one.data), **seen)
+        for one, seen in zip(media, looks, strict=True)
+    ]
+
+
+def _fits(pixels: Pixels, others: Sequence[Pixels]) -> bool:
+    """Whether a picture is looked at together with others."""
+    return pixels.shape == others[0].shape and len(others) < _num_together(pixels)
+
+
+def _num_together(pixels: Pixels) -> int:
+    *_, height, width, _ = pixels.shape
+    return int(max(1, _AT_ONCE // (height * width)))
+
+
+def _look_at(pictures: dict[int, Pixels], looks: list[dict[str, Any]]) -> None:
+    """Note what pictures of one shape look like, each at its place."""
+    pixels = np.stack(list(pictures.values()))
+    light = luma(pixels)
+    found = {**_of_pictures(pixels, light), **_of_stills(pixels, light)}
+    numbers = zip(*(values.tolist() for values in found.values()), strict=True)
+    for at, one in zip(pictures, numbers, strict=True):
+        looks[at] = dict(zip(found, one, strict=True))
 
 
 def measure_answer(answer: str) -> Measures:
@@ -87,7 +159,8 @@ def attributes_of(media: Media) -> dict[str, float]:
     """
     if is_clip(media.data):
         return attributes_of_frames(decode_clip(media.data, _num_looked_at(media)))
-    return _of_picture(decode(media.data))
+    pixels = decode(media.data)
+    return {name: float(value) for name, value in _of_pictures(pixels, luma(pixels)).items()}
 
 
 def still(data: bytes) -> Pixels:
@@ -97,12 +170,6 @@ def still(data: bytes) -> Pixels:
         MediaError: neither can be read.
     """
     return _mosaic(decode_clip(data, _NUM_STILL)) if is_clip(data) else decode(data)
-
-
-def _looks_at_picture(data: bytes) -> dict[str, Any]:
-    pixels = decode(data)
-    light = luma(pixels)
-    return {**_of_picture(pixels, light), **_of_still(pixels, light)}
 
 
 def _looks_at_clip(media: Media) -> dict[str, Any]:
@@ -118,27 +185,36 @@ def _num_looked_at(media: Media) -> int:
     return min(media.num_frames, _NUM_FRAMES)
 
 
-def _of_picture(pixels: Pixels, light: Luma | None = None) -> dict[str, float]:
-    light = luma(pixels) if light is None else light
-    return {**attributes(pixels, light), "text": lettering(light)}
-
-
 def attributes_of_frames(frames: Frames) -> dict[str, float]:
     """Attributes of a clip, from those of its frames that are looked at, [T, H, W, 3]."""
-    each = [_of_picture(frame) for frame in frames]
-    means = {name: float(np.mean([one[name] for one in each])) for name in (*ATTRIBUTES, "text")}
+    light = luma(frames)
+    num = _num_together(frames)
+    some = [slice(first, first + num) for first in range(0, len(frames), num)]
+    each = [_of_pictures(frames[at], light[at]) for at in some]
+    means = {name: float(np.concatenate([one[name] for one in each]).mean()) for name in each[0]}
     if len(frames) > 1:
-        means["motion"] = float(np.abs(np.diff(luma(frames), axis=0)).mean())
+        means["motion"] = float(np.abs(np.diff(light, axis=0)).mean())
     return means
+
+
+def _of_pictures(pixels: Pixels, light: Luma) -> dict[str, Numbers]:
+    """Of pictures of one shape [..., H, W, 3]: [...] of each attribute."""
+    return {**attributes(pixels, light), "text": lettering(light)}
 
 
 def _mosaic(frames: Frames) -> Pixels:
     return np.concatenate([np.concatenate(frames[at : at + 2], axis=1) for at in (0, 2)])
 
 
-def _of_still(pixels: Pixels, light: Luma | None = None) -> dict[str, Any]:
+def _of_still(pixels: Pixels) -> dict[str, Any]:
+    return {name: value.item() for name, value in _of_stills(pixels, luma(pixels)).items()}
+
+
+def _of_stills(pixels: Pixels, light: Luma) -> dict[str, npt.NDArray[Any]]:
+    """Of pictures of one shape [..., H, W, 3]: [...] of each."""
+    images = images_of(pixels)
     return {
         "entropy": entropy(pixels, light),
-        "signature": perceptual_hash(pixels),
-        "is_blank": is_blank(pixels),
+        "signature": perceptual_hash(pixels, images),
+        "is_blank": is_blank(pixels, images),
     }

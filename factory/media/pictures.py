@@ -13,9 +13,10 @@ import hashlib
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,10 @@ from factory.media.orientation import UPRIGHT, turned
 
 Pixels = npt.NDArray[np.uint8]  # H W 3
 Luma = npt.NDArray[np.float64]  # H W, 0 to 1
+#: Something of each picture of several, or of one.
+Numbers = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.uint64]
 
 #: The names of `attributes`.
 ATTRIBUTES = ("brightness", "saturation", "contrast", "sharpness")
@@ -145,7 +150,7 @@ def _opaque(image: Image.Image, data: bytes) -> Image.Image:
         alpha = Image.fromarray(np.where(levels == key, 0, 255).astype(np.uint8))
         return on_background(Image.merge("RGBA", (grey, grey, grey, alpha)))
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     # Pillow brings grey and colours to 8 bits, but not the one level or colour that is transparent.
     if image.mode == "L" and key is not None:
         most = 2**depth - 1
@@ -183,10 +188,15 @@ def luma(pixels: Pixels) -> Luma:
     return np.asarray(pixels @ _LUMA / 255.0)
 
 
-def attributes(pixels: Pixels, light: Luma | None = None) -> dict[str, float]:
-    """What a picture is like, whatever it shows.
+# What follows looks at one picture [H, W, 3], or at several of one shape [..., H, W, 3], each of
+# which has the numbers that it would have alone, to the last bit: what is stored of a picture must
+# be what is measured of it again.
 
-    light: its `luma`, where that is known already.
+
+def attributes(pixels: Pixels, light: Luma | None = None) -> dict[str, Numbers]:
+    """What pictures are like, whatever they show: [...] of each.
+
+    light: their `luma`, where that is known already.
 
     brightness: mean luma, 0 to 1.
     saturation: mean saturation as in HSV, 0 to 1.
@@ -198,68 +208,86 @@ def attributes(pixels: Pixels, light: Luma | None = None) -> dict[str, float]:
     highest = np.maximum(np.maximum(red, green), blue)
     spread = highest - np.minimum(np.minimum(red, green), blue)
     saturation = np.divide(spread, np.maximum(highest, 1), dtype=np.float64)
+    edges = _laplacian(light)
     return {
-        "brightness": float(light.mean()),
-        "saturation": float(saturation.mean()),
-        "contrast": float(light.std()),
-        "sharpness": float(np.abs(_laplacian(light)).mean()),
+        "brightness": _in_a_row(light).mean(axis=-1),
+        "saturation": _in_a_row(saturation).mean(axis=-1),
+        "contrast": _in_a_row(light).std(axis=-1),
+        "sharpness": _in_a_row(np.abs(edges, out=edges)).mean(axis=-1),
     }
 
 
+def _in_a_row(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """[..., H, W] as [..., H W]."""
+    return values.reshape(*values.shape[:-2], -1)
+
+
 def _laplacian(light: Luma) -> Luma:
-    """As `scipy.ndimage.laplace` with mode "nearest", to the last bit, in less time: sharpness is
-    stored, and what is measured again must be what was stored.
-    """
-    height, width = light.shape
-    wide = np.empty((height + 2, width + 2))
-    wide[1:-1, 1:-1] = light
-    wide[0, 1:-1], wide[-1, 1:-1] = light[0], light[-1]
-    wide[1:-1, 0], wide[1:-1, -1] = light[:, 0], light[:, -1]
+    """As `scipy.ndimage.laplace` with mode "nearest" of each, to the last bit, in less time."""
+    *several, height, width = light.shape
+    wide = np.empty((*several, height + 2, width + 2))
+    wide[..., 1:-1, 1:-1] = light
+    wide[..., 0, 1:-1], wide[..., -1, 1:-1] = light[..., 0, :], light[..., -1, :]
+    wide[..., 1:-1, 0], wide[..., 1:-1, -1] = light[..., 0], light[..., -1]
     twice = 2 * light
-    upright = wide[:-2, 1:-1] + wide[2:, 1:-1]
+    upright = wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1]
     upright -= twice
-    across = wide[1:-1, :-2] + wide[1:-1, 2:]
+    across = wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]
     across -= twice
     upright += across
     return upright
 
 
-def is_blank(pixels: Pixels) -> bool:
-    """Whether a picture shows next to nothing but one colour, as a failed generation does."""
-    size = pixels.shape[0] * pixels.shape[1]
-    counts = _level_counts(pixels)
-    until = counts.cumsum(axis=1)
+def images_of(pixels: Pixels) -> list[Image.Image]:
+    """Pictures as Pillow has them, in one list."""
+    return list(map(Image.fromarray, pixels.reshape(-1, *pixels.shape[-3:])))
+
+
+def is_blank(pixels: Pixels, images: Sequence[Image.Image] | None = None) -> Flags:
+    """Whether pictures show next to nothing but one colour, as failed generations do: [...].
+
+    images: their `images_of`, where they are known already.
+    """
+    images = images_of(pixels) if images is None else images
+    size = pixels.shape[-3] * pixels.shape[-2]
+    # How many pixels have each level, by picture and channel.
+    counts = np.array([image.histogram() for image in images], np.int64).reshape(-1, 3, 256)
+    until = counts.cumsum(axis=-1)
     # Of each channel twice the median, which lies between the two levels in the middle.
-    middle = (until <= (size - 1) // 2).sum(axis=1) + (until <= size // 2).sum(axis=1)
-    is_far = np.abs(_LEVELS - middle[:, None] / 2) > _BLANK_STEP
-    num_far = (counts * is_far).sum(axis=1)
+    middle = (until <= (size - 1) // 2).sum(axis=-1) + (until <= size // 2).sum(axis=-1)
+    is_far = np.abs(_LEVELS - middle[..., None] / 2) > _BLANK_STEP
+    num_far = (counts * is_far).sum(axis=-1)
     # Pixels may be far in several channels: no fewer than in one, no more than in all added up.
-    if num_far.max() / size >= _BLANK_SHARE:
-        return False
-    if num_far.sum() / size < _BLANK_SHARE:
-        return True
-    away = [of[channel] for of, channel in zip(is_far, np.moveaxis(pixels, -1, 0), strict=True)]
-    return bool(np.logical_or.reduce(away).mean() < _BLANK_SHARE)
+    is_of_one = num_far.sum(axis=-1) / size < _BLANK_SHARE
+    is_in_doubt = (num_far.max(axis=-1) / size < _BLANK_SHARE) & ~is_of_one
+    for at in np.flatnonzero(is_in_doubt).tolist():
+        channels = np.moveaxis(np.asarray(images[at]), -1, 0)
+        away = [of[channel] for of, channel in zip(is_far[at], channels, strict=True)]
+        is_of_one[at] = np.logical_or.reduce(away).mean() < _BLANK_SHARE
+    return _as_several(is_of_one, pixels)
 
 
-def _level_counts(pixels: Pixels) -> npt.NDArray[np.int64]:
-    """How many pixels have each level, by channel: [3, 256]."""
-    return np.array(Image.fromarray(pixels).histogram()).reshape(3, 256)
+def entropy(pixels: Pixels, light: Luma | None = None) -> Numbers:
+    """Shannon entropy of the lightness in 64 levels, 0 to 6 bits: how much there is to see; [...].
 
-
-def entropy(pixels: Pixels, light: Luma | None = None) -> float:
-    """Shannon entropy of the lightness in 64 levels, 0 to 6 bits: how much there is to see.
-
-    light: its `luma`, where that is known already.
+    light: their `luma`, where that is known already.
     """
     light = luma(pixels) if light is None else light
-    levels = np.bincount((light * 63.999).astype(np.int64).ravel(), minlength=64)
-    shares = levels[levels > 0] / levels.sum()
+    size = light.shape[-2] * light.shape[-1]
+    levels = (light * 63.999).astype(np.int64).reshape(-1, size)
+    levels += 64 * np.arange(len(levels))[:, None]
+    counts = np.bincount(levels.ravel(), minlength=64 * len(levels)).reshape(-1, 64)
+    return _as_several([_bits(some[some > 0] / size) for some in counts], pixels)
+
+
+def _bits(shares: npt.NDArray[np.float64]) -> float:
     return float(-(shares * np.log2(shares)).sum())
 
 
-def perceptual_hash(pixels: Pixels) -> int:
+def perceptual_hash(pixels: Pixels, images: Sequence[Image.Image] | None = None) -> Hashes:
     """A 64-bit hash under which pictures that look alike differ in few bits, colour included.
+
+    images: their `images_of`, where they are known already.
 
     Pictures are averaged to 16 × 16 cells. What is hashed is how each cell's colour departs from
     the mean colour, and that mean itself: its signs under 64 fixed random projections. So the share
@@ -267,15 +295,24 @@ def perceptual_hash(pixels: Pixels) -> int:
     size. A hash of brightness steps between neighbouring cells (dHash) would not do: flat
     backgrounds make its bits arbitrary, and a red thing that turns green keeps them.
     """
-    grid = Image.fromarray(pixels).resize((_HASH_GRID, _HASH_GRID), Image.Resampling.BOX)
-    cells = np.asarray(grid, dtype=np.int64).reshape(-1, 3)
-    total = cells.sum(axis=0)
+    images = images_of(pixels) if images is None else images
+    grid = (_HASH_GRID, _HASH_GRID)
+    shrunk = b"".join(one.resize(grid, Image.Resampling.BOX).tobytes() for one in images)
+    cells = np.frombuffer(shrunk, np.uint8).astype(np.int64).reshape(len(images), -1, 3)
+    num_cells = cells.shape[1]
+    total = cells.sum(axis=1)
     # 256 times the departures and the mean: whole numbers far below 2^53, so that no machine rounds
     # differently. Floats are multiplied several times as fast.
-    departures = (len(cells) * cells - total).ravel()
-    looks = np.concatenate([departures, 2 * total - 255 * len(cells)]).astype(np.float64)
-    bits = _projections() @ looks > 0
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+    departures = (num_cells * cells - total[:, None]).reshape(len(images), -1)
+    looks = np.hstack([departures, 2 * total - 255 * num_cells]).astype(np.float64)
+    bits = looks @ _projections().T > 0
+    return _as_several(np.packbits(bits, axis=-1).view(">u8").ravel().astype(np.uint64), pixels)
+
+
+def _as_several(found: npt.ArrayLike, pixels: Pixels) -> npt.NDArray[Any]:
+    """A number of each picture, in the shape in which they came; a number of one alone."""
+    several: npt.NDArray[Any] = np.reshape(found, pixels.shape[:-3])
+    return several[()]
 
 
 def hash_distance(first: int, second: int) -> int:

@@ -164,7 +164,7 @@ def see_picture(png: bytes, caption: str) -> Seen:
         found.quality,
         tuple(found.wrong()),
         found.clean,
-        attributes=attributes(pixels),
+        attributes={name: float(value) for name, value in attributes(pixels).items()},
     )
 
 
@@ -173,14 +173,13 @@ def see_clip(mp4: bytes, num_frames: int, caption: str) -> Seen:
     """A clip made for a caption, of which the annotator sees `num_frames`; raises as the above."""
     frames = decode_clip(mp4, num_frames)
     found = measure_clip(frames, parse(caption))
-    each = [attributes(frame) for frame in frames]
     return Seen(
         _digest(mp4),
         "video",
         found.quality,
         tuple(found.wrong()),
         found.clean,
-        attributes={name: fmean(one[name] for one in each) for name in ATTRIBUTES},
+        attributes={name: fmean(values) for name, values in attributes(frames).items()},
     )
 
 

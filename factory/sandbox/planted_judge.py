@@ -23,6 +23,10 @@ NAME = "simulated:planted@0"
 _NORMAL = NormalDist()
 
 
+def _attributes(media: Media) -> dict[str, float]:
+    return {name: float(value) for name, value in attributes(decode(media.data)).items()}
+
+
 @dataclass(frozen=True)
 class PlantedJudge:
     """Another judge's opinion with noise, and with biases in points of its scale.
@@ -52,7 +56,7 @@ class PlantedJudge:
     logits_per_point: float = 2.0
     p_tie: float = 0.1
     seed: int = 0
-    measure: Callable[[Media], Mapping[str, float]] = lambda media: attributes(decode(media.data))
+    measure: Callable[[Media], Mapping[str, float]] = _attributes
     origin: Callable[[Candidate], str] = lambda candidate: candidate.candidate_id
     name: str = NAME
 

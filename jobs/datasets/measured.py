@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.media_store import MediaStore, media_store
-from factory.media.measures import measures_of
+from factory.media.measures import all_measures
 from jobs.datasets.files import Indices, file_batches, parquet, without
 from jobs.datasets.reading import JUDGED, sources_of
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.columns import GROUPS, check_schema, upgraded
 from schemas.places import Place
-from schemas.rows import Candidate, Group
+from schemas.rows import Group
 
 Made = TypeVar("Made")
 
@@ -116,10 +116,7 @@ class MeasuredGroups:
     def _measure(self, table: pa.Table, store: MediaStore) -> list[Group]:
         groups = groups_from_table(store.bring_in(table, with_references=True))
         self.num_measured += sum(map(num_unmeasured, groups))
-        return [
-            replace(group, candidates=tuple(_let_go(one) for one in group.candidates))
-            for group in groups
-        ]
+        return list(map(_let_go, groups))
 
 
 def _as_groups(batch: pa.RecordBatch) -> pa.Table:
@@ -138,10 +135,14 @@ def lacks_measures(table: pa.Table) -> bool:
     return False
 
 
-def _let_go(candidate: Candidate) -> Candidate:
-    """The candidate with its measures and without the bytes of its medium."""
-    media = candidate.media and replace(candidate.media, stored=None)
-    return replace(candidate, measures=measures_of(candidate), media=media)
+def _let_go(group: Group) -> Group:
+    """The group, its candidates with their measures and without the bytes of their media."""
+    measured = zip(group.candidates, all_measures(group.candidates), strict=True)
+    candidates = (
+        replace(one, measures=measures, media=one.media and replace(one.media, stored=None))
+        for one, measures in measured
+    )
+    return replace(group, candidates=tuple(candidates))
 
 
 def each_in_a_task(
@@ -213,11 +214,9 @@ def _with_measures(group: Group, store: MediaStore) -> Group:
     whole = group
     if any(one.media is not None and one.media.stored is None for one in group.candidates):
         whole = groups_from_table(store.bring_in(groups_to_table([group])))[0]
-    pairs = zip(group.candidates, whole.candidates, strict=True)
-    return replace(
-        group,
-        candidates=tuple(replace(one, measures=measures_of(other)) for one, other in pairs),
-    )
+    measured = zip(group.candidates, all_measures(whole.candidates), strict=True)
+    candidates = (replace(one, measures=measures) for one, measures in measured)
+    return replace(group, candidates=tuple(candidates))
 
 
 def num_unmeasured(group: Group) -> int:

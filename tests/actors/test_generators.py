@@ -1,6 +1,5 @@
 """What candidates say of how they came about, and what is made of failures and flags."""
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from actors.generators import AnswerGenerator, DiffusersGenerator
 from actors.recorded import RecordedGenerator
 from actors.redraw import RedrawError, drawn_again, generator_of, is_the_same
 from factory.keys import with_key
+from factory.media.measures import measure
 from factory.media.pictures import encode_png
 from factory.protocols import DrawsAhead
 from schemas.arrow import groups_from_table, groups_to_table
@@ -47,7 +47,7 @@ def test_a_candidate_says_what_it_was_drawn_from(generator: DiffusersGenerator) 
     assert json.loads(one.drawn.arguments) == asked
     assert one.media is not None
     assert one.measures is not None
-    assert one.measures.digest == hashlib.sha256(one.media.data).hexdigest()
+    assert one.measures == measure(one.media)
     assert one.measures.is_unsafe is None
 
 
@@ -279,7 +279,7 @@ def test_what_ones_own_generator_draws_is_recorded_too() -> None:
     assert json.loads(first.drawn.arguments) == {"guidance_scale": 2.0}
     assert first.media is not None
     assert first.measures is not None
-    assert first.measures.digest == hashlib.sha256(first.media.data).hexdigest()
+    assert first.measures == measure(first.media)
     (unknown,) = recorded(StubGenerator(), None).generate(PROMPT, [1])
     assert unknown.drawn is not None
     assert unknown.drawn.key is None

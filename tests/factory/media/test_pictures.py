@@ -239,7 +239,7 @@ def test_drawn_pictures_are_not_blank():
 
 
 def distance(first, second):
-    return hash_distance(perceptual_hash(first), perceptual_hash(second))
+    return hash_distance(int(perceptual_hash(first)), int(perceptual_hash(second)))
 
 
 def test_a_hash_is_the_same_on_every_machine():
