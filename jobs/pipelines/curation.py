@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     from actors.tally import Piece, TallyHandle
 
 
+#: What tells whether a candidate was measured.
+_IS_MEASURED = [
+    f"candidates.list.element.{leaf}" for leaf in ("measures.digest", "media.width", "error")
+]
 _DRAFT = "_draft"
 _CURATE = "curate"  # the step, as progress names it
 _GROUPS_AT_ONCE = 256
@@ -167,7 +171,7 @@ def _is_soon_done(groups: Place, directory: Place, curator: Curator) -> bool:
     if any(needs_pixels(one) or isinstance(one, PluggedIn) for one in objections):
         return False
     candidates = pa.schema([JUDGED.field("candidates")])
-    tables = stream(groups, candidates.names, media="none")
+    tables = stream(groups, _IS_MEASURED, media="none")
     return not any(lacks_measures(upgraded(one, candidates)) for one in tables)
 
 
