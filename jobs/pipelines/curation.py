@@ -56,8 +56,9 @@ _DRAFT = "_draft"
 _CURATE = "curate"  # the step, as progress names it
 _GROUPS_AT_ONCE = 256
 _GROUPS_A_BLOCK = 1024
-#: As many are paired in this process, at a millisecond each, as workers would take to start.
-_GROUPS_HERE = 4096
+#: As many are paired in this process, at two thirds of a millisecond each, as workers would take to
+#: start.
+_GROUPS_HERE = 8192
 #: What a draft holds beside the columns of a pair: see `factory.filters.across.Signature`.
 _SIGNATURE = pa.schema([("signature_chosen", pa.uint64()), ("signature_rejected", pa.uint64())])
 _DRAFTS = pa.schema([*PAIRS, *_SIGNATURE])
