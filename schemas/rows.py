@@ -404,6 +404,13 @@ class Score:
     members: tuple[Score, ...] = field(default=(), compare=False, repr=False)
 
 
+def preferred(p_first: float, p_second: float, p_tie: float) -> Preference:
+    """The most probable outcome; an exact draw of first and second is a tie."""
+    if p_tie >= max(p_first, p_second) or p_first == p_second:
+        return "tie"
+    return "first" if p_first > p_second else "second"
+
+
 _OTHER: dict[str, Literal["first", "second"]] = {"first": "second", "second": "first"}
 
 
@@ -451,9 +458,7 @@ class Duel:
     @property
     def preference(self) -> Preference:
         """The most probable outcome; an exact draw of first and second is a tie."""
-        if self.p_tie >= max(self.p_first, self.p_second) or self.p_first == self.p_second:
-            return "tie"
-        return "first" if self.p_first > self.p_second else "second"
+        return preferred(self.p_first, self.p_second, self.p_tie)
 
 
 @dataclass(frozen=True)

@@ -6,36 +6,35 @@ never on the pairs. Only slopes of attributes that are flagged, in scores or in 
 a judge without a bias is left alone, and they are shrunk first, since a flag exaggerates
 (`factory.bias.shrinkage`). Log-odds are then multiplied by the temperature of the prompt's slice;
 those that were clipped, and say "at least so much", go on saying so of what becomes of them.
-Position bias is not here: every matchup averages both orders already.
+Position bias is not here: every matchup averages both orders already. What a correction leaves of
+the figures of a profile is measured in `factory.bias.corrected`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from factory.bias.calibration import ALL, left_out, temperature_of
-from factory.bias.estimate import SHARE, association_figures
-from factory.bias.figure import Figure, Relevance
+from factory.bias.calibration import ALL, temperature_of
+from factory.bias.figure import DUELS, SCORES, Figure
 from factory.bias.observation import (
     Attributes,
     LabelObservation,
     Measure,
-    Observation,
     measure_candidate,
 )
-from factory.bias.probes import Probe
-from factory.bias.profile import BiasProfile
-from factory.bias.response import DUELS, SCORES, corrected_slopes
-from factory.bias.seen import Block, PromptSums, Seen, as_seen
-from factory.bias.slices import calibration_figures
 from factory.ranking import is_scored
 from factory.ranking.matchups import MAX_LOGIT, Matchup, bound_of, is_readable, log_odds
-from factory.statistics.intervals import Array, bootstrap_of_clusters, mean_of_sums
+from factory.statistics.intervals import Array
 from schemas.rows import Duel, Group, Score
+
+if TYPE_CHECKING:  # profiles, and groups reduced to numbers, are those of whoever has them
+    from factory.bias.profile import BiasProfile
+    from factory.bias.seen import Block, Seen
 
 _MIN_P = 1e-6
 
@@ -85,24 +84,48 @@ class Correction:
         return bool(self.points or self.logits or self.temperatures)
 
     def __call__(self, group: Group, measure: Measure = measure_candidate) -> Group:
-        """The group with corrected scores and duels.
+        """The group with corrected scores and duels, as `of_groups` many."""
+        return self.of_groups([group], measure)[0]
+
+    def of_groups(
+        self, groups: Sequence[Group], measure: Measure = measure_candidate
+    ) -> list[Group]:
+        """The groups with corrected scores and duels.
 
         A statement about a candidate that cannot be measured is left as it is: its media is broken
         and an objection says so.
         """
         if not self.is_needed:
-            return group
-        looks: dict[str, Attributes] = {}
-        if self.points or self.logits:
-            looks = {
-                one.candidate_id: measure(one) for one in group.candidates if one.error is None
-            }
-        factor = temperature_of(group.prompt.tags, self.temperatures)
-        return replace(
-            group,
-            scores=tuple(self._score(one, looks) for one in group.scores),
-            duels=tuple(self._duel(one, looks, factor) for one in group.duels),
+            return list(groups)
+        looks = [self._looks(one, measure) for one in groups]
+        wanted = [self._wanted(*one) for one in zip(groups, looks, strict=True)]
+        told = iter(
+            _tilted_all(
+                [
+                    (duel, logit)
+                    for group, logits in zip(groups, wanted, strict=True)
+                    for duel, logit in zip(group.duels, logits, strict=True)
+                    if logit is not None
+                ]
+            )
         )
+        return [
+            replace(
+                group,
+                scores=tuple(self._score(one, look) for one in group.scores),
+                duels=tuple(
+                    duel if logit is None else next(told)
+                    for duel, logit in zip(group.duels, logits, strict=True)
+                ),
+            )
+            for group, look, logits in zip(groups, looks, wanted, strict=True)
+        ]
+
+    def _looks(self, group: Group, measure: Measure) -> dict[str, Attributes]:
+        """Of the candidates that there are, by their ids; nothing where no slope asks for it."""
+        if not self.points and not self.logits:
+            return {}
+        return {one.candidate_id: measure(one) for one in group.candidates if one.error is None}
 
     def of_blocks(self, seen: Seen) -> Callable[[Block], Block]:
         """The same for groups that were reduced to numbers.
@@ -148,14 +171,19 @@ class Correction:
         look = looks.get(score.candidate_id, {})
         return replace(score, value=score.value - _worth(look, self.points))
 
-    def _duel(self, duel: Duel, looks: Mapping[str, Attributes], factor: float) -> Duel:
-        if not is_readable(duel):
-            return duel
-        advantage = self._advantage(looks.get(duel.first_id, {}), looks.get(duel.second_id, {}))
-        if advantage == 0 and factor == 1:
-            return duel  # as it is: its log-odds may be beyond those that are read
-        told = tilt(duel, factor * (log_odds(duel) - advantage))
-        return replace(told, bound=bound_of(duel))  # what was "at least" so much still is
+    def _wanted(self, group: Group, looks: Mapping[str, Attributes]) -> list[float | None]:
+        """The log-odds that the group's duels are to have; None for one that stays as it is."""
+        factor = temperature_of(group.prompt.tags, self.temperatures)
+        found: list[float | None] = []
+        for duel in group.duels:
+            logit = None
+            if is_readable(duel):
+                first, second = looks.get(duel.first_id, {}), looks.get(duel.second_id, {})
+                advantage = self._advantage(first, second)
+                if advantage != 0 or factor != 1:  # else they may be beyond those that are read
+                    logit = factor * (log_odds(duel) - advantage)
+            found.append(logit)
+        return found
 
     def _matchup(
         self, met: Matchup, first: Attributes, second: Attributes, factor: float
@@ -205,6 +233,18 @@ def tilt(duel: Duel, logit: float) -> Duel:
     return replace(duel, p_first=p_first, p_second=p_second, p_tie=p_tie)
 
 
+def _tilted_all(wanted: Sequence[tuple[Duel, float]]) -> list[Duel]:
+    """Duels with other log-odds each; what was "at least" so much still is."""
+    if not wanted:
+        return []
+    p = np.array([[one.p_first, one.p_second, one.p_tie] for one, _ in wanted])
+    told = _tilted(p, np.array([logit for _, logit in wanted])).tolist()
+    return [
+        replace(duel, p_first=first, p_second=second, p_tie=tie, bound=bound_of(duel))
+        for (duel, _), (first, second, tie) in zip(wanted, told, strict=True)
+    ]
+
+
 def _tilted(p: Array, logits: Array) -> Array:
     """Probabilities of first, second and tie [m, 3] with other log-odds [m]."""
     wanted = np.exp(np.clip(logits, -MAX_LOGIT, MAX_LOGIT))
@@ -214,85 +254,3 @@ def _tilted(p: Array, logits: Array) -> Array:
     x = (-turn + np.sqrt(turn * turn + 4 * first * wanted * second)) / (2 * first)
     weights = np.stack([first * x, second / x, p[:, 2]], axis=1)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
-
-
-def with_corrected(
-    profile: BiasProfile,
-    correction: Correction,
-    observations: Seen | Iterable[Observation],
-    labels: Sequence[LabelObservation],
-    probes: Sequence[Probe],
-    relevance: Relevance,
-    num_resamples: int = 1000,
-    seed: int = 0,
-) -> BiasProfile:
-    """The profile, each figure with what the correction leaves of it.
-
-    The slopes of edits are fitted again on prompts that they were not fitted on. Leans and
-    calibration are measured again on the corrected statements, of labels by temperatures that were
-    fitted without them, and the lean to the first slot on verdicts of both orders together. What a
-    correction does not change has nothing beside it.
-
-    Args:
-        profile: as measured.
-        correction: made from it.
-        observations: of the groups that the profile was measured on.
-        labels: likewise.
-        probes: likewise.
-        relevance: as for the profile.
-        num_resamples: of the bootstrap.
-        seed: of the bootstrap.
-    """
-    often = (num_resamples, seed)
-    seen = as_seen(observations)
-    told = _told(correction, labels)
-    factor = profile.temperatures.get(ALL, 1.0)
-    again = [averaged_lean(seen, *often)]
-    if correction.is_needed:
-        again += association_figures(
-            seen, told, profile.sds, factor, relevance, *often, correction.of_blocks(seen)
-        )
-        again += calibration_figures(told, *often)
-    after = {(one.kind, one.name, one.measure): one.estimate for one in again}
-    people = "slope of people"  # nothing of theirs is corrected
-    figures = [
-        replace(one, corrected=after.get((one.kind, one.name, one.measure)))
-        if one.measure != people
-        else one
-        for one in profile.figures
-    ]
-    taken = {SCORES: correction.points, DUELS: correction.logits}
-    return replace(
-        profile,
-        figures=corrected_slopes(figures, probes, profile.sds, taken, *often),
-    )
-
-
-def _told(correction: Correction, labels: Sequence[LabelObservation]) -> list[LabelObservation]:
-    """The corrected labels, each by temperatures that it had no part in."""
-    if not correction.temperatures:
-        return [correction.label(one) for one in labels]
-    told = list(labels)
-    for heat, rows in left_out(labels):
-        of_all = heat.get(ALL, 1.0)
-        factors = {name: heat.get(name, of_all) / of_all for name in correction.temperatures}
-        without = replace(correction, temperatures=factors)
-        for row in rows:
-            told[row] = without.label(labels[row])
-    return told
-
-
-def averaged_lean(
-    observations: Seen | Iterable[Observation], num_resamples: int, seed: int
-) -> Figure:
-    """The lean to the first slot of verdicts that are those of both orders together."""
-    seen = as_seen(observations)
-    leans = PromptSums(seen, 2)
-    for block in seen.blocks():
-        swapped = replace(block, p=block.p[:, [1, 0, 2]])
-        lean = (SHARE[block.verdicts] + SHARE[swapped.verdicts]) / 2 - 0.5
-        leans.add(block.prompts[block.met], lean, np.ones(len(lean)))
-    mean = bootstrap_of_clusters(leans.all(), mean_of_sums, num_resamples, seed)
-    return Figure(
-        "position", "first slot", "share above one half", "share of verdicts", mean, leans.num
-    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from factory.bias.edits import EDITS
-from factory.bias.figure import Relevance
+from factory.bias.figure import DUELS, SCORES, Relevance
 from factory.bias.probes import Probe
 from factory.statistics.intervals import (
     Array,
@@ -22,8 +22,6 @@ from factory.statistics.intervals import (
     jackknives_of_clusters,
     sums_of_clusters,
 )
-
-SCORES, DUELS = "slope of scores", "slope of duels"
 
 
 @dataclass(frozen=True)

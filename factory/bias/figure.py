@@ -20,6 +20,8 @@ BiasKind = Literal[
     "position", "association", "edit", "twin", "neglect", "slice", "self-preference", "calibration"
 ]
 Side = Literal["both", "above", "below"]
+#: What is measured of the response to edits: points of scores, log-odds of duels, for an attribute.
+SCORES, DUELS = "slope of scores", "slope of duels"
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from factory.bias.edit_rows import DUELS, SCORES, Response, Rows, responses
+from factory.bias.edit_rows import Response, Rows, responses
 from factory.bias.edits import EDITS
-from factory.bias.figure import Figure, Relevance, Side
+from factory.bias.figure import DUELS, SCORES, Figure, Relevance, Side
 from factory.bias.probes import Probe
 from factory.bias.shrinkage import shrunk
 from factory.statistics.intervals import (

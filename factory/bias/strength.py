@@ -15,7 +15,7 @@ from functools import partial
 import scipy
 
 from factory.bias.edits import EDITS
-from factory.bias.figure import Relevance
+from factory.bias.figure import SCORES, Relevance
 from factory.bias.power import (
     INFORMATION,
     SIZES,
@@ -31,7 +31,6 @@ from factory.bias.power import (
     prompts_needed,
 )
 from factory.bias.profile import BiasProfile
-from factory.bias.response import SCORES
 from factory.ranking.noise import Noise
 from factory.statistics.intervals import NORMAL_95
 from schemas.rows import Task

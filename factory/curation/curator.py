@@ -44,7 +44,7 @@ class Curator:
             fetch: brings in the media of a pair, for objections that need their pixels.
         """
         judged = [weigh(one, self.criteria) if one.error is None else one for one in groups]
-        told = [self.correction(one) if one.error is None else one for one in judged]
+        told = self._corrected(judged)
         orders = self._orders(told)
         before = self._orders(judged) if self.correction.is_needed else {}
         found = []
@@ -55,6 +55,11 @@ class Curator:
             judged_pairs = [judge_pair(pair, self.objections, fetch) for pair in pairs]
             found.append(judged_pairs or [invalid_pair(group, why_no_pair(group))])
         return found
+
+    def _corrected(self, groups: Sequence[Group]) -> list[Group]:
+        """All but those that failed as a whole, which are as they are."""
+        told = iter(self.correction.of_groups([one for one in groups if one.error is None]))
+        return [next(told) if one.error is None else one for one in groups]
 
     def _orders(self, groups: Sequence[Group]) -> dict[int, Order]:
         """By the group's place; none of those that failed as a whole."""

@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from factory.candidates import is_unfinished
@@ -67,11 +68,10 @@ class Pairing:
 
     def _proposals(self, order: Order, min_margin: float) -> list[Match]:
         """(better, worse) by position in the group, in the order in which they are wanted."""
-        ranks = list(itertools.combinations(range(len(order.ranking)), 2))
-        pairs = [(order.ranking[better], order.ranking[worse]) for better, worse in ranks]
+        ranking = order.ranking
         if self.mode == "best_against_worst":
-            by_distance = sorted(ranks, key=lambda rank: (rank[0] - rank[1], rank[0]))
-            return [(order.ranking[better], order.ranking[worse]) for better, worse in by_distance]
+            return [(ranking[i], ranking[j]) for i, j in _by_distance(len(ranking))]
+        pairs = itertools.combinations(ranking, 2)
         apart = [pair for pair in pairs if order.margin(*pair) >= min_margin]
         if self.mode == "near_miss":
             rank_of = {index: rank for rank, index in enumerate(order.ranking)}
@@ -86,8 +86,16 @@ class Pairing:
                 break
             if self.max_uses is None or all(uses[index] < self.max_uses for index in pair):
                 taken.append(pair)
-                uses.update(pair)
+                for index in pair:
+                    uses[index] += 1
         return taken
+
+
+@lru_cache
+def _by_distance(num: int) -> tuple[Match, ...]:
+    """All pairs of `num` ranks, the better one first: the farthest apart, then the best."""
+    ranks = itertools.combinations(range(num), 2)
+    return tuple(sorted(ranks, key=lambda rank: (rank[0] - rank[1], rank[0])))
 
 
 def pair_of(group: Group, order: Order, better: int, worse: int) -> Pair:

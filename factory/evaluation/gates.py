@@ -12,9 +12,8 @@ from typing import Literal
 
 import scipy
 
-from factory.bias.figure import Figure
+from factory.bias.figure import DUELS, SCORES, Figure
 from factory.bias.profile import BiasProfile
-from factory.bias.response import DUELS, SCORES
 from factory.bias.slices import GAP_BEYOND_PEOPLES
 from factory.bias.substitution import ONE_WORD
 from factory.evaluation.alarm_text import hacking_told

@@ -6,7 +6,7 @@ can be trusted, and `fitting` finds it. `order` holds what they share.
 """
 
 from factory.ranking.fitting import fit_noise
-from factory.ranking.fusion import fuse, fuse_all
+from factory.ranking.fusion import fuse, fuse_all, rankings
 from factory.ranking.noise import FittedNoise, Noise, NoiseError, Scale, TaskNoise
 from factory.ranking.order import Match, Order, Strategy, is_scored, scores_of
 from factory.ranking.published import Pairwise, Paper
@@ -53,6 +53,7 @@ __all__ = [
     "noise_of",
     "order_all",
     "plan_all",
+    "rankings",
     "scores_of",
     "strategy_of",
 ]

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from factory.ranking.likelihood import Array, Statements
 from factory.ranking.matchups import Matchup, matchups, readable
@@ -38,27 +39,32 @@ def statements(
     """
     met = [met_in(*one) for one in said] if met is None else met
     num = max((len(scores) for scores, _ in said), default=0)
-    most = max(map(len, met), default=0)
-    shape, pairs = (len(said), num), (len(said), most)
-    scores, end = np.zeros(shape), np.zeros(shape, dtype=np.int8)
-    scored, there = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    pairs = (len(said), max(map(len, met), default=0))
+    values = np.full((len(said), num), np.nan)
+    for group, (given, _) in enumerate(said):
+        values[group, : len(given)] = [one.value if is_scored(one) else math.nan for one in given]
+    scored = np.isfinite(values)
+    scores = np.where(scored, _shares(values, noise.scale), 0.0)
+    there = scored.copy()
     centre = np.zeros(len(said))
+    is_full = scored.all(axis=1) & (num > 0)
+    if is_full.any():
+        centre[is_full] = scores[is_full].mean(axis=1)
+    for group in np.flatnonzero(~is_full).tolist():
+        if scored[group].any():
+            centre[group] = scores[group, scored[group]].mean()
+        else:
+            there[group, taking_part(*said[group])] = True
     first, second = np.zeros(pairs, dtype=np.intp), np.zeros(pairs, dtype=np.intp)
     is_met = np.zeros(pairs, dtype=bool)
     low, high = np.zeros(pairs), np.zeros(pairs)
     alone = np.zeros(pairs, dtype=bool)
     votes = np.zeros((*pairs, 2, 3)) if noise.fusion == "davidson" else None
     for group, (given, duels) in enumerate(said):
-        valid = taking_part(given, duels)
-        there[group, valid] = True
-        values = [(at, given[at].value) for at in valid if is_scored(given[at])]
-        for at, value in values:
-            scores[group, at] = _share(value, noise.scale)
-            end[group, at] = _end(value, noise.scale)
-            scored[group, at] = True
-        if values:
-            centre[group] = scores[group, scored[group]].mean()
-        row = {given[at].candidate_id: at for at in valid}
+        if not met[group]:
+            continue
+        is_in = there[group].tolist()
+        row = {one.candidate_id: at for at, one in enumerate(given) if is_in[at]}
         for place, one in enumerate(met[group]):
             if one.first_id not in row or one.second_id not in row:
                 continue
@@ -68,6 +74,7 @@ def statements(
             alone[group, place] = one.is_half
             if votes is not None:
                 votes[group, place] = _votes(duels, one)
+    end = _ends(values, noise.scale)
     return Statements(
         scores, scored, there, end, centre, first, second, is_met, low, high, alone, votes
     )
@@ -94,25 +101,27 @@ def met_in(scores: Sequence[Score], duels: Sequence[Duel]) -> list[Matchup]:
     return matchups([one for one in duels if one.first_id in known and one.second_id in known])
 
 
-def _share(value: float, scale: Scale) -> float:
+def _shares(values: Array, scale: Scale) -> Array:
     """Shares above the lower end; above 0 where there is none."""
-    return (value - (scale.low if math.isfinite(scale.low) else 0.0)) / scale.unit
+    low = scale.low if math.isfinite(scale.low) else 0.0
+    return np.asarray((values - low) / scale.unit)
 
 
-def _end(value: float, scale: Scale) -> int:
+def _ends(values: Array, scale: Scale) -> npt.NDArray[np.int8]:
+    """−1 and 1 for values at the lower and the upper end of their scale, else 0."""
     near = AT_END * scale.unit
-    if value >= scale.high - near:
-        return 1
-    return -1 if value <= scale.low + near else 0
+    is_high = values >= scale.high - near
+    is_low = ~is_high & (values <= scale.low + near)
+    return is_high.astype(np.int8) - is_low.astype(np.int8)
 
 
-def _votes(duels: Sequence[Duel], met: Matchup) -> Array:
+def _votes(duels: Sequence[Duel], met: Matchup) -> list[Sequence[float]]:
     """Both orders' probabilities of first, second and tie, told from the first side [2, 3]."""
     ahead = readable(duels, met.first_id, met.second_id)
-    back = [one.swap() for one in readable(duels, met.second_id, met.first_id)]
-    return np.array(
-        [
-            np.mean([(one.p_first, one.p_second, one.p_tie) for one in shown], axis=0)
-            for shown in (ahead, back)
-        ]
-    )
+    back = readable(duels, met.second_id, met.first_id)
+    told = [(one.p_first, one.p_second, one.p_tie) for one in ahead]
+    told_back = [(one.p_second, one.p_first, one.p_tie) for one in back]
+    return [
+        shown[0] if len(shown) == 1 else np.mean(shown, axis=0).tolist()
+        for shown in (told, told_back)
+    ]

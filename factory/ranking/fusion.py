@@ -44,35 +44,75 @@ def fuse_all(
         noise: of the judge about that task, on its scale.
         met: the matchups that count, by group (`met_in`); all of them where not given.
     """
+    orders: dict[int, Order] = {}
+    for places, alike, found in _by_shape(said, met):
+        orders.update(zip(places, _orders(alike, found, noise), strict=True))
+    return [orders[at] for at in range(len(said))]
+
+
+def rankings(
+    said: Sequence[Said], noise: Noise, met: Sequence[Sequence[Matchup]] | None = None
+) -> list[tuple[int, ...]]:
+    """Those of the orders that `fuse_all` makes of the same: for less, where no margin is asked."""
+    ranked: dict[int, tuple[int, ...]] = {}
+    for places, alike, found in _by_shape(said, met):
+        given = statements(alike, noise, found)
+        seen = posterior(given, noise, is_apart=True).mode
+        strong = _strengths(seen, _pull(given.is_in, noise), given.is_in, noise)
+        ids = [[one.candidate_id for one in scores] for scores, _ in alike]
+        ranked.update(zip(places, map(_ranking, ids, strong), strict=True))
+    return [ranked[at] for at in range(len(said))]
+
+
+#: Places of groups of one shape, what was said of them, and the matchups that count.
+_Alike = tuple[list[int], list[Said], list[Sequence[Matchup]]]
+
+
+def _by_shape(said: Sequence[Said], met: Sequence[Sequence[Matchup]] | None) -> Iterator[_Alike]:
     met = [met_in(*one) for one in said] if met is None else met
     shapes: dict[tuple[int, int], list[int]] = {}
     for at, ((scores, _), found) in enumerate(zip(said, met, strict=True)):
         shapes.setdefault((len(scores), len(found)), []).append(at)
-    orders: dict[int, Order] = {}
     for places in shapes.values():
-        alike = [said[at] for at in places], [met[at] for at in places]
-        orders.update(zip(places, _fuse_alike(*alike, noise), strict=True))
-    return [orders[at] for at in range(len(said))]
+        yield places, [said[at] for at in places], [met[at] for at in places]
 
 
-def _fuse_alike(
+def _orders(
     said: Sequence[Said], met: Sequence[Sequence[Matchup]], noise: Noise
 ) -> Iterator[Order]:
     given = statements(said, noise, met)
     found = posterior(given, noise, is_apart=True)
     inverse: Array = np.asarray(np.linalg.inv(found.precision), dtype=np.float64)
-    quality, covariance = _of_quality(found.mode, inverse, given.is_in, noise)
-    low = noise.scale.low if math.isfinite(noise.scale.low) else 0.0
-    strengths = np.where(given.is_in, low + noise.scale.unit * quality, np.nan)
+    pull = _pull(given.is_in, noise)
+    strengths = _strengths(found.mode, pull, given.is_in, noise)
     both = given.is_in[:, :, None] & given.is_in[:, None, :]
-    covariance = np.where(both, noise.scale.unit**2 * covariance, np.nan)
-    return map(_order, [scores for scores, _ in said], strengths, covariance)
+    spread = np.where(both, noise.scale.unit**2 * _around_quality(inverse, pull, noise), np.nan)
+    for (scores, _), strong, covariance in zip(said, strengths, spread.tolist(), strict=True):
+        ids = tuple(score.candidate_id for score in scores)
+        yield Order(ids, _ranking(ids, strong), tuple(strong), tuple(map(tuple, covariance)))
 
 
-def _of_quality(
-    seen: Array, covariance: Array, is_in: npt.NDArray[np.bool_], noise: Noise
-) -> tuple[Array, Array]:
-    """From what the judge sees [G, N] and its covariance [G, N, N] to true quality.
+def _strengths(
+    seen: Array, pull: Array, is_in: npt.NDArray[np.bool_], noise: Noise
+) -> list[list[float]]:
+    """In points [G, N]; NaN where a candidate takes no part. Rounded, so that the last bits of the
+    solver neither break a tie nor order margins.
+    """
+    quality = np.einsum("gij,gj->gi", pull, seen)
+    low = noise.scale.low if math.isfinite(noise.scale.low) else 0.0
+    strengths = np.where(is_in, low + noise.scale.unit * quality, np.nan)
+    rounded: list[list[float]] = np.round(strengths, 9).tolist()
+    return rounded
+
+
+def _ranking(ids: Sequence[str], strengths: Sequence[float]) -> tuple[int, ...]:
+    """The ids break a tie, which are hashes, so that no place in the group is favoured."""
+    valid = [at for at, strong in enumerate(strengths) if math.isfinite(strong)]
+    return tuple(sorted(valid, key=lambda at: (-strengths[at], ids[at])))
+
+
+def _pull(is_in: npt.NDArray[np.bool_], noise: Noise) -> Array:
+    """What takes what is seen to quality [G, N, N].
 
     Given s, quality around the prompt's mean is kept · (s − mean) with variance kept · item_sd²
     (a Gaussian among Gaussians); the mean of a group is that of what is seen in it.
@@ -80,19 +120,12 @@ def _of_quality(
     there = is_in.astype(np.float64)
     num = np.maximum(there.sum(axis=1), 1)[:, None, None]
     level = there[:, :, None] * there[:, None, :] / num
-    pull = level + noise.kept * (np.eye(there.shape[1]) * there[:, :, None] - level)
-    quality = np.einsum("gij,gj->gi", pull, seen)
+    return np.asarray(level + noise.kept * (np.eye(there.shape[1]) * there[:, :, None] - level))
+
+
+def _around_quality(covariance: Array, pull: Array, noise: Noise) -> Array:
+    """The covariance of quality, from that of what is seen [G, N, N]."""
     around = pull @ covariance @ np.swapaxes(pull, 1, 2)
-    rows = np.arange(there.shape[1])
+    rows = np.arange(around.shape[1])
     around[:, rows, rows] += noise.kept * noise.item_sd**2
-    return np.asarray(quality), np.asarray(around)
-
-
-def _order(scores: Sequence[Score], strengths: Array, covariance: Array) -> Order:
-    ids = tuple(score.candidate_id for score in scores)
-    # Rounded, so that the last bits of the solver neither break a tie nor order margins.
-    strong = np.round(strengths, 9).tolist()
-    # The ids break a tie, which are hashes, so that no place in the group is favoured.
-    valid = np.flatnonzero(np.isfinite(strengths)).tolist()
-    ranking = sorted(valid, key=lambda index: (-strong[index], ids[index]))
-    return Order(ids, tuple(ranking), tuple(strong), tuple(map(tuple, covariance.tolist())))
+    return np.asarray(around)

@@ -114,6 +114,26 @@ class Posterior:
     log_marginal: Array
 
 
+#: Value, slope and negative curvature.
+_Parts = tuple[Array, Array, Array]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the log posterior is at a point, from which its slopes follow.
+
+    s: the point [G, N], and `about` the centres.
+    by_scores, by_matchups: parts of the log-likelihood [G, N], [G, M].
+    value: log joint density [G].
+    """
+
+    s: Array
+    about: Array
+    by_scores: _Parts
+    by_matchups: _Parts
+    value: Array
+
+
 def posterior(said: Statements, noise: Noise, *, is_apart: bool = False) -> Posterior:
     """The posterior of what a judge sees in the candidates of many groups.
 
@@ -129,54 +149,56 @@ def posterior(said: Statements, noise: Noise, *, is_apart: bool = False) -> Post
     prior = _prior(said, noise, num)
     terms = _terms(said, noise)
 
-    def value_of(s: Array) -> Array:
-        """Log joint density of each group [G], up to what does not depend on s."""
-        d = np.einsum("gmn,gn->gm", sides, s)
+    def look(s: Array) -> _Look:
+        """Log joint density of each group [G], up to what does not depend on s, and its parts."""
+        by_scores, by_matchups = terms(s, np.einsum("gmn,gn->gm", sides, s))
         about = s - said.centre[:, None] * said.is_in
         quadratic = np.einsum("gi,gij,gj->g", about, prior, about) / 2
-        by_scores, by_matchups = terms(s, d)
-        return np.asarray(by_scores[0].sum(1) + by_matchups[0].sum(1) - quadratic)
+        value = by_scores[0].sum(1) + by_matchups[0].sum(1) - quadratic
+        return _Look(s, about, by_scores, by_matchups, np.asarray(value))
 
-    def slopes_of(s: Array) -> tuple[Array, Array]:
-        d = np.einsum("gmn,gn->gm", sides, s)
-        about = s - said.centre[:, None] * said.is_in
-        (_, force, stiff), (_, pull, firm) = terms(s, d)
-        gradient = force + np.einsum("gm,gmn->gn", pull, sides)
-        gradient -= np.einsum("gij,gj->gi", prior, about)
+    def hessian_of(at: _Look) -> Array:
+        firm, stiff = at.by_matchups[2], at.by_scores[2]
         hessian = prior + np.matmul(np.swapaxes(sides, 1, 2) * firm[:, None, :], sides)
-        rows = np.arange(s.shape[1])
+        rows = np.arange(hessian.shape[1])
         hessian[:, rows, rows] += stiff
-        return gradient, hessian
+        return np.asarray(hessian)
 
-    s = np.where(said.is_in, said.centre[:, None], 0.0)
-    reached = value_of(s)
+    def step_from(at: _Look) -> Array:
+        """Newton's [G, N]."""
+        gradient = at.by_scores[1] + np.einsum("gm,gmn->gn", at.by_matchups[1], sides)
+        gradient -= np.einsum("gij,gj->gi", prior, at.about)
+        return np.asarray(np.linalg.solve(hessian_of(at), gradient[..., None])[..., 0])
+
+    at = look(np.where(said.is_in, said.centre[:, None], 0.0))
     is_gaussian = said.is_gaussian
     if not is_apart:
-        is_gaussian = np.full(len(s), is_gaussian.all())
-    is_there = np.zeros(len(s), dtype=np.bool_)
+        is_gaussian = np.full(len(at.s), is_gaussian.all())
+    is_there = np.zeros(len(at.s), dtype=np.bool_)
     for _ in range(_MAX_STEPS):
-        gradient, hessian = slopes_of(s)
-        step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
+        step = step_from(at)
         size = np.where(is_there, 0.0, 1.0)
+        there = look(at.s + size[:, None] * step)
         if not is_gaussian.all():  # concave, so a full step or a shorter one climbs
             for _ in range(20):
-                value = value_of(s + size[:, None] * step)
-                short = ~(value >= reached - 1e-12) & ~is_gaussian
+                short = ~(there.value >= at.value - 1e-12) & ~is_gaussian
                 if not short.any():
                     break
                 size = np.where(short, size / 2, size)
-            size = np.where(short, 0.0, size)
-        s = s + size[:, None] * step
-        reached = value_of(s)
+                there = look(at.s + size[:, None] * step)
+            else:
+                size = np.where(short, 0.0, size)
+                there = look(at.s + size[:, None] * step)
+        at = there
         stays = is_gaussian | (size * np.abs(step).max(axis=1, initial=0.0) < 1e-9)
         is_there |= stays if is_apart else stays.all()
         if is_there.all():
             break
-    precision = slopes_of(s)[1]
+    precision = hessian_of(at)
     _, log_det = np.linalg.slogdet(precision)
     normaliser = np.where(np.isfinite(_spread(said, noise)), _log(_spread(said, noise)), 0.0)
-    marginal = reached - log_det / 2 - (num - 1) * normaliser - np.log(MEAN_SD)
-    return Posterior(s, precision, np.asarray(marginal))
+    marginal = at.value - log_det / 2 - (num - 1) * normaliser - np.log(MEAN_SD)
+    return Posterior(at.s, precision, np.asarray(marginal))
 
 
 def _sides(said: Statements) -> Array:
@@ -215,41 +237,47 @@ def _prior(said: Statements, noise: Noise, num: Array) -> Array:
     return np.asarray(apart / spread**2 + level + eye * (1 - there)[:, :, None])
 
 
-#: Value, slope and negative curvature.
-_Parts = tuple[Array, Array, Array]
+#: From a point to the parts of a log-likelihood there.
+_Told = Callable[[Array], _Parts]
 
 
 def _terms(said: Statements, noise: Noise) -> Callable[[Array, Array], tuple[_Parts, _Parts]]:
     """Log-likelihood, slope and negative curvature of scores [G, N] in s, and of matchups [G, M] in
     their difference d.
     """
-    ends = np.where(said.end != 0, said.end, 0).astype(np.float64)
-    is_end = said.end != 0
+    by_scores = _scored(said, noise)
+    by_matchups = _measured(said, noise) if said.votes is None else _worded(said.votes, noise)
+
+    def both(s: Array, d: Array) -> tuple[_Parts, _Parts]:
+        value, slope, curve = by_matchups(d)
+        there = said.is_met
+        return by_scores(s), (value * there, slope * there, curve * there)
+
+    return both
+
+
+def _scored(said: Statements, noise: Noise) -> _Told:
+    ends = said.end.astype(np.float64)
     # A score at an end of its scale says less than a number, and without any spread to hold it
     # nothing would keep it from infinity: it is a number then.
-    if not np.isfinite(noise.seen_sd):
-        is_end = np.zeros_like(is_end)
+    is_end = said.end != 0 if np.isfinite(noise.seen_sd) else np.zeros_like(said.is_in)
+    has_ends = bool(is_end.any())
+    log_sd = np.log(noise.score_sd)
+    known_curve = np.where(said.is_scored, noise.score_sd**-2.0, 0.0)
 
-    def by_scores(s: Array) -> _Parts:
+    def parts(s: Array) -> _Parts:
         z = (said.scores - s) / noise.score_sd
-        value = np.where(said.is_scored, -(z**2) / 2 - _LOG_ROOT - np.log(noise.score_sd), 0.0)
+        value = np.where(said.is_scored, -(z**2) / 2 - _LOG_ROOT - log_sd, 0.0)
         slope = np.where(said.is_scored, z / noise.score_sd, 0.0)
-        curve = np.where(said.is_scored, noise.score_sd**-2.0, 0.0)
-        if is_end.any():
+        curve = known_curve
+        if has_ends:
             tail, force, firm = _tail(-ends * z)
             value = np.where(is_end, tail, value)
             slope = np.where(is_end, ends * force / noise.score_sd, slope)
             curve = np.where(is_end, firm / noise.score_sd**2, curve)
         return value, slope, curve
 
-    read = _measured if said.votes is None else _worded
-
-    def both(s: Array, d: Array) -> tuple[_Parts, _Parts]:
-        value, slope, curve = read(said, noise, d)
-        there = said.is_met
-        return by_scores(s), (value * there, slope * there, curve * there)
-
-    return both
+    return parts
 
 
 def _tail(t: Array) -> _Parts:
@@ -259,49 +287,60 @@ def _tail(t: Array) -> _Parts:
     return value, slope, slope * (slope + t)
 
 
-def _measured(said: Statements, noise: Noise, d: Array) -> _Parts:
+def _measured(said: Statements, noise: Noise) -> _Told:
     per = noise.logits_per_share
     sd = np.hypot(per * noise.duel_sd, noise.position_sd * said.is_alone)
+    log_sd, known_curve = np.log(sd), (per / sd) ** 2
     is_known = said.low == said.high
-    z = (np.where(is_known, said.low, 0.0) - per * d) / sd
-    value, slope = -(z**2) / 2 - _LOG_ROOT - np.log(sd), z * per / sd
-    curve = np.broadcast_to((per / sd) ** 2, d.shape)
+    told = np.where(is_known, said.low, 0.0)
     is_bound = ~is_known & said.is_met
-    if is_bound.any():
-        at_least = np.isfinite(said.low)
-        side = np.where(at_least, 1.0, -1.0)
-        limit = np.where(at_least, said.low, said.high)
-        says = is_bound & np.isfinite(limit)
-        tail, force, firm = _tail(side * (per * d - np.where(says, limit, 0.0)) / sd)
-        value = np.where(is_bound, np.where(says, tail, 0.0), value)
-        slope = np.where(is_bound, np.where(says, side * force * per / sd, 0.0), slope)
-        curve = np.where(is_bound, np.where(says, firm * (per / sd) ** 2, 0.0), curve)
-    return value, slope, curve
+    has_bounds = bool(is_bound.any())
+    at_least = np.isfinite(said.low)
+    side = np.where(at_least, 1.0, -1.0)
+    limit = np.where(at_least, said.low, said.high)
+    says = is_bound & np.isfinite(limit)
+    limit = np.where(says, limit, 0.0)
+
+    def parts(d: Array) -> _Parts:
+        z = (told - per * d) / sd
+        value, slope, curve = -(z**2) / 2 - _LOG_ROOT - log_sd, z * per / sd, known_curve
+        if has_bounds:
+            tail, force, firm = _tail(side * (per * d - limit) / sd)
+            value = np.where(is_bound, np.where(says, tail, 0.0), value)
+            slope = np.where(is_bound, np.where(says, side * force * per / sd, 0.0), slope)
+            curve = np.where(is_bound, np.where(says, firm * (per / sd) ** 2, 0.0), curve)
+        return value, slope, curve
+
+    return parts
 
 
-def _worded(said: Statements, noise: Noise, d: Array) -> _Parts:
-    votes = said.votes
-    assert votes is not None
+def _worded(votes: Array, noise: Noise) -> _Told:
     per = noise.logits_per_share
     log_tie = np.log(max(2 * noise.p_tie / (1 - noise.p_tie), 1e-12))
-    total = np.zeros((*d.shape, len(_NODES)))
-    slope, curve = np.zeros_like(total), np.zeros_like(total)
-    odds = per * (d[..., None] + noise.duel_sd * _NODES)
-    for order, shift in ((0, noise.position), (1, -noise.position)):
-        u = odds + shift
-        logs = np.stack([u / 2, -u / 2, np.full_like(u, log_tie)], axis=-1)
-        logs -= np.logaddexp.reduce(logs, axis=-1, keepdims=True)
-        p = np.exp(logs)
-        share = votes[:, :, None, order, :]
-        said_by = share.sum(axis=-1)
-        lead, decided = p[..., 0] - p[..., 1], p[..., 0] + p[..., 1]
-        total += (share * logs).sum(axis=-1)
-        slope += per / 2 * (share[..., 0] - share[..., 1] - said_by * lead)
-        curve += per**2 / 4 * said_by * (decided - lead**2)
-    weighted = total + _LOG_WEIGHTS
-    value = np.logaddexp.reduce(weighted, axis=-1)
-    part = np.exp(weighted - value[..., None])
-    mean = (part * slope).sum(axis=-1)
-    spread = (part * slope**2).sum(axis=-1) - mean**2
-    # Log-concave in truth; a sum over nodes is so but for rounding.
-    return value, mean, np.maximum((part * curve).sum(axis=-1) - spread, 1e-9)
+    orders = [
+        (shift, votes[:, :, None, order], votes[:, :, None, order].sum(axis=-1))
+        for order, shift in ((0, noise.position), (1, -noise.position))
+    ]
+
+    def parts(d: Array) -> _Parts:
+        total = np.zeros((*d.shape, len(_NODES)))
+        slope, curve = np.zeros_like(total), np.zeros_like(total)
+        odds = per * (d[..., None] + noise.duel_sd * _NODES)
+        for shift, share, said_by in orders:
+            half = (odds + shift) / 2
+            logs = np.stack([half, -half, np.full_like(half, log_tie)], axis=-1)
+            logs -= np.logaddexp.reduce(logs, axis=-1, keepdims=True)
+            p = np.exp(logs)
+            lead, decided = p[..., 0] - p[..., 1], p[..., 0] + p[..., 1]
+            total += (share * logs).sum(axis=-1)
+            slope += per / 2 * (share[..., 0] - share[..., 1] - said_by * lead)
+            curve += per**2 / 4 * said_by * (decided - lead**2)
+        weighted = total + _LOG_WEIGHTS
+        value = np.logaddexp.reduce(weighted, axis=-1)
+        part = np.exp(weighted - value[..., None])
+        mean = (part * slope).sum(axis=-1)
+        spread = (part * slope**2).sum(axis=-1) - mean**2
+        # Log-concave in truth; a sum over nodes is so but for rounding.
+        return value, mean, np.maximum((part * curve).sum(axis=-1) - spread, 1e-9)
+
+    return parts

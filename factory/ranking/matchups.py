@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.rows import Duel, Opinion, Preference, Score
+from schemas.rows import Duel, Opinion, Preference, Score, preferred
 
 #: What people's preference is as an outcome for the first side.
 OUTCOME: Mapping[Preference, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
@@ -53,9 +53,7 @@ class Matchup:
     @property
     def preference(self) -> Preference:
         """The verdict of both orders together, by the rule of `Duel.preference`."""
-        return Duel(
-            self.first_id, self.second_id, "", self.p_first, self.p_second, self.p_tie
-        ).preference
+        return preferred(self.p_first, self.p_second, self.p_tie)
 
     @property
     def is_half(self) -> bool:
@@ -116,8 +114,20 @@ def is_readable(duel: Duel) -> bool:
 
 def log_odds(duel: Duel) -> float:
     """Log-odds that the side shown first is better, a tie counting half; clipped."""
-    first = max(duel.p_first + duel.p_tie / 2, _MIN_P)
-    second = max(duel.p_second + duel.p_tie / 2, _MIN_P)
+    return _logit(_shares(duel))
+
+
+#: Probabilities of first, second and tie.
+_Shares = tuple[float, float, float]
+
+
+def _shares(duel: Duel) -> _Shares:
+    return duel.p_first, duel.p_second, duel.p_tie
+
+
+def _logit(shares: _Shares) -> float:
+    p_first, p_second, p_tie = shares
+    first, second = max(p_first + p_tie / 2, _MIN_P), max(p_second + p_tie / 2, _MIN_P)
     return min(max(math.log(first / second), -MAX_LOGIT), MAX_LOGIT)
 
 
@@ -135,21 +145,23 @@ def matchup(duels: Sequence[Duel], first_id: str, second_id: str) -> Matchup | N
     ahead, back = readable(duels, first_id, second_id), readable(duels, second_id, first_id)
     if not ahead or not back:
         return None
-    shown_first = _blend(ahead)
-    shown_second = _blend([duel.swap() for duel in back])
-    both = _blend([shown_first, shown_second])
-    logit_first, logit_second = log_odds(shown_first), log_odds(shown_second)
+    told = [_shares(one) for one in ahead]
+    told_back = [(one.p_second, one.p_first, one.p_tie) for one in back]
+    shown_first, shown_second = _blend(told), _blend(told_back)
+    logit_first, logit_second = _logit(shown_first), _logit(shown_second)
+    verdict, other = preferred(*shown_first), preferred(*shown_second)
     return Matchup(
         first_id,
         second_id,
-        both.p_first,
-        both.p_second,
-        both.p_tie,
+        *_blend([shown_first, shown_second]),
         logit=(logit_first + logit_second) / 2,
         logit_position=(logit_first - logit_second) / 2,
-        is_flipped=shown_first.preference != shown_second.preference,
-        first_slot_rate=(_SHARE[shown_first.preference] + 1 - _SHARE[shown_second.preference]) / 2,
-        bounds=(_together(ahead), _together([duel.swap() for duel in back])),
+        is_flipped=verdict != other,
+        first_slot_rate=(_SHARE[verdict] + 1 - _SHARE[other]) / 2,
+        bounds=(
+            _together([one.bound for one in ahead], told),
+            _together([swapped(one.bound) for one in back], told_back),
+        ),
     )
 
 
@@ -157,9 +169,10 @@ def bound_of(duel: Duel) -> Side | None:
     """The side that is ahead by at least the duel's log-odds: by its mark, or since they are at
     their limit.
     """
-    if duel.bound is not None:
-        return duel.bound
-    logit = log_odds(duel)
+    return duel.bound or _at_limit(log_odds(duel))
+
+
+def _at_limit(logit: float) -> Side | None:
     if abs(logit) < MAX_LOGIT:
         return None
     return "first" if logit > 0 else "second"
@@ -170,9 +183,9 @@ def swapped(bound: Side | None) -> Side | None:
     return None if bound is None else "second" if bound == "first" else "first"
 
 
-def _together(duels: Sequence[Duel]) -> Side | None:
+def _together(marks: Sequence[Side | None], shares: Sequence[_Shares]) -> Side | None:
     """Of log-odds that are averaged: one bound makes their mean one."""
-    found = [bound_of(one) for one in duels]
+    found = (mark or _at_limit(_logit(one)) for mark, one in zip(marks, shares, strict=True))
     return next((one for one in found if one is not None), None)
 
 
@@ -185,17 +198,17 @@ def matchups(duels: Sequence[Duel]) -> list[Matchup]:
     return [one for one in found if one is not None]
 
 
-def _blend(duels: Sequence[Duel]) -> Duel:
-    """Geometric mean of readable duels told from the same side."""
-    if len(duels) == 1:
-        return duels[0]
+def _blend(told: Sequence[_Shares]) -> _Shares:
+    """Geometric mean, normalised, of what is told from the same side; one alone is as it is."""
+    if len(told) == 1:
+        return told[0]
     weights = [
-        math.exp(sum(math.log(max(p, _MIN_P)) for p in ps) / len(duels))
-        for ps in zip(*((duel.p_first, duel.p_second, duel.p_tie) for duel in duels), strict=True)
+        math.exp(sum(math.log(max(p, _MIN_P)) for p in ps) / len(told))
+        for ps in zip(*told, strict=True)
     ]
     total = sum(weights)
     p_first, p_second, p_tie = (weight / total for weight in weights)
-    return Duel(duels[0].first_id, duels[0].second_id, duels[0].judge, p_first, p_second, p_tie)
+    return p_first, p_second, p_tie
 
 
 def meeting(opinion: Opinion) -> Matchup | None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from factory.ranking.fusion import fuse
+from factory.ranking.evidence import Said
+from factory.ranking.fusion import fuse_all
 from factory.ranking.matchups import is_readable, log_odds
 from factory.ranking.noise import Noise
 from factory.ranking.order import Match, Order, is_scored
@@ -36,10 +37,18 @@ class Paper:
         return _unplayed(scores, duels)
 
     def order(self, scores: Sequence[Score], duels: Sequence[Duel]) -> Order:
-        by_score = fuse(scores, (), self.noise)
-        leads = _leads(scores, duels)
-        placed = [index for index in by_score.ranking if index in leads]
-        return replace(by_score, ranking=tuple(sorted(placed, key=lambda index: leads[index] < 0)))
+        return self.order_all([(scores, duels)])[0]
+
+    def order_all(self, said: Sequence[Said]) -> list[Order]:
+        """The orders of many groups of one task, in one fit of all their scores."""
+        orders = []
+        by_scores = fuse_all([(scores, ()) for scores, _ in said], self.noise)
+        for (scores, duels), by_score in zip(said, by_scores, strict=True):
+            leads = _leads(scores, duels)
+            placed = [index for index in by_score.ranking if index in leads]
+            ranking = tuple(sorted(placed, key=lambda index: leads[index] < 0))
+            orders.append(replace(by_score, ranking=ranking))
+        return orders
 
 
 @dataclass(frozen=True)

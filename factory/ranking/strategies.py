@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from factory.ranking.evidence import Said, met_in
-from factory.ranking.fusion import fuse, fuse_all
+from factory.ranking.fusion import fuse, fuse_all, rankings
 from factory.ranking.noise import Noise
 from factory.ranking.order import Match, Order, Strategy, is_scored
 from factory.ranking.published import Pairwise, Paper
@@ -50,8 +50,8 @@ class Bracket:
             if not plans[at] and len(within) == len(duels):
                 due.append(at)
                 played.append((scores, within))
-        for at, order in zip(due, fuse_all(played, self.noise), strict=True):
-            final = [(order.ranking[0], order.ranking[-1])] if len(order.ranking) > 1 else []
+        for at, ranking in zip(due, rankings(played, self.noise), strict=True):
+            final = [(ranking[0], ranking[-1])] if len(ranking) > 1 else []
             plans[at] = _unplayed(*said[at], final)
         return plans
 
@@ -68,12 +68,9 @@ class Bracket:
             else found  # there are no brackets: all duels count
             for (scores, _), found in zip(said, met, strict=True)
         ]
-        by_brackets = fuse_all(said, self.noise, within)
+        ranked = rankings(said, self.noise, within)
         by_all = fuse_all(said, self.noise, met)
-        return [
-            replace(one, ranking=first.ranking)
-            for one, first in zip(by_all, by_brackets, strict=True)
-        ]
+        return [replace(one, ranking=by) for one, by in zip(by_all, ranked, strict=True)]
 
     def _brackets(self, scores: Sequence[Score]) -> list[Match]:
         """The matches of the first round, once each, the higher score first."""
@@ -216,7 +213,7 @@ def plan_all(strategy: Strategy, said: Sequence[Said]) -> list[list[Match]]:
 
 def order_all(strategy: Strategy, said: Sequence[Said]) -> list[Order]:
     """The orders of many groups of one task, each as `Strategy.order` gives it for one."""
-    if isinstance(strategy, Bracket):
+    if isinstance(strategy, Bracket | Paper):
         return strategy.order_all(said)
     if isinstance(strategy, Ring | RoundRobin | Duels):
         return fuse_all(said, strategy.noise)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from actors.media_store import media_store
-from factory.bias.correction import Correction, with_corrected
+from factory.bias.corrected import with_corrected
+from factory.bias.correction import Correction
 from factory.bias.edits import EDITS
 from factory.bias.estimate import bias_profile
 from factory.bias.figure import Relevance

@@ -12,7 +12,7 @@ from actors.group_workers import Generate, Judging
 from actors.tally import Piece
 from factory.judging.recording import Recorder, RecordingJudge
 from factory.judging.specification import DEFAULT, JudgeSpecification, ShownPrompt
-from factory.ranking import Bracket, Duels, Noise, Order, Pointwise, fuse_all
+from factory.ranking import Bracket, Duels, Noise, Pointwise, rankings
 from schemas.arrow import groups_from_table, groups_to_table, with_judgements
 from schemas.rows import Candidate, Drawn, Group, Prompt
 from tests.stubs import Ref as StubRef
@@ -123,11 +123,11 @@ def test_a_block_is_judged_as_its_groups_would_be_one_by_one(
     alone = [stage.judge(one, Piece("judge")) for one in groups]
     fits: list[int] = []
 
-    def counted(said: Sequence[Any], noise: Noise) -> list[Order]:
+    def counted(said: Sequence[Any], noise: Noise) -> list[tuple[int, ...]]:
         fits.append(len(said))
-        return fuse_all(said, noise)
+        return rankings(said, noise)
 
-    monkeypatch.setattr("factory.ranking.strategies.fuse_all", counted)
+    monkeypatch.setattr("factory.ranking.strategies.rankings", counted)
     done = Piece("judge")
     table = groups_to_table(groups)
     judged = stage.judge_all(groups_from_table(table), done)
@@ -148,11 +148,11 @@ def test_a_block_is_judged_as_its_groups_would_be_one_by_one(
 
 
 def test_planning_is_no_time_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def slowly(said: Sequence[Any], noise: Noise) -> list[Order]:
+    def slowly(said: Sequence[Any], noise: Noise) -> list[tuple[int, ...]]:
         time.sleep(0.2)
-        return fuse_all(said, noise)
+        return rankings(said, noise)
 
-    monkeypatch.setattr("factory.ranking.strategies.fuse_all", slowly)
+    monkeypatch.setattr("factory.ranking.strategies.rankings", slowly)
     stage = Judging(
         [StubRef(StubJudge(seconds=0.02))], Bracket(2), cast("Any", Untallied()), lambda t: t
     )

@@ -81,7 +81,8 @@ def write_groups(directory: Path, num: int) -> None:
 
 def audit(root: str, num_resamples: int, answer: Any) -> None:
     """Scan and estimate in this process, and put the figures into `answer`."""
-    from factory.bias.correction import Correction, with_corrected
+    from factory.bias.corrected import with_corrected
+    from factory.bias.correction import Correction
     from factory.bias.estimate import bias_profile
     from factory.bias.figure import Relevance
     from jobs.pipelines.bias import observe_groups

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from factory.bias.correction import Correction, averaged_lean, tilt, with_corrected
+from factory.bias.corrected import averaged_lean, with_corrected
+from factory.bias.correction import Correction, tilt
 from factory.bias.estimate import bias_profile
-from factory.bias.figure import Figure, Relevance
+from factory.bias.figure import DUELS, SCORES, Figure, Relevance
 from factory.bias.observation import LabelObservation, Observation, observe
 from factory.bias.profile import BiasProfile
-from factory.bias.response import DUELS, SCORES
 from factory.bias.seen import as_seen
 from factory.bias.slices import calibration_figures
 from factory.curation.curator import Curator
@@ -171,6 +171,19 @@ def test_what_cannot_be_read_or_measured_stays_as_it_is():
     assert blind.duels == group.duels
 
 
+def test_many_groups_are_corrected_to_the_last_digit_as_each_alone():
+    judged, looks, _ = groups(seed=4, num=7)
+    clipped = replace(judged[1].duels[0], p_first=1.0, p_second=0.0, p_tie=0.0)
+    judged[1] = replace(judged[1], duels=(clipped, unreadable("x", "y"), *judged[1].duels[1:]))
+    correct = Correction({"brightness": LIKING}, {"brightness": 1.5}, {"x=y": 2.0})
+
+    def measure(one):
+        return looks[one.candidate_id]
+
+    assert correct.of_groups(judged, measure) == [correct(one, measure) for one in judged]
+    assert correct.of_groups(judged, measure)[1].duels[0].bound == "first"
+
+
 def test_pairs_that_the_correction_decides_are_kept_and_said_to_be():
     """Two candidates of nearly equal quality: the judge prefers the brighter for its brightness."""
     (group,), _, _ = groups(seed=5, num=1, candidates=2)
@@ -181,8 +194,8 @@ def test_pairs_that_the_correction_decides_are_kept_and_said_to_be():
     fair = correct(group, lambda one: looks[one.candidate_id])
 
     class Measured(Correction):
-        def __call__(self, group: Group, measure=None) -> Group:
-            return fair
+        def of_groups(self, groups, measure=None) -> list[Group]:
+            return [fair]
 
     curator = Curator(
         Pointwise(constants()),

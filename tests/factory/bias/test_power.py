@@ -6,10 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from factory.bias.figure import Figure, Relevance
+from factory.bias.figure import SCORES, Figure, Relevance
 from factory.bias.power import SIZES, Believed, Size, num_tests, power, prompts_needed
 from factory.bias.profile import BiasProfile
-from factory.bias.response import SCORES
 from factory.bias.strength import found_by, told, told_after
 from factory.statistics.intervals import Interval, jackknife_of_sums, mean_of_sums
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from factory.bias.figure import Relevance, flag
+from factory.bias.figure import SCORES, Relevance, flag
 from factory.bias.observation import measure_media
 from factory.bias.probes import Prober, Twins, sample_prompts
-from factory.bias.response import SCORES, edit_figures
+from factory.bias.response import edit_figures
 from factory.media.clips import write_clip
 from factory.media.pictures import MediaError, attributes, decode, encode_png
 from factory.sandbox.planted_judge import NAME, PlantedJudge

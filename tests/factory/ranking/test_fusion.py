@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, minimize, minimize_scalar
 from scipy.stats import norm
 
-from factory.ranking import Pointwise, Scale, fuse, fuse_all
+from factory.ranking import (
+    Bracket,
+    Paper,
+    Pointwise,
+    Scale,
+    fuse,
+    fuse_all,
+    order_all,
+    rankings,
+)
 from factory.ranking.matchups import matchups
 from schemas.rows import Duel
 from tests.factory.simulated import JUDGE, SimulatedJudge, constants, duel, score, unreadable
@@ -192,9 +201,14 @@ def test_many_groups_at_once_are_each_as_alone_to_the_last_digit(scale, fusion):
         ids, quality = [f"c{i}" for i in range(num)], 2 * rng.standard_normal(num)
         duels = judge.duels(ids, quality, list(itertools.permutations(range(num), 2))[: 2 * num])
         said.append((judge.scores(ids, quality), duels))
-    for (scores, duels), order in zip(said, fuse_all(said, noise), strict=True):
+    together = fuse_all(said, noise)
+    for (scores, duels), order in zip(said, together, strict=True):
         alone = fuse(scores, duels, noise)
         assert repr(order) == repr(alone)  # which tells all digits, and that NaN is NaN
+    assert rankings(said, noise) == [one.ranking for one in together]
+    for strategy in (Bracket(1, noise), Paper(noise)):
+        alone = [strategy.order(*one) for one in said]
+        assert repr(order_all(strategy, said)) == repr(alone)
 
 
 # --------------------------------------------------------------------------- the spread as prior
