@@ -1,7 +1,7 @@
 """Parquet files: the only place where one is opened, read or written.
 
     one file      parquet, sizes, num_rows, read_columns, row_batches        write_table, write_file
-                  streamed_batches                                writer_to
+                  streamed_batches                                writer_to, RowGroups
     several       scan, with a filter
 
 What a *data set* is, and which of its files count, is said elsewhere: `parts`, `reading`. Rows come

@@ -1,12 +1,13 @@
 """How rows become a data set exactly once.
 
-    write tasks -> parts -> settle -> files that the manifest names
+    write tasks -> parts -> (joining, on the way) -> settle -> files that the manifest names
 
 Each write task of Ray Data leaves a part, a Parquet file that is either whole or cannot be opened:
 its footer comes last, and S3 shows an object when it is complete. So the parts that can be opened
 are the record of what is done, whoever wrote them and however it ended; a resumed run reads their
 ids and does the rest. `settle` then looks at every part: it leaves out rows that two runs both
 made, joins small parts to files of a size fit for streaming, and counts and hashes what remains.
+What `jobs.datasets.joining` did of that while parts were still being made is not done again.
 Nothing is deleted before the manifest is there, so drivers that race cannot take each other's
 rows: see docs/decisions/0012.
 """
