@@ -108,21 +108,21 @@ def measure_all(
         except MediaError as error:
             looks[at] = {"fault": str(error)}
             continue
-        if waiting and not _fits(pixels, list(waiting.values())):
+        if waiting and pixels.shape != next(iter(waiting.values())).shape:
             _look_at(waiting, looks)
             waiting = {}
         waiting[at] = pixels
+        is_full = len(waiting) >= _num_together(pixels)
+        del pixels  # no large picture is held while the next one is decoded
+        if is_full:
+            _look_at(waiting, looks)
+            waiting = {}
     if waiting:
         _look_at(waiting, looks)
     return [
         Measures(hashlib.sha256(one.data).hexdigest(), len(one.data), **seen)
         for one, seen in zip(media, looks, strict=True)
     ]
-
-
-def _fits(pixels: Pixels, others: Sequence[Pixels]) -> bool:
-    """Whether a picture is looked at together with others."""
-    return pixels.shape == others[0].shape and len(others) < _num_together(pixels)
 
 
 def _num_together(pixels: Pixels) -> int:
@@ -132,7 +132,8 @@ def _num_together(pixels: Pixels) -> int:
 
 def _look_at(pictures: dict[int, Pixels], looks: list[dict[str, Any]]) -> None:
     """Note what pictures of one shape look like, each at its place."""
-    pixels = np.stack(list(pictures.values()))
+    first, *others = pictures.values()
+    pixels = np.stack([first, *others]) if others else first[None]
     light = luma(pixels)
     found = {**_of_pictures(pixels, light), **_of_stills(pixels, light)}
     numbers = zip(*(values.tolist() for values in found.values()), strict=True)

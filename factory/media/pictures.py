@@ -208,12 +208,11 @@ def attributes(pixels: Pixels, light: Luma | None = None) -> dict[str, Numbers]:
     highest = np.maximum(np.maximum(red, green), blue)
     spread = highest - np.minimum(np.minimum(red, green), blue)
     saturation = np.divide(spread, np.maximum(highest, 1), dtype=np.float64)
-    edges = _laplacian(light)
     return {
         "brightness": _in_a_row(light).mean(axis=-1),
         "saturation": _in_a_row(saturation).mean(axis=-1),
         "contrast": _in_a_row(light).std(axis=-1),
-        "sharpness": _in_a_row(np.abs(edges, out=edges)).mean(axis=-1),
+        "sharpness": _in_a_row(np.abs(_laplacian(light))).mean(axis=-1),
     }
 
 
