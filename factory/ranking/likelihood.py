@@ -317,8 +317,9 @@ def _measured(said: Statements, noise: Noise) -> _Told:
 def _worded(votes: Array, noise: Noise) -> _Told:
     per = noise.logits_per_share
     log_tie = np.log(max(2 * noise.p_tie / (1 - noise.p_tie), 1e-12))
+    shares = votes[:, :, None]  # the same at every node of the noise
     orders = [
-        (shift, votes[:, :, None, order], votes[:, :, None, order].sum(axis=-1))
+        (shift, np.moveaxis(shares[..., order, :], -1, 0), shares[..., order, :].sum(axis=-1))
         for order, shift in ((0, noise.position), (1, -noise.position))
     ]
 
@@ -328,12 +329,13 @@ def _worded(votes: Array, noise: Noise) -> _Told:
         odds = per * (d[..., None] + noise.duel_sd * _NODES)
         for shift, share, said_by in orders:
             half = (odds + shift) / 2
-            logs = np.stack([half, -half, np.full_like(half, log_tie)], axis=-1)
-            logs -= np.logaddexp.reduce(logs, axis=-1, keepdims=True)
-            p = np.exp(logs)
-            lead, decided = p[..., 0] - p[..., 1], p[..., 0] + p[..., 1]
-            total += (share * logs).sum(axis=-1)
-            slope += per / 2 * (share[..., 0] - share[..., 1] - said_by * lead)
+            whole = np.logaddexp(np.logaddexp(half, -half), log_tie)
+            log_first, log_second, log_none = half - whole, -half - whole, log_tie - whole
+            p_first, p_second = np.exp(log_first), np.exp(log_second)
+            lead, decided = p_first - p_second, p_first + p_second
+            first, second, none = share
+            total += first * log_first + second * log_second + none * log_none
+            slope += per / 2 * (first - second - said_by * lead)
             curve += per**2 / 4 * said_by * (decided - lead**2)
         weighted = total + _LOG_WEIGHTS
         value = np.logaddexp.reduce(weighted, axis=-1)
