@@ -15,6 +15,7 @@ from factory.prompts import PromptsFile
 from factory.ranking import Bracket
 from jobs.pipelines.curation import run_curation
 from jobs.pipelines.groups import run_pipeline
+from jobs.rounds.lifecycle import clear
 from jobs.session.ray_session import ray_session
 from schemas.recipe import Objections
 from schemas.recipe_file import load
@@ -43,7 +44,7 @@ def make(job: Job, root: Path) -> dict[str, float]:
     with ray_session(recipe):
         generator = NotedGenerator(side=SIDE, seconds=job.draw_s, notes=notes)
         judge = NotedJudge(seconds=job.judge_s, notes=notes)
-        run_pipeline(
+        _, made_of = run_pipeline(
             PromptsFile(job.prompts),
             groups,
             recipe,
@@ -53,6 +54,7 @@ def make(job: Job, root: Path) -> dict[str, float]:
             strategy=Bracket(1),
         )
         made = time.monotonic()
+        clear(groups, made_of.files)  # as a stage does, once its manifest is there
         curator = Curator(Bracket(1), objections_of(objections), Pairing())
         run_curation(groups, pairs, curator, objections, recipe)
         return {"curate_s": time.monotonic() - made, "written_at": made}
