@@ -262,8 +262,8 @@ class _Tally:
         of = {} if row is None else {"row": row}
         self.events.append({"event": event, "in": where, **of, "time": time.time(), **more})
 
-    def read(self) -> dict[str, StepTally]:
-        return self.steps
+    def read(self) -> tuple[str | None, dict[str, StepTally]]:
+        return self.stopped, self.steps
 
     def drain(self) -> Drained:
         """The numbers so far, without names of workers, and the events since the last call."""
@@ -461,7 +461,15 @@ class TallyHandle:
         return orders
 
     def read(self) -> dict[str, StepTally]:
-        return dict(ray.get(self.actor.read.remote()))
+        """The numbers of a run that came to its end.
+
+        Raises:
+            TooManyFailuresError: it was to end early; says why.
+        """
+        stopped, steps = ray.get(self.actor.read.remote())
+        if stopped is not None:
+            raise TooManyFailuresError(stopped)
+        return dict(steps)
 
     def state(self) -> _State:
         """How the run stands now: whether it begins no more rows (those begun are still written),

@@ -38,6 +38,7 @@ _BYTES = ".image.bytes"
 _STREAMED_BYTES = 4 * 1024**2
 #: Bytes of a table that is written as it is; smaller ones are first joined.
 _LARGE_CHUNK = 1024**2
+_FEW_TABLES = 8  # that are joined to one before there are more
 
 
 # ------------------------------------------------------------------------------------- reading
@@ -314,6 +315,7 @@ class RowGroups:
         self._writer = writer_to(sink, schema)
         self._row_group_bytes = row_group_bytes
         self._held: list[pa.Table] = []
+        self._num_loose = 0  # tables of `_held`, the last of them, that are as they came
         self._num_bytes = 0
 
     def __enter__(self) -> RowGroups:
@@ -325,9 +327,13 @@ class RowGroups:
     def add(self, table: pa.Table) -> None:
         """Append rows."""
         self._held.append(table)
+        self._num_loose += 1
         self._num_bytes += _num_bytes(table)
         if self._num_bytes >= self._row_group_bytes:
             self._write()
+        elif self._num_loose == _FEW_TABLES:  # little is then left to join when all are there
+            self._held[-_FEW_TABLES:] = [_in_one(self._held[-_FEW_TABLES:])]
+            self._num_loose = 0
 
     def close(self) -> None:
         """Write what is held, and the end of the file."""
@@ -336,8 +342,9 @@ class RowGroups:
         self._writer.close()
 
     def _write(self) -> None:
-        _write_group(self._writer, self._held, self._num_bytes)
-        self._held, self._num_bytes = [], 0
+        table = _in_one(self._held)
+        self._writer.write_table(table, row_group_size=table.num_rows)
+        self._held, self._num_loose, self._num_bytes = [], 0, 0
 
 
 def _num_bytes(table: pa.Table) -> int:
@@ -348,8 +355,8 @@ def _num_bytes(table: pa.Table) -> int:
     return int(whole if whole < _LARGE_CHUNK else table.nbytes)
 
 
-def _write_group(writer: pq.ParquetWriter, tables: list[pa.Table], num_bytes: int) -> None:
+def _in_one(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables as one; of small chunks, which are slow to write, one is made."""
     table = pa.concat_tables(tables)
-    if num_bytes < len(tables) * _LARGE_CHUNK:
-        table = table.combine_chunks()  # many small chunks are slow to write
-    writer.write_table(table, row_group_size=table.num_rows)
+    is_small = sum(map(_num_bytes, tables)) < len(tables) * _LARGE_CHUNK
+    return table.combine_chunks() if is_small else table

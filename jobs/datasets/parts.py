@@ -17,8 +17,9 @@ from __future__ import annotations
 import os
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import IO
@@ -40,6 +41,7 @@ _THREADS = 16
 _ROWS_AT_ONCE = 64
 _DRAFTS_AT_ONCE = 256
 _IDS_AT_ONCE = 8192
+_AT_ONCE_BYTES = 8 * 1024**2
 #: Parts of at least this share of a file's size stay as they are.
 _LARGE_ENOUGH = 0.25
 #: How the names begin of what runs write: parts, parts of rows made again, and settled files.
@@ -181,8 +183,8 @@ def settle(
         directory: of the data set.
         schema: that the parts must have, and that the files have.
         layout: sizes of files and row groups.
-        joined: files that were made of parts already, which come before all others and need not be
-            read again where they stay as they are; with the same `count`.
+        joined: files that were made of parts already, with the same `count`. They come before all
+            others and stay as they are, unless rows of them are left out.
         wanted: the ids that must be there, where that is known; others are left out.
         count: what to count in a table of rows; the counts are summed.
         finish: what parts need that are drafts; all of them are then written anew.
@@ -195,9 +197,9 @@ def settle(
 
     parts = [*(one.part for one in joined), *parts]
     left_out = rows_left_out(parts, wanted)
-    planned = _plan(parts, left_out, layout, is_draft=finish is not None)
-    jobs = [_Job(*one, directory, schema, layout, count) for one in planned]
     known = {one.part.name: (one.total, one.counts) for one in joined}
+    planned = _plan(parts, left_out, layout, known, is_draft=finish is not None)
+    jobs = [_Job(*one, directory, schema, layout, count) for one in planned]
     results = {job.file: known[job.file] for job in jobs if job.file in known}
     left = [job for job in jobs if job.file not in known]
     if len(left) == 1:  # a worker's start would cost more than to join the parts of one file
@@ -296,7 +298,12 @@ _Sources = tuple[tuple[str, tuple[int, ...]], ...]  # parts, and their rows that
 
 
 def _plan(
-    parts: Sequence[Part], left_out: Sequence[_Rows], layout: Storage, *, is_draft: bool = False
+    parts: Sequence[Part],
+    left_out: Sequence[_Rows],
+    layout: Storage,
+    joined: Container[str] = (),
+    *,
+    is_draft: bool = False,
 ) -> Iterator[tuple[_Sources, str | None]]:
     """What becomes of the parts: (sources, name of the file made of them, or None to keep one)."""
     small: list[tuple[str, tuple[int, ...]]] = []
@@ -304,7 +311,8 @@ def _plan(
     for part, out in zip(parts, left_out, strict=True):
         if len(out) == len(part.ids):
             continue
-        if not is_draft and not len(out) and is_large(part.num_bytes, layout):
+        stays = part.name in joined or is_large(part.num_bytes, layout)
+        if stays and not is_draft and not len(out):
             yield ((part.name, ()),), None
             continue
         if small and size + part.num_bytes > layout.file_bytes:
@@ -373,8 +381,22 @@ def _finished(job: _Job, finish: Finish) -> Iterator[pa.Table]:
 def _rows(job: _Job, num_at_once: int = _ROWS_AT_ONCE) -> Iterator[pa.Table]:
     for name, left_out in job.sources:
         path = job.directory / name
-        with path.open("rb") as source:
+        with open_part(path) as (source, _):
             yield from rows_of(source, path, job.schema, left_out, num_at_once)
+
+
+@contextmanager
+def open_part(path: Place) -> Iterator[tuple[IO[bytes], int]]:
+    """A part to read all of, and its bytes. A small one is read at once: most of its columns are
+    smaller than what it takes to ask for one.
+    """
+    with path.open("rb") as source:
+        num_bytes = source.seek(0, os.SEEK_END)
+        if num_bytes > _AT_ONCE_BYTES:
+            yield source, num_bytes
+        else:
+            source.seek(0)
+            yield pa.BufferReader(source.read()), num_bytes
 
 
 def rows_of(

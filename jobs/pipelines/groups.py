@@ -217,7 +217,16 @@ def run_pipeline(
             tell=joining.add,
         )
 
-    with Joining(directory, "prompt_id", GROUPS, recipe.storage, count) as joining:
+    pool = pool_for(judges, recipe.produce.judges) if judges else recipe.produce.generators
+    with Joining(
+        directory,
+        "prompt_id",
+        GROUPS,
+        recipe.storage,
+        count,
+        num_rows=int(is_left.sum()),
+        num_last=pool.most * recipe.produce.groups_per_block,  # all that are then worked on
+    ) as joining:
         if pilot is None or not is_left.any():
             speed = make(is_left, strategy)
         else:
@@ -329,7 +338,6 @@ def make_groups(
     finally:
         for path in list(directory.glob(f"{prefix_todo}-*.parquet")):
             path.unlink(missing_ok=True)
-    tally.check()
     tallied = tally.read()
     pools = {GENERATE: settings.generators, JUDGE: settings.judges}
     return Throughput(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
+from time import sleep
 from typing import Any
 
 import pyarrow as pa
@@ -39,7 +40,8 @@ def count(table: pa.Table) -> dict[str, int]:
 
 
 def joined(directory: Path, names: Sequence[str], layout: Storage, **given: Any) -> list[Joined]:
-    with Joining(directory, "prompt_id", GROUPS, layout, given.get("count", count)) as parts:
+    given = {"count": count, "num_rows": NUM, **given}
+    with Joining(directory, "prompt_id", GROUPS, layout, **given) as parts:
         parts.add(names)
         parts.add(names)  # a block that comes twice
         return parts.end()
@@ -86,10 +88,37 @@ def test_files_are_as_large_as_asked_for_and_large_parts_stay(tmp_path: Path) ->
     assert is_whole(tmp_path, made)
     layout = Storage(file_bytes=int(4.5 * (tmp_path / names[0]).stat().st_size))
     more = part(tmp_path, "more", 0, 4)
-    assert [one.sources for one in joined(tmp_path, [*names, more], layout)] == [
-        tuple(names),
-        (more,),
-    ]
+    found = joined(tmp_path, [*names, more], layout)
+    assert [one.sources for one in found] == [tuple(names), (more,)]
+    assert found[1].part.name == more  # alone in its file, it is that file
+
+
+def test_rows_that_come_last_have_a_file_of_their_own(tmp_path: Path) -> None:
+    names = [part(tmp_path, f"{at}", at, 4) for at in range(0, NUM, 4)]
+    found = joined(tmp_path, names, Storage(), num_last=8)
+    assert [one.sources for one in found] == [tuple(names[:4]), tuple(names[4:])]
+    assert is_whole(tmp_path, made := settled(tmp_path, found, Storage()))
+    assert made.files == tuple(one.part.name for one in found)
+    found = joined(tmp_path, names, Storage(), num_last=NUM)  # all of them
+    assert [one.sources for one in found] == [tuple(names)]
+
+
+def test_the_last_file_is_there_before_the_end_is_told(tmp_path: Path) -> None:
+    names = [part(tmp_path, "a", 0, 8), part(tmp_path, "b", 8, NUM - 8)]
+    with Joining(tmp_path, "prompt_id", GROUPS, Storage(), count, num_rows=NUM) as parts:
+        parts.add(names)
+        while not (files := set(file_names(tmp_path)) - set(names)):
+            sleep(0.01)
+        assert [one.part.name for one in parts.end()] == list(files)
+
+
+def test_a_file_that_was_joined_is_not_joined_again(tmp_path: Path) -> None:
+    names = [part(tmp_path, f"{at}", at, 4) for at in range(0, NUM, 4)]
+    (one,) = joined(tmp_path, names[:2], Storage())
+    made = settled(tmp_path, [one], Storage())
+    assert made.files[0] == one.part.name
+    assert len(made.files) == 2
+    assert is_whole(tmp_path, made)
 
 
 def test_rows_of_others_and_copies_count_once(tmp_path: Path) -> None:
@@ -135,7 +164,8 @@ def test_a_storage_that_fails_for_a_while_gets_the_whole_file(
 
     monkeypatch.setattr(joining.shutil, "copyfileobj", failing)
     monkeypatch.setattr(writing, "_WAITS_S", (0.0,))
-    (one,) = joined(tmp_path, [part(tmp_path, "a", 0, NUM)], Storage())
+    names = [part(tmp_path, "a", 0, 9), part(tmp_path, "b", 9, NUM - 9)]
+    (one,) = joined(tmp_path, names, Storage())
     assert errors == []
     assert is_whole(tmp_path, settled(tmp_path, [one], Storage()))
 
@@ -149,7 +179,7 @@ def test_parts_that_come_too_fast_are_left(tmp_path: Path, monkeypatch: pytest.M
         go_on.wait()
         return count(table)
 
-    with Joining(tmp_path, "prompt_id", GROUPS, Storage(), waiting) as parts:
+    with Joining(tmp_path, "prompt_id", GROUPS, Storage(), waiting, num_rows=NUM) as parts:
         parts.add(names)
         go_on.set()
         (one,) = parts.end()
@@ -159,6 +189,6 @@ def test_parts_that_come_too_fast_are_left(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_run_that_fails_leaves_parts_alone(tmp_path: Path) -> None:
     name = part(tmp_path, "a", 0, NUM)
-    with Joining(tmp_path, "prompt_id", GROUPS, Storage()) as parts:
+    with Joining(tmp_path, "prompt_id", GROUPS, Storage(), num_rows=NUM) as parts:
         parts.add([name])
     assert [path.name for path in tmp_path.iterdir()] == [name]
