@@ -99,6 +99,7 @@ class RecordedGenerator:
 
 def _recorded(made: Sequence[Candidate], drawn: Drawn, prompt: Prompt) -> list[Candidate]:
     """What the generator says itself stands, under the keys that were known before."""
+    made = [_one_output(one) for one in made]
     keyed = with_keys(drawn, prompt, [one.seed for one in made])
     measured = all_measures([_without_error(one) for one in made])
     return [
@@ -109,6 +110,25 @@ def _recorded(made: Sequence[Candidate], drawn: Drawn, prompt: Prompt) -> list[C
         )
         for one, known, measures in zip(made, keyed, measured, strict=True)
     ]
+
+
+def _one_output(candidate: Candidate) -> Candidate:
+    """The candidate, or what is wrong with it where a row could not hold it: it is nobody's to
+    guess which of two outputs was meant, and its fault is no other candidate's.
+    """
+    media = candidate.media
+    answer: object = candidate.answer  # of anybody's code
+    if media is not None and answer is not None:
+        why = "both a medium and an answer: a candidate is one of them"
+    elif media is not None and not isinstance(media.stored, bytes):
+        why = f"a medium of {type(media.stored).__name__}, not of the bytes of a file"
+    elif answer is not None and not isinstance(answer, str):
+        why = f"an answer of {type(answer).__name__}, not of str"
+    elif media is None and answer is None and candidate.error is None:
+        why = "neither a medium nor an answer, and no error"
+    else:
+        return candidate
+    return replace(candidate, media=None, answer=None, error=f"the generator gave {why}")
 
 
 def _without_error(candidate: Candidate) -> Candidate:

@@ -314,3 +314,38 @@ def test_what_ones_own_generator_says_itself_stands_under_the_key_known_before()
     assert one.drawn.key == with_key(own.from_what(PROMPT), PROMPT, 1).key
     assert one.measures is not None
     assert one.measures.num_words == 1
+
+
+class Confused:
+    """Gives what no row can hold, beside one good candidate."""
+
+    name = "mine@0"
+
+    def generate(self, prompt: Prompt, seeds: Sequence[int]) -> list[Candidate]:
+        good, *others = StubGenerator().generate(prompt, seeds)
+        pixels = Media(np.zeros((8, 8, 3)), 8, 8)  # type: ignore[arg-type]
+        faulty = (
+            {"answer": "and words"},
+            {"media": None},
+            {"media": pixels},
+            {"media": Media(None, 8, 8, path="elsewhere.png")},
+            {"media": None, "answer": ["words"]},
+        )
+        return [good, *(replace(one, **more) for one, more in zip(others, faulty, strict=True))]
+
+
+def test_what_no_row_can_hold_is_an_error_of_that_candidate_alone() -> None:
+    good, *others = recorded(Confused()).generate(PROMPT, range(6))
+    assert good.error is None
+    assert good.measures is not None
+    assert [one.error for one in others] == [
+        f"the generator gave {why}"
+        for why in (
+            "both a medium and an answer: a candidate is one of them",
+            "neither a medium nor an answer, and no error",
+            "a medium of ndarray, not of the bytes of a file",
+            "a medium of NoneType, not of the bytes of a file",
+            "an answer of list, not of str",
+        )
+    ]
+    assert {(one.media, one.answer, one.measures) for one in others} == {(None, None, None)}
