@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<!\bMP)\d+(?:\.\d+)?")  # MP4 is a name
 _MAX_CHARACTERS = 120
 #: How the error of a score begins whose candidate was never made: it is the generator's.
 _NOT_GENERATED = "not generated"

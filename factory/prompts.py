@@ -183,7 +183,26 @@ def _lines(path: Place) -> Iterator[str]:
                 yield line.removesuffix("\n").removesuffix("\r").removeprefix(MARK)
     except (OSError, UnicodeError) as error:  # UnicodeError: of UTF-16 cut in its mark
         name = encoding.removesuffix("-sig").upper()
-        raise PromptsError(f"{path}: cannot be read as {name} text: {error}") from None
+        row, fault = _undecodable(path, encoding) or ("", error)
+        raise PromptsError(
+            f"{path}: {row}cannot be read as {name} text: {fault}; save it as UTF-8"
+        ) from None
+
+
+def _undecodable(path: Place, encoding: str) -> tuple[str, UnicodeError] | None:
+    """The first row of UTF-8 text that is none, and its fault with the place in this row: a
+    decoder tells the place in whatever piece of the file it was given.
+    """
+    if encoding.removesuffix("-sig") != "utf-8":
+        return None
+    with path.open("rb") as file:
+        text = TextIOWrapper(file, encoding, errors="surrogateescape", newline="\n")
+        for number, line in enumerate(text, start=1):
+            try:
+                line.encode(errors="surrogateescape").decode()
+            except UnicodeDecodeError as error:
+                return f"row {number}: ", error
+    return None
 
 
 def _parquet_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:

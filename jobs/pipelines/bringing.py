@@ -149,6 +149,9 @@ def look(what: Bringing) -> Look:
     head = table.head(_ROWS_LOOKED_AT)
     if not head:
         raise InputError(f"{key}.path: {table}: holds no rows")
+    broken = [f"{where}: 'row' {row.reason}" for where, row in head if isinstance(row, BrokenRow)]
+    if len(broken) == len(head):  # nor do they tell the columns
+        raise InputError(f"{key}: none of the first {len(head)} rows can be used: {broken[0]}")
     columns = table.columns()
     _check_columns(what, columns)
     _check_fields(what, [row for _, row in head if isinstance(row, dict)], columns)

@@ -29,7 +29,7 @@ from schemas.artifacts import ADDRESS
 from schemas.places import Place
 from schemas.plugins import is_plugin
 from schemas.recipe import Answering, GeneratorSpec, JudgeSpec, Recipe, told_by
-from schemas.rows import Task
+from schemas.rows import UNDERSTANDING, Task
 
 _LOGGER = logging.getLogger("preference_factory.prompts")
 
@@ -169,10 +169,10 @@ def check_generator(
     tasks: Collection[Task] = (),
     is_trained: bool = False,
 ) -> None:
-    """Refuse a generator path at which no generator of the recipe's kind can be, weights that are
-    not loaded, a pipeline that cannot be called as the recipe says, an encoding that does not fit
-    the tasks of what it is to draw, and a model that answers whose weights are not its own, or
-    whose processor cannot be built here.
+    """Refuse a generator path at which no generator of the recipe's kind can be, one that can make
+    nothing of any prompt, weights that are not loaded, a pipeline that cannot be called as the
+    recipe says, an encoding that does not fit the tasks of what it is to draw, and a model that
+    answers whose weights are not its own, or whose processor cannot be built here.
 
     Raises:
         InputError: says what is there instead, and how to make it where the recipe's reference
@@ -193,6 +193,7 @@ def check_generator(
         check_model(spec.path, marker, key, spec.revision)
     except InputError as error:
         raise InputError(f"{error}{_hint('generator', spec.path, spec, recipe)}") from None
+    _check_tasks(spec, key, tasks, answers=marker != MARKERS["pipeline"])
     _check_loadable(spec, key)
     if marker == MARKERS["pipeline"]:
         _check_called(spec, key)
@@ -205,6 +206,22 @@ def check_generator(
         )
     check_weights(spec, key, _answering(spec), is_trained=is_trained)
     _check_asked(spec, key)
+
+
+def _check_tasks(spec: GeneratorSpec, key: str, tasks: Collection[Task], *, answers: bool) -> None:
+    """Refuse a generator of which no prompt is: all that it is to draw would come to nothing."""
+    if not tasks or any((task in UNDERSTANDING) == answers for task in tasks):
+        return
+    told = f"the prompts are of {', '.join(sorted(tasks))}"
+    if answers:
+        raise InputError(
+            f"{key}: {spec.path} is a model that answers questions about pictures or clips, and "
+            f"{told}: give a diffusers pipeline, or prompts whose `task` is of questions"
+        )
+    raise InputError(
+        f"{key}: {spec.path} is a diffusers pipeline, and {told}: give a model that answers, or "
+        "prompts to draw"
+    )
 
 
 def _check_asked(spec: GeneratorSpec, key: str) -> None:

@@ -20,6 +20,7 @@ from dataclasses import asdict, replace
 
 import pyarrow as pa
 
+from actors.storage import place
 from factory.bias import strength
 from factory.bias.figure import Figure
 from factory.bias.power import Believed, Size
@@ -29,6 +30,7 @@ from factory.evaluation import gates
 from factory.evaluation.judge_report import report
 from factory.evaluation.panel_report import disagreements
 from factory.evaluation.report_text import as_text
+from factory.prompts import PromptsFile
 from jobs.datasets.files import write_table
 from jobs.datasets.labels import label_files_so_far, num_labels
 from jobs.datasets.reading import stream
@@ -41,6 +43,8 @@ from jobs.pipelines.bias import (
     read_profile,
     relevance_of,
 )
+from jobs.pipelines.bringing import bringing, look
+from jobs.pipelines.drawing import CANDIDATES
 from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool, told
 from jobs.pipelines.judge_backends import backend_of, specification_given
 from jobs.pipelines.judge_training import check_points, check_shown
@@ -109,7 +113,7 @@ class Audit:
         pool = judging_pool(at)
         seen = "and held-out label" if is_labelled(at) else "and no label: there is no `labels`"
         return Plan(
-            f"every group {seen}, {audit.num_groups} groups probed",
+            f"every group {seen}, at most {audit.num_groups} groups probed",
             f"{pool.size} judge(s), {told(at)}",
             pool.size * pool.num_cpus,
             pool.size * pool.num_gpus,
@@ -167,13 +171,16 @@ def power_of(at: Round) -> list[str]:
     audit = at.recipe.audit
     if not audit.num_groups:
         return []
-    size = Size(audit.num_groups, audit.num_candidates, 1, audit.false_discovery_rate)
+    num_groups = min(audit.num_groups, _most_groups(at) or audit.num_groups)
+    size = Size(num_groups, audit.num_candidates, 1, audit.false_discovery_rate)
     for one in reversed(at.earlier()):
         made = manifest.read(one.directory("profile"))
         if made is None or not made.settings.get("num_groups"):
             continue
         before = read_profile(one)
-        then = Size(made.settings["num_groups"], made.settings["num_candidates"], 1)
+        asked = made.settings["num_groups"]
+        probed = min(asked, _most_groups(one) or asked)
+        then = Size(probed, made.settings["num_candidates"], 1)
         lines = strength.told_after(before, then, size, relevance_of(one), made.address)
         if before.score_sd > 0 and lines:  # profiles of before did not keep that
             return lines
@@ -181,6 +188,19 @@ def power_of(at: Round) -> list[str]:
     fitted = {task: one.noise for task, one in known_noise(at).tasks.items()}
     labelled = is_labelled(at)
     return strength.told(audit.edits, size, judge, twins, is_labelled=labelled, fitted=fitted)
+
+
+def _most_groups(at: Round) -> int | None:
+    """How many groups there are to probe, at most; None where nothing tells yet."""
+    made, produce = manifest.read(at.directory("groups")), at.recipe.produce
+    if made is not None:
+        return made.counts.get("groups")
+    rows: list[int | None] = []
+    if produce.has("prompts") and place(produce.prompts).is_file():
+        rows.append(len(PromptsFile(place(produce.prompts))))
+    if produce.candidates is not None:  # a group has a row of the table or more
+        rows.append(look(bringing(produce.candidates, CANDIDATES)).num_rows)
+    return None if None in rows else sum(filter(None, rows)) or None
 
 
 def _check_judged_by(at: Round, judge: Parent) -> None:

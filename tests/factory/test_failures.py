@@ -14,6 +14,9 @@ def test_one_cause_is_one_reason_whatever_its_numbers() -> None:
     )
     assert first == second == "ValueError: ratio must be below #, got #"
     assert len(reason_of("x" * 900)) == 120
+    assert reason_of("it is a GIF of 645 bytes; MP4 clips are read") == (
+        "it is a GIF of # bytes; MP4 clips are read"
+    )
 
 
 def test_a_generator_that_always_fails_is_told_though_no_row_does() -> None:

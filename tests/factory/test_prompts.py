@@ -78,6 +78,14 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
             read_prompts(tmp_path / name)
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_row_that_is_no_utf_8_is_named_wherever_it_is(tmp_path: Path, mark: bytes) -> None:
+    path = tmp_path / "p.txt"
+    path.write_bytes(mark + b"".join(b"kite %d\n" % one for one in range(5000)) + b"a caf\xe9\n")
+    with pytest.raises(PromptsError, match=r"row 5001: cannot .* position 5: .*; save it as UTF-8"):
+        read_prompts(path)
+
+
 # --------------------------------------------------------------------- text as it comes in files
 
 MARKED = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]

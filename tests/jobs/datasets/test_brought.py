@@ -266,6 +266,8 @@ def test_first_rows_that_cannot_be_used_are_told_and_refused_where_none_can(tmp_
         path,
         task="image_understanding",
     )
+    path.write_text("caption,image\na red, round kite,0.png\na blue, long boat,1.png\n")
+    refused(r"none of the first 2 rows can be used: .*: row 1: 'row' has more values than", path)
 
 
 def test_a_field_that_the_items_lack_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from jobs.rounds.workspace import InputError, Model, Round
 from schemas import manifest, results
 from schemas.artifacts import kind_named
 from schemas.manifest import Manifest, Parent
-from schemas.recipe import Recipe
+from schemas.recipe import Answering, Recipe
 from schemas.recipe_file import load
 from schemas.results import Decision, Rollback
 
@@ -138,6 +138,22 @@ def test_a_version_of_another_generator_is_refused(recipe, address):
 def test_a_path_that_can_be_no_model_is_refused(path, fault):
     with pytest.raises(InputError, match=f"judge.path: .*{fault}"):
         check_model(path, "config.json", "judge.path")
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "fault"),
+    [
+        ("judge", "image_generation", "is a model that answers questions"),
+        ("generator", "image_understanding", "is a diffusers pipeline"),
+    ],
+)
+def test_a_generator_that_can_make_nothing_of_any_prompt_is_refused(recipe, model, task, fault):
+    asked = Answering(question="{media} {prompt}") if model == "judge" else None
+    path = f"factory/sandbox/weights/{model}"
+    spec = recipe.generator.model_copy(update={"path": path, "answering": asked})
+    with pytest.raises(InputError, match=rf"generator.path: {path} {fault}.* are of {task}: give"):
+        check_generator(spec, recipe, tasks={task})
+    check_generator(spec, recipe, tasks={"image_generation", "image_understanding"})
 
 
 @pytest.mark.parametrize(("oracle", "hint"), [("sandbox", "jobs.sandbox clips"), ("none", "")])

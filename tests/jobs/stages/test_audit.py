@@ -104,6 +104,18 @@ def test_a_plan_says_what_an_audit_of_its_size_finds(recipe):
     assert notes(num_groups=0) == []
 
 
+def test_a_plan_promises_nothing_of_prompts_that_are_not_there(recipe, tmp_path):
+    (tmp_path / "few.txt").write_text("a red kite\na blue boat\n")
+    few = recipe.produce.model_copy(update={"prompts": str(tmp_path / "few.txt")})
+    asked = recipe.audit.model_copy(update={"num_groups": 96})
+    at = Round(recipe.model_copy(update={"produce": few, "audit": asked}), 1)
+    assert "with 2 prompts x" in audit.power_of(at)[0]
+    made = Manifest("groups@1", "groups", "f", "d", (), {}, counts={"groups": 5})
+    at.directory("groups").mkdir(parents=True)
+    (at.directory("groups") / manifest.FILE).write_bytes(manifest.to_bytes(made))
+    assert "with 5 prompts x" in audit.power_of(at)[0]
+
+
 def test_a_later_plan_rests_on_the_audit_before(recipe):
     judge = recipe.judge.model_copy(update={"path": "factory/sandbox/weights/base"})
     recipe = recipe.model_copy(update={"judge": judge})
