@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from factory.failures import Failures
 from jobs.datasets.files import parquet
+from jobs.datasets.parts import Settled
 from jobs.datasets.reading import data_files
 from schemas.places import Place
 
@@ -18,10 +21,17 @@ _COLUMNS = (
 _ROWS_AT_ONCE = 4096
 
 
-def failures_in(directory: Place) -> Failures:
-    """What failed in a data set of groups or candidates, by who was to make it."""
+def failures_in(directory: Place, files: Sequence[str] | None = None) -> Failures:
+    """What failed in a data set of groups or candidates, by who was to make it.
+
+    Args:
+        directory: of the data set.
+        files: names of its files, where it is not complete yet: beside them may lie others, of
+            which some are torn.
+    """
     failures = Failures()
-    for path in data_files(directory):
+    paths = data_files(directory) if files is None else [directory / name for name in files]
+    for path in paths:
         with path.open("rb") as opened:
             file = parquet(opened, path)
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(_COLUMNS)):
@@ -30,13 +40,13 @@ def failures_in(directory: Place) -> Failures:
     return failures
 
 
-def say_failures(directory: Place, counts: dict[str, int]) -> None:
+def say_failures(directory: Place, made: Settled) -> None:
     """Print who failed at what, where a data set has anything that came to nothing.
 
     Args:
         directory: of the data set.
-        counts: of its manifest.
+        made: its files and counts.
     """
-    if any(num for name, num in counts.items() if name.startswith("invalid")):
-        for sentence in failures_in(directory).sentences():
+    if any(num for name, num in made.counts.items() if name.startswith("invalid")):
+        for sentence in failures_in(directory, made.files).sentences():
             print(f"  {sentence}", flush=True)

@@ -110,6 +110,9 @@ def read_parts(directory: Place, key: str, prefix: str = "") -> list[Part]:
         directory: of the data set.
         key: the column of the rows' ids.
         prefix: of the parts' names.
+
+    Raises:
+        SchemaError: a file has no such column, or no ids in it; names the file.
     """
     names = [name for name in file_names(directory) if name.startswith(prefix)]
     return named_parts(directory, names, key)
@@ -144,11 +147,18 @@ def _read_part(directory: Place, name: str, key: str) -> Part | None:
         try:
             with path.open("rb") as source:
                 num_bytes = source.seek(0, os.SEEK_END)
-                batches = parquet(source, path).iter_batches(_IDS_AT_ONCE, columns=[key])
+                file = parquet(source, path)
+                if key not in file.schema_arrow.names:
+                    raise SchemaError(f"{path}: column {key!r} is missing")
+                batches = file.iter_batches(_IDS_AT_ONCE, columns=[key])
                 ids = [to_numbers(batch.column(0)) for batch in batches]
                 return Part(name, num_bytes, _joined(ids))
         except (pa.ArrowInvalid, FileNotFoundError):  # torn, or cleared away by who completed it
             return None
+        except SchemaError:
+            raise
+        except ValueError as error:
+            raise SchemaError(f"{path}: {error}") from None
 
 
 def ids_of(parts: Sequence[Part]) -> Ids:

@@ -19,6 +19,7 @@ from factory.ids import Ids, numbers_of
 from factory.prompts import Prompts
 from factory.ranking import ByTask, FittedNoise, NoiseError, Scale, fit_noise, strategy_of
 from factory.ranking.noise import FILE
+from jobs.datasets.parts import read_parts
 from jobs.pipelines.groups import Pilot
 from jobs.pipelines.judge_backends import backend_of
 from jobs.pipelines.scales import judged, lowest, sample_of, scales_of
@@ -89,7 +90,13 @@ def pilot_of(at: Round, prompts: Prompts) -> Pilot | None:
     ids = [one for some in lowest(each, at.recipe.produce.pilot).values() for one in some]
     if not ids or len(prompts) < _WORTH_IT * len(ids):
         return None
-    return Pilot(_ascending(ids), lambda: _planned_by_groups(at, judged(at, ids)))
+
+    def planned() -> ByTask:
+        # Of what killed writers left torn, or others are still writing, nothing can be read.
+        files = [part.name for part in read_parts(at.directory("groups"), "prompt_id")]
+        return _planned_by_groups(at, judged(at, ids, files))
+
+    return Pilot(_ascending(ids), planned)
 
 
 def planning_again(at: Round) -> ByTask:

@@ -155,12 +155,21 @@ def lowest(prompts: Iterable[tuple[str, Task]], most: int) -> dict[Task, list[st
     return {task: sorted(ids)[:most] for task, ids in sorted(found.items())}
 
 
-def judged(at: Round, wanted: Sequence[str]) -> list[Group]:
+def judged(at: Round, wanted: Sequence[str], files: Sequence[str] | None = None) -> list[Group]:
     """What is there of the groups of some prompts, by prompt id, without media and those that
     failed.
+
+    Args:
+        at: the round.
+        wanted: ids of prompts.
+        files: to read, where the groups are still being made: those that can be opened. The first
+            that holds a row has it.
     """
     if not wanted:
         return []
-    rows = find_rows(at.directory("groups"), "prompt_id", wanted, JUDGED, media="none")
-    groups = sorted(groups_from_table(rows), key=lambda one: one.prompt.prompt_id)
+    rows = find_rows(at.directory("groups"), "prompt_id", wanted, JUDGED, files, media="none")
+    found: dict[str, Group] = {}
+    for one in groups_from_table(rows):
+        found.setdefault(one.prompt.prompt_id, one)
+    groups = [found[prompt_id] for prompt_id in sorted(found)]
     return [weigh(one, at.recipe.criteria) for one in groups if one.error is None]

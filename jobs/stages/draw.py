@@ -84,7 +84,7 @@ class Draw:
         clear_notes(directory)
         invalid = settled.counts.get("invalid", 0)
         print(f"{at.address('candidates')}: {speed}; {invalid} invalid", flush=True)
-        say_failures(directory, settled.counts)
+        say_failures(directory, settled)
         return Outcome(
             {**settled.counts, **told_aside(work.counts)},
             speed.figures(),

@@ -213,7 +213,7 @@ class Produce:
         clear_notes(directory)
         invalid = settled.counts.get("invalid", 0)
         print(f"{at.address('groups')}: {speed}; {invalid} invalid", flush=True)
-        say_failures(directory, settled.counts)
+        say_failures(directory, settled)
         return Outcome(
             {**settled.counts, **told_aside(work.counts)},
             {**speed.figures(), **_planned_by(at, pilot)},

@@ -8,6 +8,7 @@ import pytest
 from factory.curation.survey import count_groups
 from jobs.datasets.failures import say_failures
 from jobs.datasets.files import write_table
+from jobs.datasets.parts import Settled
 from jobs.pipelines.drawing import count_candidates
 from schemas.arrow import groups_to_table
 from schemas.rows import Candidate, Group, Prompt, Score
@@ -36,7 +37,10 @@ def test_a_generator_that_always_failed_is_told_with_its_reasons(
     assert counts["invalid_candidates"] == counts["invalid_candidates/ink"] == 4
     assert "invalid_candidates/sketch" not in counts
     write_table(tmp_path / "part.parquet", groups_to_table(groups))
-    say_failures(tmp_path, counts)
+    # Beside the files that were settled lie parts of a killed run until the manifest is there.
+    write_table(tmp_path / "part-0.parquet", groups_to_table(groups))
+    (tmp_path / "part-torn.parquet").write_bytes(b"PAR1 and no more")
+    say_failures(tmp_path, Settled(("part.parquet",), "", counts))
     assert capsys.readouterr().out.splitlines() == [
         "  ink: 4 of 4 came to nothing: 4 x OSError: no file #",
         "  judge: 2 of 4 came to nothing: 2 x not taken by the judge: #",
@@ -53,5 +57,6 @@ def test_where_nothing_failed_nothing_is_said_or_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = replace(group("a cup"), candidates=(), scores=())
-    say_failures(tmp_path / "not there", count_groups([whole]) | {"invalid": 0})
+    made = Settled(("part.parquet",), "", count_groups([whole]) | {"invalid": 0})
+    say_failures(tmp_path / "not there", made)
     assert capsys.readouterr().out == ""

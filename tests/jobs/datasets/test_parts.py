@@ -22,7 +22,7 @@ from jobs.datasets.parts import (
 )
 from jobs.rounds.lifecycle import clear
 from schemas.arrow import groups_to_table
-from schemas.columns import GROUPS
+from schemas.columns import GROUPS, SchemaError
 from schemas.digests import digest_rows, digest_text
 from schemas.recipe import Storage
 from schemas.rows import Candidate, Group, Media, Prompt
@@ -82,6 +82,15 @@ def test_parts_are_read_by_name_and_torn_ones_passed_over(tmp_path: Path) -> Non
     assert list(map(to_text, ids_of(every))) == sorted(ids)
     assert read_parts(tmp_path, "prompt_id", "none-") == []
     assert len(ids_of([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "said"), [("other", "column 'prompt_id' is missing"), ("prompt_id", "'a' is no id")]
+)
+def test_a_file_of_somebody_elses_is_named(tmp_path: Path, column: str, said: str) -> None:
+    pq.write_table(pa.table({column: ["a"]}), tmp_path / "notes.parquet")
+    with pytest.raises(SchemaError, match=rf"notes\.parquet: {said}"):
+        read_parts(tmp_path, "prompt_id")
 
 
 def test_small_parts_become_one_file_without_the_rows_left_out(tmp_path: Path) -> None:

@@ -62,6 +62,12 @@ def test_what_a_pilot_tells_plans_the_others(tmp_path: Path, prompts: PromptsFil
     assert isinstance(again, Bracket)
     assert again.noise.quality_sd == pytest.approx(1 / 40, rel=0.3)  # by all that is there
 
+    # What a killed run left: a part that is torn, and a joined file of rows that parts hold too.
+    write_table(place(str(directory)) / "rows-0.parquet", groups_to_table(groups))
+    whole = (directory / "part-0.parquet").read_bytes()
+    (directory / "part-torn.parquet").write_bytes(whole[:-20])
+    assert pilot.planned().of("image_generation") == told
+
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
