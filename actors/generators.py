@@ -34,7 +34,7 @@ from factory.media.encoding import encode, is_exact
 from factory.media.measures import measure_all, measure_answer
 from factory.media.pictures import Pixels
 from schemas.recipe import Answering, Encoding, GeneratorSpec
-from schemas.rows import Candidate, Drawn, Prompt
+from schemas.rows import Candidate, Drawn, Measures, Media, Prompt
 
 _FPS = 16.0  # of a clip of which a row does not say it: code of a checkpoint's own drew it
 #: How the error of a candidate begins that a safety checker flagged, by the name in its output.
@@ -208,15 +208,28 @@ def _ended(
     ]
     media = {at: one.media for at, (one, _) in enumerate(ended) if one.media is not None}
     try:
-        found = measure_all(list(media.values()), [ended[at][1] for at in media])
-    except Exception as error:
-        return [failed(replace(one, media=None), error) if one.media else one for one, _ in ended]
+        found: list[Measures | Exception] = [
+            *measure_all(list(media.values()), [ended[at][1] for at in media])
+        ]
+    except Exception:  # one candidate's fault is no other's, nor is memory that all took together
+        found = [_measured_alone(one) for one in media.values()]
     measured = [one for one, _ in ended]
     for at, measures in zip(media, found, strict=True):
+        if isinstance(measures, Exception):
+            measured[at] = failed(replace(measured[at], media=None), measures)
+            continue
         raw = outcomes[at][0]
         is_unsafe = raw.is_unsafe if isinstance(raw, Raw) else None
         measured[at] = replace(measured[at], measures=replace(measures, is_unsafe=is_unsafe))
     return measured
+
+
+def _measured_alone(media: Media) -> Measures | Exception:
+    try:
+        (found,) = measure_all([media])
+    except Exception as error:
+        return error
+    return found
 
 
 def _stored(

@@ -15,6 +15,7 @@ from schemas.section import RecipeError
 
 RECIPES = Path(__file__).parent / "recipes"
 LAPTOP = RECIPES / "laptop.yaml"
+_INTERRUPTED = 130  # as a shell says of what ctrl-C has ended
 
 
 def parser(name: str, description: str, recipe: str = "laptop.yaml") -> argparse.ArgumentParser:
@@ -57,7 +58,7 @@ def run(
 
 
 def guarded(work: Callable[[], None]) -> int:
-    """Do the work of a job; a fault in what it was given ends in one clear message."""
+    """Do the work of a job; a fault in what it was given, and ctrl-C, end in one clear message."""
     # Before anything heavy is loaded: a number of threads is read once, when a library starts.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -70,6 +71,12 @@ def guarded(work: Callable[[], None]) -> int:
         if type(error).__module__.split(".")[0] in {"schemas", "factory", "actors", "jobs"}:
             return _fail(error)
         raise
+    except KeyboardInterrupt:
+        print(
+            "interrupted: what is complete stays; start the same command again to go on",
+            file=sys.stderr,
+        )
+        return _INTERRUPTED
     return 0
 
 

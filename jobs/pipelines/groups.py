@@ -111,17 +111,21 @@ class Throughput:
             return "no rows were left to make"
         busy = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.busy_s.items())
         rate = self.num_rows / self.seconds if self.seconds else 0.0
-        text = f"{self.num_rows} rows in {self.seconds:.1f} s ({rate:.2f} rows/s; busy: {busy})"
+        text = (
+            f"{self.num_rows} rows in {self.seconds:.1f} s, start of the models included "
+            f"({rate:.2f} rows/s; busy: {busy})"
+        )
         if any(self.num_taken.values()):
             text += "".join(
                 f"; {self.num_made[step]} {what} and {self.num_taken[step]} taken from earlier runs"
                 for step, what in _PAID_FOR.items()
                 if step in self.num_made
             )
-        if self.slowest is not None:
+        if self.slowest is not None and self.steady_s:
             text += (
-                f"; speed of light: {self.speed_of_light:.0%} of the bare models' "
-                f"{self.bare_rate[self.slowest]:.2f} rows/s, held back by {self.slowest!r}"
+                f"; speed of light: {self.num_rows / self.steady_s:.2f} rows/s once they were "
+                f"there, {self.speed_of_light:.0%} of the bare models' "
+                f"{self.bare_rate[self.slowest]:.2f}, held back by {self.slowest!r}"
             )
         return text
 

@@ -127,6 +127,22 @@ def find(blueprint: Blueprint) -> Manifest | None:
     return made
 
 
+def is_begun(directory: Place) -> bool:
+    """Whether a run has begun with an artifact there and has not completed it."""
+    return (directory / _STARTED).is_file()
+
+
+def check_begun(blueprint: Blueprint) -> None:
+    """Refuse to go on with what was begun as something else.
+
+    Raises:
+        InputError: what was begun there is of another blueprint.
+    """
+    left = _begun(blueprint)
+    if left is not None and (differences := blueprint.differences(left)):
+        raise InputError(_contradiction(blueprint, f"unfinished {blueprint.address}", differences))
+
+
 def known_as(blueprint: Blueprint) -> str:
     """The fingerprint by which MLflow knows the work: that under which it was completed or begun,
     else its own.
@@ -240,12 +256,10 @@ def begin(blueprint: Blueprint, *, resumes: bool) -> Started:
         storage.write_new(file, text.encode())
     except FileExistsError:
         left = Started(**json.loads(file.read_text()))
-        differences = blueprint.differences(left)
-        if not differences:
+        if not blueprint.differences(left):
             return left
         if resumes:
-            address = f"unfinished {blueprint.address}"
-            raise InputError(_contradiction(blueprint, address, differences)) from None
+            check_begun(blueprint)
         file.write_text(text)
     return ours
 

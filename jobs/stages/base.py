@@ -184,6 +184,24 @@ def say_complete(stages: Sequence[Stage], at: Round) -> bool:
     return True
 
 
+def say_made(stages: Sequence[Stage], at: Round) -> None:
+    """Say what there is of some stages, which a run would not make again, up to the first that is
+    not complete.
+
+    Raises:
+        InputError: one was made or begun with another recipe, or of other inputs.
+    """
+    for stage in stages:
+        made = find_complete(stage, at)
+        if made is None:
+            has_none = manifest.read(at.directory(stage.kind)) is None
+            if has_none and stage.resumes and lifecycle.is_begun(at.directory(stage.kind)):
+                lifecycle.check_begun(blueprint_of(stage, at))
+                print(f"{at.address(stage.kind)}: begun already; a run goes on with it", flush=True)
+            return
+        lifecycle.say_complete(made)
+
+
 def print_plan(recipe: Recipe, names: Sequence[str]) -> None:
     """Validate recipe, inputs, paths, models and resources of some stages, and print what they
     will do. Starts nothing.

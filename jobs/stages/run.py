@@ -19,7 +19,7 @@ from jobs.rounds.tracking import Tracker, public_settings, tracking_uri
 from jobs.rounds.workspace import InputError, Round
 from jobs.session.ray_session import ray_session
 from jobs.session.run_log import new_log, note, run_log
-from jobs.stages.base import print_plan, run_stage, say_complete
+from jobs.stages.base import Stage, print_plan, run_stage, say_complete, say_made
 from schemas import manifest
 from schemas.artifacts import loop_kinds
 from schemas.places import LOGS
@@ -39,11 +39,17 @@ def run_loop(recipe: Recipe, *, dry_run: bool = False) -> None:
     for job, why in left_out(recipe).items():
         print(f"  {job:<12} left out: {why}", flush=True)
     if dry_run:
+        for number in range(1, recipe.num_rounds + 1):
+            say_made(_stages(stages), Round(recipe, number))
         return
     began = time.monotonic()
     _run_rounds(recipe, stages)
     minutes = (time.monotonic() - began) / 60
     print(f"\n{recipe.name}: done in {minutes:.1f} minutes. {_what_was_made(recipe)}", flush=True)
+
+
+def _stages(names: Sequence[str]) -> list[Stage]:
+    return [import_module(f"jobs.stages.{name}").STAGE for name in names]
 
 
 def _run_rounds(recipe: Recipe, stages: Sequence[str]) -> None:
@@ -105,7 +111,7 @@ def run_stages(
         recipe: of the loop.
         number: of the round.
         names: of the stages.
-        dry_run: print the plan and start nothing.
+        dry_run: print the plan, and what there is already, and start nothing.
         is_planned: the plan was printed already.
         may_go_on: asked before each stage that is not complete; says why the loop is to end there.
 
@@ -120,10 +126,10 @@ def run_stages(
         raise InputError(f"--round {number}: the recipe has num_rounds: {recipe.num_rounds}")
     if not is_planned:
         print_plan(recipe, names)
+    at, stages = Round(recipe, number), _stages(names)
     if dry_run:
+        say_made(stages, at)
         return None
-    at = Round(recipe, number)
-    stages = [import_module(f"jobs.stages.{name}").STAGE for name in names]
     if say_complete(stages, at):
         return None
     for stage in stages[:1]:  # a missing input is found before Ray starts

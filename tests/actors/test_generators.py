@@ -14,12 +14,12 @@ from actors.generators import AnswerGenerator, DiffusersGenerator
 from actors.recorded import RecordedGenerator
 from actors.redraw import RedrawError, drawn_again, generator_of, is_the_same
 from factory.keys import with_key
-from factory.media.measures import measure
+from factory.media.measures import measure, measure_all
 from factory.media.pictures import encode_png
 from factory.protocols import DrawsAhead
 from schemas.arrow import groups_from_table, groups_to_table
 from schemas.recipe import Answering, Encoding, GeneratorSpec
-from schemas.rows import Candidate, Drawn, Group, Media, Part, Prompt
+from schemas.rows import Candidate, Drawn, Group, Measures, Media, Part, Prompt
 from tests.stubs import StubGenerator
 
 PATH = "factory/sandbox/weights/generator"
@@ -314,6 +314,24 @@ def test_what_ones_own_generator_says_itself_stands_under_the_key_known_before()
     assert one.drawn.key == with_key(own.from_what(PROMPT), PROMPT, 1).key
     assert one.measures is not None
     assert one.measures.num_words == 1
+
+
+def test_a_picture_that_cannot_be_measured_is_no_other_pictures_fault(
+    generator: DiffusersGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = generator.generate(PROMPT, [7, 8])
+    sick = plain[1].media
+
+    def measured(media: Sequence[Media], *_: object) -> list[Measures]:
+        if sick in media:
+            raise ValueError("odd pixels")
+        return measure_all(media)
+
+    monkeypatch.setattr(generators, "measure_all", measured)
+    good, bad = generator.generate(PROMPT, [7, 8])
+    assert good == plain[0]
+    assert bad.error == "ValueError: odd pixels"
+    assert bad.media is None
 
 
 class Confused:

@@ -210,6 +210,24 @@ def test_stages_follow_each_other_and_each_round_starts_from_the_champion(world,
     assert [one.decision for one in rounds_so_far(three)] == ["promote", "keep", "promote"]
 
 
+def test_a_dry_run_says_what_there_is_and_refuses_what_a_run_would_refuse(world, three, capsys):
+    world.interrupts = {("judge", 1)}
+    with pytest.raises(Interrupt):
+        run_loop(three)
+    capsys.readouterr()
+    run_loop(three, dry_run=True)
+    told = capsys.readouterr().out
+    assert "labels@1: complete already (labels 5)" in told
+    assert "judge@1: begun already; a run goes on with it" in told
+    other = three.model_copy(update={"seed": three.seed + 1})
+    for names in (["label"], ["train_judge"]):  # complete, and begun
+        with pytest.raises(InputError, match="seed"):
+            run_stages(other, 1, names, dry_run=True)
+    run_stages(three, 2, ["label"], dry_run=True)
+    assert "@2: " not in capsys.readouterr().out
+    assert [kind for kind, _ in world.calls] == ["labels", "judge"]
+
+
 @pytest.mark.slow
 def test_interrupted_in_every_stage_the_same_command_goes_on(world, three, tmp_path):
     two = three.model_copy(update={"num_rounds": 2})
