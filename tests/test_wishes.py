@@ -200,7 +200,7 @@ def test_the_recipe_that_readme_shows_is_one(tmp_path: Path):
     at = recipe(tmp_path, *overrides)
     assert at.recipe.curate.objections.plugins == ["my_module:Shouting"]
     assert [one.path for one in at.recipe.produce.also] == ["my_module:Noise"]
-    assert at.recipe.evaluate.heldout_judge.path == "my_module:Judge"
+    assert at.recipe.evaluate.heldout_judge.path == "tests.stubs:StubJudge"
 
 
 def test_what_is_named_is_identity_and_naming_nothing_is_none():
