@@ -181,28 +181,31 @@ def _lines(path: Place) -> Iterator[str]:
             for line in TextIOWrapper(file, encoding, newline="\n"):
                 # Files that were put together have marks at the heads of lines.
                 yield line.removesuffix("\n").removesuffix("\r").removeprefix(MARK)
-    except (OSError, UnicodeError) as error:  # UnicodeError: of UTF-16 cut in its mark
-        name = encoding.removesuffix("-sig").upper()
-        row, fault = _undecodable(path, encoding) or ("", error)
-        raise PromptsError(
-            f"{path}: {row}cannot be read as {name} text: {fault}; save it as UTF-8"
-        ) from None
+    except OSError as error:
+        raise PromptsError(f"{path}: {_unread(encoding, error)}") from None
+    except UnicodeError as error:  # of UTF-16 cut in its mark too
+        row, fault = _first_fault(path, encoding, error)
+        raise PromptsError(f"{path}: {row}{_unread(encoding, fault)}; save it as UTF-8") from None
 
 
-def _undecodable(path: Place, encoding: str) -> tuple[str, UnicodeError] | None:
+def _unread(encoding: str, error: Exception) -> str:
+    return f"cannot be read as {encoding.removesuffix('-sig').upper()} text: {error}"
+
+
+def _first_fault(path: Place, encoding: str, error: UnicodeError) -> tuple[str, UnicodeError]:
     """The first row of UTF-8 text that is none, and its fault with the place in this row: a
-    decoder tells the place in whatever piece of the file it was given.
+    decoder tells the place in whatever piece of the file it was given. Of other text, no row and
+    the error that it gave.
     """
-    if encoding.removesuffix("-sig") != "utf-8":
-        return None
-    with path.open("rb") as file:
-        text = TextIOWrapper(file, encoding, errors="surrogateescape", newline="\n")
-        for number, line in enumerate(text, start=1):
-            try:
-                line.encode(errors="surrogateescape").decode()
-            except UnicodeDecodeError as error:
-                return f"row {number}: ", error
-    return None
+    if encoding.removesuffix("-sig") == "utf-8":
+        with path.open("rb") as file:
+            text = TextIOWrapper(file, encoding, errors="surrogateescape", newline="\n")
+            for number, line in enumerate(text, start=1):
+                try:
+                    line.encode(errors="surrogateescape").decode()
+                except UnicodeDecodeError as of_row:
+                    return f"row {number}: ", of_row
+    return "", error
 
 
 def _parquet_rows(path: Place) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -86,6 +86,19 @@ def test_a_row_that_is_no_utf_8_is_named_wherever_it_is(tmp_path: Path, mark: by
         read_prompts(path)
 
 
+def test_storage_that_fails_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.txt").write_text("a kite\n")
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("the disk is away")
+
+    monkeypatch.setattr(Path, "open", fails)
+    with pytest.raises(PromptsError, match=r"p\.txt: cannot be read .*: the disk is away$"):
+        read_prompts(tmp_path / "p.txt")
+
+
 # --------------------------------------------------------------------- text as it comes in files
 
 MARKED = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
