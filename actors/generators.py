@@ -31,7 +31,7 @@ from actors.weights import pinned_commit
 from factory.candidates import UNFINISHED
 from factory.generator_kinds import generator_kind
 from factory.media.encoding import encode, is_exact
-from factory.media.measures import measure_all, measure_answer
+from factory.media.measures import measure, measure_all, measure_answer
 from factory.media.pictures import Pixels
 from schemas.recipe import Answering, Encoding, GeneratorSpec
 from schemas.rows import Candidate, Drawn, Measures, Media, Prompt
@@ -226,10 +226,9 @@ def _ended(
 
 def _measured_alone(media: Media) -> Measures | Exception:
     try:
-        (found,) = measure_all([media])
+        return measure(media)
     except Exception as error:
         return error
-    return found
 
 
 def _stored(

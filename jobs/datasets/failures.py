@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from factory.failures import Failures
 from jobs.datasets.files import parquet
 from jobs.datasets.parts import Settled
-from jobs.datasets.reading import data_files
+from jobs.datasets.reading import sources_of
 from schemas.places import Place
 
 _COLUMNS = (
@@ -30,8 +30,7 @@ def failures_in(directory: Place, files: Sequence[str] | None = None) -> Failure
             which some are torn.
     """
     failures = Failures()
-    paths = data_files(directory) if files is None else [directory / name for name in files]
-    for path in paths:
+    for path, _ in sources_of(directory, files):
         with path.open("rb") as opened:
             file = parquet(opened, path)
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(_COLUMNS)):

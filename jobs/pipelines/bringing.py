@@ -149,12 +149,11 @@ def look(what: Bringing) -> Look:
     head = table.head(_ROWS_LOOKED_AT)
     if not head:
         raise InputError(f"{key}.path: {table}: holds no rows")
-    broken = [f"{where}: 'row' {row.reason}" for where, row in head if isinstance(row, BrokenRow)]
-    if len(broken) == len(head):  # nor do they tell the columns
-        raise InputError(f"{key}: none of the first {len(head)} rows can be used: {broken[0]}")
     columns = table.columns()
-    _check_columns(what, columns)
-    _check_fields(what, [row for _, row in head if isinstance(row, dict)], columns)
+    whole = [row for _, row in head if isinstance(row, dict)]
+    if whole:  # broken ones do not tell the columns of some formats
+        _check_columns(what, columns)
+        _check_fields(what, whole, columns)
     groups, faults = [], []
     needs: dict[Need, int] = {}
     read = partial(table.folder.medium, table.files[0])

@@ -100,11 +100,14 @@ class Throughput:
         return min(self.bare_rate, key=self.bare_rate.__getitem__, default=None)
 
     @property
+    def steady_rate(self) -> float:
+        """Rows per second from the first piece of work on."""
+        return self.num_rows / self.steady_s if self.steady_s else math.nan
+
+    @property
     def speed_of_light(self) -> float:
         """Rows per second achieved, as a share of what the slowest step's bare models could do."""
-        if self.slowest is None or not self.steady_s:
-            return math.nan
-        return self.num_rows / self.steady_s / self.bare_rate[self.slowest]
+        return math.nan if self.slowest is None else self.steady_rate / self.bare_rate[self.slowest]
 
     def __str__(self) -> str:
         if not self.num_rows:
@@ -123,7 +126,7 @@ class Throughput:
             )
         if self.slowest is not None and self.steady_s:
             text += (
-                f"; speed of light: {self.num_rows / self.steady_s:.2f} rows/s once they were "
+                f"; speed of light: {self.steady_rate:.2f} rows/s once they were "
                 f"there, {self.speed_of_light:.0%} of the bare models' "
                 f"{self.bare_rate[self.slowest]:.2f}, held back by {self.slowest!r}"
             )

@@ -129,7 +129,7 @@ def find(blueprint: Blueprint) -> Manifest | None:
 
 def is_begun(directory: Place) -> bool:
     """Whether a run has begun with an artifact there and has not completed it."""
-    return (directory / _STARTED).is_file()
+    return (directory / _STARTED).is_file() and manifest.read(directory) is None
 
 
 def check_begun(blueprint: Blueprint) -> None:
@@ -139,8 +139,8 @@ def check_begun(blueprint: Blueprint) -> None:
         InputError: what was begun there is of another blueprint.
     """
     left = _begun(blueprint)
-    if left is not None and (differences := blueprint.differences(left)):
-        raise InputError(_contradiction(blueprint, f"unfinished {blueprint.address}", differences))
+    if left is not None:
+        _check_same(blueprint, left)
 
 
 def known_as(blueprint: Blueprint) -> str:
@@ -256,12 +256,19 @@ def begin(blueprint: Blueprint, *, resumes: bool) -> Started:
         storage.write_new(file, text.encode())
     except FileExistsError:
         left = Started(**json.loads(file.read_text()))
-        if not blueprint.differences(left):
-            return left
         if resumes:
-            check_begun(blueprint)
+            _check_same(blueprint, left)
+        if resumes or not blueprint.differences(left):
+            return left
         file.write_text(text)
     return ours
+
+
+def _check_same(blueprint: Blueprint, left: Started) -> None:
+    differences = blueprint.differences(left)
+    if differences:
+        address = f"unfinished {blueprint.address}"
+        raise InputError(_contradiction(blueprint, address, differences))
 
 
 def _begun(blueprint: Blueprint) -> Started | None:

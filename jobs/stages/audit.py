@@ -43,7 +43,7 @@ from jobs.pipelines.bias import (
     read_profile,
     relevance_of,
 )
-from jobs.pipelines.bringing import bringing, look
+from jobs.pipelines.bringing import bringing
 from jobs.pipelines.drawing import CANDIDATES
 from jobs.pipelines.given_judge import check_judge, judge_parents, judging_pool, told
 from jobs.pipelines.judge_backends import backend_of, specification_given
@@ -171,16 +171,15 @@ def power_of(at: Round) -> list[str]:
     audit = at.recipe.audit
     if not audit.num_groups:
         return []
-    num_groups = min(audit.num_groups, _most_groups(at) or audit.num_groups)
-    size = Size(num_groups, audit.num_candidates, 1, audit.false_discovery_rate)
+    num_probed = _num_probed(at, audit.num_groups)
+    size = Size(num_probed, audit.num_candidates, 1, audit.false_discovery_rate)
     for one in reversed(at.earlier()):
         made = manifest.read(one.directory("profile"))
         if made is None or not made.settings.get("num_groups"):
             continue
         before = read_profile(one)
-        asked = made.settings["num_groups"]
-        probed = min(asked, _most_groups(one) or asked)
-        then = Size(probed, made.settings["num_candidates"], 1)
+        num_then = _num_probed(one, made.settings["num_groups"])
+        then = Size(num_then, made.settings["num_candidates"], 1)
         lines = strength.told_after(before, then, size, relevance_of(one), made.address)
         if before.score_sd > 0 and lines:  # profiles of before did not keep that
             return lines
@@ -188,6 +187,11 @@ def power_of(at: Round) -> list[str]:
     fitted = {task: one.noise for task, one in known_noise(at).tasks.items()}
     labelled = is_labelled(at)
     return strength.told(audit.edits, size, judge, twins, is_labelled=labelled, fitted=fitted)
+
+
+def _num_probed(at: Round, num_groups: int) -> int:
+    """How many groups an audit probes that asks for so many: no more than there are."""
+    return min(num_groups, _most_groups(at) or num_groups)
 
 
 def _most_groups(at: Round) -> int | None:
@@ -199,7 +203,7 @@ def _most_groups(at: Round) -> int | None:
     if produce.has("prompts") and place(produce.prompts).is_file():
         rows.append(len(PromptsFile(place(produce.prompts))))
     if produce.candidates is not None:  # a group has a row of the table or more
-        rows.append(look(bringing(produce.candidates, CANDIDATES)).num_rows)
+        rows.append(bringing(produce.candidates, CANDIDATES).table.num_rows())
     return None if None in rows else sum(filter(None, rows)) or None
 
 

@@ -193,13 +193,13 @@ def say_made(stages: Sequence[Stage], at: Round) -> None:
     """
     for stage in stages:
         made = find_complete(stage, at)
-        if made is None:
-            has_none = manifest.read(at.directory(stage.kind)) is None
-            if has_none and stage.resumes and lifecycle.is_begun(at.directory(stage.kind)):
-                lifecycle.check_begun(blueprint_of(stage, at))
-                print(f"{at.address(stage.kind)}: begun already; a run goes on with it", flush=True)
-            return
-        lifecycle.say_complete(made)
+        if made is not None:
+            lifecycle.say_complete(made)
+            continue
+        if stage.resumes and lifecycle.is_begun(at.directory(stage.kind)):
+            lifecycle.check_begun(blueprint_of(stage, at))
+            print(f"{at.address(stage.kind)}: begun already; a run goes on with it", flush=True)
+        return
 
 
 def print_plan(recipe: Recipe, names: Sequence[str]) -> None:
